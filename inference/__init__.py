@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Photo in, arrays out: metric depth, normals, hands and people, without Blender.
+
+Importing this package imports neither torch nor bpy; a task imports what it needs when it is first called.
+"""
+
+from .camera import Camera
+from .depth import estimate_depth
+from .errors import (
+    BadInput,
+    Cancelled,
+    MaquetteError,
+    MissingPackages,
+    NothingFound,
+    OutOfMemory,
+    UnknownModel,
+)
+from .hands import refine_hands
+from .normals import estimate_normals
+from .people import recover_people
+from .photo import Clip, Photo, load_clip, load_photo
+from .results import Body, DepthMap, Hand, HandMaps, NormalMap, People, Person
+from .runtime import free_memory
+
+__all__ = [
+    "BadInput",
+    "Body",
+    "Camera",
+    "Cancelled",
+    "Clip",
+    "DepthMap",
+    "Hand",
+    "HandMaps",
+    "MaquetteError",
+    "MissingPackages",
+    "NormalMap",
+    "NothingFound",
+    "OutOfMemory",
+    "People",
+    "Person",
+    "Photo",
+    "UnknownModel",
+    "estimate_depth",
+    "estimate_normals",
+    "free_memory",
+    "load_clip",
+    "load_photo",
+    "recover_people",
+    "refine_hands",
+]

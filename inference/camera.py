@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pinhole camera. The only place that converts between camera conventions.
+
+Arrays in `inference` use OpenCV camera axes: x right, y down, z forward, in metres. Pixel centres lie at +0.5, so
+the picture's left edge is u = 0 and its right edge is u = width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import BadInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Field of view of the long side for a photo that says nothing about its lens (a 35 mm lens on full frame is 54.4).
+DEFAULT_FIELD_OF_VIEW = math.radians(55.0)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole intrinsics in pixels.
+
+    `source` says where the focal length came from: "given", "exif", "scene" or "default".
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    source: str = "given"
+
+    def __post_init__(self) -> None:
+        finite = all(math.isfinite(value) for value in (self.fx, self.fy, self.cx, self.cy))
+        if not finite or self.fx <= 0 or self.fy <= 0:
+            raise BadInput(
+                f"The focal length ({self.fx:g}, {self.fy:g}) is not a positive number of pixels.",
+                "Give fx and fy in pixels, or leave them empty to use the photo's own.",
+            )
+        if self.width < 1 or self.height < 1:
+            raise BadInput(f"A picture of {self.width} x {self.height} pixels has no camera.", "Choose another photo.")
+
+    @classmethod
+    def default(cls, width: int, height: int) -> Camera:
+        """A camera of `DEFAULT_FIELD_OF_VIEW` on the long side, principal point in the middle."""
+        focal = 0.5 * max(width, height) / math.tan(0.5 * DEFAULT_FIELD_OF_VIEW)
+        return cls(focal, focal, width / 2, height / 2, width, height, "default")
+
+    @classmethod
+    def from_focal_35mm(cls, focal_35mm: float, width: int, height: int, source: str = "exif") -> Camera:
+        """A camera from the 35 mm equivalent focal length, which by the EXIF standard compares the diagonals."""
+        focal = focal_35mm / math.hypot(36.0, 24.0) * math.hypot(width, height)
+        return cls(focal, focal, width / 2, height / 2, width, height, source)
+
+    def with_focal(self, fx: float | None, fy: float | None) -> Camera:
+        """The same camera with another focal length (pixels); one value given stands for both."""
+        if fx is None and fy is None:
+            return self
+        fx, fy = (fx if fx is not None else fy), (fy if fy is not None else fx)
+        return replace(self, fx=float(fx), fy=float(fy), source="given")  # type: ignore[arg-type]
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The camera of the same picture scaled to width x height."""
+        sx, sy = width / self.width, height / self.height
+        return replace(
+            self, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy, width=width, height=height
+        )
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """Intrinsic matrix (3, 3) float64."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
+
+    def project(self, points: NDArray) -> NDArray:
+        """Points (..., 3) in metres, camera axes -> pixels (..., 2)."""
+        scale = np.array([self.fx, self.fy], points.dtype)
+        centre = np.array([self.cx, self.cy], points.dtype)
+        return points[..., :2] / points[..., 2:] * scale + centre
+
+    def rays(self) -> NDArray[np.float32]:
+        """Directions (H, W, 3) float32 through the pixel centres, with z = 1: point = ray * depth."""
+        u = ((np.arange(self.width) + 0.5 - self.cx) / self.fx).astype(np.float32)
+        v = ((np.arange(self.height) + 0.5 - self.cy) / self.fy).astype(np.float32)
+        rays = np.ones((self.height, self.width, 3), np.float32)
+        rays[..., 0] = u
+        rays[..., 1] = v[:, None]
+        return rays
+
+    def unproject(self, depth: NDArray) -> NDArray[np.float32]:
+        """Depth (H, W) in metres along z -> points (H, W, 3) float32 in camera axes."""
+        return self.rays() * depth[..., None].astype(np.float32)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Depth of a photo."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from .. import runtime
+from ..photo import PhotoLike, as_photo
+from ..registry import model_module
+
+if TYPE_CHECKING:
+    from ..results import DepthMap
+    from ..runtime.run import ProgressCallback
+
+
+def estimate_depth(
+    photo: PhotoLike,
+    model: str = "builtin",
+    *,
+    fx: float | None = None,
+    fy: float | None = None,
+    resolution: int = 512,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: ProgressCallback = None,
+    models_dir: str | PathLike[str] | None = None,
+) -> DepthMap:
+    """Estimate the depth of a photo.
+
+    Parameters
+    ----------
+    photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
+    model : "builtin" (metres, where there are people) or "relief" (height of a material's surface, unitless).
+    fx, fy : focal length in pixels; None takes the photo's own, else the stated default.
+    resolution : short side of `preview` in pixels; 0 leaves it at the photo's size.
+
+    Returns a `DepthMap` at the photo's size. Raises `MaquetteError` with a remedy.
+    """
+    module = model_module("depth", model)
+    photo = as_photo(photo)
+    run = runtime.start(device, precision, progress, models_dir)
+    return module.estimate(photo, run, fx=fx, fy=fy, resolution=resolution)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hands of a photo: float depth, masks and meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from .. import runtime
+from ..photo import PhotoLike, as_photo
+from ..registry import model_module
+
+if TYPE_CHECKING:
+    from ..results import HandMaps
+    from ..runtime.run import ProgressCallback
+
+MASK_TYPES = ("based_on_depth", "tight_bboxes", "original")
+
+
+def refine_hands(
+    photo: PhotoLike,
+    model: str = "builtin",
+    *,
+    mask_bbox_padding: int = 30,
+    mask_type: str = "based_on_depth",
+    mask_expand: int = 5,
+    rand_seed: int = 88,
+    resolution: int = 512,
+    boxes: Sequence[tuple[float, float, float, float, str]] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: ProgressCallback = None,
+    models_dir: str | PathLike[str] | None = None,
+) -> HandMaps:
+    """Find the hands of a photo and fit a mesh to each.
+
+    Parameters
+    ----------
+    photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
+    mask_type : "based_on_depth" (silhouette), "tight_bboxes" (landmark boxes) or "original" (padded boxes).
+    mask_bbox_padding : 0..100 pixels, the least padding of "original".
+    mask_expand : -16384..16384; grows (or shrinks, negative) the mask by so many pixels of city-block distance.
+    rand_seed : accepted for the reference's sake; nothing here is random.
+    resolution : short side of `preview` in pixels; 0 leaves it at the photo's size.
+    boxes : (x0, y0, x1, y1, "left" or "right") per hand, far to near; bypasses the detector.
+
+    Returns `HandMaps` at the photo's size; without hands it is empty and its pictures are black. Raises `MaquetteError`.
+    """
+    module = model_module("hands", model)
+    photo = as_photo(photo)
+    run = runtime.start(device, precision, progress, models_dir)
+    return module.refine(
+        photo,
+        run,
+        mask_bbox_padding=mask_bbox_padding,
+        mask_type=mask_type,
+        mask_expand=mask_expand,
+        resolution=resolution,
+        boxes=boxes,
+    )

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Surface normals of a photo."""
+
+from __future__ import annotations
+
+import math
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from .. import runtime
+from ..photo import PhotoLike, as_photo
+from ..registry import model_module
+
+if TYPE_CHECKING:
+    from ..results import NormalMap
+    from ..runtime.run import ProgressCallback
+
+
+def estimate_normals(
+    photo: PhotoLike,
+    model: str = "builtin",
+    *,
+    a: float = 2 * math.pi,
+    bg_threshold: float = 0.1,
+    resolution: int = 512,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: ProgressCallback = None,
+    models_dir: str | PathLike[str] | None = None,
+) -> NormalMap:
+    """Estimate the surface normals of a photo.
+
+    Parameters
+    ----------
+    photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
+    model : "from-depth" or "builtin" (both: from the built-in depth).
+    a, bg_threshold : strength and background threshold of models that make normals from relative depth.
+    resolution : short side of `preview` in pixels; 0 leaves it at the photo's size.
+
+    Returns a `NormalMap` at the photo's size. Raises `MaquetteError` with a remedy.
+    """
+    module = model_module("normals", model)
+    photo = as_photo(photo)
+    run = runtime.start(device, precision, progress, models_dir)
+    return module.estimate(photo, run, a=a, bg_threshold=bg_threshold, resolution=resolution)

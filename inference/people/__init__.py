@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The people of photos and clips: pose, shape and place of a parametric body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from .. import runtime
+from ..photo import PhotoLike, as_clip
+from ..registry import model_module
+
+if TYPE_CHECKING:
+    from ..photo import Clip
+    from ..results import People
+    from ..runtime.run import ProgressCallback
+
+
+def recover_people(
+    photos: PhotoLike | Clip | Iterable[PhotoLike],
+    model: str = "builtin",
+    *,
+    det_confidence_thresh: float = 0.25,
+    det_iou_thresh: float = 0.7,
+    det_batch_size: int = 10,
+    hmr_batch_size: int = 8,
+    refine: bool = False,
+    boxes: Sequence[Sequence[tuple[float, float, float, float]]] | None = None,
+    track: bool = True,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: ProgressCallback = None,
+    models_dir: str | PathLike[str] | None = None,
+) -> People:
+    """Recover the people of one photo, of many photos, or of a clip.
+
+    Parameters
+    ----------
+    photos : one photo (`Photo`, array (H, W, 3) uint8 sRGB, or path of a photo, movie, folder or printf pattern),
+        a `Clip`, or an iterable of photos.
+    det_confidence_thresh : people scored below it are dropped.
+    det_iou_thresh : of two detections that overlap more than this, the weaker one is dropped.
+    det_batch_size, hmr_batch_size : photos and people that pass through a network at once.
+    refine : spend more steps on fitting the body to the picture.
+    boxes : per photo, the people's (x0, y0, x1, y1); bypasses the detector.
+    track : keep one identity and one body shape per person over the frames of a clip, and smooth its motion.
+
+    Returns `People`; a photo without a person gives an empty frame. Raises `MaquetteError` with a remedy.
+    """
+    module = model_module("people", model)
+    clip = as_clip(photos)
+    run = runtime.start(device, precision, progress, models_dir)
+    return module.recover(
+        clip,
+        run,
+        det_confidence_thresh=det_confidence_thresh,
+        det_iou_thresh=det_iou_thresh,
+        det_batch_size=det_batch_size,
+        hmr_batch_size=hmr_batch_size,
+        refine=refine,
+        boxes=boxes,
+        track=track,
+    )

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a task and a model name to the code that runs it. The models themselves are listed in installer/catalogue.toml."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from ..installer import catalogue
+from .errors import BadInput, UnknownModel
+
+
+def model_module(task: str, name: str) -> ModuleType:
+    """The module that implements model `name` of `task` ("depth", "normals", "hands", "people")."""
+    models = {model.id: model for model in catalogue.models(task)}
+    if not isinstance(name, str) or name not in models:
+        raise UnknownModel(
+            f"There is no {task} model called {name!r}.", f"Choose one of: {', '.join(models)}."
+        )
+    return import_module("." + models[name].code, __package__)
+
+
+def check_choice(value: str, choices: tuple[str, ...], what: str) -> None:
+    """Raise `BadInput` unless `value` is one of `choices`."""
+    if value not in choices:
+        raise BadInput(f"There is no {what} {value!r}.", f"Choose one of: {', '.join(choices)}.")

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tasks return: frozen dataclasses of numpy arrays, in OpenCV camera axes and metres.
+
+`preview` is always the 8-bit picture that the reference node of the task would return; the float arrays beside it
+are what that node throws away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .camera import Camera
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """Depth of a photo.
+
+    depth : (H, W) float32, metres along z; unitless height 0..1 (1 = nearest the viewer) where `metric` is False.
+        0 where not valid.
+    valid : (H, W) bool.
+    normals : (H, W, 3) float32 unit vectors in camera axes, or None.
+    camera : the intrinsics that the depth belongs to.
+    preview : (h, w, 3) uint8.
+    """
+
+    depth: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    normals: NDArray[np.float32] | None
+    camera: Camera
+    metric: bool
+    preview: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class NormalMap:
+    """Surface normals of a photo: (H, W, 3) float32 unit vectors in camera axes (towards the viewer is -z)."""
+
+    normals: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    camera: Camera
+    preview: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Hand:
+    """One hand.
+
+    side : "left" or "right", the person's own.
+    box : (x0, y0, x1, y1) pixels.
+    vertices : (V, 3) float32 metres, camera axes.  faces : (F, 3) int32.
+    joints : (21, 3) float32: wrist, then thumb, index, middle, ring, little, each from the palm to the tip.
+    keypoints_2d : (21, 2) float32 pixels.
+    depth : (H, W) float32 metres, 0 outside the hand.  mask : (H, W) float32 0..1.
+    """
+
+    side: str
+    score: float
+    box: tuple[float, float, float, float]
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    joints: NDArray[np.float32]
+    keypoints_2d: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    mask: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HandMaps:
+    """All hands of a photo.
+
+    depth : (H, W) float32 metres, nearest hand, 0 where there is none.
+    mask : (H, W) float32 0..1, after `mask_type` and `mask_expand`.
+    preview : (h, w, 3) uint8, short side = `resolution`: per hand nearest 255 to farthest 51, background 0.
+    """
+
+    depth: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    preview: NDArray[np.uint8]
+    hands: tuple[Hand, ...]
+    camera: Camera
+
+
+@dataclass(frozen=True)
+class Body:
+    """A parametric body model, in its rest pose: metres, camera axes (y down), facing the viewer (-z).
+
+    A person's vertices are ``mesh.skinning.pose_body(body, shape, rotations, translation)``.
+
+    vertices : (V, 3) float32, for shape = 0.      faces : (F, 3) int32, counter-clockwise seen from outside.
+    joint_names : J names.                         parents : (J,) int32, -1 for the root, parents before children.
+    joints : (J, 3) float32, for shape = 0.        skin_weights : (V, J) float32, rows sum to 1.
+    shape_blend_shapes : (S, V, 3) float32.        joint_blend_shapes : (S, J, 3) float32.
+    pose_blend_shapes : (9 * (J - 1), V, 3) float32 over the elements of R - I (SMPL, eq. 9), or None.
+    uvs : (F, 3, 2) float32, one a face corner, v up; or None.
+    licence : the licence of the body and of what is made with it.
+    """
+
+    name: str
+    licence: str
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    joint_names: tuple[str, ...]
+    parents: NDArray[np.int32]
+    joints: NDArray[np.float32]
+    skin_weights: NDArray[np.float32]
+    shape_blend_shapes: NDArray[np.float32]
+    joint_blend_shapes: NDArray[np.float32]
+    pose_blend_shapes: NDArray[np.float32] | None = None
+    uvs: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person in one photo.
+
+    track_id : the same for one person in all frames of a clip.
+    box : (x0, y0, x1, y1) pixels.                 score : detection score 0..1.
+    mask : (H, W) float32 0..1, or None where the detector gives none.
+    vertices : (V, 3) float32 metres, camera axes, posed and placed.
+    joints : (J, 3) float32 metres, camera axes.   keypoints_2d : (K, 2) float32 pixels, as detected.
+    rotations : (J, 4) float32 unit quaternions (w, x, y, z), each relative to its parent in the rest pose's axes;
+        rotations[0] turns the whole body about its root joint.
+    shape : (S,) float32 coefficients of `Body.shape_blend_shapes`.
+    translation : (3,) float32 metres, added after skinning.
+    confidence : (J,) float32 0..1: how well the photo supports this joint (about 0: invented, out of sight).
+    attributes : named body traits 0..1 where the model has them (gender, age, weight ...).
+    """
+
+    track_id: int
+    box: tuple[float, float, float, float]
+    score: float
+    mask: NDArray[np.float32] | None
+    vertices: NDArray[np.float32]
+    joints: NDArray[np.float32]
+    keypoints_2d: NDArray[np.float32]
+    rotations: NDArray[np.float32]
+    shape: NDArray[np.float32]
+    translation: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    attributes: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class People:
+    """The people of one or more photos.
+
+    frames : one entry a photo, holding its persons (an empty tuple where there is none).
+    camera : of the first photo.  cameras : one a photo (photos of a request may differ in size).
+    fps : frame rate of the clip, or None for photos that are no clip.
+    """
+
+    frames: tuple[tuple[Person, ...], ...]
+    body: Body
+    camera: Camera
+    cameras: tuple[Camera, ...]
+    fps: float | None = None
+
+    def tracks(self) -> dict[int, list[tuple[int, Person]]]:
+        """track_id -> [(frame index, Person), ...] in the order of the frames."""
+        tracks: dict[int, list[tuple[int, Person]]] = {}
+        for index, persons in enumerate(self.frames):
+            for person in persons:
+                tracks.setdefault(person.track_id, []).append((index, person))
+        return tracks

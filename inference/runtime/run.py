@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One task's run: what every model needs to know beside its own parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from ...installer import store
+from .device import choose_device, choose_precision
+
+if TYPE_CHECKING:
+    import torch
+
+#: Called with (fraction 0..1, message); may raise `Cancelled`.
+ProgressCallback = Optional[Callable[[float, str], None]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """device : torch device name.  precision : "float32" or "float16".  models_dir : root of the model files."""
+
+    device: str
+    precision: str
+    models_dir: Path
+    progress: ProgressCallback = None
+    span: tuple[float, float] = (0.0, 1.0)
+
+    def report(self, fraction: float, message: str) -> None:
+        """Tell the caller how far this part is; the point at which a task can be cancelled."""
+        if self.progress is not None:
+            low, high = self.span
+            self.progress(low + (high - low) * min(max(fraction, 0.0), 1.0), message)
+
+    def part(self, start: float, end: float) -> Run:
+        """The run as seen by a step that takes the share start..end of this one."""
+        low, high = self.span
+        return replace(self, span=(low + (high - low) * start, low + (high - low) * end))
+
+    @property
+    def torch_device(self) -> torch.device:
+        import torch
+
+        return torch.device(self.device)
+
+
+def start(
+    device: str | None = None,
+    precision: str | None = None,
+    progress: ProgressCallback = None,
+    models_dir: str | PathLike[str] | None = None,
+) -> Run:
+    """Resolve the arguments that every public function takes into a `Run`."""
+    chosen = choose_device(device)
+    root = Path(fspath(models_dir)) if models_dir is not None else store.models_root()
+    return Run(chosen, choose_precision(precision, chosen), root, progress)
