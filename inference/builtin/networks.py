@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The four small networks that ship with Maquette: BlazePose and BlazePalm/BlazeHand, as torch modules.
+
+Each file in `assets` holds a network's weights (float16, as published) and its graph as a list of steps; `make/networks.py`
+writes them. A `Network` takes pictures (B, 3, S, S) float32 and returns its outputs in the order of the published file:
+
+pose_detection  0..1 -> -1..1, S = 224: regressors (B, 2254, 12), logits (B, 2254, 1).
+pose_landmark   0..1, S = 256: landmarks (B, 195), score (B, 1), mask logits (B, 256, 256, 1), heat maps (B, 64, 64, 39),
+                world landmarks (B, 117).
+palm_detection  0..1, S = 192: regressors (B, 2016, 18), logits (B, 2016, 1).
+hand_landmark   0..1, S = 224: landmarks (B, 63), score (B, 1), handedness (B, 1), world landmarks (B, 63).
+
+Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", 2020; Zhang et al., "MediaPipe Hands: On-device
+Real-time Hand Tracking", 2020.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from ..errors import MaquetteError
+from ..runtime import memory
+
+ASSETS = Path(__file__).with_name("assets")
+
+
+def load_network(name: str, device: str | torch.device = "cpu") -> Network:
+    """The network `name` ("pose_detection", "pose_landmark", "palm_detection", "hand_landmark"), kept between calls."""
+    return memory.keep(("builtin", name, str(device)), lambda: Network(name).to(device))
+
+
+class Network(nn.Module):
+    """A published network. Computes in float32, channels last in memory, whatever the device.
+
+    size : side S of the square input in pixels.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        graph, weights = read_network(ASSETS / f"{name}.safetensors")
+        self.size: int = graph["size"]
+        self._input: int = graph["input"]
+        self._outputs: list[int] = graph["outputs"]
+        self._steps: list[tuple[str, list[int], int, list[int]]] = []
+        last_reader = {source: index for index, step in enumerate(graph["steps"]) for source in step["inputs"]}
+        for index, step in enumerate(graph["steps"]):
+            finished = [i for i in set(step["inputs"]) if last_reader[i] == index and i not in self._outputs]
+            name = f"step{index:03d}"
+            self.add_module(name, _MODULES[step["op"]](step, weights))
+            self._steps.append((name, step["inputs"], step["output"], finished))
+        self.requires_grad_(False).eval()
+
+    @torch.inference_mode()
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """pictures (B, 3, S, S) float32 on the network's device -> its outputs, channels in the last axis."""
+        values = {self._input: pictures.contiguous(memory_format=torch.channels_last)}
+        # TensorFloat-32, on by default for convolutions, rounds to 10 bits: a tenth of a pixel of difference to the CPU.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            for name, inputs, output, finished in self._steps:
+                values[output] = getattr(self, name)(*(values[i] for i in inputs))
+                for index in finished:
+                    del values[index]
+        outputs = [values[i] for i in self._outputs]
+        return [value.permute(0, 2, 3, 1) if value.dim() == 4 else value for value in outputs]
+
+
+def read_network(path: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Graph and float32 weights of a network file; sparse weights are spread out."""
+    if not path.is_file():
+        raise MaquetteError(f"The built-in network {path.name} is missing.", "Install Maquette again.")
+    with safe_open(path, "numpy") as file:
+        graph = json.loads(file.metadata()["network"])
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    weights: dict[str, Tensor] = {}
+    for name, array in stored.items():
+        base, _, part = name.partition(".")
+        if part == "values":
+            shape = stored[base + ".shape"]
+            dense = np.zeros(int(np.prod(shape)), np.float32)
+            dense[np.unpackbits(stored[base + ".places"], count=dense.size).astype(bool)] = array
+            weights[base] = torch.from_numpy(dense.reshape(shape))
+        elif not part:
+            weights[base] = torch.from_numpy(array.astype(np.float32))
+    return graph, weights
+
+
+def _activate(value: Tensor, activation: str | None) -> Tensor:
+    """In place: the value was made by the step itself, so nothing else reads it."""
+    if activation == "relu":
+        return F.relu_(value)
+    return value.clamp_(0.0, 6.0) if activation == "relu6" else value
+
+
+class _Convolution(nn.Module):
+    """Convolution with explicit zero padding [left, right, top, bottom] and its activation."""
+
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        weight = weights[step["weight"]].contiguous(memory_format=torch.channels_last)
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(weights[step["bias"]])
+        self.stride, self.groups, self.activation = step["stride"], step["groups"], step["activation"]
+        left, right, top, bottom = step["padding"]
+        symmetric = left == right and top == bottom
+        self.outside = None if symmetric else (left, right, top, bottom)
+        self.padding = (top, left) if symmetric else (0, 0)
+
+    def forward(self, value: Tensor) -> Tensor:
+        if self.outside:
+            value = F.pad(value, self.outside)
+        value = F.conv2d(value, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
+        return _activate(value, self.activation)
+
+
+class _Linear(nn.Module):
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weights[step["weight"]]), nn.Parameter(weights[step["bias"]])
+
+    def forward(self, value: Tensor) -> Tensor:
+        return F.linear(value, self.weight, self.bias)
+
+
+class _Prelu(nn.Module):
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weights[step["weight"]])
+
+    def forward(self, value: Tensor) -> Tensor:
+        return F.prelu(value, self.weight)
+
+
+class _Add(nn.Module):
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.activation = step["activation"]
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return _activate(first + second, self.activation)
+
+
+class _MaxPool(nn.Module):
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.size = step["size"]
+
+    def forward(self, value: Tensor) -> Tensor:
+        return F.max_pool2d(value, self.size)
+
+
+class _Upsample(nn.Module):
+    """Bilinear scaling by pixel centres."""
+
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.size = tuple(step["size"])
+
+    def forward(self, value: Tensor) -> Tensor:
+        return F.interpolate(value, self.size, mode="bilinear", align_corners=False)
+
+
+class _DepthToSpace(nn.Module):
+    """Channels into blocks of pixels, the block's place varying slower than the channel (not as torch's pixel shuffle)."""
+
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.block = step["block"]
+
+    def forward(self, value: Tensor) -> Tensor:
+        batch, channels, height, width = value.shape
+        rest = channels // self.block**2
+        parts = value.reshape(batch, self.block, self.block, rest, height, width).permute(0, 3, 4, 1, 5, 2)
+        shuffled = parts.reshape(batch, rest, height * self.block, width * self.block)
+        return shuffled.contiguous(memory_format=torch.channels_last)
+
+
+class _PadChannels(nn.Module):
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.amount = step["amount"]
+
+    def forward(self, value: Tensor) -> Tensor:
+        empty = value.new_zeros(value.shape[0], self.amount, *value.shape[2:])
+        return torch.cat([value, empty.contiguous(memory_format=torch.channels_last)], 1)
+
+
+class _Reshape(nn.Module):
+    """Pixels and channels into rows, in the order (y, x, channel)."""
+
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.shape = step["shape"]
+
+    def forward(self, value: Tensor) -> Tensor:
+        return value.permute(0, 2, 3, 1).reshape(value.shape[0], *self.shape)
+
+
+class _Concatenate(nn.Module):
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return torch.cat(values, 1)
+
+
+class _Mean(nn.Module):
+    """Mean over the pixels: (B, C, H, W) -> (B, C)."""
+
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+
+    def forward(self, value: Tensor) -> Tensor:
+        return value.mean((2, 3))
+
+
+class _Sigmoid(nn.Module):
+    def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+
+    def forward(self, value: Tensor) -> Tensor:
+        return torch.sigmoid(value)
+
+
+_MODULES = {
+    "add": _Add,
+    "concatenate": _Concatenate,
+    "convolution": _Convolution,
+    "depth_to_space": _DepthToSpace,
+    "linear": _Linear,
+    "max_pool": _MaxPool,
+    "mean": _Mean,
+    "pad_channels": _PadChannels,
+    "prelu": _Prelu,
+    "reshape": _Reshape,
+    "sigmoid": _Sigmoid,
+    "upsample": _Upsample,
+}
