@@ -43,8 +43,8 @@ def rasterise(
     """
     depth = np.zeros((camera.height, camera.width), np.float32)
     face_index = np.full((camera.height, camera.width), -1, np.int32)
-    corners = np.asarray(vertices, np.float64)[np.asarray(faces)].reshape(-1, 3, 3)
-    triangles = _project(*_clip_near(corners, near), camera, cull)
+    points, corners, face = _clip_near(np.asarray(vertices, np.float64), np.asarray(faces).reshape(-1, 3).T, near)
+    triangles = _project(points, corners, face, camera, cull)
     if len(triangles.face) == 0:
         return depth, face_index
     window = _window(triangles, camera)
@@ -70,17 +70,20 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Triangles:
-    """Projected triangles.
+    """N projected triangles, N being the last axis of every array.
 
     face : (N,) index of the mesh's face.
-    edges : (N, 3, 3), rows (A, B, C): A u + B v + C >= 0 inside.
-    plane : (N, 3): 1/z at (u0, v0), and its slopes along u and v.  origin : (N, 2): u0, v0.
-    limits : (N, 2): least and greatest 1/z of the corners.
+    slope, offset : (3, N): an edge runs through column slope * v + offset at height v; a horizontal one bounds no row,
+        and its offset is infinite.  left_edge : (3, N) whether the triangle lies to the right of the edge.
+    plane : (3, N): 1/z at (u0, v0), and its slopes along u and v.  origin : (2, N): u0, v0.
+    limits : (2, N): least and greatest 1/z of the corners.
     top, bottom : (N,) first row with a pixel centre, and one past the last.  left, right : alike for columns.
     """
 
     face: NDArray[np.int64]
-    edges: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    left_edge: NDArray[np.bool_]
     plane: NDArray[np.float64]
     origin: NDArray[np.float64]
     limits: NDArray[np.float64]
@@ -89,29 +92,35 @@ class _Triangles:
     left: NDArray[np.int64]
     right: NDArray[np.int64]
 
-    def part(self, which: slice | NDArray) -> _Triangles:
-        return _Triangles(**{name: value[which] for name, value in vars(self).items()})
+    def part(self, which: slice) -> _Triangles:
+        return _Triangles(**{name: value[..., which] for name, value in vars(self).items()})
 
 
-def _clip_near(corners: NDArray, near: float) -> tuple[NDArray, NDArray]:
-    """Cut (F, 3, 3) triangles at z = near; returns those in front and, of each, the face it came from."""
-    face = np.arange(len(corners))
-    finite = np.isfinite(corners).all((1, 2))
-    in_front = (corners[..., 2] >= near).sum(1) * finite
-    whole = in_front == 3
-    if not ((in_front == 1) | (in_front == 2)).any():
-        return corners[whole], face[whole]
-    pieces, sources = [corners[whole]], [face[whole]]
-    for count in (1, 2):
-        cut = np.flatnonzero(in_front == count)
+def _clip_near(points: NDArray, corners: NDArray, near: float) -> tuple[NDArray, NDArray, NDArray]:
+    """Cut triangles at z = near.
+
+    points : (V, 3).  corners : (3, F) indices of points.
+    Returns points and corners of what lies in front, and of each triangle the face (N,) that it is a part of.
+    """
+    finite = np.isfinite(points.sum(1))[corners]
+    in_front = (points[:, 2] >= near)[corners]
+    count = np.where(finite.all(0), in_front.sum(0), 0)
+    whole = np.flatnonzero(count == 3)
+    pieces, sources = [corners[:, whole]], [whole]
+    for kept in (1, 2):
+        cut = np.flatnonzero(count == kept)
+        if len(cut) == 0:
+            continue
         # Turn each triangle so that the corner that differs from the other two comes first.
-        odd = np.argmax((corners[cut, :, 2] >= near) == (count == 1), 1)
-        a, b, c = (corners[cut, (odd + step) % 3] for step in range(3))
-        ab, ac = _at_near(a, b, near), _at_near(a, c, near)
-        new = [(a, ab, ac)] if count == 1 else [(ab, b, c), (ab, c, ac)]
-        pieces += [np.stack(triangle, 1) for triangle in new]
-        sources += [face[cut]] * len(new)
-    return np.concatenate(pieces), np.concatenate(sources)
+        odd = np.argmax(in_front[:, cut] == (kept == 1), 0)
+        a, b, c = (corners[(odd + step) % 3, cut] for step in range(3))
+        ab = np.arange(len(cut)) + len(points)
+        ac = ab + len(cut)
+        points = np.concatenate([points, _at_near(points[a], points[b], near), _at_near(points[a], points[c], near)])
+        new = [(a, ab, ac)] if kept == 1 else [(ab, b, c), (ab, c, ac)]
+        pieces += [np.stack(triangle) for triangle in new]
+        sources += [cut] * len(new)
+    return points, np.concatenate(pieces, 1), np.concatenate(sources)
 
 
 def _at_near(a: NDArray, b: NDArray, near: float) -> NDArray:
@@ -122,35 +131,51 @@ def _at_near(a: NDArray, b: NDArray, near: float) -> NDArray:
     return point
 
 
-def _project(corners: NDArray, face: NDArray, camera: Camera, cull: bool) -> _Triangles:
+def _project(points: NDArray, corners: NDArray, face: NDArray, camera: Camera, cull: bool) -> _Triangles:
     """Set up the triangles that can cover a pixel centre of the picture."""
-    inverse = 1.0 / corners[..., 2]
-    u = _snap(corners[..., 0] * inverse * camera.fx + camera.cx)
-    v = _snap(corners[..., 1] * inverse * camera.fy + camera.cy)
-    u1, v1 = np.roll(u, -1, 1), np.roll(v, -1, 1)
-    # Swapping the ends of an edge negates all three exactly, so neighbours agree on where their edge runs: no cracks.
-    edges = np.stack([v - v1, u1 - u, u * v1 - u1 * v], -1)
-    area = (u[:, 1] - u[:, 0]) * (v[:, 2] - v[:, 0]) - (u[:, 2] - u[:, 0]) * (v[:, 1] - v[:, 0])
-    edges *= np.where(area > 0, 1.0, -1.0)[:, None, None]
-    left, right = _centres_between(u.min(1), u.max(1), camera.width)
-    top, bottom = _centres_between(v.min(1), v.max(1), camera.height)
-    seen = (right > left) & (bottom > top) & ((area < 0) if cull else (area != 0))
-    du, dv, dw = (value[:, 1:] - value[:, :1] for value in (u, v, inverse))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope_u = (dw[:, 0] * dv[:, 1] - dw[:, 1] * dv[:, 0]) / area
-        slope_v = (dw[:, 1] * du[:, 0] - dw[:, 0] * du[:, 1]) / area
-    triangles = _Triangles(
-        face=face,
-        edges=edges,
-        plane=np.stack([inverse[:, 0], slope_u, slope_v], -1),
-        origin=np.stack([u[:, 0], v[:, 0]], -1),
-        limits=np.stack([inverse.min(1), inverse.max(1)], -1),
-        top=top,
-        bottom=bottom,
-        left=left,
-        right=right,
+    with np.errstate(divide="ignore", invalid="ignore"):  # points behind the camera belong to no triangle here
+        inverse = 1.0 / points[:, 2]
+        u = _snap(points[:, 0] * inverse * camera.fx + camera.cx)[corners]
+        v = _snap(points[:, 1] * inverse * camera.fy + camera.cy)[corners]
+    area = (u[1] - u[0]) * (v[2] - v[0]) - (u[2] - u[0]) * (v[1] - v[0])
+    left, right = _centres_between(u, camera.width)
+    top, bottom = _centres_between(v, camera.height)
+    seen = np.flatnonzero((right > left) & (bottom > top) & ((area < 0) if cull else (area != 0)))
+    u, v, area, inverse = u[:, seen], v[:, seen], area[seen], inverse[corners[:, seen]]
+    slope, offset, left_edge = _edges(u, v, area)
+    du, dv, dw = u[1:] - u[0], v[1:] - v[0], inverse[1:] - inverse[0]
+    slope_u = (dw[0] * dv[1] - dw[1] * dv[0]) / area
+    slope_v = (dw[1] * du[0] - dw[0] * du[1]) / area
+    return _Triangles(
+        face=face[seen],
+        slope=slope,
+        offset=offset,
+        left_edge=left_edge,
+        plane=np.stack([inverse[0], slope_u, slope_v]),
+        origin=np.stack([u[0], v[0]]),
+        limits=np.stack([inverse.min(0), inverse.max(0)]),
+        top=top[seen],
+        bottom=bottom[seen],
+        left=left[seen],
+        right=right[seen],
     )
-    return triangles.part(seen)
+
+
+def _edges(u: NDArray, v: NDArray, area: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Slope, offset and side of the three edges (3, N) of each triangle.
+
+    Swapping the ends of an edge changes neither slope nor offset, to the last bit: neighbours leave no crack.
+    """
+    u1, v1 = np.roll(u, -1, 0), np.roll(v, -1, 0)
+    rise = v1 - v
+    left_edge = rise * area < 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (u1 - u) / rise
+        offset = (u * v1 - u1 * v) / rise
+    flat = rise == 0
+    slope[flat] = 0
+    offset[flat] = np.inf
+    return slope, offset, left_edge
 
 
 def _snap(pixels: NDArray) -> NDArray:
@@ -158,10 +183,10 @@ def _snap(pixels: NDArray) -> NDArray:
     return np.round(pixels * 2.0**20) * 2.0**-20
 
 
-def _centres_between(low: NDArray, high: NDArray, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First pixel whose centre is in low..high, and one past the last, within 0..size."""
-    first = np.clip(np.ceil(low - 0.5), 0, size).astype(np.int64)
-    stop = np.clip(np.floor(high - 0.5) + 1, 0, size).astype(np.int64)
+def _centres_between(corners: NDArray, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First pixel whose centre lies between the corners (3, N), and one past the last, within 0..size."""
+    first = np.clip(np.ceil(corners.min(0) - 0.5), 0, size).astype(np.int64)
+    stop = np.clip(np.floor(corners.max(0) - 0.5) + 1, 0, size).astype(np.int64)
     return first, stop
 
 
@@ -181,11 +206,11 @@ def _draw(triangles: _Triangles, window: _Window, keys: NDArray[np.int64]) -> No
     first, stop = _spans(triangles, owner, row)
     covered = stop > first
     owner, row, first, stop = owner[covered], row[covered], first[covered], stop[covered]
-    value, slope_u, slope_v = triangles.plane[owner].T
-    u0, v0 = triangles.origin[owner].T
+    value, slope_u, slope_v = (part[owner] for part in triangles.plane)
     # 1/z at the centre of the span's first pixel; along the row it grows by slope_u.
+    u0, v0 = (part[owner] for part in triangles.origin)
     start = value + slope_v * (row + 0.5 - v0) + slope_u * (first + 0.5 - u0)
-    low, high = triangles.limits[owner].T
+    low, high = (part[owner] for part in triangles.limits)
     address = (row - window.top) * keys.shape[1] + first - window.left
     face = triangles.face[owner]
     flat = keys.reshape(-1)
@@ -200,14 +225,11 @@ def _draw(triangles: _Triangles, window: _Window, keys: NDArray[np.int64]) -> No
 def _spans(triangles: _Triangles, owner: NDArray, row: NDArray) -> tuple[NDArray, NDArray]:
     """First covered column of each triangle's row and one past its last."""
     low, high = triangles.left[owner] + 0.5, triangles.right[owner] - 0.5
-    for index in range(3):
-        a, b, c = triangles.edges[owner, index].T
-        rest = b * (row + 0.5) + c
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = -rest / a
-        low = np.where(a > 0, np.maximum(low, crossing), low)
-        high = np.where(a < 0, np.minimum(high, crossing), high)
-        high = np.where((a == 0) & (rest < 0), low - 1, high)
+    for slope, offset, left_edge in zip(triangles.slope, triangles.offset, triangles.left_edge, strict=True):
+        crossing = slope[owner] * (row + 0.5) + offset[owner]
+        bounds_left = left_edge[owner]
+        np.maximum(low, crossing, out=low, where=bounds_left)
+        np.minimum(high, crossing, out=high, where=~bounds_left)
     return np.ceil(low - 0.5).astype(np.int64), np.floor(high - 0.5).astype(np.int64) + 1
 
 

@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-
 from maquette.inference import Camera
 from maquette.inference.mesh.raster import rasterise
 
