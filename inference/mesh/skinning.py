@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Linear blend skinning of a `results.Body`.
+
+The convention is SMPL's (Loper et al. 2015, section 3): a joint's rotation is relative to its parent and given in the
+rest pose's axes, so that with G the product of the rotations from the root to joint j, h its place at rest and p its
+place in the pose,
+
+    p_j = p_parent + G_parent (h_j - h_parent),        vertex = sum over j of  w_j (G_j (rest vertex - h_j) + p_j).
+
+Root and translation: p_root = h_root + translation; rotations[0] turns the body about its root joint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..results import Body
+
+
+def pose_body(
+    body: Body, shape: NDArray, rotations: NDArray, translation: NDArray
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Pose and place a body.
+
+    shape : (S,) or (T, S).  rotations : (J, 4) or (T, J, 4) quaternions (w, x, y, z).  translation : (3,) or (T, 3) m.
+    Returns vertices (V, 3) and joints (J, 3), float32 metres in camera axes; with a leading T where rotations has one.
+    """
+    rotations = np.asarray(rotations)
+    single = rotations.ndim == 2
+    turns = rotation_matrices(rotations.reshape(-1, *rotations.shape[-2:])).astype(np.float32)
+    count = len(turns)
+    shape = np.broadcast_to(np.atleast_2d(shape).astype(np.float32), (count, len(body.shape_blend_shapes)))
+    translation = np.broadcast_to(np.atleast_2d(translation).astype(np.float32), (count, 3))
+    rest, rest_joints = rest_pose(body, shape)
+    if body.pose_blend_shapes is not None:
+        feature = (turns[:, 1:] - np.eye(3, dtype=np.float32)).reshape(count, -1)
+        rest = rest + (feature @ body.pose_blend_shapes.reshape(feature.shape[1], -1)).reshape(rest.shape)
+    world, joints = chain(body.parents, rest_joints, turns, translation)
+    offset = joints - (world @ rest_joints[..., None])[..., 0]
+    vertices = np.empty((count, len(body.vertices), 3), np.float32)
+    for frame in range(count):
+        transforms = np.concatenate([world[frame], offset[frame][..., None]], -1).reshape(len(body.parents), 12)
+        blended = (body.skin_weights @ transforms).reshape(-1, 3, 4)
+        vertices[frame] = (blended[..., :3] @ rest[frame][..., None])[..., 0] + blended[..., 3]
+    joints = joints.astype(np.float32)
+    return (vertices[0], joints[0]) if single else (vertices, joints)
+
+
+def rest_pose(body: Body, shape: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Rest vertices (..., V, 3) and joints (..., J, 3) for shape coefficients (..., S)."""
+    shape = np.asarray(shape, np.float32)
+    directions, joint_directions = body.shape_blend_shapes, body.joint_blend_shapes
+    vertices = shape @ directions.reshape(len(directions), -1)
+    joints = shape @ joint_directions.reshape(len(directions), -1)
+    return (
+        body.vertices + vertices.reshape(*shape.shape[:-1], *body.vertices.shape),
+        body.joints + joints.reshape(*shape.shape[:-1], *body.joints.shape),
+    )
+
+
+def chain(parents: NDArray, rest_joints: NDArray, turns: NDArray, translation: NDArray) -> tuple[NDArray, NDArray]:
+    """Forward kinematics: parents (J,), rest_joints (T, J, 3), turns (T, J, 3, 3), translation (T, 3)
+    -> each joint's turn from rest in camera axes (T, J, 3, 3), and its place (T, J, 3)."""
+    world = np.empty_like(turns)
+    joints = np.empty(turns.shape[:3], turns.dtype)
+    world[:, 0] = turns[:, 0]
+    joints[:, 0] = rest_joints[:, 0] + translation
+    for joint in range(1, len(parents)):
+        parent = parents[joint]
+        world[:, joint] = world[:, parent] @ turns[:, joint]
+        step = rest_joints[:, joint] - rest_joints[:, parent]
+        joints[:, joint] = joints[:, parent] + (world[:, parent] @ step[..., None])[..., 0]
+    return world, joints
+
+
+def rotation_matrices(quaternions: NDArray) -> NDArray:
+    """Unit quaternions (..., 4) (w, x, y, z) -> rotation matrices (..., 3, 3)."""
+    w, x, y, z = np.moveaxis(quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
+def quaternions_of(matrices: NDArray) -> NDArray:
+    """Rotation matrices (..., 3, 3) -> unit quaternions (..., 4), w >= 0.
+
+    The quaternion is read off the largest of the four squared components, which keeps it exact near half turns.
+    """
+    m = np.asarray(matrices)
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    # Row i holds 4 q_i times (w, x, y, z); the row of the largest q_i is the well-conditioned one.
+    products = np.stack(
+        [
+            np.stack(
+                [
+                    1 + xx + yy + zz,
+                    m[..., 2, 1] - m[..., 1, 2],
+                    m[..., 0, 2] - m[..., 2, 0],
+                    m[..., 1, 0] - m[..., 0, 1],
+                ],
+                -1,
+            ),
+            np.stack(
+                [
+                    m[..., 2, 1] - m[..., 1, 2],
+                    1 + xx - yy - zz,
+                    m[..., 0, 1] + m[..., 1, 0],
+                    m[..., 0, 2] + m[..., 2, 0],
+                ],
+                -1,
+            ),
+            np.stack(
+                [
+                    m[..., 0, 2] - m[..., 2, 0],
+                    m[..., 0, 1] + m[..., 1, 0],
+                    1 - xx + yy - zz,
+                    m[..., 1, 2] + m[..., 2, 1],
+                ],
+                -1,
+            ),
+            np.stack(
+                [
+                    m[..., 1, 0] - m[..., 0, 1],
+                    m[..., 0, 2] + m[..., 2, 0],
+                    m[..., 1, 2] + m[..., 2, 1],
+                    1 - xx - yy + zz,
+                ],
+                -1,
+            ),
+        ],
+        -2,
+    )
+    best = np.argmax(np.diagonal(products, axis1=-2, axis2=-1), -1)[..., None, None]
+    quaternion = np.take_along_axis(products, np.broadcast_to(best, (*best.shape[:-1], 4)), -2)[..., 0, :]
+    quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    return np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
