@@ -48,26 +48,41 @@ class Network(nn.Module):
         self.size: int = graph["size"]
         self._input: int = graph["input"]
         self._outputs: list[int] = graph["outputs"]
-        self._steps: list[tuple[str, list[int], int, list[int]]] = []
-        last_reader = {source: index for index, step in enumerate(graph["steps"]) for source in step["inputs"]}
+        self._steps: list[tuple[str, list[int], int]] = []
         for index, step in enumerate(graph["steps"]):
-            finished = [i for i in set(step["inputs"]) if last_reader[i] == index and i not in self._outputs]
-            name = f"step{index:03d}"
-            self.add_module(name, _MODULES[step["op"]](step, weights))
-            self._steps.append((name, step["inputs"], step["output"], finished))
+            module = f"step{index:03d}"
+            self.add_module(module, _MODULES[step["op"]](step, weights))
+            self._steps.append((module, step["inputs"], step["output"]))
+        self._plans: dict[tuple[int, ...], list[tuple[str, list[int], int, list[int]]]] = {}
         self.requires_grad_(False).eval()
 
+    def _plan(self, wanted: tuple[int, ...]) -> list[tuple[str, list[int], int, list[int]]]:
+        """The steps that the wanted outputs depend on, each with the values that nothing reads after it."""
+        if wanted not in self._plans:
+            needed = {self._outputs[i] for i in wanted}
+            plan = []
+            for module, inputs, output in reversed(self._steps):
+                if output in needed:
+                    plan.append((module, inputs, output, [i for i in set(inputs) if i not in needed]))
+                    needed.update(inputs)
+            self._plans[wanted] = plan[::-1]
+        return self._plans[wanted]
+
     @torch.inference_mode()
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """pictures (B, 3, S, S) float32 on the network's device -> its outputs, channels in the last axis."""
+    def forward(self, pictures: Tensor, wanted: tuple[int, ...] | None = None) -> list[Tensor]:
+        """pictures (B, 3, S, S) float32 on the network's device -> its outputs, channels in the last axis.
+
+        wanted : numbers of the outputs to compute, in rising order (all); what only the others need is left out.
+        """
+        wanted = tuple(range(len(self._outputs))) if wanted is None else wanted
         values = {self._input: pictures.contiguous(memory_format=torch.channels_last)}
         # TensorFloat-32, on by default for convolutions, rounds to 10 bits: a tenth of a pixel of difference to the CPU.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            for name, inputs, output, finished in self._steps:
-                values[output] = getattr(self, name)(*(values[i] for i in inputs))
+            for module, inputs, output, finished in self._plan(wanted):
+                values[output] = getattr(self, module)(*(values[i] for i in inputs))
                 for index in finished:
                     del values[index]
-        outputs = [values[i] for i in self._outputs]
+        outputs = [values[self._outputs[i]] for i in wanted]
         return [value.permute(0, 2, 3, 1) if value.dim() == 4 else value for value in outputs]
 
 
@@ -110,8 +125,12 @@ class _Convolution(nn.Module):
         symmetric = left == right and top == bottom
         self.outside = None if symmetric else (left, right, top, bottom)
         self.padding = (top, left) if symmetric else (0, 0)
+        self.pointwise = weight.shape[2:] == (1, 1) and self.groups == 1 and self.stride == 1
 
     def forward(self, value: Tensor) -> Tensor:
+        if self.pointwise:  # a matrix product on the pixels as they lie: torch's own path copies them first
+            rows = F.linear(value.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias)
+            return _activate(rows.permute(0, 3, 1, 2), self.activation)
         if self.outside:
             value = F.pad(value, self.outside)
         value = F.conv2d(value, self.weight, self.bias, self.stride, self.padding, 1, self.groups)

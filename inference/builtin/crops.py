@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Square, turned regions of a photo: where they lie, and their pixels at a network's input size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ..errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from ..runtime.run import Run
+    from .networks import Network
+
+#: Crops that pass through a network at once; more gain nothing and cost memory.
+BATCH = 16
+#: Longest side that OpenCV's warp can address, less a margin.
+_LONGEST_SIDE = 32_000
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square of a photo, turned about its centre.
+
+    cx, cy, size : pixels (pixel centres at +0.5).
+    rotation : radians, positive from x to y (clockwise as seen): the crop's "up" is the photo's (sin, -cos).
+    score : of the detection that gave it, 0..1.
+    """
+
+    cx: float
+    cy: float
+    size: float
+    rotation: float = 0.0
+    score: float = 1.0
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """(2, 3) float64: crop coordinates (u, v, 1), 0..1 from edge to edge, to the photo's pixels."""
+        cos, sin = math.cos(self.rotation) * self.size, math.sin(self.rotation) * self.size
+        return np.array([[cos, -sin, self.cx - (cos - sin) / 2], [sin, cos, self.cy - (sin + cos) / 2]])
+
+
+def region_between(foot: NDArray, head: NDArray, scale: float, score: float = 1.0) -> Region:
+    """The region about `foot` (2,) whose up direction points to `head` (2,); side = `scale` times their distance."""
+    along = np.asarray(head, np.float64) - foot
+    size = max(scale * float(np.hypot(*along)), 1.0)
+    return Region(float(foot[0]), float(foot[1]), size, math.atan2(along[0], -along[1]), score)
+
+
+def tile_regions(height: int, width: int, levels: Sequence[float]) -> list[Region]:
+    """The whole photo, then for each level half-overlapping windows of so many short sides."""
+    tiles = [Region(width / 2, height / 2, float(max(height, width)))]
+    for level in levels:
+        size = level * min(height, width)
+        columns, rows = (max(1, math.ceil((side - size) / (size / 2) - 1e-6) + 1) for side in (width, height))
+        if columns * rows == 1 and size >= tiles[0].size:
+            continue
+        xs = np.linspace(size / 2, width - size / 2, columns) if columns > 1 else [width / 2]
+        ys = np.linspace(size / 2, height - size / 2, rows) if rows > 1 else [height / 2]
+        tiles += [Region(float(x), float(y), size) for y in ys for x in xs]
+    return tiles
+
+
+def clip_box(box: Sequence[float], height: int, width: int, what: str) -> tuple[float, float, float, float]:
+    """A given box cut to the photo. Raises `BadInput` where nothing of it is left."""
+    try:
+        x0, y0, x1, y1 = (float(value) for value in box)
+    except (TypeError, ValueError):
+        raise BadInput(
+            f"The {what} box {box!r} is not four numbers.", "Give (x0, y0, x1, y1) in pixels of the photo."
+        ) from None
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise BadInput(f"The {what} box {box!r} is not finite.", "Give (x0, y0, x1, y1) in pixels of the photo.")
+    x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    if x1 - x0 < 1 or y1 - y0 < 1:
+        raise BadInput(
+            f"The {what} box {box!r} holds no pixel of the photo, which has {width} x {height}.",
+            "Give (x0, y0, x1, y1) with x0 < x1 and y0 < y1, inside the photo.",
+        )
+    return x0, y0, x1, y1
+
+
+class Pyramid:
+    """A photo and its reductions by powers of two, made when first asked for.
+
+    Shrinking by more than two with bilinear sampling skips pixels, and blurring the whole of a large photo for each crop is
+    slow: a crop is sampled from the level that is at most twice too fine.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.height, self.width = pixels.shape[:2]
+        self._levels = {0: np.ascontiguousarray(pixels)}
+        self._coarsest = max(0, int(math.log2(max(1, min(self.height, self.width)))))
+        self._finest = max(0, math.ceil(math.log2(max(self.height, self.width) / _LONGEST_SIDE)))
+
+    def level(self, number: int) -> NDArray[np.uint8]:
+        """The photo reduced 2 ** number times, by area, from the nearest finer level there is."""
+        if number not in self._levels:
+            size = (max(1, self.width >> number), max(1, self.height >> number))
+            finer = self._levels[max(n for n in self._levels if n < number)]
+            self._levels[number] = cv2.resize(finer, size, interpolation=cv2.INTER_AREA)
+        return self._levels[number]
+
+    def crop(self, region: Region, side: int, replicate: bool = False) -> NDArray[np.uint8]:
+        """Pixels (side, side, 3) uint8 of a region; outside of the photo black, or its edge repeated.
+
+        The pose and palm detectors were trained on black borders, the landmark networks on repeated ones.
+        """
+        number = int(math.log2(max(region.size / side, 1.0)))
+        number = max(min(number, self._coarsest), self._finest)
+        source = self.level(number)
+        matrix = region.matrix
+        matrix[:, :2] /= side
+        matrix[0] *= source.shape[1] / self.width
+        matrix[1] *= source.shape[0] / self.height
+        matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the pixel centres
+        border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(source, matrix, (side, side), flags=flags, borderMode=border)
+
+    def batches(
+        self, regions: Sequence[Region], side: int, device: str, replicate: bool = False, mirror: Sequence[bool] = ()
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """(number of the first region, pictures (B, 3, side, side) float32 0..1 on `device`), `BATCH` crops at a time.
+
+        mirror : which crops are turned left to right, where any are.
+        """
+        import torch
+
+        for start in range(0, len(regions), BATCH):
+            crops = [self.crop(region, side, replicate) for region in regions[start : start + BATCH]]
+            for index, turned in enumerate(mirror[start : start + BATCH]):
+                if turned:
+                    crops[index] = crops[index][:, ::-1]
+            pictures = torch.from_numpy(np.stack(crops)).to(device)
+            yield start, pictures.permute(0, 3, 1, 2).float().div_(255.0)
+
+
+def anchor_centres(side: int, strides: Sequence[int]) -> NDArray[np.float32]:
+    """Centres (A, 2) float32, 0..1, of a single-shot detector's anchors: two a cell and layer, layers of a stride together.
+
+    Liu et al., "SSD: Single Shot MultiBox Detector", 2016, with the fixed anchor size of the Blaze detectors.
+    """
+    centres = []
+    for stride in dict.fromkeys(strides):
+        cells = side // stride
+        middle = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+        grid = np.stack(np.meshgrid(middle, middle), -1).reshape(-1, 2)
+        centres.append(np.repeat(grid, 2 * list(strides).count(stride), axis=0))
+    return np.concatenate(centres)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """score 0..1.  centre (2,), size (2,), keypoints (K, 2): float64 pixels of the photo.  tile : where it was seen."""
+
+    score: float
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    keypoints: NDArray[np.float64]
+    tile: Region
+
+
+def run_detector(
+    pyramid: Pyramid,
+    tiles: Sequence[Region],
+    network: Network,
+    strides: Sequence[int],
+    threshold: float,
+    run: Run,
+    signed: bool = False,
+) -> list[Detection]:
+    """Everything that a Blaze detector scores above `threshold` on the tiles, best first, the tiles' repeats included.
+
+    signed : the network wants -1..1, not 0..1.
+    """
+    import torch
+
+    anchors = anchor_centres(network.size, strides)
+    found = []
+    for start, pictures in pyramid.batches(tiles, network.size, run.device):
+        run.report(start / len(tiles), "Looking for people and hands")
+        regressors, logits = network(pictures.mul_(2.0).sub_(1.0) if signed else pictures)
+        scores = torch.sigmoid(logits[..., 0].clamp(-100.0, 100.0)).cpu().numpy()
+        boxes = regressors.cpu().numpy().astype(np.float64) / network.size
+        for number, anchor in np.argwhere(scores > threshold):
+            tile = tiles[start + number]
+            points = boxes[number, anchor].reshape(-1, 2)
+            points[[0, *range(2, len(points))]] += anchors[anchor]
+            places = points @ tile.matrix[:, :2].T + tile.matrix[:, 2]
+            score = float(scores[number, anchor])
+            found.append(Detection(score, places[0], points[1] * tile.size, places[2:], tile))
+    return sorted(found, key=lambda detection: -detection.score)

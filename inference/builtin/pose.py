@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""People of a photo: where they are, and 39 landmarks of each, in the photo and in metres.
+
+The networks look at one person in one square crop; here they are made to find several, of any size, and to say how far
+they can be trusted. Landmarks 0..32 are BlazePose's (nose, eyes, ears, mouth, then left and right shoulder 11 12, elbow
+13 14, wrist 15 16, fingers 17..22, hip 23 24, knee 25 26, ankle 27 28, heel 29 30, foot 31 32; left is the person's own).
+33 is the middle of the hips and 34 the point that gives the crop its size; 35..38 only help the network.
+
+Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from .crops import Detection, Pyramid, Region, clip_box, region_between, run_detector, tile_regions
+from .networks import load_network
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..runtime.run import Run
+
+#: Windows of the detector in short sides of the photo, besides the whole of it.
+TILE_LEVELS = (1.0, 0.6)
+DETECTOR_STRIDES = (8, 16, 32, 32, 32)
+DETECTOR_THRESHOLD = 0.5
+#: A crop is this many times the distance of landmarks 33 and 34: twice for the diameter, a quarter for the margin.
+CROP_SCALE = 2.5
+#: Sizes of the crops that one person's landmarks are averaged over; each also mirrored.
+AUGMENT_SCALES = (0.8, 0.9, 1.0, 1.12, 1.25)
+#: Below this least score over the augmented crops, what was found is no person (spec-builtin, section 2).
+MIN_SCORE = 0.15
+
+_MIRRORED = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23, 26, 25, 28, 27)
+MIRRORED = np.array([*_MIRRORED, 30, 29, 32, 31, *range(33, 39)])
+
+
+@dataclass(frozen=True)
+class PoseLandmarks:
+    """What the landmark network says of one person. float32 throughout.
+
+    points : (39, 2) pixels of the photo (pixel centres at +0.5).
+    world : (39, 3) metres from the middle of the hips; x right, y down, z away, in axes turned with the crop back to
+        the photo's upright. They are parallel to the camera's only for a person in the middle of the picture: the
+        turn into the viewing ray's direction is left to the fit, which knows the camera.
+    visibility, presence : (39,) 0..1, not hidden by something, and inside the crop.
+    score : 0..1 that there is a person (the mean over the augmented crops), score_min : the least of them.
+    sigma : (39,) pixels, world_sigma : (39,) metres: spread over the augmented crops; 0 without augmentation.
+    region : the crop.  matrix : (2, 3) float64, crop coordinates 0..1 to pixels.
+    mask_logits : (256, 256) of the person, over the crop.
+    """
+
+    points: NDArray[np.float32]
+    world: NDArray[np.float32]
+    visibility: NDArray[np.float32]
+    presence: NDArray[np.float32]
+    score: float
+    score_min: float
+    sigma: NDArray[np.float32]
+    world_sigma: NDArray[np.float32]
+    region: Region
+    matrix: NDArray[np.float64]
+    mask_logits: NDArray[np.float32]
+
+
+def detect_people(pixels: NDArray[np.uint8] | Pyramid, run: Run, threshold: float = DETECTOR_THRESHOLD) -> list[Region]:
+    """Regions where people may be, best first; some hold none, or a part of a person.
+
+    pixels : (H, W, 3) uint8 sRGB, or a `Pyramid` of them where more is to be cropped from it.
+    """
+    pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
+    tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS)
+    network = load_network("pose_detection", run.device)
+    detections = run_detector(pyramid, tiles, network, DETECTOR_STRIDES, threshold, run, signed=True)
+    return [_region(detection) for detection in _distinct(detections)]
+
+
+def _region(detection: Detection) -> Region:
+    return region_between(detection.keypoints[0], detection.keypoints[1], CROP_SCALE, detection.score)
+
+
+def _distinct(detections: Sequence[Detection]) -> list[Detection]:
+    """Of detections of about the same place and size, the best."""
+    kept: list[tuple[Detection, float]] = []
+    for detection in detections:
+        reach = float(np.linalg.norm(detection.keypoints[1] - detection.keypoints[0]))
+        for other, other_reach in kept:
+            apart = np.linalg.norm(detection.keypoints[0] - other.keypoints[0])
+            if apart < 0.35 * max(reach, other_reach) and 1 / 1.8 < reach / max(other_reach, 1e-6) < 1.8:
+                break
+        else:
+            kept.append((detection, reach))
+    return [detection for detection, _ in kept]
+
+
+def region_from_points(points: NDArray, score: float = 1.0) -> Region:
+    """The crop that a person's landmarks (39, 2) call for: to look again, or to follow them to the next frame."""
+    return region_between(points[33], points[34], CROP_SCALE, score)
+
+
+def landmarks(
+    pixels: NDArray[np.uint8] | Pyramid, regions: Sequence[Region], run: Run, augment: bool = False
+) -> list[PoseLandmarks]:
+    """Landmarks of the person in each region, in the order of the regions.
+
+    augment : average over `AUGMENT_SCALES` and mirrored crops: ten times the work, less noise, and `score_min` and
+        `sigma` tell true people from false ones.
+    """
+    pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
+    found = _read(pyramid, regions, [False] * len(regions), run.part(0.0, 0.2 if augment else 1.0), masks=True)
+    if not augment or not regions:
+        return found
+    variants = [(scale, mirror) for scale in AUGMENT_SCALES for mirror in (False, True) if scale != 1.0 or mirror]
+    crops = [replace(region, size=region.size * scale) for region in regions for scale, _ in variants]
+    mirrors = [mirror for _ in regions for _, mirror in variants]
+    others = _read(pyramid, crops, mirrors, run.part(0.2, 1.0), masks=False)
+    count = len(variants)
+    return [_average(first, others[i * count : (i + 1) * count]) for i, first in enumerate(found)]
+
+
+def _read(
+    pyramid: Pyramid, regions: Sequence[Region], mirrors: Sequence[bool], run: Run, masks: bool
+) -> list[PoseLandmarks]:
+    """Run the landmark network over the regions, `mirrors` of them turned left to right."""
+    network = load_network("pose_landmark", run.device)
+    found = []
+    for start, pictures in pyramid.batches(regions, network.size, run.device, replicate=True, mirror=mirrors):
+        run.report(start / len(regions), "Reading poses")
+        outputs = [value.cpu().numpy() for value in network(pictures, (0, 1, 2, 3, 4) if masks else (0, 1, 3, 4))]
+        rows, scores, heat, world = outputs[0], outputs[1], outputs[-2], outputs[-1]
+        logits = outputs[2][..., 0] if masks else np.zeros((len(rows), 0, 0), np.float32)
+        rows = rows.reshape(-1, 39, 5)
+        places = _refined(rows[..., :2] / network.size, heat)
+        for i in range(len(rows)):
+            region, mirror = regions[start + i], mirrors[start + i]
+            found.append(
+                _landmarks(places[i], rows[i], world[i].reshape(39, 3), float(scores[i, 0]), logits[i], region, mirror)
+            )
+    return found
+
+
+def _landmarks(places, rows, world, score: float, logits, region: Region, mirror: bool) -> PoseLandmarks:
+    """From the crop's coordinates to the photo's. A mirrored crop is turned back, left and right changing places."""
+    visibility, presence = (1.0 / (1.0 + np.exp(-np.clip(rows[:, i], -50.0, 50.0))) for i in (3, 4))
+    if mirror:
+        places, world = places[MIRRORED] * (-1.0, 1.0) + (1.0, 0.0), world[MIRRORED] * (-1.0, 1.0, 1.0)
+        visibility, presence = visibility[MIRRORED], presence[MIRRORED]
+    matrix = region.matrix
+    turned = world.copy()
+    turned[:, :2] = world[:, :2] @ (matrix[:, :2].T / region.size)
+    zeros = np.zeros(39, np.float32)
+    return PoseLandmarks(
+        points=(places @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
+        world=turned.astype(np.float32),
+        visibility=visibility.astype(np.float32),
+        presence=presence.astype(np.float32),
+        score=score,
+        score_min=score,
+        sigma=zeros,
+        world_sigma=zeros,
+        region=region,
+        matrix=matrix,
+        mask_logits=logits,
+    )
+
+
+def _refined(places: NDArray, heat: NDArray, kernel: int = 7, least: float = 0.5) -> NDArray[np.float64]:
+    """Landmarks (B, K, 2), 0..1, moved to the heat maps' centre of mass near them.
+
+    heat : (B, h, w, K) logits. A landmark whose map stays below `least` within the window, or that lies outside of the
+    map, is left where it is.
+    """
+    batch, height, width, count = heat.shape
+    reach = kernel // 2
+    column, row = (places[..., 0] * width).astype(int), (places[..., 1] * height).astype(int)
+    inside = (places >= 0).all(-1) & (column < width) & (row < height)
+    steps = np.arange(-reach, reach + 1)
+    xs, ys = column[..., None] + steps, row[..., None] + steps
+    window_x = np.clip(xs, 0, width - 1)[:, :, None, :]
+    window_y = np.clip(ys, 0, height - 1)[:, :, :, None]
+    logits = heat[np.arange(batch)[:, None, None, None], window_y, window_x, np.arange(count)[None, :, None, None]]
+    weights = 1.0 / (1.0 + np.exp(-np.clip(logits.astype(np.float64), -50.0, 50.0)))
+    weights *= ((ys >= 0) & (ys < height))[..., None] & ((xs >= 0) & (xs < width))[:, :, None, :]
+    total = np.maximum(weights.sum((2, 3)), 1e-9)
+    moved = np.stack(
+        [(weights.sum(2) * xs).sum(-1) / total / width, (weights.sum(3) * ys).sum(-1) / total / height], -1
+    )
+    sure = inside & (weights.max((2, 3)) >= least)
+    return np.where(sure[..., None], moved, places)
+
+
+def _average(first: PoseLandmarks, others: Sequence[PoseLandmarks]) -> PoseLandmarks:
+    """Mean over the crops of one person, weighted by what each says of its own certainty, and the spread."""
+    every = [first, *others]
+    weight = np.stack([one.score * (one.visibility * one.presence + 0.05) + 1e-6 for one in every])[..., None]
+    weight = weight / weight.sum(0)
+
+    def mean(values: NDArray) -> tuple[NDArray, NDArray]:
+        middle = (values * weight).sum(0)
+        spread = np.sqrt((((values - middle) ** 2).sum(-1, keepdims=True) * weight).sum(0))[:, 0]
+        return middle.astype(np.float32), spread.astype(np.float32)
+
+    points, sigma = mean(np.stack([one.points for one in every]))
+    world, world_sigma = mean(np.stack([one.world for one in every]))
+    return replace(
+        first,
+        points=points,
+        world=world,
+        visibility=np.mean([one.visibility for one in every], 0),
+        presence=np.mean([one.presence for one in every], 0),
+        score=float(np.mean([one.score for one in every])),
+        score_min=min(one.score for one in every),
+        sigma=sigma,
+        world_sigma=world_sigma,
+    )
+
+
+def find_people(
+    pixels: NDArray[np.uint8] | Pyramid,
+    run: Run,
+    boxes: Sequence[Sequence[float]] | None = None,
+    min_score: float = MIN_SCORE,
+) -> list[PoseLandmarks]:
+    """The people of a photo with averaged landmarks, best first.
+
+    boxes : (x0, y0, x1, y1) pixels per person; bypasses the detector. Then there is one result per box, in their order,
+        however bad: its scores tell. Raises `BadInput` for a box that holds no pixel.
+    min_score : people whose least score over the augmented crops lies below it are dropped.
+    """
+    pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
+    if boxes is not None:
+        return landmarks(pyramid, _box_regions(pyramid, boxes, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment=True)
+    regions = detect_people(pyramid, run.part(0.0, 0.4))
+    people = _looked_again(pyramid, landmarks(pyramid, regions, run.part(0.4, 0.5)), run.part(0.5, 0.6))
+    people = _without_repeats([person for person in people if person.score > min_score])
+    regions = [person.region for person in people]
+    people = landmarks(pyramid, regions, run.part(0.6, 1.0), augment=True)
+    return _without_nested(_without_repeats([person for person in people if person.score_min >= min_score]))
+
+
+def _looked_again(pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run) -> list[PoseLandmarks]:
+    """The landmarks from crops that the landmarks themselves call for, unless that made them clearly worse."""
+    again = landmarks(pyramid, [region_from_points(one.points, one.region.score) for one in people], run)
+    return [new if new.score > old.score - 0.1 else old for old, new in zip(people, again, strict=True)]
+
+
+def _box_regions(pyramid: Pyramid, boxes: Sequence[Sequence[float]], run: Run) -> list[Region]:
+    """A region per box: the best of the detector's inside it and the box itself, upright or lying."""
+    network = load_network("pose_detection", run.device)
+    regions = []
+    for number, box in enumerate(boxes):
+        part = run.part(number / len(boxes), (number + 1) / len(boxes))
+        x0, y0, x1, y1 = clip_box(box, pyramid.height, pyramid.width, "person")
+        side = max(x1 - x0, y1 - y0)
+        whole = Region((x0 + x1) / 2, (y0 + y1) / 2, 1.25 * side)
+        turns = (0.0, np.pi / 2, -np.pi / 2) if x1 - x0 > 1.2 * (y1 - y0) else (0.0,)
+        seen = run_detector(pyramid, [whole], network, DETECTOR_STRIDES, 0.3, part.part(0.0, 0.3), signed=True)
+        inside = [d for d in seen if x0 <= d.keypoints[0][0] <= x1 and y0 <= d.keypoints[0][1] <= y1]
+        tries = [replace(whole, rotation=float(turn)) for turn in turns] + [_region(d) for d in _distinct(inside)[:2]]
+        found = _looked_again(pyramid, landmarks(pyramid, tries, part.part(0.3, 0.7)), part.part(0.7, 1.0))
+        regions.append(max(found, key=lambda one: one.score * _share_inside(one, (x0, y0, x1, y1))).region)
+    return regions
+
+
+def _share_inside(person: PoseLandmarks, box: tuple[float, float, float, float]) -> float:
+    """Share of the body's landmarks that lie in a box."""
+    points = person.points[:33]
+    return float(((points >= box[:2]) & (points <= box[2:])).all(1).mean())
+
+
+def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
+    """Of landmarks that lie on each other, the best; best first."""
+    kept: list[PoseLandmarks] = []
+    for person in sorted(people, key=lambda one: -one.score * float(one.visibility[:33].mean())):
+        for other in kept:
+            both = (person.visibility[:33] > 0.5) & (other.visibility[:33] > 0.5)
+            apart = np.linalg.norm(person.points[:33] - other.points[:33], axis=1)
+            if both.any() and np.median(apart[both]) < 0.05 * other.region.size:
+                break
+        else:
+            kept.append(person)
+    return kept
+
+
+def _without_nested(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
+    """Drop small bodies seen in a part of a large one, as in a head or a pair of legs."""
+    return [
+        person
+        for person in people
+        if not any(other is not person and _is_part_of(person, other) for other in people)
+    ]
+
+
+def _is_part_of(small: PoseLandmarks, large: PoseLandmarks) -> bool:
+    """Whether nearly all of the small one's mask is the large one's too, and the large one is more certain."""
+    if small.region.size > 0.75 * large.region.size or small.score_min > large.score_min + 0.2:
+        return False
+    side = 64
+    grid = np.stack(np.meshgrid(*[(np.arange(side) + 0.5) / side] * 2), -1).reshape(-1, 2)
+    inside = small.mask_logits[:: 256 // side, :: 256 // side].reshape(-1) > 0
+    if not inside.any():
+        return True
+    places = grid[inside] @ small.matrix[:, :2].T + small.matrix[:, 2]
+    back = (places - large.matrix[:, 2]) @ np.linalg.inv(large.matrix[:, :2]).T * 256
+    column, row = np.floor(back).astype(int).T
+    within = (column >= 0) & (column < 256) & (row >= 0) & (row < 256)
+    return float((large.mask_logits[row[within], column[within]] > 0).sum()) > 0.75 * len(places)
+
+
+def person_mask(person: PoseLandmarks, height: int, width: int) -> NDArray[np.float32]:
+    """The network's own mask of the person, (height, width) float32 0..1, in the photo that the landmarks are of."""
+    side = person.mask_logits.shape[0]
+    matrix = person.matrix.copy()
+    matrix[:, :2] /= side
+    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    mask = 1.0 / (1.0 + np.exp(-np.clip(person.mask_logits, -50.0, 50.0)))
+    return cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=0)
