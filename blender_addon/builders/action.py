@@ -3,20 +3,44 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+import bpy
+import numpy as np
+
+from .. import compat
 
 if TYPE_CHECKING:
     from bpy.types import ID, Action, Scene
     from numpy.typing import NDArray
 
+_LINEAR = 1  # the number of Keyframe.interpolation "LINEAR" in foreach_set
+
 
 def new_action(datablock: ID, name: str) -> Action:
     """A new action, assigned to the datablock (in its own slot from Blender 4.4 on)."""
+    action = bpy.data.actions.new(name)
+    compat.assign_action(datablock, action)
+    return action
 
 
-def add_fcurve(action: Action, datablock: ID, path: str, index: int, frames: NDArray, values: NDArray) -> None:
-    """One F-curve with a linear key for each of `frames` (T,) and `values` (T,)."""
+def add_fcurves(action: Action, datablock: ID, path: str, frames: NDArray, values: NDArray) -> None:
+    """One F-curve a column: a linear key for each of `frames` (T,) with `values` (T, C) of the property's C elements."""
+    fcurves = compat.fcurves_of(action, datablock)
+    points = np.empty((len(frames), 2), np.float32)
+    points[:, 0] = frames
+    interpolation = np.full(len(frames), _LINEAR, np.int32)
+    for index, column in enumerate(np.asarray(values, np.float32).T):
+        points[:, 1] = column
+        fcurve = fcurves.new(path, index=index)
+        fcurve.keyframe_points.add(len(frames))
+        fcurve.keyframe_points.foreach_set("co", points.ravel())
+        fcurve.keyframe_points.foreach_set("interpolation", interpolation)
+        fcurve.update()
 
 
 def set_frame_rate(scene: Scene, fps: float) -> None:
     """The scene's frame rate, fractions included (29.97 becomes 30 / 1.001)."""
+    scene.render.fps = max(1, math.ceil(fps - 1e-6))
+    scene.render.fps_base = scene.render.fps / fps

@@ -3,14 +3,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import bpy
+import numpy as np
+
+from ...inference.errors import BadInput
+from . import exr, transaction
 
 if TYPE_CHECKING:
     from bpy.types import Image
     from numpy.typing import NDArray
 
     from ...inference.photo import Photo
+
+#: Custom property of a photo's image: the digest of its pixels, by which the same photo is found again.
+DIGEST = "maquette_photo"
+#: JPEG decoders round differently; more than this (of 255) on average is another picture.
+_SAME_PICTURE = 4.0
 
 
 def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
@@ -19,10 +32,30 @@ def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
     `path` is used as the image's file if it shows exactly these pixels (a photo that its EXIF data turns does not);
     without it the pixels are packed into the .blend.
     """
+    digest = hashlib.sha1(np.ascontiguousarray(photo.pixels)).hexdigest()
+    for image in bpy.data.images:
+        if image.get(DIGEST) == digest:
+            return image
+    image = _image_of_file(photo, Path(path)) if path else None
+    if image is None:
+        image = new_image(photo.name, photo.pixels / np.float32(255), is_float=False, is_data=False)
+        image.pack()
+    image[DIGEST] = digest
+    return image
 
 
-def clip_image(path: str | Path, length: int, *, start_frame: int = 1, name: str = "") -> Image:
-    """A movie, or the first picture of a numbered sequence, as an image that plays with the scene."""
+def clip_image(path: str | Path, *, start_frame: int = 1, name: str = "") -> Image:
+    """A movie, or the first picture of a numbered sequence, as an image that plays with the scene.
+
+    `start_frame` is kept for the image users that show it (see `camera.matched_camera`).
+    """
+    path = Path(path)
+    image = bpy.data.images.load(str(path))
+    image.name = name or path.stem
+    if image.source != "MOVIE":
+        image.source = "SEQUENCE"
+    image["maquette_start_frame"] = start_frame
+    return image
 
 
 def float_image(name: str, array: NDArray, folder: str | Path | None = None) -> Image:
@@ -32,11 +65,105 @@ def float_image(name: str, array: NDArray, folder: str | Path | None = None) -> 
     that has never been saved. No file and no datablock is overwritten: a taken name gets a number.
     Raises BadInput where the folder cannot be written.
     """
+    if folder is None and not bpy.data.filepath:
+        image = new_image(name, array, is_float=True, is_data=True)
+        image.pack()
+        image.use_fake_user = True  # a result is kept with the file, used or not
+        return image
+    path = unused_file(output_folder(folder), name, ".exr")
+    try:
+        with path.open("xb") as file:
+            transaction.made_file(path)
+            exr.write(file, array)
+    except OSError as error:
+        raise _not_writable(path.parent) from error
+    image = bpy.data.images.load(blender_path(path))
+    image.name = name
+    image.colorspace_settings.name = "Non-Color"  # type: ignore[assignment]
+    image.use_fake_user = True
+    return image
 
 
 def mask_image(name: str, mask: NDArray) -> Image:
     """A Non-Color 8-bit image, packed, of a mask (H, W) float32 0..1 or bool: ready to be painted on."""
+    image = new_image(name, np.clip(mask, 0, 1), is_float=False, is_data=True)
+    image.pack()
+    image.use_fake_user = True
+    return image
 
 
-def image_array(image: Image) -> NDArray:
+def image_array(image: Image) -> NDArray[np.float32]:
     """Pixels (H, W, 4) float32 of an image, first row on top."""
+    width, height = image.size
+    pixels = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(pixels)  # type: ignore[arg-type]
+    return pixels.reshape(height, width, 4)[::-1]
+
+
+def output_folder(folder: str | Path | None) -> Path:
+    """The folder for the files of this .blend, made where missing: `folder`, `maquette` beside the .blend, or, while that
+    is unsaved, Blender's temporary folder. Raises BadInput where it cannot be made or written."""
+    if folder is not None:
+        path = Path(bpy.path.abspath(os.fspath(folder)))
+    elif bpy.data.filepath:
+        path = Path(bpy.data.filepath).parent / "maquette"
+    else:
+        path = Path(bpy.app.tempdir)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(path) from error
+    if not os.access(path, os.W_OK):
+        raise _not_writable(path)
+    return path
+
+
+def unused_file(folder: Path, name: str, suffix: str) -> Path:
+    """`<name><suffix>` in the folder, or the first free `<name>.001<suffix>`."""
+    stem = bpy.path.clean_name(name, replace="_") if set(name) & set('/\\:*?"<>|') else name
+    path = folder / f"{stem}{suffix}"
+    number = 0
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}.{number:03d}{suffix}"
+    return path
+
+
+def blender_path(path: Path) -> str:
+    """The path as Blender stores it: relative to the .blend where it lies beside or below it."""
+    saved = bpy.data.filepath
+    if saved and path.is_relative_to(Path(saved).parent):
+        return bpy.path.relpath(str(path))
+    return str(path)
+
+
+def _image_of_file(photo: Photo, path: Path) -> Image | None:
+    """The file as an image, if it shows the photo's own pixels."""
+    if not path.is_file():
+        return None
+    path = path.resolve()
+    known = {image.session_uid for image in bpy.data.images}
+    image = bpy.data.images.load(str(path), check_existing=True)
+    if tuple(image.size) == photo.size and image.colorspace_settings.name == "sRGB" and not image.is_dirty:
+        shown = image_array(image)[..., :3] * 255.0
+        if np.abs(shown - photo.pixels).mean() < _SAME_PICTURE:
+            return image
+    if image.session_uid not in known:
+        bpy.data.images.remove(image)
+    return None
+
+
+def new_image(name: str, array: NDArray, *, is_float: bool, is_data: bool) -> Image:
+    """A generated image of an array (H, W) or (H, W, 3), alpha 1."""
+    height, width = array.shape[:2]
+    pixels = np.empty((height, width, 4), np.float32)
+    pixels[..., :3] = array[::-1] if array.ndim == 3 else array[::-1, :, None]
+    pixels[..., 3] = 1.0
+    image = bpy.data.images.new(name, width, height, alpha=False, float_buffer=is_float, is_data=is_data)
+    image.pixels.foreach_set(pixels.ravel())  # type: ignore[arg-type]
+    image.update()
+    return image
+
+
+def _not_writable(folder: Path) -> BadInput:
+    return BadInput(f"The folder {folder} cannot be written.", "Choose another folder, or save the .blend elsewhere.")
