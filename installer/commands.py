@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands of `python3 -m installer`, one function each."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from typing import List, Optional, Sequence, Tuple
+
+from . import environment as environments
+from .errors import SetupError, explain
+from .locks import DEFAULT_BLENDER
+from .place import Place, default_place, make_writable
+from .voice import Voice
+
+EXAMPLES = """examples:
+  python3 -m installer demo                          set up and show what it does, into out/demo
+  python3 -m installer test --all                    the whole test-suite, on every Blender
+  python3 -m installer test -- tests/inference -x    one folder of it; what follows -- goes to pytest
+  python3 -m installer run -m maquette.inference     the command line for arrays, without Blender
+  python3 -m installer run --blender 5.2 script.py   a script of your own with bpy 5.2
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse and carry out one command; returns the exit code (0 done, 1 failed, 130 stopped by Ctrl-C)."""
+    voice = Voice()
+    options, rest = _parse(arguments)
+    signal.signal(signal.SIGTERM, _stopped)
+    try:
+        return options.command(default_place(), voice, options, rest)
+    except SetupError as error:
+        voice.say(f"\nerror: {error.message}\n{error.remedy}")
+    except KeyboardInterrupt:
+        voice.say("\nStopped. The same command takes up again where this one ended.")
+        return 130
+    except OSError as error:
+        known = explain(f"{error} os error {error.errno}", "The set-up")
+        voice.say(f"\nerror: {known.message} ({error})\n{known.remedy}")
+    return 1
+
+
+def _stopped(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
+    """The options of the command, and what is handed on to the program that it starts."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m installer",
+        description="Sets up what a command needs, then carries it out.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, function: object, summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary)
+        sub.set_defaults(command=function, name=name)
+        return sub
+
+    demo = add("demo", _demo, "run the main job on real photographs; the results go to out/demo")
+    demo.add_argument("--output", default=None, help="another folder for the results")
+    test = add("test", _test, "run the tests; what follows -- goes to pytest")
+    test.add_argument(
+        "--blender", nargs="+", default=[], metavar="VERSION", help="the Blender-facing ones on these too"
+    )
+    test.add_argument("--all", action="store_true", help="the Blender-facing ones on every Blender")
+    test.add_argument("--quick", action="store_true", help="without the checks by ruff and pyright")
+    run = add("run", _run, "start the environment's Python with the arguments that follow")
+    run.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="-m MODULE, a script, or nothing, and its arguments")
+    doctor = add("doctor", _doctor, "say what is installed, what is missing and how to get it")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    extension = add("extension", _extension, "build Blender's extension into out/ and validate it")
+    extension.add_argument("--blender", nargs="+", default=[], metavar="VERSION", help="validate with these too")
+    extension.add_argument("--all", action="store_true", help="validate with every Blender")
+    packages = add("packages", _packages, "install the packages for an installed Blender into your data folder")
+    packages.add_argument(
+        "--python", default=None, help="Blender's Python program; default: the one of Blender 4.2 to 5.0"
+    )
+    add("lock", _lock, "make the lock files anew (for developers)")
+
+    rest: List[str] = []
+    given = list(arguments)
+    if given[:1] != ["run"] and "--" in given:
+        cut = given.index("--")
+        given, rest = given[:cut], given[cut + 1 :]
+    return parser.parse_args(given), rest
+
+
+def _start(environment: environments.Environment, arguments: Sequence[str]) -> int:
+    """Run the environment's Python in this terminal; a signal's death becomes the shell's code for it."""
+    code = subprocess.call([str(environment.python), *arguments], env=environment.variables())
+    return 128 - code if code < 0 else code
+
+
+def _demo(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    environment = environments.ensure(place, DEFAULT_BLENDER, voice)
+    output = options.output or str(place.out / "demo")
+    return _start(environment, ["-m", "maquette.demo", "--output", output, *rest])
+
+
+def _run(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    environment = environments.ensure(place, options.blender, voice)
+    arguments = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
+    return _start(environment, [*arguments, *rest])
+
+
+def _test(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from .testing import run_tests
+
+    return run_tests(place, voice, chosen(place, options), quick=options.quick, pytest_arguments=rest)
+
+
+def _doctor(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from .doctor import examine, print_report
+
+    return print_report(examine(place), as_json=options.json)
+
+
+def _extension(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from .extension import build_extension
+
+    print(build_extension(place, voice, chosen(place, options)))
+    return 0
+
+
+def _packages(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from . import packages
+
+    python: Optional[str] = options.python
+    if python is None:
+        python = str(environments.ensure(place, DEFAULT_BLENDER, voice).python)
+    make_writable(place)
+    folder = packages.install(python, voice.say)
+    print(folder)
+    return 0
+
+
+def _lock(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from . import uv
+    from .relock import relock
+
+    make_writable(place)
+    for path in relock(place, uv.ensure(place, voice.detail), voice.detail):
+        print(os.path.relpath(path, place.root))
+    return 0
+
+
+def chosen(place: Place, options: argparse.Namespace) -> List[str]:
+    """The Blenders of --blender or --all besides the default one, in the order of the table."""
+    from .locks import blender, blenders
+
+    named = (
+        list(blenders(place.locks)) if options.all else [blender(place.locks, name).version for name in options.blender]
+    )
+    return [version for version in dict.fromkeys(named) if version != DEFAULT_BLENDER]
+
+
+if sys.platform == "win32":  # the messages hold names of files in any language
+    for _stream in (sys.stdout, sys.stderr):
+        if hasattr(_stream, "reconfigure"):
+            _stream.reconfigure(encoding="utf-8", errors="replace")

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lock between processes that the operating system gives back when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Callable, Iterator
+
+if os.name == "nt":
+    import msvcrt
+
+    def _try_lock(handle: IO[str]) -> bool:
+        handle.seek(1 << 20)  # far behind the text, so that others can still read who holds it
+        try:
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(handle: IO[str]) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextmanager
+def held(path: Path, on_wait: Callable[[str], None], every: float = 0.5) -> Iterator[None]:
+    """Hold the lock at `path`; while another process has it, wait, after saying so once."""
+    with path.open("a+", encoding="utf-8") as handle:
+        said = False
+        while not _try_lock(handle):
+            if not said:
+                handle.seek(0)
+                holder = handle.read(40).strip() or "unknown"
+                on_wait(f"Another set-up (process {holder}) is at work here; waiting until it has ended.")
+                said = True
+            time.sleep(every)
+        handle.seek(0)
+        handle.truncate()
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
