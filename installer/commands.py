@@ -72,7 +72,6 @@ def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
     test.add_argument("--quick", action="store_true", help="without the checks by ruff and pyright")
     run = add("run", _run, "start the environment's Python with the arguments that follow")
     run.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, help="-m MODULE, a script, or nothing, and its arguments")
     doctor = add("doctor", _doctor, "say what is installed, what is missing and how to get it")
     doctor.add_argument("--json", action="store_true", help="as JSON")
     extension = add("extension", _extension, "build Blender's extension into out/ and validate it")
@@ -84,12 +83,20 @@ def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
     )
     add("lock", _lock, "make the lock files anew (for developers)")
 
-    rest: List[str] = []
-    given = list(arguments)
-    if given[:1] != ["run"] and "--" in given:
-        cut = given.index("--")
-        given, rest = given[:cut], given[cut + 1 :]
+    given, rest = _split(list(arguments))
     return parser.parse_args(given), rest
+
+
+def _split(arguments: List[str]) -> Tuple[List[str], List[str]]:
+    """Our own arguments, and those of the program: after `run` and its options, or else after `--`."""
+    if arguments[:1] == ["run"]:
+        own = 1
+        while own < len(arguments) and arguments[own].startswith(("--blender", "-h", "--help")):
+            own += 2 if arguments[own] == "--blender" else 1
+        rest = arguments[own:]
+        return arguments[:own], rest[1:] if rest[:1] == ["--"] else rest
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:cut], arguments[cut + 1 :]
 
 
 def _start(environment: environments.Environment, arguments: Sequence[str]) -> int:
@@ -106,8 +113,7 @@ def _demo(place: Place, voice: Voice, options: argparse.Namespace, rest: List[st
 
 def _run(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
     environment = environments.ensure(place, options.blender, voice)
-    arguments = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
-    return _start(environment, [*arguments, *rest])
+    return _start(environment, rest)
 
 
 def _test(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
