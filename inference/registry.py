@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a task and a model name to the code that runs it. The models themselves are listed in installer/catalogue.toml."""
+"""From a task and a model name to the code that runs it. The models are listed in installer/catalogue.toml."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ def model_module(task: str, name: str) -> ModuleType:
     """The module that implements model `name` of `task` ("depth", "normals", "hands", "people")."""
     models = {model.id: model for model in catalogue.models(task)}
     if not isinstance(name, str) or name not in models:
-        raise UnknownModel(
-            f"There is no {task} model called {name!r}.", f"Choose one of: {', '.join(models)}."
-        )
+        raise UnknownModel(f"There is no {task} model called {name!r}.", f"Choose one of: {', '.join(models)}.")
     return import_module("." + models[name].code, __package__)
 
 

@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every kind of file and array that an artist may point at gives the right pixels or one clear error."""
+
+import os
+import struct
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+from maquette.inference import BadInput, Camera, Clip, MaquetteError, Photo, exr, load_clip, load_photo
+from maquette.inference.photo import as_clip, as_photo
+from PIL import Image, ImageCms, ImageOps
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """(24, 36, 3) uint8: no symmetry, smooth, every channel different."""
+    row, column = np.mgrid[:24, :36]
+    return np.stack([row * 10, column * 7, (row + column) * 4], -1).astype(np.uint8)
+
+
+def save(array, path, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def one_sentence_with_remedy(error: MaquetteError) -> None:
+    assert error.message.endswith(".")
+    assert error.remedy.endswith(".")
+    assert "\n" not in str(error)
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "tga", "webp", "ppm"])
+def test_lossless_files_come_back_exactly(tmp_path, picture, suffix):
+    photo = load_photo(save(picture, tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {})))
+    np.testing.assert_array_equal(photo.pixels, picture)
+    assert photo.name == "a"
+    assert photo.camera is None
+    assert photo.size == (36, 24)
+
+
+def test_a_jpeg_in_a_path_with_spaces_and_letters_of_other_scripts(tmp_path, picture):
+    folder = tmp_path / "Fotos für Ānna 写真"
+    folder.mkdir()
+    photo = load_photo(str(save(picture, folder / "große Straße №1.jpg", quality=98)))
+    assert np.abs(photo.pixels.astype(int) - picture).max() < 12
+    assert photo.name == "große Straße №1"
+
+
+def test_a_path_may_be_bytes(tmp_path, picture):
+    np.testing.assert_array_equal(load_photo(os.fsencode(save(picture, tmp_path / "ä.png"))).pixels, picture)
+
+
+def test_grey_palette_and_one_bit(tmp_path, picture):
+    grey = picture[..., 1]
+    np.testing.assert_array_equal(load_photo(save(grey, tmp_path / "g.png")).pixels, np.repeat(grey[..., None], 3, -1))
+    palette = Image.fromarray(picture).quantize(200)
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(load_photo(tmp_path / "p.png").pixels, np.asarray(palette.convert("RGB")))
+    Image.fromarray(grey > 100).save(tmp_path / "b.png")
+    assert np.unique(load_photo(tmp_path / "b.png").pixels).tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path, picture, suffix, colour):
+    deep = picture.astype(np.uint16) * 257
+    path = tmp_path / f"deep.{suffix}"
+    assert cv2.imwrite(str(path), deep[..., ::-1] if colour else deep[..., 1])
+    expected = picture if colour else np.repeat(picture[..., 1:2], 3, -1)
+    assert np.abs(load_photo(path).pixels.astype(int) - expected).max() <= 1
+
+
+def test_cmyk(tmp_path):
+    ink = np.zeros((16, 16, 4), np.uint8)
+    ink[..., 1] = 255  # magenta
+    Image.fromarray(ink, "CMYK").save(tmp_path / "cmyk.tif")
+    np.testing.assert_array_equal(load_photo(tmp_path / "cmyk.tif").pixels[5, 5], [255, 0, 255])
+    Image.fromarray(ink, "CMYK").save(tmp_path / "cmyk.jpg")
+    assert np.abs(load_photo(tmp_path / "cmyk.jpg").pixels[5, 5].astype(int) - [255, 0, 255]).max() < 8
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    layers = np.zeros((16, 16, 4), np.uint8)
+    layers[:8] = [200, 100, 50, 255]
+    layers[8:] = [200, 100, 50, 51]
+    pixels = load_photo(save(layers, tmp_path / "alpha.png")).pixels
+    assert pixels[0, 0].tolist() == [200, 100, 50]
+    assert pixels[15, 0].tolist() == [244, 224, 214]
+    np.testing.assert_array_equal(as_photo(layers).pixels, pixels)
+
+
+def test_transparent_palette(tmp_path):
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.putpixel((3, 2), 0)
+    image.save(tmp_path / "clear.png", transparency=0)
+    pixels = load_photo(tmp_path / "clear.png").pixels
+    assert pixels[2, 3].tolist() == [255, 255, 255]
+    assert pixels[0, 0].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_comes_upright_as_in_pillow(tmp_path, picture, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(picture, tmp_path / "turned.png", exif=exif)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    photo = load_photo(path)
+    np.testing.assert_array_equal(photo.pixels, expected)
+    assert photo.pixels.flags.c_contiguous
+
+
+def linear_profile() -> bytes:
+    """An ICC profile of sRGB's primaries without its curve (ICC.1:2001-04, matrix and one-parameter curves)."""
+
+    def fixed(*numbers):
+        return struct.pack(f">{len(numbers)}i", *(round(number * 65536) for number in numbers))
+
+    text = b"linear\0"
+    tags = {
+        b"desc": b"desc" + struct.pack(">II", 0, len(text)) + text + bytes(78),
+        b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.8249),
+        b"rXYZ": b"XYZ \0\0\0\0" + fixed(0.4361, 0.2225, 0.0139),
+        b"gXYZ": b"XYZ \0\0\0\0" + fixed(0.3851, 0.7169, 0.0971),
+        b"bXYZ": b"XYZ \0\0\0\0" + fixed(0.1431, 0.0606, 0.7141),
+        **{name: b"curv" + struct.pack(">II", 0, 0) for name in (b"rTRC", b"gTRC", b"bTRC")},
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    header = struct.pack(">I4xI", 132 + 12 * len(tags) + len(body), 0x02400000) + b"mntrRGB XYZ " + bytes(12)
+    header += b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+    return header.ljust(128, b"\0") + table + body
+
+
+def test_a_colour_profile_is_converted(tmp_path):
+    half_light = np.full((16, 16, 3), 55, np.uint8)  # 0.2157 of the light; sRGB writes it as 128
+    pixels = load_photo(save(half_light, tmp_path / "linear.png", icc_profile=linear_profile())).pixels
+    assert np.abs(pixels.astype(int) - 128).max() <= 1
+
+
+def test_an_srgb_or_damaged_profile_changes_nothing(tmp_path, picture):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"not a profile"):
+        photo = load_photo(save(picture, tmp_path / "a.png", icc_profile=profile))
+        np.testing.assert_array_equal(photo.pixels, picture)
+
+
+def test_a_linear_exr_gets_srgbs_curve(tmp_path):
+    linear = np.zeros((16, 20, 3), np.float32)
+    linear[...] = [0.2140, 1.0, 7.0]
+    linear[0, 0] = np.nan
+    channels = {"ViewLayer.Combined.R": linear[..., 0], "ViewLayer.Combined.G": linear[..., 1]}
+    channels["ViewLayer.Combined.B"] = linear[..., 2]
+    with (tmp_path / "render.exr").open("wb") as file:
+        exr.write_exr(file, channels)
+    pixels = load_photo(tmp_path / "render.exr").pixels
+    assert pixels[5, 5].tolist() == [127, 255, 255]
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+
+
+def test_a_radiance_hdr(tmp_path):
+    assert cv2.imwrite(str(tmp_path / "sky.hdr"), np.full((16, 20, 3), 0.5, np.float32))
+    assert np.abs(load_photo(tmp_path / "sky.hdr").pixels.astype(int) - 188).max() <= 1
+
+
+def test_exr_round_trip_and_damage(tmp_path):
+    rng = np.random.default_rng(1)
+    channels = {"Z": rng.normal(size=(37, 21)).astype(np.float32), "normal.X": np.zeros((37, 21), np.float32)}
+    path = tmp_path / "a.exr"
+    with path.open("wb") as file:
+        exr.write_exr(file, channels)
+    back = exr.read_exr(path.read_bytes())
+    assert list(back) == ["Z", "normal.X"]
+    for name, values in channels.items():
+        np.testing.assert_array_equal(back[name], values)
+    for size in (9, 60, 300, path.stat().st_size - 40):
+        with pytest.raises(BadInput):
+            exr.read_exr(path.read_bytes()[:size])
+    with pytest.raises(BadInput, match="no colour"):
+        load_photo(path)
+
+
+# -- files that are none --------------------------------------------------------------------------------------------
+
+
+def test_missing_empty_folder_and_text(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("I am a shopping list, not a photo. " * 20)
+    (tmp_path / "folder.png").mkdir()
+    for name, reason in [
+        ("missing.jpg", "no photo at"),
+        ("empty.jpg", "empty"),
+        ("text.jpg", "not a picture"),
+        ("folder.png", "is a folder"),
+        ("null\0byte.png", "."),
+        ("x" * 400 + ".png", "."),
+    ]:
+        with pytest.raises(BadInput, match=reason) as raised:
+            load_photo(tmp_path / name)
+        one_sentence_with_remedy(raised.value)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "gif", "bmp"])
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_truncated_files(tmp_path, suffix, part):
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    path = save(noise, tmp_path / f"cut.{suffix}")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    with pytest.raises(BadInput) as raised:
+        load_photo(path)
+    one_sentence_with_remedy(raised.value)
+    assert str(path) in raised.value.message
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 3)])
+def test_a_photo_of_hardly_a_pixel(tmp_path, size):
+    path = save(np.zeros((*size, 3), np.uint8), tmp_path / "dot.png")
+    with pytest.raises(BadInput, match="too few") as raised:
+        load_photo(path)
+    one_sentence_with_remedy(raised.value)
+
+
+def test_a_photo_that_may_not_be_read(tmp_path, picture):
+    path = save(picture, tmp_path / "locked.png")
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user reads everything")
+    with pytest.raises(BadInput, match="may not be read"):
+        load_photo(path)
+
+
+def test_twelve_thousand_pixels_within_bounded_memory(tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("L", (12_000, 9_000), 77).save(path, compress_level=1)
+    tracemalloc.start()
+    photo = load_photo(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert photo.size == (12_000, 9_000)
+    assert photo.pixels[8_999, 11_999].tolist() == [77, 77, 77]
+    assert peak < 3.2 * photo.pixels.nbytes
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (40_000, 9_000)).save(path)
+    tracemalloc.start()
+    with pytest.raises(BadInput, match="more") as raised:
+        load_photo(path)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    one_sentence_with_remedy(raised.value)
+
+
+# -- EXIF focal length ----------------------------------------------------------------------------------------------
+
+
+def with_exif(picture, path, orientation=1, **tags):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    numbers = {"film": 0xA405, "focal": 0x920A, "x": 0xA20E, "y": 0xA20F, "unit": 0xA210, "across": 0xA002}
+    exif.get_ifd(0x8769).update({numbers[name]: value for name, value in tags.items()})
+    return load_photo(save(picture, path, exif=exif))
+
+
+def test_the_35_mm_focal_length_comes_first(tmp_path, picture):
+    camera = with_exif(picture, tmp_path / "a.jpg", film=50, focal=4.2, x=1000.0).camera
+    assert camera.source == "exif"
+    assert camera.fx == camera.fy == pytest.approx(50 * np.hypot(36, 24) / np.hypot(36, 24))
+    assert (camera.cx, camera.cy) == (18, 12)
+
+
+def test_focal_plane_resolution_follows_resizing_and_rotation(tmp_path, picture):
+    # 4 mm over a sensor of 180 pixels a centimetre, taken 72 pixels wide and halved since.
+    tags = {"focal": 20.0, "x": 20.0, "y": 40.0, "unit": 3, "across": 72}
+    camera = with_exif(picture, tmp_path / "a.jpg", **tags).camera
+    assert (camera.fx, camera.fy) == pytest.approx((20.0, 40.0))
+    turned = with_exif(picture, tmp_path / "b.jpg", orientation=6, **tags).camera
+    assert (turned.fx, turned.fy) == pytest.approx((40.0, 20.0))
+    assert (turned.width, turned.height) == (24, 36)
+
+
+@pytest.mark.parametrize("tags", [{}, {"film": 0}, {"film": 60000}, {"focal": 5.0}, {"focal": 5.0, "x": 0.0}])
+def test_missing_or_absurd_focal_lengths_are_left_out(tmp_path, picture, tags):
+    assert with_exif(picture, tmp_path / "a.jpg", **tags).camera is None
+
+
+# -- arrays ---------------------------------------------------------------------------------------------------------
+
+
+def test_arrays_of_all_kinds(picture):
+    grey = np.repeat(picture[..., :1], 3, -1)
+    for array, expected in [
+        (picture, picture),
+        (picture / 255.0, picture),
+        ((picture / 255).astype(np.float16), picture),
+        (picture.astype(np.uint16) * 257, picture),
+        (picture.astype(np.int64), picture),
+        (picture[..., 0], grey),
+        (picture[..., :1], grey),
+        (np.dstack([picture, np.full((24, 36), 255, np.uint8)]), picture),
+        (picture[:, ::-1], picture[:, ::-1]),
+        (Image.fromarray(picture), picture),
+        (picture[..., 0] > 99, (grey > 99) * 255),
+    ]:
+        photo = as_photo(array)
+        assert photo.pixels.dtype == np.uint8
+        assert photo.pixels.flags.c_contiguous
+        np.testing.assert_array_equal(photo.pixels, expected)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((0, 0, 3), np.uint8),
+        np.zeros((20, 0, 3), np.uint8),
+        np.zeros((3, 40, 40), np.uint8),
+        np.zeros((40, 40, 2), np.uint8),
+        np.zeros(40, np.uint8),
+        np.zeros((2, 40, 40, 3), np.uint8),
+        np.full((40, 40, 3), np.nan),
+        np.full((40, 40, 3), np.inf),
+        np.full((40, 40, 3), 200.0),
+        np.full((40, 40, 3), -1.0),
+        np.full((40, 40, 3), 300),
+        np.zeros((40, 40, 3), complex),
+        np.full((40, 40, 3), "a"),
+        np.array([None]),
+        None,
+        3.5,
+        {"a": 1},
+    ],
+)
+def test_arrays_that_are_no_photo(array):
+    with pytest.raises(BadInput) as raised:
+        as_photo(array)
+    one_sentence_with_remedy(raised.value)
+
+
+def test_a_photos_camera_must_fit(picture):
+    with pytest.raises(BadInput, match="camera is for"):
+        Photo(picture, Camera.default(100, 100))
+
+
+# -- clips ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory):
+    """Seven frames at 12.5 a second; frame i is grey of 20 + 30 i."""
+    path = tmp_path_factory.mktemp("movie mit Ümlaut") / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 12.5, (64, 48))
+    for index in range(7):
+        writer.write(np.full((48, 64, 3), 20 + 30 * index, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_movie_streams_and_can_be_read_again(movie):
+    clip = load_clip(movie)
+    assert (len(clip), clip.fps, clip.name) == (7, 12.5, "clip")
+    for _ in range(2):
+        levels = [int(photo.pixels.mean()) for photo in clip]
+        assert np.abs(np.array(levels) - (20 + 30 * np.arange(7))).max() < 6
+    assert [photo.name for photo in clip][:2] == ["clip.0001", "clip.0002"]
+    assert load_clip(movie, fps=30).fps == 30
+
+
+def test_a_movie_whose_header_lies_is_counted(movie, monkeypatch):
+    class Liar:
+        def __init__(self, path):
+            self.real = real(path)
+
+        def get(self, what):
+            return {cv2.CAP_PROP_FRAME_COUNT: 900.0, cv2.CAP_PROP_FPS: float("nan")}.get(what) or self.real.get(what)
+
+        def __getattr__(self, name):
+            return getattr(self.real, name)
+
+    real = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Liar)
+    clip = load_clip(movie)
+    assert (len(clip), clip.fps, len(list(clip))) == (7, 24.0, 7)
+
+
+def test_movies_that_are_none(tmp_path, movie):
+    (tmp_path / "text.mp4").write_text("no movie")
+    (tmp_path / "empty.mov").touch()
+    (tmp_path / "cut.mp4").write_bytes(movie.read_bytes()[:500])
+    for name in ("text.mp4", "empty.mov", "cut.mp4", "missing.mp4"):
+        with pytest.raises(BadInput) as raised:
+            load_clip(tmp_path / name)
+        one_sentence_with_remedy(raised.value)
+    with pytest.raises(BadInput, match="is a movie"):
+        load_photo(movie)
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Files shot_8.png ... shot_11.png, of grey 8 ... 11, beside files that are no frames."""
+    for number in (10, 9, 11, 8):
+        save(np.full((16, 16), number, np.uint8), tmp_path / f"shot_{number:04d}.png")
+    (tmp_path / ".hidden.png").write_text("")
+    (tmp_path / "notes.txt").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "shot_%04d.png", "shot_####.png", "shot_%d.png", "shot_#.png"])
+def test_folders_and_patterns(frames, name):
+    clip = load_clip(frames / name)
+    assert len(clip) == 4
+    assert clip.fps == 24
+    assert [int(photo.pixels[0, 0, 0]) for photo in clip] == [8, 9, 10, 11]
+
+
+def test_one_numbered_file_stands_for_itself_or_for_all(frames):
+    assert len(load_clip(frames / "shot_0009.png")) == 1
+    assert len(load_clip(frames / "shot_0009.png", sequence=True)) == 4
+
+
+def test_a_folder_sorts_naturally_and_of_any_names_is_no_clip_in_time(tmp_path):
+    for number, name in enumerate(["a2.png", "a10.png", "b.jpg"]):
+        save(np.full((16, 16), number * 100, np.uint8), tmp_path / name)
+    clip = load_clip(tmp_path)
+    assert [photo.name for photo in clip] == ["a2", "a10", "b"]
+    assert clip.fps is None
+
+
+def test_patterns_and_folders_without_files(tmp_path):
+    for name in ("", "shot_%04d.png", "nowhere/shot_####.png"):
+        with pytest.raises(BadInput) as raised:
+            load_clip(tmp_path / name)
+        one_sentence_with_remedy(raised.value)
+
+
+def test_a_damaged_frame_is_named_when_it_is_reached(frames):
+    (frames / "shot_0010.png").write_text("broken")
+    clip = iter(load_clip(frames))
+    assert [next(clip).name, next(clip).name] == ["shot_0008", "shot_0009"]
+    with pytest.raises(BadInput, match="shot_0010"):
+        next(clip)
+
+
+def test_as_clip_takes_anything(movie, frames, picture):
+    photo = Photo(picture)
+    stack = np.stack([picture] * 5)
+    for given, length in [
+        (photo, 1),
+        (picture, 1),
+        (stack, 5),
+        (movie, 7),
+        (str(frames), 4),
+        (frames / "shot_####.png", 4),
+        (frames / "shot_0008.png", 1),
+        ([photo, picture, frames / "shot_0008.png"], 3),
+        ((photo for _ in range(3)), 3),
+        ([movie, stack], 12),
+        (load_clip(movie), 7),
+    ]:
+        clip = as_clip(given)
+        assert isinstance(clip, Clip)
+        assert len(clip) == length
+        for _ in range(2):
+            assert len([frame for frame in clip if isinstance(frame, Photo)]) == length
+    assert as_clip([load_clip(movie)]).fps == 12.5
+
+
+@pytest.mark.parametrize("given", [[], (), None, 5, [None], np.zeros((0, 20, 20, 3), np.uint8), ["/nowhere.png"]])
+def test_as_clip_refuses(given):
+    with pytest.raises(BadInput) as raised:
+        as_clip(given)
+    one_sentence_with_remedy(raised.value)
+
+
+def test_a_clips_frame_rate_must_be_one(movie):
+    for fps in (0, -3, float("nan"), 1e9):
+        with pytest.raises(BadInput):
+            load_clip(movie, fps=fps)
