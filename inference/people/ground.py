@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..results import Body, People, Person
+from .legs import find_legs, sole_points
+from .motion import Motion, joint_transforms
 
 #: Height of a camera (m) that sees nobody.
 EYE_HEIGHT = 1.6
@@ -102,6 +104,20 @@ def _residuals(unknowns: NDArray, evidence: Sequence[Evidence], scale: float) ->
 def gather_evidence(people: People) -> list[Evidence]:
     """The evidence of each track of a result, from its vertices and joints."""
     return [_of_track(people.body, [person for _, person in track]) for track in people.tracks().values()]
+
+
+def gather_motion_evidence(body: Body, motion: Motion) -> Evidence:
+    """The evidence of one motion, from its joints and the soles of its feet."""
+    turned, placed = joint_transforms(body, motion)
+    upright, upright_weights = posture(body, placed, motion.confidence)
+    soles = [sole_points(leg, turned, placed).mean(axis=1) for leg in find_legs(body, motion.shape)]
+    if not soles:
+        return Evidence(placed[:, 0], np.zeros(len(motion)), upright, upright_weights)
+    feet = np.stack(soles, axis=1)
+    lower = feet[..., 1].argmax(axis=1)
+    ankles = np.array([leg.ankle for leg in find_legs(body, motion.shape)])
+    seen = motion.confidence[np.arange(len(motion)), ankles[lower]]
+    return Evidence(feet[np.arange(len(motion)), lower], seen, upright, upright_weights)
 
 
 def _of_track(body: Body, persons: Sequence[Person]) -> Evidence:
