@@ -142,7 +142,7 @@ def _packages(place: Place, voice: Voice, options: argparse.Namespace, rest: Lis
     if python is None:
         python = str(environments.ensure(place, DEFAULT_BLENDER, voice).python)
     make_writable(place)
-    folder = packages.install(python, voice.say)
+    folder = packages.install(python, voice.say, tools=place)
     print(folder)
     return 0
 

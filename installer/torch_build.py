@@ -69,7 +69,7 @@ def wanted(
     if system == "darwin":
         return REGISTRY
     driver = cuda_of_driver() if driver is None else driver
-    number = tuple(int(part) for part in driver.split(".")) if driver else (0,)
+    number = tuple(int(part) for part in (driver or "0").split("."))
     if number >= (13, 0):
         return "cu130" if system == "win32" else REGISTRY
     if number >= (12, 8):

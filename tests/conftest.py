@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One thread: spinning OpenMP threads on a shared machine are many times slower than one. And the marks of the floors."""
+"""One thread: spinning OpenMP threads are many times slower on a shared machine. And the marks that choose tests."""
 
 import os
 from pathlib import Path

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python3 -m installer doctor`: what is installed, versions, devices, free space, what is missing and how to get it.
+
+It changes nothing and asks no registry.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+from . import environment as environments
+from . import interpreters, packages, store
+from . import uv as uv_tool
+from .errors import SetupError
+from .locks import blenders
+from .place import Place, free_megabytes
+from .torch_build import cuda_of_driver
+
+
+def examine(place: Place) -> Dict[str, Any]:
+    """Everything that the report says, as plain data."""
+    uv = uv_tool.find(place)
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "checkout": str(place.root),
+        "home": str(place.home),
+        "free_mb": free_megabytes(place.home),
+        "uv": {"path": str(uv.path), "version": ".".join(map(str, uv.version))} if uv else None,
+        "git": shutil.which("git"),
+        "nvidia_driver_cuda": cuda_of_driver() or None,
+        "environments": {version: _environment(place, version) for version in blenders(place.locks)},
+        "packages_for_blender": {
+            python: str(packages.packages_folder(python) or "") or None
+            for python in dict.fromkeys(entry.python for entry in blenders(place.locks).values())
+        },
+        "models": {"folder": str(store.models_root()), "exists": store.models_root().exists()},
+    }
+
+
+def _environment(place: Place, version: str) -> Dict[str, Any]:
+    """One Blender's state; a ready environment is asked for its versions and devices in a child process."""
+    environment = environments.locate(place, version)
+    damage = environment.damage()
+    report: Dict[str, Any] = {
+        "bpy": environment.blender.bpy,
+        "python": environment.blender.python,
+        "folder": str(environment.folder),
+        "state": damage or "ready",
+    }
+    if damage:
+        report["remedy"] = f"python3 -m installer run --blender {version}"
+        if interpreters.find(environment.blender.python) is None and "not set up" in damage:
+            report["remedy"] += f" (there is no Python {environment.blender.python} here: uv will try to download one)"
+        return report
+    damaged = damaged_packages(environment.packages)
+    if damaged:
+        report["state"] = f"damaged: {', '.join(damaged)}"
+        report["remedy"] = f"Delete {environment.folder} and run: python3 -m installer run --blender {version}"
+    report["torch_build"] = environment.stamp.get("torch_build")
+    try:
+        report["found"] = environments.probe(environment)
+    except SetupError as error:
+        report.update(state=error.message, remedy=error.remedy)
+    return report
+
+
+def damaged_packages(site_packages: Path) -> List[str]:
+    """Names of the packages with a missing or cut file, by the lists that the packages bring (RECORD)."""
+    damaged = []
+    for record in sorted(site_packages.glob("*.dist-info/RECORD")):
+        for line in record.read_text("utf-8").splitlines():
+            path, _, size = line.rsplit(",", 2)
+            file = site_packages / path.strip('"')
+            if size and _size(file) != int(size):
+                damaged.append(re.sub(r"-[^-]*\.dist-info$", "", record.parent.name))
+                break
+    return damaged
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def print_report(report: Dict[str, Any], as_json: bool) -> int:
+    """Print it; the exit code is 0 when everything that is set up is whole."""
+    whole = all(entry["state"] in ("ready", "not set up yet") for entry in report["environments"].values())
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return 0 if whole else 1
+    uv = report["uv"]
+    print(f"system    {report['system']}, Python {report['python']}")
+    print(f"folder    {report['home']}, {report['free_mb']:,} MB free")
+    print(f"uv        {uv['version'] + ' at ' + uv['path'] if uv else 'not here; fetched with the first set-up'}")
+    print(f"git       {report['git'] or 'not on PATH; needed to fetch changes only'}")
+    driver = report["nvidia_driver_cuda"]
+    print(f"NVIDIA    {'driver for CUDA ' + driver if driver else 'no driver found; torch runs on the processor'}")
+    for version, entry in report["environments"].items():
+        print(f"Blender {version}  {entry['state']}")
+        found = entry.get("found")
+        if found:
+            names = ("bpy", "python", "numpy", "torch", "opencv", "scipy")
+            print(f"          {', '.join(f'{name} {found[name]}' for name in names)}")
+            print(f"          devices: {', '.join(found['devices'])}")
+        if "remedy" in entry:
+            print(f"          -> {entry['remedy']}")
+    for python, folder in report["packages_for_blender"].items():
+        state = folder or "not installed (python3 -m installer packages)"
+        print(f"packages  for an installed Blender with Python {python}: {state}")
+    models = report["models"]
+    print(f"models    {models['folder']}{'' if models['exists'] else ' (not there; the built-in models need none)'}")
+    return 0 if whole else 1
