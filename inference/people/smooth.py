@@ -27,7 +27,9 @@ CUTOFF = 3.5
 #: A frame that lies this many robust standard deviations off the smooth curve loses its weight.
 OUTLIER = 3.5
 #: Weight of a frame without any confidence: it keeps the system solvable and bridges gaps.
-LEAST_WEIGHT = 1e-6
+LEAST_WEIGHT = 1e-8
+#: No frame is an outlier within this distance of the curve: metres, or half radians of a rotation.
+HARMLESS = 0.02
 
 
 def penalty(cutoff: float, fps: float, order: int = ORDER) -> float:
@@ -87,8 +89,8 @@ def inliers(distances: NDArray, weights: NDArray) -> NDArray:
     seen = distances[weights > 0.05]
     if len(seen) < 5:
         return np.ones(len(distances))
-    spread = 1.4826 * np.median(seen) + 1e-9
-    return np.minimum(1.0, (OUTLIER * spread / np.maximum(distances, 1e-12)) ** 2)
+    limit = max(OUTLIER * 1.4826 * float(np.median(seen)), HARMLESS)
+    return np.minimum(1.0, (limit / np.maximum(distances, 1e-12)) ** 2)
 
 
 def smooth_rotations(rotations: NDArray, confidence: NDArray, fps: float, strength: float = 1.0) -> NDArray:
