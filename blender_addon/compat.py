@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 if TYPE_CHECKING:
-    from bpy.types import ID, Action, ActionFCurves, Material, NodeTree, Object, Scene
+    from bpy.types import ID, Action, Material, NodeTree, Object, Scene
 
 #: Slotted actions came with 4.4; `Action.fcurves` went with 5.0.
 SLOTTED_ACTIONS = bpy.app.version >= (4, 4, 0)
@@ -27,15 +27,15 @@ def assign_action(datablock: ID, action: Action) -> None:
         data.action_slot = suitable[0] if suitable else action.slots.new(datablock.id_type, datablock.name)
 
 
-def fcurves_of(action: Action, datablock: ID) -> ActionFCurves:
-    """The F-curves that animate this datablock in an action that `assign_action` gave it."""
+def channels_of(action: Action, datablock: ID) -> Any:
+    """What holds the `fcurves` and `groups` that animate this datablock, in an action that `assign_action` gave it."""
     if not SLOTTED_ACTIONS:
-        return action.fcurves
+        return action
     any_action: Any = action
     slot = datablock.animation_data.action_slot  # type: ignore[union-attr]
     layer = any_action.layers[0] if any_action.layers else any_action.layers.new("Layer")
     strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
-    return strip.channelbag(slot, ensure=True).fcurves
+    return strip.channelbag(slot, ensure=True)
 
 
 def node_tree_of(material: Material) -> NodeTree:

@@ -25,15 +25,24 @@ def new_action(datablock: ID, name: str) -> Action:
     return action
 
 
-def add_fcurves(action: Action, datablock: ID, path: str, frames: NDArray, values: NDArray) -> None:
-    """One F-curve a column: a linear key for each of `frames` (T,) with `values` (T, C) of the property's C elements."""
-    fcurves = compat.fcurves_of(action, datablock)
+def add_fcurves(action: Action, datablock: ID, path: str, frames: NDArray, values: NDArray, group: str = "") -> None:
+    """One F-curve a column: a linear key for each of `frames` (T,) with `values` (T, C) of the property's C elements.
+
+    Values that never change get one key. `group` gathers the channels in the editors.
+    """
+    values = np.asarray(values, np.float32)
+    if np.ptp(values, axis=0).max() < 1e-6:
+        frames, values = frames[:1], values[:1]
+    channels = compat.channels_of(action, datablock)
+    owner = (channels.groups.get(group) or channels.groups.new(group)) if group else None
     points = np.empty((len(frames), 2), np.float32)
     points[:, 0] = frames
     interpolation = np.full(len(frames), _LINEAR, np.int32)
-    for index, column in enumerate(np.asarray(values, np.float32).T):
+    for index, column in enumerate(values.T):
         points[:, 1] = column
-        fcurve = fcurves.new(path, index=index)
+        fcurve = channels.fcurves.new(path, index=index)
+        if owner is not None:
+            fcurve.group = owner
         fcurve.keyframe_points.add(len(frames))
         fcurve.keyframe_points.foreach_set("co", points.ravel())
         fcurve.keyframe_points.foreach_set("interpolation", interpolation)

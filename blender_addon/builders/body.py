@@ -5,15 +5,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ...inference.errors import BadInput, NothingFound
+from ...inference.mesh import skinning
+from . import action, armature, axes, materials, meshes, skin, transaction, vertex_cache
 
 if TYPE_CHECKING:
-    from bpy.types import Collection, Scene
+    from bpy.types import Collection, Mesh, Object, Scene
     from numpy.typing import NDArray
 
     from ...inference.results import Body, People, Person
 
 MODES = ("ARMATURE", "VERTEX_CACHE", "SHAPE_KEYS")
+
+#: Custom property: the licence of the body and of what is made with it.
+LICENCE = "maquette_licence"
+_SKIN = (0.55, 0.31, 0.21)  # linear RGB
+_TURN = axes.Z_UP[:3, :3]
 
 
 def build_people(
@@ -32,6 +45,32 @@ def build_people(
     A clip (`people.fps`) sets the scene's frame rate, and its frame range from `start_frame` on.
     Raises NothingFound where there is nobody.
     """
+    tracks = people.tracks()
+    if not tracks:
+        raise NothingFound("No person was found.", "Choose another photo, or draw a box around the person.")
+    scene = scene or bpy.context.scene
+    together = bpy.data.collections.new(f"{name}.people")
+    scene.collection.children.link(together)
+    template = skin.skinned_mesh(name, people.body)
+    made = [
+        build_person(
+            people.body,
+            track,
+            name=f"{name}.person.{number}",
+            world_from_camera=world_from_camera,
+            mode=mode,
+            start_frame=start_frame,
+            parent=together,
+            folder=folder,
+            sliders=sliders,
+            template=template,
+        )
+        for number, track in enumerate(tracks.values(), start=1)
+    ]
+    bpy.data.meshes.remove(template)
+    if people.fps:
+        _set_timing(scene, people.fps, start_frame, start_frame + len(people.frames) - 1)
+    return made
 
 
 def build_person(
@@ -45,19 +84,165 @@ def build_person(
     parent: Collection | None = None,
     folder: str | Path | None = None,
     sliders: bool = True,
+    template: Mesh | None = None,
 ) -> Collection:
     """One person as a collection.
 
     track : (frame index, Person) in order; index 0 lands on `start_frame`. One entry gives a pose with one key.
     world_from_camera : (4, 4) z-up world, metres, from the camera axes of the photo; None: `axes`' default.
     mode : "ARMATURE": armature with the person's own rest joints, skinned mesh with the person's own rest shape, one
-        action with quaternions for every joint and the root's location.
+        action with quaternions for every joint and the root's location. Pose blend shapes, where a body has them, are
+        left out: the other modes are exact then.
         "VERTEX_CACHE": mesh with the exact vertices of every frame in a PC2 file (in `folder`, by default `maquette` beside
         the .blend, or the temporary folder while that is unsaved) read by a Mesh Cache modifier.
         "SHAPE_KEYS": the same in absolute shape keys, inside the .blend.
-    sliders : shape keys for the body's traits (gender, age, muscle, weight, height, proportions) where the body has
-        them, from -1 to 1: the trait this far below or above the person's own.
+    sliders : with an armature, shape keys for the body's traits (gender, age, muscle, weight, height, proportions) where
+        the body has them, from -1 to 1; 1 is half of a trait's whole range more than the person's own.
+    template : mesh from `skin.skinned_mesh` to copy, when several bodies are built.
 
-    The licence of the body is written on every object (`maquette_licence`), the per-joint confidence on the armature's
-    bones (`confidence`, the mean over the track).
+    The objects stand where the person's feet meet the ground in the first frame. The licence of the body is written on
+    every object (`maquette_licence`), the confidence of each joint on the armature's pose bones (`confidence`, the mean
+    over the track). Raises BadInput for an unknown mode or an empty track.
     """
+    if mode not in MODES:
+        raise BadInput(f"There is no way {mode!r} to build a body.", f"Choose one of {', '.join(MODES)}.")
+    if not track:
+        raise BadInput("A person without frames cannot be built.", "Recover the person again.")
+    collection = bpy.data.collections.new(name)
+    (parent or bpy.context.scene.collection).children.link(collection)
+    frames = np.array([frame for frame, _ in track])
+    persons = [person for _, person in track]
+    world = axes.default_world_from_camera() if world_from_camera is None else np.asarray(world_from_camera, np.float64)
+    place = _place(world, persons[0])
+    mesh = template.copy() if template is not None else skin.skinned_mesh(name, body)
+    mesh.name = f"{name}.body"
+    mesh.materials.append(materials.plain_material(f"{name}.skin", _SKIN))
+    obj = bpy.data.objects.new(mesh.name, mesh)
+    collection.objects.link(obj)
+    local = np.linalg.inv(place) @ world
+    if mode == "ARMATURE":
+        rig = _add_rig(obj, body, persons, frames + start_frame, local, name, collection, sliders)
+        rig.matrix_world = Matrix(place.tolist())
+    else:
+        obj.matrix_world = Matrix(place.tolist())
+        obj.vertex_groups.clear()  # weights without a rig would only make the file larger
+
+        def vertices(index: int) -> NDArray:
+            return axes.transform(local, persons[index].vertices)
+
+        meshes.set_positions(mesh, vertices(0))
+        if mode == "VERTEX_CACHE":
+            vertex_cache.add_point_cache(obj, vertices, frames, name=name, start_frame=start_frame, folder=folder)
+        else:
+            vertex_cache.add_absolute_keys(obj, vertices, frames, name=name, start_frame=start_frame)
+        mesh.update()
+    for made in collection.objects:
+        made[LICENCE] = body.licence
+    mesh[LICENCE] = body.licence
+    return collection
+
+
+def _place(world: NDArray, person: Person) -> NDArray[np.float64]:
+    """(4, 4) of the person's objects: on the ground below the root joint, as large as the world's metre."""
+    scale = np.cbrt(np.linalg.det(world[:3, :3]))
+    place = np.diag([scale, scale, scale, 1.0])
+    place[:2, 3] = axes.transform(world, person.joints[0])[:2]
+    return place
+
+
+def _add_rig(
+    obj: Object,
+    body: Body,
+    persons: Sequence[Person],
+    frames: NDArray,
+    local: NDArray,
+    name: str,
+    collection: Collection,
+    sliders: bool,
+) -> Object:
+    """Armature, skin and action of a person. local (4, 4): the armature's space from camera axes."""
+    shape = np.mean([person.shape for person in persons], axis=0)
+    rest_vertices, rest_joints = skinning.rest_pose(body, shape)
+    # At rest the body stands on the armature's origin: its lowest point on the ground, its root above the origin.
+    turned = rest_vertices @ _TURN.T
+    stand = np.array([*-(_TURN @ rest_joints[0])[:2], -turned[:, 2].min()])
+    vertices, joints = turned + stand, rest_joints @ _TURN.T + stand
+    meshes.set_positions(obj.data, vertices)  # type: ignore[arg-type]
+    if sliders:
+        deltas = skin.trait_deltas(body, persons[0].attributes)
+        if deltas:
+            turned_deltas = {trait: delta @ _TURN.T for trait, delta in deltas.items()}
+            skin.add_sliders(obj, vertices, turned_deltas)
+    obj.data.update()  # type: ignore[union-attr]
+
+    rig = armature.new_armature(f"{name}.rig", body, joints, vertices, collection)
+    obj.parent = rig
+    modifier: Any = obj.modifiers.new("Armature", "ARMATURE")
+    modifier.object = rig
+    rest = armature.rest_axes(rig, body.joint_names)
+    rotations = np.stack([person.rotations for person in persons]).astype(np.float64)
+    rotations /= np.linalg.norm(rotations, axis=-1, keepdims=True)
+    roots = np.stack([_root_matrix(person, rest_joints[0], local, stand, rest[0]) for person in persons])
+    quaternions = armature.bone_local(_turned(rotations), rest)
+    quaternions[:, 0] = skinning.quaternions_of(roots[:, :3, :3])
+    confidence = np.mean([person.confidence for person in persons], axis=0)
+    _key_pose(rig, body.joint_names, frames, armature.aligned(quaternions), roots[:, :3, 3], confidence, name)
+    return rig
+
+
+def _turned(quaternions: NDArray) -> NDArray[np.float64]:
+    """Quaternions (..., 4) about camera axes -> about z-up axes."""
+    turned = quaternions.copy()
+    turned[..., 1:] = quaternions[..., 1:] @ _TURN.T
+    return turned
+
+
+def _root_matrix(person: Person, root: NDArray, local: NDArray, stand: NDArray, rest: NDArray) -> NDArray[np.float64]:
+    """(4, 4) that the root bone adds to its rest matrix in one frame: rest^-1 @ pose.
+
+    The body's skin transform at the root is x -> R (x - root) + root + translation in camera axes; the armature's rest
+    pose is the body's, turned z up and moved by `stand`.
+    """
+    posed = np.eye(4)
+    posed[:3, :3] = skinning.rotation_matrices(person.rotations[0].astype(np.float64))
+    posed[:3, 3] = root + person.translation - posed[:3, :3] @ root
+    from_rest = np.eye(4)
+    from_rest[:3, :3] = _TURN.T
+    from_rest[:3, 3] = -_TURN.T @ stand
+    return np.linalg.inv(rest) @ local @ posed @ from_rest @ rest
+
+
+def _key_pose(
+    rig: Object,
+    names: Sequence[str],
+    frames: NDArray,
+    quaternions: NDArray,
+    locations: NDArray,
+    confidence: NDArray,
+    name: str,
+) -> None:
+    """One action: quaternions (T, J, 4) of every bone and locations (T, 3) of the first."""
+    keyed = action.new_action(rig, name)
+    bones: Any = rig.pose.bones  # type: ignore[union-attr]
+    for index, joint in enumerate(names):
+        bone = bones[joint]
+        bone.rotation_mode = "QUATERNION"
+        bone.rotation_quaternion = quaternions[0, index].tolist()
+        bone["confidence"] = float(confidence[index])
+        path = f'pose.bones["{bpy.utils.escape_identifier(joint)}"].'
+        action.add_fcurves(keyed, rig, path + "rotation_quaternion", frames, quaternions[:, index], joint)
+        if index == 0:
+            bone.location = locations[0].tolist()
+            action.add_fcurves(keyed, rig, path + "location", frames, locations, joint)
+
+
+def _set_timing(scene: Scene, fps: float, first: int, last: int) -> None:
+    render = scene.render
+    before = (render.fps, render.fps_base, scene.frame_start, scene.frame_end)
+
+    def restore() -> None:
+        render.fps, render.fps_base, scene.frame_start, scene.frame_end = before
+
+    transaction.on_failure(restore)
+    action.set_frame_rate(scene, fps)
+    scene.frame_start, scene.frame_end = first, last

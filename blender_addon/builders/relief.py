@@ -50,7 +50,7 @@ class Samples:
 
     def corners(self) -> NDArray[np.int32]:
         count = len(self.columns)
-        first = (np.arange(len(self.rows) - 1, dtype=np.int32)[:, None] * count + np.arange(count - 1, dtype=np.int32))
+        first = np.arange(len(self.rows) - 1, dtype=np.int32)[:, None] * count + np.arange(count - 1, dtype=np.int32)
         return np.stack([first, first + count, first + count + 1, first + 1], axis=-1)
 
     def uvs(self, height: int, width: int) -> NDArray[np.float32]:
