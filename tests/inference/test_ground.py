@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gravity and the ground from people of known pose before cameras of known height and tilt."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from maquette.inference import Camera, People, Person
+from maquette.inference.builtin.body import load_body
+from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.people import rotations as quaternion
+from maquette.inference.people.ground import (
+    EYE_HEIGHT,
+    fit_ground,
+    gather_evidence,
+    gather_motion_evidence,
+    scaled_shape,
+    snap_feet,
+    world_from_camera,
+)
+
+CAMERA = Camera(600, 600, 320, 240, 640, 480)
+HEIGHT = 1.4
+
+
+def _person(walk, frame: int, place: tuple[float, float], tilt: tuple[float, float], scale: float = 1.0, track: int = 0):
+    """A frame of the walk at (x, z) before a camera that looks down by tilt[0] and is rolled by tilt[1] (degrees)."""
+    body, motion = load_body(), walk.motion
+    pitch, roll = np.radians(tilt)
+    down = quaternion.from_rotation_vector(np.array([pitch, 0.0, 0.0]))
+    camera = quaternion.multiply(quaternion.from_rotation_vector(np.array([0.0, 0.0, roll])), down)
+    rotations = motion.rotations[frame].copy()
+    root = body.joints[0] + motion.translation[frame]
+    root = quaternion.rotate(camera, np.array([place[0], root[1], place[1]])) * scale
+    rotations[0] = quaternion.multiply(camera, rotations[0])
+    shape = scaled_shape(body, np.zeros(len(body.shape_blend_shapes)), scale)
+    rest = body.joints[0] + shape @ body.joint_blend_shapes[:, 0]
+    vertices, joints = pose_body(body, shape, rotations, root - rest)
+    confidence = np.ones(len(joints), np.float32)
+    return Person(
+        track, (0, 0, 1, 1), 1.0, None, vertices, joints, np.zeros((33, 2), np.float32),
+        rotations.astype(np.float32), shape, (root - rest).astype(np.float32), confidence,
+    )  # fmt: skip
+
+
+def _people(*frames):
+    return People(tuple(frames), load_body(), CAMERA, tuple(CAMERA for _ in frames), 25.0)
+
+
+def _tilt_error(world: np.ndarray, tilt: tuple[float, float]) -> float:
+    """Degrees between the world's up and the true one, in camera axes."""
+    pitch, roll = np.radians(tilt)
+    down = quaternion.from_rotation_vector(np.array([pitch, 0.0, 0.0]))
+    camera = quaternion.multiply(quaternion.from_rotation_vector(np.array([0.0, 0.0, roll])), down)
+    up = quaternion.rotate(camera, np.array([0.0, -1.0, 0.0]))
+    return float(np.degrees(np.arccos(np.clip(world[2, :3] @ up, -1, 1))))
+
+
+@pytest.mark.parametrize("tilt", [(0, 0), (12, 0), (-8, 0), (5, 3)])
+def test_a_few_people_give_gravity_and_ground(walk, tilt):
+    places = [(-1.2, 3.5), (0.4, 5.0), (1.5, 6.5)]
+    people = _people(tuple(_person(walk, 7 * i, place, tilt, track=i) for i, place in enumerate(places)))
+    world = world_from_camera(people)
+    assert _tilt_error(world, tilt) < 2.5
+    assert world[2, 3] == pytest.approx(HEIGHT, abs=0.15)
+    feet = [(person.vertices @ world[2, :3] + world[2, 3]).min() for person in people.frames[0]]
+    assert np.abs(feet).max() < 0.12
+
+
+def test_a_walk_gives_gravity_better_than_one_frame_of_it(walk):
+    tilt = (10, 0)
+    frames = [(_person(walk, t, (0.5, 3.0 + 0.05 * t), tilt),) for t in range(0, 60, 3)]
+    assert _tilt_error(world_from_camera(_people(*frames)), tilt) < 2.0
+
+
+def test_the_world_is_right_handed_with_the_first_person_over_its_origin(walk):
+    person = _person(walk, 0, (0.8, 4.0), (8, 0))
+    world = world_from_camera(_people((), (person,)))
+    assert world.dtype == np.float64
+    assert np.allclose(world[:3, :3] @ world[:3, :3].T, np.eye(3))
+    assert np.linalg.det(world[:3, :3]) == pytest.approx(1)
+    root = world[:3, :3] @ person.joints[0] + world[:3, 3]
+    assert np.allclose(root[:2], 0, atol=1e-6)
+    assert 0.7 < root[2] < 1.1
+    forward, right = world[:3, 2], world[:3, 0]
+    assert forward[0] == pytest.approx(0, abs=1e-9)
+    assert forward[1] > 0.9
+    assert right[0] > 0.99
+
+
+def test_without_people_the_camera_is_level_at_eye_height():
+    world = world_from_camera(_people((), ()))
+    expected = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, EYE_HEIGHT], [0, 0, 0, 1]], float)
+    assert np.allclose(world, expected)
+
+
+def test_a_person_whose_feet_nobody_saw_says_nothing_about_the_ground(walk):
+    seen = _person(walk, 0, (0, 4.0), (0, 0))
+    floating = _person(walk, 0, (1.0, 4.0), (0, 0), track=1)
+    floating = replace(floating, vertices=floating.vertices + np.float32([0, 1.0, 0]), confidence=0 * floating.confidence)
+    alone, both = world_from_camera(_people((seen,))), world_from_camera(_people((seen, floating)))
+    assert np.allclose(alone, both, atol=1e-3)
+
+
+def test_snapping_scales_about_the_camera_and_stays_a_body(walk):
+    tilt = (6, 0)
+    true = [_person(walk, 9 * i, place, tilt, track=i) for i, place in enumerate([(-1, 3.5), (0, 4.5), (1, 5.5)])]
+    # the middle one is taken for a smaller person, nearer the camera
+    wrong = [true[0], _person(walk, 9, (0, 4.5), tilt, 0.95, 1), true[2]]
+    people = _people(tuple(wrong))
+    snapped = snap_feet(people, world_from_camera(_people(tuple(true))))
+    before, after = people.frames[0][1], snapped.frames[0][1]
+    truth = true[1].joints[0, 2]
+    assert abs(after.joints[0, 2] - truth) < 0.3 * abs(before.joints[0, 2] - truth)
+    assert np.abs(CAMERA.project(after.vertices) - CAMERA.project(before.vertices)).max() < 1.0
+    vertices, joints = pose_body(load_body(), after.shape, after.rotations, after.translation)
+    assert np.allclose(vertices, after.vertices, atol=1e-5)
+    assert np.allclose(joints, after.joints, atol=1e-5)
+
+
+def test_snapping_keeps_statures_plausible(walk):
+    giant = _person(walk, 0, (0, 4.0), (0, 0), 1.3, 1)
+    people = _people((_person(walk, 0, (1, 4.0), (0, 0)), giant))
+    snapped = snap_feet(people, world_from_camera(_people((people.frames[0][0],))))
+    ratio = np.ptp(snapped.frames[0][1].vertices[:, 1]) / np.ptp(giant.vertices[:, 1])
+    assert ratio == pytest.approx(0.92, abs=0.01)
+
+
+def test_a_motion_and_its_posed_people_tell_the_same(walk):
+    body = load_body()
+    frames = []
+    for t in range(0, 40, 4):
+        vertices, joints = pose_body(body, walk.motion.shape, walk.motion.rotations[t], walk.motion.translation[t])
+        frames.append((replace(_person(walk, t, (0, 4.0), (0, 0)), vertices=vertices, joints=joints),))
+    posed = fit_ground(gather_evidence(_people(*frames)))
+    motion = fit_ground([gather_motion_evidence(body, walk.motion)])
+    assert posed.height == pytest.approx(motion.height, abs=0.03)
+    assert np.degrees(np.arccos(posed.up @ motion.up)) < 1.0
