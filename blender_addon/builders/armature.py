@@ -69,8 +69,8 @@ def bone_local(quaternions: NDArray, rest: NDArray) -> NDArray[np.float64]:
 
 
 def aligned(quaternions: NDArray) -> NDArray[np.float64]:
-    """Quaternions (T, J, 4) with signs chosen so that each lies on the side of the one before: a key frame curve through
-    q and -q would turn the long way round."""
+    """Quaternions (T, J, 4) with signs chosen so that each lies on the side of the one before: a curve through q and -q
+    would turn the long way round."""
     quaternions = np.asarray(quaternions, np.float64)
     agreeing = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
     signs = np.concatenate([np.ones_like(quaternions[:1, :, :1]), np.cumprod(agreeing, axis=0)])
@@ -114,7 +114,7 @@ def _sort_into_collections(data: bpy.types.Armature, names: Sequence[str]) -> No
 
 @contextmanager
 def _edit_mode(obj: Object) -> Iterator[None]:
-    """Edit mode of this object, the only way to make bones; the artist's active object, selection and mode come back."""
+    """Edit mode of this object, the only way to make bones; the artist's active object, selection, mode come back."""
     layer = bpy.context.view_layer
     before = layer.objects.active
     mode = before.mode if before is not None else "OBJECT"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Blender camera axes from OpenCV camera axes, and its own inverse (4, 4).
 CAMERA_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
-#: A z-up frame from y-down camera axes for a level camera: forward becomes +y, and who faces the camera faces -y (4, 4).
+#: A z-up frame from a level camera's axes (4, 4): forward becomes +y, and who faces the camera faces -y.
 Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 
 #: Height of a camera of which nothing is known: the eyes of a standing photographer, metres.
@@ -38,7 +38,7 @@ def camera_matrix(world_from_camera: NDArray | None) -> NDArray[np.float64]:
 
 
 def world_from_camera_of(camera_object: Object) -> NDArray[np.float64]:
-    """(4, 4) world from OpenCV camera axes of a camera in the scene, as it stands now (the artist may have moved it)."""
+    """(4, 4) world from OpenCV camera axes of a camera in the scene, as it stands now: the artist may have moved it."""
     return np.array(camera_object.matrix_world, np.float64) @ CAMERA_FLIP
 
 

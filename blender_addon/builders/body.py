@@ -93,11 +93,11 @@ def build_person(
     mode : "ARMATURE": armature with the person's own rest joints, skinned mesh with the person's own rest shape, one
         action with quaternions for every joint and the root's location. Pose blend shapes, where a body has them, are
         left out: the other modes are exact then.
-        "VERTEX_CACHE": mesh with the exact vertices of every frame in a PC2 file (in `folder`, by default `maquette` beside
-        the .blend, or the temporary folder while that is unsaved) read by a Mesh Cache modifier.
+        "VERTEX_CACHE": mesh with the exact vertices of every frame in a PC2 file (in `folder`, by default `maquette`
+        beside the .blend, or the temporary folder while that is unsaved) read by a Mesh Cache modifier.
         "SHAPE_KEYS": the same in absolute shape keys, inside the .blend.
-    sliders : with an armature, shape keys for the body's traits (gender, age, muscle, weight, height, proportions) where
-        the body has them, from -1 to 1; 1 is half of a trait's whole range more than the person's own.
+    sliders : with an armature, shape keys for the body's traits (gender, age, muscle, weight, height, proportions)
+        where the body has them, from -1 to 1; 1 is half of a trait's whole range more than the person's own.
     template : mesh from `skin.skinned_mesh` to copy, when several bodies are built.
 
     The objects stand where the person's feet meet the ground in the first frame. The licence of the body is written on

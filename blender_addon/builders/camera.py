@@ -35,9 +35,9 @@ def matched_camera(
     """A camera object with these intrinsics and the photo as its background at 50 %.
 
     A photo that has a matched camera already gets the same one back, so that its depth, people and hands share a place.
-    `world_from_camera` (4, 4) places it; a camera that was placed so before, or that the artist moved, stays where it is.
-    It becomes the scene's camera if the scene has none. `set_render_size` makes the render the photo's size and shape.
-    Blender keeps the pixel aspect in the scene, so a camera whose fx and fy differ is exact once the render size is set.
+    `world_from_camera` (4, 4) places it; a camera that was placed so before, or that the artist moved, stays where it
+    is. It becomes the scene's camera if the scene has none. `set_render_size` makes the render the photo's size and
+    shape. Blender keeps the pixel aspect in the scene: a camera whose fx and fy differ is exact with that size set.
     """
     scene = scene or bpy.context.scene
     obj = camera_of(photo_image)
@@ -67,8 +67,8 @@ def camera_of(photo_image: Image) -> Object | None:
 
 
 def intrinsics_of(camera_object: Object, width: int, height: int, scene: Scene | None = None) -> Camera:
-    """The pinhole camera, for pictures of width x height pixels, of a Blender camera: lens or field of view, sensor fit,
-    shift, and the scene's pixel aspect are honoured. Raises BadInput for a camera without perspective."""
+    """The pinhole camera, for pictures of width x height pixels, of a Blender camera: lens or field of view, sensor
+    fit, shift, and the scene's pixel aspect are honoured. Raises BadInput for a camera without perspective."""
     data = camera_object.data
     if not isinstance(data, bpy.types.Camera) or data.type != "PERSP":
         raise BadInput(f"{camera_object.name} is no perspective camera.", "Choose a camera of type Perspective.")

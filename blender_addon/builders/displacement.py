@@ -43,7 +43,7 @@ def displaced_grid(
 
     Metric depth: a child of `camera_object`, pushed along the view by metres (strength 1). "DISPLACE" (the Displace
     modifier) pushes all points in parallel, the grid being as wide as the view is at the median depth: right at that
-    depth, stretched before and behind it. "NODES" (Geometry Nodes) pushes each point along its own ray: exact everywhere.
+    depth, stretched before and behind it. "NODES" (Geometry Nodes) pushes each point along its own ray: exact.
     Relief (not metric): a flat grid `width` metres wide on the ground, lifted by height x `strength` metres, by default
     a twentieth of the width.
 
@@ -93,7 +93,8 @@ def displace_material(
     """Add Image Texture -> Displacement to the material's output; every node and link that is there stays.
 
     An existing displacement is added to, not replaced. Sets the material to bump and displacement.
-    scale : metres (in `space`, "OBJECT" or "WORLD") for each unit of the image.  midlevel : the value that stays in place.
+    scale : metres (in `space`, "OBJECT" or "WORLD") for each unit of the image.
+    midlevel : the value that stays in place.
     """
     tree = compat.node_tree_of(material)
     output = materials.material_output(material)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes OpenEXR files: scan lines, 32-bit float, ZIP, one channel (Y) or three (RGB).
 
-Blender itself writes always four channels and on one thread, which takes 0.4 s and four times the bytes for a 2048 x 2048
-depth map. Source: "OpenEXR File Layout" and "Technical Introduction to OpenEXR" (openexr.com); the filter before
-the compression is the one of its ZIP method.
+Blender itself writes four channels, four times the bytes, through the scene's render settings. Source: "OpenEXR File
+Layout" and "Technical Introduction to OpenEXR" (openexr.com); the filter before the compression is its ZIP method's.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def _header(width: int, height: int, names: tuple[str, ...]) -> bytes:
 
 
 def _compressed(rows: NDArray) -> bytes:
-    """One block: rows (L, C, W) as bytes, even bytes before odd ones, each the difference to the one before, deflated."""
+    """One block: rows (L, C, W) as bytes, even ones before odd ones, each as difference to the one before, deflated."""
     raw = np.frombuffer(rows.tobytes(), np.uint8)
     split = np.concatenate([raw[0::2], raw[1::2]])
     difference = split.copy()

@@ -61,8 +61,8 @@ def clip_image(path: str | Path, *, start_frame: int = 1, name: str = "") -> Ima
 def float_image(name: str, array: NDArray, folder: str | Path | None = None) -> Image:
     """A Non-Color 32-bit float image of an array (H, W) or (H, W, 3), values kept exactly.
 
-    Saved as OpenEXR (ZIP, 32-bit) in `folder`, by default `maquette` beside the .blend file; packed into the .blend when
-    that has never been saved. No file and no datablock is overwritten: a taken name gets a number.
+    Saved as OpenEXR (ZIP, 32-bit) in `folder`, by default `maquette` beside the .blend file; packed into the .blend
+    when that has never been saved. No file and no datablock is overwritten: a taken name gets a number.
     Raises BadInput where the folder cannot be written.
     """
     if folder is None and not bpy.data.filepath:
@@ -101,8 +101,8 @@ def image_array(image: Image) -> NDArray[np.float32]:
 
 
 def output_folder(folder: str | Path | None) -> Path:
-    """The folder for the files of this .blend, made where missing: `folder`, `maquette` beside the .blend, or, while that
-    is unsaved, Blender's temporary folder. Raises BadInput where it cannot be made or written."""
+    """The folder for the files of this .blend, made where missing: `folder`, `maquette` beside the .blend, or, while
+    that is unsaved, Blender's temporary folder. Raises BadInput where it cannot be made or written."""
     if folder is not None:
         path = Path(bpy.path.abspath(os.fspath(folder)))
     elif bpy.data.filepath:

@@ -87,7 +87,7 @@ def material_output(material: Material) -> Node:
 
 
 def shaders_before(output: Node) -> Iterator[Node]:
-    """The nodes that lead to the output's surface, nearest first, through mixes and reroutes; groups are not entered."""
+    """The nodes that lead to the output's surface, nearest first, through mixes and reroutes, not into groups."""
     seen: set[str] = set()
     waiting = [link.from_node for link in output.inputs["Surface"].links]
     while waiting:
@@ -143,7 +143,7 @@ def connect(tree: NodeTree, source: NodeSocket, target: NodeSocket) -> None:
 
 
 def insert_before(tree: NodeTree, target: NodeSocket, keep: NodeSocket, result: NodeSocket) -> None:
-    """Put a node between `target` and whatever feeds it: the old link, or value, goes to `keep`, `result` to `target`."""
+    """Put a node between `target` and what feeds it: the old link, or value, goes to `keep`, `result` to `target`."""
     if target.is_linked:
         connect(tree, target.links[0].from_socket, keep)  # type: ignore[arg-type]
     elif hasattr(target, "default_value"):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def normal_image(name: str, normal_map: NormalMap, folder: str | Path | None = None, *, signed: bool = False) -> Image:
-    """The normals as a Non-Color float image: colours 0..1 in the OpenGL convention, or, `signed`, the vectors themselves
-    in Blender camera space. Pixels that are not valid face the viewer."""
+    """The normals as a Non-Color float image: colours 0..1 in the OpenGL convention, or, `signed`, the vectors
+    themselves in Blender camera space. Pixels that are not valid face the viewer."""
     normals = axes.to_camera_space(normal_map.normals)
     normals = np.where(normal_map.valid[..., None], normals, np.array([0, 0, 1], np.float32))
     return image.float_image(name, normals if signed else normals * np.float32(0.5) + np.float32(0.5), folder)
@@ -34,8 +34,7 @@ def add_normal_map(
     strength: float = 1.0,
     camera_object: Object | None = None,
 ) -> ShaderNodeNormalMap:
-    """Put an image of `normal_image` (colours 0..1) through a Normal Map node into the active material; all that is there
-    stays.
+    """Put an image of `normal_image` (colours 0..1) through a Normal Map node into the active material; all else stays.
 
     Without `camera_object` the normals are read in tangent space (for a flat surface that the photo shows straight on).
     With it they are camera-space normals, turned from that camera to the object as both stand now: right on a relief,

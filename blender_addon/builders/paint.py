@@ -36,8 +36,8 @@ def add_mask_layer(
     the mask. Works on an object without material, with an empty slot, and on an output that no Principled BSDF feeds
     (there a Mix Shader lays the colour over whatever shader there is). With `camera` and `camera_object` the mask is
     projected onto the object from there through a UV map of its own; otherwise the active UV map is used.
-    Returns the mask's Image Texture node, selected as the paint slot. Raises BadInput for an object that is no mesh, and
-    for one without UV map where no camera is given.
+    Returns the mask's Image Texture node, selected as the paint slot. Raises BadInput for an object that is no mesh,
+    and for one without UV map where no camera is given.
     """
     mesh = mesh_of(obj)
     if camera is None and not mesh.uv_layers:

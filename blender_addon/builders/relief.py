@@ -72,7 +72,7 @@ def relief_mesh(
     confidence: NDArray | None = None,
     parent: Collection | None = None,
 ) -> Object:
-    """A mesh with one vertex a pixel (or fewer), a child of `camera_object`, UVs on the photo, the photo as its material.
+    """A mesh with one vertex a pixel (or fewer), a child of `camera_object`, with UVs on the photo and its colours.
 
     resolution : vertices along the long side; None for one a pixel.
     tear : a face is left out where neighbouring depths differ by more than this part and neither continues the surface

@@ -62,8 +62,8 @@ def add_sliders(obj: Object, rest: NDArray, deltas: Mapping[str, NDArray]) -> No
 
 
 def trait_deltas(body: Body, attributes: Mapping[str, float]) -> dict[str, NDArray[np.float32]]:
-    """Vertex offsets (V, 3) in the body's axes of each trait for `SLIDER_RANGE` more of it, around these attributes; empty
-    for a body without traits.
+    """Vertex offsets (V, 3) in the body's axes of each trait for `SLIDER_RANGE` more of it, around these attributes;
+    empty for a body without traits.
 
     The traits bend, so the offset is the slope over the range around the person's own value.
     """

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests inside Blender (the `bpy` module): an empty factory scene before each, and helpers to see what was built."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from maquette.blender_addon.builders import axes, image, meshes  # noqa: E402
+from maquette.inference.camera import Camera  # noqa: E402
+from maquette.inference.photo import Photo  # noqa: E402
+from maquette.inference.results import DepthMap, Person  # noqa: E402
+
+_exit_status = 0
+
+
+def pytest_sessionfinish(session, exitstatus):
+    global _exit_status
+    _exit_status = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """bpy 4.2 and 4.5 may crash while Python shuts down after a render; what the tests found has been reported by now."""
+    if "bpy" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_status)
+
+
+@pytest.fixture(autouse=True)
+def empty_scene():
+    """A new, empty file with factory settings."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    yield
+
+
+@pytest.fixture
+def reopened(tmp_path):
+    """A function that saves the file, empties Blender, and opens the file again."""
+
+    def reopen(name: str = "saved.blend") -> None:
+        path = str(tmp_path / name)
+        bpy.ops.wm.save_as_mainfile(filepath=path)
+        bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+        bpy.ops.wm.open_mainfile(filepath=path)
+
+    return reopen
+
+
+@pytest.fixture(scope="session")
+def photo() -> Photo:
+    """160 x 120 pixels, no two corners alike, a camera with its principal point off the middle."""
+    rows, columns = np.mgrid[:120, :160]
+    pixels = np.stack([columns * 255 // 159, rows * 255 // 119, (rows * columns) % 256], axis=-1).astype(np.uint8)
+    return Photo(pixels, Camera(150.0, 150.0, 84.0, 57.0, 160, 120), "street")
+
+
+@pytest.fixture(scope="session")
+def depth_map(photo) -> DepthMap:
+    """A waving wall 3 m away, a board at 2 m in front of it, the top 20 rows without depth."""
+    columns = np.arange(160)
+    depth = np.broadcast_to(3 + 0.1 * np.sin(columns / 20), (120, 160)).astype(np.float32)
+    depth[40:80, 50:90] = 2
+    valid = np.ones((120, 160), bool)
+    valid[:20] = False
+    return DepthMap(np.where(valid, depth, 0), valid, None, photo.camera, True, photo.pixels)
+
+
+@pytest.fixture(scope="session")
+def world() -> np.ndarray:
+    """A world that is turned and moved against the camera: z up, the camera looking somewhat down."""
+    turn, tilt = 0.4, -0.2
+    about_z = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    matrix = np.eye(4)
+    matrix[:3, :3] = about_z @ about_x @ axes.Z_UP[:3, :3]
+    matrix[:3, 3] = 1.0, -2.0, 1.7
+    return matrix
+
+
+@pytest.fixture(scope="session")
+def body():
+    from maquette.inference.builtin.body import load_body
+
+    return load_body()
+
+
+@pytest.fixture(scope="session")
+def make_track(body):
+    """A function: frame numbers -> a track of one person who turns round while every joint swings."""
+    from maquette.inference.mesh.skinning import pose_body
+
+    def make(frames=(0,), seed: int = 0, track_id: int = 0) -> list[tuple[int, Person]]:
+        random = np.random.default_rng(seed)
+        count = len(body.parents)
+        shape = random.normal(0, 0.1, len(body.shape_blend_shapes)).astype(np.float32)
+        swing, phase = random.normal(0, 0.25, (count, 3)), random.uniform(0, 6, (count, 1))
+        track = []
+        for frame in frames:
+            turns = swing * np.sin(frame / 5 + phase) + 1e-6
+            turns[0] = 0.2, 2.9 + 0.15 * frame, 0.1  # past half a turn, where quaternions change sign
+            angle = np.linalg.norm(turns, axis=1, keepdims=True)
+            rotations = np.concatenate([np.cos(angle / 2), turns / angle * np.sin(angle / 2)], 1).astype(np.float32)
+            rotations *= np.sign(rotations[:, :1])  # as recovered: w >= 0
+            translation = np.array([0.3 * seed + 0.02 * frame, 0.4, 4], np.float32)
+            vertices, joints = pose_body(body, shape, rotations, translation)
+            confidence = np.linspace(0, 1, count).astype(np.float32)
+            person = Person(
+                track_id, (0, 0, 9, 9), 0.9, None, vertices, joints, np.zeros((1, 2), np.float32), rotations, shape,
+                translation, confidence,
+            )  # fmt: skip
+            track.append((frame, person))
+        return track
+
+    return make
+
+
+def _evaluated(obj, frame: int | None = None) -> np.ndarray:
+    """World positions (V, 3) of an object's vertices after its modifiers, at a frame."""
+    if frame is not None:
+        bpy.context.scene.frame_set(frame)
+    seen = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    positions = meshes.positions(seen.to_mesh())
+    seen.to_mesh_clear()
+    return axes.transform(np.array(seen.matrix_world), positions)
+
+
+def _blocks() -> dict[str, set[str]]:
+    """The names of all datablocks that builders make."""
+    kinds = "objects meshes materials images textures collections cameras armatures actions node_groups".split()
+    return {kind: {block.name for block in getattr(bpy.data, kind)} for kind in kinds}
+
+
+def _rendered(camera_object, width: int, height: int, samples: int = 4) -> np.ndarray:
+    """The scene (H, W, 3) in linear light as Cycles renders it from a camera."""
+    scene = bpy.context.scene
+    scene.camera = camera_object
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.device = samples, False, "CPU"
+    scene.render.threads_mode, scene.render.threads = "FIXED", 1
+    scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = width, height, 100
+    scene.render.film_transparent = True
+    scene.view_settings.view_transform = "Raw"
+    scene.render.image_settings.file_format = "OPEN_EXR"
+    scene.render.filepath = os.path.join(bpy.app.tempdir, "rendered.exr")
+    bpy.ops.render.render(write_still=True)
+    picture = bpy.data.images.load(scene.render.filepath)
+    pixels = image.image_array(picture)[..., :3].copy()
+    bpy.data.images.remove(picture)
+    return pixels
+
+
+@pytest.fixture(scope="session")
+def evaluated():
+    """A function: object, frame -> world positions (V, 3) of its vertices after all modifiers."""
+    return _evaluated
+
+
+@pytest.fixture(scope="session")
+def blocks():
+    """A function: -> the names of all datablocks that builders make, by kind."""
+    return _blocks
+
+
+@pytest.fixture(scope="session")
+def rendered():
+    """A function: camera, width, height -> the picture (H, W, 3) that Cycles renders, linear."""
+    return _rendered

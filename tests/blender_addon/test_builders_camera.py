@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The matched camera sees a point where the photo's camera saw it, in Blender's own projection."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+from bpy_extras.object_utils import world_to_camera_view
+from maquette.blender_addon.builders import axes, camera, image
+from maquette.inference.camera import Camera
+from maquette.inference.errors import BadInput
+from maquette.inference.photo import Photo
+from mathutils import Matrix, Vector
+
+CAMERAS = {
+    "landscape": Camera(900, 900, 405, 300, 810, 600),
+    "portrait, off centre": Camera(900, 900, 280, 431, 600, 810),
+    "pixels higher than wide": Camera(900, 1100, 310, 400, 600, 810),
+    "pixels wider than high": Camera(1200, 900, 410, 300, 810, 800),
+    "square": Camera(500, 500, 190, 210, 400, 400),
+}
+
+
+def blender_projection(camera_object, points, width, height):
+    """World points (N, 3) -> pixels (N, 2), through Blender."""
+    seen = [world_to_camera_view(bpy.context.scene, camera_object, Vector(point)) for point in points]
+    return np.array([(view.x * width, (1 - view.y) * height) for view in seen])
+
+
+def random_points():
+    return np.random.default_rng(0).uniform(-1, 1, (20, 3)) + [0, 0, 4]
+
+
+def photo_of(intrinsics: Camera) -> bpy.types.Image:
+    return image.photo_image(Photo(np.full((intrinsics.height, intrinsics.width, 3), 90, np.uint8), None, "street"))
+
+
+@pytest.mark.parametrize("intrinsics", CAMERAS.values(), ids=CAMERAS)
+def test_projection_is_the_photos(intrinsics, world):
+    made = camera.matched_camera(intrinsics, photo_of(intrinsics), world, set_render_size=True)
+    points = random_points()
+    seen = blender_projection(made, axes.transform(world, points), intrinsics.width, intrinsics.height)
+    np.testing.assert_allclose(seen, intrinsics.project(points), atol=2e-3)
+
+
+@pytest.mark.parametrize("intrinsics", CAMERAS.values(), ids=CAMERAS)
+def test_intrinsics_come_back(intrinsics):
+    made = camera.matched_camera(intrinsics, photo_of(intrinsics), set_render_size=True)
+    back = camera.intrinsics_of(made, intrinsics.width, intrinsics.height)
+    for name in ("fx", "fy", "cx", "cy"):
+        assert getattr(back, name) == pytest.approx(getattr(intrinsics, name), abs=1e-3)
+    assert back.source == "scene"
+
+
+@pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
+@pytest.mark.parametrize("size", [(640, 360), (360, 640)])
+@pytest.mark.parametrize("aspect", [(1, 1), (1, 1.5)])
+def test_intrinsics_of_any_camera(fit, size, aspect):
+    data = bpy.data.cameras.new("artist's")
+    data.lens, data.sensor_fit, data.sensor_width, data.sensor_height = 42, fit, 30, 25
+    data.shift_x, data.shift_y = 0.11, -0.07
+    obj = bpy.data.objects.new("artist's", data)
+    bpy.context.scene.collection.objects.link(obj)
+    obj.matrix_world = Matrix(axes.camera_matrix(None).tolist())
+    bpy.context.view_layer.update()
+    render = bpy.context.scene.render
+    render.resolution_x, render.resolution_y = size
+    render.pixel_aspect_x, render.pixel_aspect_y = aspect
+    points = random_points()
+    seen = blender_projection(obj, axes.transform(axes.world_from_camera_of(obj), points), *size)
+    np.testing.assert_allclose(camera.intrinsics_of(obj, *size).project(points), seen, atol=2e-3)
+
+
+def test_a_camera_without_perspective_is_refused():
+    data = bpy.data.cameras.new("flat")
+    data.type = "ORTHO"
+    with pytest.raises(BadInput, match="no perspective camera"):
+        camera.intrinsics_of(bpy.data.objects.new("flat", data), 100, 100)
+
+
+def test_one_photo_has_one_camera(photo, world, reopened):
+    picture = image.photo_image(photo)
+    made = camera.matched_camera(photo.camera, picture)
+    assert bpy.context.scene.camera == made
+    assert camera.matched_camera(photo.camera, picture) == made
+    reopened()
+    made, picture = bpy.data.objects["street.camera"], bpy.data.images["street"]
+    assert camera.camera_of(picture) == made
+    background = made.data.background_images[0]
+    assert background.image == picture and background.alpha == 0.5 and made.data.show_background_images
+    # The ground that people bring places it; after that it stays.
+    camera.matched_camera(photo.camera, picture, world)
+    np.testing.assert_allclose(axes.world_from_camera_of(made), world, atol=1e-6)
+    camera.matched_camera(photo.camera, picture, axes.default_world_from_camera())
+    np.testing.assert_allclose(axes.world_from_camera_of(made), world, atol=1e-6)
+
+
+def test_a_camera_that_the_artist_moved_stays(photo, world):
+    picture = image.photo_image(photo)
+    made = camera.matched_camera(photo.camera, picture)
+    made.location = 5, 5, 5
+    bpy.context.view_layer.update()
+    assert camera.matched_camera(photo.camera, picture, world) == made
+    assert tuple(made.location) == (5, 5, 5)
+
+
+def test_the_scenes_camera_and_size_stay_unless_asked(photo):
+    own = bpy.data.objects.new("own", bpy.data.cameras.new("own"))
+    bpy.context.scene.collection.objects.link(own)
+    bpy.context.scene.camera = own
+    bpy.context.scene.render.resolution_x = 1234
+    camera.matched_camera(photo.camera, image.photo_image(photo))
+    assert bpy.context.scene.camera == own and bpy.context.scene.render.resolution_x == 1234
