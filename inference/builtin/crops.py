@@ -55,12 +55,12 @@ def region_between(foot: NDArray, head: NDArray, scale: float, score: float = 1.
     return Region(float(foot[0]), float(foot[1]), size, math.atan2(along[0], -along[1]), score)
 
 
-def tile_regions(height: int, width: int, levels: Sequence[float]) -> list[Region]:
-    """The whole photo, then for each level half-overlapping windows of so many short sides."""
+def tile_regions(height: int, width: int, levels: Sequence[float], step: float = 0.5) -> list[Region]:
+    """The whole photo, then for each level overlapping windows of so many short sides, `step` of a window apart."""
     tiles = [Region(width / 2, height / 2, float(max(height, width)))]
     for level in levels:
         size = level * min(height, width)
-        columns, rows = (max(1, math.ceil((side - size) / (size / 2) - 1e-6) + 1) for side in (width, height))
+        columns, rows = (max(1, math.ceil((side - size) / (size * step) - 1e-6) + 1) for side in (width, height))
         if columns * rows == 1 and size >= tiles[0].size:
             continue
         xs = np.linspace(size / 2, width - size / 2, columns) if columns > 1 else [width / 2]
@@ -91,8 +91,8 @@ def clip_box(box: Sequence[float], height: int, width: int, what: str) -> tuple[
 class Pyramid:
     """A photo and its reductions by powers of two, made when first asked for.
 
-    Shrinking by more than two with bilinear sampling skips pixels, and blurring the whole of a large photo for each crop is
-    slow: a crop is sampled from the level that is at most twice too fine.
+    Shrinking by more than two with bilinear sampling skips pixels, and blurring the whole of a large photo for each
+    crop is slow: a crop is sampled from the level that is at most twice too fine.
     """
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
@@ -106,7 +106,7 @@ class Pyramid:
         if number not in self._levels:
             size = (max(1, self.width >> number), max(1, self.height >> number))
             finer = self._levels[max(n for n in self._levels if n < number)]
-            self._levels[number] = cv2.resize(finer, size, interpolation=cv2.INTER_AREA)
+            self._levels[number] = np.asarray(cv2.resize(finer, size, interpolation=cv2.INTER_AREA), np.uint8)
         return self._levels[number]
 
     def crop(self, region: Region, side: int, replicate: bool = False) -> NDArray[np.uint8]:
@@ -124,7 +124,8 @@ class Pyramid:
         matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the pixel centres
         border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(source, matrix, (side, side), flags=flags, borderMode=border)
+        crop = cv2.warpAffine(source, matrix, (side, side), flags=flags, borderMode=border)
+        return np.asarray(crop, np.uint8)
 
     def batches(
         self, regions: Sequence[Region], side: int, device: str, replicate: bool = False, mirror: Sequence[bool] = ()
@@ -145,7 +146,9 @@ class Pyramid:
 
 
 def anchor_centres(side: int, strides: Sequence[int]) -> NDArray[np.float32]:
-    """Centres (A, 2) float32, 0..1, of a single-shot detector's anchors: two a cell and layer, layers of a stride together.
+    """Centres (A, 2) float32, 0..1, of a single-shot detector's anchors: two a cell and layer.
+
+    The layers of one stride lie together, cell by cell.
 
     Liu et al., "SSD: Single Shot MultiBox Detector", 2016, with the fixed anchor size of the Blaze detectors.
     """

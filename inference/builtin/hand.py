@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hands of a photo: where they are, and 21 landmarks of each, in the photo and in metres.
 
-Landmarks: wrist, then thumb, index, middle, ring and little finger, each from the palm to the tip. Palms are looked for on
-tiles, and at the wrists of the bodies already found, where hands too small for the palm detector still are.
+Landmarks: wrist, then thumb, index, middle, ring and little finger, each from the palm to the tip. Palms are looked for
+on tiles, and at the wrists of the bodies already found, where hands too small for the palm detector still are.
 
 Zhang et al., "MediaPipe Hands: On-device Real-time Hand Tracking", 2020.
 """
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .pose import PoseLandmarks
 
 TILE_LEVELS = (1.0, 0.6, 0.35)
+#: Palms are small in a window that shows them well, so the windows need less overlap than those for people.
+TILE_STEP = 0.65
 DETECTOR_STRIDES = (8, 16, 16, 16)
 DETECTOR_THRESHOLD = 0.5
 #: Sizes of the crops that one hand's landmarks are averaged over; each also mirrored.
@@ -70,7 +72,7 @@ class HandLandmarks:
 def detect_hands(pixels: NDArray[np.uint8] | Pyramid, run: Run, threshold: float = DETECTOR_THRESHOLD) -> list[Region]:
     """Regions where the palm detector sees hands, best first."""
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS)
+    tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS, TILE_STEP)
     network = load_network("palm_detection", run.device)
     kept: list[Detection] = []
     for detection in run_detector(pyramid, tiles, network, DETECTOR_STRIDES, threshold, run):
@@ -122,7 +124,7 @@ def wrist_regions(person: PoseLandmarks) -> list[Region]:
 
 
 def pixels_per_metre(person: PoseLandmarks) -> float:
-    """Scale of a body in the photo, from the spread of its landmarks in pixels and in metres across the line of sight."""
+    """Scale of a body in the photo: its landmarks' spread in pixels over that in metres across the line of sight."""
     seen = person.presence[:33] * person.visibility[:33] + 1e-3
     weight = (seen / seen.sum())[:, None]
     flat = person.world[:33, :2]

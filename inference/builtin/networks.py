@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The four small networks that ship with Maquette: BlazePose and BlazePalm/BlazeHand, as torch modules.
 
-Each file in `assets` holds a network's weights (float16, as published) and its graph as a list of steps; `make/networks.py`
-writes them. A `Network` takes pictures (B, 3, S, S) float32 and returns its outputs in the order of the published file:
+Each file in `assets` holds a network's weights (float16, as published) and its graph as a list of steps;
+`make/networks.py` writes them. A `Network` takes pictures (B, 3, S, S) float32 and returns its outputs in the order of
+the published file:
 
 pose_detection  0..1 -> -1..1, S = 224: regressors (B, 2254, 12), logits (B, 2254, 1).
-pose_landmark   0..1, S = 256: landmarks (B, 195), score (B, 1), mask logits (B, 256, 256, 1), heat maps (B, 64, 64, 39),
-                world landmarks (B, 117).
+pose_landmark   0..1, S = 256: landmarks (B, 195), score (B, 1), mask logits (B, 256, 256, 1),
+                heat maps (B, 64, 64, 39), world landmarks (B, 117).
 palm_detection  0..1, S = 192: regressors (B, 2016, 18), logits (B, 2016, 1).
 hand_landmark   0..1, S = 224: landmarks (B, 63), score (B, 1), handedness (B, 1), world landmarks (B, 63).
 
@@ -76,7 +77,7 @@ class Network(nn.Module):
         """
         wanted = tuple(range(len(self._outputs))) if wanted is None else wanted
         values = {self._input: pictures.contiguous(memory_format=torch.channels_last)}
-        # TensorFloat-32, on by default for convolutions, rounds to 10 bits: a tenth of a pixel of difference to the CPU.
+        # TensorFloat-32, on by default for convolutions, rounds to 10 bits: the landmarks would differ from the CPU's.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for module, inputs, output, finished in self._plan(wanted):
                 values[output] = getattr(self, module)(*(values[i] for i in inputs))
@@ -185,7 +186,7 @@ class _Upsample(nn.Module):
 
 
 class _DepthToSpace(nn.Module):
-    """Channels into blocks of pixels, the block's place varying slower than the channel (not as torch's pixel shuffle)."""
+    """Channels into blocks of pixels; unlike in torch's pixel shuffle the place in the block varies slowest."""
 
     def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
         super().__init__()

@@ -3,8 +3,8 @@
 
 The networks look at one person in one square crop; here they are made to find several, of any size, and to say how far
 they can be trusted. Landmarks 0..32 are BlazePose's (nose, eyes, ears, mouth, then left and right shoulder 11 12, elbow
-13 14, wrist 15 16, fingers 17..22, hip 23 24, knee 25 26, ankle 27 28, heel 29 30, foot 31 32; left is the person's own).
-33 is the middle of the hips and 34 the point that gives the crop its size; 35..38 only help the network.
+13 14, wrist 15 16, fingers 17..22, hip 23 24, knee 25 26, ankle 27 28, heel 29 30, foot 31 32; left is the person's
+own). 33 is the middle of the hips and 34 the point that gives the crop its size; 35..38 only help the network.
 
 Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", 2020.
 """
@@ -226,21 +226,22 @@ def find_people(
     run: Run,
     boxes: Sequence[Sequence[float]] | None = None,
     min_score: float = MIN_SCORE,
+    augment: bool = True,
 ) -> list[PoseLandmarks]:
-    """The people of a photo with averaged landmarks, best first.
+    """The people of a photo, best first.
 
     boxes : (x0, y0, x1, y1) pixels per person; bypasses the detector. Then there is one result per box, in their order,
         however bad: its scores tell. Raises `BadInput` for a box that holds no pixel.
+    augment : average each person's landmarks, see `landmarks`; a quick look does without.
     min_score : people whose least score over the augmented crops lies below it are dropped.
     """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
     if boxes is not None:
-        return landmarks(pyramid, _box_regions(pyramid, boxes, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment=True)
-    regions = detect_people(pyramid, run.part(0.0, 0.4))
-    people = _looked_again(pyramid, landmarks(pyramid, regions, run.part(0.4, 0.5)), run.part(0.5, 0.6))
+        return landmarks(pyramid, _box_regions(pyramid, boxes, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment)
+    people = landmarks(pyramid, detect_people(pyramid, run.part(0.0, 0.4)), run.part(0.4, 0.5))
+    people = _looked_again(pyramid, people, run.part(0.5, 0.6))
     people = _without_repeats([person for person in people if person.score > min_score])
-    regions = [person.region for person in people]
-    people = landmarks(pyramid, regions, run.part(0.6, 1.0), augment=True)
+    people = landmarks(pyramid, [person.region for person in people], run.part(0.6, 1.0), augment)
     return _without_nested(_without_repeats([person for person in people if person.score_min >= min_score]))
 
 
@@ -291,9 +292,7 @@ def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
 def _without_nested(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
     """Drop small bodies seen in a part of a large one, as in a head or a pair of legs."""
     return [
-        person
-        for person in people
-        if not any(other is not person and _is_part_of(person, other) for other in people)
+        person for person in people if not any(other is not person and _is_part_of(person, other) for other in people)
     ]
 
 
@@ -320,4 +319,5 @@ def person_mask(person: PoseLandmarks, height: int, width: int) -> NDArray[np.fl
     matrix[:, :2] /= side
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     mask = 1.0 / (1.0 + np.exp(-np.clip(person.mask_logits, -50.0, 50.0)))
-    return cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=0)
+    warped = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR)
+    return np.asarray(warped, np.float32)

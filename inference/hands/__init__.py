@@ -45,7 +45,7 @@ def refine_hands(
     resolution : short side of `preview` in pixels; 0 leaves it at the photo's size.
     boxes : (x0, y0, x1, y1, "left" or "right") per hand, far to near; bypasses the detector.
 
-    Returns `HandMaps` at the photo's size; without hands it is empty and its pictures are black. Raises `MaquetteError`.
+    Returns `HandMaps` at the photo's size; without hands it is empty, its pictures black. Raises `MaquetteError`.
     """
     module = model_module("hands", model)
     photo = as_photo(photo)

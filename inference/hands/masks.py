@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The hand masks of the reference node, for any model: three kinds of outline, grown or shrunk afterwards.
 
-All are drawn at the photo's size. See shared specification "MeshGraphormer Hand Refiner", section 6.
+All are drawn at the photo's size, whatever the size of the preview.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def extent(keypoints: NDArray, silhouette: NDArray[np.bool_]) -> Extent:
 def hand_mask(mask_type: str, preview: NDArray[np.uint8], extents: Sequence[Extent], padding: int, shape) -> NDArray:
     """The mask of all hands, (H, W) bool, before it is grown or shrunk.
 
-    "based_on_depth" : where the preview (h, w[, 3]), scaled back to the photo's size, is not black; like the reference's,
-        its outline therefore depends on the preview's resolution.
+    "based_on_depth" : where the preview (h, w[, 3]), scaled back to the photo's size, is not black; like the
+        reference's, its outline therefore depends on the preview's resolution.
     "tight_bboxes" : the landmark boxes, cut to the photo.
     "original" : the boxes around landmarks and silhouettes, enlarged on each side by `padding` pixels or by 15 % of
         their width and height, whichever is more.
@@ -89,8 +89,8 @@ def hand_mask(mask_type: str, preview: NDArray[np.uint8], extents: Sequence[Exte
 def expand(mask: NDArray[np.bool_], amount: int) -> NDArray[np.bool_]:
     """Grow (amount > 0) or shrink a mask by so many pixels of city-block distance.
 
-    The same as `amount` steps of dilation or erosion with the plus-shaped 3 x 3 footprint, at one pass over the picture;
-    what lies outside of the picture neither grows in nor eats away.
+    The same as `amount` steps of dilation or erosion with the plus-shaped 3 x 3 footprint, in one pass over the
+    picture; what lies outside of the picture neither grows in nor eats away.
     """
     if amount == 0 or not mask.any() or mask.all():
         return mask.copy()

@@ -21,9 +21,9 @@ MAX_PIXELS = 1 << 28
 def depth_levels(depth: NDArray) -> NDArray[np.uint8]:
     """One hand's depth (H, W) in metres, 0 outside, as grey levels uint8, 0 outside.
 
-    255 (1 - 0.8 (z - z_min) / (z_max - z_min)), cut to whole levels as the reference cuts them: the nearest point is 255
-    and the farthest, which is 51 but for rounding, 50. A hand of one single depth, for which the reference divides by
-    zero, is 255 throughout.
+    255 (1 - 0.8 (z - z_min) / (z_max - z_min)), cut to whole levels as the reference cuts them: the nearest point is
+    255 and the farthest, which is 51 but for rounding, 50. A hand of one single depth, for which the reference divides
+    by zero, is 255 throughout.
     """
     levels = np.zeros(depth.shape, np.uint8)
     inside = depth > 0
@@ -54,16 +54,17 @@ def preview_size(height: int, width: int, resolution: int) -> tuple[int, int]:
     size = int(np.round(height * scale)), int(np.round(width * scale))
     if size[0] * size[1] > MAX_PIXELS:
         raise BadInput(
-            f"A preview of {size[1]} x {size[0]} pixels is too large.", "Choose a smaller resolution, or 0 for the photo's."
+            f"A preview of {size[1]} x {size[0]} pixels is too large.",
+            "Choose a smaller resolution, or 0 for the photo's.",
         )
     return size
 
 
 def resize(picture: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
     """The preview (h, w, 3) of grey levels (H, W): cubic when enlarged, by area when reduced."""
-    height, width = preview_size(*picture.shape, resolution)
+    height, width = preview_size(picture.shape[0], picture.shape[1], resolution)
     colours = np.repeat(picture[..., None], 3, axis=-1)
     if (height, width) == picture.shape:
         return colours
     method = cv2.INTER_CUBIC if resolution > min(picture.shape) else cv2.INTER_AREA
-    return cv2.resize(colours, (width, height), interpolation=method)
+    return np.asarray(cv2.resize(colours, (width, height), interpolation=method), np.uint8)

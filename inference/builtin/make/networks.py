@@ -45,7 +45,7 @@ def options(operator, kind):
 
 
 def _index_vector(kind: int, table) -> np.ndarray:
-    """The segments or indices of a sparse dimension; the schema stores them in the narrowest integer that holds them."""
+    """The segments or indices of a sparse dimension, stored in the narrowest integer that holds them."""
     reader = {1: tflite.Int32Vector, 2: tflite.Uint16Vector, 3: tflite.Uint8Vector}[kind]()
     reader.Init(table.Bytes, table.Pos)
     return reader.ValuesAsNumpy().astype(np.int64)
@@ -131,7 +131,7 @@ class Converter:
         return self.constants[index]
 
     def weight(self, array: np.ndarray) -> str:
-        """Keep a weight: float16, and where most of it is zero, as the non-zero values and a bit mask of their places."""
+        """Keep a weight as float16; where much of it is zero, as the other values and a bit mask of their places."""
         name = f"w{len(self.tensors):03d}"
         half = np.ascontiguousarray(array, np.float16)
         if not np.array_equal(half, array):
@@ -201,7 +201,7 @@ class Converter:
     def on_max_pool_2d(self, operator, inputs, output):
         settings = options(operator, tflite.Pool2DOptions)
         size = (settings.FilterHeight(), settings.FilterWidth())
-        source, padding = self._padded(inputs[0], settings.Padding(), size, (settings.StrideH(), settings.StrideW()))
+        _, padding = self._padded(inputs[0], settings.Padding(), size, (settings.StrideH(), settings.StrideW()))
         if any(padding) or size[0] != size[1] or size[0] != settings.StrideH():
             raise ValueError("padded or overlapping pooling")
         return {"op": "max_pool", "size": size[0]}
