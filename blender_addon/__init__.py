@@ -3,8 +3,26 @@
 
 
 def register() -> None:
-    """Register every class; imports no torch."""
+    """Register every class and handler; imports no torch."""
+    from . import cli, handlers, jobs, operators, panels, preferences, properties
+
+    preferences.register()
+    properties.register()
+    operators.register()
+    panels.register()
+    jobs.register(preferences.idle_minutes)
+    handlers.register()
+    cli.register()
 
 
 def unregister() -> None:
-    """Undo register()."""
+    """Undo register(): running jobs are cancelled, models dropped, and nothing of ours is left in Blender."""
+    from . import cli, handlers, jobs, operators, panels, preferences, properties
+
+    cli.unregister()
+    handlers.unregister()
+    jobs.unregister()
+    panels.unregister()
+    operators.unregister()
+    properties.unregister()
+    preferences.unregister()

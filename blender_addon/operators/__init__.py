@@ -1,1 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators, one file a task. Their properties hold the whole request, so a script can do what a button does."""
+
+import bpy
+
+from .depth import MAQUETTE_OT_estimate_depth
+from .hands import MAQUETTE_OT_refine_hands
+from .job import MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory
+from .normals import MAQUETTE_OT_estimate_normals
+from .packages import MAQUETTE_OT_install_packages
+from .people import MAQUETTE_OT_recover_people
+
+CLASSES = (
+    MAQUETTE_OT_estimate_depth,
+    MAQUETTE_OT_estimate_normals,
+    MAQUETTE_OT_refine_hands,
+    MAQUETTE_OT_recover_people,
+    MAQUETTE_OT_cancel_job,
+    MAQUETTE_OT_free_memory,
+    MAQUETTE_OT_install_packages,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

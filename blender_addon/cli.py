@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: `blender --command maquette people --photo FILE --output FILE.blend`.
+
+In the `bpy` module the same is `python -m maquette.blender_addon.cli people --photo FILE --output FILE.blend`.
+Every property of the task's operator is an option (`--mask-type`, `--mesh-resolution` ...).
+
+Exit codes: 0 done, 1 the task failed (one line says why), 2 wrong usage, 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+#: Command -> operator, what it does, and options that differ from the operator's own defaults.
+_COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "depth": ("estimate_depth", "depth of a photo as relief mesh, grid or image", {}),
+    "relief": ("estimate_depth", "surface relief of a material photo as displaced grid", {"model": "relief"}),
+    "normals": ("estimate_normals", "normal map of a photo", {}),
+    "hands": ("refine_hands", "depth, mask and meshes of the hands in a photo", {}),
+    "people": ("recover_people", "people of a photo or clip as rigged, animated bodies", {}),
+}
+#: Properties that have an option of their own here.
+_OWN = {"image", "filepath"}
+
+_handle: Any = None
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and save the .blend; returns the exit code."""
+    try:
+        options = vars(_parser().parse_args(arguments))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    command, photo, output = options.pop("command"), options.pop("photo"), options.pop("output")
+    template = options.pop("blend")
+    try:
+        _open(template)
+        line = _run(command, photo, options)
+        _save(output)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except (RuntimeError, TypeError, OSError) as error:
+        print(str(error).strip(), file=sys.stderr)
+        return 1
+    print(f"{line}\nSaved {output}")
+    return 0
+
+
+def register() -> None:
+    global _handle
+    _handle = bpy.utils.register_cli_command("maquette", main)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_cli_command(_handle)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="blender --command maquette", description="Photographs into Blender data, saved as a .blend file."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(_COMMANDS))
+    for command, (operator, what, defaults) in _COMMANDS.items():
+        options = commands.add_parser(command, help=what, description=what.capitalize() + ".")
+        options.add_argument("--photo", required=True, metavar="FILE", help="photo, movie, or shot_%%04d.png")
+        options.add_argument("--output", required=True, metavar="FILE.blend", help="the .blend file to write")
+        options.add_argument("--blend", metavar="FILE.blend", help="build into this file instead of an empty scene")
+        _add_properties(options, operator, defaults)
+    return parser
+
+
+def _add_properties(parser: argparse.ArgumentParser, operator: str, defaults: dict[str, Any]) -> None:
+    """An option for each property of the operator; those that are not given keep the operator's default."""
+    for prop in _operator(operator).get_rna_type().properties:
+        if prop.is_readonly or prop.identifier in _OWN | {"rna_type"}:
+            continue
+        option: dict[str, Any] = {"default": defaults.get(prop.identifier), "help": prop.description.replace("%", "%%")}
+        if prop.type == "BOOLEAN":
+            option["action"] = argparse.BooleanOptionalAction
+        elif prop.type == "ENUM":
+            option["choices"] = [item.identifier for item in prop.enum_items]
+        else:
+            option["type"] = {"INT": int, "FLOAT": float}.get(prop.type, str)
+            option["metavar"] = prop.type.lower()
+            if getattr(prop, "is_array", False):
+                option["nargs"] = prop.array_length
+        parser.add_argument("--" + prop.identifier.replace("_", "-"), **option)
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    return getattr(bpy.ops.maquette, name)
+
+
+def _open(template: str | None) -> None:
+    if template is not None:
+        bpy.ops.wm.open_mainfile(filepath=template)
+        return
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+
+
+def _run(command: str, photo: str, options: dict[str, Any]) -> str:
+    """Call the operator as a script would; its errors arrive as RuntimeError."""
+    from . import jobs
+
+    given = {name: value for name, value in options.items() if value is not None}
+    clip_or_photo = str(Path(photo).absolute())
+    _operator(_COMMANDS[command][0])(filepath=clip_or_photo, **given)
+    outcome = jobs.outcome()
+    return outcome.line if outcome else ""
+
+
+def _save(output: str) -> None:
+    path = Path(output).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=False)
+
+
+if __name__ == "__main__":
+    from maquette import register as register_all
+
+    register_all()
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The bpy module of some versions crashes or hangs while Python ends.
+    import os
+
+    os._exit(code)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to jobs and models when Blender opens a file or renders."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.app.handlers import persistent
+
+from . import jobs
+from .preferences import free_before_render
+
+#: Seconds that a render waits for the models to leave the graphics card.
+_FREE_SECONDS = 5.0
+
+
+@persistent
+def stop_jobs(*_arguments: object) -> None:
+    """Another file is being opened: what the jobs were to be built into goes away."""
+    jobs.cancel()
+
+
+@persistent
+def free_for_render(*_arguments: object) -> None:
+    """A render starts: it gets the graphics card for itself, unless a job is using it."""
+    if free_before_render() and not jobs.active():
+        jobs.free_memory(_FREE_SECONDS)
+
+
+def register() -> None:
+    bpy.app.handlers.load_pre.append(stop_jobs)
+    bpy.app.handlers.render_init.append(free_for_render)
+
+
+def unregister() -> None:
+    bpy.app.handlers.load_pre.remove(stop_jobs)
+    bpy.app.handlers.render_init.remove(free_for_render)

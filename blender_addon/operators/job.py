@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stopping a job, and giving memory back."""
+
+from typing import TYPE_CHECKING
+
+import bpy
+
+from .. import jobs
+
+if TYPE_CHECKING:
+    from bpy.types import Context
+
+
+class MAQUETTE_OT_cancel_job(bpy.types.Operator):
+    """Stop the running job and those that wait; nothing of them is built"""
+
+    bl_idname = "maquette.cancel_job"
+    bl_label = "Cancel Job"
+
+    @classmethod
+    def poll(cls, context: "Context") -> bool:
+        if not jobs.active():
+            cls.poll_message_set("No job is running")
+            return False
+        return True
+
+    def execute(self, context: "Context") -> set[str]:
+        jobs.cancel()
+        return {"FINISHED"}
+
+
+class MAQUETTE_OT_free_memory(bpy.types.Operator):
+    """Drop the models that are kept in memory; the next job loads what it needs again"""
+
+    bl_idname = "maquette.free_memory"
+    bl_label = "Free Memory"
+
+    def execute(self, context: "Context") -> set[str]:
+        # In a script the memory is free on return; a click never waits for a job that is under way.
+        jobs.free_memory(seconds=0.0 if jobs.active() else jobs.STOP_SECONDS)
+        return {"FINISHED"}

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the photo that an artist chose to a `Source` that the worker can read; says at once what cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ...inference.errors import BadInput
+from ...inference.sequence import is_movie, is_pattern
+from ..builders.image import image_array
+from ..requests import Focal, Source
+
+if TYPE_CHECKING:
+    from bpy.types import Image, Scene
+
+_CHOOSE = "Open an image or choose a file in the Maquette tab."
+
+
+def source_of(properties: Any, scene: Scene) -> Source:
+    """The photo or clip that an operator's properties name (see `properties.PhotoInput`). Raises BadInput."""
+    focal = focal_of(properties)
+    frame = (properties.frame or max(scene.frame_current, 1)) - 1
+    if properties.image:
+        image = bpy.data.images.get(properties.image)
+        if image is None:
+            raise BadInput(f"There is no image called {properties.image!r}.", _CHOOSE)
+        return _image_source(image, scene, frame, focal)
+    if properties.filepath:
+        return _file_source(_absolute(properties.filepath), frame, focal)
+    raise BadInput("No photo is chosen.", _CHOOSE)
+
+
+def focal_of(properties: Any) -> Focal:
+    """The focal length that was asked for: numbers before the camera object. Raises BadInput."""
+    if properties.fx or properties.fy:
+        return Focal(fx=properties.fx or None, fy=properties.fy or None)
+    if not properties.camera:
+        return Focal()
+    camera = bpy.data.objects.get(properties.camera)
+    data = camera.data if camera is not None else None
+    if not isinstance(data, bpy.types.Camera) or data.type != "PERSP":
+        raise BadInput(f"{properties.camera!r} is no perspective camera.", "Choose another camera, or none.")
+    if data.sensor_fit == "VERTICAL":
+        return Focal(share=data.lens / data.sensor_height, side="height")
+    return Focal(share=data.lens / data.sensor_width, side="width" if data.sensor_fit == "HORIZONTAL" else "long")
+
+
+def _absolute(filepath: str, image: Image | None = None) -> Path:
+    if filepath.startswith("//") and not (bpy.data.filepath or (image is not None and image.library)):
+        raise BadInput(
+            f"{filepath} is relative to the .blend file, which is not saved yet.",
+            "Save the .blend file, or choose the photo by its whole path.",
+        )
+    return Path(bpy.path.abspath(filepath, library=image.library if image else None))
+
+
+def _file_source(path: Path, frame: int, focal: Focal) -> Source:
+    is_clip = is_movie(path) or is_pattern(path) or path.is_dir()
+    if not path.exists() and not is_pattern(path):
+        raise BadInput(f"The file {path} does not exist.", "Choose another photo.")
+    return Source(path.stem, str(path), is_clip=is_clip, frame=frame, focal=focal)
+
+
+def _image_source(image: Image, scene: Scene, frame: int, focal: Focal) -> Source:
+    """An image datablock: by its file where that is what Blender shows, else by its pixels."""
+    name = Path(image.name).stem or image.name
+    if image.source == "TILED":
+        raise BadInput(f"The image {image.name} is made of UDIM tiles.", "Choose an image of one picture.")
+    on_disk = bool(image.filepath) and not image.packed_file and not image.is_dirty
+    if image.source in {"MOVIE", "SEQUENCE"}:
+        path = _absolute(image.filepath, image)
+        if not path.exists():
+            raise BadInput(f"The file {path} of the image {image.name} does not exist.", "Choose another photo.")
+        sequence = image.source == "SEQUENCE"
+        fps = scene.render.fps / scene.render.fps_base if sequence else None
+        return Source(name, str(path), is_clip=True, sequence=sequence, fps=fps, frame=frame, focal=focal)
+    if image.source == "FILE" and on_disk and not image.is_float:
+        path = _absolute(image.filepath, image)
+        if path.exists():
+            return Source(name, str(path), focal=focal)
+        if not image.has_data:
+            raise BadInput(f"The file {path} of the image {image.name} does not exist.", "Choose another photo.")
+    return _pixels_source(image, name, focal)
+
+
+def _pixels_source(image: Image, name: str, focal: Focal) -> Source:
+    width, height = image.size
+    if not width or not height or len(image.pixels) != width * height * 4:
+        raise BadInput(f"The image {image.name} has no pixels.", "Save a render to a file, or choose another image.")
+    return Source(name, pixels=image_array(image), linear=image.is_float, focal=focal)

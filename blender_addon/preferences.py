@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Preferences: device, memory and the folders of models and packages.
+
+Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
+"""
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
+
+from ..installer import store
+
+#: The package that Blender knows the preferences by: `bl_ext.<repository>.maquette`, or `maquette`.
+PACKAGE = __package__.rpartition(".")[0]
+
+
+def _set_models_root(preferences: "MAQUETTE_AP_preferences", _context: object) -> None:
+    store.set_models_root(bpy.path.abspath(preferences.models_folder) or None)
+
+
+class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
+    bl_idname = PACKAGE
+
+    device: EnumProperty(
+        name="Device",
+        description="Where to compute",
+        items=[
+            ("AUTO", "Automatic", "The fastest device there is"),
+            ("cuda", "CUDA or ROCm", "An NVIDIA or AMD graphics card"),
+            ("mps", "Metal", "Apple's graphics processor"),
+            ("xpu", "XPU", "An Intel graphics card"),
+            ("cpu", "CPU", "The processor"),
+        ],
+    )
+    half_precision: BoolProperty(
+        name="Half Precision", description="Compute with 16 bits on a graphics card: faster, half the memory"
+    )
+    idle_minutes: FloatProperty(
+        name="Keep Models",
+        description="Minutes without a job after which the models leave the memory; 0 keeps them",
+        default=10.0,
+        min=0.0,
+        soft_max=60.0,
+    )
+    free_before_render: BoolProperty(
+        name="Free Memory Before Rendering",
+        description="Drop the models when a render starts, so that it has the graphics card for itself",
+        default=True,
+    )
+    models_folder: StringProperty(
+        name="Models",
+        description="Folder of the downloaded models; empty for the one in your user data",
+        subtype="DIR_PATH",
+        update=_set_models_root,
+    )
+
+    def draw(self, _context: object) -> None:
+        from .operators.packages import MAQUETTE_OT_install_packages, ready
+
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        if ready():
+            layout.label(text="The packages are installed", icon="CHECKMARK")
+        else:
+            layout.label(text="PyTorch and other packages are missing", icon="ERROR")
+            layout.operator(MAQUETTE_OT_install_packages.bl_idname, icon="IMPORT")
+        column = layout.column()
+        column.prop(self, "device")
+        column.prop(self, "half_precision")
+        column = layout.column()
+        column.prop(self, "idle_minutes")
+        column.prop(self, "free_before_render")
+        layout.prop(self, "models_folder", placeholder=str(store.user_data() / "models"))
+
+
+def preferences() -> MAQUETTE_AP_preferences | None:
+    """The preferences; None where the classes are registered without the add-on being enabled (a script, a test)."""
+    addon = bpy.context.preferences.addons.get(PACKAGE) if bpy.context.preferences else None
+    return addon.preferences if addon else None  # type: ignore[return-value]
+
+
+def preferred_device() -> str | None:
+    chosen = preferences()
+    return None if chosen is None or chosen.device == "AUTO" else chosen.device
+
+
+def preferred_precision() -> str | None:
+    chosen = preferences()
+    return "float16" if chosen is not None and chosen.half_precision else None
+
+
+def idle_minutes() -> float:
+    chosen = preferences()
+    return 10.0 if chosen is None else chosen.idle_minutes
+
+
+def free_before_render() -> bool:
+    chosen = preferences()
+    return chosen is None or chosen.free_before_render
+
+
+def register() -> None:
+    bpy.utils.register_class(MAQUETTE_AP_preferences)
+    chosen = preferences()
+    if chosen is not None and chosen.models_folder:
+        _set_models_root(chosen, None)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(MAQUETTE_AP_preferences)

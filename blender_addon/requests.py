@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests: everything that one task needs to know, gathered on the main thread and safe to read on the worker.
+
+Nothing here imports bpy. Datablocks are named, never referenced: they are looked up again when the job has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import inference
+from ..inference.errors import BadInput
+from ..inference.photo import Clip, Photo, as_clip, as_photo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .jobs import Report
+
+
+@dataclass(frozen=True)
+class Focal:
+    """The focal length asked for: in pixels, or that of a camera object as a share of one side of the photo.
+
+    side : "width", "height" or "long", the side of the photo that the camera's sensor size belongs to.
+    """
+
+    fx: float | None = None
+    fy: float | None = None
+    share: float | None = None
+    side: str = "long"
+
+    def applied_to(self, photo: Photo) -> Photo:
+        """The photo with the camera that was asked for; unchanged where nothing was."""
+        if self.fx is not None or self.fy is not None:
+            return replace(photo, camera=photo.camera_or_default(self.fx, self.fy))
+        if self.share is None:
+            return photo
+        width, height = photo.size
+        focal = self.share * {"width": width, "height": height, "long": max(width, height)}[self.side]
+        return replace(photo, camera=replace(photo.camera_or_default(focal, focal), source="scene"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """The photo or clip of a request: a file, or the pixels of an image datablock.
+
+    path : of a photo, a movie, a folder, or numbered pictures; "" where `pixels` are given.
+    pixels : (H, W, 4) float32 0..1, first row on top, or None.
+    linear : the pixels are scene-linear light, not sRGB.
+    is_clip : the path is more than one photo.  sequence : it is one of numbered pictures, and stands for all of them.
+    fps : the scene's frame rate, for clips that have none of their own.
+    frame : index of the photo in a clip, for tasks that take one photo.
+    """
+
+    name: str
+    path: str = ""
+    pixels: NDArray[np.float32] | None = None
+    linear: bool = False
+    is_clip: bool = False
+    sequence: bool = False
+    fps: float | None = None
+    frame: int = 0
+    focal: Focal = field(default_factory=Focal)
+
+    def photo(self) -> Photo:
+        """The photo to compute on: for a clip, its frame `frame`."""
+        return self.focal.applied_to(replace(self._read_photo(), name=self.name))
+
+    def clip(self) -> Clip:
+        """All frames; a photo is a clip of one frame."""
+        if not self.is_clip:
+            return as_clip(self.photo())
+        clip = inference.load_clip(self.path, fps=self.fps, sequence=self.sequence)
+        return Clip(self.name, len(clip), clip.fps, lambda: map(self.focal.applied_to, clip))
+
+    def _read_photo(self) -> Photo:
+        if self.pixels is not None:
+            return as_photo(_srgb_bytes(self.pixels, self.linear))
+        if not self.is_clip:
+            return inference.load_photo(self.path)
+        clip = inference.load_clip(self.path, fps=self.fps, sequence=self.sequence)
+        for photo in islice(clip, self.frame, None):
+            return photo
+        raise BadInput(
+            f"The clip has no frame {self.frame + 1}; it ends at {len(clip)}.", "Choose an earlier frame of the clip."
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the result goes, by name: scene, and the object that was active ("" where there was none)."""
+
+    scene: str
+    object: str = ""
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What comes back from the worker: the task's result, and the photo that it belongs to.
+
+    length : frames of the clip; 1 for a photo.
+    world_from_camera : (4, 4) float64 z-up world in which the people's feet stand on the ground, or None.
+    """
+
+    result: Any
+    photo: Photo
+    length: int = 1
+    world_from_camera: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What all tasks share. folder : takes the files that are written; None for the one beside the .blend."""
+
+    source: Source
+    target: Target
+    model: str
+    folder: str | None = None
+    device: str | None = None
+    precision: str | None = None
+
+    def infer(self, report: Report) -> Inferred:
+        """Run the task; this is the worker thread's part."""
+        raise NotImplementedError
+
+    def _where(self, report: Report) -> dict[str, Any]:
+        return {"device": self.device, "precision": self.precision, "progress": report}
+
+
+@dataclass(frozen=True)
+class DepthBuild:
+    """What to make of a depth map; see the properties of the same name.
+
+    output : "AUTO", "IMAGE", "GRID", "MATERIAL" or "RELIEF".
+    """
+
+    output: str
+    mesh_resolution: int
+    tear: float
+    grazing: float
+    grid_method: str
+    grid_width: float
+    strength: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthRequest(Request):
+    resolution: int
+    build: DepthBuild
+
+    def infer(self, report: Report) -> Inferred:
+        photo = self.source.photo()
+        result = inference.estimate_depth(photo, self.model, resolution=self.resolution, **self._where(report))
+        return Inferred(result, photo)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalsRequest(Request):
+    a: float
+    bg_threshold: float
+    resolution: int
+    output: str
+    strength: float
+
+    def infer(self, report: Report) -> Inferred:
+        photo = self.source.photo()
+        result = inference.estimate_normals(
+            photo,
+            self.model,
+            a=self.a,
+            bg_threshold=self.bg_threshold,
+            resolution=self.resolution,
+            **self._where(report),
+        )
+        return Inferred(result, photo)
+
+
+@dataclass(frozen=True)
+class MaskBuild:
+    """What to make of masks. output : "NONE", "IMAGE", "PAINT_SLOT", "STENCIL", "ATTRIBUTE" or "VERTEX_GROUP".
+
+    mapping : "UV" or "CAMERA", for paint slots.  colour : RGBA of the painted layer.
+    """
+
+    output: str
+    mapping: str
+    colour: tuple[float, float, float, float]
+
+    @property
+    def needs_object(self) -> bool:
+        return self.output in {"PAINT_SLOT", "ATTRIBUTE", "VERTEX_GROUP"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandsRequest(Request):
+    mask_bbox_padding: int
+    mask_type: str
+    mask_expand: int
+    rand_seed: int
+    resolution: int
+    boxes: str
+    masks: MaskBuild
+    build_meshes: bool
+
+    def infer(self, report: Report) -> Inferred:
+        photo = self.source.photo()
+        result = inference.refine_hands(
+            photo,
+            self.model,
+            mask_bbox_padding=self.mask_bbox_padding,
+            mask_type=self.mask_type,
+            mask_expand=self.mask_expand,
+            rand_seed=self.rand_seed,
+            resolution=self.resolution,
+            boxes=parsed_boxes(self.boxes, '[[x0, y0, x1, y1, "left"], ...]'),
+            **self._where(report),
+        )
+        return Inferred(result, photo)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleRequest(Request):
+    det_confidence_thresh: float
+    det_iou_thresh: float
+    det_batch_size: int
+    hmr_batch_size: int
+    refine: bool
+    track: bool
+    boxes: str
+    bodies: str
+    start_frame: int
+    masks: MaskBuild
+
+    def infer(self, report: Report) -> Inferred:
+        from ..inference.people.ground import world_from_camera
+
+        clip = self.source.clip()
+        boxes = parsed_boxes(self.boxes, "[[x0, y0, x1, y1], ...]")
+        result = inference.recover_people(
+            clip,
+            self.model,
+            det_confidence_thresh=self.det_confidence_thresh,
+            det_iou_thresh=self.det_iou_thresh,
+            det_batch_size=self.det_batch_size,
+            hmr_batch_size=self.hmr_batch_size,
+            refine=self.refine,
+            boxes=boxes if boxes is None or self.source.is_clip else [boxes],
+            track=self.track,
+            **self._where(report),
+        )
+        world = world_from_camera(result) if result.tracks() else None
+        return Inferred(result, next(iter(clip)), len(clip), world)
+
+
+def parsed_boxes(text: str, example: str) -> list | None:
+    """Boxes as typed into an operator property (JSON); None where nothing was typed, so that the detector runs."""
+    if not text.strip():
+        return None
+    try:
+        boxes = json.loads(text)
+        if not isinstance(boxes, list):
+            raise ValueError(text)
+    except ValueError as error:
+        raise BadInput(
+            f"The boxes {text!r} cannot be read.", f"Write them as {example}, or leave them empty."
+        ) from error
+    return boxes
+
+
+def _srgb_bytes(pixels: NDArray[np.float32], linear: bool) -> NDArray[np.uint8]:
+    """Blender's float pixels -> (H, W, 4) uint8; scene-linear light through the sRGB curve (IEC 61966-2-1)."""
+    if linear:
+        colour = np.clip(pixels[..., :3], 0, 1)
+        curve = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055)
+        pixels = np.concatenate([curve, pixels[..., 3:]], axis=-1)
+    return (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
