@@ -63,8 +63,7 @@ class Camera:
         """The same camera with another focal length (pixels); one value given stands for both."""
         if fx is None and fy is None:
             return self
-        fx, fy = (fx if fx is not None else fy), (fy if fy is not None else fx)
-        return replace(self, fx=float(fx), fy=float(fy), source="given")  # type: ignore[arg-type]
+        return replace(self, fx=_pixels(fy if fx is None else fx), fy=_pixels(fx if fy is None else fy), source="given")
 
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the same picture scaled to width x height."""
@@ -72,6 +71,12 @@ class Camera:
         return replace(
             self, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy, width=width, height=height
         )
+
+    def cropped(self, rows: slice, columns: slice) -> Camera:
+        """The camera of a part of the picture."""
+        top, bottom, _ = rows.indices(self.height)
+        left, right, _ = columns.indices(self.width)
+        return replace(self, cx=self.cx - left, cy=self.cy - top, width=right - left, height=bottom - top)
 
     @property
     def matrix(self) -> NDArray[np.float64]:
@@ -96,3 +101,11 @@ class Camera:
     def unproject(self, depth: NDArray) -> NDArray[np.float32]:
         """Depth (H, W) in metres along z -> points (H, W, 3) float32 in camera axes."""
         return self.rays() * depth[..., None].astype(np.float32)
+
+
+def _pixels(focal: object) -> float:
+    """A focal length as a number; what is none becomes NaN, which `Camera` refuses."""
+    try:
+        return float(focal)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
