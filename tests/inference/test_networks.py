@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The networks that ship answer as the published ones do (golden file from LiteRT, see builtin/make/golden.py)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from maquette.demo.samples import sample_photo
+from maquette.inference import MaquetteError, free_memory
+from maquette.inference.builtin import networks
+from maquette.inference.runtime.memory import kept_models
+
+GOLDEN = np.load(Path(__file__).parent / "golden" / "networks.npz")
+
+
+def _photo(name: str) -> np.ndarray:
+    return np.asarray(Image.open(sample_photo(name)).convert("RGB"))
+
+
+def _input(name: str) -> torch.Tensor:
+    crops = {
+        "pose_detection": ("astronaut", np.s_[32:480:2, :448:2]),
+        "pose_landmark": ("astronaut", np.s_[::2, ::2]),
+        "palm_detection": ("zidane", np.s_[260:644:2, 896:1280:2]),
+        "hand_landmark": ("zidane", np.s_[330:554, 970:1194]),
+    }
+    photo, cut = crops[name]
+    picture = _photo(photo)[cut].astype(np.float32) / 255
+    picture = picture * 2 - 1 if name == "pose_detection" else picture
+    return torch.from_numpy(picture.transpose(2, 0, 1)[None].copy())
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+
+
+def _output(name: str) -> list[np.ndarray]:
+    return [output.numpy() for output in networks.load_network(name)(_input(name))]
+
+
+@pytest.mark.parametrize("name", ["pose_detection", "palm_detection"])
+def test_detectors_answer_as_published(name):
+    boxes, logits = _output(name)
+    assert np.abs(logits[:, ::7] - GOLDEN[f"{name}_1"]).max() < 1e-3
+    assert np.abs(boxes[:, ::7] - GOLDEN[f"{name}_0"]).max() < 0.01  # pixels of the crop
+    assert logits.max() > 0.5, "the crop shows a person or a hand, so this is no comparison of nothing with nothing"
+
+
+def test_pose_landmarks_answer_as_published():
+    rows, score, mask, heat, world = _output("pose_landmark")
+    assert np.abs(rows - GOLDEN["pose_landmark_0"]).max() < 0.01
+    assert abs(score[0, 0] - GOLDEN["pose_landmark_1"][0, 0]) < 1e-5 and score[0, 0] > 0.9
+    assert np.abs(_sigmoid(mask[:, ::8, ::8]) - _sigmoid(GOLDEN["pose_landmark_2"])).max() < 1e-3
+    assert np.abs(heat[:, ::8, ::8] - GOLDEN["pose_landmark_3"]).max() < 0.005
+    assert np.abs(world - GOLDEN["pose_landmark_4"]).max() < 1e-4
+
+
+def test_hand_landmarks_answer_as_published():
+    rows, score, right, world = _output("hand_landmark")
+    assert np.abs(rows - GOLDEN["hand_landmark_0"]).max() < 0.01
+    assert abs(score[0, 0] - GOLDEN["hand_landmark_1"][0, 0]) < 1e-5 and score[0, 0] > 0.5
+    assert abs(right[0, 0] - GOLDEN["hand_landmark_2"][0, 0]) < 1e-5
+    assert np.abs(world - GOLDEN["hand_landmark_3"]).max() < 1e-5
+
+
+def test_a_batch_answers_as_its_pictures_do_alone():
+    network = networks.load_network("hand_landmark")
+    picture = _input("hand_landmark")
+    alone = [network(one) for one in (picture, picture.flip(3))]
+    together = network(torch.cat([picture, picture.flip(3)]))
+    for number in range(4):
+        assert torch.allclose(together[number], torch.cat([one[number] for one in alone]), atol=2e-3)
+
+
+def test_outputs_that_are_not_wanted_are_left_out():
+    network = networks.load_network("pose_landmark")
+    every = network(_input("pose_landmark"))
+    some = network(_input("pose_landmark"), (0, 4))
+    assert len(some) == 2
+    assert torch.equal(some[0], every[0]) and torch.equal(some[1], every[4])
+
+
+def test_networks_stay_in_memory_until_it_is_freed():
+    free_memory()
+    network = networks.load_network("palm_detection")
+    assert networks.load_network("palm_detection") is network
+    assert ("builtin", "palm_detection", "cpu") in kept_models()
+    free_memory()
+    assert networks.load_network("palm_detection") is not network
+
+
+def test_a_missing_file_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(networks, "ASSETS", tmp_path)
+    with pytest.raises(MaquetteError, match="missing.*Install Maquette again"):
+        networks.Network("pose_landmark")
+
+
+def test_weights_come_back_from_their_sparse_storage():
+    _, weights = networks.read_network(networks.ASSETS / "pose_detection.safetensors")
+    sparse = [weight for weight in weights.values() if weight.dim() == 4 and (weight == 0).float().mean() > 0.5]
+    assert sparse, "the pose detector's file holds sparse weights"
+    assert all(torch.isfinite(weight).all() and weight.abs().sum() > 0 for weight in sparse)
