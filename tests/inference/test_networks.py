@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 from maquette.demo.samples import sample_photo
 from maquette.inference import MaquetteError, free_memory
 from maquette.inference.builtin import networks
 from maquette.inference.runtime.memory import kept_models
+from PIL import Image
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "networks.npz")
 
@@ -94,7 +93,7 @@ def test_networks_stay_in_memory_until_it_is_freed():
 
 def test_a_missing_file_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(networks, "ASSETS", tmp_path)
-    with pytest.raises(MaquetteError, match="missing.*Install Maquette again"):
+    with pytest.raises(MaquetteError, match=r"missing.*Install Maquette again"):
         networks.Network("pose_landmark")
 
 
