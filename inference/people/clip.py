@@ -61,9 +61,7 @@ def recover_clip(
             cameras.append(photo.camera_or_default())
             yield photo.pixels
 
-    tracks = follow_people(
-        frames(), len(clip), fps, run.part(0.0, 0.5), boxes=boxes, min_score=det_confidence_thresh
-    )
+    tracks = follow_people(frames(), len(clip), fps, run.part(0.0, 0.5), boxes=boxes, min_score=det_confidence_thresh)
     body = load_body()
     motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.85), refine=refine)
     run.report(0.87, "Smoothing the motion")
@@ -140,7 +138,7 @@ def motion_from_fits(fits: Sequence[Fit], frames: Sequence[int], fps: float) -> 
     paths = np.stack([fit.translation for fit in fits]).astype(np.float64)
     confidence = np.stack([fit.confidence for fit in fits]).astype(np.float64)
     return Motion(
-        rotations=quaternion.slerp(turns[before], turns[after], np.broadcast_to(amount[:, None], turns[before].shape[:2])),
+        rotations=quaternion.slerp(turns[before], turns[after], np.tile(amount[:, None], turns.shape[1])),
         translation=paths[before] + amount[:, None] * (paths[after] - paths[before]),
         shape=np.asarray(fits[0].shape, np.float64),
         confidence=np.where(known[:, None], confidence[before], 0.0),
@@ -150,7 +148,12 @@ def motion_from_fits(fits: Sequence[Fit], frames: Sequence[int], fps: float) -> 
 
 
 def assemble(
-    body: Body, tracks: Sequence[Track], motions: Sequence[Motion], cameras: Sequence[Camera], fps: float | None, run: Run
+    body: Body,
+    tracks: Sequence[Track],
+    motions: Sequence[Motion],
+    cameras: Sequence[Camera],
+    fps: float | None,
+    run: Run,
 ) -> People:
     """The result: every person of every frame, posed and placed; keypoints and mask are those of the picture."""
     frames: list[list[Person]] = [[] for _ in cameras]

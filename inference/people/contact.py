@@ -100,7 +100,9 @@ def transverse_speed(points: NDArray, fps: float) -> NDArray:
     half = min(2, (len(points) - 1) // 2)
     padded = np.pad(points, ((half, half), (0, 0)), mode="edge")
     lags = np.arange(-half, half + 1)
-    counts = np.array([((np.arange(len(points)) + lag).clip(0, len(points) - 1) - np.arange(len(points))) for lag in lags])
+    counts = np.array(
+        [((np.arange(len(points)) + lag).clip(0, len(points) - 1) - np.arange(len(points))) for lag in lags]
+    )
     window = np.stack([padded[half + lag : half + lag + len(points)] for lag in lags])
     spread = counts - counts.mean(axis=0)
     slope = (spread[..., None] * window).sum(axis=0) / np.maximum((spread**2).sum(axis=0), 1e-9)[:, None] * fps
@@ -221,7 +223,7 @@ class _Rows:
         """The unknowns that minimise the sum of squared residuals."""
         entries = np.concatenate(self.values), (np.concatenate(self.rows), np.concatenate(self.columns))
         matrix = sparse.csc_matrix(entries, shape=(self.filled, self.unknowns))
-        return spsolve((matrix.T @ matrix).tocsc(), matrix.T @ np.concatenate(self.right))
+        return np.asarray(spsolve((matrix.T @ matrix).tocsc(), matrix.T @ np.concatenate(self.right)))
 
 
 def lock_legs(
@@ -259,9 +261,7 @@ def _targets(own: list[tuple[Contact, NDArray]], length: int) -> tuple[NDArray, 
     return targets, weights
 
 
-def _level_feet(
-    leg: Leg, turned: NDArray, targets: NDArray, weights: NDArray, fps: float, strength: float
-) -> NDArray:
+def _level_feet(leg: Leg, turned: NDArray, targets: NDArray, weights: NDArray, fps: float, strength: float) -> NDArray:
     """Global rotations (T, 4) of the foot, turned so that its sole lies along the line from heel to ball anchor."""
     current = turned[:, leg.ankle]
     both = weights.min(axis=1)

@@ -137,7 +137,7 @@ def _support(body: Body, person: Person) -> tuple[NDArray, float]:
 
 
 def posture(body: Body, joints: NDArray, confidence: NDArray) -> tuple[NDArray, NDArray]:
-    """Directions (T, 3) from the feet to the neck and how far (T,) 0..1 they tell up: legs and trunk in one line, seen."""
+    """Directions (T, 3) from feet to neck, and how far (T,) 0..1 they tell up: legs and trunk in one line, and seen."""
     index = {name: number for number, name in enumerate(body.joint_names)}
     trunk = next((names for names in TRUNK if all(name in index for name in names)), None)
     ankles = next((names for names in ANKLES if all(name in index for name in names)), None)
@@ -177,7 +177,7 @@ def world_from_ground(ground: Ground, origin: NDArray | None = None) -> NDArray[
 
 
 def world_from_camera(people: People) -> NDArray[np.float64]:
-    """The rigid transform (4, 4) from camera axes to the world that these people stand in: metres, z up, ground at z = 0.
+    """The rigid transform (4, 4) from camera axes to the world these people stand in: metres, z up, ground at z = 0.
 
     The first person of the first frame stands over the origin, the camera looks along +y (x is to its right). Without
     people: a level camera at `EYE_HEIGHT` over the origin. The camera is taken to stand still over a clip.

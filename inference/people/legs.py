@@ -27,7 +27,7 @@ LONGEST = 0.999
 
 @dataclass(frozen=True)
 class Leg:
-    """hip, knee, ankle : joint indices.  sole : (2, 3) heel and ball of the foot, from the ankle in rest axes, metres."""
+    """hip, knee, ankle : joint indices.  sole : (2, 3) metres, heel and ball of the foot from the ankle, rest axes."""
 
     hip: int
     knee: int

@@ -85,7 +85,7 @@ def smooth_values(values: NDArray, weights: NDArray, fps: float, strength: float
 
 
 def inliers(distances: NDArray, weights: NDArray) -> NDArray:
-    """Weights (T,) 0..1 that fall off beyond `OUTLIER` robust standard deviations of the distances (Huber's psi / r)."""
+    """Weights (T,) 0..1 that fall off beyond `OUTLIER` robust standard deviations of the distances."""
     seen = distances[weights > 0.05]
     if len(seen) < 5:
         return np.ones(len(distances))

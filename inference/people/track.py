@@ -23,16 +23,19 @@ from ..builtin.crops import Pyramid
 from ..builtin.pose import PoseLandmarks
 from ..runtime.run import Run
 from .appearance import affinity, colours, is_cut, thumbnail
+from .backdrop import Backdrop
 
 #: Landmarks that say where a body is: ears, arms, hips, legs, feet; and the trunk alone.
 BODY = np.array([0, 7, 8, *range(11, 17), *range(23, 29), 31, 32])
 TRUNK = np.array([11, 12, 23, 24])
 #: The detector looks every so many seconds; a person may be out of sight for so long and still be the same track.
-DETECT_EVERY, LONGEST_GAP = 0.2, 1.0
+DETECT_EVERY, LONGEST_GAP = 0.3, 1.0
 #: Two sightings more alike than this are one person; landmarks may differ by this share of the crop.
 SAME, TOLERANCE = 0.5, 0.05
 #: Costs of the assignment beyond this are no match.
 MOST_COST = 1.1
+#: Colours less alike than this (Bhattacharyya) are never one person's.
+LEAST_AFFINITY = 0.2
 #: Followed landmarks scored below this are lost.
 LEAST_SCORE = 0.4
 #: A track seen for less than this time (seconds), or in less than this share of a shorter shot, is a false one.
@@ -83,7 +86,7 @@ class Track:
         if self.colours is None:
             self.colours = sighting.colours
         elif sighting.clear:
-            self.colours = 0.9 * self.colours + 0.1 * sighting.colours
+            self.colours = (0.9 * self.colours + 0.1 * sighting.colours).astype(np.float32)
 
     def predict(self, frame: int) -> NDArray[np.float64]:
         """Where the landmarks (39, 2) should be in a later frame, at constant speed."""
@@ -153,6 +156,7 @@ class _Shot:
     def __init__(self, start: int, fps: float, min_score: float) -> None:
         self.start, self.fps, self.min_score = start, fps, min_score
         self.tracks: list[Track] = []
+        self.backdrop = Backdrop()
         self.detect_every = max(1, round(DETECT_EVERY * fps))
         self.longest_gap = max(1, round(LONGEST_GAP * fps))
 
@@ -175,7 +179,8 @@ class _Shot:
         """Landmarks of the people followed and, where it is time to, of new ones."""
         places = [track.predict(frame) for track in active]
         regions = [pose.region_from_points(points) for points in places]
-        seen = [one for one in pose.landmarks(pyramid, regions, run.part(0, 0.2)) if one.score >= self.min_score]
+        seen = self._look_behind(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run)
+        seen = [one for one in seen if one.score >= self.min_score]
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
         if not missing and (frame - self.start) % self.detect_every:
             return seen
@@ -191,11 +196,49 @@ class _Shot:
         sure = pose.landmarks(pyramid, [one.region for one in fresh], run.part(0.9, 1.0), augment=True)
         return seen + [one for one, checked in zip(fresh, sure, strict=True) if checked.score_min >= pose.MIN_SCORE]
 
+    def _look_behind(
+        self, pyramid: Pyramid, people: list[PoseLandmarks], places: Sequence[NDArray], run: Run
+    ) -> list[PoseLandmarks]:
+        """Read those who are partly hidden by somebody again, without the ones in front.
+
+        The network reads one body: of two in a crop it takes limbs of both, or jumps to the one in front, who has the
+        feet lower in the picture. The reading nearer to the places foretold, and less like the one in front, is kept.
+        """
+        people = list(people)
+        feet = [float(one.points[27:33, 1].max()) for one in people]
+        for index in np.argsort(feet):
+            one = people[index]
+            front = [
+                other
+                for number, other in enumerate(people)
+                if feet[number] > feet[index] and other.score > LEAST_SCORE and _is_near(one, other)
+            ]
+            if front:
+                cleared = Pyramid(self.backdrop.without(pyramid.level(0), front))
+                again = pose.landmarks(cleared, [one.region], run.part(0.15, 0.2))[0]
+                people[index] = max(one, again, key=lambda reading: _claim(reading, places[index], front))
+        self.backdrop.add(pyramid.level(0), people)
+        return people
+
     def finish(self, stop: int) -> list[Track]:
         """The shot's tracks, joined over gaps and without false ones."""
         joined = join_tracks(self.tracks, self.longest_gap)
         least = min(max(2, round(SHORTEST * self.fps)), max(1, round(LEAST_SHARE * (stop - self.start))))
         return sorted((track for track in joined if len(track.sightings) >= least), key=lambda track: track.first)
+
+
+def _is_near(one: PoseLandmarks, other: PoseLandmarks) -> bool:
+    """Whether two bodies may touch in the picture."""
+    low, high = one.points[BODY].min(axis=0), one.points[BODY].max(axis=0)
+    other_low, other_high = other.points[BODY].min(axis=0), other.points[BODY].max(axis=0)
+    return bool((low < other_high).all() and (other_low < high).all())
+
+
+def _claim(reading: PoseLandmarks, foretold: NDArray, front: Sequence[PoseLandmarks]) -> float:
+    """How well a reading fits the person that was expected, and not the people in front of that place."""
+    size, weights = reading.region.size, np.ones(39)
+    usurped = max(similarity(other.points, reading.points, weights, size) for other in front)
+    return similarity(foretold, reading.points, weights, size) - usurped + 0.3 * reading.score
 
 
 def _small(person: PoseLandmarks) -> PoseLandmarks:
@@ -241,16 +284,16 @@ def distinct(sightings: Sequence[Sighting], tracks: Sequence[Track], frame: int)
     return kept
 
 
-def assign(
-    tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int
-) -> list[tuple[Track | None, Sighting]]:
+def assign(tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int) -> list[tuple[Track | None, Sighting]]:
     """Each sighting with its track, None for a new person; the sum of the costs is the least possible."""
     costs = np.array([[match_cost(track, sighting, frame) for sighting in sightings] for track in tracks])
     owners: dict[int, Track] = {}
     if costs.size:
         rows, columns = linear_sum_assignment(np.minimum(costs, 10 * MOST_COST))
         owners = {
-            int(column): tracks[row] for row, column in zip(rows, columns, strict=True) if costs[row, column] < MOST_COST
+            int(column): tracks[row]
+            for row, column in zip(rows, columns, strict=True)
+            if costs[row, column] < MOST_COST
         }
     return [(owners.get(index), sighting) for index, sighting in enumerate(sightings)]
 
@@ -266,8 +309,10 @@ def match_cost(track: Track, sighting: Sighting, frame: int) -> float:
     grown = abs(np.log(sighting.size / last.size))
     if apart > min(0.25 + 0.03 * (gap - 1), 0.6) or grown > 0.5:
         return np.inf
-    strange = 1 - affinity(track.colours, sighting.colours)
-    return 0.5 * (1 - alike) + apart + 0.3 * grown + 0.8 * strange
+    same_colours = affinity(track.colours, sighting.colours)
+    if same_colours < LEAST_AFFINITY:
+        return np.inf
+    return 0.5 * (1 - alike) + apart + 0.3 * grown + 0.8 * (1 - same_colours)
 
 
 def join_tracks(tracks: Sequence[Track], longest_gap: int) -> list[Track]:

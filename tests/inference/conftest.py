@@ -43,7 +43,9 @@ def _walk(frames: int) -> Walk:
         stride, phase = np.floor(cycle), cycle % 1
         planted[:, number] = phase < 0.6
         swing = np.clip((phase - 0.6) / 0.4, 0, 1)
-        forward = 2 * STEP_TIME * SPEED * (stride - 0.5 * number + 0.3 + swing - np.sin(2 * np.pi * swing) / (2 * np.pi))
+        forward = (
+            2 * STEP_TIME * SPEED * (stride - 0.5 * number + 0.3 + swing - np.sin(2 * np.pi * swing) / (2 * np.pi))
+        )
         lift = 0.06 * (1 - np.cos(2 * np.pi * swing))
         side = placed[0, leg.hip, 2] - 4.5
         ankle = np.stack([forward - 2, CAMERA_HEIGHT - leg.sole[0, 1] - lift, 4.5 + 0.6 * side + 0 * time], axis=1)

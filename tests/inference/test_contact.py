@@ -21,7 +21,9 @@ def shaken(walk):
     """The walk as a fit gives it: every joint off by some degrees, the distance by a tenth of a metre."""
     rng = np.random.default_rng(0)
     index = load_body().joint_names.index
-    joints = [index(name + side) for name in ("upperleg01", "lowerleg01", "foot", "upperarm01") for side in (".L", ".R")]
+    joints = [
+        index(name + side) for name in ("upperleg01", "lowerleg01", "foot", "upperarm01") for side in (".L", ".R")
+    ]
     vectors = np.zeros((*walk.motion.rotations.shape[:2], 3))
     vectors[:, joints] = rng.normal(0, np.radians(4), (len(walk.motion), len(joints), 3))
     rotations = quaternion.multiply(quaternion.from_rotation_vector(vectors), walk.motion.rotations)

@@ -23,7 +23,9 @@ CAMERA = Camera(600, 600, 320, 240, 640, 480)
 HEIGHT = 1.4
 
 
-def _person(walk, frame: int, place: tuple[float, float], tilt: tuple[float, float], scale: float = 1.0, track: int = 0):
+def _person(
+    walk, frame: int, place: tuple[float, float], tilt: tuple[float, float], scale: float = 1.0, track: int = 0
+):
     """A frame of the walk at (x, z) before a camera that looks down by tilt[0] and is rolled by tilt[1] (degrees)."""
     body, motion = load_body(), walk.motion
     pitch, roll = np.radians(tilt)
@@ -97,7 +99,9 @@ def test_without_people_the_camera_is_level_at_eye_height():
 def test_a_person_whose_feet_nobody_saw_says_nothing_about_the_ground(walk):
     seen = _person(walk, 0, (0, 4.0), (0, 0))
     floating = _person(walk, 0, (1.0, 4.0), (0, 0), track=1)
-    floating = replace(floating, vertices=floating.vertices + np.float32([0, 1.0, 0]), confidence=0 * floating.confidence)
+    floating = replace(
+        floating, vertices=floating.vertices + np.float32([0, 1.0, 0]), confidence=0 * floating.confidence
+    )
     alone, both = world_from_camera(_people((seen,))), world_from_camera(_people((seen, floating)))
     assert np.allclose(alone, both, atol=1e-3)
 

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is behind the people of a clip, so that one in front can be taken out of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..builtin import pose
+from ..builtin.pose import PoseLandmarks
+
+
+def _outline(person: PoseLandmarks, height: int, width: int) -> NDArray[np.bool_]:
+    """The person's pixels and a little around them."""
+    reach = max(1, round(0.015 * person.region.size))
+    mask = pose.person_mask(person, height, width)
+    return cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1))) > 0.3
+
+
+class Backdrop:
+    """What is behind the people, gathered from the frames in which nobody stood there."""
+
+    def __init__(self) -> None:
+        self.pixels: NDArray[np.uint8] | None = None
+        self.known: NDArray[np.bool_] | None = None
+
+    def add(self, pixels: NDArray[np.uint8], people: Sequence[PoseLandmarks]) -> None:
+        """Take up a frame outside of its people."""
+        free = np.ones(pixels.shape[:2], bool)
+        for one in people:
+            free &= ~_outline(one, *pixels.shape[:2])
+        if self.pixels is None or self.known is None:
+            self.pixels, self.known = pixels.copy(), free
+            return
+        cv2.copyTo(pixels, free.astype(np.uint8), self.pixels)
+        self.known |= free
+
+    def without(self, pixels: NDArray[np.uint8], people: Sequence[PoseLandmarks]) -> NDArray[np.uint8]:
+        """The picture with the backdrop in the place of these people, guessed from its surroundings where unknown."""
+        assert self.pixels is not None and self.known is not None
+        covered = np.zeros(pixels.shape[:2], bool)
+        for one in people:
+            covered |= _outline(one, *pixels.shape[:2])
+        painted = np.where((covered & self.known)[..., None], self.pixels, pixels)
+        unknown = (covered & ~self.known).astype(np.uint8)
+        if not unknown.any():
+            return painted
+        quarter = (max(1, pixels.shape[1] // 4), max(1, pixels.shape[0] // 4))
+        holes = (cv2.resize(unknown, quarter, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+        filled = cv2.inpaint(cv2.resize(painted, quarter, interpolation=cv2.INTER_AREA), holes, 3, cv2.INPAINT_TELEA)
+        return np.where(unknown[..., None] > 0, cv2.resize(filled, pixels.shape[1::-1]), painted)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is who: identities through crossings, gaps, cuts and false sightings."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from maquette.demo.samples import sample_photo
+from maquette.inference import Camera, load_photo, runtime
+from maquette.inference.builtin import pose
+from maquette.inference.builtin.body import load_body
+from maquette.inference.builtin.crops import Region
+from maquette.inference.builtin.pose import PoseLandmarks
+from maquette.inference.mesh.raster import rasterise
+from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.people import rotations as quaternion
+from maquette.inference.people.appearance import affinity, colours, is_cut, thumbnail
+from maquette.inference.people.clip import keypoints
+from maquette.inference.people.track import Sighting, Track, assign, distinct, follow_people, join_tracks, similarity
+
+FPS = 25.0
+RED, BLUE = np.eye(2, 8, dtype=np.float32)
+_figure = np.random.default_rng(0).normal(0, [20, 45], (39, 2))
+
+
+def _landmarks(x: float, y: float = 240.0, size: float = 300.0, score: float = 0.99) -> PoseLandmarks:
+    region = Region(x, y, size)
+    zeros, ones = np.zeros(39, np.float32), np.ones(39, np.float32)
+    return PoseLandmarks(
+        points=(_figure * size / 300 + (x, y)).astype(np.float32),
+        world=np.zeros((39, 3), np.float32),
+        visibility=ones, presence=ones, score=score, score_min=score, sigma=zeros, world_sigma=zeros,
+        region=region, matrix=region.matrix, mask_logits=np.zeros((256, 256), np.float32),
+    )  # fmt: skip
+
+
+def _sighting(x: float, colour=RED, **more) -> Sighting:
+    return Sighting(_landmarks(x, **more), np.stack([colour, colour]))
+
+
+def _track(places: dict[int, float], colour=RED) -> Track:
+    track = Track()
+    for frame, x in places.items():
+        track.add(frame, _sighting(x, colour))
+    return track
+
+
+def test_a_person_is_foretold_at_constant_speed():
+    track = _track({frame: 100.0 + 8 * frame for frame in range(6)})
+    assert np.allclose(track.predict(8) - track.sightings[5].points, [24, 0], atol=1.5)
+
+
+def test_people_who_cross_keep_their_names():
+    right, left = Track(), Track()
+    for frame in range(40):
+        seen = [_sighting(100 + 5 * frame, RED), _sighting(295 - 5 * frame, BLUE)]
+        if 17 <= frame <= 22:  # one body hides the other
+            seen = seen[1:]
+        for track, sighting in assign([right, left] if frame else [], seen[:: 1 if frame % 2 else -1], frame):
+            (track or (right if sighting.colours[0, 0] else left)).add(frame, sighting)
+    assert all(one.colours[0, 0] == 1 for one in right.sightings.values())
+    assert all(one.colours[0, 1] == 1 for one in left.sightings.values())
+    assert len(right.sightings) == 34
+    assert len(left.sightings) == 40
+
+
+def test_colours_decide_where_motion_cannot():
+    tracks = [_track({0: 200.0, 1: 200.0}, RED), _track({0: 230.0, 1: 230.0}, BLUE)]
+    owners = assign(tracks, [_sighting(214, BLUE), _sighting(216, RED)], 2)
+    assert owners[0][0] is tracks[1]
+    assert owners[1][0] is tracks[0]
+
+
+def test_a_far_sighting_is_somebody_new():
+    track = _track({0: 100.0, 1: 102.0})
+    assert assign([track], [_sighting(500)], 2)[0][0] is None
+
+
+def test_two_bodies_on_the_same_pixels_are_one():
+    front, hidden = _track({0: 300.0, 1: 300.0}, BLUE), _track({0: 240.0, 1: 260.0}, RED)
+    usurped = [_sighting(300, BLUE), _sighting(303, BLUE, score=0.95)]
+    kept = distinct(usurped, [front, hidden], 2)
+    assert len(kept) == 1
+    assert assign([front, hidden], kept, 2)[0][0] is front
+    apart = [_sighting(300, BLUE), _sighting(360, RED)]
+    assert len(distinct(apart, [front, hidden], 2)) == 2
+
+
+def test_pieces_of_one_track_are_joined_and_strangers_are_not():
+    start = {frame: 100 + 4.0 * frame for frame in range(10)}
+    later = {frame: 100 + 4.0 * frame for frame in range(18, 30)}
+    far = dict.fromkeys(range(18, 30), 500.0)
+    joined = join_tracks([_track(start), _track(later), _track(far, BLUE)], 25)
+    assert sorted(len(track.sightings) for track in joined) == [12, 22]
+    assert len(join_tracks([_track(start), _track({f + 40: x for f, x in later.items()})], 25)) == 2
+    assert len(join_tracks([_track(start, RED), _track(later, BLUE)], 25)) == 2
+
+
+def test_keypoints_of_a_gap_lie_between():
+    track = _track({0: 100.0, 4: 140.0})
+    assert np.allclose(keypoints(track, 1) - track.sightings[0].points[:33], [10, 0], atol=1e-4)
+    assert np.array_equal(keypoints(track, 4), track.sightings[4].points[:33])
+
+
+def test_similarity_falls_with_distance_and_counts_what_is_seen():
+    points, weights = _landmarks(100).points, np.ones(39, np.float32)
+    assert similarity(points, points, weights, 300) == pytest.approx(1)
+    assert similarity(points, points + 15, weights, 300) > similarity(points, points + 30, weights, 300)
+    moved = points.copy()
+    moved[15:17] += 200
+    hidden = weights.copy()
+    hidden[15:17] = 0
+    assert similarity(points, moved, hidden, 300) > similarity(points, moved, weights, 300)
+
+
+def test_colours_tell_clothes_apart_and_not_light():
+    def picture(top, legs, light=1.0):
+        pixels = np.full((480, 640, 3), 128, np.uint8)
+        pixels[:250], pixels[250:] = np.array(top) * light, np.array(legs) * light
+        return pixels
+
+    person = replace(_landmarks(320), mask_logits=np.full((256, 256), 5, np.float32))
+    own, dimmed = (colours(picture((200, 40, 30), (40, 50, 110), light), person) for light in (1.0, 0.9))
+    other = colours(picture((40, 140, 60), (150, 140, 110)), person)
+    assert np.allclose(own.sum(axis=1), 1, atol=1e-5)
+    assert affinity(own, dimmed) > affinity(own, other) + 0.3
+    assert affinity(own, None) == 1.0
+
+
+def test_cuts_are_seen_and_motion_is_none():
+    bus, other = (load_photo(sample_photo(name)).pixels for name in ("bus", "astronaut"))
+    moved = np.roll(bus, 12, axis=1)
+    assert is_cut(None, thumbnail(bus))
+    assert is_cut(thumbnail(bus), thumbnail(other))
+    assert not is_cut(thumbnail(bus), thumbnail(moved))
+
+
+@pytest.fixture(scope="module")
+def crossing(walk):
+    """Two people drawn in two colours who pass each other, one behind the other: pictures and true hips (2, T, 2)."""
+    body, camera = load_body(), Camera(420, 420, 192, 144, 384, 288)
+    index = body.joint_names.index
+    owner = np.array([name.split(".")[0] for name in body.joint_names])[body.skin_weights.argmax(1)]
+    legs = np.char.startswith(owner, ("upperleg")) | np.char.startswith(owner, "lowerleg")
+    trunk = (
+        np.char.startswith(owner, "spine") | np.char.startswith(owner, "upperarm") | np.char.startswith(owner, "clav")
+    )
+    pictures, hips = [], np.zeros((2, 36, 2))
+    sun = np.array([0.4, -0.8, -0.45])
+    noise = np.random.default_rng(0)
+    for frame in range(36):
+        picture, nearest = np.full((288, 384, 3), (0.62, 0.66, 0.7)), np.full((288, 384), np.inf)
+        picture[170:] = (0.45, 0.4, 0.34)
+        for number, (angle, place, top, below) in enumerate(
+            (
+                (0.0, (0.8, 0.6), (0.75, 0.12, 0.1), (0.1, 0.15, 0.4)),
+                (np.pi, (-0.6, -0.4), (0.15, 0.5, 0.25), (0.6, 0.55, 0.45)),
+            )
+        ):
+            turn = quaternion.from_rotation_vector(np.array([0, angle, 0]))
+            rotations = walk.motion.rotations[2 * frame].copy()
+            rotations[0] = quaternion.multiply(turn, rotations[0])
+            root = body.joints[0] + walk.motion.translation[2 * frame] - [0, 0.4, 4.5]
+            root = quaternion.rotate(turn, root) + np.array([place[0], 0, 4.5 + place[1]])
+            vertices, joints = pose_body(body, np.zeros(len(body.shape_blend_shapes)), rotations, root - body.joints[0])
+            hips[number, frame] = camera.project(joints[[index("upperleg01.L"), index("upperleg01.R")]]).mean(0)
+            corners = vertices[body.faces]
+            normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+            light = 0.35 + 0.6 * np.clip(normals @ sun / np.maximum(np.linalg.norm(normals, axis=1), 1e-12), 0, 1)
+            paint = np.where(trunk[:, None], top, np.where(legs[:, None], below, (0.8, 0.6, 0.5)))[body.faces[:, 0]]
+            depth, face = rasterise(vertices, body.faces, camera)
+            hit = (depth > 0) & (depth < nearest)
+            picture[hit], nearest[hit] = (paint * light[:, None])[face[hit]], depth[hit]
+        picture = picture**0.8 + noise.normal(0, 0.015, picture.shape)
+        pictures.append((picture.clip(0, 1) * 255).astype(np.uint8))
+    return pictures, hips
+
+
+def test_two_people_crossing_stay_themselves(crossing):
+    pictures, hips = crossing
+    messages = []
+    run = runtime.start("cpu", progress=lambda fraction, message: messages.append(fraction))
+    tracks = follow_people(iter(pictures), len(pictures), 12.5, run)
+    assert len(tracks) == 2
+    owners = []
+    for track in tracks:
+        apart = [
+            np.linalg.norm(hips[:, frame] - sighting.points[[23, 24]].mean(0), axis=1)
+            for frame, sighting in track.sightings.items()
+            if np.linalg.norm(hips[0, frame] - hips[1, frame]) > 15
+        ]
+        assert {int(np.argmin(one)) for one in apart} == {int(np.argmin(apart[0]))}
+        owners.append(int(np.argmin(apart[0])))
+        frames = sorted(track.sightings)
+        assert frames[0] == 0
+        assert frames[-1] == len(pictures) - 1
+        assert max(np.diff(frames)) < 9
+    assert sorted(owners) == [0, 1]
+    assert messages == sorted(messages)
+    assert len(messages) > len(pictures)
+
+
+def test_unrelated_photos_are_no_film():
+    bus, astronaut = (load_photo(sample_photo(name)).pixels for name in ("bus", "astronaut"))
+    tracks = follow_people(iter([bus, astronaut]), 2, FPS, runtime.start("cpu"))
+    assert all(len(track.sightings) == 1 for track in tracks)
+    assert sum(1 in track.sightings for track in tracks) == 1
+
+
+def test_given_boxes_replace_the_detector(monkeypatch):
+    monkeypatch.setattr(pose, "detect_people", lambda *_: pytest.fail("the detector ran"))
+    astronaut = load_photo(sample_photo("astronaut")).pixels
+    boxes = [[(80, 0, 400, 512)]] * 2
+    tracks = follow_people(iter([astronaut] * 2), 2, FPS, runtime.start("cpu"), boxes=boxes)
+    assert [len(track.sightings) for track in tracks] == [2]
