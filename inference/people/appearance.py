@@ -30,14 +30,14 @@ def colours(pixels: NDArray[np.uint8], person: PoseLandmarks) -> NDArray[np.floa
     places = (person.points - person.matrix[:, 2]) @ np.linalg.inv(person.matrix[:, :2]).T * CROP
     places = np.clip(places, -CROP, 2 * CROP).round().astype(np.int32)
     trunk, legs = np.zeros((CROP, CROP), np.uint8), np.zeros((CROP, CROP), np.uint8)
-    cv2.fillPoly(trunk, [places[list(TRUNK)]], 1)
-    cv2.polylines(trunk, [places[list(TRUNK)]], True, 1, 3)
+    cv2.fillPoly(trunk, [places[list(TRUNK)]], (1,))
+    cv2.polylines(trunk, [places[list(TRUNK)]], True, (1,), 3)
     for leg in LEGS:
-        cv2.polylines(legs, [places[list(leg)]], False, 1, int(2 * STROKE * CROP))
+        cv2.polylines(legs, [places[list(leg)]], False, (1,), int(2 * STROKE * CROP))
     return np.stack([_histogram(lab, (part > 0) & own) for part in (trunk, legs)])
 
 
-def _histogram(lab: NDArray[np.uint8], picked: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _histogram(lab: NDArray, picked: NDArray[np.bool_]) -> NDArray[np.float32]:
     low, high = SATURATED
     values = lab[picked].astype(np.float32)
     ranges = [(0, 256), (low, high), (low, high)]

@@ -219,7 +219,7 @@ def snap_feet(people: People, world: NDArray) -> People:
 
 def _snap_factor(evidence: Evidence, ground: Ground) -> float:
     """The scaling about the camera that brings a person's support points to the ground, in the median."""
-    depths = -(evidence.supports @ ground.up)
+    depths = -np.asarray(evidence.supports @ ground.up)
     usable = (evidence.support_weights > 0.3) & (depths > 0.3)
     if not usable.any() or ground.height < 0.3:
         return 1.0
