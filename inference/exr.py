@@ -30,8 +30,15 @@ _ROWS = {_NONE: 1, _ZIPS: 1, _ZIP: 16}
 _LEVEL = 4
 
 
-def write_exr(file: BinaryIO, channels: Mapping[str, NDArray]) -> None:
-    """Write channels, name ("Y", "R", "normal.X" ...) -> (H, W), as float32, first row on top."""
+def write_exr(file: BinaryIO, channels: Mapping[str, NDArray] | NDArray) -> None:
+    """Write channels, name ("Y", "R", "normal.X" ...) -> (H, W), as float32, first row on top.
+
+    An array (H, W) stands for luminance, one of (H, W, 3) for RGB.
+    """
+    if isinstance(channels, np.ndarray):
+        names = ("Y",) if channels.ndim == 2 else ("R", "G", "B")
+        planes = (channels,) if channels.ndim == 2 else np.moveaxis(channels, -1, 0)
+        channels = dict(zip(names, planes, strict=True))
     names = sorted(channels)  # the format wants them in alphabetical order
     planes = np.stack([np.asarray(channels[name], "<f4") for name in names], 1)  # (H, C, W), as a block holds them
     height, _, width = planes.shape

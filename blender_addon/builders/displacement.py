@@ -10,9 +10,9 @@ import numpy as np
 from mathutils import Matrix
 
 from ...inference.errors import BadInput, NothingFound
+from ...inference.mesh.surface import Samples, compact
 from .. import compat
-from . import axes, camera, materials, meshes
-from .relief import Samples, compact
+from . import axes, camera, materials, meshes, transaction
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Image, Material, Object, ShaderNodeDisplacement
@@ -112,6 +112,8 @@ def displace_material(
         materials.connect(tree, node.outputs[0], total.inputs[1])
     else:
         materials.connect(tree, node.outputs[0], target)
+    method = material.displacement_method
+    transaction.on_failure(lambda: setattr(material, "displacement_method", method))
     material.displacement_method = "BOTH"
     return node
 

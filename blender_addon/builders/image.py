@@ -12,7 +12,8 @@ import bpy
 import numpy as np
 
 from ...inference.errors import BadInput
-from . import exr, transaction
+from ...inference.exr import write_exr
+from . import transaction
 
 if TYPE_CHECKING:
     from bpy.types import Image
@@ -74,7 +75,7 @@ def float_image(name: str, array: NDArray, folder: str | Path | None = None) -> 
     try:
         with path.open("xb") as file:
             transaction.made_file(path)
-            exr.write(file, array)
+            write_exr(file, array)
     except OSError as error:
         raise _not_writable(path.parent) from error
     image = bpy.data.images.load(blender_path(path))

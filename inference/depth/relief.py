@@ -38,8 +38,8 @@ _FULL_CONTRAST = 0.11
 #: Skewness of the fine luminance above which the gaps are taken to be the bright part, as light mortar between bricks.
 #: Measured: brick 1.2; coins 0.3, weave 0.1, grass -0.8, gravel -0.9 (all dark in the gaps).
 _BRIGHT_GAPS = 0.75
-#: The normals of the result are those of a relief whose height is this part of the photo's long side.
-NORMAL_HEIGHT = 0.03
+#: The result's normals, and its mesh where nothing else is asked for: height as a part of the photo's width.
+HEIGHT = 0.05
 
 
 def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
@@ -47,7 +47,7 @@ def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, reso
     check_resolution(resolution)
     camera = photo.camera_or_default(fx, fy)
     relief = height(photo.pixels, run=run)
-    normals = normals_from_height(relief, NORMAL_HEIGHT * max(relief.shape))
+    normals = normals_from_height(relief, HEIGHT * relief.shape[1])
     run.report(1.0, "Relief made")
     return DepthMap(relief, np.ones(relief.shape, bool), normals, camera, False, height_preview(relief, resolution))
 

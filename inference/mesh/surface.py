@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A depth map as a mesh: one vertex a pixel (or fewer), unprojected by the camera and torn at depth edges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..results import DepthMap
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pixels of a photo taken as a grid of R x C vertices.
+
+    rows (R,), columns (C,) : pixel indices.  corners : (R - 1, C - 1, 4) vertex indices of each cell, counter-clockwise
+    seen by the viewer, from the upper left corner.  uvs : (R, C, 2), v up.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, height: int, width: int, resolution: int | None) -> Samples:
+        """`resolution` vertices along the long side, at most one a pixel."""
+        share = min(1.0, (resolution or max(height, width)) / max(height, width))
+        counts = [max(2, round(side * share)) for side in (height, width)]
+        rows, columns = (
+            ((np.arange(count) + 0.5) * side / count).astype(np.int64)
+            for count, side in zip(counts, (height, width), strict=True)
+        )
+        return cls(rows, columns)
+
+    def take(self, array: NDArray) -> NDArray:
+        """The samples (R, C, ...) of an array (H, W, ...): single pixels, never mixed across an edge."""
+        if len(self.rows) == len(array) and len(self.columns) == array.shape[1]:
+            return array
+        return array[self.rows[:, None], self.columns]
+
+    def corners(self) -> NDArray[np.int32]:
+        count = len(self.columns)
+        first = np.arange(len(self.rows) - 1, dtype=np.int32)[:, None] * count + np.arange(count - 1, dtype=np.int32)
+        return np.stack([first, first + count, first + count + 1, first + 1], axis=-1)
+
+    def uvs(self, height: int, width: int) -> NDArray[np.float32]:
+        uvs = np.empty((len(self.rows), len(self.columns), 2), np.float32)
+        uvs[..., 0] = (self.columns + 0.5) / width
+        uvs[..., 1] = (1 - (self.rows + 0.5) / height)[:, None]
+        return uvs
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A quad mesh.
+
+    vertices : (V, 3) float32.  quads : (F, 4) int32, counter-clockwise seen by the viewer.
+    uvs : (V, 2) float32 on the photo, v up.  pixels : (V,) index of each vertex's pixel in the flattened photo.
+    """
+
+    vertices: NDArray[np.float32]
+    quads: NDArray[np.int32]
+    uvs: NDArray[np.float32]
+    pixels: NDArray[np.int64]
+
+
+def unprojected(
+    depth_map: DepthMap, *, resolution: int | None = 1024, tear: float = 0.04, grazing: float = 87.0
+) -> Surface:
+    """The surface that a metric depth map sees, in metres and camera axes. It has no face where nothing is valid.
+
+    resolution : vertices along the long side; None for one a pixel.
+    tear : a face is left out where neighbouring depths differ by more than this part and neither continues the surface
+        on its side; a floor that runs away from the viewer is not torn.
+    grazing : a face is left out where it is seen at more than this many degrees from its normal.
+    """
+    height, width = depth_map.depth.shape
+    samples = Samples.of(height, width, resolution)
+    depth = np.where(samples.take(depth_map.valid), samples.take(depth_map.depth), 0).astype(np.float32)
+    u = ((samples.columns + 0.5 - depth_map.camera.cx) / depth_map.camera.fx).astype(np.float32)
+    v = ((samples.rows + 0.5 - depth_map.camera.cy) / depth_map.camera.fy).astype(np.float32)
+    kept = _faces_kept(depth, tear) & ~_grazing_faces(depth, u, v, grazing)
+    points = np.stack(np.broadcast_arrays(u, v[:, None], np.float32(1)), axis=-1) * depth[..., None]
+    return _surface(samples, points, kept, height, width)
+
+
+def lifted(depth_map: DepthMap, amplitude: float, *, resolution: int | None = 1024) -> Surface:
+    """A surface relief (heights 0..1) as a plate 1 wide, camera axes, lifted to the viewer by height x amplitude."""
+    height, width = depth_map.depth.shape
+    samples = Samples.of(height, width, resolution)
+    x = ((samples.columns + 0.5) / width - 0.5).astype(np.float32)
+    y = ((samples.rows + 0.5 - height / 2) / width).astype(np.float32)[:, None]
+    z = samples.take(depth_map.depth) * np.float32(-amplitude)
+    points = np.stack(np.broadcast_arrays(x, y, z), axis=-1)
+    return _surface(samples, points, np.ones((len(samples.rows) - 1, len(samples.columns) - 1), bool), height, width)
+
+
+def _surface(samples: Samples, points: NDArray, kept: NDArray[np.bool_], height: int, width: int) -> Surface:
+    used, quads = compact(samples.corners()[kept], points[..., 0].size)
+    pixels = (samples.rows[:, None] * width + samples.columns).ravel()[used]
+    uvs = samples.uvs(height, width).reshape(-1, 2)[used]
+    return Surface(points.reshape(-1, 3)[used], quads, uvs, pixels)
+
+
+def compact(faces: NDArray[np.int32], count: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Which of `count` vertices the faces use (count,), and the faces numbered by those alone."""
+    used = np.zeros(count, bool)
+    used[faces.ravel()] = True
+    renumbered = np.cumsum(used, dtype=np.int32) - 1
+    return used, renumbered[faces]
+
+
+def _faces_kept(depth: NDArray[np.float32], tear: float) -> NDArray[np.bool_]:
+    """(R - 1, C - 1): whether all four corners of a cell are valid and all four sides are one surface."""
+    valid = depth > 0
+    nearness = np.zeros_like(depth)
+    np.divide(1.0, depth, out=nearness, where=valid)
+    across = _connected(nearness, tear)  # (R, C - 1)
+    down = _connected(nearness.T, tear).T  # (R - 1, C)
+    corners = valid[:-1] & valid[1:]
+    return corners[:, :-1] & corners[:, 1:] & across[:-1] & across[1:] & down[:, :-1] & down[:, 1:]
+
+
+def _connected(nearness: NDArray[np.float32], tear: float) -> NDArray[np.bool_]:
+    """(R, C - 1): whether neighbours along a row are one surface.
+
+    They are where their distances differ by less than `tear`, or where one lies on the straight line through the other
+    and the one behind it: 1/z is linear over the picture of a plane, so planes are never torn however steep.
+    """
+    left, right = nearness[:, :-1], nearness[:, 1:]
+    connected = np.maximum(left, right) <= (1 + tear) * np.minimum(left, right)
+    before, after = nearness[:, :-2], nearness[:, 2:]
+    middle = nearness[:, 1:-1]
+    limit = tear * middle
+    # `change` at a sample: how far the line through it and one neighbour misses the neighbour on its other side.
+    straight = (np.abs(before + after - 2 * middle) <= limit) & (before > 0) & (after > 0)
+    connected[:, 1:] |= straight
+    connected[:, :-1] |= straight
+    return connected
+
+
+def _grazing_faces(
+    depth: NDArray[np.float32], u: NDArray[np.float32], v: NDArray[np.float32], grazing: float
+) -> NDArray[np.bool_]:
+    """(R - 1, C - 1): whether a cell is seen from nearly the side. u (C,), v (R,): rays at z = 1."""
+    x, y = depth * u, depth * v[:, None]
+    first = [axis[1:, 1:] - axis[:-1, :-1] for axis in (x, y, depth)]  # the two diagonals of a cell
+    second = [axis[1:, :-1] - axis[:-1, 1:] for axis in (x, y, depth)]
+    normal = (
+        first[1] * second[2] - first[2] * second[1],
+        first[2] * second[0] - first[0] * second[2],
+        first[0] * second[1] - first[1] * second[0],
+    )
+    ray = (u[:-1] + u[1:]) / 2, ((v[:-1] + v[1:]) / 2)[:, None]
+    along = normal[0] * ray[0] + normal[1] * ray[1] + normal[2]
+    lengths = (normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) * (ray[0] ** 2 + ray[1] ** 2 + 1)
+    return along**2 < lengths * math.cos(math.radians(grazing)) ** 2
