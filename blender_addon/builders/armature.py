@@ -78,27 +78,24 @@ def aligned(quaternions: NDArray) -> NDArray[np.float64]:
 
 
 def _tails(body: Body, joints: NDArray, vertices: NDArray) -> NDArray[np.float64]:
-    """(J, 3): where each bone ends. At the next joints where the chain goes on; at the end of a chain, at the far side
-    of what the bone moves (finger tips, the crown of the head)."""
+    """(J, 3): where each bone ends. At the next joints where the chain goes on; at the end of a chain it runs on in its
+    parent's direction as far as what it moves (finger tips, the crown of the head)."""
     tails = np.array(joints, np.float64)
     children = [np.flatnonzero(body.parents == index) for index in range(len(joints))]
     for index, own in enumerate(children):
-        going_on = [child for child in own if len(children[child])]
-        following = own if len(own) == 1 else going_on
+        # Eyes do not continue the head: where there are several children, those count that have children.
+        following = own if len(own) == 1 else [child for child in own if len(children[child])]
         far = [child for child in following if np.linalg.norm(joints[child] - joints[index]) > _SAME_PLACE]
         if far:
             tails[index] = joints[far].mean(axis=0)
-        elif len(following):  # all at the same place: the root of the body
+        elif len(following) or body.parents[index] < 0:  # all at the same place: the root of the body
             tails[index] = joints[index] + [0, 0, _ROOT_LENGTH]
         else:
-            weights = body.skin_weights[:, index]
-            if weights.sum() > 0:
-                tails[index] += 2 * ((weights @ vertices) / weights.sum() - joints[index])
-        direction = tails[index] - joints[index]
-        length = np.linalg.norm(direction)
-        if length < _SHORTEST:
-            direction = joints[index] - joints[body.parents[index]] if length < 1e-6 else direction
-            tails[index] = joints[index] + _SHORTEST * direction / max(float(np.linalg.norm(direction)), 1e-6)
+            direction = joints[index] - joints[body.parents[index]]
+            direction = direction / max(float(np.linalg.norm(direction)), 1e-6)
+            moved = vertices[body.skin_weights[:, index] > 0.5]
+            reach = float(((moved - joints[index]) @ direction).max()) if len(moved) else 0.0
+            tails[index] = joints[index] + max(reach, _SHORTEST) * direction
     return tails
 
 

@@ -32,7 +32,7 @@ def active_material(obj: Object) -> Material:
             transaction.on_failure(lambda: setattr(slot, "material", None))
         else:
             obj.data.materials.append(material)
-            transaction.on_failure(lambda: obj.data.materials.pop())
+            transaction.on_failure(lambda: obj.data.materials.clear())  # there was no slot; pop() would leave one
     material = obj.active_material
     assert material is not None
     if material.library is not None:

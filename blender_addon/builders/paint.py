@@ -62,9 +62,19 @@ def add_mask_layer(
     return texture
 
 
-def set_stencil(scene: Scene, image: Image) -> None:
-    """Make the image the stencil of texture painting: strokes reach only where the mask is white."""
-    paint = scene.tool_settings.image_paint
+def set_stencil(
+    scene: Scene,
+    image: Image,
+    obj: Object | None = None,
+    *,
+    camera: Camera | None = None,
+    camera_object: Object | None = None,
+) -> None:
+    """Make the image the stencil of texture painting: strokes reach only where the mask is white.
+
+    With an object, `camera` and `camera_object` it is projected onto the object from there, through its own UV map.
+    """
+    paint: Any = scene.tool_settings.image_paint
     before = (paint.stencil_image, paint.use_stencil_layer, paint.invert_stencil)
 
     def restore() -> None:
@@ -74,6 +84,9 @@ def set_stencil(scene: Scene, image: Image) -> None:
     paint.stencil_image = image
     paint.use_stencil_layer = True
     paint.invert_stencil = True  # Blender's stencil blocks white; ours lets white through
+    if obj is not None and camera is not None and camera_object is not None:
+        mesh = mesh_of(obj)
+        mesh.uv_layer_stencil = mesh.uv_layers[project_uvs(obj, camera, camera_object, f"{camera_object.name}.uv")]
 
 
 def project_uvs(obj: Object, camera: Camera, camera_object: Object, name: str = "photo") -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import bpy
 
 #: Kinds of datablock that builders make, users before what they use.
-_KINDS = (
+KINDS = (
     "collections",
     "objects",
     "meshes",
@@ -30,7 +30,7 @@ class Transaction:
     """What must be undone when the job fails; open from `transaction()` to the end of its `with`."""
 
     def __init__(self) -> None:
-        self._before = {kind: {block.session_uid for block in getattr(bpy.data, kind)} for kind in _KINDS}
+        self._before = {kind: {block.session_uid for block in getattr(bpy.data, kind)} for kind in KINDS}
         self._undo: list[Callable[[], object]] = []
 
     def on_failure(self, undo: Callable[[], object]) -> None:
@@ -42,7 +42,7 @@ class Transaction:
         for undo in reversed(self._undo):
             with suppress(ReferenceError, RuntimeError):  # its target may be gone already
                 undo()
-        for kind in _KINDS:
+        for kind in KINDS:
             made = [block for block in getattr(bpy.data, kind) if block.session_uid not in self._before[kind]]
             if made:
                 bpy.data.batch_remove(made)

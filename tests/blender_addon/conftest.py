@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from maquette.blender_addon.builders import axes, image, meshes  # noqa: E402
+from maquette.blender_addon.builders import axes, image, meshes, transaction  # noqa: E402
 from maquette.inference.camera import Camera  # noqa: E402
 from maquette.inference.photo import Photo  # noqa: E402
 from maquette.inference.results import DepthMap, Person  # noqa: E402
@@ -26,7 +27,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
-    """bpy 4.2 and 4.5 may crash while Python shuts down after a render; what the tests found has been reported by now."""
+    """bpy 4.2 and 4.5 may crash while Python shuts down after a render; all results have been reported by now."""
     if "bpy" in sys.modules:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -94,12 +95,14 @@ def body():
 @pytest.fixture(scope="session")
 def make_track(body):
     """A function: frame numbers -> a track of one person who turns round while every joint swings."""
+    from maquette.inference.builtin.body import ATTRIBUTES, shape_from_attributes
     from maquette.inference.mesh.skinning import pose_body
 
     def make(frames=(0,), seed: int = 0, track_id: int = 0) -> list[tuple[int, Person]]:
         random = np.random.default_rng(seed)
         count = len(body.parents)
-        shape = random.normal(0, 0.1, len(body.shape_blend_shapes)).astype(np.float32)
+        attributes = {name: average + random.uniform(-0.2, 0.2) for name, average in ATTRIBUTES.items()}
+        shape = shape_from_attributes(attributes)
         swing, phase = random.normal(0, 0.25, (count, 3)), random.uniform(0, 6, (count, 1))
         track = []
         for frame in frames:
@@ -113,7 +116,7 @@ def make_track(body):
             confidence = np.linspace(0, 1, count).astype(np.float32)
             person = Person(
                 track_id, (0, 0, 9, 9), 0.9, None, vertices, joints, np.zeros((1, 2), np.float32), rotations, shape,
-                translation, confidence,
+                translation, confidence, attributes,
             )  # fmt: skip
             track.append((frame, person))
         return track
@@ -133,8 +136,7 @@ def _evaluated(obj, frame: int | None = None) -> np.ndarray:
 
 def _blocks() -> dict[str, set[str]]:
     """The names of all datablocks that builders make."""
-    kinds = "objects meshes materials images textures collections cameras armatures actions node_groups".split()
-    return {kind: {block.name for block in getattr(bpy.data, kind)} for kind in kinds}
+    return {kind: {block.name for block in getattr(bpy.data, kind)} for kind in transaction.KINDS}
 
 
 def _rendered(camera_object, width: int, height: int, samples: int = 4) -> np.ndarray:
@@ -148,7 +150,7 @@ def _rendered(camera_object, width: int, height: int, samples: int = 4) -> np.nd
     scene.render.film_transparent = True
     scene.view_settings.view_transform = "Raw"
     scene.render.image_settings.file_format = "OPEN_EXR"
-    scene.render.filepath = os.path.join(bpy.app.tempdir, "rendered.exr")
+    scene.render.filepath = str(Path(bpy.app.tempdir) / "rendered.exr")
     bpy.ops.render.render(write_still=True)
     picture = bpy.data.images.load(scene.render.filepath)
     pixels = image.image_array(picture)[..., :3].copy()

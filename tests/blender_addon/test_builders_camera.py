@@ -29,7 +29,7 @@ def blender_projection(camera_object, points, width, height):
 
 
 def random_points():
-    return np.random.default_rng(0).uniform(-1, 1, (20, 3)) + [0, 0, 4]
+    return np.random.default_rng(0).uniform(-1, 1, (20, 3)) + np.array([0, 0, 4])
 
 
 def photo_of(intrinsics: Camera) -> bpy.types.Image:
