@@ -62,7 +62,9 @@ def _environment(place: Place, version: str) -> Dict[str, Any]:
     damaged = damaged_packages(environment.packages)
     if damaged:
         report["state"] = f"damaged: {', '.join(damaged)}"
-        report["remedy"] = f"Delete {environment.folder} and run: python3 -m installer run --blender {version}"
+        # The cache shares its files with the environment, so it is damaged too.
+        report["remedy"] = f"Delete {place.home} and run: python3 -m installer run --blender {version}"
+        return report
     report["torch_build"] = environment.stamp.get("torch_build")
     try:
         report["found"] = environments.probe(environment)
@@ -78,7 +80,7 @@ def damaged_packages(site_packages: Path) -> List[str]:
         for line in record.read_text("utf-8").splitlines():
             path, _, size = line.rsplit(",", 2)
             file = site_packages / path.strip('"')
-            if size and _size(file) != int(size):
+            if size and file != record and _size(file) != int(size):
                 damaged.append(re.sub(r"-[^-]*\.dist-info$", "", record.parent.name))
                 break
     return damaged

@@ -45,9 +45,9 @@ FORMAT = 1
 
 STAMP = "maquette-environment.json"
 
-#: What a first environment takes with the CUDA build of torch, with another, and what one more of the same
-#: Python takes (its packages are links into the cache). MB, measured under Linux, rounded up.
-MEGABYTES = {"cuda": 7000, "plain": 3000, "another": 1500}
+#: MB that an environment takes: the first one with the CUDA build of torch or without, the first of a second Python
+#: (it shares the CUDA libraries), and one more of the same Python (it shares all but bpy). Measured under Linux.
+MEGABYTES = {"cuda": 7000, "plain": 3000, "second Python": 4000, "same Python": 1500}
 
 _DAY = 24 * 3600.0
 
@@ -288,8 +288,13 @@ def _home_of(folder: Path) -> Path:
 def _require_space(environment: Environment, build: torch_build.TorchBuild) -> None:
     place, python = environment.place, environment.blender.python
     finished = [Environment(place, environment.blender, path.parent) for path in place.environments.glob(f"*/{STAMP}")]
-    another = any(other.stamp.get("found", {}).get("python", "").startswith(python) for other in finished)
-    kind = "another" if another else "cuda" if build.is_cuda else "plain"
+    pythons = {".".join(other.stamp["found"]["python"].split(".")[:2]) for other in finished if other.stamp}
+    if python in pythons:
+        kind = "same Python"
+    elif build.is_cuda:
+        kind = "second Python" if pythons else "cuda"
+    else:
+        kind = "plain"
     require_space(place.home, MEGABYTES[kind], f"Setting up Blender {environment.blender.version}")
 
 

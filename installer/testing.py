@@ -24,6 +24,8 @@ from .voice import Voice
 #: What marks the tests that every Blender runs; tests/conftest.py gives the first to all of tests/blender_addon.
 ON_EVERY_BLENDER = "blender or smoke"
 
+NO_TESTS = "no test was found."
+
 #: On a machine shared with others, spinning OpenMP threads are many times slower than one.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"}
 
@@ -59,7 +61,10 @@ def run_tests(
         except NoPython as error:
             voice.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
             continue
-        outcomes.append(run_pytest(environment, ["-m", ON_EVERY_BLENDER, *pytest_arguments], voice))
+        outcome = run_pytest(environment, ["-m", ON_EVERY_BLENDER, *pytest_arguments], voice)
+        if outcome.verdict == NO_TESTS and pytest_arguments:
+            continue  # what was picked by hand has no part that faces Blender
+        outcomes.append(outcome)
     bad = [outcome for outcome in outcomes if not outcome.good]
     for outcome in outcomes:
         if outcome.crashed_late:
@@ -121,7 +126,7 @@ def judge(blender: str, code: int, results: Path, seconds: float) -> Outcome:
     if failed or errors:
         verdict = f"{failed + errors} failed (see above)."
     elif not total:
-        verdict = "no test was found."
+        verdict = NO_TESTS
     elif code in (1, 2, 3, 4, 5):  # pytest's own codes for a run that went wrong
         verdict = f"pytest ended with code {code}."
     return Outcome(blender, passed, failed, errors, skipped, seconds, verdict, crashed_late=code != 0 and not verdict)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A place for each test, with the committed lock files, and a voice that is written down."""
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from maquette.installer.place import Place
+from maquette.installer.voice import Voice
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """An empty checkout that holds the lock files, and its folder of installed things."""
+    root = tmp_path / "checkout"
+    shutil.copytree(ROOT / "installer" / "locks", root / "installer" / "locks")
+    home = root / ".maquette"
+    home.mkdir()
+    return Place(root, home)
+
+
+@pytest.fixture
+def spoken() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def voice(spoken: io.StringIO) -> Voice:
+    return Voice(spoken)

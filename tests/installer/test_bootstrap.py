@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ground floor: plain Python 3.9, the standard library alone; and what is packed belongs there."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from maquette.installer import commands, extension, interpreters
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "installer").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_file_reads_as_python_3_9_and_imports_the_standard_library_alone(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 9))
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        for name in names:
+            assert name.split(".")[0] in sys.stdlib_module_names, f"{path.name} imports {name}"
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1, f"{path.name} reaches out of the installer"
+
+
+def test_it_runs_on_python_3_9() -> None:
+    python = interpreters.find("3.9")
+    if python is None:
+        pytest.skip("there is no Python 3.9 on this machine")
+    code = "import installer.commands, installer.doctor, installer.extension, installer.packages, installer.testing"
+    subprocess.run([str(python), "-c", code + ", installer.relock"], cwd=ROOT, check=True)
+    done = subprocess.run(
+        [str(python), "-m", "installer", "--help"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    for command in ("demo", "test", "run", "doctor", "extension", "packages"):
+        assert f"\n    {command} " in done.stdout
+
+
+def test_importing_the_extension_in_blender_does_not_touch_the_commands() -> None:
+    code = "import sys, maquette.installer.packages; print('maquette.installer.commands' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "rest"),
+    [
+        (["run"], ["run"], []),
+        (["run", "-m", "maquette.inference", "--help"], ["run"], ["-m", "maquette.inference", "--help"]),
+        (["run", "--blender", "5.2", "x.py", "--blender"], ["run", "--blender", "5.2"], ["x.py", "--blender"]),
+        (["run", "--blender=5.2", "-c", "pass"], ["run", "--blender=5.2"], ["-c", "pass"]),
+        (["run", "--", "-h"], ["run"], ["-h"]),
+        (["run", "-h"], ["run", "-h"], []),
+        (["test", "--all", "--", "-x", "--", "y"], ["test", "--all"], ["-x", "--", "y"]),
+        (["test", "--blender", "4.2", "5.0"], ["test", "--blender", "4.2", "5.0"], []),
+    ],
+)
+def test_whose_arguments_are_whose(given: list[str], own: list[str], rest: list[str]) -> None:
+    assert commands._split(given) == (own, rest)
+
+
+def test_every_package_of_the_tree_is_in_pyproject() -> None:
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"])
+    found = {"maquette"}
+    for floor in ("blender_addon", "demo", "inference", "installer"):
+        for path in (ROOT / floor).rglob("__init__.py"):
+            found.add(".".join(("maquette", *path.parent.relative_to(ROOT).parts)))
+    assert listed == found
+
+
+def test_the_manifest_and_pyproject_name_the_same_version() -> None:
+    manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert (manifest["id"], manifest["version"]) == (project["name"], project["version"])
+    for reason in (manifest["tagline"], *manifest["permissions"].values()):
+        assert len(reason) <= 64 and reason[-1].isalnum()
+
+
+def test_warnings_of_the_builder_are_heard() -> None:
+    output = 'building: maquette-0.1.0.zip\nWARNING: "tags" is empty\ncomplete\n'
+    assert extension.warnings_in(output) == ['WARNING: "tags" is empty']
+    assert not extension.warnings_in('building: maquette-0.1.0.zip\ncomplete\ncreated: "x.zip", 17\n')

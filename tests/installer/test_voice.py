@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is said during a set-up, from the lines that uv really prints."""
+
+import io
+
+from maquette.installer.voice import DownloadProgress, Voice
+
+
+def test_steps_count_down(voice: Voice, spoken: io.StringIO) -> None:
+    voice.begin(2)
+    voice.step("The installer uv")
+    voice.step("Packages")
+    assert spoken.getvalue() == "[1/2] The installer uv (1 more to come)\n[2/2] Packages (the last one)\n"
+
+
+def test_megabytes_come_and_are_left() -> None:
+    said: list[str] = []
+    now = [0.0]
+    progress = DownloadProgress(said.append, every=5.0, clock=lambda: now[0])
+    progress.feed("Resolved 58 packages in 436ms")
+    progress.feed("Downloading scipy (36.0MiB)")
+    progress.feed("Downloading torch (0.5GiB)")
+    assert said == ["58 packages to install"]
+    now[0] = 6.0
+    progress.tick()
+    assert said[-1] == "0 of 575 MB downloaded, torch (537 MB) is the largest of 2 to come"
+    now[0] = 10.0
+    progress.feed(" Downloaded scipy")
+    assert said[-1] == "0 of 575 MB downloaded, torch (537 MB) is the largest of 2 to come", "too soon to speak again"
+    now[0] = 12.0
+    progress.tick()
+    assert said[-1] == "38 of 575 MB downloaded, torch (537 MB) is the largest of 1 to come, about 171 s left"
+    progress.feed(" Downloaded torch")
+    progress.feed("Prepared 33 packages in 13.37s")
+    assert said[-1] == "575 MB downloaded"
+    now[0] = 20.0
+    progress.tick()
+    assert said[-1] == "copying into the environment, 20 s so far"
+
+
+def test_a_warm_cache_is_not_called_a_download() -> None:
+    said: list[str] = []
+    now = [0.0]
+    progress = DownloadProgress(said.append, every=5.0, clock=lambda: now[0])
+    progress.feed("Resolved 58 packages in 436ms")
+    now[0] = 6.0
+    progress.tick()
+    progress.feed("Prepared 58 packages in 3s")
+    assert said == ["58 packages to install", "copying from the cache, 6 s so far"]
