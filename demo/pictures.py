@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo's pictures: photo, bodies and relief in a row, and the clip beside the animated body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bpy
+import numpy as np
+from mathutils import Vector
+from PIL import Image
+
+from ..inference import load_clip
+from . import render, sheet
+
+if TYPE_CHECKING:
+    from bpy.types import Object
+    from numpy.typing import NDArray
+
+    from .scenes import ClipScene, PhotoScene
+
+#: Pixels: height of the preview's panels and of the movie's.
+_PANEL, _MOVIE = 420, 320
+#: Every so many frames of the clip are rendered.
+_STEP = 2
+
+
+def photo_row(made: PhotoScene) -> NDArray[np.uint8]:
+    """The photo, the bodies over it through the matched camera, the bodies and the relief from the side."""
+    scene = made.scene
+    render.light_scene(scene, _view(made.camera))
+    bodies = [obj for child in made.people.children for obj in child.objects if obj.type == "MESH"]
+    photo = np.asarray(Image.open(bpy.path.abspath(made.photo.filepath)).convert("RGB"))
+    width = round(photo.shape[1] * _PANEL / photo.shape[0])
+    photo = sheet.resize(photo, width, _PANEL)
+    _show_only(scene.objects, bodies)
+    over = render.render(scene, made.camera, width, _PANEL, transparent=True)
+    aside = render.render(scene, _side_camera(made, bodies, 0.9), _PANEL, _PANEL)
+    _show_only(scene.objects, [made.relief])
+    relief = render.render(scene, _side_camera(made, [made.relief], 0.45), _PANEL, _PANEL)
+    _show_only(scene.objects, [*bodies, made.relief])
+    count = len(made.people.children)
+    return sheet.row(
+        [
+            (photo, scene.name),
+            (sheet.over(over, photo), f"{count} {'body' if count == 1 else 'bodies'}, matched camera"),
+            (aside[..., :3], "the same, from the side"),
+            (relief[..., :3], "metric relief with the mask as paint layer"),
+        ]
+    )
+
+
+def clip_movie(made: ClipScene, path: Path) -> None:
+    """The clip beside the body recovered from it, and the body from the side, as an H.264 movie."""
+    scene = made.scene
+    clip = load_clip(made.path)
+    render.light_scene(scene, _view(made.camera))
+    bodies = [obj for child in made.people.children for obj in child.objects if obj.type == "MESH"]
+    floor = _add_floor(scene)
+    camera = _clip_side_camera(made, bodies)
+    frames = []
+    for index, photo in enumerate(clip):
+        if index % _STEP:
+            continue
+        scene.frame_set(scene.frame_start + index)
+        width = round(photo.size[0] * _MOVIE / photo.size[1])
+        still = sheet.resize(photo.pixels, width, _MOVIE)
+        floor.hide_render = True
+        over = render.render(scene, made.camera, width, _MOVIE, samples=4, transparent=True)
+        floor.hide_render = False
+        aside = render.render(scene, camera, width, _MOVIE, samples=4)
+        frames.append(
+            sheet.row([(still, "clip"), (sheet.over(over, still), "recovered body"), (aside[..., :3], "from the side")])
+        )
+    scene.frame_set(scene.frame_start)
+    render.write_movie(frames, path, (clip.fps or 24.0) / _STEP)
+
+
+def _view(camera: Object) -> Vector:
+    """Where the camera looks."""
+    return -camera.matrix_world.col[2].xyz  # type: ignore[union-attr]
+
+
+def _corners(objects: Iterable[Object]) -> list[Vector]:
+    """Corners of the objects' bounding boxes as they stand now, world space."""
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    evaluated = [obj.evaluated_get(depsgraph) for obj in objects]
+    return [obj.matrix_world @ Vector(corner) for obj in evaluated for corner in obj.bound_box]
+
+
+def _side_camera(made: PhotoScene, objects: list[Object], turn: float) -> Object:
+    """A camera that sees the objects from beside the photo's: `turn` of the distance to the left, and a little up."""
+    bpy.context.view_layer.update()  # type: ignore[union-attr]
+    corners = _corners(objects)
+    target = sum(corners, Vector()) / len(corners)
+    radius = max((corner - target).length for corner in corners)
+    view = _view(made.camera)
+    beside = Vector((view.y, -view.x, 0)).normalized()
+    direction = (-view - beside * turn + Vector((0, 0, 0.25))).normalized()
+    name = f"{made.scene.name}.aside"
+    return render.add_camera(made.scene, name, target + direction * radius * 3.0, target, lens=50.0)
+
+
+def _clip_side_camera(made: ClipScene, bodies: list[Object]) -> Object:
+    """A camera at a right angle to the walk's view that keeps the whole walk in the picture."""
+    scene, corners = made.scene, []
+    for frame in (scene.frame_start, (scene.frame_start + scene.frame_end) // 2, scene.frame_end):
+        scene.frame_set(frame)
+        corners += _corners(bodies)
+    target = sum(corners, Vector()) / len(corners)
+    radius = max((corner - target).length for corner in corners)
+    view = _view(made.camera)
+    beside = Vector((view.y, -view.x, 0)).normalized()
+    direction = (beside - view * 0.35 + Vector((0, 0, 0.2))).normalized()
+    return render.add_camera(scene, "clip.aside", target + direction * radius * 2.6, target, lens=42.0)
+
+
+def _add_floor(scene: bpy.types.Scene) -> Object:
+    """A large plane on the ground that the recovered feet stand on."""
+    mesh = bpy.data.meshes.new("floor")
+    mesh.from_pydata([(-20, -20, 0), (20, -20, 0), (20, 30, 0), (-20, 30, 0)], [], [(0, 1, 2, 3)])
+    floor = bpy.data.objects.new("floor", mesh)
+    scene.collection.objects.link(floor)
+    material = bpy.data.materials.new("floor")
+    material.use_nodes = True
+    tree = material.node_tree
+    assert tree is not None
+    checker = tree.nodes.new("ShaderNodeTexChecker")
+    checker.inputs["Scale"].default_value = 1.0  # type: ignore[union-attr]  # metres, in object coordinates
+    checker.inputs["Color1"].default_value = (0.42, 0.42, 0.44, 1)  # type: ignore[union-attr]
+    checker.inputs["Color2"].default_value = (0.5, 0.5, 0.52, 1)  # type: ignore[union-attr]
+    coordinates = tree.nodes.new("ShaderNodeTexCoord")
+    tree.links.new(coordinates.outputs["Object"], checker.inputs["Vector"])
+    tree.links.new(checker.outputs["Color"], tree.nodes["Principled BSDF"].inputs["Base Color"])
+    mesh.materials.append(material)
+    return floor
+
+
+def _show_only(objects: Iterable[Object], shown: list[Object]) -> None:
+    for obj in objects:
+        if obj.type == "MESH":
+            obj.hide_render = obj not in shown
