@@ -9,13 +9,15 @@ Exit codes: 0 done, 1 the task failed (one line says why), 2 wrong usage, 130 st
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
+
+if TYPE_CHECKING:
+    import argparse
 
 #: Command -> operator, what it does, and options that differ from the operator's own defaults.
 _COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -63,6 +65,8 @@ def unregister() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="blender --command maquette", description="Photographs into Blender data, saved as a .blend file."
     )
@@ -78,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_properties(parser: argparse.ArgumentParser, operator: str, defaults: dict[str, Any]) -> None:
     """An option for each property of the operator; those that are not given keep the operator's default."""
+    import argparse
+
     for prop in _operator(operator).get_rna_type().properties:
         if prop.is_readonly or prop.identifier in _OWN | {"rna_type"}:
             continue

@@ -4,6 +4,8 @@
 One worker thread owns torch. It is started by the first job and never touches bpy. A finished job waits in a queue
 until `pump` brings it to the main thread, where `Job.finish` makes the datablocks. In a window a persistent timer
 calls `pump`; a script, or a Blender that runs no timers, calls it by hand, or uses `run`, which waits for the end.
+
+`inference` is imported by the first job, not here: registering the add-on has to be quick.
 """
 
 from __future__ import annotations
@@ -19,8 +21,6 @@ from enum import Enum
 from typing import Any
 
 import bpy
-
-from ..inference.errors import Cancelled, MaquetteError, OutOfMemory
 
 #: Seconds between two looks at the queue while a job is under way, and while models only wait to be dropped.
 BUSY_INTERVAL, IDLE_INTERVAL = 0.1, 5.0
@@ -72,12 +72,17 @@ class Job:
         return self._worked.wait(seconds)
 
     def report(self, fraction: float, message: str) -> None:
+        """Progress from the worker; raises `Cancelled` once `cancel` was called."""
+        from ..inference.errors import Cancelled
+
         if self.cancelled:
             raise Cancelled(self.label)
         self.fraction, self.message = fraction, message
 
     def work(self) -> None:
         """The worker thread's part. Never raises: errors wait in `error` for the main thread."""
+        from ..inference.errors import Cancelled, OutOfMemory
+
         started = time.perf_counter()
         self.state = State.RUNNING
         try:
@@ -98,6 +103,8 @@ class Job:
 
     def build(self) -> str:
         """The main thread's part: raises the job's error, else makes the datablocks and returns the closing line."""
+        from ..inference.errors import Cancelled
+
         if self.cancelled or self.state is State.CANCELLED:
             self.result, self.state = None, State.CANCELLED
             raise Cancelled(self.label)
@@ -148,7 +155,7 @@ _jobs: list[Job] = []  # submitted and not yet built, oldest first
 _outcome: Outcome | None = None
 _used = 0.0  # time.monotonic() of the last job's end
 _drawn: object = None
-_idle_minutes: Callable[[], float] = lambda: 0.0
+_idle_minutes: Callable[[], float] | None = None
 
 
 def active() -> tuple[Job, ...]:
@@ -202,6 +209,8 @@ def run(job: Job, on_progress: Report | None = None) -> str:
 
 def pump() -> float | None:
     """Build what the worker has finished. Returns the seconds until the next look, or None when there is no need."""
+    from ..inference.errors import Cancelled, MaquetteError
+
     while _worker is not None and not _worker.finished.empty():
         job = _worker.finished.get()
         if job not in _jobs:
@@ -263,6 +272,8 @@ def unregister() -> None:
 
 def _build(job: Job) -> str:
     """Build on the main thread and remember how it ended."""
+    from ..inference.errors import Cancelled, MaquetteError
+
     global _used
     _used = time.monotonic()
     try:
@@ -289,7 +300,7 @@ def _drop_models() -> None:
 def _drop_idle_models() -> float | None:
     from ..inference.runtime import kept_models
 
-    minutes = _idle_minutes()
+    minutes = _idle_minutes() if _idle_minutes else 0.0
     if not kept_models() or not minutes:
         return None
     if time.monotonic() - _used < 60 * minutes:

@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from ..installer import store
 
 #: The package that Blender knows the preferences by: `bl_ext.<repository>.maquette`, or `maquette`.
-PACKAGE = __package__.rpartition(".")[0]
+PACKAGE = __name__.rsplit(".", 2)[0]
 
 
 def _set_models_root(preferences: "MAQUETTE_AP_preferences", _context: object) -> None:

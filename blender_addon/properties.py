@@ -18,9 +18,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..inference.hands import MASK_TYPES
 from ..installer import catalogue
-from .builders.body import MODES
 
 _MASK_OUTPUTS = [
     ("NONE", "None", "Make no masks"),
@@ -30,16 +28,16 @@ _MASK_OUTPUTS = [
     ("ATTRIBUTE", "Attribute", "A float attribute on the active object's points, projected from the photo's camera"),
     ("VERTEX_GROUP", "Vertex Group", "A vertex group of the active object, projected from the photo's camera"),
 ]
-_MASK_TYPE_LABELS = {
-    "based_on_depth": ("Silhouette", "The outline of the fitted hand"),
-    "tight_bboxes": ("Tight Box", "The box around the hand's landmarks"),
-    "original": ("Padded Box", "The box that the hand was fitted in"),
-}
-_MODE_LABELS = {
-    "ARMATURE": ("Armature", "An armature with one action, and a mesh that it deforms"),
-    "VERTEX_CACHE": ("Vertex Cache", "The exact vertices of every frame, in a PC2 file"),
-    "SHAPE_KEYS": ("Shape Keys", "The exact vertices of every frame, as absolute shape keys"),
-}
+_MASK_TYPES = [
+    ("based_on_depth", "Silhouette", "The outline of the fitted hand"),
+    ("tight_bboxes", "Tight Box", "The box around the hand's landmarks"),
+    ("original", "Padded Box", "The box that the hand was fitted in"),
+]
+_BODIES = [
+    ("ARMATURE", "Armature", "An armature with one action, and a mesh that it deforms"),
+    ("VERTEX_CACHE", "Vertex Cache", "The exact vertices of every frame, in a PC2 file"),
+    ("SHAPE_KEYS", "Shape Keys", "The exact vertices of every frame, as absolute shape keys"),
+]
 
 
 def model_items(task: str) -> list[tuple[str, str, str]]:
@@ -221,7 +219,7 @@ class HandsSettings(MaskSettings):
     mask_type: EnumProperty(
         name="Mask Type",
         description="What the mask of a hand covers",
-        items=[(mask_type, *_MASK_TYPE_LABELS[mask_type]) for mask_type in MASK_TYPES],
+        items=_MASK_TYPES,
     )
     mask_expand: IntProperty(
         name="Expand",
@@ -281,7 +279,7 @@ class PeopleSettings(MaskSettings):
     bodies: EnumProperty(
         name="Body",
         description="How the bodies are kept",
-        items=[(mode, *_MODE_LABELS[mode]) for mode in MODES],
+        items=_BODIES,
     )
     start_frame: IntProperty(
         name="Start Frame", description="Frame of the scene at which the clip begins", default=1, min=0, max=1048574

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ...inference.errors import Cancelled, MaquetteError
-from ...installer import packages
-from ...installer.errors import SetupError
 from .. import jobs
+from .task import failed
 
 if TYPE_CHECKING:
     from bpy.types import Context
-
-
-class OfflineError(MaquetteError):
-    """Blender may not use the network."""
 
 
 class MAQUETTE_OT_install_packages(bpy.types.Operator):
@@ -34,45 +28,52 @@ class MAQUETTE_OT_install_packages(bpy.types.Operator):
         return True
 
     def invoke(self, context: "Context", _event: object) -> set[str]:
+        from ...inference.errors import MaquetteError
+
         if bpy.app.background:
             return self.execute(context)
         try:
             jobs.submit(install_job())
         except MaquetteError as error:
-            return self._failed(error)
+            return failed(self, error)
         return {"FINISHED"}
 
     def execute(self, context: "Context") -> set[str]:
+        from ...inference.errors import MaquetteError
+
         try:
             self.report({"INFO"}, jobs.run(install_job(), lambda _fraction, message: print(message)))
         except MaquetteError as error:
-            return self._failed(error)
+            return failed(self, error)
         return {"FINISHED"}
-
-    def _failed(self, error: MaquetteError) -> set[str]:
-        jobs.remember(jobs.Outcome(error.message, True, error.remedy, error.operator))
-        self.report({"ERROR"}, str(error))
-        return {"CANCELLED"}
 
 
 @lru_cache(maxsize=1)
 def ready() -> bool:
     """Whether torch can be imported; asked by every redraw, so it is remembered until `install_job` ends."""
+    from ...installer import packages
+
     return packages.activate()
 
 
 def install_job() -> jobs.Job:
-    """Raises OfflineError where the user has not allowed Blender to use the network."""
+    """Raises MaquetteError where the user has not allowed Blender to use the network."""
+    from ...inference.errors import MaquetteError
+
     if not bpy.app.online_access:
         if bpy.app.online_access_overridden:
             remedy = "Start Blender without --offline-mode, or with --online-mode."
         else:
             remedy = "Allow Online Access in Blender's preferences, under System."
-        raise OfflineError("Blender is not allowed to use the network.", remedy, "screen.userpref_show")
+        raise MaquetteError("Blender is not allowed to use the network.", remedy, "screen.userpref_show")
     return jobs.Job("Install Packages", _install, _installed)
 
 
 def _install(report: jobs.Report) -> None:
+    from ...inference.errors import Cancelled, MaquetteError
+    from ...installer import packages
+    from ...installer.errors import SetupError
+
     stopped: list[Cancelled] = []
 
     def on_line(line: str) -> None:
@@ -90,6 +91,8 @@ def _install(report: jobs.Report) -> None:
 
 
 def _installed(_nothing: None) -> str:
+    from ...inference.errors import MaquetteError
+
     ready.cache_clear()
     if not ready():
         raise MaquetteError("The packages are installed but not found.", "Start Blender again.")

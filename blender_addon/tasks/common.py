@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all tasks share: the job of a request, and the fields and datablocks that do not depend on the task."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ...inference.errors import BadInput
+from ...inference.sequence import are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
+from .. import jobs
+from ..builders import camera, image
+from ..builders.transaction import transaction
+from ..preferences import preferred_device, preferred_precision
+from ..requests import Target
+from .source import source_of
+
+if TYPE_CHECKING:
+    from bpy.types import Context, Image, Object, Scene
+
+    from ..requests import Inferred, Request
+
+
+def job_of(label: str, request: Request, build: Any) -> jobs.Job:
+    """The job that carries a request out: inference on the worker, `build` on the main thread as one undo step."""
+
+    def work(report: jobs.Report) -> Inferred:
+        from ...installer import packages
+
+        packages.activate()
+        return request.infer(report)
+
+    def finish(inferred: Inferred) -> str:
+        scene = bpy.data.scenes.get(request.target.scene)
+        if scene is None:
+            raise BadInput(f"The scene {request.target.scene} is gone.", "Choose a scene, and run it again.")
+        with bpy.context.temp_override(scene=scene), transaction():
+            line = build(request, inferred, scene)
+        bpy.ops.ed.undo_push(message=label)
+        return line
+
+    return jobs.Job(label, work, finish)
+
+
+def shared(properties: Any, context: Context) -> dict[str, Any]:
+    """The fields of a request that all tasks have."""
+    active = context.view_layer.objects.active if context.view_layer else None
+    device = properties.device.lower() if properties.device != "AUTO" else preferred_device()
+    return {
+        "source": source_of(properties, context.scene),
+        "target": Target(context.scene.name, active.name if active else ""),
+        "model": properties.model,
+        "folder": writable_folder(properties.folder),
+        "device": device,
+        "precision": preferred_precision(),
+    }
+
+
+def writable_folder(folder: str) -> str | None:
+    """The folder that was asked for, or None for the default; raises BadInput now rather than after the work."""
+    if folder.startswith("//") and not bpy.data.filepath:
+        raise BadInput(
+            f"{folder} is relative to the .blend file, which is not saved yet.",
+            "Save the .blend file, or give the whole path of the folder.",
+        )
+    path = Path(bpy.path.abspath(folder)) if folder else Path(bpy.data.filepath).parent / "maquette"
+    if not folder and not bpy.data.filepath:
+        return None
+    existing = path
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise BadInput(f"The folder {path} cannot be written.", "Choose another folder, or save the .blend elsewhere.")
+    return str(path) if folder else None
+
+
+def mesh_object(request: Request, what: str) -> Object:
+    """The mesh object that the request aims at, looked up by name: it may be gone when the job ends."""
+    name = request.target.object
+    obj = bpy.data.objects.get(name)
+    if obj is None and name:
+        raise BadInput(f"The object {name} is gone, so there is nothing to put the {what} on.", "Select another mesh.")
+    if obj is None or not isinstance(obj.data, bpy.types.Mesh):
+        raise BadInput(f"No mesh object is active to put the {what} on.", "Select a mesh object, or build an image.")
+    return obj
+
+
+def matched(request: Request, inferred: Inferred, scene: Scene) -> tuple[Image, Object]:
+    """The photo's or clip's image, and its matched camera, which may be there from an earlier job."""
+    photo = photo_image(request, inferred)
+    return photo, camera.matched_camera(inferred.result.camera, photo, inferred.world_from_camera, scene=scene)
+
+
+def photo_image(request: Request, inferred: Inferred) -> Image:
+    """The image that shows what was computed on: the playing clip, or the photo."""
+    source = request.source
+    if inferred.length > 1:
+        file = _first_file(Path(source.path), source.sequence)
+        if file is not None:
+            return _image_of_clip(file) or image.clip_image(
+                file, start_frame=getattr(request, "start_frame", 1), name=source.name
+            )
+    return image.photo_image(inferred.photo, source.path if source.path and not source.is_clip else None)
+
+
+def _first_file(path: Path, sequence: bool) -> Path | None:
+    """The movie, or the first of numbered pictures; None for a folder of pictures that Blender cannot play."""
+    if is_movie(path):
+        return path
+    if is_pattern(path):
+        return pattern_files(path)[0]
+    files = sequence_of(path) if sequence else folder_files(path)
+    return files[0] if are_frames(files) else None
+
+
+def _image_of_clip(file: Path) -> Image | None:
+    """The datablock that plays this movie or sequence already."""
+    for known in bpy.data.images:
+        if known.source in {"MOVIE", "SEQUENCE"} and Path(bpy.path.abspath(known.filepath)) == file:
+            return known
+    return None

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""People: posed or animated bodies, and their masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...inference.errors import NothingFound
+from ..builders import axes, body
+from ..requests import Inferred, PeopleRequest
+from .common import matched, mesh_object, shared
+from .masks import build_masks, mask_build
+
+if TYPE_CHECKING:
+    from bpy.types import Context, Scene
+
+
+def request(properties: Any, context: Context) -> PeopleRequest:
+    """From `properties.PeopleSettings` and `PhotoInput`. Raises MaquetteError."""
+    wanted = PeopleRequest(
+        **shared(properties, context),
+        det_confidence_thresh=properties.det_confidence_thresh,
+        det_iou_thresh=properties.det_iou_thresh,
+        det_batch_size=properties.det_batch_size,
+        hmr_batch_size=properties.hmr_batch_size,
+        refine=properties.refine,
+        track=properties.track,
+        boxes=properties.boxes,
+        bodies=properties.bodies,
+        start_frame=properties.start_frame,
+        masks=mask_build(properties),
+    )
+    if wanted.masks.needs_object:
+        mesh_object(wanted, "mask")
+    return wanted
+
+
+def build(request: PeopleRequest, inferred: Inferred, scene: Scene) -> str:
+    """The bodies before the matched camera, and the masks of the first frame. Raises NothingFound."""
+    people, name = inferred.result, request.source.name
+    tracks = people.tracks()
+    if not tracks:
+        where = "clip" if request.source.is_clip else "photo"
+        raise NothingFound(
+            f"No person was found in the {where}.", "Choose another one, lower the confidence, or give the boxes."
+        )
+    _, camera = matched(request, inferred, scene)
+    body.build_people(
+        people,
+        name=name,
+        world_from_camera=axes.world_from_camera_of(camera),
+        mode=request.bodies,
+        start_frame=request.start_frame,
+        scene=scene,
+        folder=request.folder,
+    )
+    masks = {
+        f"{name}.person.{number}.mask": person.mask
+        for number, person in enumerate(people.frames[0], 1)
+        if person.mask is not None
+    }
+    made = build_masks(request, masks, people.cameras[0], camera, scene)
+    found = f"Recovered {len(tracks)} {'person' if len(tracks) == 1 else 'people'}"
+    frames = f" over {len(people.frames)} frames" if len(people.frames) > 1 else ""
+    return f"{found}{frames}{', made ' + made if made else ''}"
