@@ -39,7 +39,7 @@ def test_it_runs_on_python_3_9() -> None:
         [str(python), "-m", "installer", "--help"], cwd=ROOT, check=True, capture_output=True, text=True
     )
     for command in ("demo", "test", "run", "doctor", "extension", "packages"):
-        assert f"\n    {command} " in done.stdout
+        assert f"\n    {command}" in done.stdout
 
 
 def test_importing_the_extension_in_blender_does_not_touch_the_commands() -> None:
