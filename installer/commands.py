@@ -125,7 +125,7 @@ def _test(place: Place, voice: Voice, options: argparse.Namespace, rest: List[st
 def _doctor(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
     from .doctor import examine, print_report
 
-    return print_report(examine(place), as_json=options.json)
+    return print_report(examine(place, voice), as_json=options.json)
 
 
 def _extension(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:

@@ -21,9 +21,10 @@ from .errors import SetupError
 from .locks import blenders
 from .place import Place, free_megabytes
 from .torch_build import cuda_of_driver
+from .voice import Voice
 
 
-def examine(place: Place) -> Dict[str, Any]:
+def examine(place: Place, voice: Voice) -> Dict[str, Any]:
     """Everything that the report says, as plain data."""
     uv = uv_tool.find(place)
     return {
@@ -35,7 +36,7 @@ def examine(place: Place) -> Dict[str, Any]:
         "uv": {"path": str(uv.path), "version": ".".join(map(str, uv.version))} if uv else None,
         "git": shutil.which("git"),
         "nvidia_driver_cuda": cuda_of_driver() or None,
-        "environments": {version: _environment(place, version) for version in blenders(place.locks)},
+        "environments": {version: _environment(place, version, voice) for version in blenders(place.locks)},
         "packages_for_blender": {
             python: str(packages.packages_folder(python) or "") or None
             for python in dict.fromkeys(entry.python for entry in blenders(place.locks).values())
@@ -44,7 +45,7 @@ def examine(place: Place) -> Dict[str, Any]:
     }
 
 
-def _environment(place: Place, version: str) -> Dict[str, Any]:
+def _environment(place: Place, version: str, voice: Voice) -> Dict[str, Any]:
     """One Blender's state; a ready environment is asked for its versions and devices in a child process."""
     environment = environments.locate(place, version)
     damage = environment.damage()
@@ -59,6 +60,7 @@ def _environment(place: Place, version: str) -> Dict[str, Any]:
         if interpreters.find(environment.blender.python) is None and "not set up" in damage:
             report["remedy"] += f" (there is no Python {environment.blender.python} here: uv will try to download one)"
         return report
+    voice.say(f"Looking at every file of Blender {version}, and loading bpy and torch ...")
     damaged = damaged_packages(environment.packages)
     if damaged:
         report["state"] = f"damaged: {', '.join(damaged)}"

@@ -95,7 +95,8 @@ def choose(uv: Uv, python: Path, pins: Sequence[Pin], say: Callable[[str], None]
     separate = build.separate(pins)
     if not separate:
         return TorchBuild(REGISTRY)
-    command = [*install_command(uv, python, build), "--dry-run", *separate]
+    # Reinstall: a torch that this Python has already would be answer enough without asking the index.
+    command = [*install_command(uv, python, build), "--dry-run", "--reinstall", *separate]
     env = uv.environment({"UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "5", "UV_HTTP_CONNECT_TIMEOUT": "5"})
     code, _ = stream(command, env, lambda line: None, timeout=PATIENCE)
     if code == 0:

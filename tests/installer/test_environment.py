@@ -36,7 +36,7 @@ class Checkout:
             cwd=self.root,
             env={**os.environ, **self.variables},
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if arguments[-1:] != ("--json",) else None,
             text=True,
             start_new_session=True,
         )
