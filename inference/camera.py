@@ -103,6 +103,11 @@ class Camera:
         return self.rays() * depth[..., None].astype(np.float32)
 
 
+def y_up(points: NDArray) -> NDArray:
+    """Points or directions (..., 3) from camera axes to those of glTF and OpenGL: x right, y up, z to the viewer."""
+    return points * np.array([1, -1, -1], points.dtype)
+
+
 def _pixels(focal: object) -> float:
     """A focal length as a number; what is none becomes NaN, which `Camera` refuses."""
     try:

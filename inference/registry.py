@@ -8,14 +8,24 @@ from types import ModuleType
 
 from ..installer import catalogue
 from .errors import BadInput, UnknownModel
+from .runtime.device import missing_package, require_torch
 
 
 def model_module(task: str, name: str) -> ModuleType:
-    """The module that implements model `name` of `task` ("depth", "normals", "hands", "people")."""
+    """The module that implements model `name` of `task` ("depth", "normals", "hands", "people").
+
+    Raises `UnknownModel`, and `MissingPackages` where the module's own imports fail.
+    """
     models = {model.id: model for model in catalogue.models(task)}
     if not isinstance(name, str) or name not in models:
         raise UnknownModel(f"There is no {task} model called {name!r}.", f"Choose one of: {', '.join(models)}.")
-    return import_module("." + models[name].code, __package__)
+    require_torch()
+    try:
+        return import_module("." + models[name].code, __package__)
+    except ImportError as error:
+        if error.name is not None and error.name.startswith(str(__package__)):
+            raise  # a module of our own: a fault of the program, not of the installation
+        raise missing_package(error.name, error) from error
 
 
 def check_choice(value: str, choices: tuple[str, ...], what: str) -> None:

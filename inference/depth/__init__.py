@@ -41,4 +41,5 @@ def estimate_depth(
     module = model_module("depth", model)
     photo = as_photo(photo)
     run = runtime.start(device, precision, progress, models_dir)
-    return module.estimate(photo, run, fx=fx, fy=fy, resolution=resolution)
+    with run.computing():
+        return module.estimate(photo, run, fx=fx, fy=fy, resolution=resolution)

@@ -42,11 +42,24 @@ _BRIGHT_GAPS = 0.75
 HEIGHT = 0.05
 
 
-def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
-    """Relief of the whole photo: height 0..1 in `depth`, unitless, 1 nearest the viewer."""
+def estimate(
+    photo: Photo,
+    run: Run,
+    *,
+    fx: float | None = None,
+    fy: float | None = None,
+    resolution: int = 512,
+    invert: bool | None = None,
+    detail: float = 0.5,
+    largest_feature: float | None = None,
+    light: float | None = None,
+    tileable: bool = False,
+) -> DepthMap:
+    """Relief of the whole photo: height 0..1 in `depth`, unitless, 1 nearest the viewer. Options as for `height`."""
     check_resolution(resolution)
     camera = photo.camera_or_default(fx, fy)
-    relief = height(photo.pixels, run=run)
+    options = {"invert": invert, "detail": detail, "largest_feature": largest_feature, "light": light}
+    relief = height(photo.pixels, tileable=tileable, run=run, **options)
     normals = normals_from_height(relief, HEIGHT * relief.shape[1])
     run.report(1.0, "Relief made")
     return DepthMap(relief, np.ones(relief.shape, bool), normals, camera, False, height_preview(relief, resolution))

@@ -50,12 +50,13 @@ def refine_hands(
     module = model_module("hands", model)
     photo = as_photo(photo)
     run = runtime.start(device, precision, progress, models_dir)
-    return module.refine(
-        photo,
-        run,
-        mask_bbox_padding=mask_bbox_padding,
-        mask_type=mask_type,
-        mask_expand=mask_expand,
-        resolution=resolution,
-        boxes=boxes,
-    )
+    with run.computing():
+        return module.refine(
+            photo,
+            run,
+            mask_bbox_padding=mask_bbox_padding,
+            mask_type=mask_type,
+            mask_expand=mask_expand,
+            resolution=resolution,
+            boxes=boxes,
+        )

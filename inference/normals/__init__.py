@@ -42,4 +42,5 @@ def estimate_normals(
     module = model_module("normals", model)
     photo = as_photo(photo)
     run = runtime.start(device, precision, progress, models_dir)
-    return module.estimate(photo, run, a=a, bg_threshold=bg_threshold, resolution=resolution)
+    with run.computing():
+        return module.estimate(photo, run, a=a, bg_threshold=bg_threshold, resolution=resolution)

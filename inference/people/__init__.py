@@ -51,14 +51,15 @@ def recover_people(
     module = model_module("people", model)
     clip = as_clip(photos)
     run = runtime.start(device, precision, progress, models_dir)
-    return module.recover(
-        clip,
-        run,
-        det_confidence_thresh=det_confidence_thresh,
-        det_iou_thresh=det_iou_thresh,
-        det_batch_size=det_batch_size,
-        hmr_batch_size=hmr_batch_size,
-        refine=refine,
-        boxes=boxes,
-        track=track,
-    )
+    with run.computing():
+        return module.recover(
+            clip,
+            run,
+            det_confidence_thresh=det_confidence_thresh,
+            det_iou_thresh=det_iou_thresh,
+            det_batch_size=det_batch_size,
+            hmr_batch_size=hmr_batch_size,
+            refine=refine,
+            boxes=boxes,
+            track=track,
+        )

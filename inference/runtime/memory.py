@@ -13,6 +13,9 @@ from typing import Any
 #: Bytes of weights that may stay loaded; past it the least recently used model goes.
 LIMIT = 6 * 2**30
 
+#: What torch (CUDA, Apple, CPU), OpenCV and the system say when memory runs out.
+_SIGNS = ("out of memory", "can't allocate memory", "insufficient memory", "failed to allocate", "cannot allocate")
+
 _kept: OrderedDict[tuple, Any] = OrderedDict()
 _lock = RLock()
 
@@ -32,7 +35,8 @@ def keep(key: tuple, build: Callable[[], Any]) -> Any:
 
 def kept_models() -> tuple[tuple, ...]:
     """The keys of the models in memory, least recently used first."""
-    return tuple(_kept)
+    with _lock:
+        return tuple(_kept)
 
 
 def free_memory() -> None:
@@ -40,16 +44,33 @@ def free_memory() -> None:
 
     The device finishes first: freeing under a kernel that still writes faults on some drivers.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+    backends = _used_backends()
+    for backend in backends:
+        backend.synchronize()
     with _lock:
         _kept.clear()
     gc.collect()
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-    if torch is not None and torch.backends.mps.is_available():
-        torch.mps.empty_cache()
+    for backend in backends:
+        backend.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch, numpy or OpenCV says that memory ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if not isinstance(error, (RuntimeError, OSError)) and type(error).__module__ != "cv2":
+        return False
+    text = str(error).lower()
+    return any(sign in text for sign in _SIGNS)
+
+
+def _used_backends() -> list[Any]:
+    """The accelerators of torch that this process has used; asking must not start one."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    used = [backend for backend in (torch.cuda, getattr(torch, "xpu", None)) if backend and backend.is_initialized()]
+    return [*used, torch.mps] if torch.backends.mps.is_available() else used
 
 
 def _bytes(model: Any) -> int:

@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from ...installer import store
+from ..errors import BadInput, OutOfMemory
 from .device import choose_device, choose_precision
+from .memory import free_memory, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
 
 #: Called with (fraction 0..1, message); may raise `Cancelled`.
-ProgressCallback = Optional[Callable[[float, str], None]]
+ProgressCallback = Callable[[float, str], None] | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,31 @@ class Run:
 
         return torch.device(self.device)
 
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Around a model's work: float32 is float32 on every device, and memory that runs out is one clear error.
+
+        By default cuDNN rounds the factors of float32 convolutions to 10 bits (TF32); results would differ from the
+        CPU's in the third digit.
+        """
+        import torch
+
+        cudnn = torch.backends.cudnn
+        try:
+            with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False):
+                yield
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            free_memory()
+            raise OutOfMemory(
+                f"There is too little memory on the device {self.device}.",
+                "Close other programs or use a smaller photo."
+                if self.device == "cpu"
+                else "Close other programs, use a smaller photo, or choose the device cpu.",
+                "maquette.free_memory",
+            ) from error
+
 
 def start(
     device: str | None = None,
@@ -54,6 +82,8 @@ def start(
     models_dir: str | PathLike[str] | None = None,
 ) -> Run:
     """Resolve the arguments that every public function takes into a `Run`."""
+    if progress is not None and not callable(progress):
+        raise BadInput("progress is not a function.", "Give a function of (fraction, message), or None.")
     chosen = choose_device(device)
-    root = Path(fspath(models_dir)) if models_dir is not None else store.models_root()
+    root = Path(fspath(models_dir)).expanduser() if models_dir is not None else store.models_root()
     return Run(chosen, choose_precision(precision, chosen), root, progress)
