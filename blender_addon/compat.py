@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 if TYPE_CHECKING:
-    from bpy.types import ID, Action, Material, NodeTree, Object, Scene
+    from bpy.types import Material, NodeTree, Object, Scene
 
 #: Slotted actions came with 4.4; `Action.fcurves` went with 5.0.
 SLOTTED_ACTIONS = bpy.app.version >= (4, 4, 0)
@@ -18,22 +18,21 @@ ALWAYS_NODES = bpy.app.version >= (5, 0, 0)
 ADAPTIVE_MODIFIER = bpy.app.version >= (5, 0, 0)
 
 
-def assign_action(datablock: ID, action: Action) -> None:
+def assign_action(datablock: Any, action: Any) -> None:
     """Make the action the datablock's own, in the slot of that datablock from 4.4 on."""
-    data: Any = datablock.animation_data or datablock.animation_data_create()
+    data = datablock.animation_data or datablock.animation_data_create()
     data.action = action
     if SLOTTED_ACTIONS:
         suitable = list(data.action_suitable_slots)
         data.action_slot = suitable[0] if suitable else action.slots.new(datablock.id_type, datablock.name)
 
 
-def channels_of(action: Action, datablock: ID) -> Any:
+def channels_of(action: Any, datablock: Any) -> Any:
     """What holds the `fcurves` and `groups` that animate this datablock, in an action that `assign_action` gave it."""
     if not SLOTTED_ACTIONS:
         return action
-    any_action: Any = action
-    slot = datablock.animation_data.action_slot  # type: ignore[union-attr]
-    layer = any_action.layers[0] if any_action.layers else any_action.layers.new("Layer")
+    slot = datablock.animation_data.action_slot
+    layer = action.layers[0] if action.layers else action.layers.new("Layer")
     strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
     return strip.channelbag(slot, ensure=True)
 

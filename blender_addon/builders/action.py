@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Actions: F-curves in bulk, and the scene's frame rate."""
+"""Actions: F-curves in bulk."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import bpy
@@ -12,7 +11,7 @@ import numpy as np
 from .. import compat
 
 if TYPE_CHECKING:
-    from bpy.types import ID, Action, Scene
+    from bpy.types import ID, Action
     from numpy.typing import NDArray
 
 _LINEAR = 1  # the number of Keyframe.interpolation "LINEAR" in foreach_set
@@ -47,9 +46,3 @@ def add_fcurves(action: Action, datablock: ID, path: str, frames: NDArray, value
         fcurve.keyframe_points.foreach_set("co", points.ravel())
         fcurve.keyframe_points.foreach_set("interpolation", interpolation)
         fcurve.update()
-
-
-def set_frame_rate(scene: Scene, fps: float) -> None:
-    """The scene's frame rate, fractions included (29.97 becomes 30 / 1.001)."""
-    scene.render.fps = max(1, math.ceil(fps - 1e-6))
-    scene.render.fps_base = scene.render.fps / fps

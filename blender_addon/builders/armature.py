@@ -12,6 +12,8 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
+from . import scene
+
 if TYPE_CHECKING:
     from bpy.types import Collection, Object
     from numpy.typing import NDArray
@@ -74,7 +76,7 @@ def aligned(quaternions: NDArray) -> NDArray[np.float64]:
     quaternions = np.asarray(quaternions, np.float64)
     agreeing = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
     signs = np.concatenate([np.ones_like(quaternions[:1, :, :1]), np.cumprod(agreeing, axis=0)])
-    return quaternions * signs
+    return (quaternions * signs).astype(np.float64)
 
 
 def _tails(body: Body, joints: NDArray, vertices: NDArray) -> NDArray[np.float64]:
@@ -112,7 +114,7 @@ def _sort_into_collections(data: bpy.types.Armature, names: Sequence[str]) -> No
 @contextmanager
 def _edit_mode(obj: Object) -> Iterator[None]:
     """Edit mode of this object, the only way to make bones; the artist's active object, selection, mode come back."""
-    layer = bpy.context.view_layer
+    layer = scene.view_layer()
     before = layer.objects.active
     mode = before.mode if before is not None else "OBJECT"
     selected = [other for other in layer.objects if other.select_get(view_layer=layer)]

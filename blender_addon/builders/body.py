@@ -13,7 +13,8 @@ from mathutils import Matrix
 
 from ...inference.errors import BadInput, NothingFound
 from ...inference.mesh import skinning
-from . import action, armature, axes, materials, meshes, skin, transaction, vertex_cache
+from . import action, armature, axes, materials, meshes, skin, vertex_cache
+from . import scene as scenes
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Mesh, Object, Scene
@@ -48,9 +49,8 @@ def build_people(
     tracks = people.tracks()
     if not tracks:
         raise NothingFound("No person was found.", "Choose another photo, or draw a box around the person.")
-    scene = scene or bpy.context.scene
-    together = bpy.data.collections.new(f"{name}.people")
-    scene.collection.children.link(together)
+    target = scene or scenes.current()
+    together = scenes.new_collection(f"{name}.people", target.collection)
     template = skin.skinned_mesh(name, people.body)
     made = [
         build_person(
@@ -69,7 +69,7 @@ def build_people(
     ]
     bpy.data.meshes.remove(template)
     if people.fps:
-        _set_timing(scene, people.fps, start_frame, start_frame + len(people.frames) - 1)
+        scenes.set_timing(target, people.fps, start_frame, start_frame + len(people.frames) - 1)
     return made
 
 
@@ -108,8 +108,7 @@ def build_person(
         raise BadInput(f"There is no way {mode!r} to build a body.", f"Choose one of {', '.join(MODES)}.")
     if not track:
         raise BadInput("A person without frames cannot be built.", "Recover the person again.")
-    collection = bpy.data.collections.new(name)
-    (parent or bpy.context.scene.collection).children.link(collection)
+    collection = scenes.new_collection(name, parent)
     frames = np.array([frame for frame, _ in track])
     persons = [person for _, person in track]
     world = axes.default_world_from_camera() if world_from_camera is None else np.asarray(world_from_camera, np.float64)
@@ -234,15 +233,3 @@ def _key_pose(
         if index == 0:
             bone.location = locations[0].tolist()
             action.add_fcurves(keyed, rig, path + "location", frames, locations, joint)
-
-
-def _set_timing(scene: Scene, fps: float, first: int, last: int) -> None:
-    render = scene.render
-    before = (render.fps, render.fps_base, scene.frame_start, scene.frame_end)
-
-    def restore() -> None:
-        render.fps, render.fps_base, scene.frame_start, scene.frame_end = before
-
-    transaction.on_failure(restore)
-    action.set_frame_rate(scene, fps)
-    scene.frame_start, scene.frame_end = first, last

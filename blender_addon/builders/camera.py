@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -12,6 +12,7 @@ from mathutils import Matrix
 from ...inference.camera import Camera
 from ...inference.errors import BadInput
 from . import axes, transaction
+from . import scene as scenes
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
@@ -39,22 +40,23 @@ def matched_camera(
     is. It becomes the scene's camera if the scene has none. `set_render_size` makes the render the photo's size and
     shape. Blender keeps the pixel aspect in the scene: a camera whose fx and fy differ is exact with that size set.
     """
-    scene = scene or bpy.context.scene
+    target = scene or scenes.current()
     obj = camera_of(photo_image)
     if obj is None:
-        obj = _new_camera(photo_image, scene)
-        _set_intrinsics(obj.data, camera)
-        _show_background(obj.data, photo_image)
+        obj = _new_camera(photo_image, target)
+        _set_intrinsics(obj, camera)
+        _show_background(obj, photo_image)
         _place(obj, world_from_camera)
     elif world_from_camera is not None and not obj.get(_PLACED) and _at_default(obj):
         before = obj.matrix_world.copy()
         transaction.on_failure(lambda: (setattr(obj, "matrix_world", before), obj.pop(_PLACED, None)))
         _place(obj, world_from_camera)
-    if scene.camera is None:
-        scene.camera = obj
+    if target.camera is None:
+        target.camera = obj
+        transaction.on_failure(lambda: setattr(target, "camera", None))
     if set_render_size:
-        _set_render_size(scene, camera)
-    bpy.context.view_layer.update()  # children and users of matrix_world see the place at once
+        _set_render_size(target, camera)
+    scenes.view_layer().update()  # children and users of matrix_world see the place at once
     return obj
 
 
@@ -72,7 +74,7 @@ def intrinsics_of(camera_object: Object, width: int, height: int, scene: Scene |
     data = camera_object.data
     if not isinstance(data, bpy.types.Camera) or data.type != "PERSP":
         raise BadInput(f"{camera_object.name} is no perspective camera.", "Choose a camera of type Perspective.")
-    render = (scene or bpy.context.scene).render
+    render = (scene or scenes.current()).render
     aspect_x, aspect_y = render.pixel_aspect_x, render.pixel_aspect_y
     # Blender fits the sensor to the picture's side in display units, where a pixel is aspect_x by aspect_y.
     wide = width * aspect_x >= height * aspect_y
@@ -108,8 +110,9 @@ def _new_camera(photo_image: Image, scene: Scene) -> Object:
     return obj
 
 
-def _set_intrinsics(data: bpy.types.Camera, camera: Camera) -> None:
+def _set_intrinsics(obj: Object, camera: Camera) -> None:
     """Lens, fit and shift. Shifts count in the fitted side; Blender's y goes up, the photo's down."""
+    data: Any = obj.data
     aspect_x, aspect_y = _pixel_aspect(camera)
     wide = camera.width * aspect_x >= camera.height * aspect_y
     fitted = camera.width * aspect_x if wide else camera.height * aspect_y
@@ -128,7 +131,7 @@ def _pixel_aspect(camera: Camera) -> tuple[float, float]:
 
 
 def _set_render_size(scene: Scene, camera: Camera) -> None:
-    render = scene.render
+    render: Any = scene.render
     names = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
     before = {name: getattr(render, name) for name in names}
     transaction.on_failure(lambda: [setattr(render, name, value) for name, value in before.items()])
@@ -136,7 +139,8 @@ def _set_render_size(scene: Scene, camera: Camera) -> None:
     render.pixel_aspect_x, render.pixel_aspect_y = _pixel_aspect(camera)
 
 
-def _show_background(data: bpy.types.Camera, image: Image) -> None:
+def _show_background(obj: Object, image: Image) -> None:
+    data: Any = obj.data
     background = data.background_images.new()
     background.image = image
     background.alpha = 0.5

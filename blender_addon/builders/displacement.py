@@ -12,7 +12,7 @@ from mathutils import Matrix
 from ...inference.errors import BadInput, NothingFound
 from ...inference.mesh.surface import Samples, compact
 from .. import compat
-from . import axes, camera, materials, meshes, transaction
+from . import axes, camera, materials, meshes, scene, transaction
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Image, Material, Object, ShaderNodeDisplacement
@@ -78,7 +78,7 @@ def displaced_grid(
         _add_view_nodes(obj, depth_image, amount)
     else:
         _add_displace(obj, depth_image, amount, smooth=not depth_map.metric)
-    (parent or bpy.context.scene.collection).objects.link(obj)
+    scene.link(obj, parent)
     return obj
 
 
@@ -124,7 +124,7 @@ def adaptive_subdivision(obj: Object, *, pixels: float = 1.0) -> None:
     modifier.subdivision_type = "SIMPLE"
     modifier.levels = 0
     modifier.render_levels = 2  # what Eevee renders; Cycles dices by itself
-    compat.set_adaptive_subdivision(obj, modifier, bpy.context.scene, pixels)
+    compat.set_adaptive_subdivision(obj, modifier, scene.current(), pixels)
 
 
 def _view_grid(depth_map: DepthMap, samples: Samples, *, along_rays: bool) -> NDArray[np.float32]:
@@ -161,7 +161,7 @@ def _add_displace(obj: Object, image: Image, strength: float, *, smooth: bool) -
 
 def _add_view_nodes(obj: Object, image: Image, strength: float) -> None:
     """Geometry Nodes that multiply each vertex, a ray's end at 1 m, by its pixel's depth."""
-    tree: Any = bpy.data.node_groups.new(f"{obj.name}.along view", "GeometryNodeTree")
+    tree: Any = bpy.data.node_groups.new(f"{obj.name}.along view", "GeometryNodeTree")  # type: ignore[arg-type]
     tree.is_modifier = True
     tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
     scale = tree.interface.new_socket("Scale", in_out="INPUT", socket_type="NodeSocketFloat")

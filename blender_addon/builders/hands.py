@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ...inference.errors import NothingFound
-from . import axes, camera, image, materials, meshes
+from . import axes, camera, image, materials, meshes, scene
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Image, Object
@@ -36,8 +36,7 @@ def hand_meshes(
     """
     if not maps.hands:
         raise NothingFound("No hand was found.", "Choose another photo, or draw a box around the hand.")
-    collection = bpy.data.collections.new(f"{name}.hands")
-    (parent or bpy.context.scene.collection).children.link(collection)
+    collection = scene.new_collection(f"{name}.hands", parent)
     material = materials.plain_material(f"{name}.hands", _SKIN)
     for hand in maps.hands:
         hand_name = f"{name}.hand.{hand.side}"

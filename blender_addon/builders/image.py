@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -33,7 +33,7 @@ def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
     `path` is used as the image's file if it shows exactly these pixels (a photo that its EXIF data turns does not);
     without it the pixels are packed into the .blend.
     """
-    digest = hashlib.sha1(np.ascontiguousarray(photo.pixels)).hexdigest()
+    digest = hashlib.sha1(photo.pixels.tobytes()).hexdigest()
     for image in bpy.data.images:
         if image.get(DIGEST) == digest:
             return image
@@ -144,7 +144,7 @@ def _image_of_file(photo: Photo, path: Path) -> Image | None:
         return None
     path = path.resolve()
     known = {image.session_uid for image in bpy.data.images}
-    image = bpy.data.images.load(str(path), check_existing=True)
+    image: Any = bpy.data.images.load(str(path), check_existing=True)
     if tuple(image.size) == photo.size and image.colorspace_settings.name == "sRGB" and not image.is_dirty:
         shown = image_array(image)[..., :3] * 255.0
         if np.abs(shown - photo.pixels).mean() < _SAME_PICTURE:

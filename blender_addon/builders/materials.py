@@ -13,7 +13,7 @@ from .. import compat
 from . import transaction
 
 if TYPE_CHECKING:
-    from bpy.types import Image, Material, Node, NodeSocket, NodeTree, Object, ShaderNodeTexImage
+    from bpy.types import Image, Material, Node, NodeSocket, NodeTree, Object
 
 
 def active_material(obj: Object) -> Material:
@@ -21,18 +21,19 @@ def active_material(obj: Object) -> Material:
 
     Raises BadInput for an object that takes no material.
     """
-    if obj.data is None or not hasattr(obj.data, "materials"):
+    data: Any = obj.data
+    if not hasattr(data, "materials"):
         raise BadInput(f"{obj.name} takes no material.", "Choose a mesh object.")
     if obj.active_material is None:
         material = bpy.data.materials.new(obj.name)
         principled(material)
         if obj.material_slots:
-            slot = obj.material_slots[obj.active_material_index]
+            slot = obj.material_slots[obj.active_material_index or 0]
             slot.material = material
             transaction.on_failure(lambda: setattr(slot, "material", None))
         else:
-            obj.data.materials.append(material)
-            transaction.on_failure(lambda: obj.data.materials.clear())  # there was no slot; pop() would leave one
+            data.materials.append(material)
+            transaction.on_failure(lambda: data.materials.clear())  # there was no slot; pop() would leave one
     material = obj.active_material
     assert material is not None
     if material.library is not None:
@@ -119,7 +120,7 @@ def add_node(tree: NodeTree, kind: str, beside: Node, offset: tuple[float, float
 
 def add_image(
     tree: NodeTree, image: Image, target: Node, socket: str | int | None, *, offset: tuple[float, float]
-) -> ShaderNodeTexImage:
+) -> Any:
     """A new Image Texture node, its colour connected to `socket` of `target`."""
     texture = add_node(tree, "ShaderNodeTexImage", target, offset)
     texture.image = image

@@ -6,12 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import bpy
 import numpy as np
 
 from ...inference.errors import BadInput
 from .. import compat
-from . import axes, image, materials
+from . import axes, image, materials, scene
 
 if TYPE_CHECKING:
     from bpy.types import Image, NodeSocket, NodeTree, Object, ShaderNodeNormalMap
@@ -52,7 +51,7 @@ def add_normal_map(
         )
     node: Any = materials.add_node(tree, "ShaderNodeNormalMap", shader, (-220, -260))
     node.inputs["Strength"].default_value = strength
-    texture = materials.add_image(tree, normals, node, None, offset=(-320, 0))
+    texture: Any = materials.add_image(tree, normals, node, None, offset=(-320, 0))
     texture.extension = "EXTEND"
     colour: Any = texture.outputs["Color"]
     if camera_object is not None:
@@ -72,7 +71,7 @@ def add_normal_map(
 
 def _turned(tree: NodeTree, texture: Any, colour: NodeSocket, obj: Object, camera_object: Object) -> NodeSocket:
     """Nodes that turn colours from camera to object space; none where the two have the same axes."""
-    bpy.context.view_layer.update()
+    scene.view_layer().update()
     between = (obj.matrix_world.to_quaternion().inverted() @ camera_object.matrix_world.to_quaternion()).normalized()
     if between.angle < 1e-4:
         return colour

@@ -130,7 +130,7 @@ def mesh_of(obj: Object) -> Mesh:
     return mesh
 
 
-def _mix_colour(material: Material, shader: Any, mask: Image, colour: Sequence[float]) -> ShaderNodeTexImage:
+def _mix_colour(material: Material, shader: Any, mask: Image, colour: Sequence[float]) -> Any:
     """Put a Mix node between a Principled BSDF and what feeds its base colour."""
     tree = compat.node_tree_of(material)
     target = shader.inputs["Base Color"]
@@ -149,7 +149,7 @@ def _mix_colour(material: Material, shader: Any, mask: Image, colour: Sequence[f
     return texture
 
 
-def _mix_shader(material: Material, mask: Image, colour: Sequence[float]) -> ShaderNodeTexImage:
+def _mix_shader(material: Material, mask: Image, colour: Sequence[float]) -> Any:
     """Lay a Principled BSDF of the colour over whatever shader feeds the output."""
     tree = compat.node_tree_of(material)
     output = materials.material_output(material)

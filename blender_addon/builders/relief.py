@@ -9,7 +9,7 @@ import bpy
 
 from ...inference.errors import BadInput, NothingFound
 from ...inference.mesh import surface
-from . import axes, camera, materials, meshes
+from . import axes, camera, materials, meshes, scene
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Image, Object
@@ -54,5 +54,5 @@ def relief_mesh(
         mesh.materials.append(materials.photo_material(name, photo_image))
     obj = bpy.data.objects.new(name, mesh)
     camera.adopt(obj, camera_object)
-    (parent or bpy.context.scene.collection).objects.link(obj)
+    scene.link(obj, parent)
     return obj

@@ -33,12 +33,13 @@ def add_point_cache(
     vertices : gives those of frames[i], (V, 3) in the object's space, for i = 0 .. T - 1. Returns the file's path.
     Raises BadInput where the folder cannot be written.
     """
+    mesh: Any = obj.data
     path = image.unused_file(image.output_folder(folder), name, ".pc2")
     try:
         with path.open("xb") as file:
             transaction.made_file(path)
             count = int(frames[-1] - frames[0]) + 1
-            file.write(b"POINTCACHE2\0" + struct.pack("<iiffi", 1, len(obj.data.vertices), 0.0, 1.0, count))
+            file.write(b"POINTCACHE2\0" + struct.pack("<iiffi", 1, len(mesh.vertices), 0.0, 1.0, count))
             for frame in range(int(frames[0]), int(frames[-1]) + 1):
                 file.write(_at(vertices, frames, frame).astype("<f4").tobytes())
     except OSError as error:

@@ -155,9 +155,9 @@ def test_photos_leave_the_frame_rate_alone(body, photo, make_track):
 
 @pytest.mark.parametrize("fps", [23.976, 24, 29.97, 30, 59.94, 12.5, 120])
 def test_frame_rates(fps):
-    from maquette.blender_addon.builders import action
+    from maquette.blender_addon.builders import scene
 
-    action.set_frame_rate(bpy.context.scene, fps)
+    scene.set_timing(bpy.context.scene, fps, 1, 9)
     render = bpy.context.scene.render
     assert render.fps / render.fps_base == pytest.approx(fps, rel=1e-6) and render.fps - fps < 1
 
