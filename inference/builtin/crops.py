@@ -95,8 +95,10 @@ class Pyramid:
     crop is slow: a crop is sampled from the level that is at most twice too fine.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], batch: int = BATCH) -> None:
+        """batch : crops that pass through a network at once."""
         self.height, self.width = pixels.shape[:2]
+        self.batch = batch
         self._levels = {0: np.ascontiguousarray(pixels)}
         self._coarsest = max(0, int(math.log2(max(1, min(self.height, self.width)))))
         self._finest = max(0, math.ceil(math.log2(max(self.height, self.width) / _LONGEST_SIDE)))
@@ -130,15 +132,15 @@ class Pyramid:
     def batches(
         self, regions: Sequence[Region], side: int, device: str, replicate: bool = False, mirror: Sequence[bool] = ()
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """(number of the first region, pictures (B, 3, side, side) float32 0..1 on `device`), `BATCH` crops at a time.
+        """(number of the first region, pictures (B, 3, side, side) float32 0..1 on `device`), `batch` crops at a time.
 
         mirror : which crops are turned left to right, where any are.
         """
         import torch
 
-        for start in range(0, len(regions), BATCH):
-            crops = [self.crop(region, side, replicate) for region in regions[start : start + BATCH]]
-            for index, turned in enumerate(mirror[start : start + BATCH]):
+        for start in range(0, len(regions), self.batch):
+            crops = [self.crop(region, side, replicate) for region in regions[start : start + self.batch]]
+            for index, turned in enumerate(mirror[start : start + self.batch]):
                 if turned:
                     crops[index] = crops[index][:, ::-1]
             pictures = torch.from_numpy(np.stack(crops)).to(device)
