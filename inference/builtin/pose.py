@@ -4,7 +4,8 @@
 The networks look at one person in one square crop; here they are made to find several, of any size, and to say how far
 they can be trusted. Landmarks 0..32 are BlazePose's (nose, eyes, ears, mouth, then left and right shoulder 11 12, elbow
 13 14, wrist 15 16, fingers 17..22, hip 23 24, knee 25 26, ankle 27 28, heel 29 30, foot 31 32; left is the person's
-own). 33 is the middle of the hips and 34 the point that gives the crop its size; 35..38 only help the network.
+own). 33 is the middle of the hips and 34 the point that gives the crop its size; 35 36 and 37 38 are the left and the
+right hand and wrist once more.
 
 Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", 2020.
 """
@@ -33,12 +34,18 @@ DETECTOR_THRESHOLD = 0.5
 #: A crop is this many times the distance of landmarks 33 and 34: twice for the diameter, a quarter for the margin.
 CROP_SCALE = 2.5
 #: Sizes of the crops that one person's landmarks are averaged over; each also mirrored.
-AUGMENT_SCALES = (0.8, 0.9, 1.0, 1.12, 1.25)
-#: Below this least score over the augmented crops, what was found is no person (spec-builtin, section 2).
+AUGMENT_SCALES = (0.8, 0.9, 1.0, 1.12)
+#: Landmarks of two crops agree within this share of the crop's side; beyond it they are two opinions (left and right
+#: exchanged, as in people seen from the side or from behind), whose mean would be neither.
+AGREE_WITHIN = 0.035
+#: Below this least score over the augmented crops, or above this spread, what was found is no person.
 MIN_SCORE = 0.15
+MAX_SPREAD = 0.03
 
 _MIRRORED = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23, 26, 25, 28, 27)
-MIRRORED = np.array([*_MIRRORED, 30, 29, 32, 31, *range(33, 39)])
+MIRRORED = np.array([*_MIRRORED, 30, 29, 32, 31, 33, 34, 37, 38, 35, 36])
+#: Landmarks that change their opinion together: head and trunk, arms, legs.
+_GROUPS = ([*range(13), 23, 24, 33, 34], [*range(13, 23), *range(35, 39)], list(range(25, 33)))
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,10 @@ class PoseLandmarks:
         turn into the viewing ray's direction is left to the fit, which knows the camera.
     visibility, presence : (39,) 0..1, not hidden by something, and inside the crop.
     score : 0..1 that there is a person (the mean over the augmented crops), score_min : the least of them.
-    sigma : (39,) pixels, world_sigma : (39,) metres: spread over the augmented crops; 0 without augmentation.
+    sigma : (39,) pixels, world_sigma : (39,) metres: spread over the augmented crops that agree; 0 without augmentation.
+    agreement : (39,) share of the augmented crops that agree with the landmark, 1 without augmentation.
+    spread : over all augmented crops, the median landmark's in sides of the crop: people seen well have 0.003 to
+        0.008, what is no person has above 0.03.
     region : the crop.  matrix : (2, 3) float64, crop coordinates 0..1 to pixels.
     mask_logits : (256, 256) of the person, over the crop.
     """
@@ -64,6 +74,8 @@ class PoseLandmarks:
     score_min: float
     sigma: NDArray[np.float32]
     world_sigma: NDArray[np.float32]
+    agreement: NDArray[np.float32]
+    spread: float
     region: Region
     matrix: NDArray[np.float64]
     mask_logits: NDArray[np.float32]
@@ -109,8 +121,8 @@ def landmarks(
 ) -> list[PoseLandmarks]:
     """Landmarks of the person in each region, in the order of the regions.
 
-    augment : average over `AUGMENT_SCALES` and mirrored crops: ten times the work, less noise, and `score_min` and
-        `sigma` tell true people from false ones.
+    augment : average over `AUGMENT_SCALES` and mirrored crops: eight times the work, less noise, and `score_min` and
+        `spread` tell true people from false ones.
     """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
     found = _read(pyramid, regions, [False] * len(regions), run.part(0.0, 0.2 if augment else 1.0), masks=True)
@@ -164,6 +176,8 @@ def _landmarks(places, rows, world, score: float, logits, region: Region, mirror
         score_min=score,
         sigma=zeros,
         world_sigma=zeros,
+        agreement=zeros + 1,
+        spread=0.0,
         region=region,
         matrix=matrix,
         mask_logits=logits,
@@ -196,29 +210,41 @@ def _refined(places: NDArray, heat: NDArray, kernel: int = 7, least: float = 0.5
 
 
 def _average(first: PoseLandmarks, others: Sequence[PoseLandmarks]) -> PoseLandmarks:
-    """Mean over the crops of one person, weighted by what each says of its own certainty, and the spread."""
+    """Mean over the crops of one person that agree, weighted by what each says of its own certainty, and the spread."""
     every = [first, *others]
-    weight = np.stack([one.score * (one.visibility * one.presence + 0.05) + 1e-6 for one in every])[..., None]
-    weight = weight / weight.sum(0)
-
-    def mean(values: NDArray) -> tuple[NDArray, NDArray]:
-        middle = (values * weight).sum(0)
-        spread = np.sqrt((((values - middle) ** 2).sum(-1, keepdims=True) * weight).sum(0))[:, 0]
-        return middle.astype(np.float32), spread.astype(np.float32)
-
-    points, sigma = mean(np.stack([one.points for one in every]))
-    world, world_sigma = mean(np.stack([one.world for one in every]))
+    points, world = np.stack([one.points for one in every]), np.stack([one.world for one in every])
+    agreeing = _agreeing(points / first.region.size, np.array([one.score for one in every]))
+    weight = np.stack([one.score * (one.visibility * one.presence + 0.05) + 1e-6 for one in every]) * agreeing
+    weight = (weight / weight.sum(0))[..., None]
+    mean_points, mean_world = (points * weight).sum(0), (world * weight).sum(0)
+    distance = np.linalg.norm(points - mean_points, axis=-1)
     return replace(
         first,
-        points=points,
-        world=world,
+        points=mean_points.astype(np.float32),
+        world=mean_world.astype(np.float32),
         visibility=np.mean([one.visibility for one in every], 0),
         presence=np.mean([one.presence for one in every], 0),
         score=float(np.mean([one.score for one in every])),
         score_min=min(one.score for one in every),
-        sigma=sigma,
-        world_sigma=world_sigma,
+        sigma=np.sqrt((distance**2 * weight[..., 0]).sum(0)).astype(np.float32),
+        world_sigma=np.sqrt(((world - mean_world) ** 2 * weight).sum((0, 2))).astype(np.float32),
+        agreement=agreeing.mean(0).astype(np.float32),
+        spread=float(np.median(np.sqrt((distance[:, :33] ** 2).mean(0))) / first.region.size),
     )
+
+
+def _agreeing(points: NDArray, scores: NDArray) -> NDArray[np.bool_]:
+    """(N, 39): which of N crops hold the opinion that most of them share, for each group of landmarks.
+
+    points : (N, 39, 2) in sides of the crop, the upright crop first; on a tie its opinion counts.
+    """
+    agreeing = np.zeros(points.shape[:2], bool)
+    for group in _GROUPS:
+        apart = np.linalg.norm(points[:, None, group] - points[None, :, group], axis=-1).mean(-1)
+        near = apart < AGREE_WITHIN
+        votes = near @ scores + np.where(np.arange(len(scores)) == 0, 1e-3, 0.0)
+        agreeing[:, group] = near[np.argmax(votes)][:, None]
+    return agreeing
 
 
 def find_people(
@@ -242,7 +268,8 @@ def find_people(
     people = _looked_again(pyramid, people, run.part(0.5, 0.6))
     people = _without_repeats([person for person in people if person.score > min_score])
     people = landmarks(pyramid, [person.region for person in people], run.part(0.6, 1.0), augment)
-    return _without_nested(_without_repeats([person for person in people if person.score_min >= min_score]))
+    people = [person for person in people if person.score_min >= min_score and person.spread <= MAX_SPREAD]
+    return _without_nested(_without_repeats(people))
 
 
 def _looked_again(pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run) -> list[PoseLandmarks]:
@@ -275,10 +302,15 @@ def _share_inside(person: PoseLandmarks, box: tuple[float, float, float, float])
     return float(((points >= box[:2]) & (points <= box[2:])).all(1).mean())
 
 
+def _quality(person: PoseLandmarks) -> float:
+    """How much to believe in a person, to choose between two in one place."""
+    return person.score_min * float(person.visibility[:33].mean()) * float(np.exp(-person.spread / 0.02))
+
+
 def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
     """Of landmarks that lie on each other, the best; best first."""
     kept: list[PoseLandmarks] = []
-    for person in sorted(people, key=lambda one: -one.score * float(one.visibility[:33].mean())):
+    for person in sorted(people, key=_quality, reverse=True):
         for other in kept:
             both = (person.visibility[:33] > 0.5) & (other.visibility[:33] > 0.5)
             apart = np.linalg.norm(person.points[:33] - other.points[:33], axis=1)
@@ -290,26 +322,26 @@ def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
 
 
 def _without_nested(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
-    """Drop small bodies seen in a part of a large one, as in a head or a pair of legs."""
-    return [
-        person for person in people if not any(other is not person and _is_part_of(person, other) for other in people)
-    ]
+    """Of a body seen within another, as in its head or its legs, the better; `people` and the result are best first."""
+    kept: list[PoseLandmarks] = []
+    for person in people:
+        if not any(_share_of_mask(person, other) > 0.7 or _share_of_mask(other, person) > 0.7 for other in kept):
+            kept.append(person)
+    return kept
 
 
-def _is_part_of(small: PoseLandmarks, large: PoseLandmarks) -> bool:
-    """Whether nearly all of the small one's mask is the large one's too, and the large one is more certain."""
-    if small.region.size > 0.75 * large.region.size or small.score_min > large.score_min + 0.2:
-        return False
-    side = 64
-    grid = np.stack(np.meshgrid(*[(np.arange(side) + 0.5) / side] * 2), -1).reshape(-1, 2)
-    inside = small.mask_logits[:: 256 // side, :: 256 // side].reshape(-1) > 0
-    if not inside.any():
-        return True
-    places = grid[inside] @ small.matrix[:, :2].T + small.matrix[:, 2]
-    back = (places - large.matrix[:, 2]) @ np.linalg.inv(large.matrix[:, :2]).T * 256
+def _share_of_mask(inner: PoseLandmarks, outer: PoseLandmarks) -> float:
+    """Share of the one's mask that is the other's too."""
+    step = 4
+    rows, columns = np.nonzero(inner.mask_logits[::step, ::step] > 0)
+    if len(rows) == 0:
+        return 1.0
+    side = inner.mask_logits.shape[0]
+    places = (np.column_stack([columns, rows]) * step + 0.5) / side @ inner.matrix[:, :2].T + inner.matrix[:, 2]
+    back = (places - outer.matrix[:, 2]) @ np.linalg.inv(outer.matrix[:, :2]).T * side
     column, row = np.floor(back).astype(int).T
-    within = (column >= 0) & (column < 256) & (row >= 0) & (row < 256)
-    return float((large.mask_logits[row[within], column[within]] > 0).sum()) > 0.75 * len(places)
+    within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+    return float((outer.mask_logits[row[within], column[within]] > 0).sum()) / len(rows)
 
 
 def person_mask(person: PoseLandmarks, height: int, width: int) -> NDArray[np.float32]:
