@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Results as files that other programs read: npz (every array), OpenEXR (floats), PNG (pictures, masks), GLB (meshes).
+
+A file appears whole or not at all: it is written beside its place under another name and then renamed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from . import exr
+from .camera import Camera, y_up
+from .errors import BadInput, MaquetteError, NothingFound
+from .mesh import surface
+from .results import DepthMap, HandMaps, NormalMap, People
+from .runtime.device import missing_package
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .photo import Photo
+
+Result = DepthMap | NormalMap | HandMaps | People
+#: Suffix -> what it holds.
+FORMATS = (".npz", ".exr", ".png", ".glb")
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Raise `BadInput` where the file could not be written at the end; called before the work starts."""
+    if path.suffix.lower() not in FORMATS:
+        raise BadInput(f"{path} names no kind of file that can be written.", f"End it in {', '.join(FORMATS)}.")
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder.", "Give the name of a file in it.")
+    if path.exists() and not overwrite:
+        raise BadInput(f"{path} exists.", "Choose another name, or add --overwrite.")
+    if not path.parent.is_dir():
+        raise BadInput(f"There is no folder {path.parent}.", "Make it first, or choose another.")
+    trial = _part(path)
+    try:  # asking for permissions does not tell: a disk may be mounted read-only, or the user be root
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def save(path: Path, result: Result, photo: Photo, *, picture: str = "preview", bits: int = 8, frame: int = 0) -> None:
+    """Write a result in the format of the suffix.
+
+    picture : what a PNG shows, "preview" or "mask".  bits : 8 or 16, of a mask.
+    frame : of a clip, the one whose bodies a GLB, or whose mask a PNG, holds.
+    Raises `BadInput` where the result has nothing of that format, or the file cannot be written.
+    """
+    _write_whole(path, _writer(path.suffix.lower(), result, photo, picture, bits, frame))
+
+
+def _writer(
+    suffix: str, result: Result, photo: Photo, picture: str, bits: int, frame: int
+) -> Callable[[BinaryIO], object]:
+    """What writes the file; everything that can be wrong with the request is raised here, before a file is made."""
+    if suffix == ".npz":
+        arrays = arrays_of(result)
+        return lambda file: np.savez_compressed(file, **arrays)
+    if suffix == ".exr":
+        floats = floats_of(result)
+        return lambda file: exr.write_exr(file, floats)
+    data = _png(picture_of(result, picture, bits, frame)) if suffix == ".png" else _glb(result, photo, frame)
+    return lambda file: file.write(data)
+
+
+def arrays_of(result: Result) -> dict[str, NDArray]:
+    """Every array of a result under its own name; per hand or person stacked along the first axis."""
+    if isinstance(result, DepthMap):
+        normals = {} if result.normals is None else {"normals": result.normals}
+        maps = {"depth": result.depth, "valid": result.valid, "preview": result.preview, **normals}
+        return {**maps, "metric": np.array(result.metric), **_camera_arrays(result.camera)}
+    if isinstance(result, NormalMap):
+        maps = {"normals": result.normals, "valid": result.valid, "preview": result.preview}
+        return {**maps, **_camera_arrays(result.camera)}
+    if isinstance(result, HandMaps):
+        maps = {"depth": result.depth, "mask": result.mask, "preview": result.preview}
+        return {**maps, **_hand_arrays(result), **_camera_arrays(result.camera)}
+    return _people_arrays(result)
+
+
+def floats_of(result: Result) -> NDArray:
+    """What an OpenEXR file holds: depth (H, W), 0 where not known, or normals (H, W, 3) in camera axes as R, G, B."""
+    if isinstance(result, NormalMap):
+        return result.normals
+    if isinstance(result, (DepthMap, HandMaps)):
+        return result.depth
+    raise BadInput("People are no picture of floats.", "Save them as .npz or .glb, or their mask as .png.")
+
+
+def picture_of(result: Result, picture: str, bits: int, frame: int = 0) -> NDArray:
+    """The 8-bit preview (h, w, 3) uint8, or the mask (H, W) uint8 or uint16, of a result."""
+    if picture == "preview" and not isinstance(result, People):
+        return result.preview
+    mask = _mask(result, frame)
+    top = 255 if bits == 8 else 65535
+    return np.rint(np.clip(mask, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def meshes_of(result: Result, photo: Photo, frame: int = 0) -> dict[str, Any]:
+    """Name -> trimesh mesh in glTF axes, metres. A depth map gives its torn relief with the photo as texture."""
+    try:
+        import trimesh
+    except ImportError as error:
+        raise missing_package("trimesh", error) from error
+
+    def plain(vertices: NDArray, faces: NDArray) -> Any:
+        return trimesh.Trimesh(y_up(vertices), faces, process=False)
+
+    if isinstance(result, HandMaps):
+        return {f"{hand.side}_hand_{i}": plain(hand.vertices, hand.faces) for i, hand in enumerate(result.hands)}
+    if isinstance(result, People):
+        persons = result.frames[_frame(result, frame)]
+        return {f"person_{person.track_id}": plain(person.vertices, result.body.faces) for person in persons}
+    if isinstance(result, DepthMap):
+        return {"relief": _textured(trimesh, result, photo)}
+    raise BadInput("Normals have no mesh.", "Save them as .npz, .exr or .png.")
+
+
+def _textured(trimesh: Any, depth_map: DepthMap, photo: Photo) -> Any:
+    from PIL import Image
+
+    from .depth.relief import HEIGHT
+
+    found = surface.unprojected(depth_map) if depth_map.metric else surface.lifted(depth_map, HEIGHT)
+    if len(found.quads) == 0:
+        raise NothingFound("The depth map holds no surface.", "Choose another photo.")
+    triangles = np.concatenate([found.quads[:, [0, 1, 2]], found.quads[:, [0, 2, 3]]])
+    material = trimesh.visual.material.PBRMaterial(
+        name=photo.name, baseColorTexture=Image.fromarray(photo.pixels), metallicFactor=0.0, roughnessFactor=1.0
+    )
+    visual = trimesh.visual.TextureVisuals(uv=found.uvs, material=material)
+    return trimesh.Trimesh(y_up(found.vertices), triangles, visual=visual, process=False)
+
+
+def _glb(result: Result, photo: Photo, frame: int) -> bytes:
+    meshes = meshes_of(result, photo, frame)
+    if not meshes:
+        raise NothingFound("There is nobody in the photo to make a mesh of.", "Choose another photo.")
+    import trimesh
+
+    scene = trimesh.Scene()
+    for name, mesh in meshes.items():
+        scene.add_geometry(mesh, node_name=name, geom_name=name)
+    return scene.export(file_type="glb")  # type: ignore[return-value]
+
+
+def _png(pixels: NDArray) -> bytes:
+    import cv2
+
+    written, data = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    if not written:
+        raise MaquetteError("The picture could not be written as PNG.", "Save it as .npz.")
+    return data.tobytes()
+
+
+def _mask(result: Result, frame: int) -> NDArray:
+    if isinstance(result, HandMaps):
+        return result.mask
+    if isinstance(result, People):
+        index = _frame(result, frame)
+        camera = result.cameras[index]
+        masks = [person.mask for person in result.frames[index] if person.mask is not None]
+        return np.max(masks, 0) if masks else np.zeros((camera.height, camera.width), np.float32)
+    return result.valid.astype(np.float32)
+
+
+def _frame(people: People, frame: int) -> int:
+    if not 0 <= frame < len(people.frames):
+        raise BadInput(f"There is no frame {frame}; the clip has {len(people.frames)}, from 0.", "Choose one of them.")
+    return frame
+
+
+def _camera_arrays(*cameras: Camera) -> dict[str, NDArray]:
+    rows = [(c.fx, c.fy, c.cx, c.cy, c.width, c.height) for c in cameras]
+    sources = [camera.source for camera in cameras]
+    single = len(cameras) == 1
+    return {
+        "camera": np.array(rows[0] if single else rows, np.float64),
+        "camera_source": np.array(sources[0] if single else sources),
+    }
+
+
+def _stacked(items: list[Any], names: tuple[str, ...], prefix: str = "") -> dict[str, NDArray]:
+    return {prefix + name: np.array([getattr(item, name) for item in items]) for name in names}
+
+
+def _hand_arrays(result: HandMaps) -> dict[str, NDArray]:
+    hands = list(result.hands)
+    names = ("side", "score", "box", "vertices", "faces", "joints", "keypoints_2d", "depth", "mask")
+    return _stacked(hands, names, "hand_")
+
+
+def _people_arrays(people: People) -> dict[str, NDArray]:
+    """One row a person and frame; `frame` says which. Masks are 0..255 and left out where the photos differ in size."""
+    rows = [(index, person) for index, persons in enumerate(people.frames) for person in persons]
+    persons = [person for _, person in rows]
+    names = ("track_id", "box", "score", "vertices", "joints", "keypoints_2d", "rotations", "shape")
+    arrays = {
+        "frame": np.array([index for index, _ in rows], np.int32),
+        **_stacked(persons, (*names, "translation", "confidence")),
+        **_camera_arrays(*people.cameras),
+        "fps": np.array(np.nan if people.fps is None else people.fps),
+    }
+    masks = [np.rint(person.mask * 255).astype(np.uint8) for person in persons if person.mask is not None]
+    if masks and len(masks) == len(persons) and len({mask.shape for mask in masks}) == 1:
+        arrays["mask"] = np.stack(masks)
+    for name in sorted({name for person in persons for name in person.attributes}):
+        arrays[f"attribute_{name}"] = np.array([person.attributes.get(name, np.nan) for person in persons])
+    body = {f"body_{name}": np.array(value) for name, value in vars(people.body).items() if value is not None}
+    return {**arrays, **body}
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    part = _part(path)
+    try:
+        with _removed_on_failure(part):
+            with part.open("xb") as file:
+                write(file)
+            part.replace(path)
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+@contextmanager
+def _removed_on_failure(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.stem[:100]}.{os.getpid()}.part")
+
+
+def _not_written(path: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"{path} cannot be written: {error.strerror or error}.", "Choose another folder, or free space on the disk."
+    )
