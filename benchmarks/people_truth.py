@@ -6,7 +6,7 @@
 Needs the environment of bpy 4.5. The same input gives the same pictures. In the output folder:
 
     stills/NAME.png    the picture                stills/NAME.npz    the truth: see truth/record.py
-    clip/0000.png ...  the frames                 clip.npz           their truth, stacked over the frames
+    clip/0000.png ... the frames                 clip.npz           their truth, stacked over the frames
     clip.mp4           the frames as a movie      index.json         names, poses, places, in the order of making
 
 A picture that lies there with its truth is not made again.
@@ -27,7 +27,8 @@ from maquette.inference.camera import Camera
 from truth.anatomy import Figure
 from truth.dress import Tailor
 from truth.poses import pose_named, posed
-from truth.record import Standing, boxes_of, in_camera, masks_of, stand, visible_joints
+from truth.record import Standing, bodies_of, camera_numbers, stand, stand_in_walk, truth_of
+from truth.walk import Gait, walk
 
 HERE = Path(__file__).resolve().parent
 ADULT = 2 / 3
@@ -56,7 +57,7 @@ def cast(person: dict[str, Any]) -> tuple[Standing, dict[str, Any]]:
     return standing, {**traits, "pose": person["pose"], "heading": person["heading"]}
 
 
-def seat_under(person: Standing) -> tuple[NDArrayLike, NDArrayLike]:
+def seat_under(person: Standing) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Centre and size of a box that the person sits on."""
     weights = person.figure.body.skin_weights
     names = person.figure.body.joint_names
@@ -67,16 +68,15 @@ def seat_under(person: Standing) -> tuple[NDArrayLike, NDArrayLike]:
     return (centre[0], centre[1], top / 2), (0.46, 0.46, top)
 
 
-NDArrayLike = tuple[float, float, float]
-
-
-def make_still(picture: dict[str, Any], folder: Path, samples: int, seed: int) -> dict[str, Any]:
-    """Render one picture of `stills.toml` and write its truth; returns its line of the index."""
-    from truth.stage import Stage, surface
+def make_still(picture: dict[str, Any], folder: Path, samples: int, seed: int) -> None:
+    """Render one picture of `stills.toml` and write its truth."""
+    from truth.materials import surface
+    from truth.places import build
+    from truth.stage import Stage
 
     width, height = picture["size"]
     stage = Stage(width, height, samples, seed)
-    stage.build(picture["place"], tuple(picture["sun"]) if "sun" in picture else None)
+    build(stage, picture["place"], tuple(picture["sun"]) if "sun" in picture else None)
     people, traits, dressed = [], [], []
     for person in picture["person"]:
         standing, described = cast(person)
@@ -91,23 +91,60 @@ def make_still(picture: dict[str, Any], folder: Path, samples: int, seed: int) -
     world_to_camera = stage.camera(view["at"], view["look"], view["focal"])
     camera = Camera(view["focal"], view["focal"], width / 2, height / 2, width, height)
     stage.render(folder / f"{picture['name']}.png")
-    masks = masks_of(dressed, stage.solids, world_to_camera, camera)
-    placed = [in_camera(person, world_to_camera) for person in people]
     np.savez_compressed(
         folder / f"{picture['name']}.npz",
-        camera=np.array([camera.fx, camera.fy, camera.cx, camera.cy, width, height]),
+        camera=camera_numbers(camera),
         world_to_camera=world_to_camera,
-        rotations=np.stack([rotations for rotations, _, _ in placed]).astype(np.float32),
-        translation=np.stack([translation for _, translation, _ in placed]).astype(np.float32),
-        joints=np.stack([joints for _, _, joints in placed]).astype(np.float32),
-        shape=np.stack([person.figure.shape for person in people]),
-        stature=np.array([np.ptp(person.figure.rest_vertices[:, 1]) for person in people]),
-        boxes=boxes_of(masks),
-        visible=visible_joints(people, stage.solids, world_to_camera, camera),
-        masks=masks,
         attributes=np.array(json.dumps(traits)),
+        **bodies_of(people),
+        **truth_of(people, dressed, stage.solids, world_to_camera, camera),
     )
-    return {"name": picture["name"], "place": picture["place"], "poses": [one["pose"] for one in traits]}
+
+
+def make_clip(clip: dict[str, Any], folder: Path, samples: int) -> None:
+    """Render the clip of `clip.toml` frame by frame, its movie and its truth."""
+    from truth.places import build
+    from truth.stage import Stage
+
+    frames = folder / "clip"
+    frames.mkdir(parents=True, exist_ok=True)
+    width, height = clip["size"]
+    stage = Stage(width, height, samples, clip["seed"])
+    build(stage, clip["place"], tuple(clip["sun"]) if "sun" in clip else None)
+    view = clip["camera"]
+    world_to_camera = stage.camera(view["at"], view["look"], view["focal"])
+    camera = Camera(view["focal"], view["focal"], width / 2, height / 2, width, height)
+    walkers, traits = [], []
+    for person in clip["person"]:
+        figure, described = figure_of(person["stature"], person["attributes"])
+        motion = walk(figure, Gait(**person["gait"]), clip["frames"], clip["fps"], person["start"])
+        walkers.append((figure, motion, Tailor(figure, person["outfit"])))
+        traits.append({**described, "pose": "walk", "heading": person["heading"]})
+    items, truths = [], []
+    for frame in range(clip["frames"]):
+        people = [
+            stand_in_walk(figure, motion, frame, tuple(person["at"]), person["heading"])
+            for (figure, motion, _), person in zip(walkers, clip["person"], strict=True)
+        ]
+        dressed = [tailor.dressed(one.vertices) for one, (_, _, tailor) in zip(people, walkers, strict=True)]
+        items = items or [stage.person(pieces) for pieces in dressed]
+        for objects, pieces in zip(items, dressed, strict=True):
+            stage.move_person(objects, pieces)
+        if not (frames / f"{frame:04d}.png").exists():
+            stage.render(frames / f"{frame:04d}.png")
+        truths.append(truth_of(people, dressed, stage.solids, world_to_camera, camera))
+        print(f"clip {frame + 1}/{clip['frames']}", flush=True)
+    np.savez_compressed(
+        folder / "clip.npz",
+        camera=camera_numbers(camera),
+        world_to_camera=world_to_camera,
+        attributes=np.array(json.dumps(traits)),
+        fps=np.array(clip["fps"]),
+        planted=np.stack([motion.planted for _, motion, _ in walkers], axis=1),
+        **bodies_of(people),
+        **{name: np.stack([truth[name] for truth in truths]) for name in truths[0]},
+    )
+    stage.encode(sorted(frames.glob("*.png")), folder / "clip.mp4", clip["fps"])
 
 
 def main() -> int:
@@ -135,6 +172,8 @@ def main() -> int:
             continue
         make_still(picture, folder, options.samples, number)
         print(f"{number + 1}/{len(pictures)} {picture['name']}", flush=True)
+    if not options.stills and not options.only and not (options.output / "clip.mp4").exists():
+        make_clip(tomllib.loads((HERE / "truth" / "clip.toml").read_text("utf-8")), options.output, options.samples)
     (options.output / "index.json").write_text(json.dumps(index, indent=1), "utf-8")
     return 0
 

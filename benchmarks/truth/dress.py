@@ -17,8 +17,9 @@ from scipy import sparse
 from scipy.spatial import ConvexHull
 
 if TYPE_CHECKING:
-    from .anatomy import Figure
     from numpy.typing import NDArray
+
+    from .anatomy import Figure
 
 
 @dataclass(frozen=True)
@@ -100,23 +101,24 @@ class Tailor:
         return share
 
     @cached_property
-    def parts(self) -> dict[str, NDArray[np.bool_]]:
-        """Vertices of the shirt, the trousers, the shoes and the hair."""
-        head = self.weight("head", "neck", "eye") > 0.5
-        limb = (self.arm_share >= 0) | (self.leg_share >= 0) | (self.arm_share == 2)
-        torso = ~head & ~limb & (self.leg_share < 0)
-        waist = self.figure.rest("upperleg01.L")[1] - 0.055 * self.height
-        collar = self.figure.rest("neck01")[1] + 0.002 * self.height
-        hem = waist + 0.035 * self.height
-        below_neck = (self.rest[:, 1] > collar) | (~head & (np.abs(self.rest[:, 0]) > 0.045 * self.height))
-        shirt = (torso | (head & below_neck)) & below_neck & (self.rest[:, 1] < hem)
-        shirt |= (self.arm_share >= 0) & (self.arm_share < self.outfit["sleeve"])
-        shirt |= (self.leg_share >= 0) & (self.rest[:, 1] < hem) & (self.arm_share < 0)
-        trousers = (torso | (self.leg_share >= 0)) & (self.rest[:, 1] > waist)
-        trousers &= (self.arm_share < 0) & (self.leg_share < self.outfit["leg"])
-        return {"shirt": shirt, "trousers": trousers, "shoes": self.leg_share == 2, "hair": self._hair()}
+    def fields(self) -> dict[str, NDArray[np.float64]]:
+        """(V,) metres that a vertex lies inside the shirt, the trousers, the shoes and the hair; negative outside."""
+        height, down, far = self.height, self.rest[:, 1], 1.0
+        arm, leg = self.arm_share, self.leg_share
+        on_arm, on_leg = arm >= 0, leg >= 0
+        head = self.weight("head", "eye") > 0.5
+        waist = self.figure.rest("upperleg01.L")[1] - 0.055 * height
+        hem = waist + 0.06 * height
+        collar = self.figure.rest("neck01")[1] + 0.004 * height
+        # The neckline is a shallow cone: the shoulders lie above the pit of the neck but inside the shirt.
+        below_neck = down - collar + np.maximum(np.abs(self.rest[:, 0]) - 0.03 * height, 0) * 2.5
+        shirt = np.where(on_arm, 0.32 * height * (self.outfit["sleeve"] - arm), np.minimum(hem - down, below_neck))
+        shirt = np.where(head | (leg == 2), -far, shirt)
+        trousers = np.minimum(down - waist, np.where(on_leg, 0.5 * height * (self.outfit["leg"] - leg), far))
+        trousers = np.where(on_arm | head, -far, trousers)
+        return {"shirt": shirt, "trousers": trousers, "shoes": np.where(leg == 2, far, -far), "hair": self._hair()}
 
-    def _hair(self) -> NDArray[np.bool_]:
+    def _hair(self) -> NDArray[np.float64]:
         """The scalp: above a line that falls from the forehead over the ears to the nape."""
         eyes = 0.5 * (self.figure.rest("eye.L") + self.figure.rest("eye.R"))
         back = (self.rest[:, 2] - eyes[2]) / self.height
@@ -125,7 +127,8 @@ class Tailor:
         line = np.interp(back, [-0.02, 0.01, 0.035, 0.055, 0.075], [0.036, 0.034, 0.018, -0.005, nape])
         if self.outfit["hair_style"] == "bob":
             line = np.interp(back, [-0.02, 0.015, 0.03, 0.05, 0.075], [0.034, 0.03, -0.03, -0.07, nape])
-        return (self.weight("head", "neck") > 0.5) & (up > line) & ~self.eyeballs
+        on_head = (self.weight("head", "neck") > 0.5) & ~self.eyeballs
+        return np.where(on_head, (up - line) * self.height, -1.0)
 
     @cached_property
     def eyeballs(self) -> NDArray[np.bool_]:
@@ -155,26 +158,26 @@ class Tailor:
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def dressed(self, posed: NDArray) -> list[Piece]:
-        """All pieces of the person whose body's posed vertices (V, 3) are given."""
-        parts = self.parts
-        outfit = self.outfit
-        covered = parts["shirt"] | parts["trousers"] | parts["shoes"]
-        inner = self.smoothed(covered.astype(np.float64), 6) > 0.97
-        pieces = [self._piece("skin", posed, ~inner[self.faces].all(axis=1), self.skin_colours, "skin")]
-        loose = np.interp(self.leg_share, [0, 0.5, 1], [0.010, 0.020, 0.024]) * (self.height / 1.75)
+        """All pieces of the person whose body's posed vertices (V, 3) are given; faces do not depend on the pose."""
+        scale = self.height / 1.75
+        fields = self.fields
+        covered = np.max([fields["shirt"], fields["trousers"], fields["shoes"]], axis=0) > 0
+        inner = self.smoothed(covered.astype(np.float64), 2) > 0.99
+        pieces = [self._piece("skin", posed, self.faces[~inner[self.faces].all(axis=1)], self.skin_colours, "skin")]
+        loose = scale * np.interp(self.leg_share, [-1, 0, 0.5, 1], [0.012, 0.013, 0.020, 0.024])
         pieces.append(self._garment("trousers", posed, loose, 14))
-        loose = np.interp(self.arm_share, [-1, 0, 0.3, 1], [0.022, 0.014, 0.018, 0.014]) * (self.height / 1.75)
+        loose = scale * np.interp(self.arm_share, [-1, 0, 0.3, 1], [0.022, 0.014, 0.018, 0.014])
+        loose = np.where(self.leg_share >= 0, 0.026 * scale, loose)
         pieces.append(self._garment("shirt", posed, loose, 14))
         pieces += self._shoes(posed)
-        thick = {"short": 0.014, "bob": 0.028, "bun": 0.012, "cap": 0.016}[outfit["hair_style"]]
-        edge = self.smoothed(parts["hair"].astype(np.float64), 4)
+        thick = {"short": 0.014, "bob": 0.028, "bun": 0.012, "cap": 0.016}[self.outfit["hair_style"]]
+        edge = self.smoothed((fields["hair"] > 0).astype(np.float64), 4)
         pieces.append(self._garment("hair", posed, thick * np.clip(2 * edge - 0.7, 0.1, 1), 10))
-        if outfit["hair_style"] == "bun":
+        if self.outfit["hair_style"] == "bun":
             pieces.append(self._bun(posed))
         return pieces
 
-    def _piece(self, name: str, vertices: NDArray, keep: NDArray, colours: NDArray, cloth: str) -> Piece:
-        faces = self.faces[keep]
+    def _piece(self, name: str, vertices: NDArray, faces: NDArray, colours: NDArray, cloth: str) -> Piece:
         used, faces = np.unique(faces, return_inverse=True)
         colours = np.broadcast_to(colours, vertices.shape)[used]
         return Piece(name, vertices[used], self.rest[used], faces.reshape(-1, 3), colours, cloth)
@@ -182,35 +185,54 @@ class Tailor:
     def _garment(self, name: str, posed: NDArray, loose: NDArray, smoothing: int) -> Piece:
         surface = self.smoothed(posed, smoothing)
         surface += self.smoothed(self.normals(surface), 3) * loose[:, None]
-        keep = self.parts[name][self.faces].all(axis=1)
+        field = self.fields[name]
+        self._trim(surface, field)
+        faces = self.faces[(field > 0)[self.faces].any(axis=1)]
         colour = np.asarray(self.outfit[name], np.float64)
-        return self._piece(name, surface, keep, colour, self.outfit.get(f"{name}_cloth", "hair"))
+        return self._piece(name, surface, faces, colour, self.outfit.get(f"{name}_cloth", "hair"))
+
+    def _trim(self, surface: NDArray, field: NDArray) -> None:
+        """Draw the vertices just outside a garment in to its hem, the line where `field` is zero; in place."""
+        edges = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+        edges = np.concatenate([edges, edges[:, ::-1]])
+        inside, outside = edges[(field[edges[:, 0]] > 0) & (field[edges[:, 1]] <= 0)].T
+        share = np.clip(field[inside] / (field[inside] - field[outside]), 0.02, 0.98)[:, None]
+        hem = surface[inside] + share * (surface[outside] - surface[inside])
+        total, count = np.zeros_like(surface), np.zeros(len(surface))
+        np.add.at(total, outside, hem)
+        np.add.at(count, outside, 1)
+        drawn = count > 0
+        surface[drawn] = total[drawn] / count[drawn, None]
+
+    @cached_property
+    def _shoe_hulls(self) -> list[tuple[NDArray, NDArray]]:
+        """Left and right: the vertices of the body that span the shoe, and its faces, counted within them."""
+        hulls = []
+        for side in (1, -1):
+            chosen = np.flatnonzero((self.fields["shoes"] > 0) & (self.rest[:, 0] * side > 0))
+            hull = ConvexHull(self.rest[chosen])
+            used, faces = np.unique(_outward(self.rest[chosen], hull), return_inverse=True)
+            hulls.append((chosen[used], faces.reshape(-1, 3)))
+        return hulls
 
     def _shoes(self, posed: NDArray) -> list[Piece]:
-        shoes = []
-        for side in (1, -1):
-            chosen = self.parts["shoes"] & (self.rest[:, 0] * side > 0)
-            points = posed[chosen] + 0.006 * self.normals(posed)[chosen]
-            hull = ConvexHull(points)
-            inward = np.einsum("fa,fa->f", _face_normals(points, hull.simplices), hull.equations[:, :3]) < 0
-            faces = np.where(inward[:, None], hull.simplices[:, ::-1], hull.simplices)
-            used, faces = np.unique(faces, return_inverse=True)
-            colours = np.broadcast_to(np.asarray(self.outfit["shoes"], np.float64), (len(used), 3))
-            rest = self.rest[chosen][used]
-            shoes.append(Piece("shoe", points[used], rest, faces.reshape(-1, 3), colours, "leather"))
-        return shoes
+        points = posed + 0.007 * self.normals(posed)
+        colour = np.asarray(self.outfit["shoes"], np.float64)
+        return [
+            Piece("shoe", points[used], self.rest[used], faces, np.tile(colour, (len(used), 1)), "leather")
+            for used, faces in self._shoe_hulls
+        ]
 
     def _bun(self, posed: NDArray) -> Piece:
-        """A knot of hair: an octahedron cut finer, on the back of the head."""
-        hair = np.flatnonzero(self.parts["hair"])
+        """A knot of hair: a ball on the back of the head."""
+        hair = np.flatnonzero(self.fields["hair"] > 0)
         depth, rise = self.rest[hair, 2], -self.rest[hair, 1]
         at = hair[np.argmax(depth / np.ptp(depth) + 0.5 * rise / np.ptp(rise))]
-        theta, phi = np.meshgrid(np.linspace(0, np.pi, 10), np.linspace(0, 2 * np.pi, 16, endpoint=False))
+        theta, phi = np.meshgrid(np.linspace(0.1, np.pi - 0.1, 10), np.linspace(0, 2 * np.pi, 16, endpoint=False))
         ball = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], -1).reshape(-1, 3)
         points = posed[at] + 0.025 * self.normals(posed)[at] + 0.042 * ball
-        hull = ConvexHull(points)
-        colours = np.broadcast_to(np.asarray(self.outfit["hair"], np.float64), points.shape)
-        return Piece("bun", points, 0.042 * ball, hull.simplices.astype(np.int64), colours, "hair")
+        colours = np.tile(np.asarray(self.outfit["hair"], np.float64), (len(points), 1))
+        return Piece("bun", points, 0.042 * ball, _outward(ball, ConvexHull(ball)), colours, "hair")
 
     @cached_property
     def skin_colours(self) -> NDArray[np.float64]:
@@ -231,11 +253,13 @@ class Tailor:
             colours[ball] = 0.62
             centre = self.rest[ball]
             iris = np.zeros(len(self.rest), bool)
-            iris[ball] = np.hypot(centre[:, 0] - centre[:, 0].mean(), centre[:, 1] - centre[:, 1].mean()) < 0.0065 * scale
+            iris[ball] = (
+                np.hypot(centre[:, 0] - centre[:, 0].mean(), centre[:, 1] - centre[:, 1].mean()) < 0.0065 * scale
+            )
             iris &= self.rest[:, 2] < eye[2]
             colours[iris] = (0.02, 0.012, 0.008)
         colours[self._lips()] = skin * (0.75, 0.45, 0.45)
-        colours[self.parts["hair"]] = self.outfit["hair"]
+        colours[self.fields["hair"] > 0] = self.outfit["hair"]
         return colours
 
     def _lips(self) -> NDArray[np.bool_]:
@@ -249,6 +273,9 @@ class Tailor:
         )
 
 
-def _face_normals(points: NDArray, faces: NDArray) -> NDArray[np.float64]:
-    corners = points[faces]
-    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+def _outward(points: NDArray, hull: ConvexHull) -> NDArray[np.int64]:
+    """The triangles (F, 3) of a convex hull, counter-clockwise seen from outside."""
+    corners = points[hull.simplices]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    inward = np.einsum("fa,fa->f", normals, hull.equations[:, :3]) < 0
+    return np.where(inward[:, None], hull.simplices[:, ::-1], hull.simplices).astype(np.int64)

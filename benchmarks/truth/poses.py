@@ -89,9 +89,7 @@ def posed(figure: Figure, pose: dict[str, Any]) -> NDArray[np.float64]:
         turns |= arm_turns(side, pose.get(f"{word}_shoulder", {}), pose.get(f"{word}_elbow", {}))
         turns |= wrist_turn(side, pose.get(f"{word}_wrist", 0))
         turns |= finger_turns(figure, side, pose.get(f"{word}_hand", 1.0))
-        turns |= leg_turns(
-            side, pose.get(f"{word}_hip", {}), pose.get(f"{word}_knee", 0), pose.get(f"{word}_ankle", 0)
-        )
+        turns |= leg_turns(side, pose.get(f"{word}_hip", {}), pose.get(f"{word}_knee", 0), pose.get(f"{word}_ankle", 0))
     rotations = figure.local(turns)
     for word, side in SIDES.items():
         if f"{word}_foot" in pose:
@@ -105,9 +103,7 @@ def wrist_turn(side: str, flexion: float) -> dict[str, NDArray]:
 
 
 def _trunk_turn(bend: dict[str, float]) -> NDArray[np.float64]:
-    return (
-        turn(UP, bend.get("twist", 0)) @ turn(FORWARD, -bend.get("side", 0)) @ turn(LEFT, bend.get("flexion", 0))
-    )
+    return turn(UP, bend.get("twist", 0)) @ turn(FORWARD, -bend.get("side", 0)) @ turn(LEFT, bend.get("flexion", 0))
 
 
 def leg_length(figure: Figure) -> float:
@@ -138,9 +134,7 @@ def _stand(figure: Figure, rotations: NDArray, side: str, foot: dict[str, float]
     _, ball = sole(figure, side)
     ankle_rest = figure.rest(f"foot.{side}")
     ground = hips - UP * (height * leg_length(figure) + (ball - ankle_rest) @ -UP)
-    spot = ground + scale * (
-        foot.get("forward", 0) * FORWARD + foot.get("left", 0) * LEFT + foot.get("up", 0) * UP
-    )
+    spot = ground + scale * (foot.get("forward", 0) * FORWARD + foot.get("left", 0) * LEFT + foot.get("up", 0) * UP)
     sign = 1.0 if side == "L" else -1.0
     yaw = turn(UP, sign * foot.get("turn", 0))
     pitch = foot.get("pitch", 0)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .dress import Piece
+    from .walk import Motion
 
 #: The body's own axes -> the world, for a person of heading 0 (looking along -Y): left is +X, up is +Z.
 TO_WORLD = np.stack([LEFT, -FORWARD, UP])
@@ -69,6 +70,15 @@ def stand(figure: Figure, rotations: NDArray, at: tuple[float, float], heading: 
     root = figure.index("root")
     move = np.array([at[0] - joints[root, 0], at[1] - joints[root, 1], lift - vertices[:, 2].min()])
     return Standing(figure, rotations, vertices + move, joints + move, heading)
+
+
+def stand_in_walk(figure: Figure, motion: Motion, frame: int, at: tuple[float, float], heading: float) -> Standing:
+    """One frame of a walk whose first frame stands above `at`; the feet keep their places on the ground."""
+    vertices, joints = figure.skin(motion.rotations[frame], np.zeros(3))
+    spin = turn(np.array([0.0, 0.0, 1.0]), heading) @ TO_WORLD
+    root = figure.rest("root")
+    move = spin @ (motion.move[frame] - [root[0], 0, root[2]]) + [at[0], at[1], motion.ground]
+    return Standing(figure, motion.rotations[frame], vertices @ spin.T + move, joints @ spin.T + move, heading)
 
 
 def in_camera(person: Standing, world_to_camera: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -150,6 +160,38 @@ def holders(names: tuple[str, ...], parents: NDArray) -> list[NDArray[np.int64]]
             keep = [n for n in near if n >= 0 and not names[n].startswith(trunk)]
         holds.append(np.array(sorted(set(keep))))
     return holds
+
+
+def truth_of(
+    people: list[Standing],
+    dressed: list[list[Piece]],
+    solids: list[tuple[NDArray, NDArray]],
+    world_to_camera: NDArray,
+    camera: Camera,
+) -> dict[str, NDArray]:
+    """What a truth file holds of one picture, but for the camera and the traits."""
+    masks = masks_of(dressed, solids, world_to_camera, camera)
+    placed = [in_camera(person, world_to_camera) for person in people]
+    return {
+        "rotations": np.stack([rotations for rotations, _, _ in placed]).astype(np.float32),
+        "translation": np.stack([translation for _, translation, _ in placed]).astype(np.float32),
+        "joints": np.stack([joints for _, _, joints in placed]).astype(np.float32),
+        "boxes": boxes_of(masks),
+        "visible": visible_joints(people, solids, world_to_camera, camera),
+        "masks": masks,
+    }
+
+
+def bodies_of(people: list[Standing]) -> dict[str, NDArray]:
+    """Shape and stature, which do not change over a clip."""
+    return {
+        "shape": np.stack([person.figure.shape for person in people]),
+        "stature": np.array([np.ptp(person.figure.rest_vertices[:, 1]) for person in people]),
+    }
+
+
+def camera_numbers(camera: Camera) -> NDArray[np.float64]:
+    return np.array([camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height])
 
 
 def load(path: Path) -> dict[str, NDArray]:

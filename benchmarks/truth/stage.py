@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Blender side: places (street, park, yard, room, hall), lights, camera, materials, and Cycles.
+"""The Blender side: meshes, lights, camera, Cycles and the movie encoder. The places to stand in are in `places`.
 
-World: metres, Z up, the ground is z = 0, a person of heading 0 looks along -Y. Everything is procedural; nothing in
-the places is shaped like a person.
+World: metres, Z up, the ground is z = 0, a person of heading 0 looks along -Y.
 """
 
 from __future__ import annotations
@@ -15,13 +14,12 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from .materials import cloth_material
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .dress import Piece
-
-#: Room that rays of the camera see behind the people, metres.
-DEPTH = 9.0
 
 
 class Stage:
@@ -61,6 +59,7 @@ class Stage:
         mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, size, dtype=np.int32))
         mesh.update(calc_edges=True)
         mesh.materials.append(material)
+        mesh.shade_flat()
         item = bpy.data.objects.new(name, mesh)
         self.scene.collection.objects.link(item)
         return item
@@ -79,6 +78,12 @@ class Stage:
             rest.data.foreach_set("vector", np.asarray(piece.rest, np.float32).ravel())
             items.append(item)
         return items
+
+    def move_person(self, items: list[bpy.types.Object], pieces: list[Piece]) -> None:
+        """Give the objects that `person` made the vertices of another moment."""
+        for item, piece in zip(items, pieces, strict=True):
+            item.data.vertices.foreach_set("co", np.asarray(piece.vertices, np.float32).ravel())
+            item.data.update()
 
     def box(self, centre: Any, size: Any, material: bpy.types.Material, turn: float = 0.0, solid: bool = True) -> None:
         """A box; `centre` (x, y, z), `size` (x, y, z) metres, `turn` degrees about Z."""
@@ -113,7 +118,7 @@ class Stage:
         nodes["Background"].inputs["Strength"].default_value = strength
         links.new(sky.outputs["Color"], nodes["Background"].inputs["Color"])
 
-    def overcast(self, strength: float = 0.9, tint: tuple[float, float, float] = (0.85, 0.92, 1.0)) -> None:
+    def overcast(self, strength: float = 1.9, tint: tuple[float, float, float] = (0.85, 0.92, 1.0)) -> None:
         world = bpy.data.worlds.new("overcast")
         self.scene.world = world
         world.use_nodes = True
@@ -148,214 +153,22 @@ class Stage:
         self.scene.render.filepath = str(path)
         bpy.ops.render.render(write_still=True)
 
-    # ---------------------------------------------------------------- places
-
-    def build(self, place: str, sun: tuple[float, float] | None) -> None:
-        """One of the five places; `sun` is (height, turn) in degrees, None for an overcast sky or lamps only."""
-        builders = {
-            "street": self._street,
-            "park": self._park,
-            "yard": self._yard,
-            "room": self._room,
-            "hall": self._hall,
-        }
-        builders[place](sun)
-
-    def _outdoor_light(self, sun: tuple[float, float] | None) -> None:
-        if sun is None:
-            self.overcast()
-        else:
-            self.sky(*sun)
-
-    def _street(self, sun: tuple[float, float] | None) -> None:
-        self._outdoor_light(sun)
-        self.ground(surface("asphalt", (0.10, 0.10, 0.105), "noise", scale=90))
-        wall_y = DEPTH - 4.0
-        self.box((0, wall_y - 1.0, 0.0), (60, 2.4, 0.10), surface("pavement", (0.34, 0.33, 0.31), "tiles", scale=1.6))
-        tone = self.random.uniform(0.5, 1.0)
-        wall = surface("bricks", (0.30 * tone, 0.13 * tone, 0.09 * tone), "bricks", scale=4)
-        self.box((0, wall_y + 2.5, 5), (60, 5, 10), wall)
-        glass = surface("glass", (0.05, 0.07, 0.09), "plain", roughness=0.08)
-        frame = surface("frame", (0.7, 0.68, 0.62), "plain")
-        for x in np.arange(-12, 13, 2.9) + self.random.uniform(-0.8, 0.8):
-            for z in (1.9, 4.9):
-                self.box((x, wall_y, z), (1.35, 0.10, 1.75), frame)
-                self.box((x, wall_y - 0.04, z), (1.15, 0.08, 1.55), glass)
-        self._car(self.random.uniform(3.2, 4.5) * self.random.choice([-1, 1]), wall_y - 3.4)
-        self.box((self.random.uniform(-2.6, -1.8), wall_y - 0.7, 0.45), (0.5, 0.5, 0.9), surface("bin", (0.02, 0.10, 0.06), "plain"))
-
-    def _car(self, x: float, y: float) -> None:
-        paint = surface("paint", tuple(self.random.uniform(0.05, 0.6, 3)), "plain", roughness=0.25)
-        dark = surface("tyre", (0.015, 0.015, 0.018), "plain", roughness=0.4)
-        self.box((x, y, 0.62), (4.2, 1.7, 0.62), paint)
-        self.box((x - 0.2, y, 1.16), (2.2, 1.5, 0.52), dark)
-        for dx in (-1.3, 1.3):
-            self.box((x + dx, y - 0.75, 0.31), (0.62, 0.25, 0.62), dark)
-
-    def _park(self, sun: tuple[float, float] | None) -> None:
-        self._outdoor_light(sun)
-        self.ground(surface("grass", (0.09, 0.16, 0.035), "grass", scale=60))
-        self.box((0, 6.2, 0.0), (60, 1.8, 0.02), surface("gravel", (0.42, 0.36, 0.27), "noise", scale=120))
-        leaf = surface("hedge", (0.035, 0.10, 0.025), "grass", scale=35)
-        for x in np.arange(-16, 17, 3.1):
-            height = self.random.uniform(1.6, 3.2)
-            self.box((x + self.random.uniform(-0.6, 0.6), 9.5 + self.random.uniform(0, 2), height / 2), (3.6, 1.4, height), leaf)
-        wood = surface("wood", (0.22, 0.12, 0.06), "planks", scale=6)
-        x = self.random.uniform(1.8, 3.0) * self.random.choice([-1, 1])
-        self.box((x, 4.6, 0.45), (1.7, 0.45, 0.06), wood)
-        self.box((x, 4.8, 0.72), (1.7, 0.05, 0.40), wood)
-        for dx in (-0.7, 0.7):
-            self.box((x + dx, 4.6, 0.21), (0.07, 0.4, 0.42), wood)
-
-    def _yard(self, sun: tuple[float, float] | None) -> None:
-        self._outdoor_light(sun)
-        self.ground(surface("concrete", (0.36, 0.35, 0.33), "tiles", scale=0.8))
-        self.box((0, 5.2, 1.3), (40, 0.2, 2.6), surface("plaster", (0.62, 0.52, 0.38), "noise", scale=6))
-        metal = surface("shutter", (0.18, 0.24, 0.28), "planks", scale=7)
-        self.box((self.random.uniform(-2, 2), 5.05, 1.1), (2.4, 0.1, 2.2), metal)
-        crate = surface("crate", (0.36, 0.22, 0.10), "planks", scale=5)
-        side = self.random.choice([-1, 1])
-        self.box((side * 2.4, 4.2, 0.35), (0.8, 0.7, 0.7), crate, turn=14)
-        self.box((side * 3.1, 4.5, 0.30), (0.6, 0.6, 0.6), crate, turn=-20)
-        self.box((side * 2.5, 4.25, 0.90), (0.5, 0.5, 0.4), crate, turn=30)
-
-    def _shell(self, half: float, depth: float, height: float, wall: Any, floor: Any) -> None:
-        """Three walls and a ceiling; the side behind the camera stays open for light."""
-        self.ground(floor, 12)
-        self.box((0, depth + 0.1, height / 2), (2 * half, 0.2, height), wall, solid=False)
-        for side in (-1, 1):
-            self.box((side * half, depth - 7, height / 2), (0.2, 14, height), wall, solid=False)
-        self.box((0, depth - 7, height + 0.1), (2 * half, 14, 0.2), surface("ceiling", (0.8, 0.8, 0.78), "plain"), solid=False)
-
-    def _room(self, sun: tuple[float, float] | None) -> None:
-        self.overcast(0.5, (1.0, 0.97, 0.92))
-        tint = self.random.uniform([0.55, 0.5, 0.42], [0.75, 0.72, 0.68])
-        self._shell(3.6, 3.4, 2.7, surface("wall", tuple(tint), "noise", scale=3), surface("floor", (0.34, 0.19, 0.09), "planks", scale=4))
-        self.lamp((-1.2, -1.2, 2.6), (0, 0.6, 0.8), 120, 1.4)
-        self.lamp((1.6, 1.2, 2.6), (0, 0.6, 0.6), 60, 1.0)
-        oak = surface("oak", (0.42, 0.26, 0.13), "planks", scale=8)
-        side = self.random.choice([-1, 1])
-        self.box((side * 2.5, 3.1, 1.0), (1.2, 0.4, 2.0), oak)
-        for z in (0.35, 0.85, 1.35):
-            self.box((side * 2.5, 2.9, z), (1.0, 0.05, 0.38), surface("shelf", (0.10, 0.07, 0.05), "plain"))
-            for k in range(7):
-                book = surface("book", tuple(self.random.uniform(0.03, 0.5, 3)), "plain")
-                self.box((side * 2.5 - 0.42 + 0.12 * k, 2.88, z - 0.04), (0.06, 0.06, self.random.uniform(0.2, 0.3)), book, solid=False)
-        self.box((-side * 1.9, 3.0, 0.38), (1.8, 0.7, 0.36), surface("sofa", (0.12, 0.17, 0.20), "noise", scale=80))
-        self.box((-side * 1.9, 3.25, 0.70), (1.8, 0.2, 0.5), surface("sofa", (0.12, 0.17, 0.20), "noise", scale=80))
-        picture = surface("picture", tuple(self.random.uniform(0.1, 0.5, 3)), "noise", scale=4)
-        self.box((-side * 1.7, 3.38, 1.6), (1.1, 0.04, 0.7), surface("frame", (0.03, 0.03, 0.03), "plain"), solid=False)
-        self.box((-side * 1.7, 3.36, 1.6), (1.0, 0.04, 0.6), picture, solid=False)
-        self.box((0.1, 0.6, 0.004), (2.6, 1.8, 0.008), surface("rug", (0.30, 0.08, 0.07), "checks", scale=9), solid=False)
-
-    def _hall(self, sun: tuple[float, float] | None) -> None:
-        self.overcast(0.6, (0.95, 0.97, 1.0))
-        self._shell(6, 6.5, 4.5, surface("wall", (0.60, 0.62, 0.64), "bricks", scale=2.2), surface("floor", (0.45, 0.30, 0.16), "planks", scale=2))
-        for x in (-2.5, 2.5):
-            self.lamp((x, 0.0, 4.3), (x * 0.6, 1.0, 0), 260, 1.6, (1, 0.98, 0.95))
-        self.box((0, 6.35, 1.3), (12, 0.06, 0.18), surface("stripe", (0.05, 0.14, 0.40), "plain"), solid=False)
-        mat = surface("mat", (0.06, 0.16, 0.42), "noise", scale=40)
-        self.box((self.random.uniform(-3, 3), 5.2, 0.25), (2.2, 1.1, 0.5), mat)
-        self.box((self.random.choice([-1, 1]) * 4.2, 5.8, 0.55), (1.6, 0.5, 1.1), surface("crate", (0.5, 0.36, 0.2), "planks", scale=6))
-
-
-def surface(
-    name: str, colour: Any, pattern: str, *, scale: float = 10.0, roughness: float = 0.75
-) -> bpy.types.Material:
-    """A material for the place: `colour` broken up by a pattern of the size 1 / `scale` metres."""
-    material = bpy.data.materials.new(name)
-    material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
-    shader = nodes["Principled BSDF"]
-    shader.inputs["Roughness"].default_value = roughness
-    dark = tuple(0.55 * channel for channel in colour)
-    light = tuple(min(1.0, 1.25 * channel) for channel in colour)
-    if pattern == "plain":
-        shader.inputs["Base Color"].default_value = (*colour, 1)
-        return material
-    place = nodes.new("ShaderNodeTexCoord")
-    mapping = nodes.new("ShaderNodeMapping")
-    links.new(place.outputs["Object"], mapping.inputs["Vector"])
-    if pattern in ("bricks", "tiles", "planks"):
-        texture = nodes.new("ShaderNodeTexBrick")
-        texture.inputs["Color1"].default_value = (*colour, 1)
-        texture.inputs["Color2"].default_value = (*(0.8 * c for c in light), 1)
-        texture.inputs["Mortar"].default_value = (*dark, 1)
-        texture.inputs["Scale"].default_value = scale
-        texture.inputs["Mortar Size"].default_value = {"bricks": 0.02, "tiles": 0.012, "planks": 0.008}[pattern]
-        if pattern != "bricks":
-            texture.offset = 0.0 if pattern == "tiles" else 0.37
-            texture.inputs["Brick Width"].default_value = 1.0 if pattern == "tiles" else 3.0
-            texture.inputs["Row Height"].default_value = 1.0 if pattern == "tiles" else 0.5
-        if name in ("bricks", "wall", "shutter", "crate", "oak"):
-            mapping.inputs["Rotation"].default_value = (math.radians(90), 0, 0)  # bricks run along x and z
-        output = texture.outputs["Color"]
-    elif pattern == "checks":
-        texture = nodes.new("ShaderNodeTexChecker")
-        texture.inputs["Color1"].default_value = (*light, 1)
-        texture.inputs["Color2"].default_value = (*dark, 1)
-        texture.inputs["Scale"].default_value = scale
-        output = texture.outputs["Color"]
-    else:
-        texture = nodes.new("ShaderNodeTexNoise")
-        texture.inputs["Scale"].default_value = scale if pattern == "noise" else scale * 0.5
-        texture.inputs["Detail"].default_value = 6.0
-        ramp = nodes.new("ShaderNodeValToRGB")
-        ramp.color_ramp.elements[0].position, ramp.color_ramp.elements[1].position = 0.3, 0.7
-        ramp.color_ramp.elements[0].color = (*dark, 1)
-        ramp.color_ramp.elements[1].color = (*light, 1)
-        links.new(texture.outputs["Fac"], ramp.inputs["Fac"])
-        output = ramp.outputs["Color"]
-    links.new(mapping.outputs["Vector"], texture.inputs["Vector"])
-    links.new(output, shader.inputs["Base Color"])
-    return material
-
-
-def cloth_material(cloth: str) -> bpy.types.Material:
-    """A material that takes its colour from the mesh's `colour` attribute; made once a scene."""
-    known = bpy.data.materials.get(f"cloth {cloth}")
-    if known is not None:
-        return known
-    material = bpy.data.materials.new(f"cloth {cloth}")
-    material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
-    shader = nodes["Principled BSDF"]
-    shader.inputs["Roughness"].default_value = {"skin": 0.5, "leather": 0.35, "hair": 0.55}.get(cloth, 0.85)
-    colour = nodes.new("ShaderNodeAttribute")
-    colour.attribute_name = "colour"
-    place = nodes.new("ShaderNodeAttribute")
-    place.attribute_name = "rest"
-    if cloth == "stripes":
-        texture = nodes.new("ShaderNodeTexWave")
-        texture.bands_direction = "Y"
-        texture.inputs["Scale"].default_value = 7.0
-        texture.inputs["Distortion"].default_value = 0.6
-    elif cloth == "checks":
-        texture = nodes.new("ShaderNodeTexChecker")
-        texture.inputs["Scale"].default_value = 22.0
-    else:
-        texture = nodes.new("ShaderNodeTexNoise")
-        texture.inputs["Scale"].default_value = {"skin": 30.0, "hair": 140.0, "denim": 60.0}.get(cloth, 9.0)
-        texture.inputs["Detail"].default_value = 5.0
-    links.new(place.outputs["Vector"], texture.inputs["Vector"])
-    low = {"stripes": 0.25, "checks": 0.4, "skin": 0.85, "hair": 0.5, "denim": 0.6}.get(cloth, 0.75)
-    spread = nodes.new("ShaderNodeMapRange")
-    spread.inputs["To Min"].default_value = low
-    spread.inputs["To Max"].default_value = 1.12
-    links.new(texture.outputs["Fac"], spread.inputs["Value"])
-    mix = nodes.new("ShaderNodeVectorMath")
-    mix.operation = "SCALE"
-    links.new(colour.outputs["Color"], mix.inputs[0])
-    links.new(spread.outputs["Result"], mix.inputs["Scale"])
-    links.new(mix.outputs["Vector"], shader.inputs["Base Color"])
-    if cloth not in ("skin", "leather"):
-        bump = nodes.new("ShaderNodeBump")
-        folds = nodes.new("ShaderNodeTexNoise")
-        folds.inputs["Scale"].default_value = 90.0 if cloth == "hair" else 11.0
-        folds.inputs["Detail"].default_value = 3.0
-        links.new(place.outputs["Vector"], folds.inputs["Vector"])
-        bump.inputs["Strength"].default_value = 0.35
-        bump.inputs["Distance"].default_value = 0.02
-        links.new(folds.outputs["Fac"], bump.inputs["Height"])
-        links.new(bump.outputs["Normal"], shader.inputs["Normal"])
-    return material
+    def encode(self, frames: list[Path], movie: Path, fps: int, quality: str = "HIGH") -> None:
+        """Pictures of equal size -> an H.264 movie, through Blender's own sequencer."""
+        scene = bpy.data.scenes.new("encode")
+        render = scene.render
+        render.resolution_x, render.resolution_y = self.scene.render.resolution_x, self.scene.render.resolution_y
+        render.fps, render.filepath = fps, str(movie)
+        scene.view_settings.view_transform = "Standard"
+        strips = scene.sequence_editor_create().sequences
+        strip = strips.new_image("frames", str(frames[0]), 1, 1)
+        for frame in frames[1:]:
+            strip.elements.append(frame.name)
+        strip.frame_final_duration = len(frames)
+        scene.frame_start, scene.frame_end = 1, len(frames)
+        render.image_settings.file_format = "FFMPEG"
+        render.ffmpeg.format, render.ffmpeg.codec = "MPEG4", "H264"
+        render.ffmpeg.constant_rate_factor = quality
+        render.ffmpeg.gopsize = fps
+        with bpy.context.temp_override(scene=scene):
+            bpy.ops.render.render(animation=True, scene=scene.name)
