@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The people of a clip: one identity and one shape each, a smooth motion, feet that stand.
 
-follow people over the frames -> steady their landmarks in time -> fit the body to all frames at once -> fill gaps and
-smooth -> find the ground -> plant the feet.
+follow people over the frames -> fit the body to key frames -> the most likely motion through all frames -> find the
+ground -> plant the feet.
 """
 
 from __future__ import annotations
@@ -11,28 +11,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..builtin import pose
 from ..builtin.body import load_body
-from ..builtin.pose import PoseLandmarks
 from ..camera import Camera
-from ..mesh.skinning import pose_body
+from ..mesh.skinning import pose_body, quaternions_of
 from ..photo import Clip
 from ..results import Body, People, Person
 from ..runtime.run import Run
 from . import rotations as quaternion
 from .contact import plant_feet
-from .fit import Fit, fit_people
+from .fit import fit_landmarks, joint_confidence, share_shape
 from .ground import fit_ground, gather_motion_evidence
+from .hands import relaxed_rotations
 from .motion import Motion
-from .smooth import smooth_motion, smooth_values
+from .observe import Observed, observe
+from .skeleton import ATTRIBUTE_NAMES, joint_turns, load_skeleton, shape_of
+from .solve import State
+from .temporal import bridge, fit_motion
 from .track import Track, follow_people
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
 USUAL_FPS = 25.0
-#: How strongly landmarks are steadied before the fit; the motion is smoothed afterwards with strength 1.
-STEADY = 0.35
+#: Seconds between the frames in which starting poses are searched for.
+KEY_TIME = 0.12
 #: Bytes of full-size masks that a result may hold; a longer clip comes without masks.
 MASK_BYTES = 1 << 30
 
@@ -49,7 +53,7 @@ def recover_clip(
 ) -> People:
     """Recover the people of a clip that a camera at rest has filmed.
 
-    smoothing : 0 gives every frame's own fit, 1 is a low pass of 3.5 Hz without lag.
+    smoothing : 0 gives every frame's own fit; above 1 the motion is calmer than usual.
     plant : 0 leaves the feet to slide, 1 holds planted ones in place.
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
@@ -63,9 +67,8 @@ def recover_clip(
 
     tracks = follow_people(frames(), len(clip), fps, run.part(0.0, 0.5), boxes=boxes, min_score=det_confidence_thresh)
     body = load_body()
-    motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.85), refine=refine)
-    run.report(0.87, "Smoothing the motion")
-    motions = [smooth_motion(motion, smoothing) for motion in motions]
+    motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), refine=refine, smoothing=smoothing)
+    run.report(0.88, "Planting the feet")
     if plant > 0 and motions:
         ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions])
         motions = [plant_feet(body, motion, ground, plant) for motion in motions]
@@ -75,76 +78,84 @@ def recover_clip(
 
 
 def fit_tracks(
-    tracks: Sequence[Track], cameras: Sequence[Camera], fps: float, run: Run, *, refine: bool = False
+    tracks: Sequence[Track],
+    cameras: Sequence[Camera],
+    fps: float,
+    run: Run,
+    *,
+    refine: bool = False,
+    smoothing: float = 1.0,
 ) -> list[Motion]:
-    """A motion per track from its first to its last frame, its gaps filled; all frames fitted together."""
-    observed: list[PoseLandmarks] = []
-    persons: list[int] = []
-    shots: list[Camera] = []
-    for number, track in enumerate(tracks):
-        frames = sorted(track.sightings)
-        observed += steady_landmarks([track.sightings[frame].landmarks for frame in frames], frames, fps)
-        persons += [number] * len(frames)
-        shots += [cameras[frame] for frame in frames]
-    if not observed:
+    """A motion per track over all frames from its first to its last.
+
+    The expensive search over starting poses is made at key frames, for all tracks at once; the frames between start
+    from there, and one problem over all frames of a track ends it (`temporal.fit_motion`).
+    """
+    if not tracks:
         return []
-    fits = fit_people(observed, shots, run, persons=persons, refine=refine)
+    frames = [np.array(sorted(track.sightings)) for track in tracks]
+    seen = [
+        observe([track.sightings[frame].landmarks for frame in own], [cameras[frame] for frame in own])
+        for track, own in zip(tracks, frames, strict=True)
+    ]
+    keys = [key_frames(own, fps if smoothing > 0 else 0.0) for own in frames]
+    persons = [number for number, own in enumerate(keys) for _ in own]
+    chosen = concatenated([one.take(own.tolist()) for one, own in zip(seen, keys, strict=True)])
+    state = share_shape(chosen, fit_landmarks(chosen, run.part(0.0, 0.6), refine), persons)
     motions, start = [], 0
-    for track in tracks:
-        frames = sorted(track.sightings)
-        motions.append(motion_from_fits(fits[start : start + len(frames)], frames, fps))
-        start += len(frames)
+    for number, (one, own, picked) in enumerate(zip(seen, frames, keys, strict=True)):
+        poses = state.take(range(start, start + len(picked)))
+        start += len(picked)
+        part = run.part(0.6 + 0.4 * number / len(tracks), 0.6 + 0.4 * (number + 1) / len(tracks))
+        poses = bridge(poses, own[picked], own[0], own[-1])
+        if smoothing > 0:
+            poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing)
+        motions.append(motion_of(poses, own, joint_confidence(one), fps))
     return motions
 
 
-def steady_landmarks(
-    landmarks: Sequence[PoseLandmarks], frames: Sequence[int], fps: float, strength: float = STEADY
-) -> list[PoseLandmarks]:
-    """One person's landmarks smoothed lightly in time, each weighted by how well it is seen; outliers drop out.
-
-    Depths in the landmarks err from frame to frame far more than a body moves; what a fit averages over the frames
-    need not be fought by its pose prior.
-    """
-    if len(landmarks) < 4:
-        return list(landmarks)
-    span = np.arange(frames[0], frames[-1] + 1)
-    known = np.isin(span, frames)
-    values = np.stack([np.concatenate([one.points, one.world], axis=1) for one in landmarks]).astype(np.float64)
-    seen = np.stack([one.visibility * one.presence for one in landmarks])
-    # Pixels and metres of one landmark are outliers together: both in metres, roughly.
-    scale = np.median([one.region.size for one in landmarks]) / 2.2
-    values[..., :2] /= scale
-    full, weights = np.zeros((len(span), *values.shape[1:])), np.zeros((len(span), seen.shape[1]))
-    full[known], weights[known] = values, 0.1 + 0.9 * seen
-    for point in range(full.shape[1]):
-        for part in (slice(0, 2), slice(2, 5)):
-            full[:, point, part] = smooth_values(full[:, point, part], weights[:, point], fps, strength)
-    full[..., :2] *= scale
-    smoothed = full[known].astype(np.float32)
-    return [
-        replace(one, points=value[:, :2], world=value[:, 2:]) for one, value in zip(landmarks, smoothed, strict=True)
-    ]
+def key_frames(frames: NDArray[np.int64], fps: float) -> NDArray[np.int64]:
+    """Which of a track's frames are `KEY_TIME` apart, the first and the last among them; all of them at fps 0."""
+    keys = [0]
+    for number in range(1, len(frames)):
+        if frames[number] - frames[keys[-1]] >= KEY_TIME * fps or number == len(frames) - 1:
+            keys.append(number)
+    return np.array(keys)
 
 
-def motion_from_fits(fits: Sequence[Fit], frames: Sequence[int], fps: float) -> Motion:
-    """One person's fits as a motion over all frames from the first to the last; gaps interpolated, confidence 0."""
-    span = np.arange(frames[0], frames[-1] + 1)
-    places = np.searchsorted(frames, span)
-    known = np.isin(span, frames)
-    after, before = places, np.where(known, places, places - 1)
-    gap = np.maximum(np.take(frames, after) - np.take(frames, before), 1)
-    amount = (span - np.take(frames, before)) / gap
-    turns = quaternion.align_hemisphere(np.stack([fit.rotations for fit in fits]).astype(np.float64))
-    paths = np.stack([fit.translation for fit in fits]).astype(np.float64)
-    confidence = np.stack([fit.confidence for fit in fits]).astype(np.float64)
+def concatenated(parts: Sequence[Observed]) -> Observed:
+    """Several tracks' observations as one."""
+    return Observed(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
+
+
+def with_typical_scale(state: State) -> State:
+    """One scale of the world landmarks for all frames of a person: the build does not change."""
+    return replace(state, log_scale=state.log_scale.median().expand_as(state.log_scale).clone())
+
+
+def motion_of(state: State, seen: NDArray, confidence: NDArray, fps: float) -> Motion:
+    """The motion of poses for all frames; confidence (B, J) of the frames that the person was seen in, else 0."""
+    full = np.zeros((len(state.turns), confidence.shape[1]))
+    full[seen - seen[0]] = confidence
+    shape, _ = shape_of(state.attributes[:1])
     return Motion(
-        rotations=quaternion.slerp(turns[before], turns[after], np.tile(amount[:, None], turns.shape[1])),
-        translation=paths[before] + amount[:, None] * (paths[after] - paths[before]),
-        shape=np.asarray(fits[0].shape, np.float64),
-        confidence=np.where(known[:, None], confidence[before], 0.0),
+        rotations=rotations_of(state),
+        translation=state.translation.numpy(),
+        shape=shape[0].numpy(),
+        confidence=full,
         fps=fps,
-        attributes=fits[0].attributes,
+        attributes={name: float(value) for name, value in zip(ATTRIBUTE_NAMES, state.attributes[0], strict=True)},
     )
+
+
+def rotations_of(state: State) -> NDArray[np.float64]:
+    """Rotations (T, J, 4) of the body's joints, one hemisphere over time."""
+    turns = np.tile(np.eye(3), (len(state.turns), len(load_body().joint_names), 1, 1))
+    turns[:, load_skeleton().joints] = joint_turns(state.turns).numpy()
+    rotations = quaternions_of(turns)
+    relaxed = relaxed_rotations()
+    rotations[:, list(relaxed)] = np.stack(list(relaxed.values()))
+    return quaternion.align_hemisphere(rotations)
 
 
 def assemble(

@@ -243,7 +243,7 @@ def _claim(reading: PoseLandmarks, foretold: NDArray, front: Sequence[PoseLandma
 
 def _small(person: PoseLandmarks) -> PoseLandmarks:
     """With its mask in half precision: a long clip keeps one for every person and frame."""
-    return replace(person, mask_logits=np.clip(person.mask_logits, -30, 30).astype(np.float16))
+    return replace(person, mask_logits=np.clip(person.mask_logits, -10, 10).astype(np.float16))
 
 
 def _holds(person: PoseLandmarks, region: pose.Region) -> bool:

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The most likely motion: all frames of one person fitted together, coupled in time.
+
+What a frame tells about a pose is very uneven: a limb's place in the picture is sure, its depth nearly free. Smoothing
+poses alike in all directions would blur the former and believe the latter. So the frames' own least-squares problems
+are solved as one, with jerk (the third difference of every joint's turn and of the path) as a further residual: each
+direction is smoothed as much as its evidence is weak. Gauss-Newton with Levenberg's damping; the matrix is
+block-banded, as in the smoother of Rauch, Tung and Striebel (1965), to which one step is equivalent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
+from torch import Tensor
+
+from ..runtime.run import Run
+from .observe import Observed
+from .skeleton import GROUPS, exponential, logarithm
+from .smooth import ORDER, difference_bands
+from .solve import TURNS, Problem, State
+
+#: Standard deviation of the third difference from frame to frame at 25 fps: radians by group, metres for the path.
+_JERK = {
+    "root": 0.02,
+    "waist": 0.012,
+    "chest": 0.012,
+    "neck": 0.02,
+    "head": 0.025,
+    "clavicle": 0.01,
+    "shoulder": 0.04,
+    "elbow": 0.05,
+    "forearm": 0.05,
+    "wrist": 0.05,
+    "hip": 0.03,
+    "knee": 0.045,
+    "ankle": 0.045,
+}
+_PATH_JERK = 0.006
+#: Parameters of a frame: the groups' turns and the translation. Build and scale are the whole track's.
+SIZE = TURNS + 3
+STEPS = 15
+#: Frames linearised at once: bounds the memory.
+BATCH = 256
+
+
+def fit_motion(
+    observed: Observed, state: State, frames: Sequence[int] | NDArray, fps: float, run: Run, calm: float = 1.0
+) -> State:
+    """The motion of one person that its observations and smoothness make most likely.
+
+    observed : B observations, in the frames (B,), rising.
+    state : T poses to start from, one for every frame from the first to the last; attributes and scales stay.
+    calm : above 1 smoother, below 1 nearer to each frame's own fit.
+    Returns T poses; frames without an observation are bridged by the smoothest motion.
+    """
+    rows = torch.as_tensor(np.asarray(frames) - frames[0])
+    if len(state.turns) <= ORDER:
+        return state
+    pull = _pull(fps, calm)
+    damping, now = 1e-3, _Linear(observed, state, rows, pull)
+    for step in range(STEPS):
+        run.report(step / STEPS, "Fitting the motion")
+        tried_state = _moved(state, now.solve(damping))
+        tried = _Linear(observed, tried_state, rows, pull)
+        if tried.cost < now.cost:
+            gain = (now.cost - tried.cost) / now.cost
+            state, now, damping = tried_state, tried, damping * 0.2
+            if gain < 1e-4:
+                break
+        else:
+            damping *= 10
+    return state
+
+
+def _pull(fps: float, calm: float) -> NDArray[np.float64]:
+    """Weights (SIZE,) of squared third differences; white jerk's deviation grows with the frame time to the 2.5."""
+    spread = [_JERK[group.partition(".")[0]] for group in GROUPS for _ in range(3)] + 3 * [_PATH_JERK]
+    return calm / (np.array(spread) * (25 / fps) ** 2.5) ** 2
+
+
+def bridge(state: State, frames: Sequence[int] | NDArray, first: int, last: int) -> State:
+    """Poses for all frames from `first` to `last`: those of the given frames (rising), and between them the shortest
+    way; before the first and after the last given frame theirs."""
+    rows, places = torch.as_tensor(np.asarray(frames)), torch.arange(first, last + 1)
+    after = torch.searchsorted(rows, places).clamp(max=len(rows) - 1)
+    before = torch.where(rows[after] <= places, after, after - 1).clamp(min=0)
+    gap = (rows[after] - rows[before]).clamp(min=1)
+    amount = ((places - rows[before]) / gap).to(state.turns.dtype).clamp(0, 1)
+    start, end = state.take(before), state.take(after)
+    step = logarithm(start.turns.transpose(-1, -2) @ end.turns)
+    return State(
+        start.turns @ exponential(step * amount[:, None, None]),
+        start.translation + amount[:, None] * (end.translation - start.translation),
+        start.attributes,
+        start.log_scale,
+    )
+
+
+def _moved(state: State, step: NDArray) -> State:
+    """step : (T, SIZE)."""
+    delta = torch.from_numpy(step)
+    still = delta.new_zeros(len(delta), state.attributes.shape[1] + 1)
+    return state.moved(torch.cat([delta, still], 1))
+
+
+def _jerk(state: State) -> NDArray[np.float64]:
+    """Third differences (T - 3, SIZE) of the turns (by way of the turns from frame to frame) and of the path."""
+    turning = logarithm(state.turns[:-1].transpose(-1, -2) @ state.turns[1:]).flatten(1)
+    speed = torch.cat([turning, state.translation[1:] - state.translation[:-1]], 1)
+    return torch.diff(speed, n=2, dim=0).numpy()
+
+
+class _Linear:
+    """Cost, gradient and matrix of the whole motion at one state."""
+
+    def __init__(self, observed: Observed, state: State, rows: Tensor, pull: NDArray) -> None:
+        length = len(state.turns)
+        jerk = _jerk(state)
+        self.cost = float((pull * jerk**2).sum())
+        self.gradient, self.blocks = np.zeros((length, SIZE)), np.zeros((length, SIZE, SIZE))
+        for start in range(0, len(rows), BATCH):
+            some = torch.arange(start, min(start + BATCH, len(rows)))
+            cost, gradient, matrix = Problem(observed.take(some))(state.take(rows[some]))
+            self.cost += float(cost.sum())
+            self.gradient[rows[some].numpy()] = gradient[:, :SIZE].numpy()
+            self.blocks[rows[some].numpy()] = matrix[:, :SIZE, :SIZE].numpy()
+        for lag, coefficient in enumerate((-1.0, 3.0, -3.0, 1.0)):
+            self.gradient[lag : lag + length - ORDER] += coefficient * pull * jerk
+        self.pull = pull
+
+    def solve(self, damping: float) -> NDArray[np.float64]:
+        """The step (T, SIZE) down the damped quadratic: a banded Cholesky factorisation."""
+        length = len(self.blocks)
+        width = ORDER * SIZE
+        banded = np.zeros((width + 1, length * SIZE))
+        places = np.arange(length)[:, None] * SIZE + np.arange(SIZE)
+        for row in range(SIZE):
+            for column in range(row, SIZE):
+                banded[width - (column - row), places[:, column]] = self.blocks[:, row, column]
+        coupling = difference_bands(length, ORDER, 1.0)
+        for lag in range(ORDER + 1):
+            banded[width - lag * SIZE, :] += np.repeat(coupling[ORDER - lag], SIZE) * np.tile(self.pull, length)
+        banded[width] += damping * banded[width] + 1e-6
+        return -solveh_banded(banded, self.gradient.ravel(), check_finite=False).reshape(length, SIZE).clip(-0.5, 0.5)
