@@ -61,9 +61,9 @@ class Weights:
     picture: float = 1.0
     world: float = 0.3
     depth: float = 0.7
-    pose: float = 1.0
+    pose: float = 0.5
     cut: float = 3.0
-    world_cut: float = 3.0
+    world_cut: float = 6.0
 
 
 def robust(squares: Tensor, cut: float) -> tuple[Tensor, Tensor]:
