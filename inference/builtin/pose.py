@@ -59,7 +59,7 @@ class PoseLandmarks:
         turn into the viewing ray's direction is left to the fit, which knows the camera.
     visibility, presence : (39,) 0..1, not hidden by something, and inside the crop.
     score : 0..1 that there is a person (the mean over the augmented crops), score_min : the least of them.
-    sigma : (39,) pixels, world_sigma : (39,) metres: spread over the augmented crops that agree, 0 without augmentation.
+    sigma : (39,) pixels, world_sigma : (39,) metres: spread over the augmented crops that agree, 0 without any.
     agreement : (39,) share of the augmented crops that agree with the landmark, 1 without augmentation.
     spread : over all augmented crops, of the median visible landmark in sides of the crop: people have 0.003 to 0.013,
         what is no person has above 0.017.
