@@ -61,7 +61,7 @@ def install_job() -> jobs.Job:
     from ...inference.errors import MaquetteError
 
     if not bpy.app.online_access:
-        if bpy.app.online_access_overridden:
+        if bpy.app.online_access_override:
             remedy = "Start Blender without --offline-mode, or with --online-mode."
         else:
             remedy = "Allow Online Access in Blender's preferences, under System."

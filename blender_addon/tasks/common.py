@@ -15,6 +15,7 @@ from .. import jobs
 from ..builders import camera, image
 from ..builders.transaction import transaction
 from ..preferences import preferred_device, preferred_precision
+from ..preload import preload_torch
 from ..requests import Target
 from .source import source_of
 
@@ -31,6 +32,7 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
         from ...installer import packages
 
         packages.activate()
+        preload_torch()
         return request.infer(report)
 
     def finish(inferred: Inferred) -> str:
