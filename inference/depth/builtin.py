@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
     from ..camera import Camera
     from ..photo import Photo
-    from ..results import Person
+    from ..results import Body, Person
     from ..runtime import Run
 
+#: Confidence of a joint below which its limb is the fit's invention.
+_SUPPORTED = 0.1
 #: Cosine between surface and line of sight below which a body's rim is left to what covers it.
 _FACING = 0.6
 #: Metres: radius of the widest edge of what a mask shows beyond the body, and how far such a part may reach.
@@ -58,29 +60,37 @@ def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, reso
             "There is nobody in the photo, and the built-in depth comes from people.",
             "Choose a photo of people, or the model relief for the surface of a material.",
         )
-    depth = people_depth(persons, people.body.faces, camera, run.part(0.85, 0.95))
+    depth = people_depth(persons, people.body, camera, run.part(0.85, 0.95))
     valid = depth > 0
     normals, _ = normals_from_depth(depth, valid, camera)
     run.report(1.0, "Depth made")
     return DepthMap(depth, valid, normals, camera, True, depth_preview(depth, valid, resolution))
 
 
-def people_depth(
-    persons: tuple[Person, ...], faces: NDArray[np.int32], camera: Camera, run: Run
-) -> NDArray[np.float32]:
-    """Depth (H, W) float32 of all persons, the nearest at each pixel, 0 where there is none."""
+def people_depth(persons: tuple[Person, ...], body: Body, camera: Camera, run: Run) -> NDArray[np.float32]:
+    """Depth (H, W) float32 of all persons, the nearest at each pixel, 0 where there is none.
+
+    Limbs that the photo does not support are left out: an unseen arm would stand before the chest it hangs behind.
+    """
     depth = np.zeros((camera.height, camera.width), np.float32)
     for number, person in enumerate(persons):
         run.report(number / len(persons), "Drawing the bodies")
-        body, _ = rasterise(person.vertices, faces, camera)
-        mask = body > 0 if person.mask is None else person.mask > 0.5
+        drawn, _ = rasterise(person.vertices, supported_faces(person, body), camera)
+        mask = drawn > 0 if person.mask is None else person.mask > 0.5
         window = _window(mask)
         if window is None:
             continue
-        person_depth = complete(body[window], mask[window], camera.cropped(*window))
+        person_depth = complete(drawn[window], mask[window], camera.cropped(*window))
         nearer = (person_depth > 0) & ((depth[window] == 0) | (person_depth < depth[window]))
         depth[window][nearer] = person_depth[nearer]
     return depth
+
+
+def supported_faces(person: Person, body: Body) -> NDArray[np.int32]:
+    """The faces (F, 3) of the body whose joints the photo supports; all of them where it supports none."""
+    confidence = body.skin_weights @ person.confidence
+    supported = confidence[body.faces].mean(1) > _SUPPORTED
+    return body.faces[supported] if supported.any() else body.faces
 
 
 def complete(body: NDArray[np.float32], mask: NDArray[np.bool_], camera: Camera) -> NDArray[np.float32]:
