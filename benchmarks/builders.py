@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Seconds from arrays to Blender data: 1 M vertices of relief, a 2048 x 2048 float image, 300 frames of a body.
+
+    python benchmarks/builders.py [--repeat 3] [--json FILE]
+
+Run it with the Python of each environment that has `bpy`. Each figure is the best of the repeats, beside the time of
+Blender's own plain way in the same run where there is one (`from_pydata`, a Python list of pixels, `keyframe_insert`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from maquette.blender_addon.builders import body as bodies
+from maquette.blender_addon.builders import camera, image, relief
+from maquette.inference.builtin.body import ATTRIBUTES, load_body, shape_from_attributes
+from maquette.inference.camera import Camera
+from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.mesh.surface import unprojected
+from maquette.inference.photo import Photo
+from maquette.inference.results import DepthMap, Person
+
+_SIDE = 2048
+_FRAMES = 300
+
+
+def wall(side: int) -> DepthMap:
+    """A slowly waving wall: one vertex a pixel, no edge."""
+    rows, columns = np.mgrid[:side, :side]
+    depth = (3 + 0.1 * np.sin(columns / 40) + rows / (2 * side)).astype(np.float32)
+    black = np.zeros((side, side, 3), np.uint8)
+    return DepthMap(depth, np.ones((side, side), bool), None, Camera.default(side, side), True, black)
+
+
+def walk(frames: int) -> list[tuple[int, Person]]:
+    """A person of whom every joint swings."""
+    body = load_body()
+    random = np.random.default_rng(0)
+    swing, phase = random.normal(0, 0.2, (len(body.parents), 3)), random.uniform(0, 6, (len(body.parents), 1))
+    angles = swing * np.sin(np.arange(frames)[:, None, None] / 8 + phase) + 1e-6
+    size = np.linalg.norm(angles, axis=-1, keepdims=True)
+    turns = np.concatenate([np.cos(size / 2), angles / size * np.sin(size / 2)], axis=-1).astype(np.float32)
+    shape, place = shape_from_attributes(ATTRIBUTES), np.array([0, 0, 4], np.float32)
+    vertices, joints = pose_body(body, shape, turns, place)
+    confidence = np.ones(len(body.parents), np.float32)
+    points = np.zeros((1, 2), np.float32)
+    return [
+        (frame, Person(0, (0, 0, 1, 1), 1.0, None, vertices[frame], joints[frame], points, turns[frame], shape, place,
+                       confidence))
+        for frame in range(frames)
+    ]  # fmt: skip
+
+
+def seconds(work: Callable[[], Any], repeat: int) -> float:
+    """The best of `repeat` runs, each in an empty file."""
+    best = float("inf")
+    for _ in range(repeat):
+        bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def measure(repeat: int) -> dict[str, float]:
+    """Name -> seconds."""
+    million, depth = wall(1024), wall(_SIDE)
+    surface = unprojected(million, resolution=None)
+    photo = Photo(np.zeros((1024, 1024, 3), np.uint8), million.camera, "wall")
+    track, body = walk(_FRAMES), load_body()
+    folder = tempfile.mkdtemp(prefix="maquette ")
+
+    def build_relief() -> None:
+        picture = image.photo_image(photo)
+        eye = camera.matched_camera(million.camera, picture)
+        relief.relief_mesh(million, name="wall", camera_object=eye, photo_image=picture, resolution=None)
+
+    def plain_mesh() -> None:
+        mesh = bpy.data.meshes.new("plain")
+        mesh.from_pydata(surface.vertices, [], surface.quads)
+        mesh.update()
+
+    def person(mode: str) -> Callable[[], None]:
+        return lambda: bodies.build_person(body, track, name="walker", mode=mode, folder=folder) and None
+
+    return {
+        "relief of 1,048,576 vertices, from the depth map": seconds(build_relief, repeat),
+        "  the same mesh through from_pydata, without UVs": seconds(plain_mesh, 1),
+        "float image 2048 x 2048, in memory": seconds(
+            lambda: image.new_image("wall", depth.depth, is_float=True, is_data=True), repeat
+        ),
+        "float image 2048 x 2048, packed": seconds(lambda: image.float_image("wall", depth.depth), repeat),
+        "float image 2048 x 2048, OpenEXR file": seconds(
+            lambda: image.float_image("wall", depth.depth, folder), repeat
+        ),
+        "  the same pixels as a Python list": seconds(lambda: _plain_image(depth.depth), 1),
+        "body, 300 frames, armature and action": seconds(person("ARMATURE"), repeat),
+        "  its 419 F-curves through keyframe_insert": seconds(lambda: _plain_keys(len(body.parents)), 1),
+        "body, 300 frames, vertex cache": seconds(person("VERTEX_CACHE"), repeat),
+        "body, 300 frames, shape keys": seconds(person("SHAPE_KEYS"), repeat),
+    }
+
+
+def _plain_image(depth: np.ndarray) -> None:
+    picture = bpy.data.images.new("plain", depth.shape[1], depth.shape[0], float_buffer=True, is_data=True)
+    picture.pixels = np.repeat(depth.ravel(), 4).tolist()
+
+
+def _plain_keys(joints: int) -> None:
+    holders = [bpy.data.objects.new("bone", None) for _ in range(joints)]
+    for holder in holders:
+        holder.rotation_mode = "QUATERNION"
+        for frame in range(_FRAMES):
+            holder.keyframe_insert("rotation_quaternion", frame=frame)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    chosen = parser.parse_args()
+    figures = measure(chosen.repeat)
+    print(f"Blender {bpy.app.version_string}, numpy {np.__version__}")
+    for name, value in figures.items():
+        print(f"{value:8.3f} s  {name}")
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"blender": bpy.app.version_string, "seconds": figures}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
