@@ -31,12 +31,18 @@ DETECTOR_STRIDES = (8, 16, 16, 16)
 DETECTOR_THRESHOLD = 0.5
 #: Sizes of the crops that one hand's landmarks are averaged over; each also mirrored.
 AUGMENT_SCALES = (0.85, 1.0, 1.18)
+#: Landmarks of two crops agree within this share of the crop's side; beyond it they are two opinions, not to be mixed.
+AGREE_WITHIN = 0.06
 #: Hands below this mean score over the augmented crops are none.
 MIN_SCORE = 0.5
+#: Nor is what at least one crop scores below the first, while its landmarks spread wider than the second (crop sides).
+DOUBTFUL_SCORE, DOUBTFUL_SPREAD = 0.4, 0.05
 #: A hand further from every wrist of the bodies found than this (metres) belongs to none of them.
 WRIST_REACH = 0.2
 #: Such a hand is believed only above this score: a hand alone in the picture, or a body that was missed.
 ALONE_SCORE = 0.8
+#: Within this distance (metres) of the middle of a head, a hand that belongs to no wrist is the face.
+HEAD_REACH = 0.15
 
 _PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
 
@@ -49,7 +55,8 @@ class HandLandmarks:
     world : (21, 3) metres; x right, y down, z away, upright as the photo is (see `pose.PoseLandmarks.world`).
     right : 0..1 that it is the person's right hand.
     score : 0..1 that there is a hand (mean over the augmented crops), score_min : the least.
-    sigma : (21,) pixels, spread over the augmented crops; 0 without augmentation.
+    sigma : (21,) pixels, spread over the augmented crops that agree; 0 without augmentation.
+    spread : over all augmented crops, of the median landmark in sides of the crop.
     region : the crop.
     body_side : "left" or "right" by the body whose wrist it is at, None where there is none.
     """
@@ -61,6 +68,7 @@ class HandLandmarks:
     score_min: float
     sigma: NDArray[np.float32]
     region: Region
+    spread: float = 0.0
     body_side: str | None = None
 
     @property
@@ -171,19 +179,24 @@ def _read(pyramid: Pyramid, regions: Sequence[Region], mirrors: Sequence[bool], 
 
 
 def _average(every: Sequence[HandLandmarks]) -> HandLandmarks:
-    """Mean over the crops of one hand, weighted by their scores, and the spread."""
-    weight = np.array([one.score + 1e-6 for one in every])
+    """Mean over the crops of one hand that agree with most of them, weighted by their scores, and the spread."""
+    first = every[0]
+    points, scores = np.stack([one.points for one in every]), np.array([one.score for one in every])
+    apart = np.linalg.norm(points[:, None] - points[None], axis=-1).mean(-1) / first.region.size
+    near = apart < AGREE_WITHIN
+    weight = near[np.argmax(near @ scores)] * (scores + 1e-6)
     weight = (weight / weight.sum())[:, None, None]
-    points = np.stack([one.points for one in every])
     middle = (points * weight).sum(0)
+    distance = np.linalg.norm(points - middle, axis=-1)
     return replace(
-        every[0],
+        first,
         points=middle.astype(np.float32),
         world=(np.stack([one.world for one in every]) * weight).sum(0).astype(np.float32),
-        right=float(sum(one.right * w for one, w in zip(every, weight[:, 0, 0], strict=True))),
-        score=float(np.mean([one.score for one in every])),
-        score_min=min(one.score for one in every),
-        sigma=np.sqrt((((points - middle) ** 2).sum(-1) * weight[..., 0]).sum(0)).astype(np.float32),
+        right=float(np.array([one.right for one in every]) @ weight[:, 0, 0]),
+        score=float(scores.mean()),
+        score_min=float(scores.min()),
+        sigma=np.sqrt((distance**2 * weight[..., 0]).sum(0)).astype(np.float32),
+        spread=float(np.median(np.sqrt((distance**2).mean(0))) / first.region.size),
     )
 
 
@@ -204,10 +217,21 @@ def find_hands(
     found = _looked_again(pyramid, [hand for hand in found if hand.score > 0.1], run.part(0.7, 0.8))
     found = _without_repeats([hand for hand in found if hand.score > 0.5 * min_score])
     found = landmarks(pyramid, [hand.region for hand in found], run.part(0.8, 1.0), augment=True)
-    hands = [_at_wrist(hand, people) for hand in found if hand.score >= min_score]
-    if people:
-        hands = [hand for hand in hands if hand.body_side or hand.score >= ALONE_SCORE]
-    return _without_repeats(hands)
+    hands = [_at_wrist(hand, people) for hand in found if hand.score >= min_score and not _is_doubtful(hand)]
+    return _without_repeats([hand for hand in hands if hand.body_side or _is_alone(hand, people)])
+
+
+def _is_doubtful(hand: HandLandmarks) -> bool:
+    return hand.score_min < DOUBTFUL_SCORE and hand.spread > DOUBTFUL_SPREAD
+
+
+def _is_alone(hand: HandLandmarks, people: Sequence[PoseLandmarks]) -> bool:
+    """Whether to believe in a hand at none of the bodies' wrists: it is seen well, and is not one of their faces."""
+    if people and hand.score < ALONE_SCORE:
+        return False
+    middle = hand.points.mean(0)
+    heads = [(person.points[:11].mean(0), HEAD_REACH * pixels_per_metre(person)) for person in people]
+    return all(np.linalg.norm(middle - head) > reach for head, reach in heads)
 
 
 def hands_in_boxes(

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ..runtime.run import Run
 
 SIDES = ("left", "right")
-#: How much more a fit may cost (in squared standard deviations) before the network's word about the side is overruled;
-#: the body's word is worth less, since the pose network mixes up the arms of people who stand close together.
-SIDE_WEIGHT, BODY_SIDE_WEIGHT = 2.0, 2.0
+#: What speaks for one side against the other: the fits' costs (little: the landmarks in space follow the network's own
+#: belief), the network's word, and the body's, which is right but where arms are crossed or people stand close together.
+COST_WEIGHT, NETWORK_WEIGHT, BODY_WEIGHT = 0.1, 2.0, 7.5
 
 
 def refine(
@@ -84,14 +84,15 @@ def _fit(found: Sequence[HandLandmarks], sides: Sequence[str] | None, camera: Ca
     chosen: list[HandFit | None] = []
     for landmarks, *pair in zip(found, *both, strict=True):
         fits = [fit for fit in pair if fit is not None]
-        chosen.append(min(fits, key=lambda fit: fit.cost + _side_penalty(fit.side, landmarks)) if fits else None)
+        chosen.append(min(fits, key=lambda fit: _against(fit, landmarks)) if fits else None)
     return chosen
 
 
-def _side_penalty(side: str, landmarks: HandLandmarks) -> float:
-    likely = np.clip(landmarks.right if side == "right" else 1.0 - landmarks.right, 0.01, 0.99)
-    against_body = landmarks.body_side is not None and landmarks.body_side != side
-    return float(-2.0 * SIDE_WEIGHT * np.log(likely)) + BODY_SIDE_WEIGHT * against_body
+def _against(fit: HandFit, landmarks: HandLandmarks) -> float:
+    """How much speaks against the side of a fit."""
+    likely = np.clip(landmarks.right if fit.side == "right" else 1.0 - landmarks.right, 0.01, 0.99)
+    against_body = landmarks.body_side is not None and landmarks.body_side != fit.side
+    return float(COST_WEIGHT * fit.cost - NETWORK_WEIGHT * np.log(likely) + BODY_WEIGHT * against_body)
 
 
 def _drawn(landmarks: HandLandmarks, fit: HandFit, camera: Camera) -> Hand:
