@@ -130,7 +130,7 @@ def extend(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.
     """
     weight = known.astype(np.float32)
     levels = [(values * weight, weight)]
-    while min(levels[-1][1].shape) > 1 and not levels[-1][1].all():
+    while levels[-1][1].size > 1 and not levels[-1][1].all():
         total, weight = levels[-1]
         size = [(side + 1) // 2 for side in total.shape[::-1]]
         halves = [np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_AREA), np.float32) for array in levels[-1]]

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 #: Long side up to which everything is computed; of a larger photo, the finest detail is added on top.
 _WORKING_SIDE = 2048
 #: Contrast (standard deviation of log luminance) from which an octave counts in full: weaker ones are mostly noise.
-_FULL_CONTRAST = 0.11
+#: Below the second, less than a camera can record, it is rounding alone.
+_FULL_CONTRAST, _NO_CONTRAST = 0.11, 1e-4
 #: Skewness of the fine luminance above which the gaps are taken to be the bright part, as light mortar between bricks.
 #: Measured: brick 1.2; coins 0.3, weave 0.1, grass -0.8, gravel -0.9 (all dark in the gaps).
 _BRIGHT_GAPS = 0.75
@@ -197,12 +198,12 @@ def _octaves(
     while sigma < max(largest, 2.0):
         coarser = blur(flat, sigma)
         octave = finer - coarser
-        deviation = float(octave.std()) + 1e-6
-        weight = min(deviation / _FULL_CONTRAST, 1.0) * sigma**exponent
-        if finest_gain == 0.0:
-            finest_gain = weight / deviation
-        octave /= 2.5 * deviation  # glints and holes beyond 2.5 deviations level off
-        relief += (2.5 * weight) * np.tanh(octave, out=octave)
+        deviation = float(octave.std())
+        if deviation > _NO_CONTRAST:
+            weight = min(deviation / _FULL_CONTRAST, 1.0) * sigma**exponent
+            finest_gain = finest_gain or weight / deviation
+            octave /= 2.5 * deviation  # glints and holes beyond 2.5 deviations level off
+            relief += (2.5 * weight) * np.tanh(octave, out=octave)
         finer, sigma = coarser, 2 * sigma
         _report(run, 0.2 + 0.3 * math.log(sigma) / math.log(2 * max(largest, 2.0)))
     return relief, finest_gain
@@ -235,7 +236,7 @@ def _shading(flat: NDArray[np.float32], azimuth: float, largest: float) -> NDArr
 
 
 def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (values - values.mean()) / (values.std() + 1e-9)
+    return (values - values.mean()) / max(float(values.std()), 1e-4)
 
 
 def _to_unit(relief: NDArray[np.float32]) -> NDArray[np.float32]:

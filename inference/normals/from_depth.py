@@ -86,8 +86,8 @@ def normals_from_height(height: NDArray[np.float32], amplitude: float) -> NDArra
     """
     normals = np.empty((*height.shape, 3), np.float32)
     normals[..., 1], normals[..., 0] = np.gradient(height * np.float32(-amplitude))
-    normals[..., 2] = 1
-    normals /= -np.linalg.norm(normals, axis=-1, keepdims=True)
+    normals[..., 2] = -1
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     return normals
 
 

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pinhole camera: what its numbers mean, and that absurd ones are refused."""
+
+import math
+
+import numpy as np
+import pytest
+from maquette.inference import BadInput, Camera
+from maquette.inference.camera import y_up
+
+
+def test_the_default_sees_55_degrees_along_the_long_side():
+    for width, height in [(640, 480), (480, 640)]:
+        camera = Camera.default(width, height)
+        assert math.degrees(2 * math.atan(max(width, height) / 2 / camera.fx)) == pytest.approx(55)
+        assert (camera.cx, camera.cy, camera.source) == (width / 2, height / 2, "default")
+        assert camera.fx == camera.fy
+
+
+def test_a_35_mm_focal_length_compares_diagonals():
+    full_frame = Camera.from_focal_35mm(36.0, 3600, 2400)
+    assert full_frame.fx == pytest.approx(3600)  # 36 mm before a sensor 36 mm wide: as long as the picture is wide
+    phone = Camera.from_focal_35mm(26.0, 4000, 3000)
+    assert phone.fx == pytest.approx(26 / math.hypot(36, 24) * 5000)
+
+
+def test_projecting_and_unprojecting_are_inverse_at_pixel_centres():
+    camera = Camera(700.0, 650.0, 101.5, 77.0, 200, 160)
+    depth = np.random.default_rng(0).uniform(1, 9, (160, 200)).astype(np.float32)
+    points = camera.unproject(depth)
+    assert points.dtype == np.float32
+    np.testing.assert_array_equal(points[..., 2], depth)
+    rows, columns = np.mgrid[:160, :200]
+    np.testing.assert_allclose(camera.project(points), np.stack([columns + 0.5, rows + 0.5], -1), atol=2e-3)
+    homogeneous = points @ camera.matrix.T
+    np.testing.assert_allclose(homogeneous[..., :2] / homogeneous[..., 2:], camera.project(points), atol=2e-3)
+
+
+def test_scaled_and_cropped_cameras_see_the_same_directions():
+    camera = Camera(700.0, 650.0, 90.0, 85.0, 200, 160)
+    point = np.array([0.1, -0.2, 2.0])
+    np.testing.assert_allclose(camera.resized(100, 320).project(point), camera.project(point) * [0.5, 2])
+    part = camera.cropped(slice(20, 120), slice(50, 200))
+    np.testing.assert_allclose(part.project(point), camera.project(point) - [50, 20])
+    assert (part.width, part.height) == (150, 100)
+
+
+def test_one_focal_length_stands_for_both():
+    camera = Camera.default(100, 80)
+    assert camera.with_focal(None, None) is camera
+    for fx, fy, expected in [(300, None, (300, 300)), (None, 300, (300, 300)), (300, 400, (300, 400))]:
+        given = camera.with_focal(fx, fy)
+        assert (given.fx, given.fy, given.source) == (*expected, "given")
+
+
+@pytest.mark.parametrize("focal", [0, -5, math.nan, math.inf, -math.inf, "wide", [1, 2]])
+def test_absurd_focal_lengths(focal):
+    for fx, fy in [(focal, None), (None, focal), (500.0, focal)]:
+        with pytest.raises(BadInput, match="focal length") as raised:
+            Camera.default(100, 80).with_focal(fx, fy)
+        assert raised.value.remedy
+
+
+def test_a_camera_needs_a_picture():
+    with pytest.raises(BadInput):
+        Camera(500.0, 500.0, 0.0, 0.0, 0, 100)
+
+
+def test_gltf_axes():
+    np.testing.assert_array_equal(y_up(np.array([[1.0, 2, 3]], np.float32)), [[1, -2, -3]])
