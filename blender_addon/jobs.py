@@ -23,7 +23,7 @@ from typing import Any
 import bpy
 
 #: Seconds between two looks at the queue while a job is under way, and while models only wait to be dropped.
-BUSY_INTERVAL, IDLE_INTERVAL = 0.1, 5.0
+BUSY_INTERVAL, IDLE_INTERVAL = 0.2, 5.0
 #: Seconds that Blender waits for a cancelled job when the add-on is switched off or Blender ends.
 STOP_SECONDS = 10.0
 
