@@ -66,13 +66,18 @@ def level_ground() -> Ground:
 
 
 def fit_ground(evidence: Sequence[Evidence]) -> Ground:
-    """The most likely ground under these people; under a level camera where there are none."""
+    """The most likely ground under these people; under a level camera where there are none.
+
+    Where nobody's feet are seen, the camera is taken to be level, and people to stand on the feet they are given.
+    """
     from scipy.optimize import least_squares
 
-    evidence = [one for one in evidence if one.support_weights.sum() > 1e-3]
-    if not evidence:
-        return level_ground()
     level = level_ground()
+    if not evidence:
+        return level
+    if all(one.support_weights.sum() <= 1e-3 for one in evidence):
+        return Ground(level.up, float(np.median(np.concatenate([-one.supports @ level.up for one in evidence]))))
+    evidence = [one for one in evidence if one.support_weights.sum() > 1e-3]
     start = float(np.median(np.concatenate([-one.supports @ level.up for one in evidence])))
     unknowns = np.zeros(3 + len(evidence))
     unknowns[2] = start

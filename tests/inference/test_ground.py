@@ -106,6 +106,14 @@ def test_a_person_whose_feet_nobody_saw_says_nothing_about_the_ground(walk):
     assert np.allclose(alone, both, atol=1e-3)
 
 
+def test_people_of_whom_only_the_upper_half_is_seen_stand_all_the_same(walk):
+    person = _person(walk, 0, (0, 4.0), (0, 0))
+    person = replace(person, confidence=0 * person.confidence)
+    world = world_from_camera(_people((person,)))
+    lowest = (person.vertices @ world[:3, :3].T + world[:3, 3])[:, 2].min()
+    assert abs(lowest) < 0.02 and np.allclose(world[2, :3], [0, -1, 0])
+
+
 def test_snapping_scales_about_the_camera_and_stays_a_body(walk):
     tilt = (6, 0)
     true = [_person(walk, 9 * i, place, tilt, track=i) for i, place in enumerate([(-1, 3.5), (0, 4.5), (1, 5.5)])]
