@@ -101,15 +101,37 @@ def fit_people(
     if not landmarks:
         return []
     observed = observe(landmarks, cameras)
-    state = fit_landmarks(observed, run.part(0.0, 0.6), refine)
+    state = _fit_all(observed, cameras, run.part(0.0, 0.5 if refine else 0.95), masks, persons, False)
+    if refine:
+        longer = _fit_all(observed, cameras, run.part(0.5, 0.95), masks, persons, True)
+        better = residuals(observed, longer)[1] <= residuals(observed, state)[1]
+        if persons is not None:
+            better = torch.tensor([all(better[i] for i, p in enumerate(persons) if p == person) for person in persons])
+        state = solve.choose(better, longer, state)
+    run.report(0.97, "Posing bodies")
+    return results(observed, state)
+
+
+def _fit_all(
+    observed: Observed,
+    cameras: Sequence[Camera],
+    run: Run,
+    masks: Sequence[NDArray | None] | None,
+    persons: Sequence[int] | None,
+    refine: bool,
+) -> State:
+    """Landmarks, one shape a person, outlines."""
+    state = fit_landmarks(observed, run.part(0.0, 0.5), refine)
     if persons is not None:
         state = share_shape(observed, state, persons)
     if masks is not None and any(mask is not None for mask in masks):
-        state = outline.fit_outlines(
-            observed, state, masks, cameras, run.part(0.6, 0.95), fixed_shape=persons is not None
-        )
-    run.report(0.97, "Posing bodies")
-    return results(observed, state)
+        steps = outline.STEPS * (3 if refine else 1)
+        state = outline.fit_outlines(observed, state, masks, cameras, run.part(0.5, 1.0), persons is not None, steps)
+        if refine:
+            # The outline's compromise first, then the landmarks from there: closer in both than either alone.
+            fixed = solve.attribute_parameters()
+            state, _ = minimise(Problem(observed), state, FINISH, fixed=fixed)
+    return state
 
 
 def fit_landmarks(observed: Observed, run: Run, refine: bool = False) -> State:
@@ -212,7 +234,7 @@ def residuals(observed: Observed, state: State) -> tuple[Tensor, Tensor]:
 def joint_confidence(observed: Observed) -> NDArray[np.float32]:
     """(N, J) 0..1: how well the landmarks that show a joint's turn are seen; about 0 for limbs out of sight."""
     skeleton = load_skeleton()
-    certain = (observed.seen * observed.inside).numpy()
+    certain = ((observed.seen * observed.inside) ** 2).numpy()
     # Landmarks that jump about under augmentation are no evidence, however visible the network thinks they are.
     certain = certain / (1 + (observed.spread / (0.12 * observed.scale[:, None])).numpy() ** 2)
     groups = np.zeros((len(observed), len(GROUPS)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fingers of hands that are not looked at closely: relaxed, as they hang by themselves, not flat as in the rest pose."""
+"""Fingers of hands that are not looked at closely: relaxed, as they hang by themselves, not flat as at rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def relaxed_rotations() -> dict[int, NDArray[np.float64]]:
             return body.joints[index[f"{joint}.{side}"]].astype(np.float64)
 
         across = place("finger5-1") - place("finger2-1")
-        palm = np.cross(place("finger3-1") - place("wrist"), across) * (1 if side == "L" else -1)
+        palm = np.cross(place("finger3-1") - place("wrist"), across) * (-1 if side == "L" else 1)
         for finger, bends in _BENT.items():
             along = place(f"finger{finger}-2") - place(f"finger{finger}-1")
             axis = np.cross(along, palm)

@@ -10,6 +10,7 @@ other way.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -58,16 +59,14 @@ def flip_lean(world: Tensor) -> Tensor:
 def flip_facing(world: Tensor) -> Tensor:
     """With the lines through shoulders and hips turned over in depth, limbs and head going with them."""
     flipped = world.clone()
-    for side, arm, leg in (
-        ("L", (11, 13, 15, 17, 19, 21), (23, 25, 27, 29, 31)),
-        ("R", (12, 14, 16, 18, 20, 22), (24, 26, 28, 30, 32)),
+    for first, pair, chain in (
+        (11, 12, (11, 13, 15, 17, 19, 21)),
+        (12, 11, (12, 14, 16, 18, 20, 22)),
+        (23, 24, (23, 25, 27, 29, 31)),
+        (24, 23, (24, 26, 28, 30, 32)),
     ):
-        del side
-        for chain in (arm, leg):
-            pair = chain[0] + 1 if chain[0] % 2 else chain[0] - 1
-            middle = (world[:, INDEX[chain[0]], 2] + world[:, INDEX[pair], 2]) / 2
-            offset = world[:, INDEX[chain[0]], 2] - middle
-            flipped[:, [INDEX[k] for k in chain], 2] -= 2 * offset[:, None]
+        offset = world[:, INDEX[first], 2] - world[:, INDEX[pair], 2]
+        flipped[:, [INDEX[k] for k in chain], 2] -= offset[:, None]
     shoulders = world[:, [INDEX[11], INDEX[12]], 2].mean(1, keepdim=True)
     face = [INDEX[k] for k in _FACE]
     flipped[:, face, 2] = 2 * shoulders - world[:, face, 2]
@@ -109,8 +108,7 @@ def initial_state(observed: Observed, world: Tensor, attributes: Tensor | None =
     turns[:, GROUP["root"]] = root
     for (upper, lower), landmarks, _ in LIMBS.values():
         bones, rest_bones = (
-            [at(source, b) - at(source, a) for a, b in zip(landmarks, landmarks[1:], strict=False)]
-            for source in (points, rest)
+            [at(source, b) - at(source, a) for a, b in pairwise(landmarks)] for source in (points, rest)
         )
         first, second = _hinged(bones, rest_bones, root)
         turns[:, GROUP[upper]] = root.transpose(1, 2) @ first
@@ -173,10 +171,7 @@ def place(observed: Observed, state: State) -> State:
 
 
 def starting_worlds(observed: Observed) -> tuple[list[Tensor], list[str | None]]:
-    """World landmarks to start from, each (N, K, 3), and the limb that differs from the first (None: the trunk does).
-
-    The network shows less than the true depth, so every start is first stretched to the bones' expected depth.
-    """
+    """World landmarks to start from, each (N, K, 3), and the limb that differs from the first (or None: the trunk)."""
     world = observed.world
     worlds: list[Tensor] = [world, flip_lean(world), flip_facing(world)]
     limbs: list[str | None] = [None, None, None]

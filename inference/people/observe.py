@@ -31,15 +31,15 @@ _SPREAD = {
     "toes": (0.013, 0.08),
 }
 _PART = (
-    {k: "face" for k in (0, 2, 5)}
-    | {k: "ears" for k in (7, 8)}
-    | {k: "shoulders" for k in (11, 12)}
-    | {k: "arms" for k in (13, 14, 15, 16)}
-    | {k: "hands" for k in range(17, 23)}
-    | {k: "hips" for k in (23, 24)}
-    | {k: "legs" for k in range(25, 29)}
-    | {k: "heels" for k in (29, 30)}
-    | {k: "toes" for k in (31, 32)}
+    dict.fromkeys((0, 2, 5), "face")
+    | dict.fromkeys((7, 8), "ears")
+    | dict.fromkeys((11, 12), "shoulders")
+    | dict.fromkeys((13, 14, 15, 16), "arms")
+    | dict.fromkeys(range(17, 23), "hands")
+    | dict.fromkeys((23, 24), "hips")
+    | dict.fromkeys(range(25, 29), "legs")
+    | dict.fromkeys((29, 30), "heels")
+    | dict.fromkeys((31, 32), "toes")
 )
 #: How the augmentations' spread tells the true one, in the picture and across the ray.
 _JITTER, _WORLD_JITTER = 1.25, 0.8
@@ -132,7 +132,7 @@ def _observe(one: PoseLandmarks, camera: Camera) -> dict[str, np.ndarray]:
     focal, centre = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
     margin = EDGE * min(camera.width, camera.height)
     inside = ((points > margin) & (points < np.array([camera.width, camera.height]) - margin)).all(1)
-    seen = (one.visibility[order] * one.presence[order]).astype(np.float64)
+    seen = (one.visibility[order] * one.presence[order] * one.agreement[order]).astype(np.float64)
     ray = viewing_ray(((one.points[33] - centre) / focal).astype(np.float64))
     world = one.world[order].astype(np.float64)
     world = world - (world[INDEX[23]] + world[INDEX[24]]) / 2
@@ -172,7 +172,7 @@ def viewing_ray(direction: np.ndarray) -> np.ndarray:
 def rough_depth(
     points: np.ndarray, world: np.ndarray, weights: np.ndarray, focal: np.ndarray, centre: np.ndarray
 ) -> float:
-    """Distance (m) at which world landmarks (K, 3), camera axes, project best to points (K, 2): linear least squares."""
+    """Distance (m) at which world landmarks (K, 3), camera axes, project best to points (K, 2), by least squares."""
     direction = (points - centre) / focal
     weight = np.sqrt(weights + 1e-3)[:, None]
     ones, zeros = np.ones(len(points)), np.zeros(len(points))

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 STEPS = 6
 #: Metres: skin points are this far apart; standard deviations of skin outside and of border uncovered; cloth.
 SPACING, OUTSIDE, UNCOVERED, CLOTH = 0.045, 0.03, 0.05, 0.02
-#: What the two sums weigh, against one for a landmark's coordinate.
-WEIGHT = 25.0
+#: What the means of the two kinds of points weigh, against one for a landmark's coordinate. Of the skin only the rim
+#: can lie outside of the mask, about a fifth of the points.
+WEIGHT_OUTSIDE, WEIGHT_UNCOVERED = 350.0, 150.0
 BORDER_POINTS = 160
 #: Masks are compared at about this many pixels a metre: finer ones cost time and tell no more.
 RESOLUTION = 80.0
@@ -56,6 +57,7 @@ def fit_outlines(
     cameras: Sequence[Camera],
     run: Run,
     fixed_shape: bool = False,
+    steps: int = STEPS,
 ) -> State:
     """The poses after a few steps with the outline; observations without a mask stay as they are.
 
@@ -73,7 +75,7 @@ def fit_outlines(
             ]
             problem = OutlineProblem(observed.take([number]), mask, others)
             fixed = attribute_parameters() if fixed_shape else None
-            one, _ = minimise(problem, one, STEPS, fixed=fixed)
+            one, _ = minimise(problem, one, steps, fixed=fixed)
         rows.append(one)
     return State(*[torch.cat(values) for values in zip(*(vars(row).values() for row in rows), strict=True)])
 
@@ -108,12 +110,15 @@ class OutlineProblem(Problem):
         pixels = ((direction * seen.focal[:, None] + seen.centre[:, None]) * self.shrink)[0]
         slope = (slopes[:, :, :2] - direction[..., None] * slopes[:, :, 2:]) / depth[..., None]
         slope = (slope * (seen.focal * self.shrink)[:, None, :, None])[0]
-        for error, rows, spread in (self._outside(pixels, slope), self._uncovered(pixels, slope)):
+        for (error, rows, spread), importance in (
+            (self._outside(pixels, slope), WEIGHT_OUTSIDE),
+            (self._uncovered(pixels, slope), WEIGHT_UNCOVERED),
+        ):
             if not len(error):
                 continue
             error, rows = error / spread, rows / spread
             value, share = robust(error**2, 3.0)
-            weight = WEIGHT / len(error)
+            weight = importance / len(error)
             cost = cost + weight * value.sum()
             weighted = rows * (weight * share)[:, None]
             count = rows.shape[1]
@@ -159,6 +164,6 @@ def border_points(person: NDArray[np.bool_]) -> NDArray[np.float64]:
     inner = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
     rows, columns = np.nonzero(person & ~inner)
     away = (rows > 0) & (columns > 0) & (rows < person.shape[0] - 1) & (columns < person.shape[1] - 1)
-    points = np.stack([columns + 0.5, rows + 0.5], 1)[away]
+    points = np.stack([columns, rows], 1)[away].astype(np.float64) + 0.5
     chosen = np.linspace(0, len(points) - 1, min(BORDER_POINTS, len(points))).astype(int)
     return points[chosen]

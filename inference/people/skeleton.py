@@ -3,7 +3,8 @@
 
 A point of the skinned body is a sum over joints of rigidly carried parts (linear blend skinning, regrouped):
 
-    x_k = sum over j of  G_j (m_kj - a_kj h_j) + a_kj p_j,     a_kj = sum over v of w_kv W_vj,  m_kj likewise of positions,
+    x_k = sum over j of  G_j (m_kj - a_kj h_j) + a_kj p_j,
+    a_kj = sum over vertices v of w_kv W_vj,  m_kj = sum over v of w_kv W_vj rest_v,
 
 so landmarks that are means of many vertices cost as little as joints do, and derivatives need no vertices at all.
 Fingers, toes and eyes ride on the hand, foot and head.
@@ -306,8 +307,11 @@ def inverse_right_jacobian(vectors: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Posed:
-    """B posed skeletons. turns : (B, N, 3, 3) from rest.  places, rest : (B, N, 3).  shape : (B, S);
-    rest_slope : (B, A, N, 3), place_slope : (B, A, N, 3): how they change with the attributes; shape_slope : (B, A, S)."""
+    """B posed skeletons.
+
+    turns : (B, N, 3, 3) from rest.  places, rest : (B, N, 3).  shape : (B, S).
+    rest_slope, place_slope : (B, A, N, 3), shape_slope : (B, A, S): how they change with the attributes.
+    """
 
     turns: Tensor
     places: Tensor

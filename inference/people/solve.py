@@ -61,7 +61,7 @@ class Weights:
     picture: float = 1.0
     world: float = 0.3
     depth: float = 0.7
-    pose: float = 0.5
+    pose: float = 1.0
     cut: float = 3.0
     world_cut: float = 6.0
 
@@ -75,8 +75,8 @@ def robust(squares: Tensor, cut: float) -> tuple[Tensor, Tensor]:
 class Problem:
     """Cost, gradient and Gauss-Newton matrix of B poses against B observations."""
 
-    def __init__(self, observed: Observed, weights: Weights = Weights()) -> None:  # noqa: B008
-        self.observed, self.weights = observed, weights
+    def __init__(self, observed: Observed, weights: Weights | None = None) -> None:
+        self.observed, self.weights = observed, weights or Weights()
         self.markers = landmark_markers()
 
     def __call__(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,7 +111,7 @@ class Problem:
         return error.flatten(1), slope.flatten(1, 2), rows, (value * weight).sum(-1)
 
     def _world(self, places: Tensor, slopes: Tensor, log_scale: Tensor):
-        """World landmarks across the ray, and their differences along it: (B, 2K + E), (B, 2K + E, D), weights, cost."""
+        """World landmarks across the ray, their differences along it: (B, 2K + E), (B, 2K + E, D), weights, cost."""
         seen = self.observed
         middle, middle_slope = places[:, HIPS].mean(1, keepdim=True), slopes[:, HIPS].mean(1, keepdim=True)
         scaled = seen.world * log_scale.exp()[:, None, None]
@@ -168,8 +168,7 @@ class Problem:
 def minimise(problem, state: State, steps: int, damping: float = 1e-2, fixed: Tensor | None = None):
     """Levenberg-Marquardt. fixed : (D,) bool, parameters that stay. Returns the state and its cost (B,)."""
     cost, gradient, matrix = problem(state)
-    batch, size = gradient.shape
-    damp = torch.full((batch,), damping, dtype=gradient.dtype)
+    damp = torch.full((len(gradient),), damping, dtype=gradient.dtype)
     for _ in range(steps):
         system = matrix.clone()
         diagonal = torch.diagonal(system, dim1=1, dim2=2)

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The body fit on landmarks of known people, and the people of real photographs."""
+
+import numpy as np
+import pytest
+import torch
+from maquette.demo.samples import sample_photo
+from maquette.inference import BadInput, Camera, Photo, load_photo, recover_people, runtime
+from maquette.inference.builtin.body import load_body, load_landmarks, shape_from_attributes
+from maquette.inference.builtin.crops import Region
+from maquette.inference.builtin.pose import PoseLandmarks
+from maquette.inference.mesh.raster import rasterise
+from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.people import builtin, hypotheses, outline, skeleton, solve
+from maquette.inference.people.fit import fit_people
+from maquette.inference.people.hands import relaxed_rotations
+from maquette.inference.people.observe import INDEX, observe, viewing_ray
+
+CAMERA = Camera(1300.0, 1300.0, 540.0, 540.0, 1080, 1080)
+
+
+def turned(group_turns):
+    """Quaternions (J, 4) with named joints turned by rotation vectors."""
+    body = load_body()
+    rotations = np.tile([1.0, 0, 0, 0], (len(body.parents), 1))
+    for name, vector in group_turns.items():
+        angle = np.linalg.norm(vector)
+        axis = np.asarray(vector, float) / max(angle, 1e-9)
+        rotations[body.joint_names.index(name)] = [np.cos(angle / 2), *(np.sin(angle / 2) * axis)]
+    return rotations
+
+
+def person(heading=0.0, translation=(0.1, 0.1, 4.0), attributes=None, **turns):
+    """A posed body: vertices, joints."""
+    named = {"root": (0, heading, 0), **{name.replace("_", "."): vector for name, vector in turns.items()}}
+    shape = shape_from_attributes(attributes or {})
+    return pose_body(load_body(), shape, turned(named), np.array(translation))
+
+
+def true_points(vertices, joints):
+    """The fit's landmarks (K, 3) of a body."""
+    regressors, names = load_landmarks(), load_body().joint_names
+    points = np.einsum("kn,knd->kd", regressors.weights, vertices[regressors.indices])
+    return np.array(
+        [
+            points[regressors.names.index(name)] if name in regressors.names else joints[names.index(name)]
+            for name in skeleton.LANDMARKS.values()
+        ]
+    )
+
+
+def landmarks_of(vertices, joints, camera=CAMERA, hidden=(), noise=0.0, seed=0):
+    """What a perfect pose network would say of a body, or one that errs by `noise` pixels."""
+    points = true_points(vertices, joints)
+    middle = points[list(solve.HIPS)].mean(0)
+    pixels = camera.project(points) + np.random.default_rng(seed).normal(size=(len(points), 2)) * noise
+    ray = viewing_ray(middle[:2] / middle[2])
+    image, world, seen = np.zeros((39, 2)), np.zeros((39, 3)), np.full(39, 0.98)
+    order = list(skeleton.LANDMARKS)
+    image[order], world[order] = pixels, (points - middle) @ ray
+    image[33] = camera.project(middle)
+    seen[list(hidden)] = 0.02
+    size = 2.2 * camera.fx / middle[2]
+    return PoseLandmarks(
+        points=image.astype(np.float32),
+        world=world.astype(np.float32),
+        visibility=seen.astype(np.float32),
+        presence=np.full(39, 0.99, np.float32),
+        score=0.99,
+        score_min=0.98,
+        sigma=np.full(39, 2.0, np.float32),
+        world_sigma=np.full(39, 0.03, np.float32),
+        agreement=np.ones(39, np.float32),
+        spread=0.005,
+        region=Region(float(image[33, 0]), float(image[33, 1]), size),
+        matrix=np.eye(3)[:2],
+        mask_logits=np.zeros((256, 256), np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def run():
+    return runtime.start("cpu")
+
+
+@pytest.fixture(scope="module")
+def arms_down():
+    return {"upperarm01_L": (0, 0, 0.6), "upperarm01_R": (0, 0, -0.6)}
+
+
+def joint_error(fit, joints):
+    names = load_body().joint_names
+    which = [i for i, name in enumerate(names) if name.split(".")[0] in ("upperarm01", "lowerarm01", "wrist", "foot")]
+    which += [i for i, name in enumerate(names) if name.split(".")[0] in ("upperleg01", "lowerleg01", "neck01")]
+    hips = [names.index("upperleg01.L"), names.index("upperleg01.R")]
+    mine, true = fit.joints - fit.joints[hips].mean(0), joints - joints[hips].mean(0)
+    return np.linalg.norm(mine - true, axis=1)[which].mean()
+
+
+def test_derivatives_are_those_of_finite_differences():
+    generator = torch.Generator().manual_seed(0)
+    groups = len(skeleton.GROUPS)
+    # Joints that share a turn are linearised about small angles: keep them very small here.
+    turns = skeleton.exponential(0.004 * torch.randn(2, groups, 3, generator=generator, dtype=torch.float64))
+    turns[:, 0] = skeleton.exponential(torch.tensor([[0.3, 2.0, 0.1], [0.2, -1.0, 0.4]], dtype=torch.float64))
+    attributes = torch.rand(2, 6, generator=generator, dtype=torch.float64) * 0.3 + 0.35
+    state = solve.State(turns, torch.zeros(2, 3, dtype=torch.float64), attributes, torch.zeros(2, dtype=torch.float64))
+
+    def places(moved):
+        posed = skeleton.pose_skeleton(moved.turns, moved.translation, moved.attributes)
+        return skeleton.place_markers(skeleton.landmark_markers(), posed)
+
+    start, slopes = places(state)
+    for parameter in range(slopes.shape[-1]):
+        step = torch.zeros(2, slopes.shape[-1] + 1, dtype=torch.float64)
+        step[:, parameter] = 1e-6
+        numeric = (places(state.moved(step))[0] - start) / 1e-6
+        torch.testing.assert_close(slopes[..., parameter], numeric, atol=5e-3, rtol=0)
+
+
+def test_points_of_the_chain_are_those_of_the_skinned_body():
+    skeleton_ = skeleton.load_skeleton()
+    generator = torch.Generator().manual_seed(1)
+    turns = skeleton.exponential(
+        0.3 * torch.randn(1, len(skeleton.GROUPS), 3, generator=generator, dtype=torch.float64)
+    )
+    attributes = torch.full((1, 6), 0.6, dtype=torch.float64)
+    posed = skeleton.pose_skeleton(turns, torch.ones(1, 3, dtype=torch.float64), attributes)
+    points, _ = skeleton.place_markers(outline.skin_markers(), posed, slopes=False)
+    rotations = np.tile(np.eye(3), (104, 1, 1))
+    rotations[skeleton_.joints] = skeleton.joint_turns(turns)[0].numpy()
+    from maquette.inference.mesh.skinning import quaternions_of
+
+    vertices, joints = pose_body(load_body(), posed.shape[0].numpy(), quaternions_of(rotations), np.ones(3))
+    np.testing.assert_allclose(posed.places[0].numpy(), joints[skeleton_.joints], atol=1e-5)
+    nearest = torch.cdist(points[0], torch.from_numpy(vertices.astype(np.float64))).min(1)[0]
+    assert nearest.max() < 2e-3
+
+
+@pytest.mark.parametrize("heading", [0.0, 1.5, 3.1, -1.6])
+def test_no_heading_is_turned_round(run, arms_down, heading):
+    vertices, joints = person(heading, **arms_down)
+    (fit,) = fit_people([landmarks_of(vertices, joints, noise=2.0)], [CAMERA], run)
+    left = load_body().joint_names.index("upperarm01.L")
+    right = load_body().joint_names.index("upperarm01.R")
+    mine, true = fit.joints[left] - fit.joints[right], joints[left] - joints[right]
+    assert mine @ true > 0.9 * np.linalg.norm(mine) * np.linalg.norm(true)
+    assert joint_error(fit, joints) < 0.07
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        {"lowerarm01_L": (-1.0, 0.9, 0.0), "upperleg01_R": (-1.2, 0, 0), "lowerleg01_R": (1.4, 0, 0)},
+        {f"{bone}_{side}": (turn, 0, 0) for bone, turn in (("upperleg01", -1.5), ("lowerleg01", 1.5)) for side in "LR"},
+    ],
+    ids=["kicking", "sitting"],
+)  # fmt: skip
+def test_bent_limbs_are_found(run, turns):
+    vertices, joints = person(0.7, **turns)
+    (fit,) = fit_people([landmarks_of(vertices, joints)], [CAMERA], run)
+    assert joint_error(fit, joints) < 0.09
+    assert abs(np.linalg.norm(fit.joints[0]) / np.linalg.norm(joints[0]) - 1) < 0.06
+    assert fit.reprojection < 12
+
+
+def test_the_result_is_posed_by_its_own_parameters(run):
+    vertices, joints = person(0.4)
+    (fit,) = fit_people([landmarks_of(vertices, joints)], [CAMERA], run)
+    again, joints_again = pose_body(load_body(), fit.shape, fit.rotations, fit.translation)
+    np.testing.assert_allclose(fit.vertices, again, atol=1e-5)
+    np.testing.assert_allclose(fit.joints, joints_again, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(fit.rotations, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(fit.shape, shape_from_attributes(fit.attributes), atol=1e-5)
+
+
+def test_limbs_out_of_sight_have_no_confidence(run):
+    vertices, joints = person(0.0)
+    (fit,) = fit_people([landmarks_of(vertices, joints, hidden=range(25, 33))], [CAMERA], run)
+    names = load_body().joint_names
+    assert fit.confidence[names.index("lowerleg01.L")] < 0.05 > fit.confidence[names.index("toe1-1.R")]
+    assert fit.confidence[names.index("lowerarm01.L")] > 0.8
+    assert fit.confidence[names.index("finger2-2.R")] > 0.6
+
+
+def test_observations_of_one_person_share_a_shape(run):
+    shots = [landmarks_of(*person(heading, attributes={"height": 0.5})) for heading in (0.0, 0.4, 0.8)]
+    fits = fit_people(shots, [CAMERA] * 3, run, persons=[0, 0, 0])
+    np.testing.assert_array_equal(fits[0].shape, fits[1].shape)
+    np.testing.assert_array_equal(fits[0].shape, fits[2].shape)
+    assert not np.array_equal(fits[0].rotations, fits[1].rotations)
+
+
+def test_the_outline_tells_how_stout_a_person_is(run):
+    fitted = {}
+    for weight in (0.1, 0.9):
+        vertices, joints = person(0.0, attributes={"weight": weight})
+        mask = (rasterise(vertices, load_body().faces, CAMERA)[0] > 0).astype(np.float32)
+        (fit,) = fit_people([landmarks_of(vertices, joints)], [CAMERA], run, masks=[mask])
+        fitted[weight] = fit.attributes["weight"]
+        assert builtin.filled(fit, mask, CAMERA) > 0.8
+    # Clothes make everyone look stouter: the outline moves the attribute by part of the truth only.
+    assert fitted[0.9] > fitted[0.1] + 0.03
+
+
+def test_refining_never_worsens_the_reprojection(run):
+    shots = [landmarks_of(*person(heading), noise=6.0, seed=seed) for seed, heading in enumerate((0.0, 1.2, 2.6))]
+    plain = fit_people(shots, [CAMERA] * 3, run)
+    refined = fit_people(shots, [CAMERA] * 3, run, refine=True)
+    assert all(b.reprojection <= a.reprojection + 1e-4 for a, b in zip(plain, refined, strict=True))
+
+
+def test_flipped_limbs_look_the_same_from_the_camera():
+    vertices, joints = person(0.3)
+    observed = observe([landmarks_of(vertices, joints)], [CAMERA])
+    flipped = hypotheses.flip_limb(observed.world, "left arm", (True, True))
+    torch.testing.assert_close(flipped[..., :2], observed.world[..., :2])
+    moved = (flipped - observed.world)[0, :, 2].abs() > 1e-6
+    assert {landmark for landmark, k in INDEX.items() if moved[k]} <= {13, 15, 17, 19, 21}
+    back = hypotheses.flip_limb(flipped, "left arm", (True, True))
+    torch.testing.assert_close(back, observed.world)
+
+
+def test_relaxed_fingers_bend_towards_the_palm():
+    body = load_body()
+    rotations = np.tile([1.0, 0, 0, 0], (len(body.parents), 1))
+    for joint, turn in relaxed_rotations().items():
+        rotations[joint] = turn
+    _, joints = pose_body(body, np.zeros(40), rotations, np.zeros(3))
+    for side in "LR":
+        tip, thumb = (body.joint_names.index(f"{name}.{side}") for name in ("finger3-3", "finger1-3"))
+        before = np.linalg.norm(body.joints[tip] - body.joints[thumb])
+        assert np.linalg.norm(joints[tip] - joints[thumb]) < before
+
+
+# ---------------------------------------------------------------- photographs
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return load_photo(sample_photo("astronaut"))
+
+
+@pytest.fixture(scope="module")
+def found(astronaut):
+    return recover_people(astronaut, device="cpu")
+
+
+def test_the_astronaut_is_one_person_with_every_field(astronaut, found):
+    (one,) = found.frames[0]
+    height, width = astronaut.pixels.shape[:2]
+    assert one.mask.shape == (height, width) and 0.2 < (one.mask > 0.5).mean() < 0.7
+    assert one.keypoints_2d.shape == (33, 2)
+    nose = found.camera.project(true_points(one.vertices, one.joints)[INDEX[0]])
+    assert np.linalg.norm(nose - one.keypoints_2d[0]) < 0.05 * height
+    assert one.translation[2] > 0.3 and one.score > 0.8
+    assert one.confidence.shape == (104,)
+    knee = found.body.joint_names.index("lowerleg01.L")
+    assert one.confidence[knee] < 0.05
+    assert set(one.attributes) == set(skeleton.ATTRIBUTE_NAMES)
+    assert 0 <= one.box[0] < one.box[2] <= width and 0 <= one.box[1] < one.box[3] <= height
+
+
+@pytest.mark.parametrize(("name", "count"), [("bus", 2), ("zidane", 2)])
+def test_several_people_and_nobody_invented(name, count):
+    try:
+        photo = load_photo(sample_photo(name))
+    except FileNotFoundError:
+        pytest.skip("the ultralytics wheel, which holds the photograph, is not installed")
+    people = recover_people(photo, device="cpu")
+    persons = people.frames[0]
+    assert len(persons) == count
+    assert [one.track_id for one in persons] == list(range(count))
+    claimed = sum((one.mask > 0.5).astype(int) for one in persons)
+    assert claimed.max() == 1
+    for one in persons:
+        x0, y0, x1, y1 = one.box
+        assert x1 - x0 > 0.05 * photo.pixels.shape[1] and y1 - y0 > 0.3 * photo.pixels.shape[0]
+
+
+@pytest.mark.parametrize("name", ["brick", "coins"])
+def test_nobody_is_seen_where_nobody_is(name):
+    people = recover_people(sample_photo(name), device="cpu")
+    assert people.frames == ((),)
+
+
+def test_photos_of_different_sizes_have_their_own_cameras(astronaut):
+    small = Photo(np.ascontiguousarray(astronaut.pixels[::2, ::2]))
+    blank = Photo(np.zeros((90, 120, 3), np.uint8))
+    people = recover_people([small, blank], device="cpu", boxes=[[(0, 0, 256, 256)], []])
+    assert [(camera.width, camera.height) for camera in people.cameras] == [(256, 256), (120, 90)]
+    assert len(people.frames[0]) == 1 and people.frames[1] == ()
+
+
+def test_a_box_bypasses_the_detector_and_batches_do_not_matter(astronaut, found):
+    box = found.frames[0][0].box
+    people = recover_people(astronaut, device="cpu", boxes=[box], det_batch_size=1, hmr_batch_size=1)
+    (one,) = people.frames[0]
+    assert np.linalg.norm(one.keypoints_2d[11] - found.frames[0][0].keypoints_2d[11]) < 60
+
+
+def test_a_threshold_of_one_leaves_nobody(astronaut):
+    assert recover_people(astronaut, device="cpu", det_confidence_thresh=1.0).frames == ((),)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"det_confidence_thresh": 1.5},
+        {"det_iou_thresh": -0.1},
+        {"det_batch_size": 0},
+        {"hmr_batch_size": 2.5},
+        {"boxes": [(10, 10, 5, 5)]},
+        {"boxes": [(0, 0, "wide", 3)]},
+        {"boxes": [[(0, 0, 9, 9)], [(0, 0, 9, 9)]]},
+        {"boxes": 7},
+    ],
+)
+def test_bad_input_is_one_clear_error(astronaut, bad):
+    with pytest.raises(BadInput) as caught:
+        recover_people(astronaut, device="cpu", **bad)
+    assert caught.value.remedy
+
+
+def test_overlapping_people_are_thinned_by_the_threshold(run):
+    one = landmarks_of(*person(0.0))
+    near = landmarks_of(*person(0.0, translation=(0.13, 0.1, 4.0)))
+    candidates = [(one, None, None), (near, None, None)]
+    assert len(builtin.without_overlaps(candidates, 0.5)) == 1
+    assert len(builtin.without_overlaps(candidates, 1.0)) == 2
+
+
+def test_masks_of_two_people_share_no_pixel():
+    first, second = np.zeros((4, 6), np.float32), np.zeros((4, 6), np.float32)
+    first[:, :4], second[:, 2:] = 0.9, 0.7
+    a, b = builtin.separate_masks([first, second])
+    assert not ((a > 0.5) & (b > 0.5)).any()
+    assert (a[:, :4] > 0.5).all() and (b[:, 4:] > 0.5).all()
