@@ -129,7 +129,7 @@ def _save(output: str) -> None:
 
 
 if __name__ == "__main__":
-    from maquette import register as register_all
+    from .. import register as register_all
 
     register_all()
     code = main(sys.argv[1:])

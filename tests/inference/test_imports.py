@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of the house: imports run down, inside the package they are relative, and heavy packages wait."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import maquette
+import pytest
+
+ROOT = Path(str(maquette.__file__)).parent
+FLOORS = ("installer", "inference", "blender_addon")
+#: The floors that each part may import from, beside itself.
+BELOW = {
+    "installer": (),
+    "inference": ("installer",),
+    "blender_addon": ("inference", "installer"),
+    "demo": FLOORS,
+    "__init__.py": ("blender_addon",),
+}
+#: Scripts that make shipped files, run by hand: they may use the sample photos.
+MAKERS = ("inference", "builtin", "make")
+FILES = sorted(
+    path.relative_to(ROOT)
+    for part in BELOW
+    for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).rglob("*.py"))
+)
+
+
+def imports_of(path):
+    """(level, module, names, line) of every import of a file, whether at the top or inside a function."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield 0, alias.name, (), node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or "", tuple(alias.name for alias in node.names), node.lineno
+
+
+def part_reached(path, level, module, names):
+    """The parts of the package that a relative import leads to."""
+    folder = path.parts[:-1]
+    base = folder[: len(folder) - (level - 1)]
+    assert level - 1 <= len(folder), f"{path} leaves the package"
+    full = (*base, *module.split(".")) if module else base
+    return {full[0]} if full else {name for name in names if name in BELOW}
+
+
+def test_the_tree_is_there():
+    assert len([path for path in FILES if path.parts[0] == "inference"]) > 20
+    for floor in FLOORS:
+        assert any(path.parts[0] == floor for path in FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_run_down_and_are_relative(path):
+    part = path.parts[0]
+    for level, module, names, line in imports_of(path):
+        if level == 0:
+            top = module.split(".")[0]
+            assert top not in ("maquette", *FLOORS), f"{path}:{line} imports its own package by name"
+            continue
+        allowed = {part, *BELOW[part], *(["demo"] if path.parts[:3] == MAKERS else [])}
+        for reached in part_reached(path, level, module, names):
+            assert reached in allowed, f"{path}:{line} imports {reached}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] == "inference"], ids=str)
+def test_inference_never_imports_blender(path):
+    for level, module, _, line in imports_of(path):
+        assert level or module.split(".")[0] not in ("bpy", "mathutils", "bmesh", "gpu", "bl_ext"), f"{path}:{line}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] == "installer"], ids=str)
+def test_the_installer_needs_only_the_standard_library(path):
+    for level, module, _, line in imports_of(path):
+        assert level or module.split(".")[0] in sys.stdlib_module_names, f"{path}:{line} imports {module}"
+
+
+def in_fresh_python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_importing_inference_brings_in_nothing_heavy():
+    loaded = in_fresh_python(
+        "import sys, maquette.inference, maquette.inference.results, maquette.installer.store\n"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    assert "numpy" in loaded
+    assert not {"torch", "bpy", "cv2", "PIL", "scipy", "trimesh", "torchvision", "safetensors"} & set(loaded)
+
+
+def test_reading_a_photo_needs_no_torch(tmp_path):
+    code = (
+        "import sys, numpy as np; from maquette import inference; from maquette.demo.samples import sample_photo\n"
+        "inference.load_photo(sample_photo('astronaut'))\n"
+        "print(*sys.modules)"
+    )
+    assert not {"torch", "bpy"} & set(in_fresh_python(code))
+
+
+def test_every_public_name_is_there():
+    from maquette import inference
+
+    for name in inference.__all__:
+        assert getattr(inference, name) is not None
