@@ -20,6 +20,20 @@ def _outline(person: PoseLandmarks, height: int, width: int) -> NDArray[np.bool_
     return cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1))) > 0.3
 
 
+def covered_share(small: PoseLandmarks, large: PoseLandmarks, side: int = 64) -> float:
+    """The share of a person's mask that is another one's too; 1 for an empty mask."""
+    steps = 256 // side
+    grid = np.stack(np.meshgrid(*[(np.arange(side) + 0.5) / side] * 2), -1).reshape(-1, 2)
+    own = small.mask_logits[::steps, ::steps].reshape(-1) > 0
+    if not own.any():
+        return 1.0
+    places = grid[own] @ small.matrix[:, :2].T + small.matrix[:, 2]
+    inside = (places - large.matrix[:, 2]) @ np.linalg.inv(large.matrix[:, :2]).T * 256
+    column, row = np.floor(inside).astype(int).T
+    within = (column >= 0) & (column < 256) & (row >= 0) & (row < 256)
+    return float((large.mask_logits[row[within], column[within]] > 0).sum()) / len(places)
+
+
 class Backdrop:
     """What is behind the people, gathered from the frames in which nobody stood there."""
 
@@ -38,12 +52,27 @@ class Backdrop:
         cv2.copyTo(pixels, free.astype(np.uint8), self.pixels)
         self.known |= free
 
-    def without(self, pixels: NDArray[np.uint8], people: Sequence[PoseLandmarks]) -> NDArray[np.uint8]:
-        """The picture with the backdrop in the place of these people, guessed from its surroundings where unknown."""
-        assert self.pixels is not None and self.known is not None
-        covered = np.zeros(pixels.shape[:2], bool)
-        for one in people:
-            covered |= _outline(one, *pixels.shape[:2])
+    def without(
+        self,
+        pixels: NDArray[np.uint8],
+        front: Sequence[PoseLandmarks],
+        behind: Sequence[PoseLandmarks],
+        person: PoseLandmarks,
+    ) -> NDArray[np.uint8]:
+        """The picture with the backdrop in the place of the people in front of and behind a person.
+
+        Those behind go only as far as they are not the person; where the backdrop is unknown it is guessed from what
+        is around. Before the first `add` the picture comes back as it is.
+        """
+        if self.pixels is None or self.known is None:
+            return pixels
+        height, width = pixels.shape[:2]
+        covered = np.zeros((height, width), bool)
+        for one in behind:
+            covered |= _outline(one, height, width)
+        covered &= pose.person_mask(person, height, width) < 0.5
+        for one in front:
+            covered |= _outline(one, height, width)
         painted = np.where((covered & self.known)[..., None], self.pixels, pixels)
         unknown = (covered & ~self.known).astype(np.uint8)
         if not unknown.any():

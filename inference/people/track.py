@@ -23,7 +23,7 @@ from ..builtin.crops import Pyramid
 from ..builtin.pose import PoseLandmarks
 from ..runtime.run import Run
 from .appearance import affinity, colours, is_cut, thumbnail
-from .backdrop import Backdrop
+from .backdrop import Backdrop, covered_share
 
 #: Landmarks that say where a body is: ears, arms, hips, legs, feet; and the trunk alone.
 BODY = np.array([0, 7, 8, *range(11, 17), *range(23, 29), 31, 32])
@@ -32,6 +32,8 @@ TRUNK = np.array([11, 12, 23, 24])
 DETECT_EVERY, LONGEST_GAP = 0.3, 1.0
 #: Two sightings more alike than this are one person; landmarks may differ by this share of the crop.
 SAME, TOLERANCE = 0.5, 0.05
+#: A body of which this share lies within another's outline is a part of that one.
+COVERED = 0.6
 #: Costs of the assignment beyond this are no match.
 MOST_COST = 1.1
 #: Colours less alike than this (Bhattacharyya) are never one person's.
@@ -171,6 +173,8 @@ class _Shot:
         sightings = [replace(one, clear=_is_clear(one, sightings)) for one in sightings]
         for track, sighting in assign(active, sightings, frame):
             if track is None:
+                if any(_meet(sighting.points, one.predict(frame)) for one in active):
+                    continue  # nobody new steps out of somebody known: it is a mixture of two, or one who was lost
                 track = Track()
                 self.tracks.append(track)
             track.add(frame, sighting)
@@ -179,7 +183,7 @@ class _Shot:
         """Landmarks of the people followed and, where it is time to, of new ones."""
         places = [track.predict(frame) for track in active]
         regions = [pose.region_from_points(points) for points in places]
-        seen = self._look_behind(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run)
+        seen = self._untangle(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run)
         seen = [one for one in seen if one.score >= self.min_score]
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
         if not missing and (frame - self.start) % self.detect_every:
@@ -191,54 +195,61 @@ class _Shot:
         fresh = [
             one
             for one in pose.landmarks(pyramid, again, run.part(0.8, 0.9))
-            if one.score >= self.min_score and not any(_is_inside(one, other) for other in seen)
+            if one.score >= self.min_score and not any(covered_share(one, other) > COVERED for other in seen)
         ]
         sure = pose.landmarks(pyramid, [one.region for one in fresh], run.part(0.9, 1.0), augment=True)
         return seen + [one for one, checked in zip(fresh, sure, strict=True) if checked.score_min >= pose.MIN_SCORE]
 
-    def _look_behind(
+    def _untangle(
         self, pyramid: Pyramid, people: list[PoseLandmarks], places: Sequence[NDArray], run: Run
     ) -> list[PoseLandmarks]:
-        """Read those who are partly hidden by somebody again, without the ones in front.
+        """Read those who meet somebody in the picture again, without the others.
 
         The network reads one body: of two in a crop it takes limbs of both, or jumps to the one in front, who has the
-        feet lower in the picture. The reading nearer to the places foretold, and less like the one in front, is kept.
+        feet lower in the picture. The reading nearer to the places foretold, and less like the others, is kept.
         """
         people = list(people)
-        feet = [float(one.points[27:33, 1].max()) for one in people]
-        for index in np.argsort(feet):
-            one = people[index]
-            front = [
-                other
-                for number, other in enumerate(people)
-                if feet[number] > feet[index] and other.score > LEAST_SCORE and _is_near(one, other)
-            ]
-            if front:
-                cleared = Pyramid(self.backdrop.without(pyramid.level(0), front))
-                again = pose.landmarks(cleared, [one.region], run.part(0.15, 0.2))[0]
-                people[index] = max(one, again, key=lambda reading: _claim(reading, places[index], front))
+        feet = [float(points[27:33, 1].max()) for points in places]
+        for index in np.argsort(feet)[::-1]:
+            one, foretold = people[index], places[index]
+            near = [n for n in range(len(people)) if n != index and _meet(foretold, places[n])]
+            elsewhere = [places[n] for n in near]
+            if not near or _is_undisturbed(one, foretold, elsewhere):
+                continue
+            front = [people[n] for n in near if feet[n] > feet[index]]
+            behind = [people[n] for n in near if feet[n] <= feet[index]]
+            cleared = Pyramid(self.backdrop.without(pyramid.level(0), front, behind, one))
+            again = pose.landmarks(cleared, [pose.region_from_points(foretold)], run.part(0.15, 0.2))[0]
+            third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run.part(0.15, 0.2))[0]
+            people[index] = max(one, again, third, key=lambda reading: _claim(reading, foretold, elsewhere))
         self.backdrop.add(pyramid.level(0), people)
         return people
 
     def finish(self, stop: int) -> list[Track]:
         """The shot's tracks, joined over gaps and without false ones."""
-        joined = join_tracks(self.tracks, self.longest_gap)
+        joined = without_ghosts(join_tracks(self.tracks, self.longest_gap))
         least = min(max(2, round(SHORTEST * self.fps)), max(1, round(LEAST_SHARE * (stop - self.start))))
         return sorted((track for track in joined if len(track.sightings) >= least), key=lambda track: track.first)
 
 
-def _is_near(one: PoseLandmarks, other: PoseLandmarks) -> bool:
-    """Whether two bodies may touch in the picture."""
-    low, high = one.points[BODY].min(axis=0), one.points[BODY].max(axis=0)
-    other_low, other_high = other.points[BODY].min(axis=0), other.points[BODY].max(axis=0)
+def _meet(first: NDArray, second: NDArray) -> bool:
+    """Whether two bodies' landmarks (39, 2) fill boxes that overlap."""
+    low, high = first[BODY].min(axis=0), first[BODY].max(axis=0)
+    other_low, other_high = second[BODY].min(axis=0), second[BODY].max(axis=0)
     return bool((low < other_high).all() and (other_low < high).all())
 
 
-def _claim(reading: PoseLandmarks, foretold: NDArray, front: Sequence[PoseLandmarks]) -> float:
-    """How well a reading fits the person that was expected, and not the people in front of that place."""
+def _claim(reading: PoseLandmarks, foretold: NDArray, elsewhere: Sequence[NDArray]) -> float:
+    """How well a reading fits what was foretold of one person, and not what was foretold of the others near by."""
     size, weights = reading.region.size, np.ones(39)
-    usurped = max(similarity(other.points, reading.points, weights, size) for other in front)
-    return similarity(foretold, reading.points, weights, size) - usurped + 0.3 * reading.score
+    usurped = max(similarity(other, reading.points, weights, size) for other in elsewhere)
+    own = similarity(foretold, reading.points, weights, size)
+    return own - max(0.0, usurped - own) + 0.3 * reading.score
+
+
+def _is_undisturbed(reading: PoseLandmarks, foretold: NDArray, elsewhere: Sequence[NDArray]) -> bool:
+    """Whether a reading is where it was expected, and clear of the others."""
+    return _claim(reading, foretold, elsewhere) > 1.0 and reading.score > 0.8
 
 
 def _small(person: PoseLandmarks) -> PoseLandmarks:
@@ -252,13 +263,17 @@ def _holds(person: PoseLandmarks, region: pose.Region) -> bool:
     return apart < 0.12 * person.region.size and 0.6 < region.size / person.region.size < 1.6
 
 
-def _is_inside(small: PoseLandmarks, large: PoseLandmarks) -> bool:
-    """Whether a body is seen in a part of another: a head, a pair of legs."""
-    if small.region.size > 0.7 * large.region.size:
-        return False
-    low, high = large.points[BODY].min(axis=0), large.points[BODY].max(axis=0)
-    points = small.points[BODY]
-    return float(((points >= low) & (points <= high)).all(axis=1).mean()) > 0.8
+def without_ghosts(tracks: Sequence[Track]) -> list[Track]:
+    """Without tracks that live inside another one's outline: a second body read into the legs of a first."""
+
+    def is_ghost(track: Track, other: Track) -> bool:
+        shared = track.sightings.keys() & other.sightings.keys()
+        if other is track or len(other.sightings) <= len(track.sightings) or 2 * len(shared) < len(track.sightings):
+            return False
+        covered = [covered_share(track.sightings[f].landmarks, other.sightings[f].landmarks) for f in shared]
+        return float(np.mean(np.array(covered) > COVERED)) > 0.5
+
+    return [track for track in tracks if not any(is_ghost(track, other) for other in tracks)]
 
 
 def _is_clear(sighting: Sighting, others: Sequence[Sighting]) -> bool:
