@@ -166,7 +166,7 @@ class _Shot:
         """Find the people of the next frame and give them to the tracks."""
         active = [track for track in self.tracks if frame - track.last <= self.longest_gap]
         if boxes is not None:
-            seen = pose.find_people(pixels, run, boxes=boxes) if len(boxes) else []
+            seen = pose.find_people(pixels, run, boxes=boxes, augment=False) if len(boxes) else []
         else:
             seen = self._look(frame, Pyramid(pixels), active, run)
         sightings = distinct([Sighting(_small(one), colours(pixels, one)) for one in seen], active, frame)
@@ -198,7 +198,8 @@ class _Shot:
             if one.score >= self.min_score and not any(covered_share(one, other) > COVERED for other in seen)
         ]
         sure = pose.landmarks(pyramid, [one.region for one in fresh], run.part(0.9, 1.0), augment=True)
-        return seen + [one for one, checked in zip(fresh, sure, strict=True) if checked.score_min >= pose.MIN_SCORE]
+        is_person = [one.score_min >= pose.MIN_SCORE and one.spread <= pose.MAX_SPREAD for one in sure]
+        return seen + [one for one, certain in zip(fresh, is_person, strict=True) if certain]
 
     def _untangle(
         self, pyramid: Pyramid, people: list[PoseLandmarks], places: Sequence[NDArray], run: Run

@@ -29,7 +29,7 @@ def _landmarks(x: float, y: float = 240.0, size: float = 300.0, score: float = 0
     return PoseLandmarks(
         points=(_figure * size / 300 + (x, y)).astype(np.float32),
         world=np.zeros((39, 3), np.float32),
-        visibility=ones, presence=ones, score=score, score_min=score, sigma=zeros, world_sigma=zeros,
+        visibility=ones, presence=ones, score=score, score_min=score, sigma=zeros, world_sigma=zeros, agreement=ones, spread=0.0,
         region=region, matrix=region.matrix, mask_logits=np.zeros((256, 256), np.float32),
     )  # fmt: skip
 
