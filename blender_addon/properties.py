@@ -104,7 +104,9 @@ class PhotoInput(Common):
 
 
 class DepthSettings:
-    model: EnumProperty(name="Model", description="Where the depth comes from", items=model_items("depth"))
+    model: EnumProperty(
+        name="Model", description="Where the depth comes from", items=model_items("depth"), default="builtin"
+    )
     resolution: _resolution()
     output: EnumProperty(
         name="Build",
@@ -162,7 +164,9 @@ class DepthSettings:
 
 
 class NormalsSettings:
-    model: EnumProperty(name="Model", description="Where the normals come from", items=model_items("normals"))
+    model: EnumProperty(
+        name="Model", description="Where the normals come from", items=model_items("normals"), default="builtin"
+    )
     a: FloatProperty(
         name="Depth Strength",
         description="How strongly models that see only relative depth bend the normals",
@@ -202,7 +206,7 @@ class MaskSettings:
     )
     mask_colour: FloatVectorProperty(
         name="Colour",
-        description="Colour of the paint layer where the mask is white",
+        description="Colour of the paint layer where the mask is white; its alpha is the layer's opacity",
         default=(0.8, 0.1, 0.05, 1.0),
         size=4,
         min=0.0,
@@ -212,7 +216,9 @@ class MaskSettings:
 
 
 class HandsSettings(MaskSettings):
-    model: EnumProperty(name="Model", description="What finds and fits the hands", items=model_items("hands"))
+    model: EnumProperty(
+        name="Model", description="What finds and fits the hands", items=model_items("hands"), default="builtin"
+    )
     mask_bbox_padding: IntProperty(
         name="Box Padding", description="Least padding of a padded box, in pixels", default=30, min=0, max=100
     )
@@ -245,7 +251,9 @@ class HandsSettings(MaskSettings):
 
 
 class PeopleSettings(MaskSettings):
-    model: EnumProperty(name="Model", description="What recovers the people", items=model_items("people"))
+    model: EnumProperty(
+        name="Model", description="What recovers the people", items=model_items("people"), default="builtin"
+    )
     det_confidence_thresh: FloatProperty(
         name="Confidence",
         description="People found with less confidence are dropped",

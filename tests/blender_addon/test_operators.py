@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators on real photos with the real built-in models: what is asked for is what is built."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import bpy
+import maquette
+import numpy as np
+import pytest
+from maquette import inference
+from maquette.blender_addon import jobs, properties
+from maquette.blender_addon.builders import image as images
+from maquette.blender_addon.builders.body import MODES
+from maquette.demo.samples import sample_photo
+from maquette.inference.hands import MASK_TYPES
+
+TASKS = {
+    "estimate_depth": properties.DepthSettings,
+    "estimate_normals": properties.NormalsSettings,
+    "refine_hands": properties.HandsSettings,
+    "recover_people": properties.PeopleSettings,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def addon():
+    maquette.register()
+    yield
+    maquette.unregister()
+
+
+@pytest.fixture(scope="session")
+def bricks(tmp_path_factory) -> str:
+    """A small piece of a real material photo, in a folder with blanks and letters beyond ASCII."""
+    from PIL import Image
+
+    path = tmp_path_factory.mktemp("Größe der Ziegel") / "мауэр wall.png"
+    with Image.open(sample_photo("brick")) as photo:
+        photo.crop((0, 0, 96, 64)).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def plane():
+    """An active plane with a UV map, 2 m in front of a camera at the origin of camera axes."""
+    bpy.ops.mesh.primitive_plane_add(size=2)
+    return bpy.context.object
+
+
+def depth(path: str, **options) -> set[str]:
+    return bpy.ops.maquette.estimate_depth(filepath=path, model="relief", mesh_resolution=64, **options)
+
+
+def clicked(operator: str, **options) -> jobs.Job:
+    """Start a job as a click does: the operator's own `invoke`, which the bpy module sends to `execute`."""
+    submitted = []
+    run, jobs.run = jobs.run, lambda job, on_progress=None: submitted.append(jobs.submit(job)) or "started"
+    try:
+        getattr(bpy.ops.maquette, operator)(**options)
+    finally:
+        jobs.run = run
+    return submitted[0]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_parameter_of_the_public_function_is_a_property(name) -> None:
+    parameters = set(inspect.signature(getattr(inference, name)).parameters)
+    taken = {"photo", "photos", "progress", "models_dir", "precision"}  # by the input, the job, the preferences
+    offered = set(properties.names(properties.PhotoInput, TASKS[name]))
+    assert parameters - taken <= offered
+
+
+@pytest.mark.parametrize("name", [*TASKS, "cancel_job", "free_memory", "install_packages"])
+def test_tooltips_are_sentences_without_a_final_stop(name) -> None:
+    kind = getattr(bpy.ops.maquette, name).get_rna_type()
+    told = {kind.identifier: kind.description}
+    told |= {prop.identifier: prop.description for prop in kind.properties if prop.identifier != "rna_type"}
+    for what, description in told.items():
+        assert description and description[0].isupper() and not description.endswith("."), (what, description)
+
+
+def test_choices_and_defaults_are_those_of_the_functions() -> None:
+    assert [item[0] for item in properties._MASK_TYPES] == list(MASK_TYPES)
+    assert [item[0] for item in properties._BODIES] == list(MODES)
+    for name in TASKS:
+        declared = {prop.identifier: prop for prop in getattr(bpy.ops.maquette, name).get_rna_type().properties}
+        for parameter in inspect.signature(getattr(inference, name)).parameters.values():
+            if parameter.name in declared and parameter.default not in (None, parameter.empty):
+                assert declared[parameter.name].default == pytest.approx(parameter.default), parameter.name
+
+
+def test_relief_becomes_a_displaced_grid_with_its_float_image(bricks) -> None:
+    assert depth(bricks) == {"FINISHED"}
+    grid = bpy.data.objects["мауэр wall.grid"]
+    assert len(grid.data.vertices) == 64 * round(64 * 64 / 96) and [m.type for m in grid.modifiers] == ["DISPLACE"]
+    made = bpy.data.images["мауэр wall.depth"]
+    expected = inference.estimate_depth(bricks, "relief").depth
+    assert made.is_float and made.colorspace_settings.name == "Non-Color" and made.packed_file
+    np.testing.assert_array_equal(images.image_array(made)[..., 0], expected)
+    assert "64" in jobs.outcome().line or "grid" in jobs.outcome().line
+
+
+def test_a_click_and_a_script_make_the_same(bricks, blocks, evaluated) -> None:
+    depth(bricks)
+    scripted = blocks(), evaluated(bpy.data.objects["мауэр wall.grid"])
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    job = clicked("estimate_depth", filepath=bricks, model="relief", mesh_resolution=64)
+    assert job.wait(60) and "мауэр wall.grid" not in bpy.data.objects, "nothing is built before the main thread does"
+    jobs.pump()
+    assert blocks() == scripted[0]
+    np.testing.assert_array_equal(evaluated(bpy.data.objects["мауэр wall.grid"]), scripted[1])
+
+
+def test_one_undo_step_takes_all_back(bricks, blocks) -> None:
+    bpy.ops.ed.undo_push(message="Before")
+    before = blocks()
+    depth(bricks)
+    assert blocks() != before
+    bpy.ops.ed.undo()
+    assert blocks() == before
+
+
+def test_pictures_lie_beside_the_saved_file(bricks, tmp_path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    depth(bricks, output="IMAGE")
+    assert (tmp_path / "maquette" / "мауэр wall.depth.exr").stat().st_size > 1000
+    depth(bricks, output="IMAGE", folder=str(tmp_path / "else where"))
+    assert len(list((tmp_path / "else where").iterdir())) == 1
+
+
+def test_displacement_joins_the_active_material(bricks, plane) -> None:
+    material = bpy.data.materials.new("Mine")
+    material.use_nodes = True
+    plane.data.materials.append(material)
+    before = {node.name for node in material.node_tree.nodes}
+    depth(bricks, output="MATERIAL", strength=0.3)
+    assert before < {node.name for node in material.node_tree.nodes}
+    (node,) = [node for node in material.node_tree.nodes if node.type == "DISPLACEMENT"]
+    assert node.inputs["Scale"].default_value == pytest.approx(0.3) and node.outputs[0].is_linked
+
+
+def test_a_target_that_went_away_is_told_and_nothing_is_left(bricks, plane, blocks) -> None:
+    job = clicked("estimate_depth", filepath=bricks, model="relief", output="MATERIAL")
+    bpy.data.objects.remove(plane)
+    before = blocks()
+    job.wait(60)
+    jobs.pump()
+    assert jobs.outcome().failed and "Plane is gone" in jobs.outcome().line and jobs.outcome().remedy
+    assert blocks() == before
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["file", "packed"])
+def test_an_image_datablock_gives_what_its_file_gives(bricks, packed) -> None:
+    expected = inference.estimate_depth(bricks, "relief").depth
+    image = bpy.data.images.load(bricks)
+    if packed:
+        image.pack()
+    bpy.ops.maquette.estimate_depth(image=image.name, model="relief", output="IMAGE")
+    np.testing.assert_array_equal(images.image_array(bpy.data.images["мауэр wall.depth"])[..., 0], expected)
+
+
+def test_a_painted_and_a_generated_image_give_what_they_show(bricks) -> None:
+    painted = bpy.data.images.load(bricks)
+    values = images.image_array(painted)[::-1].copy()
+    values[10:30, 10:50, :3] = 0
+    painted.pixels.foreach_set(values.ravel())
+    pixels = (values[::-1, :, :3] * 255 + 0.5).astype(np.uint8)
+    bpy.ops.maquette.estimate_depth(image=painted.name, model="relief", output="IMAGE")
+    made = images.image_array(bpy.data.images["мауэр wall.depth"])[..., 0]
+    np.testing.assert_array_equal(made, inference.estimate_depth(pixels, "relief").depth)
+
+    generated = bpy.data.images.new("Grid", 64, 48)
+    generated.generated_type = "COLOR_GRID"
+    bpy.ops.maquette.estimate_depth(image="Grid", model="relief", output="IMAGE")
+    assert tuple(bpy.data.images["Grid.depth"].size) == (64, 48)
+
+
+def test_a_linear_float_image_is_seen_as_its_picture() -> None:
+    rows, columns = np.mgrid[:48, :64] / 64
+    srgb = np.stack([rows, columns, np.sin(20 * rows * columns) ** 2], -1).astype(np.float32)
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    floats = bpy.data.images.new("Light", 64, 48, float_buffer=True)
+    floats.pixels.foreach_set(np.concatenate([linear[::-1], np.ones((48, 64, 1))], -1).astype(np.float32).ravel())
+    bpy.ops.maquette.estimate_depth(image="Light", model="relief", output="IMAGE")
+    made = images.image_array(bpy.data.images["Light.depth"])[..., 0]
+    expected = inference.estimate_depth((srgb * 255 + 0.5).astype(np.uint8), "relief").depth
+    np.testing.assert_allclose(made, expected, atol=1e-5)
+
+
+def test_a_sequence_and_a_movie_give_the_frame_asked_for(bricks, tmp_path) -> None:
+    import cv2
+
+    picture = cv2.cvtColor(np.asarray(inference.load_photo(bricks).pixels), cv2.COLOR_RGB2BGR)
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"shot_{number + 1:04d}.png"), np.roll(picture, 20 * number, axis=1))
+    third = inference.estimate_depth(str(tmp_path / "shot_0003.png"), "relief").depth
+    sequence = bpy.data.images.load(str(tmp_path / "shot_0001.png"))
+    sequence.source = "SEQUENCE"
+    bpy.ops.maquette.estimate_depth(image=sequence.name, model="relief", output="IMAGE", frame=3)
+    np.testing.assert_array_equal(images.image_array(bpy.data.images["shot_0001.depth"])[..., 0], third)
+    bpy.context.scene.frame_current = 3
+    depth(str(tmp_path / "shot_%04d.png"), output="IMAGE")
+    np.testing.assert_array_equal(images.image_array(bpy.data.images["shot_%04d.depth"])[..., 0], third)
+
+    writer = cv2.VideoWriter(str(tmp_path / "shot.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 24, (96, 64))
+    for number in range(3):
+        writer.write(np.roll(picture, 20 * number, axis=1))
+    writer.release()
+    movie = bpy.data.images.load(str(tmp_path / "shot.mp4"))
+    bpy.ops.maquette.estimate_depth(image=movie.name, model="relief", output="IMAGE", frame=2)
+    *_, second = zip(range(2), inference.load_clip(str(tmp_path / "shot.mp4")), strict=False)
+    made = images.image_array(bpy.data.images["shot.depth"])[..., 0]
+    np.testing.assert_array_equal(made, inference.estimate_depth(second[1], "relief").depth)
+
+
+def test_focal_length_of_numbers_and_of_a_camera_object() -> None:
+    from types import SimpleNamespace
+
+    from maquette.blender_addon.tasks.source import focal_of
+
+    photo = inference.Photo(np.zeros((60, 90, 3), np.uint8))
+    camera = bpy.data.objects.new("Lens", bpy.data.cameras.new("Lens"))
+    camera.data.lens, camera.data.sensor_width, camera.data.sensor_height = 50, 25, 10
+
+    def focal(**values):
+        given = SimpleNamespace(**{"fx": 0.0, "fy": 0.0, "camera": "", **values})
+        return focal_of(given).applied_to(photo).camera
+
+    assert focal() is None, "the photo's own, or the default, is the models' matter"
+    assert (focal(fx=70.0).fx, focal(fx=70.0).fy, focal(fx=70.0, fy=80.0).fy) == (70, 70, 80)
+    assert (focal(camera="Lens").fx, focal(camera="Lens").source) == (50 / 25 * 90, "scene")
+    camera.data.sensor_fit = "VERTICAL"
+    assert focal(camera="Lens").fx == 50 / 10 * 60
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> str:
+    return str(sample_photo("astronaut"))
+
+
+def test_people_stand_on_the_ground_before_the_matched_camera(astronaut, evaluated) -> None:
+    bpy.ops.maquette.recover_people(filepath=astronaut, masks="IMAGE")
+    (armature,) = [obj for obj in bpy.data.objects if obj.type == "ARMATURE"]
+    (body,) = [obj for obj in bpy.data.objects if obj.type == "MESH"]
+    assert armature.animation_data.action and body.parent == armature
+    vertices = evaluated(body, 1)
+    assert -0.2 < vertices[:, 2].min() and 1.2 < np.ptp(vertices[:, 2]) < 2.3, "metres, z up, feet on the ground"
+    (camera,) = [obj for obj in bpy.data.objects if obj.type == "CAMERA"]
+    assert bpy.context.scene.camera == camera
+    mask = images.image_array(bpy.data.images["astronaut.person.1.mask"])[..., 0]
+    assert 0.1 < mask.mean() < 0.9
+
+
+@pytest.fixture(scope="module")
+def zidane() -> str:
+    return str(sample_photo("zidane"))
+
+
+def test_hands_become_depth_mask_meshes_and_a_paint_layer(zidane, plane) -> None:
+    bpy.ops.maquette.refine_hands(filepath=zidane, masks="PAINT_SLOT")
+    line = jobs.outcome().line
+    hands = [obj for obj in bpy.data.objects if obj.name.startswith("zidane.hand.")]
+    assert line.startswith(f"Found {len(hands)} hand") and hands
+    assert images.image_array(bpy.data.images["zidane.hands.depth"])[..., 0].max() > 0.2
+    nodes = plane.active_material.node_tree.nodes
+    assert [node.image.name for node in nodes if node.type == "TEX_IMAGE"] == ["zidane.hands.mask"]
+    assert [node.type for node in nodes].count("MIX") == 1
+
+
+@pytest.mark.parametrize("masks", ["STENCIL", "ATTRIBUTE", "VERTEX_GROUP"])
+def test_masks_go_where_they_are_wanted(zidane, plane, masks) -> None:
+    bpy.ops.maquette.refine_hands(filepath=zidane, masks=masks, build_meshes=False)
+    if masks == "STENCIL":
+        assert bpy.context.scene.tool_settings.image_paint.stencil_image
+    elif masks == "ATTRIBUTE":
+        assert plane.data.attributes["zidane.hands.mask"].data_type == "FLOAT"
+    else:
+        assert plane.vertex_groups["zidane.hands.mask"]
+
+
+def test_depth_of_people_and_normals(astronaut) -> None:
+    bpy.ops.maquette.estimate_depth(filepath=astronaut)
+    relief = bpy.data.objects["astronaut.relief"]
+    assert relief.parent and relief.parent.type == "CAMERA" and len(relief.data.vertices) > 1000
+    bpy.ops.maquette.estimate_normals(filepath=astronaut)
+    normals = images.image_array(bpy.data.images["astronaut.normal"])[..., :3]
+    assert np.allclose(np.linalg.norm(normals * 2 - 1, axis=-1), 1, atol=0.02)
+
+
+def test_the_panel_hands_the_whole_choice_to_the_button(bricks) -> None:
+    from maquette.blender_addon.panels import sidebar
+
+    for operator, (group, declared) in sidebar._TASKS.items():
+        kind = getattr(bpy.ops.maquette, operator.split(".")[1]).get_rna_type()
+        settings = getattr(bpy.context.scene.maquette, group)
+        for name in properties.names(declared):
+            assert name in kind.properties and hasattr(settings, name)
+    assert Path(bricks).exists()
