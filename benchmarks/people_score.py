@@ -329,7 +329,8 @@ def table(result: dict[str, Any]) -> str:
         ):
             lines.append(f"{word:<33}{s[key]['mean']:.1f} (median {s[key]['median']:.1f})")
         lines += [
-            f"distance, guessed / true focal   {100 * s['distance_guessed_focal']:.1f} % / {100 * s['distance_true_focal']:.1f} %",
+            f"distance, guessed / true focal   {100 * s['distance_guessed_focal']:.1f} % / "
+            f"{100 * s['distance_true_focal']:.1f} %",
             f"stature                          {s['stature_cm']:.1f} cm",
             f"confidence, visible / hidden     {s['confidence_visible']:.2f} / {s['confidence_hidden']:.2f}",
             f"seconds a person                 {s['seconds_per_person']:.2f}",
@@ -349,7 +350,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Score recovered people against the rendered truth.")
     parser.add_argument("--truth", type=Path, default=HERE.parent / ".maquette" / "truth")
     parser.add_argument("--stills", action="store_true", help="only the stills")
     parser.add_argument("--clip", action="store_true", help="only the clip")

@@ -36,17 +36,19 @@ ADULT = 2 / 3
 
 def figure_of(stature: float, attributes: dict[str, float]) -> tuple[Figure, dict[str, float]]:
     """A body of the given stature (metres) and traits; the height attribute is found by halving."""
-    body = load_body()
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = 0.5 * (low + high)
-        traits = {"age": ADULT, "muscle": 0.5, "weight": 0.5, "proportions": 0.5, **attributes, "height": middle}
-        figure = Figure(body, shape_from_attributes(traits))
-        if np.ptp(figure.rest_vertices[:, 1]) < stature:
+        if np.ptp(_figure(attributes, middle)[0].rest_vertices[:, 1]) < stature:
             low = middle
         else:
             high = middle
-    return figure, traits
+    return _figure(attributes, 0.5 * (low + high))
+
+
+def _figure(attributes: dict[str, float], height: float) -> tuple[Figure, dict[str, float]]:
+    traits = {"age": ADULT, "muscle": 0.5, "weight": 0.5, "proportions": 0.5, **attributes, "height": height}
+    return Figure(load_body(), shape_from_attributes(traits)), traits
 
 
 def cast(person: dict[str, Any]) -> tuple[Standing, dict[str, Any]]:
@@ -120,7 +122,7 @@ def make_clip(clip: dict[str, Any], folder: Path, samples: int) -> None:
         motion = walk(figure, Gait(**person["gait"]), clip["frames"], clip["fps"], person["start"])
         walkers.append((figure, motion, Tailor(figure, person["outfit"])))
         traits.append({**described, "pose": "walk", "heading": person["heading"]})
-    items, truths = [], []
+    items, truths, people = [], [], []
     for frame in range(clip["frames"]):
         people = [
             stand_in_walk(figure, motion, frame, tuple(person["at"]), person["heading"])
@@ -148,7 +150,7 @@ def make_clip(clip: dict[str, Any], folder: Path, samples: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Render people of known pose.")
     parser.add_argument("--output", type=Path, default=HERE.parent / ".maquette" / "truth")
     parser.add_argument("--only", nargs="*", help="names of stills")
     parser.add_argument("--stills", action="store_true", help="only the stills")

@@ -48,7 +48,7 @@ def shortest_turn(start: NDArray, end: NDArray) -> NDArray[np.float64]:
     axis = np.cross(start, end)
     if np.linalg.norm(axis) < 1e-9:
         return np.eye(3)
-    return turn(axis, np.degrees(np.arctan2(np.linalg.norm(axis), start @ end)))
+    return turn(axis, float(np.degrees(np.arctan2(np.linalg.norm(axis), start @ end))))
 
 
 def frame(along: NDArray, side: NDArray) -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ def surface(
     """A material for the place: `colour` broken up by a pattern of the size 1 / `scale` metres."""
     material = bpy.data.materials.new(name)
     material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
+    tree: Any = material.node_tree
+    nodes, links = tree.nodes, tree.links
     shader = nodes["Principled BSDF"]
     shader.inputs["Roughness"].default_value = roughness
     dark = tuple(0.55 * channel for channel in colour)
@@ -68,7 +69,8 @@ def cloth_material(cloth: str) -> bpy.types.Material:
         return known
     material = bpy.data.materials.new(f"cloth {cloth}")
     material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
+    tree: Any = material.node_tree
+    nodes, links = tree.nodes, tree.links
     shader = nodes["Principled BSDF"]
     shader.inputs["Roughness"].default_value = {"skin": 0.5, "leather": 0.35, "hair": 0.55}.get(cloth, 0.85)
     colour = nodes.new("ShaderNodeAttribute")

@@ -29,7 +29,8 @@ class Stage:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self.random = np.random.default_rng(seed)
         self.solids: list[tuple[NDArray, NDArray]] = []
-        self.scene = scene = bpy.context.scene
+        self.scene: Any = bpy.context.scene
+        scene = self.scene
         scene.render.engine = "CYCLES"
         scene.cycles.device = "CPU"
         scene.cycles.samples = samples
@@ -47,8 +48,8 @@ class Stage:
 
     # ---------------------------------------------------------------- meshes
 
-    def mesh(self, name: str, vertices: NDArray, faces: NDArray, material: bpy.types.Material) -> bpy.types.Object:
-        """A mesh object from arrays (V, 3) world metres and (F, n)."""
+    def mesh(self, name: str, vertices: NDArray, faces: NDArray, material: bpy.types.Material) -> Any:
+        """A mesh object (`bpy.types.Object`) from arrays (V, 3) world metres and (F, n)."""
         mesh = bpy.data.meshes.new(name)
         size = faces.shape[1]
         mesh.vertices.add(len(vertices))
@@ -64,7 +65,7 @@ class Stage:
         self.scene.collection.objects.link(item)
         return item
 
-    def person(self, pieces: list[Piece]) -> list[bpy.types.Object]:
+    def person(self, pieces: list[Piece]) -> list[Any]:
         """The pieces of one dressed person, vertices in the world."""
         items = []
         for piece in pieces:
@@ -79,7 +80,7 @@ class Stage:
             items.append(item)
         return items
 
-    def move_person(self, items: list[bpy.types.Object], pieces: list[Piece]) -> None:
+    def move_person(self, items: list[Any], pieces: list[Piece]) -> None:
         """Give the objects that `person` made the vertices of another moment."""
         for item, piece in zip(items, pieces, strict=True):
             item.data.vertices.foreach_set("co", np.asarray(piece.vertices, np.float32).ravel())
@@ -102,12 +103,13 @@ class Stage:
 
     # ---------------------------------------------------------------- light and camera
 
-    def sky(self, sun_height: float, sun_turn: float, strength: float = 0.28, disc: bool = True) -> None:
+    def sky(self, sun_height: float, sun_turn: float, strength: float = 0.2, disc: bool = True) -> None:
         """A clear sky; degrees."""
         world = bpy.data.worlds.new("sky")
         self.scene.world = world
         world.use_nodes = True
-        nodes, links = world.node_tree.nodes, world.node_tree.links
+        tree: Any = world.node_tree
+        nodes, links = tree.nodes, tree.links
         sky = nodes.new("ShaderNodeTexSky")
         sky.sky_type = "NISHITA"
         sky.sun_elevation = math.radians(sun_height)
@@ -122,13 +124,14 @@ class Stage:
         world = bpy.data.worlds.new("overcast")
         self.scene.world = world
         world.use_nodes = True
-        background = world.node_tree.nodes["Background"]
+        tree: Any = world.node_tree
+        background = tree.nodes["Background"]
         background.inputs["Color"].default_value = (*tint, 1)
         background.inputs["Strength"].default_value = strength
 
     def lamp(self, at: Any, towards: Any, watts: float, size: float, tint: Any = (1, 0.94, 0.86)) -> None:
         """A square area lamp."""
-        light = bpy.data.lights.new("lamp", "AREA")
+        light: Any = bpy.data.lights.new("lamp", "AREA")
         light.energy, light.size, light.color = watts, size, tint
         item = bpy.data.objects.new("lamp", light)
         item.location = at
@@ -155,7 +158,7 @@ class Stage:
 
     def encode(self, frames: list[Path], movie: Path, fps: int, quality: str = "HIGH") -> None:
         """Pictures of equal size -> an H.264 movie, through Blender's own sequencer."""
-        scene = bpy.data.scenes.new("encode")
+        scene: Any = bpy.data.scenes.new("encode")
         render = scene.render
         render.resolution_x, render.resolution_y = self.scene.render.resolution_x, self.scene.render.resolution_y
         render.fps, render.filepath = fps, str(movie)
