@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..builtin.crops import Pyramid
 from ..errors import BadInput
 from ..mesh.raster import rasterise
 from ..results import People, Person
+from ..runtime.recall import recall
 from .fit import Fit, fit_people
 
 if TYPE_CHECKING:
@@ -63,12 +65,13 @@ def recover(
         part = run.part(number / len(clip), (number + 1) / len(clip))
         camera = photo.camera_or_default()
         cameras.append(camera)
-        pyramid = Pyramid(photo.pixels, det_batch_size)
-        persons = _people_of(
-            photo, pyramid, camera, part, given[number] if given else None,
+        box_list = given[number] if given else None
+        request = (camera, repr(box_list), det_confidence_thresh, det_iou_thresh, refine, run.device, run.precision)
+        recover_here = partial(
+            _people_of, photo, Pyramid(photo.pixels, det_batch_size), camera, part, box_list,
             det_confidence_thresh, det_iou_thresh, hmr_batch_size, refine,
         )  # fmt: skip
-        frames.append(persons)
+        frames.append(recall(photo.pixels, request, recover_here))
     if not frames:
         raise BadInput("There is no photo to look at.", "Give at least one.")
     run.report(1.0, f"{sum(map(len, frames))} people found")
@@ -87,7 +90,7 @@ def check_count(value: int, what: str) -> None:
         raise BadInput(f"The {what} {value!r} is not a whole number of at least 1.", "Choose 1 or more.")
 
 
-def boxes_per_photo(boxes: Sequence | None, count: int) -> list[list[Sequence[float]]] | None:
+def boxes_per_photo(boxes: Sequence | None, count: int) -> Sequence[Sequence[Sequence[float]]] | None:
     """Boxes as one list a photo; for a single photo a flat list of boxes will do."""
     if boxes is None:
         return None
@@ -130,9 +133,9 @@ def _people_of(
         fits += fit_people(found[some], [camera] * len(found[some]), part, masks=masks[some], refine=refine)
     candidates = list(zip(found, fits, masks, strict=True))
     if boxes is None:
-        candidates = [candidate for candidate in candidates if doubt(*candidate, camera) < _DOUBT]
+        candidates = [(one, fit, mask) for one, fit, mask in candidates if doubt(one, fit, mask, camera) < _DOUBT]
         candidates = without_overlaps(candidates, overlap)
-    people = [_person(*candidate, camera) for candidate in candidates]
+    people = [_person(one, fit, mask, camera) for one, fit, mask in candidates]
     return tuple(replace(person, track_id=number) for number, person in enumerate(people))
 
 

@@ -156,12 +156,12 @@ def nearest_inside(allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
     rows, columns = np.nonzero(allowed)
     table = np.zeros((int(labels.max()) + 1, 2))
     table[labels[rows, columns]] = np.stack([columns + 0.5, rows + 0.5], 1)
-    return table[labels]
+    return table[np.asarray(labels, np.int64)]
 
 
 def border_points(person: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Up to `BORDER_POINTS` points (N, 2) on the mask's border, those at the picture's edge left out."""
-    inner = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
+    inner = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     rows, columns = np.nonzero(person & ~inner)
     away = (rows > 0) & (columns > 0) & (rows < person.shape[0] - 1) & (columns < person.shape[1] - 1)
     points = np.stack([columns, rows], 1)[away].astype(np.float64) + 0.5
