@@ -10,6 +10,8 @@ from collections.abc import Callable
 from threading import RLock
 from typing import Any
 
+from .recall import forget
+
 #: Bytes of weights that may stay loaded; past it the least recently used model goes.
 LIMIT = 6 * 2**30
 
@@ -40,7 +42,7 @@ def kept_models() -> tuple[tuple, ...]:
 
 
 def free_memory() -> None:
-    """Drop every model and give the memory back to the system.
+    """Drop every model and remembered result, and give the memory back to the system.
 
     The device finishes first: freeing under a kernel that still writes faults on some drivers.
     """
@@ -49,6 +51,7 @@ def free_memory() -> None:
         backend.synchronize()
     with _lock:
         _kept.clear()
+    forget()
     gc.collect()
     for backend in backends:
         backend.empty_cache()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one task found in a photo serves the next one."""
+
+import numpy as np
+import pytest
+from maquette.inference import free_memory
+from maquette.inference.runtime import recall
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    recall.forget()
+
+
+def counted():
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return np.zeros(3)
+
+    return calls, compute
+
+
+def test_same_photo_and_request_is_computed_once_and_handed_out_as_copies():
+    calls, compute = counted()
+    photo = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    first = recall.recall(photo, ("people", 0.25), compute)
+    first[:] = 7
+    second = recall.recall(photo.copy(), ("people", 0.25), compute)
+    assert len(calls) == 1
+    assert not second.any()
+
+
+def test_other_pixels_shape_or_request_is_computed_anew():
+    calls, compute = counted()
+    photo = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    recall.recall(photo, "a", compute)
+    recall.recall(photo + 1, "a", compute)
+    recall.recall(photo.reshape(1, 4, 3), "a", compute)
+    recall.recall(photo, "b", compute)
+    assert len(calls) == 4
+
+
+def test_forgets_the_oldest_and_on_request():
+    calls, compute = counted()
+    photo = np.zeros((1, 1, 3), np.uint8)
+    for request in range(recall.LIMIT + 1):
+        recall.recall(photo, request, compute)
+    recall.recall(photo, recall.LIMIT, compute)
+    assert len(calls) == recall.LIMIT + 1
+    recall.recall(photo, 0, compute)
+    assert len(calls) == recall.LIMIT + 2
+    free_memory()
+    recall.recall(photo, 0, compute)
+    assert len(calls) == recall.LIMIT + 3
