@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from .scenes import ClipScene, PhotoScene
 
-#: Pixels: height of the preview's panels and of the movie's.
-_PANEL, _MOVIE = 420, 320
+#: Pixels: height of the preview's panels, width of its views in 3D, height of the movie's panels.
+_PANEL, _WIDE, _MOVIE = 420, 380, 320
 #: Every so many frames of the clip are rendered.
 _STEP = 2
 
@@ -35,19 +35,23 @@ def photo_row(made: PhotoScene) -> NDArray[np.uint8]:
     photo = np.asarray(Image.open(bpy.path.abspath(made.photo.filepath)).convert("RGB"))
     width = round(photo.shape[1] * _PANEL / photo.shape[0])
     photo = sheet.resize(photo, width, _PANEL)
-    _show_only(scene.objects, bodies)
+    floor = render.add_floor(scene)
+    _show_only(scene.objects, [*bodies, floor])
+    floor.is_shadow_catcher = True
     over = render.render(scene, made.camera, width, _PANEL, transparent=True)
-    aside = render.render(scene, _side_camera(made, bodies, 0.9), _PANEL, _PANEL)
+    floor.is_shadow_catcher = False
+    aside = render.render(scene, _side_camera(made, bodies, 0.75, 2.9), _WIDE, _PANEL)
     _show_only(scene.objects, [made.relief])
-    relief = render.render(scene, _side_camera(made, [made.relief], 0.45), _PANEL, _PANEL)
+    relief = render.render(scene, _side_camera(made, [made.relief], 0.5, 2.4), _WIDE, _PANEL)
     _show_only(scene.objects, [*bodies, made.relief])
+    bpy.data.objects.remove(floor)
     count = len(made.people.children)
     return sheet.row(
         [
-            (photo, scene.name),
-            (sheet.over(over, photo), f"{count} {'body' if count == 1 else 'bodies'}, matched camera"),
-            (aside[..., :3], "the same, from the side"),
-            (relief[..., :3], "metric relief with the mask as paint layer"),
+            (photo, f"photo: {scene.name}"),
+            (sheet.over(over, photo), f"{count} rigged {'body' if count == 1 else 'bodies'}, matched camera"),
+            (aside[..., :3], "the same in 3D, feet on the ground"),
+            (relief[..., :3], "metric relief, mask as paint layer"),
         ]
     )
 
@@ -58,7 +62,7 @@ def clip_movie(made: ClipScene, path: Path) -> None:
     clip = load_clip(made.path)
     render.light_scene(scene, _view(made.camera))
     bodies = [obj for child in made.people.children for obj in child.objects if obj.type == "MESH"]
-    floor = _add_floor(scene)
+    floor = render.add_floor(scene)
     camera = _clip_side_camera(made, bodies)
     frames = []
     for index, photo in enumerate(clip):
@@ -67,9 +71,9 @@ def clip_movie(made: ClipScene, path: Path) -> None:
         scene.frame_set(scene.frame_start + index)
         width = round(photo.size[0] * _MOVIE / photo.size[1])
         still = sheet.resize(photo.pixels, width, _MOVIE)
-        floor.hide_render = True
+        floor.is_shadow_catcher = True
         over = render.render(scene, made.camera, width, _MOVIE, samples=4, transparent=True)
-        floor.hide_render = False
+        floor.is_shadow_catcher = False
         aside = render.render(scene, camera, width, _MOVIE, samples=4)
         frames.append(
             sheet.row([(still, "clip"), (sheet.over(over, still), "recovered body"), (aside[..., :3], "from the side")])
@@ -90,8 +94,8 @@ def _corners(objects: Iterable[Object]) -> list[Vector]:
     return [obj.matrix_world @ Vector(corner) for obj in evaluated for corner in obj.bound_box]
 
 
-def _side_camera(made: PhotoScene, objects: list[Object], turn: float) -> Object:
-    """A camera that sees the objects from beside the photo's: `turn` of the distance to the left, and a little up."""
+def _side_camera(made: PhotoScene, objects: list[Object], turn: float, radii: float) -> Object:
+    """A camera `radii` of the objects' size away, that sees them from beside the photo's and a little from above."""
     bpy.context.view_layer.update()  # type: ignore[union-attr]
     corners = _corners(objects)
     target = sum(corners, Vector()) / len(corners)
@@ -100,7 +104,7 @@ def _side_camera(made: PhotoScene, objects: list[Object], turn: float) -> Object
     beside = Vector((view.y, -view.x, 0)).normalized()
     direction = (-view - beside * turn + Vector((0, 0, 0.25))).normalized()
     name = f"{made.scene.name}.aside"
-    return render.add_camera(made.scene, name, target + direction * radius * 3.0, target, lens=50.0)
+    return render.add_camera(made.scene, name, target + direction * radius * radii, target, lens=50.0)
 
 
 def _clip_side_camera(made: ClipScene, bodies: list[Object]) -> Object:
@@ -115,27 +119,6 @@ def _clip_side_camera(made: ClipScene, bodies: list[Object]) -> Object:
     beside = Vector((view.y, -view.x, 0)).normalized()
     direction = (beside - view * 0.35 + Vector((0, 0, 0.2))).normalized()
     return render.add_camera(scene, "clip.aside", target + direction * radius * 2.6, target, lens=42.0)
-
-
-def _add_floor(scene: bpy.types.Scene) -> Object:
-    """A large plane on the ground that the recovered feet stand on."""
-    mesh = bpy.data.meshes.new("floor")
-    mesh.from_pydata([(-20, -20, 0), (20, -20, 0), (20, 30, 0), (-20, 30, 0)], [], [(0, 1, 2, 3)])
-    floor = bpy.data.objects.new("floor", mesh)
-    scene.collection.objects.link(floor)
-    material = bpy.data.materials.new("floor")
-    material.use_nodes = True
-    tree = material.node_tree
-    assert tree is not None
-    checker = tree.nodes.new("ShaderNodeTexChecker")
-    checker.inputs["Scale"].default_value = 1.0  # type: ignore[union-attr]  # metres, in object coordinates
-    checker.inputs["Color1"].default_value = (0.42, 0.42, 0.44, 1)  # type: ignore[union-attr]
-    checker.inputs["Color2"].default_value = (0.5, 0.5, 0.52, 1)  # type: ignore[union-attr]
-    coordinates = tree.nodes.new("ShaderNodeTexCoord")
-    tree.links.new(coordinates.outputs["Object"], checker.inputs["Vector"])
-    tree.links.new(checker.outputs["Color"], tree.nodes["Principled BSDF"].inputs["Base Color"])
-    mesh.materials.append(material)
-    return floor
 
 
 def _show_only(objects: Iterable[Object], shown: list[Object]) -> None:

@@ -49,6 +49,27 @@ def add_camera(scene: Scene, name: str, place: Vector, target: Vector, lens: flo
     return camera
 
 
+def add_floor(scene: Scene) -> Object:
+    """A large plane on the ground that the recovered feet stand on."""
+    mesh = bpy.data.meshes.new("floor")
+    mesh.from_pydata([(-20, -20, 0), (20, -20, 0), (20, 30, 0), (-20, 30, 0)], [], [(0, 1, 2, 3)])
+    floor = bpy.data.objects.new("floor", mesh)
+    scene.collection.objects.link(floor)
+    material = bpy.data.materials.new("floor")
+    material.use_nodes = True
+    tree = material.node_tree
+    assert tree is not None
+    checker = tree.nodes.new("ShaderNodeTexChecker")
+    checker.inputs["Scale"].default_value = 1.0  # type: ignore[union-attr]  # metres, in object coordinates
+    checker.inputs["Color1"].default_value = (0.42, 0.42, 0.44, 1)  # type: ignore[union-attr]
+    checker.inputs["Color2"].default_value = (0.5, 0.5, 0.52, 1)  # type: ignore[union-attr]
+    coordinates = tree.nodes.new("ShaderNodeTexCoord")
+    tree.links.new(coordinates.outputs["Object"], checker.inputs["Vector"])
+    tree.links.new(checker.outputs["Color"], tree.nodes["Principled BSDF"].inputs["Base Color"])
+    mesh.materials.append(material)
+    return floor
+
+
 def render(
     scene: Scene, camera: Object, width: int, height: int, *, samples: int = 16, transparent: bool = False
 ) -> NDArray[np.uint8]:

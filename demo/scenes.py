@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bpy.types import Collection, Image, Object, Scene
 
 CLIP = Path(__file__).with_name("clip.mp4")
+#: Colour of the mask's paint layer, thin enough to see the photo through.
+_LAYER = (0.05, 0.35, 0.8, 0.35)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ def photo_scene(name: str) -> PhotoScene:
     relief = bpy.data.objects[f"{name}.relief"]
     bpy.ops.maquette.estimate_depth(filepath=path, model="builtin", output="GRID", grid_method="NODES")
     _make_active(relief)
-    bpy.ops.maquette.recover_people(filepath=path, model="builtin", bodies="ARMATURE", masks="PAINT_SLOT")
+    bpy.ops.maquette.recover_people(
+        filepath=path, model="builtin", bodies="ARMATURE", masks="PAINT_SLOT", mask_colour=_LAYER
+    )
     people = bpy.data.collections[f"{name}.people"]
     found = {
         "people": len(people.children),

@@ -30,7 +30,8 @@ def add_mask_layer(
     camera: Camera | None = None,
     camera_object: Object | None = None,
 ) -> ShaderNodeTexImage:
-    """Add the mask as a texture paint slot of the active material: colour shows where the mask is white.
+    """Add the mask as a texture paint slot of the active material: colour shows where the mask is white, as strongly as
+    the colour's alpha says.
 
     Every node of the material survives: what fed the base colour becomes the lower input of a Mix node whose factor is
     the mask. Works on an object without material, with an empty slot, and on an output that no Principled BSDF feeds
@@ -145,8 +146,20 @@ def _mix_colour(material: Material, shader: Any, mask: Image, colour: Sequence[f
     texture = materials.add_image(tree, mask, mix, None, offset=(-320, 120))
     above.default_value = colour
     materials.insert_before(tree, target, below, result)
-    materials.connect(tree, texture.outputs["Color"], factor)
+    _connect_mask(tree, texture, factor, colour[3])
     return texture
+
+
+def _connect_mask(tree: Any, texture: Any, factor: Any, opacity: float) -> None:
+    """Let the mask drive the factor, weakened by a Multiply node where the layer is not opaque."""
+    mask = texture.outputs["Color"]
+    if opacity < 1:
+        multiply: Any = materials.add_node(tree, "ShaderNodeMath", texture, (200, -120))
+        multiply.operation, multiply.label = "MULTIPLY", "Opacity"
+        multiply.inputs[1].default_value = opacity
+        materials.connect(tree, mask, multiply.inputs[0])
+        mask = multiply.outputs["Value"]
+    materials.connect(tree, mask, factor)
 
 
 def _mix_shader(material: Material, mask: Image, colour: Sequence[float]) -> Any:
@@ -157,7 +170,8 @@ def _mix_shader(material: Material, mask: Image, colour: Sequence[float]) -> Any
     mix.label = mask.name
     above = materials.add_node(tree, "ShaderNodeBsdfPrincipled", mix, (-300, 160))
     above.inputs["Base Color"].default_value = colour
-    texture = materials.add_image(tree, mask, mix, "Fac" if "Fac" in mix.inputs else 0, offset=(-320, 480))
+    texture = materials.add_image(tree, mask, mix, None, offset=(-320, 480))
     materials.insert_before(tree, output.inputs["Surface"], mix.inputs[1], mix.outputs[0])
     materials.connect(tree, above.outputs["BSDF"], mix.inputs[2])
+    _connect_mask(tree, texture, mix.inputs[0], colour[3])
     return texture

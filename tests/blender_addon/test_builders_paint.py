@@ -268,3 +268,12 @@ def test_masks_on_vertices(photo, world, reopened):
 def test_active_material_of_what_takes_none():
     with pytest.raises(BadInput, match="takes no material"):
         materials.active_material(bpy.data.objects.new("empty", None))
+
+
+def test_layer_is_as_strong_as_the_alpha_of_its_colour(board, left_mask):
+    principled(board)
+    texture = paint.add_mask_layer(board, left_mask, (1, 0, 0, 0.25))
+    (multiply,) = [link.to_node for link in texture.outputs["Color"].links]
+    assert multiply.operation == "MULTIPLY"
+    assert multiply.inputs[1].default_value == pytest.approx(0.25)
+    assert multiply.outputs["Value"].links[0].to_socket.name == "Factor"
