@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Crops that pass through a network at once; more gain nothing and cost memory.
 BATCH = 16
+#: Windows of fewer pixels across show a detector nothing, and a thin strip of a photo would have thousands of them.
+SMALLEST_WINDOW = 48
 #: Longest side that OpenCV's warp can address, less a margin.
 _LONGEST_SIDE = 32_000
 
@@ -60,6 +62,8 @@ def tile_regions(height: int, width: int, levels: Sequence[float], step: float =
     tiles = [Region(width / 2, height / 2, float(max(height, width)))]
     for level in levels:
         size = level * min(height, width)
+        if size < SMALLEST_WINDOW:
+            continue
         columns, rows = (max(1, math.ceil((side - size) / (size * step) - 1e-6) + 1) for side in (width, height))
         if columns * rows == 1 and size >= tiles[0].size:
             continue

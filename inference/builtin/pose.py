@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Windows of the detector in short sides of the photo, besides the whole of it.
 TILE_LEVELS = (1.0, 0.6)
+#: One more level for photos with this many pixels across, in which people that small still can be made out.
+FINE_LEVEL, FINE_FROM = 0.35, 1200
 DETECTOR_STRIDES = (8, 16, 32, 32, 32)
 DETECTOR_THRESHOLD = 0.5
 #: A crop is this many times the distance of landmarks 33 and 34: twice for the diameter, a quarter for the margin.
@@ -88,7 +90,8 @@ def detect_people(pixels: NDArray[np.uint8] | Pyramid, run: Run, threshold: floa
     pixels : (H, W, 3) uint8 sRGB, or a `Pyramid` of them where more is to be cropped from it.
     """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS)
+    fine = (FINE_LEVEL,) if min(pyramid.height, pyramid.width) >= FINE_FROM else ()
+    tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS + fine)
     network = load_network("pose_detection", run.device)
     detections = run_detector(pyramid, tiles, network, DETECTOR_STRIDES, threshold, run, signed=True)
     return [_region(detection) for detection in _distinct(detections)]
@@ -99,13 +102,14 @@ def _region(detection: Detection) -> Region:
 
 
 def _distinct(detections: Sequence[Detection]) -> list[Detection]:
-    """Of detections of about the same place and size, the best."""
+    """Of detections of about the same place, size and turn, the best."""
     kept: list[tuple[Detection, float]] = []
     for detection in detections:
         reach = float(np.linalg.norm(detection.keypoints[1] - detection.keypoints[0]))
         for other, other_reach in kept:
-            apart = np.linalg.norm(detection.keypoints[0] - other.keypoints[0])
-            if apart < 0.35 * max(reach, other_reach) and 1 / 1.8 < reach / max(other_reach, 1e-6) < 1.8:
+            hips, heads = (np.linalg.norm(detection.keypoints[i] - other.keypoints[i]) for i in (0, 1))
+            alike = 1 / 1.8 < reach / max(other_reach, 1e-6) < 1.8
+            if alike and hips < 0.35 * max(reach, other_reach) and heads < 0.5 * max(reach, other_reach):
                 break
         else:
             kept.append((detection, reach))

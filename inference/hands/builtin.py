@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SIDES = ("left", "right")
 #: What speaks for one side against the other: the fits' costs (little: the landmarks in space follow the network's own
-#: belief), the network's word, and the body's, which is right but where arms are crossed or people stand close together.
+#: belief), the network's word, and the body's, which errs where arms cross or people stand close.
 COST_WEIGHT, NETWORK_WEIGHT, BODY_WEIGHT = 0.1, 2.0, 7.5
 
 

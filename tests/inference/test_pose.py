@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""People found in real photos: how many, where, how certain; and that the answer does not depend on how they lie there."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from maquette.demo.samples import sample_photo
+from maquette.inference import BadInput, Cancelled, load_photo
+from maquette.inference.builtin import crops, pose
+from maquette.inference.runtime.run import start
+
+RUN = start("cpu")
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> np.ndarray:
+    return load_photo(sample_photo("astronaut")).pixels
+
+
+@pytest.fixture(scope="module")
+def bus() -> np.ndarray:
+    return load_photo(sample_photo("bus")).pixels
+
+
+@pytest.fixture(scope="module")
+def pedestrians(bus) -> list[pose.PoseLandmarks]:
+    return sorted(pose.find_people(bus, RUN), key=lambda one: one.points[0, 0])
+
+
+def test_the_two_whole_pedestrians_are_found_and_nobody_invented(pedestrians):
+    assert len(pedestrians) == 2
+    for person, nose in zip(pedestrians, [(141, 440), (288, 447)], strict=True):
+        assert np.linalg.norm(person.points[0] - nose) < 15
+        assert person.score_min > 0.8 and person.spread < pose.MAX_SPREAD
+
+
+def test_two_half_figures_and_one_portrait(astronaut):
+    assert len(pose.find_people(load_photo(sample_photo("zidane")).pixels, RUN)) == 2
+    assert len(pose.find_people(astronaut, RUN)) == 1
+
+
+@pytest.mark.parametrize("name", ["coins", "brick", "gravel"])
+def test_nobody_is_seen_in_materials(name):
+    assert pose.find_people(load_photo(sample_photo(name)).pixels, RUN) == []
+
+
+def test_landmarks_have_the_agreed_shapes(pedestrians):
+    person = pedestrians[0]
+    assert person.points.shape == (39, 2) and person.world.shape == (39, 3)
+    for array in (person.visibility, person.presence, person.sigma, person.world_sigma, person.agreement):
+        assert array.shape == (39,) and array.dtype == np.float32 and (array >= 0).all()
+    assert person.points.dtype == person.world.dtype == np.float32
+    assert person.mask_logits.shape == (256, 256) and person.matrix.shape == (2, 3)
+    assert 0 < np.median(person.sigma[:33]) < 0.02 * person.region.size
+
+
+def test_world_landmarks_are_metres_with_the_head_up(pedestrians):
+    for person in pedestrians:
+        assert person.world[0, 1] < person.world[[11, 12], 1].mean() < 0 < person.world[[27, 28], 1].mean()
+        assert 1.2 < person.world[[27, 28], 1].mean() - person.world[0, 1] < 1.9
+        assert np.abs(person.world[[23, 24]].mean(0)).max() < 0.03
+
+
+def test_a_turned_photo_gives_the_same_people_turned(bus, pedestrians):
+    person = pedestrians[1]
+    height, width = bus.shape[:2]
+    turned = np.ascontiguousarray(np.rot90(bus, -1))  # clockwise: (x, y) -> (height - y, x)
+    region = replace(
+        person.region, cx=height - person.region.cy, cy=person.region.cx, rotation=person.region.rotation + np.pi / 2
+    )
+    again = pose.landmarks(turned, [region], RUN)[0]
+    upright = pose.landmarks(bus, [person.region], RUN)[0]
+    expected = np.column_stack([height - upright.points[:, 1], upright.points[:, 0]])
+    seen = upright.visibility > 0.5
+    assert np.linalg.norm(again.points - expected, axis=1)[seen].max() < 3
+    expected_world = np.column_stack([-upright.world[:, 1], upright.world[:, 0], upright.world[:, 2]])
+    assert np.abs(again.world - expected_world)[seen].max() < 0.03
+
+
+def test_mirrored_crops_name_the_persons_own_sides(astronaut):
+    person = pose.find_people(astronaut, RUN, augment=False)[0]
+    pyramid = crops.Pyramid(astronaut)
+    plain, mirrored = pose._read(pyramid, [person.region] * 2, [False, True], RUN, masks=False)
+    sure = plain.visibility > 0.9
+    assert sure.sum() > 12
+    assert np.linalg.norm(plain.points - mirrored.points, axis=1)[sure].max() < 0.02 * person.region.size
+    assert np.abs(plain.world - mirrored.world)[sure].max() < 0.12
+    assert plain.points[11, 0] > plain.points[12, 0], "she faces us, so her left shoulder is on our right"
+
+
+def test_averaging_keeps_the_opinion_of_most_crops():
+    points = np.random.default_rng(0).random((8, 39, 2)) * 0.01
+    points[5:, 13:23] += 0.3
+    agreeing = pose._agreeing(points, np.ones(8))
+    assert agreeing[:5].all()
+    assert not agreeing[5:, 13:23].any() and agreeing[5:, :13].all() and agreeing[5:, 25:33].all()
+
+
+def test_small_people_are_found_in_a_large_photo(bus):
+    small = cv2.resize(bus, None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)
+    canvas = np.full((1400, 1500, 3), 128, np.uint8)
+    canvas[700 : 700 + small.shape[0], 900 : 900 + small.shape[1]] = small
+    found = sorted(pose.find_people(canvas, RUN, augment=False), key=lambda one: one.points[0, 0])
+    assert len(found) == 2
+    assert np.linalg.norm(found[0].points[0] - (900 + 141 * 0.45, 700 + 440 * 0.45)) < 8
+
+
+def test_boxes_give_one_person_each_in_their_order(bus, pedestrians):
+    boxes = [(232, 400, 340, 862), (50, 395, 245, 905)]
+    found = pose.find_people(bus, RUN, boxes=boxes)
+    assert len(found) == 2
+    for one, expected in zip(found, pedestrians[::-1], strict=True):
+        seen = expected.visibility[:33] > 0.7
+        assert np.median(np.linalg.norm(one.points[:33] - expected.points[:33], axis=1)[seen]) < 12
+
+
+@pytest.mark.parametrize(
+    "box", [(10, 10, 10, 50), (50, 50, 10, 10), (900, 900, 950, 990), (np.nan, 0, 5, 5), (1, 2, 3), ("a", 0, 1, 2)]
+)
+def test_boxes_without_a_pixel_are_refused(astronaut, box):
+    with pytest.raises(BadInput, match="box"):
+        pose.find_people(astronaut, RUN, boxes=[box])
+
+
+def test_the_mask_covers_the_person_and_not_the_other(bus, pedestrians):
+    masks = [pose.person_mask(one, *bus.shape[:2]) for one in pedestrians]
+    for mask, person, other in zip(masks, pedestrians, pedestrians[::-1], strict=True):
+        assert mask.shape == bus.shape[:2] and mask.dtype == np.float32
+        assert mask.min() >= 0 and mask.max() <= 1
+        hips, elsewhere = (p.points[[11, 12, 23, 24]].mean(0).astype(int) for p in (person, other))
+        assert mask[hips[1], hips[0]] > 0.9 and mask[elsewhere[1], elsewhere[0]] < 0.1
+        assert 0.01 < (mask > 0.5).mean() < 0.15
+
+
+def test_one_pixel_and_thin_photos_hold_nobody():
+    for shape in ((1, 1, 3), (1, 300, 3), (300, 2, 3), (3, 5000, 3)):
+        assert pose.find_people(np.full(shape, 90, np.uint8), RUN) == []
+
+
+def test_a_search_can_be_cancelled(astronaut):
+    def cancel(fraction: float, message: str) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        pose.find_people(astronaut, start("cpu", progress=cancel))
+
+
+def test_progress_only_rises(astronaut):
+    told: list[float] = []
+    pose.find_people(astronaut, start("cpu", progress=lambda fraction, message: told.append(fraction)))
+    assert len(told) > 3 and told == sorted(told) and told[-1] <= 1
+
+
+def test_tiles_cover_the_photo():
+    for height, width in ((300, 1000), (1000, 300), (512, 512)):
+        covered = np.zeros((height, width), bool)
+        for tile in crops.tile_regions(height, width, (0.6,))[1:]:
+            half = tile.size / 2
+            assert tile.cx - half > -1 and tile.cy - half > -1
+            assert tile.cx + half < width + 1 and tile.cy + half < height + 1
+            rows, columns = np.s_[int(tile.cy - half) : int(tile.cy + half) + 1], np.s_[int(tile.cx - half) :]
+            covered[rows, columns.start : int(tile.cx + half) + 1] = True
+        assert covered.all()
+
+
+def test_crops_of_a_reduced_photo_lie_where_those_of_the_photo_do():
+    ramp = np.tile(np.linspace(0, 255, 2048), (2048, 1)).astype(np.uint8)
+    pyramid = crops.Pyramid(np.stack([ramp, ramp.T, ramp], -1))
+    for size in (200.0, 450.0, 900.0, 1300.0):
+        crop = pyramid.crop(crops.Region(1000.0, 1040.0, size, 0.3), 100).astype(float)
+        assert abs(crop[..., 0].mean() - 1000 / 2048 * 255) < 1
+        assert abs(crop[..., 1].mean() - 1040 / 2048 * 255) < 1
+
+
+def test_crops_end_black_or_with_the_edge_repeated():
+    pyramid = crops.Pyramid(np.full((50, 50, 3), 200, np.uint8))
+    outside = crops.Region(0.0, 0.0, 80.0)
+    assert pyramid.crop(outside, 40).min() == 0
+    assert pyramid.crop(outside, 40, replicate=True).min() == 200
