@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 DIGEST = "maquette_photo"
 #: JPEG decoders round differently; more than this (of 255) on average is another picture.
 _SAME_PICTURE = 4.0
+#: Rows and columns that are compared, at most.
+_COMPARED = 512
+#: Rows of an image that are filled at once.
 _ROWS = 64
 
 
@@ -40,8 +44,10 @@ def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
             return image
     image = _image_of_file(photo, Path(path)) if path else None
     if image is None:
-        image = new_image(photo.name, photo.pixels / np.float32(255), is_float=False, is_data=False)
-        image.pack()
+        image = bpy.data.images.new(photo.name, 1, 1)  # its size comes from the file
+        bitmap = _bitmap(photo.pixels)
+        image.pack(data=bitmap, data_len=len(bitmap))  # type: ignore[arg-type]
+        image.source = "FILE"
     image[DIGEST] = digest
     return image
 
@@ -147,8 +153,9 @@ def _image_of_file(photo: Photo, path: Path) -> Image | None:
     known = {image.session_uid for image in bpy.data.images}
     image: Any = bpy.data.images.load(str(path), check_existing=True)
     if tuple(image.size) == photo.size and image.colorspace_settings.name == "sRGB" and not image.is_dirty:
-        shown = image_array(image)[..., :3] * 255.0
-        if np.abs(shown - photo.pixels).mean() < _SAME_PICTURE:
+        some = (slice(None, None, 1 + photo.size[1] // _COMPARED), slice(None, None, 1 + photo.size[0] // _COMPARED))
+        shown = image_array(image)[some][..., :3] * 255.0
+        if np.abs(shown - photo.pixels[some]).mean() < _SAME_PICTURE:
             return image
     if image.session_uid not in known:
         bpy.data.images.remove(image)
@@ -169,6 +176,15 @@ def new_image(name: str, array: NDArray, *, is_float: bool, is_data: bool) -> Im
     image.pixels.foreach_set(pixels.ravel())  # type: ignore[arg-type]
     image.update()
     return image
+
+
+def _bitmap(pixels: NDArray[np.uint8]) -> bytes:
+    """A BMP file of pixels (H, W, 3) sRGB: Blender's own packing takes seconds to compress a photo of 12 megapixels."""
+    height, width = pixels.shape[:2]
+    rows = np.zeros((height, -(-width * 3 // 4) * 4), np.uint8)  # a row fills whole words, the lowest comes first
+    rows[:, : width * 3] = pixels[::-1, :, ::-1].reshape(height, width * 3)
+    file = struct.pack("<2sIHHI", b"BM", 54 + rows.size, 0, 0, 54)
+    return file + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, rows.size, 0, 0, 0, 0) + rows.tobytes()
 
 
 def _not_writable(folder: Path) -> BadInput:

@@ -96,6 +96,12 @@ def test_mask_image_survives_saving(reopened):
     np.testing.assert_allclose(image.image_array(bpy.data.images["street.mask"])[..., 0], mask, atol=0.5 / 255)
 
 
+def test_photo_of_an_odd_width_is_packed_exactly():
+    pixels = np.random.default_rng(4).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    made = image.photo_image(Photo(pixels, None, "odd"))
+    np.testing.assert_array_equal(np.rint(image.image_array(made)[..., :3] * 255), pixels)
+
+
 def test_photo_without_a_file_is_packed(photo, reopened):
     made = image.photo_image(photo)
     assert made.colorspace_settings.name == "sRGB" and made.packed_file
