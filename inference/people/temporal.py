@@ -26,24 +26,27 @@ from .solve import TURNS, Problem, State
 
 #: Standard deviation of the third difference from frame to frame at 25 fps: radians by group, metres for the path.
 _JERK = {
-    "root": 0.02,
-    "waist": 0.012,
-    "chest": 0.012,
-    "neck": 0.02,
-    "head": 0.025,
-    "clavicle": 0.01,
-    "shoulder": 0.04,
-    "elbow": 0.05,
-    "forearm": 0.05,
-    "wrist": 0.05,
-    "hip": 0.03,
-    "knee": 0.045,
-    "ankle": 0.045,
+    "root": 0.01,
+    "waist": 0.006,
+    "chest": 0.006,
+    "neck": 0.01,
+    "head": 0.0125,
+    "clavicle": 0.005,
+    "shoulder": 0.02,
+    "elbow": 0.025,
+    "forearm": 0.025,
+    "wrist": 0.025,
+    "hip": 0.015,
+    "knee": 0.0225,
+    "ankle": 0.0225,
 }
-_PATH_JERK = 0.006
+_PATH_JERK = 0.003
 #: Parameters of a frame: the groups' turns and the translation. Build and scale are the whole track's.
 SIZE = TURNS + 3
 STEPS = 15
+#: Jerk is mostly small and now and then large, as in a blow or a step that lands: beyond this many standard deviations
+#: its cost grows with the logarithm only (a Student's t of one degree of freedom).
+SUDDEN = 2.0
 #: Frames linearised at once: bounds the memory.
 BATCH = 256
 
@@ -55,18 +58,18 @@ def fit_motion(
 
     observed : B observations, in the frames (B,), rising.
     state : T poses to start from, one for every frame from the first to the last; attributes and scales stay.
-    calm : above 1 smoother, below 1 nearer to each frame's own fit.
+    calm : above 1 smoother, below 1 nearer to each frame's own fit; the jerk's variance is divided by it.
     Returns T poses; frames without an observation are bridged by the smoothest motion.
     """
     rows = torch.as_tensor(np.asarray(frames) - frames[0])
     if len(state.turns) <= ORDER:
         return state
-    pull = _pull(fps, calm)
-    damping, now = 1e-3, _Linear(observed, state, rows, pull)
+    spread = _spread(fps, calm)
+    damping, now = 1e-3, _Linear(observed, state, rows, spread)
     for step in range(STEPS):
         run.report(step / STEPS, "Fitting the motion")
         tried_state = _moved(state, now.solve(damping))
-        tried = _Linear(observed, tried_state, rows, pull)
+        tried = _Linear(observed, tried_state, rows, spread)
         if tried.cost < now.cost:
             gain = (now.cost - tried.cost) / now.cost
             state, now, damping = tried_state, tried, damping * 0.2
@@ -77,10 +80,10 @@ def fit_motion(
     return state
 
 
-def _pull(fps: float, calm: float) -> NDArray[np.float64]:
-    """Weights (SIZE,) of squared third differences; white jerk's deviation grows with the frame time to the 2.5."""
+def _spread(fps: float, calm: float) -> NDArray[np.float64]:
+    """Standard deviations (SIZE,) of third differences; white jerk's grows with the frame time to the power 2.5."""
     spread = [_JERK[group.partition(".")[0]] for group in GROUPS for _ in range(3)] + 3 * [_PATH_JERK]
-    return calm / (np.array(spread) * (25 / fps) ** 2.5) ** 2
+    return np.array(spread) * (25 / fps) ** 2.5 / np.sqrt(calm)
 
 
 def bridge(state: State, frames: Sequence[int] | NDArray, first: int, last: int) -> State:
@@ -118,20 +121,23 @@ def _jerk(state: State) -> NDArray[np.float64]:
 class _Linear:
     """Cost, gradient and matrix of the whole motion at one state."""
 
-    def __init__(self, observed: Observed, state: State, rows: Tensor, pull: NDArray) -> None:
+    def __init__(self, observed: Observed, state: State, rows: Tensor, spread: NDArray) -> None:
         length = len(state.turns)
-        jerk = _jerk(state)
-        self.cost = float((pull * jerk**2).sum())
         self.gradient, self.blocks = np.zeros((length, SIZE)), np.zeros((length, SIZE, SIZE))
+        self.cost = 0.0
         for start in range(0, len(rows), BATCH):
             some = torch.arange(start, min(start + BATCH, len(rows)))
             cost, gradient, matrix = Problem(observed.take(some))(state.take(rows[some]))
             self.cost += float(cost.sum())
             self.gradient[rows[some].numpy()] = gradient[:, :SIZE].numpy()
             self.blocks[rows[some].numpy()] = matrix[:, :SIZE, :SIZE].numpy()
+        jerk = _jerk(state) / spread
+        squares = (jerk.reshape(len(jerk), -1, 3) ** 2).sum(axis=2)
+        self.cost += float((SUDDEN**2 * np.log1p(squares / SUDDEN**2)).sum())
+        self.stiffness = np.repeat(1 / (1 + squares / SUDDEN**2), 3, axis=1) / spread**2
+        pull = self.stiffness * jerk * spread
         for lag, coefficient in enumerate((-1.0, 3.0, -3.0, 1.0)):
-            self.gradient[lag : lag + length - ORDER] += coefficient * pull * jerk
-        self.pull = pull
+            self.gradient[lag : lag + length - ORDER] += coefficient * pull
 
     def solve(self, damping: float) -> NDArray[np.float64]:
         """The step (T, SIZE) down the damped quadratic: a banded Cholesky factorisation."""
@@ -142,8 +148,9 @@ class _Linear:
         for row in range(SIZE):
             for column in range(row, SIZE):
                 banded[width - (column - row), places[:, column]] = self.blocks[:, row, column]
-        coupling = difference_bands(length, ORDER, 1.0)
-        for lag in range(ORDER + 1):
-            banded[width - lag * SIZE, :] += np.repeat(coupling[ORDER - lag], SIZE) * np.tile(self.pull, length)
+        for number in range(0, SIZE, 3):
+            coupling = difference_bands(length, ORDER, self.stiffness[:, number])
+            for lag in range(ORDER + 1):
+                banded[width - lag * SIZE, places[:, number : number + 3]] += coupling[ORDER - lag][:, None]
         banded[width] += damping * banded[width] + 1e-6
         return -solveh_banded(banded, self.gradient.ravel(), check_finite=False).reshape(length, SIZE).clip(-0.5, 0.5)
