@@ -348,4 +348,7 @@ def turns_between(start: NDArray, end: NDArray) -> NDArray:
     cross = np.cross(start, end)
     sine = np.linalg.norm(cross, axis=-1, keepdims=True)
     angle = np.arctan2(sine, (start * end).sum(-1, keepdims=True))
-    return exponential(cross / np.maximum(sine, 1e-9) * angle)
+    # Opposite directions leave the axis open: any across will do.
+    across = np.cross(start, np.eye(3)[np.argmin(np.abs(start), axis=-1)])
+    axis = np.where(sine > 1e-9, cross / np.maximum(sine, 1e-9), across)
+    return exponential(axis / np.linalg.norm(axis, axis=-1, keepdims=True) * angle)
