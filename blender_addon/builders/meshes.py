@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Meshes from arrays, through the attribute buffers: twenty times faster than `from_pydata`."""
+"""Meshes from arrays, through the attribute buffers: several times faster than `from_pydata`."""
 
 from __future__ import annotations
 
