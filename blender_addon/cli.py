@@ -2,7 +2,8 @@
 """The command line: `blender --command maquette people --photo FILE --output FILE.blend`.
 
 In the `bpy` module the same is `python -m maquette.blender_addon.cli people --photo FILE --output FILE.blend`.
-Every property of the task's operator is an option (`--mask-type`, `--mesh-resolution` ...).
+Every property of the task's operator is an option (`--mask-type`, `--mesh-resolution` ...); what to make of a depth or
+normal map is `--build`. Float images and caches are written to `maquette` beside the output, or to `--folder`.
 
 Exit codes: 0 done, 1 the task failed (one line says why), 2 wrong usage, 130 stopped by the user.
 """
@@ -28,7 +29,9 @@ _COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "people": ("recover_people", "people of a photo or clip as rigged, animated bodies", {}),
 }
 #: Properties that have an option of their own here.
-_OWN = {"image", "filepath"}
+_OWN = {"image", "filepath", "rna_type"}
+#: Property -> option, where its own name is taken.
+_OPTIONS = {"output": "build"}
 
 _handle: Any = None
 
@@ -39,17 +42,20 @@ def main(arguments: list[str]) -> int:
         options = vars(_parser().parse_args(arguments))
     except SystemExit as stop:
         return int(stop.code or 0)
-    command, photo, output = options.pop("command"), options.pop("photo"), options.pop("output")
-    template = options.pop("blend")
+    command, photo, file, template = (options.pop(name) for name in ("command", "photo", "file", "template"))
+    output = Path(file).absolute()
+    given = {name: value for name, value in options.items() if value is not None}
     try:
         _open(template)
-        line = _run(command, photo, options)
+        line = _run(
+            command, filepath=str(Path(photo).absolute()), **{"folder": str(output.parent / "maquette"), **given}
+        )
         _save(output)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
     except (RuntimeError, TypeError, OSError) as error:
-        print(str(error).strip(), file=sys.stderr)
+        print(" ".join(str(error).removeprefix("Error: ").split()), file=sys.stderr)
         return 1
     print(f"{line}\nSaved {output}")
     return 0
@@ -74,8 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     for command, (operator, what, defaults) in _COMMANDS.items():
         options = commands.add_parser(command, help=what, description=what.capitalize() + ".")
         options.add_argument("--photo", required=True, metavar="FILE", help="photo, movie, or shot_%%04d.png")
-        options.add_argument("--output", required=True, metavar="FILE.blend", help="the .blend file to write")
-        options.add_argument("--blend", metavar="FILE.blend", help="build into this file instead of an empty scene")
+        options.add_argument(
+            "--output", dest="file", required=True, metavar="FILE.blend", help="the .blend file to write"
+        )
+        options.add_argument(
+            "--blend", dest="template", metavar="FILE.blend", help="build into this file instead of an empty scene"
+        )
         _add_properties(options, operator, defaults)
     return parser
 
@@ -85,7 +95,7 @@ def _add_properties(parser: argparse.ArgumentParser, operator: str, defaults: di
     import argparse
 
     for prop in _operator(operator).get_rna_type().properties:
-        if prop.is_readonly or prop.identifier in _OWN | {"rna_type"}:
+        if prop.is_readonly or prop.identifier in _OWN:
             continue
         option: dict[str, Any] = {"default": defaults.get(prop.identifier), "help": prop.description.replace("%", "%%")}
         if prop.type == "BOOLEAN":
@@ -97,7 +107,8 @@ def _add_properties(parser: argparse.ArgumentParser, operator: str, defaults: di
             option["metavar"] = prop.type.lower()
             if getattr(prop, "is_array", False):
                 option["nargs"] = prop.array_length
-        parser.add_argument("--" + prop.identifier.replace("_", "-"), **option)
+        name = _OPTIONS.get(prop.identifier, prop.identifier).replace("_", "-")
+        parser.add_argument(f"--{name}", dest=prop.identifier, **option)
 
 
 def _operator(name: str) -> Callable[..., Any]:
@@ -111,31 +122,30 @@ def _open(template: str | None) -> None:
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
 
 
-def _run(command: str, photo: str, options: dict[str, Any]) -> str:
+def _run(command: str, **properties: Any) -> str:
     """Call the operator as a script would; its errors arrive as RuntimeError."""
     from . import jobs
 
-    given = {name: value for name, value in options.items() if value is not None}
-    clip_or_photo = str(Path(photo).absolute())
-    _operator(_COMMANDS[command][0])(filepath=clip_or_photo, **given)
+    _operator(_COMMANDS[command][0])(**properties)
     outcome = jobs.outcome()
     return outcome.line if outcome else ""
 
 
-def _save(output: str) -> None:
-    path = Path(output).absolute()
+def _save(path: Path) -> None:
+    """Save the file, with paths that still hold when it is moved together with its pictures."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=False)
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.file.make_paths_relative()
+    bpy.ops.wm.save_mainfile()
 
 
 if __name__ == "__main__":
-    from .. import register as register_all
+    import os
 
-    register_all()
+    from . import register as register_addon
+
+    register_addon()
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # The bpy module of some versions crashes or hangs while Python ends.
-    import os
-
-    os._exit(code)
+    os._exit(code)  # the bpy module of some versions crashes or hangs while Python ends

@@ -247,7 +247,7 @@ def test_people_stand_on_the_ground_before_the_matched_camera(astronaut, evaluat
     (body,) = [obj for obj in bpy.data.objects if obj.type == "MESH"]
     assert armature.animation_data.action and body.parent == armature
     vertices = evaluated(body, 1)
-    assert -0.2 < vertices[:, 2].min() and 1.2 < np.ptp(vertices[:, 2]) < 2.3, "metres, z up, feet on the ground"
+    assert vertices[:, 2].min() > -0.2 and 1.2 < np.ptp(vertices[:, 2]) < 2.3, "metres, z up, feet on the ground"
     (camera,) = [obj for obj in bpy.data.objects if obj.type == "CAMERA"]
     assert bpy.context.scene.camera == camera
     mask = images.image_array(bpy.data.images["astronaut.person.1.mask"])[..., 0]
