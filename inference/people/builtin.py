@@ -21,6 +21,7 @@ from ..mesh.raster import rasterise
 from ..results import People, Person
 from ..runtime.recall import recall
 from .fit import Fit, fit_people
+from .wrists import give_hands_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,6 +125,7 @@ def _people_of(
     """The people of one photo, best first; with boxes, one person per box in their order."""
     found = pose.find_people(pyramid, run.part(0.0, 0.5), boxes=boxes)
     found = [one for one in found if boxes is not None or one.score >= confidence]
+    found = give_hands_back(pyramid, found, run.part(0.5, 0.5))
     height, width = photo.pixels.shape[:2]
     masks = separate_masks([pose.person_mask(one, height, width) for one in found])
     fits: list[Fit] = []

@@ -336,3 +336,17 @@ def test_masks_of_two_people_share_no_pixel():
     a, b = builtin.separate_masks([first, second])
     assert not ((a > 0.5) & (b > 0.5)).any()
     assert (a[:, :4] > 0.5).all() and (b[:, 4:] > 0.5).all()
+
+
+def test_an_arm_stretched_out_before_somebody_is_given_its_hand():
+    try:
+        photo = load_photo(sample_photo("zidane"))
+    except FileNotFoundError:
+        pytest.skip("the ultralytics wheel, which holds the photograph, is not installed")
+    people = recover_people(photo, device="cpu")
+    left_man = min(people.frames[0], key=lambda one: one.box[0])
+    wrist = people.body.joint_names.index("wrist.L")
+    # The hand that points is at (1000, 460); without it the arm ends 300 pixels short of it.
+    place = people.camera.project(left_man.joints[wrist])
+    assert np.linalg.norm(place - np.array([1000, 460])) < 100
+    assert left_man.confidence[wrist] > 0.5
