@@ -75,7 +75,8 @@ def people_depth(persons: tuple[Person, ...], body: Body, camera: Camera, run: R
     depth = np.zeros((camera.height, camera.width), np.float32)
     for number, person in enumerate(persons):
         run.report(number / len(persons), "Drawing the bodies")
-        drawn, _ = rasterise(person.vertices, supported_faces(person, body), camera)
+        # Culled, because where a limb is left out the body is open and would show its back from inside.
+        drawn, _ = rasterise(person.vertices, supported_faces(person, body), camera, cull=True)
         mask = drawn > 0 if person.mask is None else person.mask > 0.5
         window = _window(mask)
         if window is None:
