@@ -109,7 +109,7 @@ def _distinct(detections: Sequence[Detection]) -> list[Detection]:
         for other, other_reach in kept:
             hips, heads = (np.linalg.norm(detection.keypoints[i] - other.keypoints[i]) for i in (0, 1))
             alike = 1 / 1.8 < reach / max(other_reach, 1e-6) < 1.8
-            if alike and hips < 0.35 * max(reach, other_reach) and heads < 0.5 * max(reach, other_reach):
+            if alike and max(hips, 0.7 * heads) < 0.2 * max(reach, other_reach):
                 break
         else:
             kept.append((detection, reach))
