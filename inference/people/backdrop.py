@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -20,18 +21,33 @@ def _outline(person: PoseLandmarks, height: int, width: int) -> NDArray[np.bool_
     return cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1))) > 0.3
 
 
+def is_on(points: NDArray, person: PoseLandmarks) -> NDArray[np.bool_]:
+    """Whether points (N, 2), in pixels, lie on a person, by the person's mask."""
+    side = person.mask_logits.shape[0]
+    inside = (points - person.matrix[:, 2]) @ np.linalg.inv(person.matrix[:, :2]).T * side
+    column, row = np.floor(inside).astype(int).T
+    within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+    on = np.zeros(len(points), bool)
+    on[within] = person.mask_logits[row[within], column[within]] > 0
+    return on
+
+
 def covered_share(small: PoseLandmarks, large: PoseLandmarks, side: int = 64) -> float:
     """The share of a person's mask that is another one's too; 1 for an empty mask."""
-    steps = 256 // side
+    steps = small.mask_logits.shape[0] // side
     grid = np.stack(np.meshgrid(*[(np.arange(side) + 0.5) / side] * 2), -1).reshape(-1, 2)
     own = small.mask_logits[::steps, ::steps].reshape(-1) > 0
     if not own.any():
         return 1.0
-    places = grid[own] @ small.matrix[:, :2].T + small.matrix[:, 2]
-    inside = (places - large.matrix[:, 2]) @ np.linalg.inv(large.matrix[:, :2]).T * 256
-    column, row = np.floor(inside).astype(int).T
-    within = (column >= 0) & (column < 256) & (row >= 0) & (row < 256)
-    return float((large.mask_logits[row[within], column[within]] > 0).sum()) / len(places)
+    return float(is_on(grid[own] @ small.matrix[:, :2].T + small.matrix[:, 2], large).mean())
+
+
+def partly_hidden(person: PoseLandmarks, front: Sequence[PoseLandmarks]) -> PoseLandmarks:
+    """The person with those landmarks as good as unseen that lie on people in front; the network guesses them."""
+    hidden = np.zeros(len(person.points), bool)
+    for other in front:
+        hidden |= is_on(person.points, other)
+    return replace(person, visibility=np.where(hidden, 0.1 * person.visibility, person.visibility).astype(np.float32))
 
 
 class Backdrop:

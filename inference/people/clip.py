@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from ..builtin import pose
 from ..builtin.body import load_body
+from ..builtin.pose import PoseLandmarks
 from ..camera import Camera
 from ..mesh.skinning import pose_body, quaternions_of
 from ..photo import Clip
 from ..results import Body, People, Person
 from ..runtime.run import Run
 from . import rotations as quaternion
+from .backdrop import partly_hidden
 from .contact import plant_feet
 from .fit import fit_landmarks, joint_confidence, share_shape
 from .ground import fit_ground, gather_motion_evidence
@@ -95,7 +97,7 @@ def fit_tracks(
         return []
     frames = [np.array(sorted(track.sightings)) for track in tracks]
     seen = [
-        observe([track.sightings[frame].landmarks for frame in own], [cameras[frame] for frame in own])
+        observe([seen_of(track, frame, tracks) for frame in own], [cameras[frame] for frame in own])
         for track, own in zip(tracks, frames, strict=True)
     ]
     keys = [key_frames(own, fps if smoothing > 0 else 0.0) for own in frames]
@@ -112,6 +114,14 @@ def fit_tracks(
             poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing)
         motions.append(motion_of(poses, own, joint_confidence(one), fps))
     return motions
+
+
+def seen_of(track: Track, frame: int, tracks: Sequence[Track]) -> PoseLandmarks:
+    """A track's landmarks in a frame; those that lie on people in front, who have their feet lower, as good as unseen."""
+    own = track.sightings[frame].landmarks
+    others = [other.sightings[frame].landmarks for other in tracks if other is not track and frame in other.sightings]
+    foot = own.points[27:33, 1].max()
+    return partly_hidden(own, [other for other in others if other.points[27:33, 1].max() > foot])
 
 
 def key_frames(frames: NDArray[np.int64], fps: float) -> NDArray[np.int64]:
