@@ -117,7 +117,7 @@ def fit_tracks(
 
 
 def seen_of(track: Track, frame: int, tracks: Sequence[Track]) -> PoseLandmarks:
-    """A track's landmarks in a frame; those that lie on people in front, who have their feet lower, as good as unseen."""
+    """A track's landmarks in a frame; those on people in front, who have their feet lower, are as good as unseen."""
     own = track.sightings[frame].landmarks
     others = [other.sightings[frame].landmarks for other in tracks if other is not track and frame in other.sightings]
     foot = own.points[27:33, 1].max()

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from maquette.inference.builtin.body import load_body
+from maquette.inference.camera import Camera
+from maquette.inference.mesh.raster import rasterise
+from maquette.inference.mesh.skinning import pose_body
 from maquette.inference.people import rotations as quaternion
 from maquette.inference.people.legs import find_legs, reach
 from maquette.inference.people.motion import Motion, joint_transforms
@@ -57,3 +60,44 @@ def _walk(frames: int) -> Walk:
 @pytest.fixture(scope="session")
 def walk() -> Walk:
     return _walk(75)
+
+
+@pytest.fixture(scope="session")
+def crossing(walk):
+    """Two people drawn in two colours who pass each other, one behind the other: pictures and true hips (2, T, 2)."""
+    body, camera = load_body(), Camera(420, 420, 192, 144, 384, 288)
+    index = body.joint_names.index
+    owner = np.array([name.split(".")[0] for name in body.joint_names])[body.skin_weights.argmax(1)]
+    legs = np.char.startswith(owner, ("upperleg")) | np.char.startswith(owner, "lowerleg")
+    trunk = (
+        np.char.startswith(owner, "spine") | np.char.startswith(owner, "upperarm") | np.char.startswith(owner, "clav")
+    )
+    pictures, hips = [], np.zeros((2, 36, 2))
+    sun = np.array([0.4, -0.8, -0.45])
+    noise = np.random.default_rng(0)
+    for frame in range(36):
+        picture, nearest = np.full((288, 384, 3), (0.62, 0.66, 0.7)), np.full((288, 384), np.inf)
+        picture[170:] = (0.45, 0.4, 0.34)
+        for number, (angle, place, top, below) in enumerate(
+            (
+                (0.0, (0.8, 0.6), (0.75, 0.12, 0.1), (0.1, 0.15, 0.4)),
+                (np.pi, (-0.6, -0.4), (0.15, 0.5, 0.25), (0.6, 0.55, 0.45)),
+            )
+        ):
+            turn = quaternion.from_rotation_vector(np.array([0, angle, 0]))
+            rotations = walk.motion.rotations[2 * frame].copy()
+            rotations[0] = quaternion.multiply(turn, rotations[0])
+            root = body.joints[0] + walk.motion.translation[2 * frame] - [0, 0.4, 4.5]
+            root = quaternion.rotate(turn, root) + np.array([place[0], 0, 4.5 + place[1]])
+            vertices, joints = pose_body(body, np.zeros(len(body.shape_blend_shapes)), rotations, root - body.joints[0])
+            hips[number, frame] = camera.project(joints[[index("upperleg01.L"), index("upperleg01.R")]]).mean(0)
+            corners = vertices[body.faces]
+            normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+            light = 0.35 + 0.6 * np.clip(normals @ sun / np.maximum(np.linalg.norm(normals, axis=1), 1e-12), 0, 1)
+            paint = np.where(trunk[:, None], top, np.where(legs[:, None], below, (0.8, 0.6, 0.5)))[body.faces[:, 0]]
+            depth, face = rasterise(vertices, body.faces, camera)
+            hit = (depth > 0) & (depth < nearest)
+            picture[hit], nearest[hit] = (paint * light[:, None])[face[hit]], depth[hit]
+        picture = picture**0.8 + noise.normal(0, 0.015, picture.shape)
+        pictures.append((picture.clip(0, 1) * 255).astype(np.uint8))
+    return pictures, hips

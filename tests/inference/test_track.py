@@ -6,14 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
-from maquette.inference import Camera, load_photo, runtime
+from maquette.inference import load_photo, runtime
 from maquette.inference.builtin import pose
-from maquette.inference.builtin.body import load_body
 from maquette.inference.builtin.crops import Region
 from maquette.inference.builtin.pose import PoseLandmarks
-from maquette.inference.mesh.raster import rasterise
-from maquette.inference.mesh.skinning import pose_body
-from maquette.inference.people import rotations as quaternion
 from maquette.inference.people.appearance import affinity, colours, is_cut, thumbnail
 from maquette.inference.people.clip import keypoints
 from maquette.inference.people.track import Sighting, Track, assign, distinct, follow_people, join_tracks, similarity
@@ -29,8 +25,8 @@ def _landmarks(x: float, y: float = 240.0, size: float = 300.0, score: float = 0
     return PoseLandmarks(
         points=(_figure * size / 300 + (x, y)).astype(np.float32),
         world=np.zeros((39, 3), np.float32),
-        visibility=ones, presence=ones, score=score, score_min=score, sigma=zeros, world_sigma=zeros, agreement=ones, spread=0.0,
-        region=region, matrix=region.matrix, mask_logits=np.zeros((256, 256), np.float32),
+        visibility=ones, presence=ones, score=score, score_min=score, sigma=zeros, world_sigma=zeros,
+        agreement=ones, spread=0.0, region=region, matrix=region.matrix, mask_logits=np.zeros((256, 256), np.float32),
     )  # fmt: skip
 
 
@@ -133,47 +129,6 @@ def test_cuts_are_seen_and_motion_is_none():
     assert is_cut(None, thumbnail(bus))
     assert is_cut(thumbnail(bus), thumbnail(other))
     assert not is_cut(thumbnail(bus), thumbnail(moved))
-
-
-@pytest.fixture(scope="module")
-def crossing(walk):
-    """Two people drawn in two colours who pass each other, one behind the other: pictures and true hips (2, T, 2)."""
-    body, camera = load_body(), Camera(420, 420, 192, 144, 384, 288)
-    index = body.joint_names.index
-    owner = np.array([name.split(".")[0] for name in body.joint_names])[body.skin_weights.argmax(1)]
-    legs = np.char.startswith(owner, ("upperleg")) | np.char.startswith(owner, "lowerleg")
-    trunk = (
-        np.char.startswith(owner, "spine") | np.char.startswith(owner, "upperarm") | np.char.startswith(owner, "clav")
-    )
-    pictures, hips = [], np.zeros((2, 36, 2))
-    sun = np.array([0.4, -0.8, -0.45])
-    noise = np.random.default_rng(0)
-    for frame in range(36):
-        picture, nearest = np.full((288, 384, 3), (0.62, 0.66, 0.7)), np.full((288, 384), np.inf)
-        picture[170:] = (0.45, 0.4, 0.34)
-        for number, (angle, place, top, below) in enumerate(
-            (
-                (0.0, (0.8, 0.6), (0.75, 0.12, 0.1), (0.1, 0.15, 0.4)),
-                (np.pi, (-0.6, -0.4), (0.15, 0.5, 0.25), (0.6, 0.55, 0.45)),
-            )
-        ):
-            turn = quaternion.from_rotation_vector(np.array([0, angle, 0]))
-            rotations = walk.motion.rotations[2 * frame].copy()
-            rotations[0] = quaternion.multiply(turn, rotations[0])
-            root = body.joints[0] + walk.motion.translation[2 * frame] - [0, 0.4, 4.5]
-            root = quaternion.rotate(turn, root) + np.array([place[0], 0, 4.5 + place[1]])
-            vertices, joints = pose_body(body, np.zeros(len(body.shape_blend_shapes)), rotations, root - body.joints[0])
-            hips[number, frame] = camera.project(joints[[index("upperleg01.L"), index("upperleg01.R")]]).mean(0)
-            corners = vertices[body.faces]
-            normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-            light = 0.35 + 0.6 * np.clip(normals @ sun / np.maximum(np.linalg.norm(normals, axis=1), 1e-12), 0, 1)
-            paint = np.where(trunk[:, None], top, np.where(legs[:, None], below, (0.8, 0.6, 0.5)))[body.faces[:, 0]]
-            depth, face = rasterise(vertices, body.faces, camera)
-            hit = (depth > 0) & (depth < nearest)
-            picture[hit], nearest[hit] = (paint * light[:, None])[face[hit]], depth[hit]
-        picture = picture**0.8 + noise.normal(0, 0.015, picture.shape)
-        pictures.append((picture.clip(0, 1) * 255).astype(np.uint8))
-    return pictures, hips
 
 
 def test_two_people_crossing_stay_themselves(crossing):

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The people of a clip, from pictures to posed bodies, through the public API."""
+
+import numpy as np
+import pytest
+from maquette.inference import Camera, Cancelled, Clip, Photo, recover_people
+from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.people.clip import key_frames
+
+CAMERA = Camera(420, 420, 192, 144, 384, 288)
+FRAMES, FPS = range(6, 26), 12.5
+
+
+@pytest.fixture(scope="module")
+def clip(crossing):
+    pictures, _ = crossing
+    photos = [Photo(pictures[frame], CAMERA, str(frame)) for frame in FRAMES]
+    return Clip("crossing", len(photos), FPS, lambda: iter(photos))
+
+
+@pytest.fixture(scope="module")
+def people(clip):
+    return recover_people(clip, device="cpu")
+
+
+def test_each_person_is_one_track_over_all_frames(people, crossing):
+    _, hips = crossing
+    assert people.fps == FPS
+    assert people.camera == CAMERA
+    assert len(people.frames) == len(FRAMES)
+    tracks = people.tracks()
+    assert len(tracks) == 2
+    index = people.body.joint_names.index
+    for track in tracks.values():
+        assert [frame for frame, _ in track] == list(range(len(FRAMES)))
+        owners = []
+        for frame, person in track:
+            middle = CAMERA.project(person.joints[[index("upperleg01.L"), index("upperleg01.R")]]).mean(0)
+            apart = np.linalg.norm(hips[:, FRAMES[frame]] - middle, axis=1)
+            if np.linalg.norm(hips[0, FRAMES[frame]] - hips[1, FRAMES[frame]]) > 20:
+                owners.append(int(np.argmin(apart)))
+                assert apart.min() < 15
+        assert len(set(owners)) == 1
+
+
+def test_a_person_has_one_shape_and_is_a_posed_body(people):
+    for track in people.tracks().values():
+        assert all(np.array_equal(person.shape, track[0][1].shape) for _, person in track)
+        for _, person in track[::7]:
+            vertices, joints = pose_body(people.body, person.shape, person.rotations, person.translation)
+            assert np.allclose(person.vertices, vertices, atol=1e-5)
+            assert np.allclose(person.joints, joints, atol=1e-5)
+            assert np.allclose(np.linalg.norm(person.rotations, axis=-1), 1, atol=1e-5)
+            assert person.vertices.dtype == person.rotations.dtype == person.translation.dtype == np.float32
+            assert person.keypoints_2d.shape == (33, 2)
+
+
+def test_neighbouring_quaternions_lie_in_one_hemisphere(people):
+    for track in people.tracks().values():
+        rotations = np.stack([person.rotations for _, person in track])
+        assert ((rotations[1:] * rotations[:-1]).sum(-1) > 0).all()
+
+
+def test_a_gap_is_marked_by_its_confidence(people):
+    persons = [person for frame in people.frames for person in frame]
+    bridged = [person for person in persons if person.score == 0]
+    assert all((person.confidence == 0).all() and person.mask is None for person in bridged)
+    seen = [person for person in persons if person.score > 0]
+    assert all(person.confidence.max() > 0.5 and person.mask.shape == (288, 384) for person in seen)
+    assert len(seen) > 0.7 * len(persons)
+
+
+def test_progress_rises_and_can_cancel(clip):
+    fractions = []
+
+    def stop(fraction, message):
+        fractions.append(fraction)
+        if fraction > 0.1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        recover_people(clip, device="cpu", progress=stop)
+    assert fractions == sorted(fractions)
+
+
+def test_a_clip_without_people_gives_empty_frames():
+    photos = [Photo(np.full((96, 128, 3), 90, np.uint8), None, str(i)) for i in range(3)]
+    people = recover_people(Clip("nobody", 3, 25.0, lambda: iter(photos)), device="cpu")
+    assert people.frames == ((), (), ())
+    assert people.fps == 25.0
+
+
+def test_key_frames_hold_the_first_and_the_last():
+    assert key_frames(np.arange(10, 21), 25.0).tolist() == [0, 3, 6, 9, 10]
+    assert key_frames(np.array([4, 5, 20]), 25.0).tolist() == [0, 2]
+    assert key_frames(np.array([7]), 25.0).tolist() == [0]
+    assert key_frames(np.arange(4), 0.0).tolist() == [0, 1, 2, 3]

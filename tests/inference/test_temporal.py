@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The motion of all frames at once: nearer to the truth than the frames' own fits, calm, and quick where it must be."""
+
+import numpy as np
+import pytest
+import torch
+from maquette.inference import Camera, runtime
+from maquette.inference.builtin.crops import Region
+from maquette.inference.builtin.pose import PoseLandmarks
+from maquette.inference.people import observe as observation
+from maquette.inference.people import skeleton, temporal
+from maquette.inference.people.prior import attribute_prior, pose_prior
+from maquette.inference.people.solve import Problem, State, minimise
+
+FPS, FRAMES = 25.0, 50
+CAMERA = Camera(700, 700, 320, 240, 640, 480)
+LANDMARKS = list(skeleton.LANDMARKS)
+HIPS = [LANDMARKS.index(23), LANDMARKS.index(24)]
+WRIST = LANDMARKS.index(15)
+
+
+def _places(state: State) -> np.ndarray:
+    """Landmarks (T, K, 3) from the hips."""
+    posed = skeleton.pose_skeleton(state.turns, state.translation, state.attributes)
+    points = skeleton.place_markers(skeleton.landmark_markers(), posed, slopes=False)[0].numpy()
+    return points - points[:, HIPS].mean(1, keepdims=True)
+
+
+def _waving(frequency: float) -> State:
+    """A left arm and a right leg that swing at `frequency` (Hz)."""
+    groups, axes = list(skeleton.GROUPS), pose_prior().axes.numpy()
+    phase = 2 * np.pi * frequency * np.arange(FRAMES) / FPS
+    vectors = np.zeros((FRAMES, len(groups), 3))
+    for group, middle, swing in (
+        ("shoulder.L", 0, 0.7),
+        ("elbow.L", 0.5, 0.35),
+        ("hip.R", 0.3, 0.3),
+        ("knee.R", 0.5, 0.3),
+    ):
+        axis = axes[groups.index(group)][0] * (-1 if group == "hip.R" else 1)
+        vectors[:, groups.index(group)] = np.outer(middle + swing * np.sin(phase), axis)
+    translation = torch.zeros(FRAMES, 3, dtype=torch.float64)
+    translation[:, 2] = 4
+    attributes = attribute_prior()[0].expand(FRAMES, -1)
+    return State(skeleton.exponential(torch.from_numpy(vectors)), translation, attributes, torch.zeros(FRAMES).double())
+
+
+def _observed(truth: State, seed: int = 0) -> observation.Observed:
+    """What a network would see of it: 3 px and 4 to 6 cm of noise."""
+    rng = np.random.default_rng(seed)
+    posed = skeleton.pose_skeleton(truth.turns, truth.translation, truth.attributes)
+    points = skeleton.place_markers(skeleton.landmark_markers(), posed, slopes=False)[0].numpy()
+    seen = []
+    ones, zeros = np.ones(39), np.zeros(39)
+    for places in points:
+        pixels, world = np.zeros((39, 2)), np.zeros((39, 3))
+        middle = places[HIPS].mean(0)
+        pixels[33] = CAMERA.project(middle)
+        ray = observation.viewing_ray((pixels[33] - [CAMERA.cx, CAMERA.cy]) / CAMERA.fx)
+        pixels[LANDMARKS] = CAMERA.project(places) + rng.normal(0, 3, (len(LANDMARKS), 2))
+        world[LANDMARKS] = (places - middle) @ ray + rng.normal(0, [0.04, 0.04, 0.06], (len(LANDMARKS), 3))
+        region = Region(*pixels[33], 380.0)
+        scores = {"score": 1.0, "score_min": 1.0, "spread": 0.0}
+        spreads = {"sigma": zeros, "world_sigma": zeros, "agreement": ones}
+        seen.append(
+            PoseLandmarks(
+                points=pixels,
+                world=world,
+                visibility=0.97 * ones,
+                presence=ones,
+                region=region,
+                matrix=region.matrix,
+                mask_logits=np.zeros((256, 256)),
+                **scores,
+                **spreads,
+            )
+        )
+    return observation.observe(seen, [CAMERA] * len(seen))
+
+
+def _fitted(truth: State, frames: np.ndarray, calm: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks (T, K, 3) of the frames' own fits, bridged, and of the motion."""
+    observed = _observed(truth).take(frames.tolist())
+    own, _ = minimise(Problem(observed), truth.take(frames.tolist()), 6)
+    start = temporal.bridge(own, frames, int(frames[0]), int(frames[-1]))
+    motion = temporal.fit_motion(observed, start, frames, FPS, runtime.start("cpu"), calm)
+    return _places(start), _places(motion)
+
+
+def _error(places: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.linalg.norm(places - truth, axis=-1).mean())
+
+
+@pytest.mark.parametrize("frequency", [0.5, 2.0])
+def test_the_motion_is_nearer_the_truth_and_keeps_its_swing(frequency):
+    truth = _waving(frequency)
+    own, motion = _fitted(truth, np.arange(FRAMES))
+    places = _places(truth)
+    assert _error(motion, places) < 0.75 * _error(own, places)
+    swing = [np.linalg.norm(one[:, WRIST] - one[:, WRIST].mean(0), axis=-1).mean() for one in (motion, places)]
+    assert swing[0] == pytest.approx(swing[1], rel=0.15)
+    errors = [_error(np.roll(motion, -shift, 0)[5:-5], places[5:-5]) for shift in (-2, -1, 0, 1, 2)]
+    assert int(np.argmin(errors)) == 2
+
+
+def test_more_calm_is_less_acceleration():
+    truth = _waving(0.5)
+    shaking = [
+        np.linalg.norm(np.diff(_fitted(truth, np.arange(FRAMES), calm)[1], 2, axis=0), axis=-1).mean()
+        for calm in (0.1, 1.0, 10.0)
+    ]
+    assert shaking[0] > shaking[1] > shaking[2]
+
+
+def test_a_gap_is_bridged_by_the_motion():
+    truth = _waving(0.5)
+    frames = np.setdiff1d(np.arange(FRAMES), np.arange(20, 28))
+    bridged, motion = _fitted(truth, frames)
+    places, gap = _places(truth), slice(20, 28)
+    assert len(motion) == FRAMES
+    assert _error(motion[gap], places[gap]) < 0.9 * _error(bridged[gap], places[gap])
+
+
+def test_bridging_takes_the_shortest_way():
+    truth = _waving(0.5)
+    frames = np.array([10, 14, 20])
+    poses = temporal.bridge(truth.take(frames.tolist()), frames, 8, 22)
+    assert len(poses.turns) == 15
+    assert torch.equal(poses.turns[6], truth.turns[14])
+    assert torch.equal(poses.turns[0], truth.turns[10])
+    assert torch.equal(poses.turns[14], truth.turns[20])
+    halfway = skeleton.logarithm(poses.turns[4].transpose(-1, -2) @ truth.turns[14])
+    whole = skeleton.logarithm(truth.turns[10].transpose(-1, -2) @ truth.turns[14])
+    assert torch.allclose(2 * halfway, whole, atol=1e-9)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_motion_of_few_frames_stays_as_it_is(frames):
+    truth = _waving(0.5).take(range(frames))
+    observed = _observed(truth)
+    fitted = temporal.fit_motion(observed, truth, np.arange(frames), FPS, runtime.start("cpu"))
+    assert fitted is truth
