@@ -153,7 +153,7 @@ def separate_masks(masks: list[NDArray[np.float32]]) -> list[NDArray[np.float32]
 def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camera) -> float:
     """How little there is to say for a person: 0 none, 1 enough to leave the person out."""
     unsure = np.clip((0.6 - one.score_min) / 0.6, 0, 1)
-    deformed = np.clip((fit.residual - 0.06) / 0.06, 0, 1.5)
+    deformed = np.clip((fit.residual - 0.06) / 0.08, 0, 0.8)
     unfilled = np.clip((0.55 - filled(fit, mask, camera)) / 0.35, 0, 1)
     return float(unsure + deformed + unfilled)
 

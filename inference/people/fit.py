@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 BATCH = 128
 #: Levenberg-Marquardt steps: to compare starting poses, and to finish.
 COMPARE, FINISH = 6, 8
-#: A limb turned over in depth must lower the cost by this much to be taken.
-MARGIN = 0.5
+#: A limb turned over in depth, or a trunk, must lower the cost by this much to be taken: the landmarks know their depth
+#: badly, but not that badly.
+MARGIN, TRUNK_MARGIN = 0.5, 4.0
 #: The landmarks that show how a group of joints is turned.
 _SHOWN_BY = {
     "root": (11, 12, 23, 24),
@@ -154,8 +155,9 @@ def _fit_some(observed: Observed, finish: int) -> State:
     repeated = observed.take(rows)
     state = hypotheses.initial_state(repeated, torch.cat(worlds))
     state, cost = minimise(Problem(repeated), state, COMPARE)
-    costs = cost.reshape(several, count)
-    mixed = hypotheses.combine(state, costs, limbs, MARGIN)
+    margins = [0.0] + [TRUNK_MARGIN if limb is None else MARGIN for limb in limbs[1:]]
+    costs = cost.reshape(several, count) + torch.tensor(margins, dtype=cost.dtype)[:, None]
+    mixed = hypotheses.combine(state, costs, limbs)
     candidates = State(
         *[torch.cat([a, b]) for a, b in zip(vars(_best(state, costs)).values(), vars(mixed).values(), strict=True)]
     )

@@ -182,7 +182,7 @@ def starting_worlds(observed: Observed) -> tuple[list[Tensor], list[str | None]]
     return worlds, limbs
 
 
-def combine(state: State, costs: Tensor, limbs: list[str | None], margin: float) -> State:
+def combine(state: State, costs: Tensor, limbs: list[str | None]) -> State:
     """From hypotheses (rows h N + n, costs (H, N)) the first of each n, with the limbs of better ones put in."""
     count = costs.shape[1]
     turns = state.turns[:count].clone()
@@ -193,6 +193,6 @@ def combine(state: State, costs: Tensor, limbs: list[str | None], margin: float)
         side = groups[0].partition(".")[2]
         hanging = ("forearm", "wrist") if "shoulder" in groups[0] else ("ankle",)
         taken = [GROUP[group] for group in (*groups, *(f"{name}.{side}" for name in hanging))]
-        better = (best < costs[0] - margin)[:, None, None, None]
+        better = (best < costs[0])[:, None, None, None]
         turns[:, taken] = torch.where(better, state.turns[rows][:, taken], turns[:, taken])
     return State(turns, state.translation[:count], state.attributes[:count], state.log_scale[:count])
