@@ -59,7 +59,8 @@ def jobs_module() -> Any:
 
 
 def redraw_sidebar() -> None:
-    for area in bpy.context.window_manager.windows[0].screen.areas:
+    context: Any = bpy.context
+    for area in context.window_manager.windows[0].screen.areas:
         for region in area.regions:
             if area.type == "VIEW_3D" and region.type == "UI":
                 region.tag_redraw()
@@ -79,7 +80,8 @@ def measure(arguments: list[str], gaps: Gaps) -> Iterator[float]:
         operator, options = TASKS[task]
         gaps.take()
         started = time.perf_counter()
-        getattr(bpy.ops.maquette, operator)("INVOKE_DEFAULT", filepath=photo, **options)
+        operators: Any = bpy.ops
+        getattr(operators.maquette, operator)("INVOKE_DEFAULT", filepath=photo, **options)
         start_ms = gaps.take()
         work_ms = 0.0
         while jobs.active() and jobs.active()[0].state.value != "worked":
@@ -100,7 +102,8 @@ def measure(arguments: list[str], gaps: Gaps) -> Iterator[float]:
 def main() -> None:
     arguments = sys.argv[sys.argv.index("--") + 1 :]
     # The viewport would draw itself sixteen times over after each change, with 0.3 s a time in software.
-    bpy.context.preferences.system.viewport_aa = "OFF"
+    context: Any = bpy.context
+    context.preferences.system.viewport_aa = "OFF"
     gaps = Gaps()
     steps = measure(arguments, gaps)
     bpy.app.timers.register(gaps.tick, persistent=True)

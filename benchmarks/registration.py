@@ -3,9 +3,9 @@
 
     python benchmarks/registration.py [PYTHON ...]
 
-Each PYTHON (by default this one) is a Python that has `bpy` and this project; it is started anew `RUNS` times, after one
-start that writes the byte code. The median and the least are printed as JSON, with what was imported by it (nothing
-heavy), and the time for switching the add-on off and on again.
+Each PYTHON (by default this one) is a Python that has `bpy` and this project; it is started anew `RUNS` times,
+after one start that writes the byte code. Printed as JSON: the median and the least, which heavy packages were
+imported by it (none), and the time for switching the add-on off and on again.
 """
 
 from __future__ import annotations

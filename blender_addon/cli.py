@@ -11,7 +11,6 @@ Exit codes: 0 done, 1 the task failed (one line says why), 2 wrong usage, 130 st
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,10 @@ def _add_properties(parser: argparse.ArgumentParser, operator: str, defaults: di
     for prop in _operator(operator).get_rna_type().properties:
         if prop.is_readonly or prop.identifier in _OWN:
             continue
-        option: dict[str, Any] = {"default": defaults.get(prop.identifier), "help": prop.description.replace("%", "%%")}
+        option: dict[str, Any] = {
+            "default": defaults.get(prop.identifier),
+            "help": str(prop.description).replace("%", "%%"),
+        }
         if prop.type == "BOOLEAN":
             option["action"] = argparse.BooleanOptionalAction
         elif prop.type == "ENUM":
@@ -107,12 +109,13 @@ def _add_properties(parser: argparse.ArgumentParser, operator: str, defaults: di
             option["metavar"] = prop.type.lower()
             if getattr(prop, "is_array", False):
                 option["nargs"] = prop.array_length
-        name = _OPTIONS.get(prop.identifier, prop.identifier).replace("_", "-")
+        name = str(_OPTIONS.get(prop.identifier, prop.identifier)).replace("_", "-")
         parser.add_argument(f"--{name}", dest=prop.identifier, **option)
 
 
-def _operator(name: str) -> Callable[..., Any]:
-    return getattr(bpy.ops.maquette, name)
+def _operator(name: str) -> Any:
+    operators: Any = bpy.ops
+    return getattr(operators.maquette, name)
 
 
 def _open(template: str | None) -> None:

@@ -316,7 +316,8 @@ def _redraw() -> None:
     if shown == _drawn:
         return
     _drawn = shown
-    for window in bpy.context.window_manager.windows:
+    manager: Any = bpy.context.window_manager
+    for window in manager.windows:
         for area in window.screen.areas:
             if area.type in {"VIEW_3D", "IMAGE_EDITOR"}:
                 for region in area.regions:

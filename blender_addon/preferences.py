@@ -4,6 +4,8 @@
 Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
 """
 
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
@@ -75,8 +77,9 @@ class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
 
 def preferences() -> MAQUETTE_AP_preferences | None:
     """The preferences; None where the classes are registered without the add-on being enabled (a script, a test)."""
-    addon = bpy.context.preferences.addons.get(PACKAGE) if bpy.context.preferences else None
-    return addon.preferences if addon else None  # type: ignore[return-value]
+    settings: Any = bpy.context.preferences
+    addon = settings.addons.get(PACKAGE) if settings else None
+    return addon.preferences if addon else None
 
 
 def preferred_device() -> str | None:

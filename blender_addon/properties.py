@@ -6,6 +6,7 @@ Blender reads properties from annotations, so this module has no `from __future_
 
 import inspect
 import math
+from typing import Any
 
 import bpy
 from bpy.props import (
@@ -45,7 +46,7 @@ def model_items(task: str) -> list[tuple[str, str, str]]:
     return [(model.id, model.label, f"Licence: {model.licence}") for model in catalogue.models(task)]
 
 
-def _resolution() -> IntProperty:
+def _resolution() -> Any:
     return IntProperty(
         name="Preview Size",
         description="Short side of the 8-bit preview picture in pixels; 0 keeps the photo's size",

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Depth of a photo as an image, a displaced grid, a displacement in the material, or a relief mesh."""
 
-import bpy
-
 from ..properties import DepthSettings, PhotoInput
 from .task import TaskOperator
 
 
-class MAQUETTE_OT_estimate_depth(TaskOperator, PhotoInput, DepthSettings, bpy.types.Operator):
+class MAQUETTE_OT_estimate_depth(PhotoInput, DepthSettings, TaskOperator):
     """Estimate the depth of the photo and build it into the scene"""
 
     bl_idname = "maquette.estimate_depth"

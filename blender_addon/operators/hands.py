@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hands of a photo: depth image, mask and meshes."""
 
-import bpy
-
 from ..properties import HandsSettings, PhotoInput
 from .task import TaskOperator
 
 
-class MAQUETTE_OT_refine_hands(TaskOperator, PhotoInput, HandsSettings, bpy.types.Operator):
+class MAQUETTE_OT_refine_hands(PhotoInput, HandsSettings, TaskOperator):
     """Find the hands in the photo: depth, mask, and a mesh of each"""
 
     bl_idname = "maquette.refine_hands"

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stopping a job, and giving memory back."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import bpy
 
 from .. import jobs
-
-if TYPE_CHECKING:
-    from bpy.types import Context
 
 
 class MAQUETTE_OT_cancel_job(bpy.types.Operator):
@@ -18,13 +15,13 @@ class MAQUETTE_OT_cancel_job(bpy.types.Operator):
     bl_label = "Cancel Job"
 
     @classmethod
-    def poll(cls, context: "Context") -> bool:
+    def poll(cls, context: Any) -> bool:
         if not jobs.active():
             cls.poll_message_set("No job is running")
             return False
         return True
 
-    def execute(self, context: "Context") -> set[str]:
+    def execute(self, context: Any) -> set[Any]:
         jobs.cancel()
         return {"FINISHED"}
 
@@ -35,7 +32,7 @@ class MAQUETTE_OT_free_memory(bpy.types.Operator):
     bl_idname = "maquette.free_memory"
     bl_label = "Free Memory"
 
-    def execute(self, context: "Context") -> set[str]:
+    def execute(self, context: Any) -> set[Any]:
         # In a script the memory is free on return; a click never waits for a job that is under way.
         jobs.free_memory(seconds=0.0 if jobs.active() else jobs.STOP_SECONDS)
         return {"FINISHED"}

@@ -3,15 +3,12 @@
 
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any
 
 import bpy
 
 from .. import jobs
 from .task import failed
-
-if TYPE_CHECKING:
-    from bpy.types import Context
 
 
 class MAQUETTE_OT_install_packages(bpy.types.Operator):
@@ -21,13 +18,13 @@ class MAQUETTE_OT_install_packages(bpy.types.Operator):
     bl_label = "Install Packages"
 
     @classmethod
-    def poll(cls, context: "Context") -> bool:
+    def poll(cls, context: Any) -> bool:
         if ready():
             cls.poll_message_set("The packages are installed")
             return False
         return True
 
-    def invoke(self, context: "Context", _event: object) -> set[str]:
+    def invoke(self, context: Any, event: Any) -> set[Any]:
         from ...inference.errors import MaquetteError
 
         if bpy.app.background:
@@ -38,7 +35,7 @@ class MAQUETTE_OT_install_packages(bpy.types.Operator):
             return failed(self, error)
         return {"FINISHED"}
 
-    def execute(self, context: "Context") -> set[str]:
+    def execute(self, context: Any) -> set[Any]:
         from ...inference.errors import MaquetteError
 
         try:

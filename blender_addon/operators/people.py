@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The people of a photo or clip as rigged, animated bodies."""
 
-import bpy
-
 from ..properties import PeopleSettings, PhotoInput
 from .task import TaskOperator
 
 
-class MAQUETTE_OT_recover_people(TaskOperator, PhotoInput, PeopleSettings, bpy.types.Operator):
+class MAQUETTE_OT_recover_people(PhotoInput, PeopleSettings, TaskOperator):
     """Recover the people of the photo or clip as posed bodies"""
 
     bl_idname = "maquette.recover_people"

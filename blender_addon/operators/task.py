@@ -4,30 +4,30 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
 
 from .. import jobs
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Event
+    from ...inference.errors import MaquetteError
 
 
-class TaskOperator:
-    """Mix-in of an operator whose work is in `tasks.<task>`."""
+class TaskOperator(bpy.types.Operator):
+    """Base of an operator whose work is in `tasks.<task>`."""
 
-    bl_options: ClassVar[set[str]] = {"REGISTER"}
+    bl_options = {"REGISTER"}
     task: ClassVar[str]
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
+    def poll(cls, context: Any) -> bool:
         if context.scene is None or context.scene.library is not None:
-            cls.poll_message_set("Maquette builds into a scene of this file")  # type: ignore[attr-defined]
+            cls.poll_message_set("Maquette builds into a scene of this file")
             return False
         return True
 
-    def invoke(self, context: Context, _event: Event) -> set[str]:
+    def invoke(self, context: Any, event: Any) -> set[Any]:
         from ...inference.errors import MaquetteError
 
         if bpy.app.background:
@@ -38,7 +38,7 @@ class TaskOperator:
             return failed(self, error)
         return {"FINISHED"}
 
-    def execute(self, context: Context) -> set[str]:
+    def execute(self, context: Any) -> set[Any]:
         from ...inference.errors import MaquetteError
 
         manager = context.window_manager
@@ -49,18 +49,18 @@ class TaskOperator:
             return failed(self, error)
         finally:
             manager.progress_end()
-        self.report({"INFO"}, line)  # type: ignore[attr-defined]
+        self.report({"INFO"}, line)
         return {"FINISHED"}
 
-    def _job(self, context: Context) -> jobs.Job:
+    def _job(self, context: Any) -> jobs.Job:
         from ..tasks.common import job_of
 
         task = import_module(f"..tasks.{self.task}", __package__)
-        return job_of(self.bl_label, task.request(self, context), task.build)  # type: ignore[attr-defined]
+        return job_of(self.bl_label, task.request(self, context), task.build)
 
 
-def failed(operator: object, error: object) -> set[str]:
+def failed(operator: bpy.types.Operator, error: MaquetteError) -> set[Any]:
     """One line for whoever called; the panel keeps it together with the remedy's button."""
-    jobs.remember(jobs.Outcome(error.message, True, error.remedy, error.operator))  # type: ignore[attr-defined]
-    operator.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
+    jobs.remember(jobs.Outcome(error.message, True, error.remedy, error.operator))
+    operator.report({"ERROR"}, str(error))
     return {"CANCELLED"}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
 
@@ -200,7 +200,7 @@ class MemoryPanel(SidebarPanel):
         layout.operator("maquette.free_memory", icon="TRASH")
 
 
-def _task_button(layout: UILayout, settings: properties.MAQUETTE_PG_settings, operator: str, icon: str) -> None:
+def _task_button(layout: UILayout, settings: properties.MAQUETTE_PG_settings, operator: str, icon: Any) -> None:
     """The button of a task: an operator with the whole request in its properties."""
     group_name, declared = _TASKS[operator]
     group = getattr(settings, group_name)
@@ -225,7 +225,7 @@ def _draw_masks(layout: UILayout, group: properties.HandsSettings | properties.P
 
 def _draw_jobs(layout: UILayout) -> None:
     """Progress of the running job with its cancel button, or the last one's closing line and remedy."""
-    active = jobs.active()
+    active = list(jobs.active())
     if active:
         column = layout.column(align=True)
         waiting = f" (+{len(active) - 1})" if len(active) > 1 else ""
@@ -250,8 +250,9 @@ def _draw_jobs(layout: UILayout) -> None:
 
 def _characters() -> int:
     """How many characters of text fit into the sidebar beside an icon."""
-    scale = bpy.context.preferences.system.ui_scale
-    return max(16, int((bpy.context.region.width / scale - 75) / 6.2))
+    context: Any = bpy.context
+    scale = context.preferences.system.ui_scale
+    return max(16, int((context.region.width / scale - 75) / 6.2))
 
 
 def _wrapped(text: str, width: int) -> list[str]:

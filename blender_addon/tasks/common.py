@@ -20,7 +20,7 @@ from ..requests import Target
 from .source import source_of
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Image, Object, Scene
+    from bpy.types import Image, Object, Scene
 
     from ..requests import Inferred, Request
 
@@ -47,7 +47,7 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
     return jobs.Job(label, work, finish)
 
 
-def shared(properties: Any, context: Context) -> dict[str, Any]:
+def shared(properties: Any, context: Any) -> dict[str, Any]:
     """The fields of a request that all tasks have."""
     active = context.view_layer.objects.active if context.view_layer else None
     device = properties.device.lower() if properties.device != "AUTO" else preferred_device()

@@ -88,6 +88,7 @@ def _image_source(image: Image, scene: Scene, frame: int, focal: Focal) -> Sourc
 
 def _pixels_source(image: Image, name: str, focal: Focal) -> Source:
     width, height = image.size
-    if not width or not height or len(image.pixels) != width * height * 4:
+    pixels: Any = image.pixels
+    if not width or not height or len(pixels) != width * height * 4:
         raise BadInput(f"The image {image.name} has no pixels.", "Save a render to a file, or choose another image.")
     return Source(name, pixels=image_array(image), linear=image.is_float, focal=focal)
