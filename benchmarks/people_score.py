@@ -22,7 +22,7 @@ The truth comes from `people_truth.py`. What the figures mean (metres; J: the 17
 
 Of the clip, with the true camera, smoothed (`track=True`) and raw (`track=False`):
 
-    lost                      frames in which a person who is at least half in the picture was not found
+    lost                      frames in which a person of whom four joints J or more are visible was not found
     switches                  changes of the track that a person is found in
     acceleration              mean length of the second difference of the joints J in camera axes, m/s2
     slide                     mean speed of the ankle while the true foot stands flat, m/s; `across`: without the part
@@ -182,7 +182,10 @@ def score_stills(folder: Path, only: list[str] | None, refine: bool, sheets: Pat
             flush=True,
         )
         if sheets is not None:
-            pictures.append(overlay(pixels, people.body, persons, people.cameras[0], truth, _caption(path.stem, rows)))
+            order = [mine for mine, _ in sorted(pairs, key=lambda both: both[1])]
+            order += [number for number in range(len(persons)) if number not in order]
+            drawn = tuple(persons[number] for number in order)
+            pictures.append(overlay(pixels, people.body, drawn, people.cameras[0], truth, _caption(path.stem, rows)))
     if sheets is not None and pictures:
         contact_sheet(pictures, sheets / "stills.jpg")
     return summary(tally, guessed)
@@ -253,7 +256,7 @@ def score_clip(folder: Path, track: bool, with_camera: bool, sheets: Path | None
             path[true, frame] = persons[mine].joints
             tracks[true, frame] = persons[mine].track_id
     true_path = np.moveaxis(truth["joints"].astype(np.float64), 1, 0)
-    seen = np.moveaxis(truth["masks"].any((-1, -2)), 1, 0)
+    seen = np.moveaxis(truth["visible"][..., which].sum(-1) >= 4, 1, 0)
     errors = [
         similarity_errors(path[p, t][which], true_path[p, t][which]).mean()
         for p in range(count) for t in range(frames) if tracks[p, t] >= 0
