@@ -47,6 +47,8 @@ STEPS = 15
 #: Jerk is mostly small and now and then large, as in a blow or a step that lands: beyond this many standard deviations
 #: its cost grows with the logarithm only (a Student's t of one degree of freedom).
 SUDDEN = 2.0
+#: Standard deviation of the second difference across gaps, in those of the third.
+RESTRAINT = 0.5
 #: Frames linearised at once: bounds the memory.
 BATCH = 256
 
@@ -111,11 +113,11 @@ def _moved(state: State, step: NDArray) -> State:
     return state.moved(torch.cat([delta, still], 1))
 
 
-def _jerk(state: State) -> NDArray[np.float64]:
-    """Third differences (T - 3, SIZE) of the turns (by way of the turns from frame to frame) and of the path."""
+def _acceleration(state: State) -> NDArray[np.float64]:
+    """Second differences (T - 2, SIZE) of the turns (by way of the turns from frame to frame) and of the path."""
     turning = logarithm(state.turns[:-1].transpose(-1, -2) @ state.turns[1:]).flatten(1)
     speed = torch.cat([turning, state.translation[1:] - state.translation[:-1]], 1)
-    return torch.diff(speed, n=2, dim=0).numpy()
+    return torch.diff(speed, dim=0).numpy()
 
 
 class _Linear:
@@ -131,13 +133,20 @@ class _Linear:
             self.cost += float(cost.sum())
             self.gradient[rows[some].numpy()] = gradient[:, :SIZE].numpy()
             self.blocks[rows[some].numpy()] = matrix[:, :SIZE, :SIZE].numpy()
-        jerk = _jerk(state) / spread
+        acceleration = _acceleration(state)
+        jerk = np.diff(acceleration, axis=0) / spread
         squares = (jerk.reshape(len(jerk), -1, 3) ** 2).sum(axis=2)
         self.cost += float((SUDDEN**2 * np.log1p(squares / SUDDEN**2)).sum())
         self.stiffness = np.repeat(1 / (1 + squares / SUDDEN**2), 3, axis=1) / spread**2
         pull = self.stiffness * jerk * spread
         for lag, coefficient in enumerate((-1.0, 3.0, -3.0, 1.0)):
             self.gradient[lag : lag + length - ORDER] += coefficient * pull
+        # Across a gap the smoothest curve would swing out as far as its ends' noise points: it is held back there.
+        blind = np.isin(np.arange(length), rows.numpy(), invert=True)
+        self.restraint = (blind[2:] | blind[1:-1] | blind[:-2])[:, None] / (RESTRAINT * spread) ** 2
+        self.cost += float((self.restraint * acceleration**2).sum())
+        for lag, coefficient in enumerate((1.0, -2.0, 1.0)):
+            self.gradient[lag : lag + length - 2] += coefficient * self.restraint * acceleration
 
     def solve(self, damping: float) -> NDArray[np.float64]:
         """The step (T, SIZE) down the damped quadratic: a banded Cholesky factorisation."""
@@ -150,6 +159,7 @@ class _Linear:
                 banded[width - (column - row), places[:, column]] = self.blocks[:, row, column]
         for number in range(0, SIZE, 3):
             coupling = difference_bands(length, ORDER, self.stiffness[:, number])
+            coupling[1:] += difference_bands(length, 2, self.restraint[:, number])
             for lag in range(ORDER + 1):
                 banded[width - lag * SIZE, places[:, number : number + 3]] += coupling[ORDER - lag][:, None]
         banded[width] += damping * banded[width] + 1e-6
