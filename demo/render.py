@@ -83,7 +83,7 @@ def render(
     settings.image_settings.color_mode = "RGBA"
     cycles: Any = scene.cycles  # type: ignore[attr-defined]
     cycles.device, cycles.samples, cycles.use_denoising, cycles.max_bounces = "CPU", samples, True, 4
-    scene.view_settings.view_transform = "Standard"
+    _standard_view(scene)
     previous, scene.camera = scene.camera, camera
     with TemporaryDirectory() as folder:
         settings.filepath = str(Path(folder) / "picture.png")
@@ -109,9 +109,15 @@ def write_movie(frames: Iterable[NDArray[np.uint8]], path: Path, fps: float) -> 
         for name in names[1:]:
             strip.elements.append(name)
         scene.frame_start, scene.frame_end = 1, len(names)
-        scene.view_settings.view_transform = "Standard"
+        _standard_view(scene)
         _encode(scene, path, fps)
     bpy.data.scenes.remove(scene)
+
+
+def _standard_view(scene: Scene) -> None:
+    """Colours as they are: the pictures stand beside the photo."""
+    settings: Any = scene.view_settings
+    settings.view_transform = "Standard"
 
 
 def _encode(scene: Scene, path: Path, fps: float) -> None:

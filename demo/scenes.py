@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
+import numpy as np
 
 from .samples import sample_photo
 
 if TYPE_CHECKING:
-    from bpy.types import Collection, Image, Object, Scene
+    from bpy.types import Collection, Image, Mesh, Object, Scene
 
 CLIP = Path(__file__).with_name("clip.mp4")
 #: Colour of the mask's paint layer, thin enough to see the photo through.
@@ -46,28 +47,26 @@ class ClipScene:
 def start(blend: Path) -> None:
     """An empty file, saved, so that the float images lie beside it."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    bpy.context.preferences.filepaths.save_version = 0
-    for name in ("maquette",):
-        _remove_earlier(blend.parent / name)
+    preferences: Any = bpy.context.preferences
+    preferences.filepaths.save_version = 0  # no demo.blend1 beside it
+    _remove_earlier(blend.parent / "maquette")
     bpy.ops.wm.save_as_mainfile(filepath=str(blend))
 
 
 def photo_scene(name: str) -> PhotoScene:
     """Relief, displaced grid, rigged bodies, and the people's masks as paint layers on the relief."""
-    path = str(sample_photo(name))
+    path, operators = str(sample_photo(name)), _operators()
     scene = _new_scene(name)
-    bpy.ops.maquette.estimate_depth(filepath=path, model="builtin", output="RELIEF")
+    operators.estimate_depth(filepath=path, model="builtin", output="RELIEF")
     relief = bpy.data.objects[f"{name}.relief"]
-    bpy.ops.maquette.estimate_depth(filepath=path, model="builtin", output="GRID", grid_method="NODES")
+    operators.estimate_depth(filepath=path, model="builtin", output="GRID", grid_method="NODES")
     _make_active(relief)
-    bpy.ops.maquette.recover_people(
-        filepath=path, model="builtin", bodies="ARMATURE", masks="PAINT_SLOT", mask_colour=_LAYER
-    )
+    operators.recover_people(filepath=path, model="builtin", bodies="ARMATURE", masks="PAINT_SLOT", mask_colour=_LAYER)
     people = bpy.data.collections[f"{name}.people"]
     found = {
         "people": len(people.children),
         "bodies": [_bounds(child) for child in people.children],
-        "relief vertices": len(relief.data.vertices),
+        "relief vertices": len(_mesh(relief).vertices),
     }
     photo = next(image for image in bpy.data.images if Path(bpy.path.abspath(image.filepath)) == Path(path))
     assert scene.camera is not None
@@ -77,7 +76,7 @@ def photo_scene(name: str) -> PhotoScene:
 def clip_scene() -> ClipScene:
     """The animated body of the clip."""
     scene = _new_scene("clip")
-    bpy.ops.maquette.recover_people(filepath=str(CLIP), model="builtin", bodies="ARMATURE")
+    _operators().recover_people(filepath=str(CLIP), model="builtin", bodies="ARMATURE")
     people = bpy.data.collections["clip.people"]
     found = {
         "people": len(people.children),
@@ -86,6 +85,16 @@ def clip_scene() -> ClipScene:
     }
     assert scene.camera is not None
     return ClipScene(scene, scene.camera, CLIP, people, found)
+
+
+def _operators() -> Any:
+    """`bpy.ops.maquette`, which the type stubs of Blender cannot know."""
+    return bpy.ops.maquette  # type: ignore[attr-defined]
+
+
+def _mesh(obj: Object) -> Mesh:
+    assert isinstance(obj.data, bpy.types.Mesh)
+    return obj.data
 
 
 def _new_scene(name: str) -> Scene:
@@ -108,11 +117,15 @@ def _remove_earlier(folder: Path) -> None:
 
 
 def _bounds(collection: Collection) -> dict[str, float]:
-    """Height of a body and where it stands, metres."""
-    mesh = next(obj for obj in collection.objects if obj.type == "MESH")
-    evaluated = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    corners = [evaluated.matrix_world @ vertex.co for vertex in evaluated.to_mesh().vertices]
-    low, high = min(corner.z for corner in corners), max(corner.z for corner in corners)
-    centre = [sum(corner[axis] for corner in corners) / len(corners) for axis in range(2)]
+    """Where a body stands and from where to where it reaches, metres."""
+    obj = next(obj for obj in collection.objects if obj.type == "MESH")
+    evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    mesh = evaluated.to_mesh()
+    points = np.empty(len(mesh.vertices) * 3, np.float32)
+    mesh.vertices.foreach_get("co", points)
+    matrix = np.array(evaluated.matrix_world)
     evaluated.to_mesh_clear()
-    return {"x": round(centre[0], 2), "y": round(centre[1], 2), "lowest": round(low, 3), "highest": round(high, 3)}
+    points = points.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    centre, low, high = points.mean(axis=0), points[:, 2].min(), points[:, 2].max()
+    named = {"x": centre[0], "y": centre[1], "lowest": low, "highest": high}
+    return {name: round(float(value), 3) for name, value in named.items()}

@@ -87,10 +87,10 @@ def material_output(material: Material) -> Node:
     return output
 
 
-def shaders_before(output: Node) -> Iterator[Node]:
+def shaders_before(output: Any) -> Iterator[Any]:
     """The nodes that lead to the output's surface, nearest first, through mixes and reroutes, not into groups."""
     seen: set[str] = set()
-    waiting = [link.from_node for link in output.inputs["Surface"].links]
+    waiting: list[Any] = [link.from_node for link in output.inputs["Surface"].links]
     while waiting:
         node = waiting.pop(0)
         if node is None or node.name in seen:
@@ -133,7 +133,7 @@ def add_image(
     return texture
 
 
-def connect(tree: NodeTree, source: NodeSocket, target: NodeSocket) -> None:
+def connect(tree: NodeTree, source: NodeSocket, target: Any) -> None:
     """Link two sockets; if the job fails, what was linked to the target before is linked again."""
     before = target.links[0].from_socket if target.is_linked else None
     link = tree.links.new(source, target)
