@@ -137,9 +137,15 @@ def _run(command: str, **properties: Any) -> str:
 def _save(path: Path) -> None:
     """Save the file, with paths that still hold when it is moved together with its pictures."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    preferences: Any = bpy.context.preferences
+    versions = preferences.filepaths.save_version
     bpy.ops.wm.save_as_mainfile(filepath=str(path))
-    bpy.ops.file.make_paths_relative()
-    bpy.ops.wm.save_mainfile()
+    preferences.filepaths.save_version = 0  # the second save of the same file needs no backup of the first
+    try:
+        bpy.ops.file.make_paths_relative()
+        bpy.ops.wm.save_mainfile()
+    finally:
+        preferences.filepaths.save_version = versions
 
 
 if __name__ == "__main__":

@@ -221,6 +221,7 @@ def pump() -> float | None:
         except (Exception, Cancelled) as error:
             if not isinstance(error, (MaquetteError, Cancelled)):
                 traceback.print_exception(error)
+            _announce(job.label)
     _redraw()
     if _jobs:
         return BUSY_INTERVAL
@@ -289,6 +290,23 @@ def _build(job: Job) -> str:
         raise
     remember(Outcome(line))
     return line
+
+
+def _announce(label: str) -> None:
+    """Show an error that nobody waits for: the sidebar, which keeps it, may be closed."""
+    manager: Any = bpy.context.window_manager
+    if bpy.app.background or _outcome is None or not _outcome.failed or not manager.windows:
+        return
+    shown = _outcome
+
+    def draw(menu: Any, _context: object) -> None:
+        for line in filter(None, (shown.line, shown.remedy)):
+            menu.layout.label(text=line)
+        if shown.operator:
+            menu.layout.operator(shown.operator)
+
+    with bpy.context.temp_override(window=manager.windows[0]):
+        manager.popup_menu(draw, title=label, icon="ERROR")
 
 
 def _drop_models() -> None:

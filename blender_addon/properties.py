@@ -67,6 +67,10 @@ class Common:
     fy: FloatProperty(
         name="Focal Length Y", description="Vertical focal length in pixels; 0 takes the horizontal one", min=0.0
     )
+    match_render: BoolProperty(
+        name="Match Render Size",
+        description="Give the render the photo's size and shape; a scene without a camera gets them in any case",
+    )
     folder: StringProperty(
         name="Folder",
         description="Folder for the pictures that are written; empty for the folder beside the .blend file",

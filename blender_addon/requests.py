@@ -116,12 +116,17 @@ class Inferred:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What all tasks share. folder : takes the files that are written; None for the one beside the .blend."""
+    """What all tasks share.
+
+    folder : takes the files that are written; None for the one beside the .blend.
+    match_render : give the scene's render the photo's size and shape.
+    """
 
     source: Source
     target: Target
     model: str
     folder: str | None = None
+    match_render: bool = False
     device: str | None = None
     precision: str | None = None
 

@@ -68,6 +68,7 @@ class PhotoOptionsPanel(SidebarPanel):
         column.active = settings.camera is None
         column.prop(settings, "fx", text="Focal Length X")
         column.prop(settings, "fy", text="Y")
+        layout.prop(settings, "match_render")
         layout.prop(settings, "folder")
         layout.prop(settings, "device")
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,10 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
     def work(report: jobs.Report) -> Inferred:
         from ...installer import packages
 
-        packages.activate()
-        preload_torch()
+        if "torch" not in sys.modules:
+            report(0.0, "Loading PyTorch")
+            packages.activate()
+            preload_torch()
         return request.infer(report)
 
     def finish(inferred: Inferred) -> str:
@@ -56,6 +59,7 @@ def shared(properties: Any, context: Any) -> dict[str, Any]:
         "target": Target(context.scene.name, active.name if active else ""),
         "model": properties.model,
         "folder": writable_folder(properties.folder),
+        "match_render": properties.match_render,
         "device": device,
         "precision": preferred_precision(),
     }
@@ -93,7 +97,14 @@ def mesh_object(request: Request, what: str) -> Object:
 def matched(request: Request, inferred: Inferred, scene: Scene) -> tuple[Image, Object]:
     """The photo's or clip's image, and its matched camera, which may be there from an earlier job."""
     photo = photo_image(request, inferred)
-    return photo, camera.matched_camera(inferred.result.camera, photo, inferred.world_from_camera, scene=scene)
+    return photo, camera.matched_camera(
+        inferred.result.camera,
+        photo,
+        inferred.world_from_camera,
+        scene=scene,
+        # A camera sees what the photo saw only in a picture of its shape.
+        set_render_size=request.match_render or scene.camera is None,
+    )
 
 
 def photo_image(request: Request, inferred: Inferred) -> Image:

@@ -41,6 +41,7 @@ def test_relief_writes_a_file_that_holds_the_grid(bricks, tmp_path, capsys) -> N
     assert str(output) in capsys.readouterr().out
     bpy.ops.wm.open_mainfile(filepath=str(output))
     assert [obj.name for obj in bpy.data.objects] == ["bricks.grid"]
+    assert sorted(path.name for path in output.parent.iterdir()) == ["maquette", "relief.blend"]
     assert (output.parent / "maquette" / "bricks.depth.exr").exists()
     assert bpy.data.images["bricks.depth"].filepath == "//maquette/bricks.depth.exr"
 

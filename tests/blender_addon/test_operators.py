@@ -249,7 +249,8 @@ def test_people_stand_on_the_ground_before_the_matched_camera(astronaut, evaluat
     vertices = evaluated(body, 1)
     assert vertices[:, 2].min() > -0.2 and 1.2 < np.ptp(vertices[:, 2]) < 2.3, "metres, z up, feet on the ground"
     (camera,) = [obj for obj in bpy.data.objects if obj.type == "CAMERA"]
-    assert bpy.context.scene.camera == camera
+    render = bpy.context.scene.render
+    assert bpy.context.scene.camera == camera and (render.resolution_x, render.resolution_y) == (512, 512)
     mask = images.image_array(bpy.data.images["astronaut.person.1.mask"])[..., 0]
     assert 0.1 < mask.mean() < 0.9
 
