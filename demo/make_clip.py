@@ -24,7 +24,7 @@ from truth.record import stand_in_walk  # noqa: E402  # pyright: ignore[reportMi
 from truth.stage import Stage  # noqa: E402  # pyright: ignore[reportMissingImports]
 from truth.walk import Gait, walk  # noqa: E402  # pyright: ignore[reportMissingImports]
 
-WIDTH, HEIGHT, FPS, FRAMES, SAMPLES = 512, 416, 24, 60, 24
+WIDTH, HEIGHT, FPS, FRAMES, SAMPLES = 512, 416, 24, 60, 12
 OUTFIT = {
     "shirt": (0.50, 0.09, 0.06),
     "sleeve": 0.42,
