@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """People with what ships: find them with the pose network, fit the body to each, throw out what is no person.
 
-A clip (photos with a frame rate) is handed to `clip`, which follows people through the frames.
+A clip (photos with a frame rate, or that follow each other as frames do) is handed to `clip`, which follows people through the frames.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from ..errors import BadInput
 from ..mesh.raster import rasterise
 from ..results import People, Person
 from ..runtime.recall import recall
+from .appearance import is_film
 from .fit import Fit, fit_people
+from .ground import stand_together
 from .wrists import give_hands_back
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def recover(
     check_count(det_batch_size, "detection batch size")
     check_count(hmr_batch_size, "body batch size")
     given = boxes_per_photo(boxes, len(clip))
-    if track and clip.fps is not None and len(clip) > 1:
+    if track and len(clip) > 1 and (clip.fps is not None or is_film(clip)):
         from .clip import recover_clip
 
         return recover_clip(clip, run, det_confidence_thresh=det_confidence_thresh, refine=refine, boxes=given)
@@ -138,7 +140,8 @@ def _people_of(
         candidates = [(one, fit, mask) for one, fit, mask in candidates if doubt(one, fit, mask, camera) < _DOUBT]
         candidates = without_overlaps(candidates, overlap)
     people = [_person(one, fit, mask, camera) for one, fit, mask in candidates]
-    return tuple(replace(person, track_id=number) for number, person in enumerate(people))
+    people = [replace(person, track_id=number) for number, person in enumerate(people)]
+    return stand_together(load_body(), people, camera)
 
 
 def separate_masks(masks: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:

@@ -26,7 +26,7 @@ from . import rotations as quaternion
 from .backdrop import partly_hidden
 from .contact import plant_feet
 from .fit import fit_landmarks, joint_confidence, share_shape
-from .ground import fit_ground, gather_motion_evidence
+from .ground import fit_ground, gather_motion_evidence, snap_motions
 from .hands import relaxed_rotations
 from .motion import Motion
 from .observe import Observed, observe
@@ -74,6 +74,7 @@ def recover_clip(
     if plant > 0 and motions:
         ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions])
         motions = [plant_feet(body, motion, ground, plant) for motion in motions]
+        motions = snap_motions(body, motions, ground) if len(motions) > 1 else motions
     people = assemble(body, tracks, motions, cameras, clip.fps, run.part(0.9, 1.0))
     run.report(1.0, f"{len(tracks)} people found")
     return people

@@ -2,9 +2,10 @@
 """Gravity and the ground, from the people who stand on it.
 
 The camera is taken to stand still over a clip. What is solved for is the direction of up in camera axes and the
-camera's height over the ground, from three pieces of evidence weighed against each other: cameras are held level, more
-so sideways than up and down; people who stand or walk are upright on average; and all their feet are on one plane,
-each person's distance being uncertain by a few percent (the stature is guessed), the same percent in all frames.
+camera's height over the ground, from evidence weighed against each other: cameras are held level, more so sideways than
+up and down, and at the height of a chest or an eye; people who stand or walk are upright on average; and all their feet
+are on one plane, each person's distance being uncertain by a few percent (the stature is guessed), the same percent in
+all frames.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..camera import Camera
 from ..results import Body, People, Person
-from .legs import find_legs, sole_points
-from .motion import Motion, joint_transforms
+from .legs import NAMES, find_legs, sole_points
+from .motion import Motion, joint_transforms, rest_joints
 
 #: Height of a camera (m) that sees nobody.
 EYE_HEIGHT = 1.6
 #: Standard deviations in radians: the camera's pitch and roll, and how far a standing person leans.
-PITCH, ROLL, LEAN = np.radians(12.0), np.radians(3.0), np.radians(6.0)
-#: Standard deviation of a person's scale (distance and stature together), and of one frame's besides.
-SCALE, FRAME_SCALE = 0.05, 0.05
-#: Standard deviation (m) of the height of a support point, whatever the distance.
-SUPPORT = 0.03
+PITCH, ROLL, LEAN = np.radians(12.0), np.radians(3.0), np.radians(5.0)
+#: Mean and standard deviation (m) of the height that people hold cameras at.
+HELD, HELD_SPREAD = 1.5, 0.4
+#: Pitches (radians) to start from: a camera that looks far down is another minimum.
+STARTS = (0.0, np.radians(20.0), np.radians(45.0))
+#: Weight of feet that nobody sees, where there are no others.
+UNSEEN = 0.1
+#: Standard deviation of a person's scale (distance and stature together), and of a foot's height in one frame (m).
+SCALE, FOOT = 0.05, 0.05
 #: Snapping to the ground changes a person's stature by this share at most.
 MOST_SCALING = 0.08
 #: Joints at the lower and upper end of the trunk and the legs, by body model.
@@ -68,21 +74,21 @@ def level_ground() -> Ground:
 def fit_ground(evidence: Sequence[Evidence]) -> Ground:
     """The most likely ground under these people; under a level camera where there are none.
 
-    Where nobody's feet are seen, the camera is taken to be level, and people to stand on the feet they are given.
+    Where nobody's feet are seen, people are taken to stand on the feet they are given.
     """
     from scipy.optimize import least_squares
 
-    level = level_ground()
     if not evidence:
-        return level
-    if all(one.support_weights.sum() <= 1e-3 for one in evidence):
-        return Ground(level.up, float(np.median(np.concatenate([-one.supports @ level.up for one in evidence]))))
-    evidence = [one for one in evidence if one.support_weights.sum() > 1e-3]
-    start = float(np.median(np.concatenate([-one.supports @ level.up for one in evidence])))
-    unknowns = np.zeros(3 + len(evidence))
-    unknowns[2] = start
-    solved = least_squares(_residuals, unknowns, args=(evidence, abs(start)), loss="soft_l1").x
-    return Ground(_up(solved[0], solved[1]), float(solved[2]))
+        return level_ground()
+    seen = [one for one in evidence if one.support_weights.sum() > 1e-3]
+    evidence = seen or [replace(one, support_weights=np.full(len(one.supports), UNSEEN)) for one in evidence]
+    tries = []
+    for pitch in STARTS:
+        height = float(np.median(np.concatenate([-one.supports @ _up(pitch, 0.0) for one in evidence])))
+        unknowns = np.concatenate([[pitch, 0.0, height], np.zeros(len(evidence))])
+        tries.append(least_squares(_residuals, unknowns, args=(evidence,)))
+    pitch, roll, height = min(tries, key=lambda one: one.cost).x[:3]
+    return Ground(_up(pitch, roll), float(height))
 
 
 def _up(pitch: float, roll: float) -> NDArray:
@@ -90,20 +96,29 @@ def _up(pitch: float, roll: float) -> NDArray:
     return np.array([np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
 
 
-def _residuals(unknowns: NDArray, evidence: Sequence[Evidence], scale: float) -> NDArray:
-    """Residuals in standard deviations, for unknowns pitch, roll, camera height and one log scale a person."""
+def _residuals(unknowns: NDArray, evidence: Sequence[Evidence]) -> NDArray:
+    """Residuals in standard deviations, robust, for pitch, roll, camera height and one log scale a person."""
     up, height, scales = _up(unknowns[0], unknowns[1]), unknowns[2], unknowns[3:]
-    residuals = [np.array([unknowns[0] / PITCH, unknowns[1] / ROLL]), scales / SCALE]
-    spread = np.hypot(FRAME_SCALE * scale, SUPPORT)
+    held = (height - HELD) / HELD_SPREAD
+    # A camera on a balcony is no wonder: beyond a few deviations its height is no argument any more (Cauchy).
+    tilt = np.array([_soft(unknowns[0] / PITCH), unknowns[1] / ROLL])
+    residuals = [tilt, np.array([np.sign(held) * np.sqrt(np.log1p(held**2))]), scales / SCALE]
     for one, log_scale in zip(evidence, scales, strict=True):
         # Neighbouring frames err alike: a person counts like a few frames at most, however long the clip.
         share = np.sqrt(one.support_weights / max(one.support_weights.sum() / 4, 1))
-        residuals.append(share * (height + np.exp(log_scale) * (one.supports @ up)) / spread)
+        residuals.append(share * _soft((height + np.exp(log_scale) * (one.supports @ up)) / FOOT))
         if one.upright_weights.sum() > 1e-3:
             mean = one.upright_weights @ one.upright
             share = np.sqrt(min(one.upright_weights.max(), 1.0))
-            residuals.append(share * np.cross(mean / np.linalg.norm(mean), up) / LEAN)
+            lean = (mean / np.linalg.norm(mean) - up) / LEAN
+            length = float(np.linalg.norm(lean))
+            residuals.append(share * lean * (_soft(length) / max(length, 1e-9)))
     return np.concatenate(residuals)
+
+
+def _soft(residuals: NDArray | float) -> NDArray:
+    """Residuals whose squares grow linearly beyond one (pseudo-Huber)."""
+    return np.sign(residuals) * np.sqrt(2 * (np.sqrt(1 + residuals**2) - 1))
 
 
 def gather_evidence(people: People) -> list[Evidence]:
@@ -152,10 +167,29 @@ def posture(body: Body, joints: NDArray, confidence: NDArray) -> tuple[NDArray, 
     feet = [index[name] for name in ankles]
     base = joints[:, feet].mean(axis=1)
     whole, legs, spine = joints[:, neck] - base, joints[:, hip] - base, joints[:, neck] - joints[:, hip]
-    straight = _cosine(legs, spine)
+    in_line = (_cosine(legs, spine) - np.cos(np.radians(40))) / (1 - np.cos(np.radians(40)))
+    # One who sits before the camera has trunk and lower legs upright too: a standing leg is stretched.
+    stretched = (np.max([_stretch(joints, *_chain(body, foot)) for foot in feet], axis=0) - 0.8) / 0.15
     seen = confidence[:, [*feet, hip, neck]].mean(axis=1)
-    weights = seen * np.clip((straight - np.cos(np.radians(40))) / (1 - np.cos(np.radians(40))), 0, 1)
+    weights = seen * np.clip(in_line, 0, 1) * np.clip(stretched, 0, 1)
     return whole / np.linalg.norm(whole, axis=1, keepdims=True), weights
+
+
+def _chain(body: Body, ankle: int) -> tuple[int, int, int]:
+    """Hip, knee and ankle of the leg that ends in this ankle."""
+    above = [ankle]
+    while body.parents[above[-1]] >= 0:
+        above.append(int(body.parents[above[-1]]))
+    names = {name for leg in NAMES for name in leg}
+    known = [joint for joint in above if body.joint_names[joint] in names]
+    return known[2], known[1], known[0]
+
+
+def _stretch(joints: NDArray, hip: int, knee: int, ankle: int) -> NDArray:
+    """How far (T,) from hip to ankle, as a share of the leg's length: 1 for a straight leg."""
+    thigh, shank = joints[:, knee] - joints[:, hip], joints[:, ankle] - joints[:, knee]
+    length = np.linalg.norm(thigh, axis=1) + np.linalg.norm(shank, axis=1)
+    return np.linalg.norm(thigh + shank, axis=1) / length
 
 
 def _cosine(first: NDArray, second: NDArray) -> NDArray:
@@ -199,32 +233,58 @@ def snap_feet(people: People, world: NDArray) -> People:
     picture, and a person too near becomes a taller one farther away. The stature changes by `MOST_SCALING` at most;
     the body grows through its shape coefficients, so that the result stays one of the body model.
     """
-    from ..mesh.skinning import pose_body
-
-    up, height = world[2, :3], world[2, 3]
-    ground = Ground(up, height)
-    changed: dict[int, dict[int, Person]] = {}
-    for track_id, track in people.tracks().items():
-        factor = _snap_factor(_of_track(people.body, [person for _, person in track]), ground)
-        if abs(factor - 1) < 1e-3:
-            continue
-        shape = scaled_shape(people.body, track[0][1].shape, factor)
-        for index, person in track:
-            translation = (factor * person.translation).astype(np.float32)
-            vertices, joints = pose_body(people.body, shape, person.rotations, translation)
-            changed.setdefault(index, {})[track_id] = replace(
-                person, shape=shape, translation=translation, vertices=vertices, joints=joints
-            )
+    ground = Ground(world[2, :3], float(world[2, 3]))
+    factors = {
+        track_id: _snap_factor(_of_track(people.body, [person for _, person in track]), ground)
+        for track_id, track in people.tracks().items()
+    }
     frames = tuple(
-        tuple(changed.get(index, {}).get(person.track_id, person) for person in persons)
-        for index, persons in enumerate(people.frames)
+        tuple(_scaled(people.body, person, factors[person.track_id]) for person in persons) for persons in people.frames
     )
     return replace(people, frames=frames)
 
 
+def stand_together(body: Body, persons: Sequence[Person], camera: Camera) -> tuple[Person, ...]:
+    """The people of one photo on one ground. What several tell about it corrects each one's guessed stature and
+    distance; one alone has nobody to learn from and stays."""
+    alone = People((tuple(persons),), body, camera, (camera,))
+    if len(persons) < 2 or len({person.track_id for person in persons}) < len(persons):
+        return alone.frames[0]
+    return snap_feet(alone, world_from_camera(alone)).frames[0]
+
+
+def snap_motions(body: Body, motions: Sequence[Motion], ground: Ground) -> list[Motion]:
+    """Motions on one ground, as `snap_feet` does it for people."""
+    snapped = []
+    for motion in motions:
+        factor = _snap_factor(gather_motion_evidence(body, motion), ground)
+        shape, translation = _scaled_place(body, motion.shape, motion.translation, factor)
+        snapped.append(replace(motion, shape=shape, translation=translation))
+    return snapped
+
+
+def _scaled(body: Body, person: Person, factor: float) -> Person:
+    """A person scaled about the camera's centre."""
+    from ..mesh.skinning import pose_body
+
+    if abs(factor - 1) < 1e-3:
+        return person
+    shape, translation = _scaled_place(body, person.shape, person.translation, factor)
+    shape, translation = shape.astype(np.float32), translation.astype(np.float32)
+    vertices, joints = pose_body(body, shape, person.rotations, translation)
+    return replace(person, shape=shape, translation=translation, vertices=vertices, joints=joints)
+
+
+def _scaled_place(body: Body, shape: NDArray, translation: NDArray, factor: float) -> tuple[NDArray, NDArray]:
+    """Shape and translation (..., 3) of a body scaled about the camera's centre; its root lands exactly."""
+    scaled = scaled_shape(body, shape, factor)
+    root = rest_joints(body, shape)[0] + translation
+    return scaled, factor * root - rest_joints(body, scaled)[0]
+
+
 def _snap_factor(evidence: Evidence, ground: Ground) -> float:
     """The scaling about the camera that brings a person's support points to the ground, in the median."""
-    depths = -np.asarray(evidence.supports @ ground.up)
+    depths = -(evidence.supports * ground.up).sum(axis=1)
     usable = (evidence.support_weights > 0.3) & (depths > 0.3)
     if not usable.any() or ground.height < 0.3:
         return 1.0
