@@ -176,14 +176,18 @@ def remember(new: Outcome | None) -> None:
 
 def submit(job: Job) -> Job:
     """Hand a job to the worker and return at once; `pump` builds its result."""
-    global _worker
-    if _worker is None or not _worker.thread.is_alive():
-        _worker = _Worker()
     _jobs.append(job)
-    _worker.requests.put(job)
+    _started_worker().requests.put(job)
     if not bpy.app.timers.is_registered(pump):
         bpy.app.timers.register(pump, first_interval=BUSY_INTERVAL, persistent=True)
     return job
+
+
+def prepare() -> None:
+    """Import on the worker what a request needs (numpy and the builders, not torch), so that the first click does not
+    wait for it. The panel calls this whenever it is drawn; only the first time counts."""
+    if _worker is None:
+        _started_worker().requests.put(Job("Prepare", lambda report: _import_tasks()))
 
 
 def run(job: Job, on_progress: Report | None = None) -> str:
@@ -307,6 +311,17 @@ def _announce(label: str) -> None:
 
     with bpy.context.temp_override(window=manager.windows[0]):
         manager.popup_menu(draw, title=label, icon="ERROR")
+
+
+def _started_worker() -> _Worker:
+    global _worker
+    if _worker is None or not _worker.thread.is_alive():
+        _worker = _Worker()
+    return _worker
+
+
+def _import_tasks() -> None:
+    from .tasks import depth, hands, normals, people  # noqa: F401
 
 
 def _drop_models() -> None:

@@ -44,6 +44,7 @@ class PhotoPanel(SidebarPanel):
     bl_label = "Photo"
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        jobs.prepare()
         if not ready():
             box = layout.box()
             box.label(text="PyTorch is not installed", icon="ERROR")

@@ -209,3 +209,12 @@ def test_cancelled_is_no_error_for_the_panel() -> None:
         job.build()
     until(lambda: not jobs.active())
     assert jobs.outcome() == jobs.Outcome("Estimate Depth was cancelled")
+
+
+def test_preparing_imports_off_the_main_thread_and_leaves_no_job() -> None:
+    jobs.prepare()
+    jobs.prepare()
+    assert not jobs.active()
+    seen = []
+    jobs.run(jobs.Job("After", lambda report: seen.append("maquette.blender_addon.tasks.people" in sys.modules)))
+    assert seen == [True]
