@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..builtin.pose import PoseLandmarks
-from ..photo import Photo
 
 #: Side (pixels) of the crop that colours are counted in, and bins of L, a and b.
 CROP, BINS = 96, (6, 8, 8)
@@ -76,16 +73,3 @@ def is_cut(before: NDArray | None, after: NDArray) -> bool:
     spread = before.std() * after.std()
     correlation = float(((before - before.mean()) * (after - after.mean())).mean() / max(spread, 1e-6))
     return difference > 20 and correlation < 0.6
-
-
-def is_film(photos: Iterable[Photo], enough: int = 4) -> bool:
-    """Whether the first photos follow each other as a film's frames do: no cut between them, and not one or two only."""
-    before, count = None, 0
-    for photo in photos:
-        small = thumbnail(photo.pixels)
-        if count and is_cut(before, small):
-            return False
-        before, count = small, count + 1
-        if count == enough:
-            return True
-    return count > 2

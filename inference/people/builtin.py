@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """People with what ships: find them with the pose network, fit the body to each, throw out what is no person.
 
-A clip (photos with a frame rate, or that follow each other as frames do) is handed to `clip`, which follows people through the frames.
+A clip (photos with a frame rate) is handed to `clip`, which follows people through the frames.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from ..errors import BadInput
 from ..mesh.raster import rasterise
 from ..results import People, Person
 from ..runtime.recall import recall
-from .appearance import is_film
 from .fit import Fit, fit_people
 from .ground import stand_together
 from .wrists import give_hands_back
@@ -58,7 +57,7 @@ def recover(
     check_count(det_batch_size, "detection batch size")
     check_count(hmr_batch_size, "body batch size")
     given = boxes_per_photo(boxes, len(clip))
-    if track and len(clip) > 1 and (clip.fps is not None or is_film(clip)):
+    if track and clip.fps is not None and len(clip) > 1:
         from .clip import recover_clip
 
         return recover_clip(clip, run, det_confidence_thresh=det_confidence_thresh, refine=refine, boxes=given)

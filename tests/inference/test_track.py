@@ -10,7 +10,7 @@ from maquette.inference import load_photo, runtime
 from maquette.inference.builtin import pose
 from maquette.inference.builtin.crops import Region
 from maquette.inference.builtin.pose import PoseLandmarks
-from maquette.inference.people.appearance import affinity, colours, is_cut, is_film, thumbnail
+from maquette.inference.people.appearance import affinity, colours, is_cut, thumbnail
 from maquette.inference.people.clip import keypoints
 from maquette.inference.people.track import Sighting, Track, assign, distinct, follow_people, join_tracks, similarity
 
@@ -129,14 +129,6 @@ def test_cuts_are_seen_and_motion_is_none():
     assert is_cut(None, thumbnail(bus))
     assert is_cut(thumbnail(bus), thumbnail(other))
     assert not is_cut(thumbnail(bus), thumbnail(moved))
-
-
-def test_numbered_pictures_are_a_film_and_a_heap_of_photos_is_none():
-    bus, other = (load_photo(sample_photo(name)) for name in ("bus", "astronaut"))
-    moving = [replace(bus, pixels=np.roll(bus.pixels, 6 * shift, axis=1)) for shift in range(4)]
-    assert is_film(moving)
-    assert not is_film([bus, other, bus])
-    assert not is_film(moving[:2])
 
 
 def test_two_people_crossing_stay_themselves(crossing):
