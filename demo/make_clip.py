@@ -53,7 +53,7 @@ def make(output: Path, frames: Path) -> None:
         if not path.exists():
             stage.render(path)
         print(f"{frame + 1}/{FRAMES}", flush=True)
-    stage.encode(sorted(frames.glob("*.png")), output, FPS)
+    stage.encode(sorted(frames.glob("*.png")), output, FPS, gamma=0.68)
 
 
 def main() -> int:

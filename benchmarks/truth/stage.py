@@ -156,13 +156,14 @@ class Stage:
         self.scene.render.filepath = str(path)
         bpy.ops.render.render(write_still=True)
 
-    def encode(self, frames: list[Path], movie: Path, fps: int, quality: str = "HIGH") -> None:
-        """Pictures of equal size -> an H.264 movie, through Blender's own sequencer."""
+    def encode(self, frames: list[Path], movie: Path, fps: int, gamma: float = 1.0) -> None:
+        """Pictures of equal size -> an H.264 movie, through Blender's own sequencer; `gamma` below 1 darkens."""
         scene: Any = bpy.data.scenes.new("encode")
         render = scene.render
         render.resolution_x, render.resolution_y = self.scene.render.resolution_x, self.scene.render.resolution_y
         render.fps, render.filepath = fps, str(movie)
         scene.view_settings.view_transform = "Standard"
+        scene.view_settings.gamma = gamma
         strips = scene.sequence_editor_create().sequences
         strip = strips.new_image("frames", str(frames[0]), 1, 1)
         for frame in frames[1:]:
@@ -171,7 +172,7 @@ class Stage:
         scene.frame_start, scene.frame_end = 1, len(frames)
         render.image_settings.file_format = "FFMPEG"
         render.ffmpeg.format, render.ffmpeg.codec = "MPEG4", "H264"
-        render.ffmpeg.constant_rate_factor = quality
+        render.ffmpeg.constant_rate_factor = "HIGH"
         render.ffmpeg.gopsize = fps
         with bpy.context.temp_override(scene=scene):
             bpy.ops.render.render(animation=True, scene=scene.name)
