@@ -140,3 +140,20 @@ def test_a_motion_of_few_frames_stays_as_it_is(frames):
     observed = _observed(truth)
     fitted = temporal.fit_motion(observed, truth, np.arange(frames), FPS, runtime.start("cpu"))
     assert fitted is truth
+
+
+@pytest.mark.parametrize("frames", [4, 6, 11])
+def test_the_coupled_system_is_solved_as_a_dense_one_is(frames):
+    rng, size = np.random.default_rng(frames), 5
+    factors = rng.normal(size=(frames, size, size))
+    blocks = factors @ factors.transpose(0, 2, 1) + 8 * np.eye(size)
+    coupling = rng.uniform(-1, 1, (3, frames, size))
+    dense = np.zeros((frames, size, frames, size))
+    for t in range(frames):
+        dense[t, :, t] = blocks[t]
+        for lag in range(1, min(3, t) + 1):
+            dense[t, np.arange(size), t - lag, np.arange(size)] = coupling[lag - 1, t]
+            dense[t - lag, np.arange(size), t, np.arange(size)] = coupling[lag - 1, t]
+    right = rng.normal(size=(frames, size))
+    expected = np.linalg.solve(dense.reshape(frames * size, -1), right.ravel()).reshape(frames, size)
+    assert np.allclose(temporal.solve_coupled(blocks, coupling, right), expected)
