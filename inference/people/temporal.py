@@ -70,7 +70,11 @@ def fit_motion(
     damping, now = 1e-3, _Linear(observed, state, rows, spread)
     for step in range(STEPS):
         run.report(step / STEPS, "Fitting the motion")
-        tried_state = _moved(state, now.solve(damping))
+        try:
+            tried_state = _moved(state, now.solve(damping))
+        except torch.linalg.LinAlgError:  # rounding made the matrix indefinite: more damping mends it
+            damping *= 100
+            continue
         tried = _Linear(observed, tried_state, rows, spread)
         if tried.cost < now.cost:
             gain = (now.cost - tried.cost) / now.cost
