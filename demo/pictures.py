@@ -72,9 +72,9 @@ def clip_movie(made: ClipScene, path: Path) -> None:
         width = round(photo.size[0] * _MOVIE / photo.size[1])
         still = sheet.resize(photo.pixels, width, _MOVIE)
         floor.is_shadow_catcher = True
-        over = render.render(scene, made.camera, width, _MOVIE, samples=4, transparent=True)
+        over = render.render(scene, made.camera, width, _MOVIE, samples=16, denoise=False, transparent=True)
         floor.is_shadow_catcher = False
-        aside = render.render(scene, camera, width, _MOVIE, samples=4)
+        aside = render.render(scene, camera, width, _MOVIE, samples=16, denoise=False)
         frames.append(
             sheet.row([(still, "clip"), (sheet.over(over, still), "recovered body"), (aside[..., :3], "from the side")])
         )
