@@ -71,10 +71,11 @@ def fit_motion(
     for step in range(STEPS):
         run.report(step / STEPS, "Fitting the motion")
         try:
-            tried_state = _moved(state, now.solve(damping))
-        except torch.linalg.LinAlgError:  # rounding made the matrix indefinite: more damping mends it
+            change = now.solve(damping)
+        except RuntimeError:  # rounding made the matrix indefinite: more damping mends it
             damping *= 100
             continue
+        tried_state = _moved(state, change)
         tried = _Linear(observed, tried_state, rows, spread)
         if tried.cost < now.cost:
             gain = (now.cost - tried.cost) / now.cost
