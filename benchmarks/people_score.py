@@ -24,7 +24,7 @@ The truth comes from `people_truth.py`. What the figures mean (metres; J: the 17
 Of the clip, with the true camera, smoothed (`track=True`) and raw (`track=False`):
 
     lost                      frames in which a person of whom four joints J or more are visible was not found
-    switches                  changes of the track that a person is found in
+    switches                  changes of the track that a person is found in (raw people are not followed)
     acceleration              mean length of the second difference of the joints J in camera axes, m/s2
     slide                     mean speed of the ankle while the true foot stands flat, m/s; `across`: without the part
                               along the viewing ray
@@ -278,8 +278,8 @@ def score_clip(folder: Path, track: bool, with_camera: bool, sheets: Path | None
         "camera": "true" if with_camera else "guessed",
         "lost": int((seen & (tracks < 0)).sum()),
         "invented": invented,
-        "switches": int(sum(_changes(row) for row in tracks)),
-        "tracks": len(np.unique(tracks[tracks >= 0])),
+        "switches": int(sum(_changes(row) for row in tracks)) if track else None,
+        "tracks": len(np.unique(tracks[tracks >= 0])) if track else None,
         "pa_mm": 1000 * float(np.mean(errors)),
         "turned": int(np.sum(np.array(facing) > 90)),
         "acceleration": acceleration(path[:, :, which], fps),
@@ -347,7 +347,8 @@ def table(result: dict[str, Any]) -> str:
         lines += [
             "",
             f"clip, {'smoothed' if c['track'] else 'raw'}, {c['camera']} focal",
-            f"lost / invented / switches       {c['lost']} / {c['invented']} / {c['switches']} ({c['tracks']} tracks)",
+            f"lost / invented / switches       {c['lost']} / {c['invented']} / "
+            + (f"{c['switches']} ({c['tracks']} tracks)" if c["track"] else "not followed"),
             f"PA, mm                           {c['pa_mm']:.1f}   turned frames {c['turned']}",
             f"acceleration / true, m/s2        {c['acceleration']:.1f} / {c['acceleration_true']:.1f}",
             f"slide (across) / true, m/s       {c['slide']:.2f} ({c['slide_across']:.2f}) / {c['slide_true']:.2f}",
