@@ -13,7 +13,7 @@ from types import ModuleType
 
 from ..errors import BadInput, MissingPackages
 
-#: The networks are small: more threads only wait for each other.
+#: The networks are small: more threads only wait for each other, and all of the cores wait for other work besides.
 _MOST_THREADS = 4
 
 
@@ -31,7 +31,7 @@ def require_torch() -> ModuleType:
     except (ImportError, OSError) as error:  # OSError: a library that torch needs is missing or of another version
         raise missing_package("torch", error) from error
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(_MOST_THREADS, _cores()))
+        torch.set_num_threads(max(1, min(_MOST_THREADS, _cores() // 2)))
     return torch
 
 
