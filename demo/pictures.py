@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Pixels: height of the preview's panels, width of its views in 3D, height of the movie's panels.
 _PANEL, _WIDE, _MOVIE = 420, 380, 320
 #: Every so many frames of the clip are rendered.
-_STEP = 2
+_STEP = 3
 
 
 def photo_row(made: PhotoScene) -> NDArray[np.uint8]:
@@ -72,9 +72,9 @@ def clip_movie(made: ClipScene, path: Path) -> None:
         width = round(photo.size[0] * _MOVIE / photo.size[1])
         still = sheet.resize(photo.pixels, width, _MOVIE)
         floor.is_shadow_catcher = True
-        over = render.render(scene, made.camera, width, _MOVIE, samples=16, denoise=False, transparent=True)
+        over = render.render(scene, made.camera, width, _MOVIE, samples=8, denoise=False, transparent=True)
         floor.is_shadow_catcher = False
-        aside = render.render(scene, camera, width, _MOVIE, samples=16, denoise=False)
+        aside = render.render(scene, camera, width, _MOVIE, samples=8, denoise=False)
         frames.append(
             sheet.row([(still, "clip"), (sheet.over(over, still), "recovered body"), (aside[..., :3], "from the side")])
         )
