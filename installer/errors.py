@@ -50,18 +50,18 @@ _KNOWN = (
         "Check the user name and password in the registry's address or in your .netrc, and run it again.",
     ),
     (
-        r"no solution found|no wheels? with a matching|no matching distribution|unsatisfiable|"
-        r"can't be installed because it doesn't have",
-        "The registry has no build of a package for this computer.",
-        "See docs/installing.md for the systems that are supported, or use a registry with all of PyPI's files.",
-    ),
-    (
         r"dns error|error sending request|failed to fetch|connection (refused|reset|aborted|broken)|timed? ?out|"
         r"client error \(connect\)|network is unreachable|name or service not known|urlopen error|"
         r"newconnectionerror|failed to download|network connectivity is disabled|unreachable|could not connect",
         "The package registry cannot be reached.",
         "Connect this machine to the network, or name a registry that it can reach in UV_DEFAULT_INDEX, and run the "
         "same command again; what is downloaded already is kept.",
+    ),
+    (
+        r"no solution found|no wheels? with a matching|no matching distribution|unsatisfiable|"
+        r"can't be installed because it doesn't have",
+        "The registry has no build of a package for this computer.",
+        "See docs/installing.md for the systems that are supported, or use a registry with all of PyPI's files.",
     ),
 )
 

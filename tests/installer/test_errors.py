@@ -21,6 +21,8 @@ TEXTS = {
     "error: Failed to fetch: `https://host/uv/`\n  cause: HTTP status client error (401 Unauthorized)": "refuses",
     "error: Distribution `torch==2.11.0` can't be installed because it doesn't have a source distribution or wheel "
     "for the current platform": "no build of a package",
+    "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(Connection refused)'\n"
+    "ERROR: No matching distribution found for uv==0.13.8": "cannot be reached",
     "ERROR: No matching distribution found for uv==0.13.8": "no build of a package",
 }
 
