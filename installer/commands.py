@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from . import environment as environments
 from .errors import SetupError, explain
@@ -78,9 +78,8 @@ def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
     extension.add_argument("--blender", nargs="+", default=[], metavar="VERSION", help="validate with these too")
     extension.add_argument("--all", action="store_true", help="validate with every Blender")
     packages = add("packages", _packages, "install the packages for an installed Blender into your data folder")
-    packages.add_argument(
-        "--python", default=None, help="Blender's Python program; default: the one of Blender 4.2 to 5.0"
-    )
+    packages.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
+    packages.add_argument("--python", default=None, help="that Blender's own Python program, if no other is at hand")
     add("lock", _lock, "make the lock files anew (for developers)")
 
     given, rest = _split(list(arguments))
@@ -136,14 +135,15 @@ def _extension(place: Place, voice: Voice, options: argparse.Namespace, rest: Li
 
 
 def _packages(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
-    from . import packages
+    from . import interpreters, packages, uv
+    from .locks import blender
 
-    python: Optional[str] = options.python
-    if python is None:
-        python = str(environments.ensure(place, DEFAULT_BLENDER, voice).python)
     make_writable(place)
-    folder = packages.install(python, voice.say, tools=place)
-    print(folder)
+    python = options.python
+    if python is None:
+        version = blender(place.locks, options.blender).python
+        python = str(interpreters.ensure(version, uv.ensure(place, voice.detail), voice.detail))
+    print(packages.install(python, voice.say, tools=place))
     return 0
 
 
