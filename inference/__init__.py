@@ -8,8 +8,10 @@ from .camera import Camera
 from .depth import estimate_depth
 from .errors import (
     BadInput,
+    BadModelFile,
     Cancelled,
     MaquetteError,
+    MissingModel,
     MissingPackages,
     NothingFound,
     OutOfMemory,
@@ -24,6 +26,7 @@ from .runtime import free_memory
 
 __all__ = [
     "BadInput",
+    "BadModelFile",
     "Body",
     "Camera",
     "Cancelled",
@@ -32,6 +35,7 @@ __all__ = [
     "Hand",
     "HandMaps",
     "MaquetteError",
+    "MissingModel",
     "MissingPackages",
     "NormalMap",
     "NothingFound",

@@ -33,6 +33,14 @@ class UnknownModel(MaquetteError):
     """The model name is not in the catalogue for this task."""
 
 
+class MissingModel(MaquetteError):
+    """A model's file is not there yet."""
+
+
+class BadModelFile(MaquetteError):
+    """A model's file is not what it should be: cut off, of another model, damaged, or unsafe to read."""
+
+
 class MissingPackages(MaquetteError):
     """A Python package that the task needs is not installed."""
 

@@ -16,16 +16,22 @@ def model_module(task: str, name: str) -> ModuleType:
 
     Raises `UnknownModel`, and `MissingPackages` where the module's own imports fail.
     """
-    models = {model.id: model for model in catalogue.models(task)}
-    if not isinstance(name, str) or name not in models:
-        raise UnknownModel(f"There is no {task} model called {name!r}.", f"Choose one of: {', '.join(models)}.")
+    model = find_model(task, name)
     require_torch()
     try:
-        return import_module("." + models[name].code, __package__)
+        return import_module("." + model.code, __package__)
     except ImportError as error:
         if error.name is not None and error.name.startswith(str(__package__)):
             raise  # a module of our own: a fault of the program, not of the installation
         raise missing_package(error.name, error) from error
+
+
+def find_model(task: str, name: str) -> catalogue.Model:
+    """The catalogue's entry of model `name` of `task`. Raises `UnknownModel`."""
+    models = {model.id: model for model in catalogue.models(task)}
+    if not isinstance(name, str) or name not in models:
+        raise UnknownModel(f"There is no {task} model called {name!r}.", f"Choose one of: {', '.join(models)}.")
+    return models[name]
 
 
 def check_choice(value: str, choices: tuple[str, ...], what: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import runtime
 from ..photo import PhotoLike, as_photo
-from ..registry import model_module
+from ..registry import find_model, model_module
 
 if TYPE_CHECKING:
     from ..results import DepthMap
@@ -40,6 +40,6 @@ def estimate_depth(
     """
     module = model_module("depth", model)
     photo = as_photo(photo)
-    run = runtime.start(device, precision, progress, models_dir)
+    run = runtime.start(device, precision, progress, models_dir, find_model("depth", model))
     with run.computing():
         return module.estimate(photo, run, fx=fx, fy=fy, resolution=resolution)

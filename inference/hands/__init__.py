@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import runtime
 from ..photo import PhotoLike, as_photo
-from ..registry import model_module
+from ..registry import find_model, model_module
 
 if TYPE_CHECKING:
     from ..results import HandMaps
@@ -49,7 +49,7 @@ def refine_hands(
     """
     module = model_module("hands", model)
     photo = as_photo(photo)
-    run = runtime.start(device, precision, progress, models_dir)
+    run = runtime.start(device, precision, progress, models_dir, find_model("hands", model))
     with run.computing():
         return module.refine(
             photo,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import runtime
 from ..photo import PhotoLike, as_photo
-from ..registry import model_module
+from ..registry import find_model, model_module
 
 if TYPE_CHECKING:
     from ..results import NormalMap
@@ -41,6 +41,6 @@ def estimate_normals(
     """
     module = model_module("normals", model)
     photo = as_photo(photo)
-    run = runtime.start(device, precision, progress, models_dir)
+    run = runtime.start(device, precision, progress, models_dir, find_model("normals", model))
     with run.computing():
         return module.estimate(photo, run, a=a, bg_threshold=bg_threshold, resolution=resolution)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import runtime
 from ..photo import PhotoLike, as_clip
-from ..registry import model_module
+from ..registry import find_model, model_module
 
 if TYPE_CHECKING:
     from ..photo import Clip
@@ -50,7 +50,7 @@ def recover_people(
     """
     module = model_module("people", model)
     clip = as_clip(photos)
-    run = runtime.start(device, precision, progress, models_dir)
+    run = runtime.start(device, precision, progress, models_dir, find_model("people", model))
     with run.computing():
         return module.recover(
             clip,

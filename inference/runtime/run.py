@@ -10,7 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...installer import store
+from ...installer import catalogue, store
 from ..errors import BadInput, OutOfMemory
 from .device import choose_device, choose_precision
 from .memory import free_memory, is_out_of_memory
@@ -24,13 +24,17 @@ ProgressCallback = Callable[[float, str], None] | None
 
 @dataclass(frozen=True)
 class Run:
-    """device : torch device name.  precision : "float32" or "float16".  models_dir : root of the model files."""
+    """device : torch device name.  precision : "float32" or "float16".  models_dir : root of the model files.
+
+    model : the catalogue's entry of the model that runs; None where a step runs for itself.
+    """
 
     device: str
     precision: str
     models_dir: Path
     progress: ProgressCallback = None
     span: tuple[float, float] = (0.0, 1.0)
+    model: catalogue.Model | None = None
 
     def report(self, fraction: float, message: str) -> None:
         """Tell the caller how far this part is; the point at which a task can be cancelled."""
@@ -80,10 +84,11 @@ def start(
     precision: str | None = None,
     progress: ProgressCallback = None,
     models_dir: str | PathLike[str] | None = None,
+    model: catalogue.Model | None = None,
 ) -> Run:
     """Resolve the arguments that every public function takes into a `Run`."""
     if progress is not None and not callable(progress):
         raise BadInput("progress is not a function.", "Give a function of (fraction, message), or None.")
     chosen = choose_device(device)
     root = Path(fspath(models_dir)).expanduser() if models_dir is not None else store.models_root()
-    return Run(chosen, choose_precision(precision, chosen), root, progress)
+    return Run(chosen, choose_precision(precision, chosen), root, progress, model=model)
