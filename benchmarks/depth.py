@@ -19,10 +19,11 @@ from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference.builtin.body import load_body
 from maquette.inference.depth import relief
-from maquette.inference.depth.preview import normal_preview, to_resolution
+from maquette.inference.depth.preview import normal_preview
 from maquette.inference.mesh import surface
 from maquette.inference.mesh.raster import rasterise
 from maquette.inference.normals.from_depth import normals_from_depth
+from maquette.inference.preview import to_resolution
 from numpy.typing import NDArray
 
 

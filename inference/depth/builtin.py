@@ -19,9 +19,10 @@ from ..errors import NothingFound
 from ..mesh.raster import rasterise
 from ..normals.from_depth import normals_from_depth
 from ..photo import as_clip
+from ..preview import check_resolution
 from ..registry import model_module
 from ..results import DepthMap
-from .preview import check_resolution, depth_preview
+from .preview import depth_preview
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,45 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The 8-bit pictures beside the float maps, and their size."""
+"""The 8-bit pictures beside the float maps."""
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
-from ..errors import BadInput
+from ..preview import to_resolution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Longest short side of a preview, pixels.
-MOST = 16384
 #: Grey of the farthest pixel that belongs to the subject; 0 is kept for what does not.
 FARTHEST = 51
-
-
-def check_resolution(resolution: int) -> int:
-    """The short side of the preview, 0 for the photo's own. Raises `BadInput`."""
-    if not isinstance(resolution, Integral) or not 0 <= resolution <= MOST:
-        raise BadInput(
-            f"The resolution {resolution!r} is not a number of pixels that a preview can have.",
-            f"Give a whole number up to {MOST}, or 0 for the photo's own size.",
-        )
-    return int(resolution)
-
-
-def to_resolution(picture: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
-    """Scale a picture (H, W, 3) to a short side of `resolution`: by area when it shrinks, cubic when it grows."""
-    height, width = picture.shape[:2]
-    if resolution == 0 or resolution == min(height, width):
-        return picture
-    scale = resolution / min(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(
-        cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
-    )
 
 
 def depth_preview(depth: NDArray[np.float32], valid: NDArray[np.bool_], resolution: int) -> NDArray[np.uint8]:

@@ -22,8 +22,9 @@ import scipy.fft
 
 from ..errors import BadInput
 from ..normals.from_depth import normals_from_height
+from ..preview import check_resolution
 from ..results import DepthMap
-from .preview import check_resolution, height_preview
+from .preview import height_preview
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,6 +13,7 @@ from ..builtin import pose
 from ..builtin.crops import Pyramid, clip_box
 from ..errors import BadInput
 from ..mesh.raster import rasterise
+from ..preview import preview_size
 from ..results import Hand, HandMaps
 from . import masks, preview
 from .fit import HandFit, fit_hands
@@ -42,7 +43,7 @@ def refine(
     """See `inference.refine_hands`. A given box whose hand cannot be fitted is left out; the other hands stay."""
     masks.check_parameters(mask_type, mask_bbox_padding, mask_expand, resolution)
     width, height = photo.size
-    preview.preview_size(height, width, resolution)
+    preview_size(height, width, resolution)
     camera = photo.camera_or_default()
     pyramid = Pyramid(photo.pixels)
     if boxes is None:

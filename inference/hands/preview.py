@@ -6,16 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
-from ..errors import BadInput
+from ..preview import to_resolution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: Largest preview in pixels: a narrow strip enlarged to a wide short side would not fit into memory.
-MAX_PIXELS = 1 << 28
 
 
 def depth_levels(depth: NDArray) -> NDArray[np.uint8]:
@@ -43,28 +39,6 @@ def paint(depths: Sequence[NDArray], shape: tuple[int, int]) -> NDArray[np.uint8
     return picture
 
 
-def preview_size(height: int, width: int, resolution: int) -> tuple[int, int]:
-    """(height, width) of the preview: short side = `resolution`, sides rounded half to even; 0 = the photo's size.
-
-    Raises `BadInput` where that picture would be too large for the memory.
-    """
-    if resolution == 0:
-        return height, width
-    scale = resolution / min(height, width)
-    size = int(np.round(height * scale)), int(np.round(width * scale))
-    if size[0] * size[1] > MAX_PIXELS:
-        raise BadInput(
-            f"A preview of {size[1]} x {size[0]} pixels is too large.",
-            "Choose a smaller resolution, or 0 for the photo's.",
-        )
-    return size
-
-
 def resize(picture: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
-    """The preview (h, w, 3) of grey levels (H, W): cubic when enlarged, by area when reduced."""
-    height, width = preview_size(picture.shape[0], picture.shape[1], resolution)
-    colours = np.repeat(picture[..., None], 3, axis=-1)
-    if (height, width) == picture.shape:
-        return colours
-    method = cv2.INTER_CUBIC if resolution > min(picture.shape) else cv2.INTER_AREA
-    return np.asarray(cv2.resize(colours, (width, height), interpolation=method), np.uint8)
+    """The preview (h, w, 3) of grey levels (H, W)."""
+    return to_resolution(np.repeat(picture[..., None], 3, axis=-1), resolution)

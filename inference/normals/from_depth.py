@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..depth.preview import check_resolution, normal_preview
+from ..depth.preview import normal_preview
 from ..errors import BadInput
+from ..preview import check_resolution
 from ..registry import model_module
 from ..results import NormalMap
 

@@ -7,8 +7,9 @@ from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, NothingFound, Person, UnknownModel, estimate_depth, runtime
 from maquette.inference.builtin.body import load_body
 from maquette.inference.depth.builtin import complete, extend, people_depth
-from maquette.inference.depth.preview import check_resolution, depth_preview, to_resolution
+from maquette.inference.depth.preview import depth_preview
 from maquette.inference.mesh.raster import rasterise
+from maquette.inference.preview import check_resolution, to_resolution
 
 CAMERA = Camera.default(240, 320)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from maquette.inference import BadInput
 from maquette.inference.hands import masks, preview
+from maquette.inference.preview import preview_size
 from scipy import ndimage
 
 PLUS = ndimage.generate_binary_structure(2, 1)
@@ -120,13 +121,13 @@ def test_later_hands_are_painted_over_earlier_ones():
     [(720, 1280, 512, (512, 910)), (480, 640, 0, (480, 640)), (100, 250, 201, (201, 502)), (9, 3, 1, (3, 1))],
 )
 def test_the_previews_short_side_is_the_resolution(height, width, resolution, size):
-    assert preview.preview_size(height, width, resolution) == size
+    assert preview_size(height, width, resolution) == size
     assert preview.resize(np.zeros((height, width), np.uint8), resolution).shape == (*size, 3)
 
 
 def test_a_preview_that_no_memory_holds_is_refused():
     with pytest.raises(BadInput, match="too large"):
-        preview.preview_size(4, 100_000, 16384)
+        preview_size(4, 100_000, 16384)
 
 
 @pytest.mark.parametrize(
