@@ -28,6 +28,8 @@ class DepthMap:
     normals : (H, W, 3) float32 unit vectors in camera axes, or None.
     camera : the intrinsics that the depth belongs to.
     preview : (h, w, 3) uint8.
+    confidence : (H, W) float32, about 1 - the share of the depth that the model expects to be wrong by, unbounded as
+        the model gives it; None where the model has none.
     """
 
     depth: NDArray[np.float32]
@@ -36,6 +38,7 @@ class DepthMap:
     camera: Camera
     metric: bool
     preview: NDArray[np.uint8]
+    confidence: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,19 @@ def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolutio
     Raises `NothingFound` where there is nobody in the photo.
     """
     check_resolution(resolution)
+    check_parameters(a, bg_threshold)
+    depth_map = model_module("depth", "builtin").estimate(photo, run, fx=None, fy=None, resolution=0)
+    normals, valid = depth_map.normals, depth_map.valid
+    return NormalMap(normals, valid, depth_map.camera, normal_preview(normals, resolution))
+
+
+def check_parameters(a: float, bg_threshold: float) -> None:
+    """Raise `BadInput` unless a >= 0 and 0 <= bg_threshold <= 1."""
     if not (math.isfinite(a) and a >= 0 and 0 <= bg_threshold <= 1):
         raise BadInput(
             f"a = {a!r} and bg_threshold = {bg_threshold!r} are out of range.",
             "Give a from 0 up and bg_threshold from 0 to 1.",
         )
-    depth_map = model_module("depth", "builtin").estimate(photo, run, fx=None, fy=None, resolution=0)
-    normals, valid = depth_map.normals, depth_map.valid
-    return NormalMap(normals, valid, depth_map.camera, normal_preview(normals, resolution))
 
 
 def normals_from_depth(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from copy import deepcopy
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -20,7 +20,6 @@ Result = TypeVar("Result")
 #: Results kept; the least recently used one goes.
 LIMIT = 4
 
-_UNKNOWN = object()
 _results: OrderedDict[Hashable, object] = OrderedDict()
 _lock = Lock()
 
@@ -31,22 +30,36 @@ def recall(pixels: NDArray, request: Hashable, compute: Callable[[], Result]) ->
     request : everything beside the pixels that the result depends on.
     The caller gets a copy of its own, whose arrays it may change.
     """
-    content = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
-    key = (pixels.shape, content, request)
+    return recall_all([pixels], request, lambda _: [compute()])[0]
+
+
+def recall_all(
+    pictures: Sequence[NDArray], request: Hashable, compute: Callable[[list[int]], list[Result]]
+) -> list[Result]:
+    """As `recall`, for several pictures. compute : the results of those pictures (indices) that are not remembered."""
+    keys = [_key(pixels, request) for pixels in pictures]
+    known: dict[Hashable, object] = {}
     with _lock:
-        result = _results.get(key, _UNKNOWN)
-        if result is not _UNKNOWN:
-            _results.move_to_end(key)
-    if result is _UNKNOWN:
-        result = compute()
+        for key in keys:
+            if key in _results:
+                _results.move_to_end(key)
+                known[key] = _results[key]
+    unknown = {key: index for index, key in enumerate(keys) if key not in known}
+    if unknown:
+        known |= zip(unknown, compute(list(unknown.values())), strict=True)
         with _lock:
-            _results[key] = result
+            _results.update((key, known[key]) for key in unknown)
             while len(_results) > LIMIT:
                 _results.popitem(last=False)
-    return deepcopy(cast("Result", result))
+    return [deepcopy(cast("Result", known[key])) for key in keys]
 
 
 def forget() -> None:
     """Drop all results."""
     with _lock:
         _results.clear()
+
+
+def _key(pixels: NDArray, request: Hashable) -> Hashable:
+    content = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
+    return pixels.shape, content, request

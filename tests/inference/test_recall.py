@@ -54,3 +54,18 @@ def test_forgets_the_oldest_and_on_request():
     free_memory()
     recall.recall(photo, 0, compute)
     assert len(calls) == recall.LIMIT + 3
+
+
+def test_several_pictures_are_computed_together_but_for_those_remembered_or_twice_the_same():
+    asked = []
+
+    def compute(unknown):
+        asked.append(unknown)
+        return [np.full(2, index) for index in unknown]
+
+    pictures = [np.full((1, 2, 3), value, np.uint8) for value in (5, 6, 5, 7)]
+    recall.recall(pictures[1], "a", lambda: np.full(2, 60))
+    results = recall.recall_all(pictures, "a", compute)
+    assert [int(result[0]) for result in results] == [2, 60, 2, 3] and asked == [[2, 3]]
+    results[0][:] = 9
+    assert recall.recall_all(pictures, "a", compute)[2].tolist() == [2, 2] and len(asked) == 1

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The vision transformer in front, with patches of 14 pixels.
+
+Source: Oquab et al., "DINOv2", TMLR 2024; the registers: Darcet et al., "Vision Transformers Need Registers", 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+PATCH = 14
+#: Tokens before the patches: the class token and four registers.
+SPECIAL = 5
+#: Side of the grid of patches whose positions were trained.
+TRAINED_GRID = 37
+#: Added to the wanted number of patches before it is divided by the trained one: the published networks were trained
+#: with positions sampled at this slightly smaller step, which moves the tokens by up to a fifth of their spread.
+_GRID_OFFSET = 0.1
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One of the published sizes.
+
+    transformer : timm's name.  width : channels of a token; the decoder's widths are parts of it.
+    taps : blocks (counted from 1) whose raw outputs are handed on; none: the normalised last one.
+    iterations : of the refinement.
+    """
+
+    transformer: str
+    width: int
+    blocks: int
+    iterations: int
+    taps: tuple[int, ...] = ()
+
+
+BACKBONES = {
+    "vit-small": Backbone("vit_small_patch14_reg4_dinov2", 384, 12, 4),
+    "vit-large": Backbone("vit_large_patch14_reg4_dinov2", 1024, 24, 8),
+    "vit-giant2": Backbone("vit_giant_patch14_reg4_dinov2", 1536, 40, 8, (10, 20, 30, 40)),
+}
+
+
+def nothing() -> None:
+    """The step of a caller who does not want to be told."""
+
+
+class Encoder(nn.Module):
+    """Pictures (B, 3, H, W), normalised, sides multiples of 28 -> four levels of tokens (B, 5 + H W / 196, width)."""
+
+    vit: Any  # timm's VisionTransformer, which declares less than it has
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.taps = backbone.taps
+        self.vit = timm.create_model(backbone.transformer, pretrained=False, num_classes=0)
+        for block in self.vit.blocks:
+            block.attn.fused_attn = True  # scaled_dot_product_attention, whatever timm's environment variable says
+        if self.taps:
+            self.vit.norm = nn.Identity()
+
+    def forward(self, pictures: Tensor, step: Callable[[], None] = nothing) -> list[Tensor]:
+        """`step` is called after every block."""
+        count, _, height, width = pictures.shape
+        positions = self.positions(height // PATCH, width // PATCH)
+        patches = self.vit.patch_embed.proj(pictures).flatten(2).transpose(1, 2) + positions
+        special = torch.cat([self.vit.cls_token, self.vit.reg_token], 1).expand(count, -1, -1)
+        tokens = torch.cat([special, patches], 1)
+        levels = []
+        for number, block in enumerate(self.vit.blocks, 1):
+            tokens = block(tokens)
+            if number in self.taps:
+                levels.append(tokens)
+            step()
+        return levels or [self.vit.norm(tokens)] * 4
+
+    def positions(self, rows: int, columns: int) -> Tensor:
+        """The trained positions (1, rows * columns, width), sampled bicubically for another grid."""
+        trained = self.vit.pos_embed
+        grid = trained.float().reshape(1, TRAINED_GRID, TRAINED_GRID, -1).permute(0, 3, 1, 2)
+        factors = [(side + _GRID_OFFSET) / TRAINED_GRID for side in (rows, columns)]
+        sample = partial(functional.interpolate, mode="bicubic", align_corners=False)
+        return sample(grid, scale_factor=factors).flatten(2).transpose(1, 2).to(trained.dtype)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Normals by Metric3D v2: from the same pass of the network as its depth, which is remembered for either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..depth.metric3d import check_photos, normalise, surface
+from ..depth.metric3d.canonical import predict
+from ..depth.metric3d.photo_size import at_photo_size
+from ..depth.metric3d.picture import normal_preview
+from ..results import NormalMap
+from .from_depth import check_parameters
+
+if TYPE_CHECKING:
+    from ..depth.metric3d.canonical import Canonical
+    from ..photo import Photo
+    from ..runtime import Run
+
+
+def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolution: int) -> NormalMap:
+    """Normals of the whole photo. `a` and `bg_threshold` act only on models of relative depth."""
+    return estimate_batch([photo], run, a=a, bg_threshold=bg_threshold, resolution=resolution)[0]
+
+
+def estimate_batch(
+    photos: Sequence[Photo], run: Run, *, a: float, bg_threshold: float, resolution: int
+) -> list[NormalMap]:
+    """`estimate` of several photos, of any sizes, in one pass of the network."""
+    check_parameters(a, bg_threshold)
+    check_photos(photos, resolution)
+    predicted = predict(photos, run)
+    maps = [_normal_map(photo, canonical, resolution) for photo, canonical in zip(photos, predicted, strict=True)]
+    run.report(1.0, "Normals made")
+    return maps
+
+
+def _normal_map(photo: Photo, canonical: Canonical, resolution: int) -> NormalMap:
+    """The last iteration's normals; the preview, as the node's, shows the first iteration's."""
+    size = photo.pixels.shape[0], photo.pixels.shape[1]
+    depth, (confidence, normals) = at_photo_size(canonical.depth, [canonical.confidence, canonical.normals], *size)
+    normalise(normals)
+    preview = normal_preview(canonical.first_normals, size, resolution)
+    return NormalMap(normals, surface(depth, confidence), photo.camera_or_default(), preview)
