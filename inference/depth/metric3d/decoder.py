@@ -8,13 +8,14 @@ Source: Hu et al., "Metric3D v2", TPAMI 2024, section 3.3; the readout and the f
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .encoder import SPECIAL
+from .encoder import SPECIAL, nothing
 
 #: Range of canonical depths, metres before a lens of 1000 pixels, and the number of depths whose mean is taken.
 NEAREST, FARTHEST, BINS = 0.1, 200.0, 256
@@ -86,8 +87,11 @@ class Fusion(nn.Module):
         self.branch = ResidualUnit(channels) if branch else None
         self.narrow = nn.Conv2d(channels, out, 1)
 
-    def forward(self, coarse: Tensor, fine: Tensor | None, size: tuple[int, int] | None) -> Tensor:
+    def forward(
+        self, coarse: Tensor, fine: Tensor | None, size: tuple[int, int] | None, step: Callable[[], None]
+    ) -> Tensor:
         merged = coarse if self.branch is None else coarse + self.branch(fine)
+        step()
         narrowed = self.narrow(self.trunk(merged))
         # Enlarged last: a 1 x 1 convolution and a linear interpolation can change places.
         return narrowed if size is None else enlarge(narrowed, size)
@@ -102,10 +106,13 @@ class Trunk(nn.Module):
         self.middle = Fusion(width, width // 2, branch=True)
         self.fine = Fusion(width // 2, width // 4 + 2, branch=True)
 
-    def forward(self, features: Features) -> Tensor:
-        u3 = self.coarse(features.e3, None, None)
-        u2 = self.middle(u3, features.e2, _size(features.e1))
-        return self.fine(u2, features.e1, _size(features.e0))
+    #: How often `step` is called.
+    steps = 3
+
+    def forward(self, features: Features, step: Callable[[], None] = nothing) -> Tensor:
+        u3 = self.coarse(features.e3, None, None, step)
+        u2 = self.middle(u3, features.e2, _size(features.e1), step)
+        return self.fine(u2, features.e1, _size(features.e0), step)
 
 
 class FirstEstimate(nn.Module):
@@ -124,9 +131,11 @@ class FirstEstimate(nn.Module):
             nn.Conv2d(128, 3, 1),
         )  # fmt: skip
 
-    def forward(self, trunk: Tensor) -> Tensor:
+    def forward(self, trunk: Tensor, step: Callable[[], None] = nothing) -> Tensor:
+        """`step` is called once."""
         features, confidences = trunk[:, : self.channels], trunk[:, self.channels :].float()
         depth = (expected_depth(self.depth(features)) - OFFSET) / SCALE
+        step()
         normal = normalised(torch.cat([self.normal(features).float(), confidences[:, 1:]], 1))
         return torch.cat([depth, confidences[:, :1], normal], 1)
 

@@ -37,15 +37,14 @@ class Backbone:
 
     transformer: str
     width: int
-    blocks: int
     iterations: int
     taps: tuple[int, ...] = ()
 
 
 BACKBONES = {
-    "vit-small": Backbone("vit_small_patch14_reg4_dinov2", 384, 12, 4),
-    "vit-large": Backbone("vit_large_patch14_reg4_dinov2", 1024, 24, 8),
-    "vit-giant2": Backbone("vit_giant_patch14_reg4_dinov2", 1536, 40, 8, (10, 20, 30, 40)),
+    "vit-small": Backbone("vit_small_patch14_reg4_dinov2", 384, 4),
+    "vit-large": Backbone("vit_large_patch14_reg4_dinov2", 1024, 8),
+    "vit-giant2": Backbone("vit_giant_patch14_reg4_dinov2", 1536, 8, (10, 20, 30, 40)),
 }
 
 
@@ -67,8 +66,13 @@ class Encoder(nn.Module):
         if self.taps:
             self.vit.norm = nn.Identity()
 
+    @property
+    def steps(self) -> int:
+        """How often `step` is called."""
+        return 2 * len(self.vit.blocks)
+
     def forward(self, pictures: Tensor, step: Callable[[], None] = nothing) -> list[Tensor]:
-        """`step` is called after every block."""
+        """`step` is called twice in every block, which in the largest network and on one core takes seconds."""
         count, _, height, width = pictures.shape
         positions = self.positions(height // PATCH, width // PATCH)
         patches = self.vit.patch_embed.proj(pictures).flatten(2).transpose(1, 2) + positions
@@ -76,10 +80,12 @@ class Encoder(nn.Module):
         tokens = torch.cat([special, patches], 1)
         levels = []
         for number, block in enumerate(self.vit.blocks, 1):
-            tokens = block(tokens)
+            tokens = tokens + block.ls1(block.attn(block.norm1(tokens)))
+            step()
+            tokens = tokens + block.ls2(block.mlp(block.norm2(tokens)))
+            step()
             if number in self.taps:
                 levels.append(tokens)
-            step()
         return levels or [self.vit.norm(tokens)] * 4
 
     def positions(self, rows: int, columns: int) -> Tensor:

@@ -40,7 +40,6 @@ class Metric3D(nn.Module):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        self.blocks = backbone.blocks
         self.encoder = Encoder(backbone)
         self.reassembly = Reassembly(backbone.width)
         self.trunk = Trunk(backbone.width)
@@ -50,18 +49,15 @@ class Metric3D(nn.Module):
     @property
     def steps(self) -> int:
         """How often `step` is called."""
-        return self.blocks + 3 + self.refinement.steps
+        return self.encoder.steps + 1 + self.trunk.steps + 2 + self.refinement.steps
 
     def forward(self, pictures: Tensor, step: Callable[[], None] = nothing) -> Prediction:
-        """`step` is called after every block and every turn of the refinement; it may raise to stop."""
+        """`step` is called `steps` times, at most half a block of the transformer apart; it may raise to stop."""
         levels = self.encoder(self.normalise(pictures), step)
         features = self.reassembly(levels, (pictures.shape[1] // PATCH, pictures.shape[2] // PATCH))
         del levels
         step()
-        trunk = self.trunk(features)
-        step()
-        state = self.first(trunk)
-        del trunk
+        state = self.first(self.trunk(features, step), step)
         step()
         (first, first_mixture), (last, last_mixture) = self.refinement(features, state, step)
         full = upsampled(last, last_mixture)

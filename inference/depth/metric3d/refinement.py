@@ -21,8 +21,6 @@ from .encoder import nothing
 UPSAMPLING, NEIGHBOURS = 4, 9
 #: Channels of the state: depth, its confidence; normal, its concentration.
 DEPTH, NORMAL = 2, 4
-#: Depth, normal and the mixture of an iteration.
-Heads = tuple[Tensor, Tensor]
 
 
 class Context(NamedTuple):
@@ -111,7 +109,9 @@ class Refinement(nn.Module):
         """How often `step` is called."""
         return 1 + 3 * self.iterations
 
-    def forward(self, features: Features, state: Tensor, step: Callable[[], None] = nothing) -> Iterator[Heads]:
+    def forward(
+        self, features: Features, state: Tensor, step: Callable[[], None] = nothing
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (state (B, 6, h, w) float32, mixture (B, 144, h, w)) of the first and of the last iteration.
 
         features : e1 and e2 are taken rectified, as the trunk, working in place, left them to the published networks.
@@ -151,11 +151,14 @@ def upsampled(state: Tensor, mixture: Tensor) -> Tensor:
 
     mixture : (B, 144, h, w), read as neighbour, row of the part, column of the part.
     """
-    count, channels, height, width = state.shape
-    weights = mixture.float().view(count, NEIGHBOURS, UPSAMPLING, UPSAMPLING, height, width).softmax(1)
-    around = functional.unfold(state, 3, padding=1).view(count, channels, NEIGHBOURS, height, width)
-    parts = torch.einsum("bnijhw,bcnhw->bchiwj", weights, around)
-    return parts.reshape(count, channels, height * UPSAMPLING, width * UPSAMPLING)
+    count, _, height, width = state.shape
+    weights = mixture.float().view(count, NEIGHBOURS, 1, UPSAMPLING**2, height, width).softmax(1)
+    around = functional.pad(state, (1, 1, 1, 1))[:, :, None]
+    parts = state.new_zeros(count, state.shape[1], UPSAMPLING**2, height, width)
+    for neighbour in range(NEIGHBOURS):
+        row, column = divmod(neighbour, 3)
+        parts.addcmul_(weights[:, neighbour], around[..., row : row + height, column : column + width])
+    return functional.pixel_shuffle(parts.flatten(1, 2), UPSAMPLING)
 
 
 def _head(hidden: int, out: int) -> nn.Sequential:
