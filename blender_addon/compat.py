@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bpy
+import numpy as np
 
 if TYPE_CHECKING:
     from bpy.types import Material, NodeTree, Object, Scene
+    from numpy.typing import NDArray
 
 #: Slotted actions came with 4.4; `Action.fcurves` went with 5.0.
 SLOTTED_ACTIONS = bpy.app.version >= (4, 4, 0)
@@ -16,6 +18,11 @@ SLOTTED_ACTIONS = bpy.app.version >= (4, 4, 0)
 ALWAYS_NODES = bpy.app.version >= (5, 0, 0)
 #: Adaptive subdivision is a setting of the modifier from 5.0 on, before of the object, and experimental.
 ADAPTIVE_MODIFIER = bpy.app.version >= (5, 0, 0)
+
+#: Grease Pencil was written anew for 4.3: strokes are curves with attributes.
+STROKE_CURVES = bpy.app.version >= (4, 3, 0)
+#: Where its datablocks lie in `bpy.data`; from 4.3 to 4.5 the old name held annotations alone.
+GREASE_PENCILS = "grease_pencils_v3" if (4, 3, 0) <= bpy.app.version < (5, 0, 0) else "grease_pencils"
 
 
 def assign_action(datablock: Any, action: Any) -> None:
@@ -58,3 +65,41 @@ def set_adaptive_subdivision(obj: Object, modifier: bpy.types.SubsurfModifier, s
         object_cycles: Any = obj
         object_cycles.cycles.use_adaptive_subdivision = True
         object_cycles.cycles.dicing_rate = pixels
+
+
+def add_strokes(frame: Any, points: NDArray, sizes: NDArray, radius: float, materials: NDArray) -> None:
+    """Closed strokes in a frame of a Grease Pencil layer.
+
+    points (N, 3) float32 of all strokes, one after the other.  sizes (S,) : points of each.
+    radius : half of the strokes' width, in the object's units.  materials (S,) : index of each stroke's material.
+    """
+    if STROKE_CURVES:
+        _add_curves(frame.drawing, points, sizes, radius, materials)
+        return
+    ends = np.cumsum(sizes)
+    for size, end, material in zip(sizes.tolist(), ends.tolist(), materials.tolist(), strict=True):
+        stroke = frame.strokes.new()
+        stroke.display_mode, stroke.use_cyclic, stroke.material_index = "3DSPACE", True, material
+        stroke.line_width = max(1, round(2000 * radius))  # a thousandth of a unit is one of its pixels
+        stroke.points.add(size)
+        stroke.points.foreach_set("co", np.ascontiguousarray(points[end - size : end], np.float32).ravel())
+        for name in ("pressure", "strength"):
+            stroke.points.foreach_set(name, np.ones(size, np.float32))
+
+
+def _add_curves(drawing: Any, points: NDArray, sizes: NDArray, radius: float, materials: NDArray) -> None:
+    drawing.add_strokes(sizes.tolist())
+    attributes = drawing.attributes
+
+    def fill(name: str, kind: str, domain: str, values: NDArray) -> None:
+        attribute = attributes.get(name) or attributes.new(name, kind, domain)
+        attribute.data.foreach_set(
+            "vector" if kind == "FLOAT_VECTOR" else "value", np.ascontiguousarray(values).ravel()
+        )
+
+    fill("position", "FLOAT_VECTOR", "POINT", points.astype(np.float32))
+    fill("radius", "FLOAT", "POINT", np.full(len(points), radius, np.float32))
+    fill("opacity", "FLOAT", "POINT", np.ones(len(points), np.float32))
+    fill("cyclic", "BOOLEAN", "CURVE", np.ones(len(sizes), bool))
+    fill("material_index", "INT", "CURVE", materials.astype(np.int32))
+    drawing.tag_positions_changed()

@@ -28,6 +28,7 @@ _MASK_OUTPUTS = [
     ("STENCIL", "Stencil", "The stencil of texture painting, so that strokes reach only what the mask shows"),
     ("ATTRIBUTE", "Attribute", "A float attribute on the active object's points, projected from the photo's camera"),
     ("VERTEX_GROUP", "Vertex Group", "A vertex group of the active object, projected from the photo's camera"),
+    ("GREASE_PENCIL", "Grease Pencil", "The mask's outline as closed, filled strokes before the photo's camera"),
 ]
 _MASK_TYPES = [
     ("based_on_depth", "Silhouette", "The outline of the fitted hand"),
@@ -201,9 +202,32 @@ class NormalsSettings:
 
 
 class MaskSettings:
+    mask_feather: FloatProperty(
+        name="Feather",
+        description="Width of the mask's soft edge; 0 leaves it as the model draws it",
+        default=0.0,
+        min=0.0,
+        max=4096.0,
+        soft_max=100.0,
+        subtype="PIXEL",
+    )
+    mask_edge: EnumProperty(
+        name="Edge",
+        description="Where the soft edge lies",
+        items=[
+            ("CENTRE", "Centred", "Half of it on either side of the mask's outline"),
+            ("OUTSIDE", "Outside", "Around the mask, which stays whole"),
+            ("INSIDE", "Inside", "Within the mask, which grows no larger"),
+        ],
+    )
+    visible_only: BoolProperty(
+        name="Visible Only",
+        description="Leave out what the active object hides from the photo's camera, such as its back",
+        default=True,
+    )
     mask_mapping: EnumProperty(
         name="Mapping",
-        description="How a paint layer lies on the object",
+        description="How a paint layer or stencil lies on the object",
         items=[
             ("UV", "Active UV Map", "Through the object's active UV map"),
             ("CAMERA", "Photo's Camera", "Projected from the photo's camera, through a UV map of its own"),
@@ -211,7 +235,7 @@ class MaskSettings:
     )
     mask_colour: FloatVectorProperty(
         name="Colour",
-        description="Colour of the paint layer where the mask is white; its alpha is the layer's opacity",
+        description="Colour of the paint layer where the mask is white, or of the outline; its alpha is the opacity",
         default=(0.8, 0.1, 0.05, 1.0),
         size=4,
         min=0.0,
@@ -251,6 +275,35 @@ class HandsSettings(MaskSettings):
     )
     masks: EnumProperty(
         name="Mask", description="What to make of the mask of the hands", items=_MASK_OUTPUTS, default="IMAGE"
+    )
+    mask_split: EnumProperty(
+        name="Split",
+        description="Whether the hands share one mask",
+        items=[
+            ("MERGED", "Merged", "One mask of all hands"),
+            ("PER_SIDE", "Left and Right", "One mask of the left hands and one of the right hands"),
+            ("PER_HAND", "Every Hand", "A mask for each hand, named by side and number"),
+        ],
+    )
+    depth: EnumProperty(
+        name="Depth",
+        description="What to make of the hands' depth",
+        items=[
+            ("NONE", "None", "Make nothing of the depth"),
+            ("IMAGE", "Image", "A 32-bit float image, metres"),
+            ("RELIEF", "Relief Mesh", "A mesh of what the photo shows of the hands, from its camera"),
+            ("GRID", "Displaced Grid", "A grid that the depth image displaces along the view"),
+            ("MATERIAL", "Material Displacement", "A Displacement node in the active object's material"),
+        ],
+        default="IMAGE",
+    )
+    control_image: BoolProperty(
+        name="Control Image",
+        description="The depth as 8-bit grey levels for a ControlNet or the detailer, at the preview's size",
+    )
+    id_map: BoolProperty(
+        name="ID Map",
+        description="Images that tell the hands apart: exact numbers for an ID Mask node, and flat colours",
     )
     build_meshes: BoolProperty(name="Meshes", description="Make a mesh of every hand", default=True)
 
@@ -296,6 +349,16 @@ class PeopleSettings(MaskSettings):
     )
     start_frame: IntProperty(
         name="Start Frame", description="Frame of the scene at which the clip begins", default=1, min=0, max=1048574
+    )
+    mask_grow: FloatProperty(
+        name="Grow",
+        description="Grow the masks by so many pixels; shrink them where negative",
+        default=0.0,
+        min=-4096.0,
+        max=4096.0,
+        soft_min=-64.0,
+        soft_max=64.0,
+        subtype="PIXEL",
     )
     masks: EnumProperty(
         name="Masks", description="What to make of the people's masks in the first frame", items=_MASK_OUTPUTS

@@ -18,8 +18,12 @@ from ..inference.errors import BadInput
 from ..inference.photo import Clip, Photo, as_clip, as_photo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from ..inference.matte import Outline
+    from ..inference.results import HandMaps
     from .jobs import Report
 
 
@@ -101,17 +105,31 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Traced:
+    """outlines : of one mask, see `inference.matte`.  distance : metres before the camera at which they are drawn."""
+
+    outlines: tuple[Outline, ...]
+    distance: float
+
+
+@dataclass(frozen=True)
 class Inferred:
     """What comes back from the worker: the task's result, and the photo that it belongs to.
 
     length : frames of the clip; 1 for a photo.
     world_from_camera : (4, 4) float64 z-up world in which the people's feet stand on the ground, or None.
+    masks : name (after the photo's) -> (H, W) float32 0..1 as `MaskBuild` shapes them.
+    outlines : name -> the mask's outlines, where they were asked for.
+    maps : further maps of the task by name, computed here so that the main thread need not.
     """
 
     result: Any
     photo: Photo
     length: int = 1
     world_from_camera: NDArray[np.float64] | None = None
+    masks: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    outlines: Mapping[str, Traced] = field(default_factory=dict)
+    maps: Mapping[str, NDArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,18 +206,66 @@ class NormalsRequest(Request):
 
 @dataclass(frozen=True)
 class MaskBuild:
-    """What to make of masks. output : "NONE", "IMAGE", "PAINT_SLOT", "STENCIL", "ATTRIBUTE" or "VERTEX_GROUP".
+    """What to make of masks.
 
-    mapping : "UV" or "CAMERA", for paint slots.  colour : RGBA of the painted layer.
+    output : "NONE", "IMAGE", "PAINT_SLOT", "STENCIL", "ATTRIBUTE", "VERTEX_GROUP" or "GREASE_PENCIL".
+    mapping : "UV" or "CAMERA", for paint slots and the stencil.  colour : RGBA of the painted layer and of outlines.
+    split : of hands: "MERGED", "PER_SIDE" or "PER_HAND".
+    grow, feather, edge : see `inference.matte.shaped`.
+    visible_only : attributes and vertex groups take the mask only where the photo's camera sees the object.
     """
 
     output: str
     mapping: str
     colour: tuple[float, float, float, float]
+    split: str = "MERGED"
+    grow: float = 0.0
+    feather: float = 0.0
+    edge: str = "CENTRE"
+    visible_only: bool = True
 
     @property
     def needs_object(self) -> bool:
-        return self.output in {"PAINT_SLOT", "ATTRIBUTE", "VERTEX_GROUP"}
+        """Whether they go onto the active object; a stencil may also be the scene's alone."""
+        return self.output in {"PAINT_SLOT", "ATTRIBUTE", "VERTEX_GROUP"} or (
+            self.output == "STENCIL" and self.mapping == "CAMERA"
+        )
+
+    @property
+    def needs_camera(self) -> bool:
+        """Whether they are projected from the photo's camera, or lie before it."""
+        return self.output in {"ATTRIBUTE", "VERTEX_GROUP", "GREASE_PENCIL"} or (
+            self.output in {"PAINT_SLOT", "STENCIL"} and self.mapping == "CAMERA"
+        )
+
+    def shaped(self, masks: Mapping[str, NDArray]) -> dict[str, NDArray[np.float32]]:
+        """The masks grown and feathered; none where none are wanted. The worker's part."""
+        from ..inference import matte
+
+        if self.output == "NONE":
+            return {}
+        return {name: matte.shaped(mask, self.grow, self.feather, self.edge) for name, mask in masks.items()}
+
+    def traced(self, masks: Mapping[str, NDArray], distances: Mapping[str, float]) -> dict[str, Traced]:
+        """The outlines of shaped masks, each at its distance in metres; none where none are wanted."""
+        from ..inference import matte
+
+        if self.output != "GREASE_PENCIL":
+            return {}
+        return {name: Traced(tuple(matte.outlines(mask)), distances[name]) for name, mask in masks.items()}
+
+
+@dataclass(frozen=True)
+class HandBuild:
+    """What to make of hands beside their masks; see the properties of the same name.
+
+    depth : "NONE", "IMAGE", "RELIEF", "GRID" or "MATERIAL".
+    """
+
+    depth: str
+    control: bool
+    ids: bool
+    meshes: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,22 +277,52 @@ class HandsRequest(Request):
     resolution: int
     boxes: str
     masks: MaskBuild
-    build_meshes: bool
+    build: HandBuild
 
     def infer(self, report: Report) -> Inferred:
         photo = self.source.photo()
-        result = inference.refine_hands(
-            photo,
-            self.model,
-            mask_bbox_padding=self.mask_bbox_padding,
+        result = inference.refine_hands(photo, self.model, **self._parameters(), **self._where(report))
+        report(0.95, "Shaping masks")
+        masks, outlines = self._masks(result)
+        return Inferred(result, photo, masks=masks, outlines=outlines, maps=self._maps(result))
+
+    def _parameters(self) -> dict[str, Any]:
+        """The keywords of `refine_hands`."""
+        return {
+            "mask_bbox_padding": self.mask_bbox_padding,
+            "mask_type": self.mask_type,
+            "mask_expand": self.mask_expand,
+            "rand_seed": self.rand_seed,
+            "resolution": self.resolution,
+            "boxes": parsed_boxes(self.boxes, '[[x0, y0, x1, y1, "left"], ...]'),
+        }
+
+    def _masks(self, maps: HandMaps) -> tuple[dict[str, NDArray[np.float32]], dict[str, Traced]]:
+        """The masks as they are to be split and shaped, and their outlines."""
+        from ..inference.hands.parts import grouped
+
+        if self.masks.output == "NONE" or not maps.hands:
+            return {}, {}
+        groups = grouped(
+            maps,
+            self.masks.split,
             mask_type=self.mask_type,
+            mask_bbox_padding=self.mask_bbox_padding,
             mask_expand=self.mask_expand,
-            rand_seed=self.rand_seed,
             resolution=self.resolution,
-            boxes=parsed_boxes(self.boxes, '[[x0, y0, x1, y1, "left"], ...]'),
-            **self._where(report),
         )
-        return Inferred(result, photo)
+        masks = self.masks.shaped({name: group.mask for name, group in groups.items()})
+        return masks, self.masks.traced(masks, {name: group.distance for name, group in groups.items()})
+
+    def _maps(self, maps: HandMaps) -> dict[str, NDArray]:
+        from ..inference.hands import parts
+
+        made: dict[str, NDArray] = {}
+        if self.build.ids:
+            made["id"] = parts.identity(maps)
+        if self.build.depth == "MATERIAL":
+            made["height"] = parts.heights(maps)
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +356,13 @@ class PeopleRequest(Request):
             **self._where(report),
         )
         world = world_from_camera(result) if result.tracks() else None
-        return Inferred(result, next(iter(clip)), len(clip), world)
+        first = result.frames[0] if result.frames else ()
+        found = {f"person.{number}.mask": person for number, person in enumerate(first, 1)}
+        masks = self.masks.shaped({name: one.mask for name, one in found.items() if one.mask is not None})
+        distances = {name: float(np.median(one.vertices[:, 2])) for name, one in found.items()}
+        return Inferred(
+            result, next(iter(clip)), len(clip), world, masks=masks, outlines=self.masks.traced(masks, distances)
+        )
 
 
 def parsed_boxes(text: str, example: str) -> list | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpy.types import ID, Action
     from numpy.typing import NDArray
 
-_LINEAR = 1  # the number of Keyframe.interpolation "LINEAR" in foreach_set
+_CONSTANT, _LINEAR = 0, 1  # the numbers of Keyframe.interpolation in foreach_set
 
 
 def new_action(datablock: ID, name: str) -> Action:
@@ -46,3 +46,12 @@ def add_fcurves(action: Action, datablock: ID, path: str, frames: NDArray, value
         fcurve.keyframe_points.foreach_set("co", points.ravel())
         fcurve.keyframe_points.foreach_set("interpolation", interpolation)
         fcurve.update()
+
+
+def add_switch(action: Action, datablock: ID, path: str, frames: NDArray, values: NDArray) -> None:
+    """One F-curve of a property that is on or off: it keeps each of `values` (T,) until the next of `frames` (T,)."""
+    fcurve = compat.channels_of(action, datablock).fcurves.new(path)
+    fcurve.keyframe_points.add(len(frames))
+    fcurve.keyframe_points.foreach_set("co", np.stack([frames, values], axis=1).astype(np.float32).ravel())
+    fcurve.keyframe_points.foreach_set("interpolation", np.full(len(frames), _CONSTANT, np.int32))
+    fcurve.update()

@@ -6,20 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...inference.errors import BadInput
 from .. import compat
-from . import axes, materials, meshes, transaction
+from . import materials, transaction
+from .projection import mesh_of, project_uvs
 
 if TYPE_CHECKING:
     from bpy.types import Image, Material, Mesh, Object, Scene, ShaderNodeTexImage
-    from numpy.typing import NDArray
 
     from ...inference.camera import Camera
 
-#: Where vertices behind the camera land in a projected UV map: far outside the picture, so that no mask reaches them.
-_OUTSIDE = -10.0
+#: Room that a node takes in the node editor, about.
+_NODE_SIZE = (150.0, 200.0)
 
 
 def add_mask_layer(
@@ -40,13 +38,10 @@ def add_mask_layer(
     Returns the mask's Image Texture node, selected as the paint slot. Raises BadInput for an object that is no mesh,
     and for one without UV map where no camera is given.
     """
-    mesh = mesh_of(obj)
-    if camera is None and not mesh.uv_layers:
-        raise BadInput(
-            f"{obj.name} has no UV map to lay the mask on.", "Unwrap it, or project the mask from the camera."
-        )
+    check_mapping(obj, mesh_of(obj), projected=camera is not None)
     material = materials.active_material(obj)
     tree = compat.node_tree_of(material)
+    before = {node.name for node in tree.nodes}
     shader = materials.surface_shader(material, ("BSDF_PRINCIPLED",))
     if shader is not None:
         texture = _mix_colour(material, shader, mask_image, colour)
@@ -57,10 +52,21 @@ def add_mask_layer(
         uv.uv_map = project_uvs(obj, camera, camera_object, f"{camera_object.name}.uv")
         materials.connect(tree, uv.outputs["UV"], texture.inputs["Vector"])
     texture.extension = "CLIP"  # black outside the picture
+    _make_room(tree, before)
     for node in tree.nodes:
         node.select = node == texture
     tree.nodes.active = texture  # texture painting takes the active image node as its slot
     return texture
+
+
+def check_mapping(obj: Object, mesh: Mesh, *, projected: bool) -> None:
+    """Raise BadInput where a picture cannot be laid on the mesh: through its active UV map, or a projected one."""
+    if not projected and not mesh.uv_layers:
+        raise BadInput(
+            f"{obj.name} has no UV map to lay the mask on.", "Unwrap it, or project the mask from the photo's camera."
+        )
+    if not mesh.polygons:
+        raise BadInput(f"{obj.name} has no faces to lay the mask on.", "Choose a mesh with faces.")
 
 
 def set_stencil(
@@ -73,7 +79,8 @@ def set_stencil(
 ) -> None:
     """Make the image the stencil of texture painting: strokes reach only where the mask is white.
 
-    With an object, `camera` and `camera_object` it is projected onto the object from there, through its own UV map.
+    With an object it lies on its active UV map; with `camera` and `camera_object` too it is projected onto the object
+    from there, through its own UV map. Raises BadInput for an object without UV map where no camera is given.
     """
     paint: Any = scene.tool_settings.image_paint
     before = (paint.stencil_image, paint.use_stencil_layer, paint.invert_stencil)
@@ -85,50 +92,14 @@ def set_stencil(
     paint.stencil_image = image
     paint.use_stencil_layer = True
     paint.invert_stencil = True  # Blender's stencil blocks white; ours lets white through
-    if obj is not None and camera is not None and camera_object is not None:
-        mesh = mesh_of(obj)
+    if obj is None:
+        return
+    mesh: Any = mesh_of(obj)
+    check_mapping(obj, mesh, projected=camera is not None)
+    if camera is not None and camera_object is not None:
         mesh.uv_layer_stencil = mesh.uv_layers[project_uvs(obj, camera, camera_object, f"{camera_object.name}.uv")]
-
-
-def project_uvs(obj: Object, camera: Camera, camera_object: Object, name: str = "photo") -> str:
-    """A UV map of the photo, projected from its camera onto the object as it stands; returns the map's name.
-
-    A map of this name is projected anew. Which map is active, for editing and for rendering, does not change.
-    """
-    mesh = mesh_of(obj)
-    pixels, in_front = project_vertices(obj, camera, camera_object)
-    uvs = np.full(pixels.shape, _OUTSIDE, np.float32)
-    uvs[in_front] = pixels[in_front] / [camera.width, camera.height]
-    uvs[in_front, 1] = 1 - uvs[in_front, 1]
-    layer = mesh.uv_layers.get(name) or mesh.uv_layers.new(name=name, do_init=False)
-    if layer is None:
-        raise BadInput(f"{obj.name} has no room for another UV map.", "Remove one of its UV maps.")
-    corners = np.empty(len(mesh.loops), np.int32)
-    mesh.loops.foreach_get("vertex_index", corners)  # type: ignore[arg-type]
-    layer.uv.foreach_set("vector", uvs[corners].ravel())
-    mesh.update()
-    return layer.name
-
-
-def project_vertices(obj: Object, camera: Camera, camera_object: Object) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Pixels (V, 2) in the photo of a mesh's vertices as they stand, and which (V,) lie in front of the camera."""
-    world = np.array(obj.matrix_world, np.float64)
-    from_world = np.linalg.inv(axes.world_from_camera_of(camera_object))
-    points = axes.transform(from_world @ world, meshes.positions(mesh_of(obj)))
-    in_front = points[:, 2] > 1e-6
-    pixels = np.zeros((len(points), 2))
-    pixels[in_front] = camera.project(points[in_front])
-    return pixels, in_front
-
-
-def mesh_of(obj: Object) -> Mesh:
-    """The object's mesh. Raises BadInput where it has none, or is being edited (its mesh is elsewhere then)."""
-    mesh: Any = obj.data
-    if obj.type != "MESH" or mesh is None:
-        raise BadInput(f"{obj.name} is no mesh.", "Choose a mesh object.")
-    if obj.mode == "EDIT":
-        raise BadInput(f"{obj.name} is in Edit Mode.", "Leave Edit Mode and try again.")
-    return mesh
+    else:
+        mesh.uv_layer_stencil = mesh.uv_layers.active
 
 
 def _mix_colour(material: Material, shader: Any, mask: Image, colour: Sequence[float]) -> Any:
@@ -175,3 +146,20 @@ def _mix_shader(material: Material, mask: Image, colour: Sequence[float]) -> Any
     materials.connect(tree, above.outputs["BSDF"], mix.inputs[2])
     _connect_mask(tree, texture, mix.inputs[0], colour[3])
     return texture
+
+
+def _make_room(tree: Any, before: set[str]) -> None:
+    """Move the new nodes up together until none of them lies on a node that was there `before`."""
+    old = [node for node in tree.nodes if node.name in before]
+    new = [node for node in tree.nodes if node.name not in before]
+
+    def overlap() -> bool:
+        return any(
+            abs(a.location[0] - b.location[0]) < _NODE_SIZE[0] and abs(a.location[1] - b.location[1]) < _NODE_SIZE[1]
+            for a in new
+            for b in old
+        )
+
+    while overlap():
+        for node in new:
+            node.location[1] += _NODE_SIZE[1]

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import bpy
 
+from .. import compat
+
 #: Kinds of datablock that builders make, users before what they use.
 KINDS = (
     "collections",
     "objects",
     "meshes",
+    compat.GREASE_PENCILS,
     "armatures",
     "cameras",
     "materials",

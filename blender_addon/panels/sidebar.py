@@ -133,9 +133,16 @@ class HandsPanel(SidebarPanel):
     bl_label = "Hands"
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
-        layout.prop(settings.hands, "model")
-        layout.prop(settings.hands, "masks")
-        layout.prop(settings.hands, "build_meshes")
+        hands = settings.hands
+        layout.prop(hands, "model")
+        layout.prop(hands, "depth")
+        column = layout.column(heading="Make")
+        column.prop(hands, "build_meshes")
+        column.prop(hands, "control_image")
+        column.prop(hands, "id_map")
+        layout.prop(hands, "masks")
+        if hands.masks not in {"NONE", "STENCIL"}:
+            layout.prop(hands, "mask_split")
         _task_button(layout, settings, "maquette.refine_hands", "VIEW_PAN")
 
 
@@ -146,11 +153,13 @@ class HandsSettingsPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         hands = settings.hands
+        if hands.masks != "NONE":
+            column = layout.column()
+            column.prop(hands, "mask_type")
+            if hands.mask_type == "original":
+                column.prop(hands, "mask_bbox_padding")
+            column.prop(hands, "mask_expand")
         _draw_masks(layout, hands)
-        column = layout.column()
-        column.prop(hands, "mask_type")
-        column.prop(hands, "mask_bbox_padding")
-        column.prop(hands, "mask_expand")
         layout.prop(hands, "resolution")
         layout.prop(hands, "boxes")
         layout.prop(hands, "rand_seed")
@@ -173,6 +182,8 @@ class PeopleSettingsPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         people = settings.people
+        if people.masks != "NONE":
+            layout.prop(people, "mask_grow")
         _draw_masks(layout, people)
         column = layout.column(align=True)
         column.prop(people, "det_confidence_thresh")
@@ -219,10 +230,19 @@ def _task_button(layout: UILayout, settings: properties.MAQUETTE_PG_settings, op
 
 
 def _draw_masks(layout: UILayout, group: properties.HandsSettings | properties.PeopleSettings) -> None:
-    if group.masks == "PAINT_SLOT":
-        column = layout.column()
-        column.prop(group, "mask_mapping")
-        column.prop(group, "mask_colour")
+    """The settings of masks that act on what is chosen to be made of them."""
+    if group.masks == "NONE":
+        return
+    column = layout.column()
+    column.prop(group, "mask_feather")
+    if group.mask_feather > 0:
+        column.prop(group, "mask_edge")
+    if group.masks in {"PAINT_SLOT", "STENCIL"}:
+        layout.prop(group, "mask_mapping")
+    if group.masks in {"ATTRIBUTE", "VERTEX_GROUP"}:
+        layout.prop(group, "visible_only")
+    if group.masks in {"PAINT_SLOT", "GREASE_PENCIL"}:
+        layout.prop(group, "mask_colour")
 
 
 def _draw_jobs(layout: UILayout) -> None:

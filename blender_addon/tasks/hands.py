@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hands: depth image, mask and meshes."""
+"""Hands: depth, control image, ID map, masks and meshes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import NothingFound
-from ..builders import hands, image
-from ..requests import HandsRequest, Inferred
+from ...inference.registry import find_model
+from ...inference.results import DepthMap
+from ..builders import displacement, hands, idmap, image, materials, relief, roles
+from ..requests import HandBuild, HandsRequest, Inferred
 from .common import matched, mesh_object, shared
-from .masks import build_masks, mask_build, masks_need_camera
+from .masks import build_masks, check_target, mask_build
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Scene
+    from bpy.types import Context, Image, Object, Scene
+
+    from ...inference.results import HandMaps
+
+_OBJECTS = {"RELIEF", "GRID"}
 
 
 def request(properties: Any, context: Context) -> HandsRequest:
@@ -25,25 +31,88 @@ def request(properties: Any, context: Context) -> HandsRequest:
         rand_seed=properties.rand_seed,
         resolution=properties.resolution,
         boxes=properties.boxes,
-        masks=mask_build(properties),
-        build_meshes=properties.build_meshes,
+        masks=mask_build(properties, split=properties.mask_split),
+        build=HandBuild(properties.depth, properties.control_image, properties.id_map, properties.build_meshes),
     )
-    if wanted.masks.needs_object:
-        mesh_object(wanted, "mask")
+    check_target(wanted)
+    if wanted.build.depth == "MATERIAL":
+        mesh_object(wanted, "displacement")
     return wanted
 
 
 def build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
-    """The depth image, the meshes and the mask. Raises NothingFound where there is no hand."""
+    """What the request wants made of the hands. Raises NothingFound where there is no hand."""
     maps, name = inferred.result, request.source.name
     if not maps.hands:
         raise NothingFound("No hand was found in the photo.", "Choose another photo, or give the hands' boxes.")
-    depth = image.float_image(f"{name}.hands.depth", maps.depth, request.folder)
-    made = [f"the image {depth.name}"]
-    camera = matched(request, inferred, scene)[1] if request.build_meshes or masks_need_camera(request) else None
-    if request.build_meshes:
-        hands.hand_meshes(maps, name=name, camera_object=camera, parent=scene.collection)
+    wanted = request.build
+    photo, camera = matched(request, inferred, scene) if _needs_camera(request) else (None, None)
+    made = [_depth(request, inferred, photo, camera, scene), *_pictures(request, inferred)]
+    if wanted.meshes:
+        hands.hand_meshes(
+            maps, name=name, camera_object=camera, parent=scene.collection, licence=licence_of(request.model)
+        )
         made.append("a mesh of each")
-    mask = build_masks(request, {f"{name}.hands.mask": maps.mask}, maps.camera, camera, scene)
+    made.append(build_masks(request, inferred, maps.camera, camera, scene))
     count = len(maps.hands)
-    return f"Found {count} hand{'s' * (count > 1)}: made {', '.join([*made, *filter(None, [mask])])}"
+    found = f"Found {count} hand{'s' * (count > 1)}"
+    return ": made ".join([found, *filter(None, [", ".join(filter(None, made))])])
+
+
+def licence_of(model: str) -> str:
+    """The licence of a hand model, as the catalogue tells it: what it makes may carry it on."""
+    return find_model("hands", model).licence
+
+
+def _needs_camera(request: HandsRequest) -> bool:
+    wanted = request.build
+    return wanted.meshes or wanted.depth in _OBJECTS or request.masks.needs_camera
+
+
+def _pictures(request: HandsRequest, inferred: Inferred) -> list[str]:
+    """The control image and the ID map, as they are asked for."""
+    maps, name, made = inferred.result, request.source.name, []
+    digest, licence = roles.digest_of(inferred.photo), licence_of(request.model)
+    if request.build.control:
+        control = roles.mark(hands.control_image(maps, name=name), "hands.control", digest, licence)
+        made.append(f"the control image {control.name}")
+    if request.build.ids:
+        exact, picture = idmap.id_images(inferred.maps["id"], name=f"{name}.hands.id", folder=request.folder)
+        for part, role in ((exact, "hands.id"), (picture, "hands.id.colour")):
+            roles.mark(part, role, digest, licence)
+        made.append(f"the ID map {exact.name}")
+    return made
+
+
+def _depth(request: HandsRequest, inferred: Inferred, photo: Image | None, camera: Object | None, scene: Scene) -> str:
+    """What the request wants made of the depth."""
+    maps, name, output = inferred.result, f"{request.source.name}.hands", request.build.depth
+    if output == "NONE":
+        return ""
+    if output == "MATERIAL":
+        height = _float_image(request, inferred, "height", inferred.maps["height"])
+        material = materials.active_material(mesh_object(request, "displacement"))
+        displacement.displace_material(material, height)
+        return f"{height.name} in the material {material.name}"
+    depth = _float_image(request, inferred, "depth", maps.depth)
+    if output == "IMAGE":
+        return f"the image {depth.name}"
+    where = {"camera_object": camera, "photo_image": photo, "parent": scene.collection}
+    if output == "RELIEF":
+        obj = relief.relief_mesh(_depth_map(maps), name=f"{name}.relief", **where)
+    else:
+        obj = displacement.displaced_grid(
+            _depth_map(maps), depth, name=f"{name}.grid", method="NODES", resolution=1024, **where
+        )
+    roles.mark(obj, "hands.depth", licence=licence_of(request.model))
+    return f"the mesh {obj.name}"
+
+
+def _float_image(request: HandsRequest, inferred: Inferred, what: str, values: Any) -> Image:
+    made = image.float_image(f"{request.source.name}.hands.{what}", values, request.folder)
+    return roles.mark(made, f"hands.{what}", roles.digest_of(inferred.photo), licence_of(request.model))
+
+
+def _depth_map(maps: HandMaps) -> DepthMap:
+    """The hands alone as a depth map in metres."""
+    return DepthMap(maps.depth, maps.depth > 0, None, maps.camera, True, maps.preview)

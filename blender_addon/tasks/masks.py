@@ -5,76 +5,130 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import bpy
 import numpy as np
 
-from ..builders import image, mask_data, paint
+from ..builders import grease_pencil, image, mask_data, paint, projection, roles
 from ..requests import MaskBuild
 from .common import mesh_object
 
 if TYPE_CHECKING:
-    from bpy.types import Object, Scene
+    from bpy.types import Image, Object, Scene
     from numpy.typing import NDArray
 
     from ...inference import Camera
-    from ..requests import HandsRequest, PeopleRequest
+    from ..requests import HandsRequest, Inferred, PeopleRequest
 
 
-def mask_build(properties: Any) -> MaskBuild:
-    """From `properties.MaskSettings` and the `masks` of the task."""
-    return MaskBuild(properties.masks, properties.mask_mapping, tuple(properties.mask_colour))
+def mask_build(properties: Any, **own: Any) -> MaskBuild:
+    """From `properties.MaskSettings` and the `masks` of the task; `own` : what only this task has."""
+    return MaskBuild(
+        properties.masks,
+        properties.mask_mapping,
+        tuple(properties.mask_colour),
+        feather=properties.mask_feather,
+        edge=properties.mask_edge,
+        visible_only=properties.visible_only,
+        **own,
+    )
+
+
+def check_target(request: HandsRequest | PeopleRequest) -> None:
+    """Raise BadInput now, rather than after the work, where the active object cannot take the masks."""
+    wanted = request.masks
+    if not wanted.needs_object:
+        return
+    obj = mesh_object(request, "mask")
+    mesh = projection.mesh_of(obj)
+    if wanted.output in {"PAINT_SLOT", "STENCIL"}:
+        paint.check_mapping(obj, mesh, projected=wanted.mapping == "CAMERA")
 
 
 def build_masks(
+    request: HandsRequest | PeopleRequest,
+    inferred: Inferred,
+    camera: Camera,
+    camera_object: Object | None,
+    scene: Scene,
+) -> str:
+    """Build the worker's masks as `request.masks` says; returns what was made, for the closing line.
+
+    `camera_object` may be None where the masks need no camera.
+    """
+    wanted, name = request.masks, request.source.name
+    masks = {f"{name}.{suffix}": mask for suffix, mask in inferred.masks.items()}
+    if wanted.output == "NONE" or not masks:
+        return ""
+    if wanted.output == "GREASE_PENCIL":
+        return _outlines(request, inferred, camera, camera_object, scene)
+    if wanted.output == "STENCIL":
+        return _stencil(request, masks, camera, camera_object, scene)
+    if wanted.output == "IMAGE":
+        return _listed("image", [_image(full, mask, inferred).name for full, mask in masks.items()])
+    obj = mesh_object(request, "mask")
+    for full, mask in masks.items():
+        if wanted.output == "PAINT_SLOT":
+            where = _from(camera, camera_object) if wanted.mapping == "CAMERA" else {}
+            paint.add_mask_layer(obj, _image(full, mask, inferred), wanted.colour, **where)
+        elif wanted.output == "ATTRIBUTE":
+            mask_data.mask_attribute(
+                obj, mask, **_from(camera, camera_object), name=full, visible_only=wanted.visible_only
+            )
+        else:
+            mask_data.mask_vertex_group(
+                obj, mask, **_from(camera, camera_object), name=full, visible_only=wanted.visible_only
+            )
+    kind = {"PAINT_SLOT": "paint layer", "ATTRIBUTE": "attribute", "VERTEX_GROUP": "vertex group"}[wanted.output]
+    return f"{_listed(kind, list(masks))} on {obj.name}"
+
+
+def _image(name: str, mask: NDArray, inferred: Inferred) -> Image:
+    made = image.mask_image(name, mask)
+    return roles.mark(made, "mask", roles.digest_of(inferred.photo))
+
+
+def _stencil(
     request: HandsRequest | PeopleRequest,
     masks: dict[str, NDArray],
     camera: Camera,
     camera_object: Object | None,
     scene: Scene,
 ) -> str:
-    """Build name -> mask (H, W) 0..1 as `request.masks` says; returns what was made, for the closing line.
-
-    `camera_object` may be None where `masks_need_camera` says so.
-    """
-    wanted = request.masks
-    if wanted.output == "NONE" or not masks:
-        return ""
-    if wanted.output == "STENCIL":
-        union = image.mask_image(f"{request.source.name}.mask", np.max(np.stack(list(masks.values())), axis=0))
-        paint.set_stencil(scene, union)
-        return f"the stencil {union.name}"
-    if wanted.output == "IMAGE":
-        return _listed("image", [image.mask_image(name, mask).name for name, mask in masks.items()])
-    obj = mesh_object(request, "mask")
-    for name, mask in masks.items():
-        if wanted.output == "PAINT_SLOT":
-            layer = image.mask_image(name, mask)
-            projected = wanted.mapping == "CAMERA"
-            paint.add_mask_layer(
-                obj,
-                layer,
-                wanted.colour,
-                camera=camera if projected else None,
-                camera_object=camera_object if projected else None,
-            )
-        elif wanted.output == "ATTRIBUTE":
-            mask_data.mask_attribute(obj, mask, camera, _camera(camera_object), name)
-        else:
-            mask_data.mask_vertex_group(obj, mask, camera, _camera(camera_object), name)
-    kind = {"PAINT_SLOT": "paint layer", "ATTRIBUTE": "attribute", "VERTEX_GROUP": "vertex group"}[wanted.output]
-    return f"{_listed(kind, list(masks))} on {obj.name}"
+    """All masks in one, as the scene's stencil; on the active mesh object, where there is one, through a UV map."""
+    union = image.mask_image(f"{request.source.name}.mask", np.max(np.stack(list(masks.values())), axis=0))
+    projected = request.masks.mapping == "CAMERA"
+    obj = bpy.data.objects.get(request.target.object)
+    if projected or (obj is not None and isinstance(obj.data, bpy.types.Mesh)):
+        obj = mesh_object(request, "stencil")
+        paint.set_stencil(scene, union, obj, **(_from(camera, camera_object) if projected else {}))
+        return f"the stencil {union.name} on {obj.name}"
+    paint.set_stencil(scene, union)
+    return f"the stencil {union.name}"
 
 
-def masks_need_camera(request: HandsRequest | PeopleRequest) -> bool:
-    """Whether the masks are projected from the photo's camera."""
-    wanted = request.masks
-    return wanted.output in {"ATTRIBUTE", "VERTEX_GROUP"} or (
-        wanted.output == "PAINT_SLOT" and wanted.mapping == "CAMERA"
+def _outlines(
+    request: HandsRequest | PeopleRequest,
+    inferred: Inferred,
+    camera: Camera,
+    camera_object: Object | None,
+    scene: Scene,
+) -> str:
+    first = min(scene.frame_start, scene.frame_current)
+    layers = {name.removesuffix(".mask"): {first: traced} for name, traced in inferred.outlines.items()}
+    obj = grease_pencil.outlines(
+        layers,
+        camera,
+        name=f"{request.source.name}.outline",
+        colour=request.masks.colour,
+        camera_object=camera_object,
+        parent=scene.collection,
     )
+    return f"the outlines {obj.name}"
 
 
-def _camera(camera_object: Object | None) -> Object:
+def _from(camera: Camera, camera_object: Object | None) -> dict[str, Any]:
     assert camera_object is not None
-    return camera_object
+    return {"camera": camera, "camera_object": camera_object}
 
 
 def _listed(kind: str, names: list[str]) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ...inference.errors import NothingFound
 from ..builders import axes, body
 from ..requests import Inferred, PeopleRequest
-from .common import matched, mesh_object, shared
-from .masks import build_masks, mask_build
+from .common import matched, shared
+from .masks import build_masks, check_target, mask_build
 
 if TYPE_CHECKING:
     from bpy.types import Context, Scene
@@ -28,10 +28,9 @@ def request(properties: Any, context: Context) -> PeopleRequest:
         boxes=properties.boxes,
         bodies=properties.bodies,
         start_frame=properties.start_frame,
-        masks=mask_build(properties),
+        masks=mask_build(properties, grow=properties.mask_grow),
     )
-    if wanted.masks.needs_object:
-        mesh_object(wanted, "mask")
+    check_target(wanted)
     return wanted
 
 
@@ -54,12 +53,7 @@ def build(request: PeopleRequest, inferred: Inferred, scene: Scene) -> str:
         scene=scene,
         folder=request.folder,
     )
-    masks = {
-        f"{name}.person.{number}.mask": person.mask
-        for number, person in enumerate(people.frames[0], 1)
-        if person.mask is not None
-    }
-    made = build_masks(request, masks, people.cameras[0], camera, scene)
+    made = build_masks(request, inferred, people.cameras[0], camera, scene)
     found = f"Recovered {len(tracks)} {'person' if len(tracks) == 1 else 'people'}"
     frames = f" over {len(people.frames)} frames" if len(people.frames) > 1 else ""
     return f"{found}{frames}{', made ' + made if made else ''}"

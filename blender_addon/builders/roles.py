@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a datablock is, written on it: which part of which photo, by whose licence. Later steps find it by that."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bpy.types import Image
+
+    from ...inference.photo import Photo
+
+#: Custom property: what the datablock is ("hands.mask", "hands.control", "hands.depth", "hands.id" ...).
+ROLE = "maquette_role"
+#: Custom property: the digest of the photo's pixels, which the photo's own image has as `image.DIGEST`.
+PHOTO = "maquette_of_photo"
+#: Custom property: the licence of what a model made.
+LICENCE = "maquette_licence"
+
+
+def digest_of(photo: Photo) -> str:
+    """The digest by which a photo is known."""
+    return hashlib.sha1(photo.pixels.tobytes()).hexdigest()
+
+
+def mark(datablock: Any, role: str, digest: str = "", licence: str = "") -> Any:
+    """Write down what a datablock is; returns it."""
+    datablock[ROLE] = role
+    if digest:
+        datablock[PHOTO] = digest
+    if licence:
+        datablock[LICENCE] = licence
+    return datablock
+
+
+def image_with(role: str, digest: str) -> Image | None:
+    """The newest image that is this part of this photo."""
+    import bpy
+
+    found = [image for image in bpy.data.images if image.get(ROLE) == role and image.get(PHOTO) == digest]
+    return max(found, key=lambda image: image.session_uid, default=None)
