@@ -110,13 +110,14 @@ def in_view(
         camera, cx=camera.cx - low[0], cy=camera.cy - low[1], width=int(high[0] - low[0]), height=int(high[1] - low[1])
     )
     depth, _ = rasterise(surface, faces, part)
-    depth[depth == 0] = np.inf
     where = np.flatnonzero(asked)
     column, row = (np.floor(pixels[where]).astype(int) - low).T
-    limit = _farthest_around(depth)[row, column]
+    limit = _farthest_around(np.where(depth > 0, depth, np.inf))[row, column]
     if len(normals):
+        # The back of a thing is no neighbour of its front: it is in view only where its own pixel shows it.
         away = np.einsum("ij,ij->i", points[where], normals[where]) > 0
-        limit[away] = depth[row[away], column[away]]  # the back of a thin thing is not its front's neighbour
+        own, drawn_around = (picture[row[away], column[away]] for picture in (depth, _farthest_around(depth)))
+        limit[away] = np.where(own > 0, own, np.where(drawn_around > 0, drawn_around, np.inf))
     asked[where] = points[where, 2] <= limit * (1 + _TOLERANCE)
     return asked
 
