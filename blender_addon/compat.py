@@ -21,6 +21,8 @@ ADAPTIVE_MODIFIER = bpy.app.version >= (5, 0, 0)
 
 #: Grease Pencil was written anew for 4.3: strokes are curves with attributes.
 STROKE_CURVES = bpy.app.version >= (4, 3, 0)
+#: From 5.1 or 5.2 on strokes are filled together that share an ID, which leaves holes open; one without is not filled.
+FILL_GROUPS = bpy.app.version >= (5, 1, 0)
 #: Where its datablocks lie in `bpy.data`; from 4.3 to 4.5 the old name held annotations alone.
 GREASE_PENCILS = "grease_pencils_v3" if (4, 3, 0) <= bpy.app.version < (5, 0, 0) else "grease_pencils"
 
@@ -67,17 +69,18 @@ def set_adaptive_subdivision(obj: Object, modifier: bpy.types.SubsurfModifier, s
         object_cycles.cycles.dicing_rate = pixels
 
 
-def add_strokes(frame: Any, points: NDArray, sizes: NDArray, radius: float, materials: NDArray) -> None:
-    """Closed strokes in a frame of a Grease Pencil layer.
+def add_outlines(frame: Any, points: NDArray, sizes: NDArray, holes: NDArray, radius: float) -> None:
+    """Closed, filled strokes in a frame of a Grease Pencil layer.
 
     points (N, 3) float32 of all strokes, one after the other.  sizes (S,) : points of each.
-    radius : half of the strokes' width, in the object's units.  materials (S,) : index of each stroke's material.
+    holes (S,) bool : holes of the last stroke before them that is none; they get the object's second material.
+    radius : half of the strokes' width, in the object's units.
     """
     if STROKE_CURVES:
-        _add_curves(frame.drawing, points, sizes, radius, materials)
+        _add_curves(frame.drawing, points, sizes, holes, radius)
         return
     ends = np.cumsum(sizes)
-    for size, end, material in zip(sizes.tolist(), ends.tolist(), materials.tolist(), strict=True):
+    for size, end, material in zip(sizes.tolist(), ends.tolist(), holes.astype(int).tolist(), strict=True):
         stroke = frame.strokes.new()
         stroke.display_mode, stroke.use_cyclic, stroke.material_index = "3DSPACE", True, material
         stroke.line_width = max(1, round(2000 * radius))  # a thousandth of a unit is one of its pixels
@@ -87,7 +90,7 @@ def add_strokes(frame: Any, points: NDArray, sizes: NDArray, radius: float, mate
             stroke.points.foreach_set(name, np.ones(size, np.float32))
 
 
-def _add_curves(drawing: Any, points: NDArray, sizes: NDArray, radius: float, materials: NDArray) -> None:
+def _add_curves(drawing: Any, points: NDArray, sizes: NDArray, holes: NDArray, radius: float) -> None:
     drawing.add_strokes(sizes.tolist())
     attributes = drawing.attributes
 
@@ -101,5 +104,7 @@ def _add_curves(drawing: Any, points: NDArray, sizes: NDArray, radius: float, ma
     fill("radius", "FLOAT", "POINT", np.full(len(points), radius, np.float32))
     fill("opacity", "FLOAT", "POINT", np.ones(len(points), np.float32))
     fill("cyclic", "BOOLEAN", "CURVE", np.ones(len(sizes), bool))
-    fill("material_index", "INT", "CURVE", materials.astype(np.int32))
+    fill("material_index", "INT", "CURVE", holes.astype(np.int32))
+    if FILL_GROUPS:
+        fill("fill_id", "INT", "CURVE", np.cumsum(~holes, dtype=np.int32))
     drawing.tag_positions_changed()

@@ -62,11 +62,11 @@ def _draw(frame: Any, traced: Traced, photo_camera: Camera) -> None:
     if not traced.outlines:
         return
     sizes = np.array([len(outline.points) for outline in traced.outlines], np.int32)
-    holes = np.array([outline.hole for outline in traced.outlines], np.int32)
+    holes = np.array([outline.hole for outline in traced.outlines], bool)
     pixels = np.concatenate([outline.points for outline in traced.outlines])
     long_side = max(photo_camera.width, photo_camera.height)
     radius = 0.5 * _LINE * long_side * traced.distance / photo_camera.fx
-    compat.add_strokes(frame, _placed(pixels, photo_camera, traced.distance), sizes, radius, holes)
+    compat.add_outlines(frame, _placed(pixels, photo_camera, traced.distance), sizes, holes, radius)
 
 
 def _placed(pixels: NDArray, photo_camera: Camera, distance: float) -> NDArray[np.float32]:
@@ -91,7 +91,7 @@ def _materials(name: str, colour: Sequence[float]) -> tuple[Material, Material]:
         style: Any = material.grease_pencil
         style.color = colour
         style.show_fill = True
-        style.fill_color = (*colour[:3], 1.0 if is_hole else colour[3] * _FILL)
+        style.fill_color = (0.0, 0.0, 0.0, 1.0) if is_hole else (*colour[:3], colour[3] * _FILL)
         style.use_fill_holdout = is_hole
         made.append(material)
     return made[0], made[1]
