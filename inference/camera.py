@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Field of view of the long side for a photo that says nothing about its lens (a 35 mm lens on full frame is 54.4).
 DEFAULT_FIELD_OF_VIEW = math.radians(55.0)
 
+_FOCAL_REMEDY = "Give fx and fy in pixels, or leave them empty to use the photo's own."
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -42,7 +44,7 @@ class Camera:
         if not finite or self.fx <= 0 or self.fy <= 0:
             raise BadInput(
                 f"The focal length ({self.fx:g}, {self.fy:g}) is not a positive number of pixels.",
-                "Give fx and fy in pixels, or leave them empty to use the photo's own.",
+                _FOCAL_REMEDY,
             )
         if self.width < 1 or self.height < 1:
             raise BadInput(f"A picture of {self.width} x {self.height} pixels has no camera.", "Choose another photo.")
@@ -60,10 +62,14 @@ class Camera:
         return cls(focal, focal, width / 2, height / 2, width, height, source)
 
     def with_focal(self, fx: float | None, fy: float | None) -> Camera:
-        """The same camera with another focal length (pixels); one value given stands for both."""
-        if fx is None and fy is None:
+        """The same camera with another focal length (pixels); one value given stands for both.
+
+        Raises `BadInput` for what is not a positive number.
+        """
+        given = [_pixels(name, focal) for name, focal in (("fx", fx), ("fy", fy)) if focal is not None]
+        if not given:
             return self
-        return replace(self, fx=_pixels(fy if fx is None else fx), fy=_pixels(fx if fy is None else fy), source="given")
+        return replace(self, fx=given[0], fy=given[-1], source="given")
 
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the same picture scaled to width x height."""
@@ -108,9 +114,12 @@ def y_up(points: NDArray) -> NDArray:
     return points * np.array([1, -1, -1], points.dtype)
 
 
-def _pixels(focal: object) -> float:
-    """A focal length as a number; what is none becomes NaN, which `Camera` refuses."""
+def _pixels(name: str, focal: object) -> float:
+    """A focal length that the caller gave, checked."""
     try:
-        return float(focal)  # type: ignore[arg-type]
+        pixels = float(focal)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        return math.nan
+        pixels = math.nan
+    if not (math.isfinite(pixels) and pixels > 0):
+        raise BadInput(f"The focal length {name} = {focal!r} is not a positive number of pixels.", _FOCAL_REMEDY)
+    return pixels

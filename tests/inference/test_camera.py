@@ -55,10 +55,13 @@ def test_one_focal_length_stands_for_both():
 
 @pytest.mark.parametrize("focal", [0, -5, math.nan, math.inf, -math.inf, "wide", [1, 2]])
 def test_absurd_focal_lengths(focal):
-    for fx, fy in [(focal, None), (None, focal), (500.0, focal)]:
-        with pytest.raises(BadInput, match="focal length") as raised:
+    for fx, fy, name in [(focal, None, "fx"), (None, focal, "fy"), (500.0, focal, "fy")]:
+        with pytest.raises(BadInput, match=f"focal length {name} = ") as raised:
             Camera.default(100, 80).with_focal(fx, fy)
-        assert raised.value.remedy
+        assert repr(focal) in raised.value.message and raised.value.remedy
+    if isinstance(focal, (int, float)):
+        with pytest.raises(BadInput, match="focal length"):
+            Camera(500.0, focal, 50, 40, 100, 80)
 
 
 def test_a_camera_needs_a_picture():

@@ -68,14 +68,21 @@ class ResidualUnit(nn.Module):
     The shortcut carries relu(x), not x: the published networks were trained with an activation that works in place.
     """
 
+    #: How often `step` is called.
+    steps = 2
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, step: Callable[[], None]) -> Tensor:
         rectified = functional.relu(features)
-        return rectified + self.conv2(functional.relu(self.conv1(rectified)))
+        inner = functional.relu(self.conv1(rectified))
+        step()
+        residual = self.conv2(inner)
+        step()
+        return rectified + residual
 
 
 class Fusion(nn.Module):
@@ -90,9 +97,8 @@ class Fusion(nn.Module):
     def forward(
         self, coarse: Tensor, fine: Tensor | None, size: tuple[int, int] | None, step: Callable[[], None]
     ) -> Tensor:
-        merged = coarse if self.branch is None else coarse + self.branch(fine)
-        step()
-        narrowed = self.narrow(self.trunk(merged))
+        merged = coarse if self.branch is None else coarse + self.branch(fine, step)
+        narrowed = self.narrow(self.trunk(merged, step))
         # Enlarged last: a 1 x 1 convolution and a linear interpolation can change places.
         return narrowed if size is None else enlarge(narrowed, size)
 
@@ -100,14 +106,14 @@ class Fusion(nn.Module):
 class Trunk(nn.Module):
     """`Features` -> (B, width / 4 + 2, 3.5a, 3.5b): features, the depth's confidence, the normal's."""
 
+    #: How often `step` is called.
+    steps = 5 * ResidualUnit.steps
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.coarse = Fusion(width, width, branch=False)
         self.middle = Fusion(width, width // 2, branch=True)
         self.fine = Fusion(width // 2, width // 4 + 2, branch=True)
-
-    #: How often `step` is called.
-    steps = 3
 
     def forward(self, features: Features, step: Callable[[], None] = nothing) -> Tensor:
         u3 = self.coarse(features.e3, None, None, step)
