@@ -5,7 +5,7 @@ import bpy
 
 from .depth import MAQUETTE_OT_estimate_depth
 from .hands import MAQUETTE_OT_refine_hands
-from .job import MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory
+from .job import MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory, MAQUETTE_OT_open_preferences
 from .normals import MAQUETTE_OT_estimate_normals
 from .packages import MAQUETTE_OT_install_packages
 from .people import MAQUETTE_OT_recover_people
@@ -17,6 +17,7 @@ CLASSES = (
     MAQUETTE_OT_recover_people,
     MAQUETTE_OT_cancel_job,
     MAQUETTE_OT_free_memory,
+    MAQUETTE_OT_open_preferences,
     MAQUETTE_OT_install_packages,
 )
 

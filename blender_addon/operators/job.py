@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stopping a job, and giving memory back."""
+"""Stopping a job, giving memory back, and the way to the preferences."""
 
 from typing import Any
 
@@ -35,4 +35,20 @@ class MAQUETTE_OT_free_memory(bpy.types.Operator):
     def execute(self, context: Any) -> set[Any]:
         # In a script the memory is free on return; a click never waits for a job that is under way.
         jobs.free_memory(seconds=0.0 if jobs.active() else jobs.STOP_SECONDS)
+        return {"FINISHED"}
+
+
+class MAQUETTE_OT_open_preferences(bpy.types.Operator):
+    """Show Maquette's preferences, where its packages and models are"""
+
+    bl_idname = "maquette.open_preferences"
+    bl_label = "Maquette's Preferences"
+
+    def execute(self, context: Any) -> set[Any]:
+        if bpy.app.background:
+            self.report({"ERROR"}, "There is no window to show the preferences in")
+            return {"CANCELLED"}
+        bpy.ops.screen.userpref_show()
+        context.preferences.active_section = "ADDONS"
+        bpy.ops.preferences.addon_show(module=__package__.rpartition(".blender_addon")[0])
         return {"FINISHED"}

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the tensors of a published checkpoint without running anything that is in it."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import BadModelFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_AGAIN = "Download it again from its page, and put it there unchanged."
+
+#: How published networks begin the names of their tensors, to say what a wrong file seems to be.
+_FAMILIES = {
+    "depth_model.": "Metric3D",
+    "pretrained.model.": "MiDaS",
+    "dpt.": "DPT in the form of Hugging Face",
+    "trans_encoder.": "MeshGraphormer",
+    "smpl_head.": "HMR 2.0",
+    "model.diffusion_model.": "Stable Diffusion",
+}
+
+
+def read_tensors(path: Path, wrappers: tuple[str, ...] = (), *, objects: bool = False) -> dict[str, Tensor]:
+    """Names and tensors (CPU, mapped from the file where it can be) of a .safetensors file or a torch checkpoint.
+
+    wrappers : names under which the tensors may lie in the file; without one of them the file is the state dict.
+    objects : the published file is known to hold objects of the training program beside its tensors. They become empty
+        stand-ins; none of their code is looked up or run.
+    Raises `BadModelFile` in one sentence for a file that is no such checkpoint, is cut off, or holds code.
+    """
+    _check_head(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    content = _read_torch(path, objects)
+    for wrapper in wrappers:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping):
+        raise BadModelFile(f"{path} holds no named tensors.", _AGAIN)
+    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise BadModelFile(f"{path} holds no named tensors.", _AGAIN)
+    return tensors
+
+
+def family(names: Mapping[str, Any]) -> str:
+    """What model a file with these names seems to belong to, or ""."""
+    for start, model in _FAMILIES.items():
+        if any(name.startswith(start) for name in names):
+            return model
+    return ""
+
+
+def _check_head(path: Path) -> None:
+    """Name what is often saved in place of a model."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise BadModelFile(f"{path} cannot be read: {error}.", "Check its permissions, or copy it again.") from error
+    if not head:
+        raise BadModelFile(f"{path} is empty.", _AGAIN)
+    if head.lstrip().startswith((b"<", b'{"error')):
+        raise BadModelFile(f"{path} is a web page, not a model.", _AGAIN)
+    if head.startswith(b"version https://git-lfs"):
+        raise BadModelFile(
+            f"{path} is only the pointer to the model in a Git repository.", "Fetch it with git lfs pull."
+        )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadModelFile(f"{path} is cut off or damaged.", _AGAIN) from error
+
+
+def _read_torch(path: Path, objects: bool) -> Any:
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any("/code/" in name for name in names):
+            raise BadModelFile(f"{path} is a TorchScript program, not a checkpoint.", _AGAIN)
+        if not any(name.endswith("data.pkl") for name in names):
+            raise BadModelFile(f"{path} is an archive of something else, not a checkpoint.", _AGAIN)
+    try:
+        if objects:
+            # torch's own unpickler looks globals up through ours, which knows no code: see _Unpickler.
+            return torch.load(path, map_location="cpu", weights_only=False, mmap=zipped, pickle_module=_InertPickle)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+            message = f"{path} holds more than numbers, and none of it was run: it is not the published file."
+        else:
+            message = f"{path} is cut off or damaged."
+        raise BadModelFile(message, _AGAIN) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        raise BadModelFile(f"{path} is cut off or damaged, or no checkpoint of PyTorch.", _AGAIN) from error
+
+
+#: What a state dict is made of. Everything else becomes a stand-in.
+_ALLOWED = {
+    ("collections", "OrderedDict"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+    ("torch._utils", "_rebuild_parameter"),
+    ("torch", "Size"),
+}
+
+
+class _StandIn(dict):
+    """Takes the place of any other object in a pickle: keeps nothing, does nothing."""
+
+    def __new__(cls, *_arguments: Any, **_named: Any) -> _StandIn:
+        return super().__new__(cls)
+
+    def __init__(self, *_arguments: Any, **_named: Any) -> None:
+        super().__init__()
+
+    def __setstate__(self, _state: Any) -> None:
+        pass
+
+    def append(self, _item: Any) -> None:
+        pass
+
+    def extend(self, _items: Any) -> None:
+        pass
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        is_storage = module in ("torch", "torch.storage") and name.endswith("Storage")
+        is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
+        if (module, name) in _ALLOWED or is_storage or is_dtype:
+            return super().find_class(module, name)
+        return _StandIn
+
+
+class _InertPickle:
+    """Stands where torch expects the module `pickle`."""
+
+    Unpickler = _Unpickler
+
+    @staticmethod
+    def load(file: Any, **named: Any) -> Any:
+        return _Unpickler(file, **named).load()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes converted tensors to a safetensors file, one after the other, so that they are never all in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..errors import BadModelFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Names of types in the safetensors format.
+_TYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+_CHUNK = 1 << 24
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], report: Callable[[float, str], None]
+) -> None:
+    """Write a safetensors file; the caller gives it its final name. Raises `BadModelFile` for values not finite.
+
+    The format: length of the header (uint64), a JSON header padded to 8 bytes, then the values, largest types first so
+    that all of them are aligned.
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name in order:
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        shape = list(tensors[name].shape)
+        header[name] = {"dtype": _TYPES[tensors[name].dtype], "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    written = 0
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            tensor = tensors[name].detach().contiguous()
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise BadModelFile(f"The weights {name} are not all numbers (NaN or infinity).", "Download it again.")
+            # As bytes: numpy knows no bfloat16.
+            values = tensor.reshape(-1).view(torch.uint8).numpy()
+            for start in range(0, len(values), _CHUNK):
+                written += file.write(values[start : start + _CHUNK].data)
+                report(written / max(end, 1), "Converting the model file, once")
+
+
+def identity(path: Path) -> str:
+    """What tells a file from another of the same name: its size, beginning and end.
+
+    A zip file's end holds the checksums of all its parts.
+    """
+    size = path.stat().st_size
+    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    with path.open("rb") as file:
+        digest.update(file.read(1 << 16))
+        file.seek(max(0, size - (1 << 20)))
+        digest.update(file.read())
+    return digest.hexdigest()

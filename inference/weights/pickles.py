@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the pickled files of licensed body models (SMPL, MANO) without running anything that is in them.
+
+Such files are dictionaries of numpy arrays and scipy's sparse matrices, often written by Python 2, some of whose arrays
+are objects of the library chumpy. Only the functions that rebuild arrays are known here; a chumpy object becomes the
+array that it holds, everything else makes the file an error.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadModelFile, OutOfMemory
+
+#: Largest licensed file, bytes: SMPL's largest variant has about 250 MB.
+_LARGEST = 1 << 30
+
+_REMEDY = "Download it again from the page of its owner, and put it there unchanged."
+
+
+class _Refused(Exception):
+    """A global that has no place in a body model."""
+
+
+class _Held:
+    """A chumpy object: its state holds the array as `x`."""
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict):
+            raise _Refused("a chumpy object without a state")
+        self.state = state
+
+    def array(self) -> np.ndarray:
+        """The array that the object holds, or the part of another that it selects."""
+        if "x" in self.state:
+            return np.asarray(_plain(self.state["x"]))
+        if "a" in self.state and "idxs" in self.state:
+            chosen = np.asarray(_plain(self.state["a"])).ravel()[np.asarray(_plain(self.state["idxs"]))]
+            shape = self.state.get("preferred_shape")
+            return chosen.reshape(shape) if shape is not None else chosen
+        raise _Refused("a chumpy object that is no array")
+
+
+class _Matrix:
+    """A sparse matrix of scipy, of any version: its attributes as they were stored."""
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict):
+            raise _Refused("a sparse matrix without a state")
+        self.state = {name.lstrip("_"): value for name, value in state.items() if isinstance(name, str)}
+
+    def array(self) -> np.ndarray:
+        """Dense (rows, columns)."""
+        state = {name: _plain(value) for name, value in self.state.items()}
+        dense = np.zeros(tuple(int(side) for side in state["shape"]), np.asarray(state["data"]).dtype)
+        if "indptr" in state:
+            owner = np.repeat(np.arange(len(state["indptr"]) - 1), np.diff(state["indptr"]))
+            rows, columns = (state["indices"], owner) if self.by_column else (owner, state["indices"])
+        else:
+            rows, columns = (state["row"], state["col"]) if "row" in state else state["coords"]
+        np.add.at(dense, (np.asarray(rows), np.asarray(columns)), state["data"])
+        return dense
+
+    by_column = False
+
+
+class _ColumnMatrix(_Matrix):
+    by_column = True
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
+            return _array_builder(name)
+        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
+            return getattr(np, name)
+        if module.partition(".")[0] == "chumpy":
+            return _Held
+        if module.startswith("scipy.sparse"):
+            if name in ("csc_matrix", "csc_array"):
+                return _ColumnMatrix
+            if name in ("csr_matrix", "csr_array", "coo_matrix", "coo_array"):
+                return _Matrix
+        if (module, name) in (("copy_reg", "_reconstructor"), ("copyreg", "_reconstructor")):
+            return _bare
+        if (module, name) in (("__builtin__", "object"), ("builtins", "object")):
+            return object
+        if (module, name) == ("_codecs", "encode"):
+            return _encoded
+        raise _Refused(f"{module}.{name}")
+
+
+def read_licensed(path: Path) -> dict[str, Any]:
+    """The named arrays of a licensed file: pickle, or .npz without objects. Sparse matrices come dense.
+
+    Raises `BadModelFile`: for what is cut off, is no dictionary, or names anything but arrays.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise BadModelFile(f"{path} is too large for a body model.", _REMEDY)
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadModelFile(f"{path} cannot be read: {error}.", "Check its permissions, or copy it again.") from error
+    try:
+        if data[:4] == b"PK\3\4":
+            with np.load(io.BytesIO(data), allow_pickle=False) as content:
+                return {name: content[name] for name in content.files}
+        content = read_pickle(data)
+    except _Refused as error:
+        raise BadModelFile(
+            f"{path} holds {error}, which no body model needs; nothing of it was run.", _REMEDY
+        ) from error
+    except MemoryError as error:
+        raise OutOfMemory(f"There is too little memory to read {path}.", "Close other programs.") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise BadModelFile(f"{path} is cut off or damaged, or no body model.", _REMEDY) from error
+    if not isinstance(content, dict):
+        raise BadModelFile(f"{path} is no body model.", _REMEDY)
+    return content
+
+
+def read_object_arrays(path: Path, names: tuple[str, ...]) -> dict[str, list[Any]]:
+    """The members of an .npz that numpy keeps as pickled lists of objects (sparse matrices, dense here).
+
+    Raises `BadModelFile`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = {}
+            for name in names:
+                file = io.BytesIO(archive.read(f"{name}.npy"))
+                version = np.lib.format.read_magic(file)
+                read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
+                _shape, _order, kind = read_header(file)
+                if kind != object:
+                    raise _Refused(f"no objects in {name}")
+                found[name] = list(np.asarray(read_pickle(file.read()), object))
+            return found
+    except _Refused as error:
+        raise BadModelFile(f"{path} holds {error}; nothing of it was run.", _REMEDY) from error
+    except Exception as error:  # a damaged archive or pickle can raise anything
+        raise BadModelFile(f"{path} is cut off or damaged.", _REMEDY) from error
+
+
+def read_pickle(data: bytes) -> Any:
+    """The plain contents of a pickle: dictionaries, lists, numbers, text and arrays."""
+    return _plain(_Reader(io.BytesIO(data), encoding="latin1").load())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (_Held, _Matrix)):
+        return value.array()
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        flat = np.empty(value.size, object)
+        flat[:] = [_plain(item) for item in value.ravel()]
+        return flat.reshape(value.shape)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value
+
+
+def _array_builder(name: str) -> Any:
+    """numpy's own function under the module name that this numpy has."""
+    multiarray = import_module("numpy._core.multiarray" if hasattr(np, "_core") else "numpy.core.multiarray")
+    if name == "scalar":
+        return multiarray.scalar
+    return lambda _kind, shape, kind: multiarray._reconstruct(np.ndarray, shape, kind)
+
+
+def _bare(kind: type, _base: type, _state: Any) -> Any:
+    """An object of a known class, as protocol 0 makes it."""
+    if kind not in (_Held, _Matrix, _ColumnMatrix):
+        raise _Refused(kind.__name__)
+    return kind()
+
+
+def _encoded(text: str, encoding: str = "latin1") -> bytes:
+    """Bytes as protocol 2 stores them."""
+    return text.encode("latin1" if encoding != "utf-8" else "utf-8")
