@@ -50,5 +50,5 @@ class MAQUETTE_OT_open_preferences(bpy.types.Operator):
             return {"CANCELLED"}
         bpy.ops.screen.userpref_show()
         context.preferences.active_section = "ADDONS"
-        bpy.ops.preferences.addon_show(module=__package__.rpartition(".blender_addon")[0])
+        bpy.ops.preferences.addon_show(module=str(__package__).rpartition(".blender_addon")[0])
         return {"FINISHED"}

@@ -139,7 +139,7 @@ def read_object_arrays(path: Path, names: tuple[str, ...]) -> dict[str, list[Any
                 version = np.lib.format.read_magic(file)
                 read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
                 _shape, _order, kind = read_header(file)
-                if kind != object:
+                if not kind.hasobject:
                     raise _Refused(f"no objects in {name}")
                 found[name] = list(np.asarray(read_pickle(file.read()), object))
             return found
