@@ -306,6 +306,25 @@ class HandsSettings(MaskSettings):
         description="Images that tell the hands apart: exact numbers for an ID Mask node, and flat colours",
     )
     build_meshes: BoolProperty(name="Meshes", description="Make a mesh of every hand", default=True)
+    frames: EnumProperty(
+        name="Frames",
+        description="How much of a clip to work on",
+        items=[
+            ("CURRENT", "Current Frame", "One frame, as a photo"),
+            ("CLIP", "Whole Clip", "Every frame: hands are followed, images become sequences, meshes move"),
+        ],
+    )
+    start_frame: IntProperty(
+        name="Start Frame", description="Frame of the scene at which the clip begins", default=1, min=0, max=1048574
+    )
+    mesh_cache: EnumProperty(
+        name="Motion",
+        description="How the meshes of a clip are kept",
+        items=[
+            ("VERTEX_CACHE", "Vertex Cache", "The exact vertices of every frame, in a PC2 file"),
+            ("SHAPE_KEYS", "Shape Keys", "The exact vertices of every frame, as absolute shape keys"),
+        ],
+    )
 
 
 class PeopleSettings(MaskSettings):

@@ -18,10 +18,11 @@ from ..inference.errors import BadInput
 from ..inference.photo import Clip, Photo, as_clip, as_photo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from ..inference.hands.parts import Part
     from ..inference.matte import Outline
     from ..inference.results import HandMaps
     from .jobs import Report
@@ -260,16 +261,22 @@ class HandBuild:
     """What to make of hands beside their masks; see the properties of the same name.
 
     depth : "NONE", "IMAGE", "RELIEF", "GRID" or "MATERIAL".
+    cache : how meshes move, "VERTEX_CACHE" or "SHAPE_KEYS".
     """
 
     depth: str
     control: bool
     ids: bool
     meshes: bool
+    cache: str = "VERTEX_CACHE"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandsRequest(Request):
+    """whole_clip : all frames of a clip, from `start_frame` of the scene on, rather than one.
+    sequence_folder : takes the numbered pictures of a whole clip; "" where there is none.
+    """
+
     mask_bbox_padding: int
     mask_type: str
     mask_expand: int
@@ -278,13 +285,53 @@ class HandsRequest(Request):
     boxes: str
     masks: MaskBuild
     build: HandBuild
+    whole_clip: bool = False
+    start_frame: int = 1
+    sequence_folder: str = ""
 
     def infer(self, report: Report) -> Inferred:
+        if self.whole_clip:
+            return self._infer_clip(report)
         photo = self.source.photo()
         result = inference.refine_hands(photo, self.model, **self._parameters(), **self._where(report))
         report(0.95, "Shaping masks")
-        masks, outlines = self._masks(result)
+        masks, outlines = self.shaped_masks(result)
         return Inferred(result, photo, masks=masks, outlines=outlines, maps=self._maps(result))
+
+    def _infer_clip(self, report: Report) -> Inferred:
+        from .hand_clip import Recorder
+
+        clip, recorder = self.source.clip(), Recorder(self)
+        count = max(len(clip), 1)
+        try:
+            for index, photo in enumerate(clip):
+                where = {**self._where(report), "progress": lambda f, m, start=index: report((start + f) / count, m)}
+                recorder.add(inference.refine_hands(photo, self.model, **self._parameters(), **where))
+            result = recorder.finish(clip.fps)
+        except BaseException:
+            recorder.discard()
+            raise
+        return Inferred(result, next(iter(clip)), result.length)
+
+    def shaped_masks(
+        self, maps: HandMaps, named: Sequence[Part] | None = None
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Traced]]:
+        """The masks of one photo as they are to be split and shaped, and their outlines. The worker's part."""
+        from ..inference.hands.parts import grouped
+
+        if self.masks.output == "NONE" or not maps.hands:
+            return {}, {}
+        groups = grouped(
+            maps,
+            self.masks.split,
+            named,
+            mask_type=self.mask_type,
+            mask_bbox_padding=self.mask_bbox_padding,
+            mask_expand=self.mask_expand,
+            resolution=self.resolution,
+        )
+        masks = self.masks.shaped({name: group.mask for name, group in groups.items()})
+        return masks, self.masks.traced(masks, {name: group.distance for name, group in groups.items()})
 
     def _parameters(self) -> dict[str, Any]:
         """The keywords of `refine_hands`."""
@@ -296,23 +343,6 @@ class HandsRequest(Request):
             "resolution": self.resolution,
             "boxes": parsed_boxes(self.boxes, '[[x0, y0, x1, y1, "left"], ...]'),
         }
-
-    def _masks(self, maps: HandMaps) -> tuple[dict[str, NDArray[np.float32]], dict[str, Traced]]:
-        """The masks as they are to be split and shaped, and their outlines."""
-        from ..inference.hands.parts import grouped
-
-        if self.masks.output == "NONE" or not maps.hands:
-            return {}, {}
-        groups = grouped(
-            maps,
-            self.masks.split,
-            mask_type=self.mask_type,
-            mask_bbox_padding=self.mask_bbox_padding,
-            mask_expand=self.mask_expand,
-            resolution=self.resolution,
-        )
-        masks = self.masks.shaped({name: group.mask for name, group in groups.items()})
-        return masks, self.masks.traced(masks, {name: group.distance for name, group in groups.items()})
 
     def _maps(self, maps: HandMaps) -> dict[str, NDArray]:
         from ..inference.hands import parts

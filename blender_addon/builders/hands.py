@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,26 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inference.results import Hand, HandMaps
+    from ..hand_clip import HandTrack
 
 #: How the meshes of a clip are kept.
 MODES = ("VERTEX_CACHE", "SHAPE_KEYS")
 _SKIN = (0.6, 0.36, 0.26)  # linear RGB
-
-
-@dataclass(frozen=True)
-class HandTrack:
-    """One hand over the frames of a clip.
-
-    frames : (T,) frame indices, increasing.  vertices : (T, V, 3) float32 metres, camera axes.
-    """
-
-    name: str
-    number: int
-    side: str
-    score: float
-    faces: NDArray[np.int32]
-    frames: NDArray[np.int64]
-    vertices: NDArray[np.float32]
 
 
 def hand_images(maps: HandMaps, *, name: str, folder: str | Path | None = None) -> tuple[Image, Image]:
@@ -71,7 +55,7 @@ def hand_meshes(
     parent: Collection | None = None,
     licence: str = "",
 ) -> Collection:
-    """A collection `<name>.hands` with one smooth mesh object `<name>.hand.L.1` a hand, children of `camera_object`.
+    """A collection `<name>.hands` with a smooth mesh object `<name>.hand.L.1.mesh` a hand, a child of `camera_object`.
 
     The number of the hand (see `inference.hands.parts`) is the object's pass index; `side`, `score` and the licence
     of the hand model are custom properties. Raises NothingFound where there is no hand.
@@ -81,7 +65,7 @@ def hand_meshes(
     collection, material = _collection(name, parent)
     for part in parts(maps.hands):
         hand = maps.hands[part.index]
-        _hand_object(f"{name}.hand.{part.name}", hand, part.number, material, collection, camera_object, licence)
+        _hand_object(f"{name}.hand.{part.name}.mesh", hand, part.number, material, collection, camera_object, licence)
     return collection
 
 
@@ -111,7 +95,7 @@ def animated_meshes(
     collection, material = _collection(name, parent)
     for track in tracks:
         obj = _hand_object(
-            f"{name}.hand.{track.name}", track, track.number, material, collection, camera_object, licence
+            f"{name}.hand.{track.name}.mesh", track, track.number, material, collection, camera_object, licence
         )
         vertices = _vertices_of(track)
         if mode == "VERTEX_CACHE":

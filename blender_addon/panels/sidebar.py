@@ -135,6 +135,8 @@ class HandsPanel(SidebarPanel):
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         hands = settings.hands
         layout.prop(hands, "model")
+        if _is_clip(settings):
+            layout.prop(hands, "frames")
         layout.prop(hands, "depth")
         column = layout.column(heading="Make")
         column.prop(hands, "build_meshes")
@@ -160,6 +162,10 @@ class HandsSettingsPanel(SidebarPanel):
                 column.prop(hands, "mask_bbox_padding")
             column.prop(hands, "mask_expand")
         _draw_masks(layout, hands)
+        if hands.frames == "CLIP" and _is_clip(settings):
+            layout.prop(hands, "start_frame")
+            if hands.build_meshes:
+                layout.prop(hands, "mesh_cache")
         layout.prop(hands, "resolution")
         layout.prop(hands, "boxes")
         layout.prop(hands, "rand_seed")
@@ -227,6 +233,18 @@ def _task_button(layout: UILayout, settings: properties.MAQUETTE_PG_settings, op
     button.camera = settings.camera.name if settings.camera else ""
     button.image = settings.image.name if settings.image and settings.source == "IMAGE" else ""
     button.filepath = settings.filepath if settings.source == "FILE" else ""
+
+
+def _is_clip(settings: properties.MAQUETTE_PG_settings) -> bool:
+    """Whether the chosen photo is a movie, an image sequence, or the pattern of one."""
+    from pathlib import Path
+
+    from ...inference.sequence import is_movie, is_pattern
+
+    if settings.source == "IMAGE":
+        return settings.image is not None and settings.image.source in {"MOVIE", "SEQUENCE"}
+    path = Path(settings.filepath)
+    return bool(settings.filepath) and (is_movie(path) or is_pattern(path))
 
 
 def _draw_masks(layout: UILayout, group: properties.HandsSettings | properties.PeopleSettings) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ...inference.errors import BadInput
+from ...inference.registry import find_model
 from ...inference.sequence import are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
 from .. import jobs
 from ..builders import camera, image
@@ -92,6 +93,11 @@ def mesh_object(request: Request, what: str) -> Object:
     if obj is None or not isinstance(obj.data, bpy.types.Mesh):
         raise BadInput(f"No mesh object is active to put the {what} on.", "Select a mesh object, or build an image.")
     return obj
+
+
+def licence_of(request: Request, task: str = "hands") -> str:
+    """The licence of the request's model, as the catalogue tells it: what it makes may carry it on."""
+    return find_model(task, request.model).licence
 
 
 def matched(request: Request, inferred: Inferred, scene: Scene) -> tuple[Image, Object]:

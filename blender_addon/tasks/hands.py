@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import NothingFound
-from ...inference.registry import find_model
 from ...inference.results import DepthMap
 from ..builders import displacement, hands, idmap, image, materials, relief, roles
 from ..requests import HandBuild, HandsRequest, Inferred
-from .common import matched, mesh_object, shared
+from . import hand_clips
+from .common import licence_of, matched, mesh_object, shared
 from .masks import build_masks, check_target, mask_build
 
 if TYPE_CHECKING:
@@ -32,16 +32,26 @@ def request(properties: Any, context: Context) -> HandsRequest:
         resolution=properties.resolution,
         boxes=properties.boxes,
         masks=mask_build(properties, split=properties.mask_split),
-        build=HandBuild(properties.depth, properties.control_image, properties.id_map, properties.build_meshes),
+        build=HandBuild(
+            properties.depth,
+            properties.control_image,
+            properties.id_map,
+            properties.build_meshes,
+            properties.mesh_cache,
+        ),
     )
     check_target(wanted)
     if wanted.build.depth == "MATERIAL":
         mesh_object(wanted, "displacement")
+    if wanted.source.is_clip and properties.frames == "CLIP":
+        return hand_clips.request(wanted, properties.start_frame)
     return wanted
 
 
 def build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
     """What the request wants made of the hands. Raises NothingFound where there is no hand."""
+    if request.whole_clip:
+        return hand_clips.build(request, inferred, scene)
     maps, name = inferred.result, request.source.name
     if not maps.hands:
         raise NothingFound("No hand was found in the photo.", "Choose another photo, or give the hands' boxes.")
@@ -49,19 +59,12 @@ def build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
     photo, camera = matched(request, inferred, scene) if _needs_camera(request) else (None, None)
     made = [_depth(request, inferred, photo, camera, scene), *_pictures(request, inferred)]
     if wanted.meshes:
-        hands.hand_meshes(
-            maps, name=name, camera_object=camera, parent=scene.collection, licence=licence_of(request.model)
-        )
+        hands.hand_meshes(maps, name=name, camera_object=camera, parent=scene.collection, licence=licence_of(request))
         made.append("a mesh of each")
     made.append(build_masks(request, inferred, maps.camera, camera, scene))
     count = len(maps.hands)
     found = f"Found {count} hand{'s' * (count > 1)}"
     return ": made ".join([found, *filter(None, [", ".join(filter(None, made))])])
-
-
-def licence_of(model: str) -> str:
-    """The licence of a hand model, as the catalogue tells it: what it makes may carry it on."""
-    return find_model("hands", model).licence
 
 
 def _needs_camera(request: HandsRequest) -> bool:
@@ -72,7 +75,7 @@ def _needs_camera(request: HandsRequest) -> bool:
 def _pictures(request: HandsRequest, inferred: Inferred) -> list[str]:
     """The control image and the ID map, as they are asked for."""
     maps, name, made = inferred.result, request.source.name, []
-    digest, licence = roles.digest_of(inferred.photo), licence_of(request.model)
+    digest, licence = roles.digest_of(inferred.photo), licence_of(request)
     if request.build.control:
         control = roles.mark(hands.control_image(maps, name=name), "hands.control", digest, licence)
         made.append(f"the control image {control.name}")
@@ -104,13 +107,13 @@ def _depth(request: HandsRequest, inferred: Inferred, photo: Image | None, camer
         obj = displacement.displaced_grid(
             _depth_map(maps), depth, name=f"{name}.grid", method="NODES", resolution=1024, **where
         )
-    roles.mark(obj, "hands.depth", licence=licence_of(request.model))
+    roles.mark(obj, "hands.depth", licence=licence_of(request))
     return f"the mesh {obj.name}"
 
 
 def _float_image(request: HandsRequest, inferred: Inferred, what: str, values: Any) -> Image:
     made = image.float_image(f"{request.source.name}.hands.{what}", values, request.folder)
-    return roles.mark(made, f"hands.{what}", roles.digest_of(inferred.photo), licence_of(request.model))
+    return roles.mark(made, f"hands.{what}", roles.digest_of(inferred.photo), licence_of(request))
 
 
 def _depth_map(maps: HandMaps) -> DepthMap:

@@ -36,10 +36,6 @@ class Part:
     number: int
     name: str
 
-    @property
-    def side(self) -> str:
-        return self.name[0]
-
 
 def parts(hands: Sequence[Hand]) -> list[Part]:
     """The hands in the order of their numbers: as they lie in the picture from left to right."""
@@ -87,16 +83,20 @@ class Group:
     distance: float
 
 
-def grouped(maps: HandMaps, split: str, **parameters: Any) -> dict[str, Group]:
+def grouped(maps: HandMaps, split: str, named: Sequence[Part] | None = None, **parameters: Any) -> dict[str, Group]:
     """Name -> mask for `split`: "MERGED" ("hands.mask"), "PER_SIDE" ("hands.L.mask", "hands.R.mask") or "PER_HAND"
-    ("hand.L.1.mask", ...), in the order of the numbers. parameters : those of `part_masks`. Raises `BadInput`."""
+    ("hand.L.1.mask", ...), in the order of the numbers.
+
+    named : the hands by other names than those of `parts`.  parameters : those of `part_masks`. Raises `BadInput`.
+    """
     check_choice(split, SPLITS, "split")
     if split == "MERGED":
         return {"hands.mask": Group(maps.mask, _distance(maps.depth))}
     shares = part_masks(maps, **parameters)
     members: dict[str, list[int]] = {}
-    for part in parts(maps.hands):
-        name = f"hand.{part.name}.mask" if split == "PER_HAND" else f"hands.{part.side}.mask"
+    for part in parts(maps.hands) if named is None else named:
+        side = maps.hands[part.index].side[0].upper()
+        name = f"hand.{part.name}.mask" if split == "PER_HAND" else f"hands.{side}.mask"
         members.setdefault(name, []).append(part.index)
     return {
         name: Group(
@@ -107,10 +107,13 @@ def grouped(maps: HandMaps, split: str, **parameters: Any) -> dict[str, Group]:
     }
 
 
-def identity(maps: HandMaps) -> NDArray[np.int32]:
-    """(H, W) the number (see `parts`) of the hand that each pixel shows, 0 where there is none: the nearest one."""
+def identity(maps: HandMaps, named: Sequence[Part] | None = None) -> NDArray[np.int32]:
+    """(H, W) the number of the hand that each pixel shows, 0 where there is none: the nearest one.
+
+    named : the hands with other numbers than those of `parts`.
+    """
     number_of = np.zeros(len(maps.hands) + 1, np.int32)
-    for part in parts(maps.hands):
+    for part in parts(maps.hands) if named is None else named:
         number_of[part.index + 1] = part.number
     known = getattr(maps, "identity", None)
     if known is not None:

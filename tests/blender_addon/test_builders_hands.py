@@ -31,7 +31,7 @@ def test_meshes_stand_where_the_camera_saw_them(maps, photo, world, evaluated, r
     hands.hand_meshes(maps, name="street", camera_object=photo_camera)
     reopened()
     for hand in maps.hands:
-        obj = bpy.data.objects[f"street.hand.{hand.side[0].upper()}.1"]
+        obj = bpy.data.objects[f"street.hand.{hand.side[0].upper()}.1.mesh"]
         assert obj["side"] == hand.side and obj["score"] == pytest.approx(0.9)
         assert bpy.data.collections["street.hands"] in obj.users_collection
         np.testing.assert_allclose(evaluated(obj), axes.transform(world, hand.vertices), atol=1e-5)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hands of a clip on the worker: pictures go to files frame by frame, meshes and outlines are kept by hand.
+
+Nothing here imports bpy. Memory does not grow with the length but by the vertices and outlines of the hands.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..inference.errors import BadInput
+from ..inference.exr import write_exr
+from ..inference.hands import parts
+from .requests import Traced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from ..inference.camera import Camera
+    from ..inference.hands.parts import Part
+    from ..inference.results import HandMaps
+    from .requests import HandsRequest
+
+
+class Sight(NamedTuple):
+    """A hand in one frame."""
+
+    frame: int
+    side: str
+    score: float
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class HandTrack:
+    """One hand over the frames of a clip.
+
+    name : "L.1", by the side it was mostly taken for, numbered from left to right as the hands first appear.
+    number : from 1 on, over both sides; the value in the ID map.  score : the mean over its frames.
+    frames : (T,) frame indices, increasing.  vertices : (T, V, 3) float32 metres, camera axes.
+    """
+
+    name: str
+    number: int
+    side: str
+    score: float
+    faces: NDArray[np.int32]
+    frames: NDArray[np.int64]
+    vertices: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Numbered pictures of one kind: `files` written so far, frame index -> file; `suffix` ".png" or ".exr"."""
+
+    suffix: str
+    files: dict[int, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HandClip:
+    """What the worker hands over of a clip's hands.
+
+    sequences : name (after the clip's) -> its pictures, one for every frame; they lie in a folder that goes with
+        `discard`, unless the builders have moved them out.
+    outlines : name -> frame index -> outlines; an empty entry where the hand goes out of sight.
+    """
+
+    camera: Camera
+    length: int
+    fps: float | None
+    tracks: list[HandTrack]
+    sequences: dict[str, Sequence]
+    outlines: dict[str, dict[int, Traced]]
+    discard: Callable[[], None]
+
+
+class Recorder:
+    """Takes the maps of one frame after the other; `finish` gives the clip, `discard` takes its files back."""
+
+    def __init__(self, request: HandsRequest) -> None:
+        self._request = request
+        self._seen: dict[str, list[Sight]] = {}
+        self._sequences: dict[str, Sequence] = {}
+        self._outlines: dict[str, dict[int, Traced]] = {}
+        self._camera: Camera | None = None
+        self._shapes: list[tuple[int, int]] = []
+        self._folder: tempfile.TemporaryDirectory | None = None
+        self._made_parent = False
+
+    def add(self, maps: HandMaps) -> None:
+        """The maps of the next frame."""
+        index = len(self._shapes)
+        self._camera = self._camera or maps.camera
+        self._shapes.append((maps.camera.height, maps.camera.width))
+        hands = self._parts(index, maps)
+        build = self._request.build
+        if build.depth == "IMAGE":
+            self._write("hands.depth", ".exr", index, maps.depth)
+        if build.control:
+            self._write("hands.control", ".png", index, maps.preview)
+        if build.ids:
+            self._write("hands.id", ".exr", index, parts.identity(maps, hands).astype(np.float32))
+        masks, outlines = self._request.shaped_masks(maps, hands)
+        if self._request.masks.output in {"IMAGE", "PAINT_SLOT"}:
+            for name, mask in masks.items():
+                self._write(name, ".png", index, np.rint(mask * 255).astype(np.uint8))
+        for name, traced in outlines.items():
+            self._outlines.setdefault(name, {})[index] = traced
+
+    def finish(self, fps: float | None) -> HandClip:
+        """All frames; pictures are added where a mask's hand was not in sight."""
+        length = len(self._shapes)
+        for name, sequence in self._sequences.items():
+            for index in set(range(length)) - set(sequence.files):
+                self._write(name, sequence.suffix, index, np.zeros(self._shapes[index], np.uint8))
+        tracks = dict(self._tracks())
+        final = {f"hand.{key}.mask": f"hand.{track.name}.mask" for key, track in tracks.items()}
+        assert self._camera is not None
+        return HandClip(
+            self._camera,
+            length,
+            fps,
+            list(tracks.values()),
+            {final.get(name, name): sequence for name, sequence in self._sequences.items()},
+            {final.get(name, name): _closed(frames, length) for name, frames in self._outlines.items()},
+            self.discard,
+        )
+
+    def discard(self) -> None:
+        """Remove the files that are still where they were written, and the folder that was made for them."""
+        if self._folder is None:
+            return
+        self._folder.cleanup()
+        if self._made_parent:
+            with suppress(OSError):  # somebody has put something into it
+                Path(self._request.sequence_folder).rmdir()
+
+    def _parts(self, index: int, maps: HandMaps) -> list[Part]:
+        """The hands under the names of their tracks, which hold until their sides are certain, numbered as they appear.
+
+        A model that does not follow hands gives all of them the same negative ID; the first left hand of each frame is
+        the same one then, and so on.
+        """
+        named = []
+        for part in parts.parts(maps.hands):
+            hand = maps.hands[part.index]
+            track_id = getattr(hand, "track_id", -1)
+            key = str(track_id) if track_id >= 0 else part.name
+            self._seen.setdefault(key, []).append(Sight(index, hand.side, hand.score, hand.vertices, hand.faces))
+            named.append(replace(part, name=key, number=list(self._seen).index(key) + 1))
+        return named
+
+    def _tracks(self) -> Iterator[tuple[str, HandTrack]]:
+        """Each track under the name that it had while it was recorded."""
+        count: Counter[str] = Counter()
+        for number, (key, sights) in enumerate(self._seen.items(), 1):
+            side = Counter(sight.side for sight in sights).most_common(1)[0][0]
+            count[side] += 1
+            track = HandTrack(
+                name=f"{side[0].upper()}.{count[side]}",
+                number=number,
+                side=side,
+                score=float(np.mean([sight.score for sight in sights])),
+                faces=sights[0].faces,
+                frames=np.array([sight.frame for sight in sights]),
+                vertices=np.stack([sight.vertices for sight in sights]),
+            )
+            yield key, track
+
+    def _write(self, name: str, suffix: str, index: int, values: NDArray) -> None:
+        sequence = self._sequences.setdefault(name, Sequence(suffix))
+        path = self._place() / f"{name}.{index:06d}{suffix}"
+        try:
+            if suffix == ".exr":
+                with path.open("wb") as file:
+                    write_exr(file, values)
+            else:
+                path.write_bytes(png(values))
+        except OSError as error:
+            raise BadInput(f"The file {path} cannot be written: {error.strerror}.", "Choose another folder.") from error
+        sequence.files[index] = path
+
+    def _place(self) -> Path:
+        """A folder of its own below the one that is to hold the pictures, so that moving them is no copying."""
+        if self._folder is None:
+            parent = Path(self._request.sequence_folder)
+            self._made_parent = not parent.exists()
+            try:
+                parent.mkdir(parents=True, exist_ok=True)
+                self._folder = tempfile.TemporaryDirectory(prefix=".hands-", dir=parent)
+            except OSError as error:
+                raise BadInput(f"The folder {parent} cannot be written.", "Choose another folder.") from error
+        return Path(self._folder.name)
+
+
+def png(values: NDArray[np.uint8]) -> bytes:
+    """A PNG file of grey levels (H, W) or colours (H, W, 3)."""
+    import cv2
+
+    _, data = cv2.imencode(".png", values if values.ndim == 2 else values[..., ::-1])
+    return data.tobytes()
+
+
+def _closed(frames: Mapping[int, Traced], length: int) -> dict[int, Traced]:
+    """With an empty entry where the hand goes out of sight, so that its last outline does not stay."""
+    gone = {index + 1 for index in frames if index + 1 < length} - set(frames)
+    distance = next(iter(frames.values())).distance
+    return {**frames, **{index: Traced((), distance) for index in sorted(gone)}}
