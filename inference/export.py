@@ -77,7 +77,8 @@ def arrays_of(result: Result) -> dict[str, NDArray]:
     """Every array of a result under its own name; per hand or person stacked along the first axis."""
     if isinstance(result, DepthMap):
         normals = {} if result.normals is None else {"normals": result.normals}
-        maps = {"depth": result.depth, "valid": result.valid, "preview": result.preview, **normals}
+        confidence = {} if result.confidence is None else {"confidence": result.confidence}
+        maps = {"depth": result.depth, "valid": result.valid, "preview": result.preview, **normals, **confidence}
         return {**maps, "metric": np.array(result.metric), **_camera_arrays(result.camera)}
     if isinstance(result, NormalMap):
         maps = {"normals": result.normals, "valid": result.valid, "preview": result.preview}

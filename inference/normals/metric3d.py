@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..depth.metric3d import check_photos, normalise, surface
+from ..depth.metric3d import NETWORK_SHARE, check_photos, normalise, surface
 from ..depth.metric3d.canonical import predict
 from ..depth.metric3d.photo_size import at_photo_size
 from ..depth.metric3d.picture import normal_preview
@@ -30,8 +30,12 @@ def estimate_batch(
     """`estimate` of several photos, of any sizes, in one pass of the network."""
     check_parameters(a, bg_threshold)
     check_photos(photos, resolution)
-    predicted = predict(photos, run)
-    maps = [_normal_map(photo, canonical, resolution) for photo, canonical in zip(photos, predicted, strict=True)]
+    predicted = predict(photos, run.part(0.0, NETWORK_SHARE))
+    maps = []
+    for photo, canonical in zip(photos, predicted, strict=True):
+        finishing = run.part(NETWORK_SHARE, 1.0)
+        finishing.report(len(maps) / len(photos), "Bringing normals to the photo's size")
+        maps.append(_normal_map(photo, canonical, resolution))
     run.report(1.0, "Normals made")
     return maps
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -47,9 +47,8 @@ def predict(photos: Sequence[Photo], run: Run) -> list[Canonical]:
 
     Raises `MissingModel`, `BadModelFile`.
     """
-    request = ("metric3d", _model(run).files[0].path, run.models_dir, run.device, run.precision)
     pixels = [photo.pixels for photo in photos]
-    return recall_all(pixels, request, lambda unknown: _compute([photos[index] for index in unknown], run))
+    return recall_all(pixels, _key(run), lambda unknown: _compute([photos[index] for index in unknown], run))
 
 
 def network(run: Run) -> Metric3D:
@@ -57,9 +56,18 @@ def network(run: Run) -> Metric3D:
     model = _model(run)
     file, backbone = model.files[0].path, BACKBONES[str(model.options["backbone"])]
     return keep(
-        ("metric3d", run.models_dir / file, run.device, run.precision),
-        lambda: load_network(run, published(file, taps=bool(backbone.taps)), lambda: Metric3D(backbone)),
+        _key(run), lambda: load_network(run, published(file, taps=bool(backbone.taps)), lambda: Metric3D(backbone))
     )
+
+
+def _key(run: Run) -> tuple[Hashable, ...]:
+    """What a network and its results depend on: also the state of its file, which may be replaced by a better one."""
+    path = run.models_dir / _model(run).files[0].path
+    try:
+        state = path.stat().st_mtime_ns, path.stat().st_size
+    except OSError:
+        state = None  # only the converted file is there, or none
+    return "metric3d", path, state, run.device, run.precision
 
 
 def _model(run: Run) -> catalogue.Model:

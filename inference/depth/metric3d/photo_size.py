@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .picture import resize
+from .picture import Axis, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def at_photo_size(
     maps = [depth, *others]
     results = [resize(values, height, width) for values in maps]
     if height > depth.shape[0] or width > depth.shape[1]:
-        rows, columns = _Axis(depth.shape[0], height), _Axis(depth.shape[1], width)
+        rows, columns = Axis(depth.shape[0], height), Axis(depth.shape[1], width)
         edges = _edge_cells(depth)
         step = max(1, _AT_ONCE // width)
         for start in range(0, height, step):
@@ -41,16 +41,6 @@ def at_photo_size(
             if len(row):
                 _divide(maps, results, rows, columns, row + start, column)
     return results[0], results[1:]
-
-
-class _Axis:
-    """Along one side: per result pixel the two source pixels it lies between, and the share of the second."""
-
-    def __init__(self, source: int, result: int) -> None:
-        place = np.clip((np.arange(result) + 0.5) * source / result - 0.5, 0, source - 1)
-        self.first = place.astype(np.intp)
-        self.second = np.minimum(self.first + 1, source - 1)
-        self.share = (place - self.first).astype(np.float32)
 
 
 def _edge_cells(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -63,8 +53,8 @@ def _edge_cells(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
 def _divide(
     maps: list[NDArray[np.float32]],
     results: list[NDArray[np.float32]],
-    rows: _Axis,
-    columns: _Axis,
+    rows: Axis,
+    columns: Axis,
     row: NDArray[np.intp],
     column: NDArray[np.intp],
 ) -> None:
