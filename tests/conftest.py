@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One thread: spinning OpenMP threads are many times slower on a shared machine. And the marks that choose tests."""
 
+import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,64 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             name = getattr(item, "originalname", item.name)
             if item.path.name in SMOKE_FILES or name in SMOKE_TESTS:
                 item.add_marker(pytest.mark.smoke)
+
+
+SYNTH = TESTS / "inference" / "synth"
+#: Model file -> the script that makes it with made-up weights, and the script's arguments before the file to write. The
+#: golden data were made with the same weights.
+SYNTHETIC = {
+    "metric3d/metric_depth_vit_small_800k.pth": (
+        "synth_depth.py",
+        "manifest-metric_depth_vit_small_800k.json.gz",
+    ),
+    "midas/dpt_hybrid-midas-501f0c75.pt": ("synth_depth.py", "manifest-dpt_hybrid-midas-501f0c75.json.gz"),
+    "midas/dpt-hybrid-midas/model.safetensors": ("synth_depth.py", "manifest-intel-dpt-hybrid-midas.json.gz"),
+    "meshgraphormer/graphormer_hand_state_dict.bin": (
+        "synth_weights.py",
+        "graphormer",
+        "manifest-graphormer-hand.json.gz",
+    ),
+}
+#: Files that one run of synth_hand.py makes, and where they lie among the models.
+SYNTHETIC_HAND = {"MANO_RIGHT.pkl": "mano", "mano_downsampling.npz": "meshgraphormer"}
+
+
+@pytest.fixture(scope="session")
+def synthetic_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of model files in the published layout with made-up weights (2 GB, made once, in half a minute).
+
+    The files lie in a cache that outlives the session; the root is new and links to them, so that every session
+    converts them with the code as it is. A test that changes a file works on a copy.
+    """
+    root = tmp_path_factory.mktemp("models")
+    cache = Path(os.environ.get("MAQUETTE_SYNTHETIC", TESTS.parent / ".maquette" / "synthetic"))
+    for path, (script, *arguments) in SYNTHETIC.items():
+        made = _made(cache, script, arguments, Path(path).name)
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        _link(made, root / path)
+    hand = _made(cache, "synth_hand.py", [], "hand")
+    for name, folder in SYNTHETIC_HAND.items():
+        (root / folder).mkdir(exist_ok=True)
+        _link(hand / name, root / folder / name)
+    return root
+
+
+def _made(cache: Path, script: str, arguments: list[str], name: str) -> Path:
+    """The file (or folder) `name` in the cache, made unless scripts and arguments are those that made it."""
+    content = b"".join(file.read_bytes() for file in sorted(SYNTH.glob("*.py")))
+    content += b"".join((SYNTH / word).read_bytes() for word in arguments if word.endswith(".gz"))
+    folder = cache / hashlib.sha256(content).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / name
+    if not made.exists():
+        part = folder / f"part-{os.getpid()}-{name}"
+        subprocess.run([sys.executable, str(SYNTH / script), *arguments, str(part)], cwd=SYNTH, check=True)
+        part.replace(made)
+    return made
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.symlink_to(source)
+    except OSError:  # Windows allows links only to some
+        os.link(source, target)
