@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m maquette.inference", description="Photographs into arrays and meshes.")
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     for task, summary in {
-        "depth": "metric depth of the people in a photo",
+        "depth": "metric depth of a photo",
         "normals": "surface normals",
         "hands": "depth, mask and meshes of the hands",
         "people": "posed bodies of a photo, photos or a clip",
