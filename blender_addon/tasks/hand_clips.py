@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ...inference.errors import BadInput, NothingFound
-from ..builders import grease_pencil, hands, image, mask_sequence, paint, roles
+from ..builders import grease_pencil, hands, image, mask_sequence, paint, roles, transaction
 from ..builders import scene as scenes
 from .common import licence_of, matched, mesh_object
 
@@ -45,10 +45,12 @@ def request(wanted: HandsRequest, start_frame: int) -> HandsRequest:
 
 def build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
     """What the request wants made of the clip. Raises NothingFound where no frame shows a hand."""
+    discard = inferred.result.discard
+    transaction.on_failure(discard)  # once more, when everything else has been taken back out of the folder
     try:
         return _build(request, inferred, scene)
     finally:
-        inferred.result.discard()
+        discard()
 
 
 def _build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
