@@ -61,6 +61,9 @@ class Hand:
     joints : (21, 3) float32: wrist, then thumb, index, middle, ring, little, each from the palm to the tip.
     keypoints_2d : (21, 2) float32 pixels.
     depth : (H, W) float32 metres, 0 outside the hand.  mask : (H, W) float32 0..1.
+    track_id : the same for one hand in all frames of a clip; -1 in a single photo.
+    landmark_box : (x0, y0, x1, y1) whole pixels, ends inclusive, which may reach out of the photo: what the masks'
+        boxes are drawn from; None where that is the extent of `keypoints_2d`.
     """
 
     side: str
@@ -72,6 +75,8 @@ class Hand:
     keypoints_2d: NDArray[np.float32]
     depth: NDArray[np.float32]
     mask: NDArray[np.float32]
+    track_id: int = -1
+    landmark_box: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class HandMaps:
     depth : (H, W) float32 metres, nearest hand, 0 where there is none.
     mask : (H, W) float32 0..1, after `mask_type` and `mask_expand`.
     preview : (h, w, 3) uint8, short side = `resolution`: per hand nearest 255 to farthest 51, background 0.
+    identity : (H, W) int32, index + 1 in `hands` of the nearest hand, 0 where there is none; None where not known.
     """
 
     depth: NDArray[np.float32]
@@ -88,6 +94,7 @@ class HandMaps:
     preview: NDArray[np.uint8]
     hands: tuple[Hand, ...]
     camera: Camera
+    identity: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,9 @@ DOUBTFUL_SCORE, DOUBTFUL_SPREAD = 0.4, 0.05
 WRIST_REACH = 0.2
 #: Such a hand is believed only above this score: a hand alone in the picture, or a body that was missed.
 ALONE_SCORE = 0.8
+#: What speaks for one side of a hand against the other: the network's word, and the body's, which errs where arms cross
+#: or people stand close.
+NETWORK_WEIGHT, BODY_WEIGHT = 2.0, 7.5
 #: Within this distance (metres) of the middle of a head, a hand that belongs to no wrist is the face.
 HEAD_REACH = 0.15
 
@@ -75,6 +78,17 @@ class HandLandmarks:
     def side(self) -> str:
         """ "left" or "right", the person's own, by the network."""
         return "right" if self.right > 0.5 else "left"
+
+    @property
+    def likely_side(self) -> str:
+        """ "left" or "right", by the network and by the body that the hand is at."""
+        return min(("left", "right"), key=self.against)
+
+    def against(self, side: str) -> float:
+        """How much speaks against a side: the network's word, and the body's."""
+        likely = np.clip(self.right if side == "right" else 1.0 - self.right, 0.01, 0.99)
+        against_body = self.body_side is not None and self.body_side != side
+        return float(-NETWORK_WEIGHT * np.log(likely) + BODY_WEIGHT * against_body)
 
 
 def detect_hands(pixels: NDArray[np.uint8] | Pyramid, run: Run, threshold: float = DETECTOR_THRESHOLD) -> list[Region]:
@@ -205,13 +219,15 @@ def find_hands(
     run: Run,
     people: Sequence[PoseLandmarks] = (),
     min_score: float = MIN_SCORE,
+    threshold: float = DETECTOR_THRESHOLD,
 ) -> list[HandLandmarks]:
     """The hands of a photo with averaged landmarks, best first.
 
     people : the bodies of the photo. Their wrists show where to look, and which hands to believe.
+    min_score : least score of the landmarks.  threshold : of the palm detector.
     """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    regions = detect_hands(pyramid, run.part(0.0, 0.6))
+    regions = detect_hands(pyramid, run.part(0.0, 0.6), threshold)
     regions += [region for person in people for region in wrist_regions(person)]
     found = landmarks(pyramid, regions, run.part(0.6, 0.7))
     found = _looked_again(pyramid, [hand for hand in found if hand.score > 0.1], run.part(0.7, 0.8))

@@ -12,7 +12,7 @@ from ..photo import PhotoLike, as_photo
 from ..registry import find_model, model_module
 
 if TYPE_CHECKING:
-    from ..results import HandMaps
+    from ..results import DepthMap, HandMaps
     from ..runtime.run import ProgressCallback
 
 MASK_TYPES = ("based_on_depth", "tight_bboxes", "original")
@@ -28,6 +28,10 @@ def refine_hands(
     rand_seed: int = 88,
     resolution: int = 512,
     boxes: Sequence[tuple[float, float, float, float, str]] | None = None,
+    detect_thr: float = 0.5,
+    presence_thr: float = 0.5,
+    scene_depth: DepthMap | None = None,
+    exact: bool = True,
     device: str | None = None,
     precision: str | None = None,
     progress: ProgressCallback = None,
@@ -38,12 +42,19 @@ def refine_hands(
     Parameters
     ----------
     photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
+    model : "builtin", or "meshgraphormer" (the reference node's; needs its files and the registered MANO_RIGHT.pkl).
     mask_type : "based_on_depth" (silhouette), "tight_bboxes" (landmark boxes) or "original" (padded boxes).
     mask_bbox_padding : 0..100 pixels, the least padding of "original".
     mask_expand : -16384..16384; grows (or shrinks, negative) the mask by so many pixels of city-block distance.
     rand_seed : accepted for the reference's sake; nothing here is random.
     resolution : short side of `preview` in pixels; 0 leaves it at the photo's size.
-    boxes : (x0, y0, x1, y1, "left" or "right") per hand, far to near; bypasses the detector.
+    boxes : (x0, y0, x1, y1, "left" or "right") per hand around its landmarks, far to near; bypasses the detector.
+    detect_thr, presence_thr : above 0, up to 1: how sure the palm detector and the landmark network must be. There is
+        no limit to the number of hands.
+    scene_depth : metric depth of the same photo. Each hand is moved along its line of sight to the scene's median depth
+        over its pixels, unless that is more than twice too near or too far to be the hand's; the camera is the scene's.
+    exact : "meshgraphormer" sees small hands as the reference does, which enlarges them such that the brightest and
+        darkest edges wrap around 8 bits; False cuts them off, and differs a little from the reference.
 
     Returns `HandMaps` at the photo's size; without hands it is empty, its pictures black. Raises `MaquetteError`.
     """
@@ -59,4 +70,8 @@ def refine_hands(
             mask_expand=mask_expand,
             resolution=resolution,
             boxes=boxes,
+            detect_thr=detect_thr,
+            presence_thr=presence_thr,
+            scene_depth=scene_depth,
+            exact=exact,
         )

@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..builtin import hand as hand_network
-from ..builtin import pose
-from ..builtin.crops import Pyramid, clip_box
-from ..errors import BadInput
+from ..builtin.crops import Pyramid
 from ..mesh.raster import rasterise
-from ..preview import preview_size
-from ..results import Hand, HandMaps
+from ..results import Hand
 from . import masks, preview
+from .assemble import SIDES, Pictures, against_scene, assemble, camera_of, check_boxes, check_scene
+from .find import DETECTION, PRESENCE, Thresholds, find
 from .fit import HandFit, fit_hands
 
 if TYPE_CHECKING:
     from ..builtin.hand import HandLandmarks
     from ..camera import Camera
     from ..photo import Photo
+    from ..results import DepthMap, HandMaps
     from ..runtime.run import Run
 
-SIDES = ("left", "right")
-#: What speaks for one side against the other: the fits' costs (little: the landmarks in space follow the network's own
-#: belief), the network's word, and the body's, which errs where arms cross or people stand close.
-COST_WEIGHT, NETWORK_WEIGHT, BODY_WEIGHT = 0.1, 2.0, 7.5
+#: What the fits' costs speak for one side against the other: little, since the landmarks in space follow the network's
+#: own belief.
+COST_WEIGHT = 0.1
 
 
 def refine(
@@ -39,42 +38,36 @@ def refine(
     mask_expand: int,
     resolution: int,
     boxes: Sequence[tuple[float, float, float, float, str]] | None,
+    detect_thr: float = DETECTION,
+    presence_thr: float = PRESENCE,
+    scene_depth: DepthMap | None = None,
+    exact: bool = True,
 ) -> HandMaps:
-    """See `inference.refine_hands`. A given box whose hand cannot be fitted is left out; the other hands stay."""
-    masks.check_parameters(mask_type, mask_bbox_padding, mask_expand, resolution)
+    """See `inference.refine_hands`. A given box whose hand cannot be fitted is left out; the other hands stay.
+
+    exact : says nothing to this model.
+    """
+    pictures = Pictures(mask_bbox_padding, mask_type, mask_expand, resolution)
+    pictures.check(photo)
+    check_scene(scene_depth, photo)
     width, height = photo.size
-    preview_size(height, width, resolution)
-    camera = photo.camera_or_default()
-    pyramid = Pyramid(photo.pixels)
+    camera = camera_of(photo, scene_depth)
     if boxes is None:
-        people = pose.find_people(pyramid, run.part(0.0, 0.3), augment=False)
-        found = hand_network.find_hands(pyramid, run.part(0.3, 0.8), people)
-        sides = None
+        found, sides = find(photo, run.part(0.0, 0.8), Thresholds(detect_thr, presence_thr)), None
     else:
-        sides = _check_boxes(boxes, height, width)
-        found = hand_network.hands_in_boxes(pyramid, [box[:4] for box in boxes], run.part(0.0, 0.8)) if boxes else []
+        sides = check_boxes(boxes, height, width)
+        pyramid, part = Pyramid(photo.pixels), run.part(0.0, 0.8)
+        found = hand_network.hands_in_boxes(pyramid, [box[:4] for box in boxes], part) if boxes else []
     run.report(0.8, "Fitting hands")
     fits = _fit(found, sides, camera)
     hands = [_drawn(landmarks, fit, camera) for landmarks, fit in zip(found, fits, strict=True) if fit is not None]
     hands = [hand for hand in hands if hand.depth.any()]
+    if scene_depth is not None:
+        hands = [against_scene(hand, scene_depth) for hand in hands]
     if boxes is None:
         hands.sort(key=lambda hand: -float(hand.joints[9, 2]))
     run.report(0.9, "Drawing hands")
-    return _maps(hands, camera, (height, width), mask_type, mask_bbox_padding, mask_expand, resolution)
-
-
-def _check_boxes(boxes: Sequence[tuple[float, float, float, float, str]], height: int, width: int) -> list[str]:
-    """The sides of the given boxes. Raises `BadInput` for what is no box or no side."""
-    sides = []
-    for box in boxes:
-        if isinstance(box, str) or not hasattr(box, "__len__") or len(box) != 5 or box[4] not in SIDES:
-            raise BadInput(
-                f"The hand box {box!r} cannot be used.",
-                'Give (x0, y0, x1, y1, "left" or "right") in pixels of the photo.',
-            )
-        clip_box(box[:4], height, width, "hand")
-        sides.append(box[4])
-    return sides
+    return _maps(hands, camera, (height, width), pictures)
 
 
 def _fit(found: Sequence[HandLandmarks], sides: Sequence[str] | None, camera: Camera) -> list[HandFit | None]:
@@ -91,9 +84,7 @@ def _fit(found: Sequence[HandLandmarks], sides: Sequence[str] | None, camera: Ca
 
 def _against(fit: HandFit, landmarks: HandLandmarks) -> float:
     """How much speaks against the side of a fit."""
-    likely = np.clip(landmarks.right if fit.side == "right" else 1.0 - landmarks.right, 0.01, 0.99)
-    against_body = landmarks.body_side is not None and landmarks.body_side != fit.side
-    return float(COST_WEIGHT * fit.cost - NETWORK_WEIGHT * np.log(likely) + BODY_WEIGHT * against_body)
+    return COST_WEIGHT * fit.cost + landmarks.against(fit.side)
 
 
 def _drawn(landmarks: HandLandmarks, fit: HandFit, camera: Camera) -> Hand:
@@ -115,21 +106,8 @@ def _drawn(landmarks: HandLandmarks, fit: HandFit, camera: Camera) -> Hand:
     )
 
 
-def _maps(
-    hands: Sequence[Hand],
-    camera: Camera,
-    shape: tuple[int, int],
-    mask_type: str,
-    padding: int,
-    mask_expand: int,
-    resolution: int,
-) -> HandMaps:
+def _maps(hands: Sequence[Hand], camera: Camera, shape: tuple[int, int], pictures: Pictures) -> HandMaps:
     """The photo's maps from its hands, which are in the order in which they are painted."""
-    depth = np.zeros(shape, np.float32)
-    for hand in hands:
-        nearer = (hand.depth > 0) & ((depth == 0) | (hand.depth < depth))
-        np.copyto(depth, hand.depth, where=nearer)
-    picture = preview.resize(preview.paint([hand.depth for hand in hands], shape), resolution)
+    levels = preview.paint([hand.depth for hand in hands], shape)
     extents = [masks.extent(hand.keypoints_2d, hand.depth > 0) for hand in hands]
-    mask = masks.expand(masks.hand_mask(mask_type, picture, extents, padding, shape), mask_expand)
-    return HandMaps(depth, mask.astype(np.float32), picture, tuple(hands), camera)
+    return assemble(hands, levels, extents, camera, pictures)

@@ -11,6 +11,7 @@ from maquette.inference import BadInput, Camera, Photo, UnknownModel, load_photo
 from maquette.inference.builtin import hand
 from maquette.inference.builtin.hand_body import load_hand_body
 from maquette.inference.hands import builtin, fit, masks, preview
+from maquette.inference.hands.assemble import Pictures
 from maquette.inference.runtime.run import start
 
 RUN = start("cpu")
@@ -213,7 +214,7 @@ def test_a_box_larger_than_the_photo_is_the_photo(zidane):
 def test_the_masks_are_made_as_their_parameters_say(zidane, pointing, mask_type, expand, padding, resolution):
     hands = pointing.hands
     shape = zidane.pixels.shape[:2]
-    maps = builtin._maps(hands, pointing.camera, shape, mask_type, padding, expand, resolution)
+    maps = builtin._maps(hands, pointing.camera, shape, Pictures(padding, mask_type, expand, resolution))
     extents = [masks.extent(one.keypoints_2d, one.depth > 0) for one in hands]
     picture = preview.resize(preview.paint([one.depth for one in hands], shape), resolution)
     assert np.array_equal(maps.preview, picture)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MeshGraphormer: hands as the reference node draws them, and as meshes in metres before the photo's own camera.
+
+The pictures (preview, mask) are the reference's to the pixel, where it gives any. The depth beside them has the same
+outlines; its metres are those of the meshes. Of a photo's hands, one that cannot be drawn does not take the others with
+it, and there may be any number of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...results import Hand
+from .. import masks, preview
+from ..assemble import Pictures, against_scene, assemble, camera_of, check_boxes, check_scene
+from ..find import DETECTION, PRESENCE, Thresholds, find
+from .crop import Crop
+from .lens import Drawn, Lens, draw, place
+from .predict import Predicted, predict, ready
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...camera import Camera
+    from ...photo import Photo
+    from ...results import DepthMap, HandMaps
+    from ...runtime.run import Run
+
+Box = tuple[float, float, float, float, str]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Where a hand was seen, and how surely."""
+
+    crop: Crop
+    score: float
+
+
+def refine(
+    photo: Photo,
+    run: Run,
+    *,
+    mask_bbox_padding: int,
+    mask_type: str,
+    mask_expand: int,
+    resolution: int,
+    boxes: Sequence[Box] | None,
+    detect_thr: float = DETECTION,
+    presence_thr: float = PRESENCE,
+    scene_depth: DepthMap | None = None,
+    exact: bool = True,
+) -> HandMaps:
+    """See `inference.refine_hands`."""
+    return refine_batch(
+        [photo],
+        run,
+        mask_bbox_padding=mask_bbox_padding,
+        mask_type=mask_type,
+        mask_expand=mask_expand,
+        resolution=resolution,
+        boxes=None if boxes is None else [boxes],
+        detect_thr=detect_thr,
+        presence_thr=presence_thr,
+        scene_depth=None if scene_depth is None else [scene_depth],
+        exact=exact,
+    )[0]
+
+
+def refine_batch(
+    photos: Sequence[Photo],
+    run: Run,
+    *,
+    mask_bbox_padding: int,
+    mask_type: str,
+    mask_expand: int,
+    resolution: int,
+    boxes: Sequence[Sequence[Box]] | None,
+    detect_thr: float = DETECTION,
+    presence_thr: float = PRESENCE,
+    scene_depth: Sequence[DepthMap] | None = None,
+    exact: bool = True,
+) -> list[HandMaps]:
+    """`refine` of several photos, the hands of all of them together in the network.
+
+    boxes, scene_depth : one entry a photo, or None.
+    """
+    pictures = Pictures(mask_bbox_padding, mask_type, mask_expand, resolution)
+    thresholds = Thresholds(detect_thr, presence_thr)
+    scenes = list(scene_depth) if scene_depth is not None else [None] * len(photos)
+    for photo, scene in zip(photos, scenes, strict=True):
+        pictures.check(photo)
+        check_scene(scene, photo)
+    ready(run)
+    if boxes is None:
+        seen = _find(photos, run.part(0.0, 0.3), thresholds)
+    else:
+        seen = [_given(photo, of_photo) for photo, of_photo in zip(photos, boxes, strict=True)]
+    crops = [(photo, one.crop) for photo, hands in zip(photos, seen, strict=True) for one in hands]
+    predicted = iter(predict(crops, run.part(0.0 if boxes is not None else 0.3, 0.9), exact))
+    maps = []
+    for number, (photo, hands, scene) in enumerate(zip(photos, seen, scenes, strict=True)):
+        run.report(0.9 + 0.1 * number / len(photos), "Drawing hands")
+        answers = [next(predicted) for _ in hands]
+        part = run.part(0.9 + 0.1 * number / len(photos), 0.9 + 0.1 * (number + 1) / len(photos))
+        maps.append(_maps(photo, hands, answers, scene, pictures, part, sort=boxes is None))
+    return maps
+
+
+def _given(photo: Photo, boxes: Sequence[Box]) -> list[_Seen]:
+    width, height = photo.size
+    sides = check_boxes(boxes, height, width)
+    return [
+        _Seen(Crop.around(_in_reach(box[:4], height, width), side), 1.0) for box, side in zip(boxes, sides, strict=True)
+    ]
+
+
+def _in_reach(box: Sequence[float], height: int, width: int) -> tuple[float, float, float, float]:
+    """The box, cut where it reaches out of the photo by more than the photo's size: the reference has no more room."""
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    return max(x0, -width), max(y0, -height), min(x1, 2 * width), min(y1, 2 * height)
+
+
+def _find(photos: Sequence[Photo], run: Run, thresholds: Thresholds) -> list[list[_Seen]]:
+    seen = []
+    for number, photo in enumerate(photos):
+        part = run.part(number / len(photos), (number + 1) / len(photos))
+        found = find(photo, part, thresholds)
+        seen.append([_Seen(Crop.around(_extremes(one.points), one.likely_side), one.score) for one in found])
+    return seen
+
+
+def _extremes(points: NDArray) -> tuple[float, float, float, float]:
+    (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
+    return x0, y0, x1, y1
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A hand with what the reference's pictures need of it.  levels : (h, w) uint8 in the window of `drawn`."""
+
+    hand: Hand
+    drawn: Drawn
+    levels: NDArray[np.uint8]
+    extent: masks.Extent
+
+
+def _maps(
+    photo: Photo,
+    seen: Sequence[_Seen],
+    answers: Sequence[Predicted],
+    scene: DepthMap | None,
+    pictures: Pictures,
+    run: Run,
+    *,
+    sort: bool,
+) -> HandMaps:
+    camera = camera_of(photo, scene)
+    made = []
+    for number, (one, answer) in enumerate(zip(seen, answers, strict=True)):
+        run.report(number / len(seen), "Drawing hands")
+        drawn = _draw(one, answer, camera)
+        if drawn is not None:
+            made.append(drawn)
+    if scene is not None:
+        made = [replace(one, hand=against_scene(one.hand, scene)) for one in made]
+    if sort:
+        made.sort(key=lambda one: -float(one.hand.joints[9, 2]))
+    levels = np.zeros(photo.pixels.shape[:2], np.uint8)
+    for one in made:
+        one.drawn.paste(one.levels, levels)
+    return assemble([one.hand for one in made], levels, [one.extent for one in made], camera, pictures)
+
+
+def _draw(seen: _Seen, answer: Predicted, camera: Camera) -> _Drawn | None:
+    """The hand placed and drawn; None where it shows nothing in the photo."""
+    crop, shape = seen.crop, (camera.height, camera.width)
+    if not answer.is_finite:
+        return None
+    lens = Lens.of(crop, answer.camera)
+    drawn = draw(answer.vertices, answer.faces, lens, crop, shape)
+    origin = place(answer.vertices, lens, camera) if drawn.z.any() else None
+    if origin is None:
+        return None
+    depth, mask = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    # Metres in front of the photo's camera: the reference's, from one camera to the other.
+    drawn.paste(drawn.z + (lens.place[2] + origin[2]), depth)
+    drawn.paste(np.ones(drawn.z.shape), mask)
+    if not depth.any():
+        return None
+    x0, y0, x1, y1 = crop.box
+    hand = Hand(
+        side=crop.side,
+        score=seen.score,
+        box=(float(max(x0, 0)), float(max(y0, 0)), float(min(x1, camera.width)), float(min(y1, camera.height))),
+        vertices=(answer.vertices + origin).astype(np.float32),
+        faces=answer.faces,
+        joints=(answer.joints + origin).astype(np.float32),
+        keypoints_2d=lens.project(answer.joints).astype(np.float32),
+        depth=depth,
+        mask=mask,
+        landmark_box=crop.box,
+    )
+    extent = masks.Extent(crop.box, drawn.box)
+    return _Drawn(hand, drawn, preview.depth_levels(drawn.z), extent)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The published file, and how its names become those of our network."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ...weights import Published
+from .transformer import TOKENS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Published name -> ours, in this order.
+_RULES = (
+    (r"^grid_feat_dim\.", "cell."),
+    (r"^cam_param_fc\.", "camera_token."),
+    (r"^cam_param_fc2\.", "camera_hidden."),
+    (r"^cam_param_fc3\.", "camera."),
+    (r"^trans_encoder\.(\d)\.", r"blocks.\1."),
+    (r"\.cls_head\.", ".head."),
+    (r"\.bert\.img_embedding\.", ".embedding."),
+    (r"\.bert\.position_embeddings\.weight$", ".positions"),
+    (r"\.bert\.encoder\.layer\.(\d)\.", r".layers.\1."),
+    (r"\.attention\.self\.", "."),
+    (r"\.attention\.output\.dense\.", ".attended."),
+    (r"\.attention\.output\.LayerNorm\.", ".attended_norm."),
+    (r"\.intermediate\.dense\.", ".hidden."),
+    (r"\.output\.dense\.", ".output."),
+    (r"\.output\.LayerNorm\.", ".output_norm."),
+    (r"\.graph_conv\.pre_norm\.", ".graph.norm_in."),
+    (r"\.graph_conv\.norm1\.", ".graph.norm_narrow."),
+    (r"\.graph_conv\.norm2\.", ".graph.norm_mixed."),
+    (r"\.graph_conv\.lin1\.W$", ".graph.narrow.weight"),
+    (r"\.graph_conv\.lin1\.b$", ".graph.narrow.bias"),
+    (r"\.graph_conv\.lin2\.W$", ".graph.widen.weight"),
+    (r"\.graph_conv\.lin2\.b$", ".graph.widen.bias"),
+    (r"\.graph_conv\.conv\.weight$", ".graph.mix.weight"),
+    (r"\.graph_conv\.conv\.bias$", ".graph.mix_bias"),
+)
+#: Made by the classes that the published network was built from, and never used by it: tables of words, the pooling of
+#: sentences, names of what is in a picture, a shortcut. The smaller copies of the file leave some of them out.
+_UNUSED = re.compile(
+    r"^(backbone\.classifier\.|trans_encoder\.\d\.bert\.(embeddings|pooler)\."
+    r"|trans_encoder\.\d\.bert\.encoder\.layer\.\d\.graph_conv\.(skip_conv\.|adjmat$|conv\.adjmat))"
+)
+
+
+def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Published names and tensors -> those of `MeshGraphormer`. An unknown name is left as it is, to be noticed."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        if _UNUSED.match(name):
+            continue
+        for pattern, ours in _RULES:
+            name = re.sub(pattern, ours, name)
+        if name.endswith(".positions"):
+            tensor = tensor[:TOKENS]
+        elif name.endswith(".graph.mix.weight"):
+            tensor = tensor.T  # published for a product from the right
+        renamed[name] = tensor
+    return renamed
+
+
+PUBLISHED = Published("meshgraphormer/graphormer_hand_state_dict.bin", converted)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network over the hands of one photo or many, and its answers turned to the photo: a left hand is a left one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...runtime.memory import keep
+from ...weights import load_network
+from ...weights.mano import PATH as MANO
+from .checkpoint import PUBLISHED
+from .crop import picture
+from .template import SAMPLING, Template, load_template
+from .transformer import MeshGraphormer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...photo import Photo
+    from ...runtime.run import Run
+    from .crop import Crop
+
+#: Hands in the network at once; on the CPU more only make a task harder to cancel.
+BATCH_CPU, BATCH = 4, 16
+#: ImageNet's mean colour and its spread, which the network's pictures are measured in.
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One hand, of its own side, seen by a camera that looks along z with y down; metres.
+
+    camera : (3,) scale and shift, of the square as the network saw it.
+    vertices : (778, 3) float32.  faces : (1538, 3) int32, outwards.  joints : (21, 3) float64.
+    """
+
+    camera: NDArray[np.float32]
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    joints: NDArray[np.float64]
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.camera).all() and np.isfinite(self.vertices).all())
+
+
+def ready(run: Run) -> None:
+    """Load what is needed, before the detector works for it. Raises `MissingModel` and `BadModelFile`."""
+    _template(run)
+    _network(run)
+
+
+def predict(crops: Sequence[tuple[Photo, Crop]], run: Run, exact: bool) -> list[Predicted]:
+    """The hand in each square. exact : see `crop.picture`."""
+    if not crops:
+        return []
+    template, network = _template(run), _network(run)
+    dtype = next(network.parameters()).dtype
+    points, adjacency = (
+        torch.from_numpy(array).to(run.torch_device, dtype) for array in (template.points, template.adjacency)
+    )
+    size = BATCH_CPU if run.device == "cpu" else BATCH
+    found: list[Predicted] = []
+    for start in range(0, len(crops), size):
+        some = crops[start : start + size]
+        part = run.part(start / len(crops), (start + len(some)) / len(crops))
+        part.report(0.0, "Reading hands")
+        pictures = _normalised(np.stack([picture(photo.pixels, crop, exact) for photo, crop in some]), run, dtype)
+        answers = _compute(network, (pictures, points, adjacency), part)
+        cameras, vertices = (answers[index].float().cpu().numpy() for index in (0, 2))
+        for (_, crop), camera, mesh in zip(some, cameras, vertices, strict=True):
+            found.append(_turned(camera, mesh, template, crop.side))
+    return found
+
+
+def _compute(network: MeshGraphormer, given: tuple[torch.Tensor, ...], run: Run) -> tuple[torch.Tensor, ...]:
+    steps = 0
+
+    def tick() -> None:
+        nonlocal steps
+        steps += 1
+        run.report(steps / network.TICKS, "Reading hands")
+
+    with torch.inference_mode():
+        return network(*given, tick)
+
+
+def _normalised(pictures: NDArray[np.uint8], run: Run, dtype: torch.dtype) -> torch.Tensor:
+    """Pictures (B, 224, 224, 3) -> (B, 3, 224, 224) as the network was trained on them."""
+    device = run.torch_device
+    mean, spread = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (_MEAN, _SPREAD))
+    tensor = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(255)
+    return ((tensor - mean) / spread).to(dtype)
+
+
+def _turned(camera: NDArray[np.float32], vertices: NDArray[np.float32], template: Template, side: str) -> Predicted:
+    """The network's answer, mirrored where it saw a left hand mirrored; faces stay outwards."""
+    faces = template.faces
+    if side == "left":
+        vertices, faces = vertices * np.array([-1, 1, 1], np.float32), faces[:, ::-1]
+    return Predicted(camera, vertices, np.ascontiguousarray(faces), template.joints @ vertices)
+
+
+def _network(run: Run) -> MeshGraphormer:
+    key = _state(run.models_dir / PUBLISHED.path), run.device, run.precision
+    return keep(("meshgraphormer", *key), lambda: load_network(run, PUBLISHED, MeshGraphormer))
+
+
+def _template(run: Run) -> Template:
+    files = tuple(_state(run.models_dir / name) for name in (SAMPLING, MANO))
+    return keep(("meshgraphormer", "template", *files), lambda: load_template(run.models_dir))
+
+
+def _state(path: Path) -> Hashable:
+    """A file that may be replaced by a better one."""
+    try:
+        return path, path.stat().st_mtime_ns, path.stat().st_size
+    except OSError:
+        return path  # only the converted file is there, or none
