@@ -61,4 +61,6 @@ def to_resolution(picture: NDArray[np.uint8], resolution: int) -> NDArray[np.uin
 def padded(picture: NDArray[Any], multiple: int = MULTIPLE) -> NDArray[Any]:
     """A picture (H, W, ...) whose last row and column are repeated until both sides are multiples of `multiple`."""
     rows, columns = (-side % multiple for side in picture.shape[:2])
+    if rows == columns == 0:
+        return picture
     return np.pad(picture, ((0, rows), (0, columns), *((0, 0),) * (picture.ndim - 2)), mode="edge")

@@ -37,7 +37,7 @@ _DECODER = (
     (r"^context_feature_encoder\.outputs(\d\d)\.0\.", lambda found: f"refinement.contexts.{_SCALES[found[1]]}.hidden."),
     (r"^context_feature_encoder\.outputs(\d\d)\.1\.", lambda found: f"refinement.contexts.{_SCALES[found[1]]}.inputs."),
     (r"\.downsample\.0\.", ".shortcut."),
-    (r"\.downsample\.1\.", ".shortcut_norm."),
+    (r"\.(norm3|downsample\.1)\.", ".shortcut_norm."),  # two names of one norm; the second counts
     (r"^context_zqr_convs\.(\d)\.", r"refinement.contexts.\1.gates."),
     (r"^update_block\.gru(\d\d)\.conv", lambda found: f"refinement.units.{_UNITS[found[1]]}."),
     (r"^update_block\.flow_head\.conv1d\.", "refinement.depth.0."),
@@ -46,8 +46,8 @@ _DECODER = (
     (r"^update_block\.flow_head\.conv2n\.", "refinement.normal.2."),
     (r"^update_block\.mask\.", "refinement.mixture."),
 )
-#: Never used: what training hid patches with; and a second name of the norm in the shortcut.
-_UNUSED = re.compile(r"^depth_model\.(encoder\.mask_token$|decoder\.context_feature_encoder\..*\.norm3\.)")
+#: Never used: what training hid patches with.
+_UNUSED = "depth_model.encoder.mask_token"
 #: Of the networks that hand on raw blocks.
 _UNUSED_NORM = "depth_model.encoder.norm."
 
@@ -64,7 +64,8 @@ def published(path: str, *, taps: bool) -> Published:
 
 def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Published names and tensors -> those of `network.Metric3D`. An unknown name is left as it is, to be noticed."""
-    renamed = {_renamed(name): tensor for name, tensor in tensors.items() if not _UNUSED.match(name)}
+    names = sorted(tensors, key=lambda name: ".downsample." in name)
+    renamed = {_renamed(name): tensors[name] for name in names if name != _UNUSED}
     _place_class_token(renamed)
     _join_gates(renamed)
     return renamed
