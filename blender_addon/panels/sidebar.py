@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
@@ -236,15 +237,15 @@ def _task_button(layout: UILayout, settings: properties.MAQUETTE_PG_settings, op
 
 
 def _is_clip(settings: properties.MAQUETTE_PG_settings) -> bool:
-    """Whether the chosen photo is a movie, an image sequence, or the pattern of one."""
-    from pathlib import Path
+    """Whether the chosen photo is likely a movie, an image sequence, or the pattern of one.
 
-    from ...inference.sequence import is_movie, is_pattern
-
+    Nothing of `inference` is imported while a panel is drawn: the worker may be importing it, and the two would wait
+    for each other.
+    """
     if settings.source == "IMAGE":
         return settings.image is not None and settings.image.source in {"MOVIE", "SEQUENCE"}
-    path = Path(settings.filepath)
-    return bool(settings.filepath) and (is_movie(path) or is_pattern(path))
+    name = os.path.basename(settings.filepath)
+    return os.path.splitext(name)[1].lower() in bpy.path.extensions_movie or "%" in name or "#" in name
 
 
 def _draw_masks(layout: UILayout, group: properties.HandsSettings | properties.PeopleSettings) -> None:
