@@ -38,7 +38,7 @@ def test_a_separate_build_takes_torch_and_its_cuda_libraries_out_of_the_lock() -
     locked = {pin.name for pin in TorchBuild("cpu").locked(pins)}
     assert not {name for name in locked if name.startswith(("nvidia-", "cuda-"))} | locked & {"torch", "triton"}
     assert {"filelock", "sympy", "opencv-python"} <= locked
-    assert TorchBuild("cpu").separate(pins) == ["torch==2.11.0"]
+    assert TorchBuild("cpu").separate(pins) == ["torch==2.11.0", "torchvision==0.26.0"]
     assert TorchBuild(REGISTRY).locked(pins) == pins and not TorchBuild(REGISTRY).separate(pins)
 
 
