@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import bpy
 
@@ -244,8 +244,8 @@ def _is_clip(settings: properties.MAQUETTE_PG_settings) -> bool:
     """
     if settings.source == "IMAGE":
         return settings.image is not None and settings.image.source in {"MOVIE", "SEQUENCE"}
-    name = os.path.basename(settings.filepath)
-    return os.path.splitext(name)[1].lower() in bpy.path.extensions_movie or "%" in name or "#" in name
+    file, known = Path(settings.filepath), cast("Any", bpy.path)
+    return file.suffix.lower() in known.extensions_movie or "%" in file.name or "#" in file.name
 
 
 def _draw_masks(layout: UILayout, group: properties.HandsSettings | properties.PeopleSettings) -> None:
