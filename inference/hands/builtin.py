@@ -109,5 +109,5 @@ def _drawn(landmarks: HandLandmarks, fit: HandFit, camera: Camera) -> Hand:
 def _maps(hands: Sequence[Hand], camera: Camera, shape: tuple[int, int], pictures: Pictures) -> HandMaps:
     """The photo's maps from its hands, which are in the order in which they are painted."""
     levels = preview.paint([hand.depth for hand in hands], shape)
-    extents = [masks.extent(hand.keypoints_2d, hand.depth > 0) for hand in hands]
+    extents = [masks.extent_of(hand) for hand in hands]
     return assemble(hands, levels, extents, camera, pictures)

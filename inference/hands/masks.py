@@ -20,6 +20,8 @@ from . import MASK_TYPES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..results import Hand
+
 #: Limits of the reference node's inputs.
 MAX_PADDING = 100
 MAX_EXPAND = 16384
@@ -58,6 +60,12 @@ def extent(keypoints: NDArray, silhouette: NDArray[np.bool_]) -> Extent:
     columns, rows = np.flatnonzero(silhouette.any(0)), np.flatnonzero(silhouette.any(1))
     rendered = (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])) if len(columns) else None
     return Extent((int(low[0]), int(low[1]), int(high[0]), int(high[1])), rendered)
+
+
+def extent_of(hand: Hand) -> Extent:
+    """The extent of a hand that was drawn."""
+    found = extent(hand.keypoints_2d, hand.depth > 0)
+    return found if hand.landmark_box is None else Extent(hand.landmark_box, found.rendered)
 
 
 def hand_mask(mask_type: str, preview: NDArray[np.uint8], extents: Sequence[Extent], padding: int, shape) -> NDArray:

@@ -64,8 +64,7 @@ def part_masks(
     drawn = []
     for hand in maps.hands:
         picture = preview.resize(preview.depth_levels(hand.depth), resolution)
-        extent = masks.extent(hand.keypoints_2d, hand.depth > 0)
-        alone = masks.hand_mask(mask_type, picture, [extent], mask_bbox_padding, shape)
+        alone = masks.hand_mask(mask_type, picture, [masks.extent_of(hand)], mask_bbox_padding, shape)
         drawn.append(masks.expand(alone, mask_expand) & whole)
     left_over = whole & ~np.any(drawn, axis=0) if drawn else whole
     if drawn and left_over.any():
@@ -115,9 +114,8 @@ def identity(maps: HandMaps, named: Sequence[Part] | None = None) -> NDArray[np.
     number_of = np.zeros(len(maps.hands) + 1, np.int32)
     for part in parts(maps.hands) if named is None else named:
         number_of[part.index + 1] = part.number
-    known = getattr(maps, "identity", None)
-    if known is not None:
-        return number_of[known]
+    if maps.identity is not None:
+        return number_of[maps.identity]
     owner = np.zeros(maps.mask.shape, np.int32)
     depth = np.full(maps.mask.shape, np.inf, np.float32)
     for index, hand in enumerate(maps.hands):

@@ -18,9 +18,9 @@ from ...results import Hand
 from .. import masks, preview
 from ..assemble import Pictures, against_scene, assemble, camera_of, check_boxes, check_scene
 from ..find import DETECTION, PRESENCE, Thresholds, find
+from .answers import Predicted, predict, ready
 from .crop import Crop
 from .lens import Drawn, Lens, draw, place
-from .predict import Predicted, predict, ready
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
+from ...errors import MissingModel
 from ...runtime.memory import keep
 from ...weights import load_network
 from ...weights.mano import PATH as MANO
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 BATCH_CPU, BATCH = 4, 16
 #: ImageNet's mean colour and its spread, which the network's pictures are measured in.
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+_INSTEAD = "The built-in hands need no file."
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,11 @@ class Predicted:
 
 def ready(run: Run) -> None:
     """Load what is needed, before the detector works for it. Raises `MissingModel` and `BadModelFile`."""
-    _template(run)
-    _network(run)
+    try:
+        _template(run)
+        _network(run)
+    except MissingModel as error:
+        raise MissingModel(error.message, f"{error.remedy} {_INSTEAD}", error.operator) from error
 
 
 def predict(crops: Sequence[tuple[Photo, Crop]], run: Run, exact: bool) -> list[Predicted]:
@@ -96,7 +102,7 @@ def _normalised(pictures: NDArray[np.uint8], run: Run, dtype: torch.dtype) -> to
     device = run.torch_device
     mean, spread = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (_MEAN, _SPREAD))
     tensor = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(255)
-    return ((tensor - mean) / spread).to(dtype)
+    return ((tensor - mean) / spread).to(dtype, memory_format=torch.channels_last)
 
 
 def _turned(camera: NDArray[np.float32], vertices: NDArray[np.float32], template: Template, side: str) -> Predicted:
@@ -109,7 +115,14 @@ def _turned(camera: NDArray[np.float32], vertices: NDArray[np.float32], template
 
 def _network(run: Run) -> MeshGraphormer:
     key = _state(run.models_dir / PUBLISHED.path), run.device, run.precision
-    return keep(("meshgraphormer", *key), lambda: load_network(run, PUBLISHED, MeshGraphormer))
+    return keep(("meshgraphormer", *key), lambda: _loaded(run))
+
+
+def _loaded(run: Run) -> MeshGraphormer:
+    """The network; its convolutions are an eighth faster with the channels last, also on the CPU."""
+    network = cast("MeshGraphormer", load_network(run, PUBLISHED, MeshGraphormer))
+    network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def _template(run: Run) -> Template:
