@@ -46,7 +46,7 @@ class Sight(NamedTuple):
 class HandTrack:
     """One hand over the frames of a clip.
 
-    name : "L.1", by the side it was mostly taken for, numbered from left to right as the hands first appear.
+    name : "L.1", by the side it was mostly taken for, numbered as the hands of that side appear.
     number : from 1 on, over both sides; the value in the ID map.  score : the mean over its frames.
     frames : (T,) frame indices, increasing.  vertices : (T, V, 3) float32 metres, camera axes.
     """
@@ -148,16 +148,12 @@ class Recorder:
                 Path(self._request.sequence_folder).rmdir()
 
     def _parts(self, index: int, maps: HandMaps) -> list[Part]:
-        """The hands under the names of their tracks, which hold until their sides are certain, numbered as they appear.
-
-        A model that does not follow hands gives all of them the same negative ID; the first left hand of each frame is
-        the same one then, and so on.
-        """
+        """The hands under the names of their tracks, which hold until their sides are certain, numbered as they
+        appear."""
         named = []
         for part in parts.parts(maps.hands):
             hand = maps.hands[part.index]
-            track_id = getattr(hand, "track_id", -1)
-            key = str(track_id) if track_id >= 0 else part.name
+            key = str(hand.track_id)
             self._seen.setdefault(key, []).append(Sight(index, hand.side, hand.score, hand.vertices, hand.faces))
             named.append(replace(part, name=key, number=list(self._seen).index(key) + 1))
         return named

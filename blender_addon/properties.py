@@ -273,6 +273,31 @@ class HandsSettings(MaskSettings):
         name="Boxes",
         description='Hands as [[x0, y0, x1, y1, "left"], ...] in pixels, far to near; empty lets the model find them',
     )
+    detect_thr: FloatProperty(
+        name="Detection",
+        description="How sure the palm detector must be",
+        default=0.5,
+        min=0.01,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    presence_thr: FloatProperty(
+        name="Presence",
+        description="How sure the landmark network must be that it sees a hand",
+        default=0.5,
+        min=0.01,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    exact: BoolProperty(
+        name="As the Reference",
+        description="MeshGraphormer sees small hands with the reference's arithmetic, overflow of 8 bits included",
+        default=True,
+    )
+    scene_depth: StringProperty(
+        name="Scene Depth",
+        description="Float depth image of the same photo, in metres; hands are moved to where it shows them",
+    )
     masks: EnumProperty(
         name="Mask", description="What to make of the mask of the hands", items=_MASK_OUTPUTS, default="IMAGE"
     )

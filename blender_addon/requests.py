@@ -18,13 +18,13 @@ from ..inference.errors import BadInput
 from ..inference.photo import Clip, Photo, as_clip, as_photo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ..inference.hands.parts import Part
     from ..inference.matte import Outline
-    from ..inference.results import HandMaps
+    from ..inference.results import DepthMap, HandMaps
     from .jobs import Report
 
 
@@ -273,7 +273,8 @@ class HandBuild:
 
 @dataclass(frozen=True, kw_only=True)
 class HandsRequest(Request):
-    """whole_clip : all frames of a clip, from `start_frame` of the scene on, rather than one.
+    """scene_depth : (H, W) metres of the same photo, against which the hands are placed; None without.
+    whole_clip : all frames of a clip, from `start_frame` of the scene on, rather than one.
     sequence_folder : takes the numbered pictures of a whole clip; "" where there is none.
     """
 
@@ -283,8 +284,12 @@ class HandsRequest(Request):
     rand_seed: int
     resolution: int
     boxes: str
+    detect_thr: float
+    presence_thr: float
+    exact: bool
     masks: MaskBuild
     build: HandBuild
+    scene_depth: NDArray[np.float32] | None = None
     whole_clip: bool = False
     start_frame: int = 1
     sequence_folder: str = ""
@@ -293,25 +298,32 @@ class HandsRequest(Request):
         if self.whole_clip:
             return self._infer_clip(report)
         photo = self.source.photo()
-        result = inference.refine_hands(photo, self.model, **self._parameters(), **self._where(report))
+        result = inference.refine_hands(
+            photo, self.model, scene_depth=self._scene(photo), **self._parameters(), **self._where(report)
+        )
         report(0.95, "Shaping masks")
         masks, outlines = self.shaped_masks(result)
         return Inferred(result, photo, masks=masks, outlines=outlines, maps=self._maps(result))
 
     def _infer_clip(self, report: Report) -> Inferred:
+        from ..inference.hands.track import follow_hands
         from .hand_clip import Recorder
 
         clip, recorder = self.source.clip(), Recorder(self)
-        count = max(len(clip), 1)
         try:
-            for index, photo in enumerate(clip):
-                where = {**self._where(report), "progress": lambda f, m, start=index: report((start + f) / count, m)}
-                recorder.add(inference.refine_hands(photo, self.model, **self._parameters(), **where))
+            for maps in follow_hands(self._each_frame(clip, report), fps=clip.fps):
+                recorder.add(maps)
             result = recorder.finish(clip.fps)
         except BaseException:
             recorder.discard()
             raise
         return Inferred(result, next(iter(clip)), result.length)
+
+    def _each_frame(self, clip: Clip, report: Report) -> Iterator[HandMaps]:
+        count = max(len(clip), 1)
+        for index, photo in enumerate(clip):
+            where = {**self._where(report), "progress": lambda f, m, start=index: report((start + f) / count, m)}
+            yield inference.refine_hands(photo, self.model, **self._parameters(), **where)
 
     def shaped_masks(
         self, maps: HandMaps, named: Sequence[Part] | None = None
@@ -342,7 +354,19 @@ class HandsRequest(Request):
             "rand_seed": self.rand_seed,
             "resolution": self.resolution,
             "boxes": parsed_boxes(self.boxes, '[[x0, y0, x1, y1, "left"], ...]'),
+            "detect_thr": self.detect_thr,
+            "presence_thr": self.presence_thr,
+            "exact": self.exact,
         }
+
+    def _scene(self, photo: Photo) -> DepthMap | None:
+        from ..inference.results import DepthMap
+
+        depth = self.scene_depth
+        if depth is None:
+            return None
+        valid = np.isfinite(depth) & (depth > 0)
+        return DepthMap(depth, valid, None, photo.camera_or_default(), True, np.zeros((1, 1, 3), np.uint8))
 
     def _maps(self, maps: HandMaps) -> dict[str, NDArray]:
         from ..inference.hands import parts

@@ -168,8 +168,15 @@ class HandsSettingsPanel(SidebarPanel):
             if hands.build_meshes:
                 layout.prop(hands, "mesh_cache")
         layout.prop(hands, "resolution")
+        layout.prop_search(hands, "scene_depth", bpy.data, "images", icon="IMAGE_DATA")
         layout.prop(hands, "boxes")
-        layout.prop(hands, "rand_seed")
+        if not hands.boxes:
+            column = layout.column(align=True)
+            column.prop(hands, "detect_thr")
+            column.prop(hands, "presence_thr")
+        if hands.model != "builtin":
+            layout.prop(hands, "exact")
+            layout.prop(hands, "rand_seed")
 
 
 class PeoplePanel(SidebarPanel):

@@ -96,8 +96,10 @@ def mesh_object(request: Request, what: str) -> Object:
 
 
 def licence_of(request: Request, task: str = "hands") -> str:
-    """The licence of the request's model, as the catalogue tells it: what it makes may carry it on."""
-    return find_model(task, request.model).licence
+    """The licence of what the request's model makes, as the catalogue tells it: the model's own, and those of the
+    files that only a registered user has, such as a hand model, which its results are instances of."""
+    model = find_model(task, request.model)
+    return "; ".join(dict.fromkeys([model.licence, *(file.licence for file in model.files if file.gated)]))
 
 
 def matched(request: Request, inferred: Inferred, scene: Scene) -> tuple[Image, Object]:

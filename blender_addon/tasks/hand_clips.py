@@ -36,6 +36,10 @@ def request(wanted: HandsRequest, start_frame: int) -> HandsRequest:
             "The depth of the hands becomes an object only of one frame.",
             "Choose Image for the depth, or take the current frame.",
         )
+    if wanted.scene_depth is not None:
+        raise BadInput(
+            "One depth image cannot place the hands of a whole clip.", "Clear it, or take the current frame."
+        )
     folder = wanted.folder or (str(Path(bpy.data.filepath).parent / "maquette") if bpy.data.filepath else "")
     build, pictures = wanted.build, wanted.masks.output in {"IMAGE", "PAINT_SLOT"}
     if not folder and (pictures or build.control or build.ids or build.depth == "IMAGE"):
@@ -60,7 +64,8 @@ def _build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
     camera = matched(request, inferred, scene)[1]
     made = [f"the sequence {picture.name}" for picture in _sequences(request, inferred, camera)]
     if clip.outlines:
-        made.append(f"the outlines {_outlines(request, clip, camera, scene).name}")
+        outline = roles.mark(_outlines(request, clip, camera, scene), "mask.outline", licence=licence_of(request))
+        made.append(f"the outlines {outline.name}")
     if wanted.meshes:
         hands.animated_meshes(
             clip.tracks,

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...inference.errors import NothingFound
+import bpy
+
+from ...inference.errors import BadInput, NothingFound
 from ...inference.results import DepthMap
 from ..builders import displacement, hands, idmap, image, materials, relief, roles
 from ..requests import HandBuild, HandsRequest, Inferred
@@ -14,7 +16,9 @@ from .common import licence_of, matched, mesh_object, shared
 from .masks import build_masks, check_target, mask_build
 
 if TYPE_CHECKING:
+    import numpy as np
     from bpy.types import Context, Image, Object, Scene
+    from numpy.typing import NDArray
 
     from ...inference.results import HandMaps
 
@@ -31,6 +35,10 @@ def request(properties: Any, context: Context) -> HandsRequest:
         rand_seed=properties.rand_seed,
         resolution=properties.resolution,
         boxes=properties.boxes,
+        detect_thr=properties.detect_thr,
+        presence_thr=properties.presence_thr,
+        exact=properties.exact,
+        scene_depth=_scene_depth(properties.scene_depth),
         masks=mask_build(properties, split=properties.mask_split),
         build=HandBuild(
             properties.depth,
@@ -61,10 +69,20 @@ def build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
     if wanted.meshes:
         hands.hand_meshes(maps, name=name, camera_object=camera, parent=scene.collection, licence=licence_of(request))
         made.append("a mesh of each")
-    made.append(build_masks(request, inferred, maps.camera, camera, scene))
+    made.append(build_masks(request, inferred, maps.camera, camera, scene, licence_of(request)))
     count = len(maps.hands)
     found = f"Found {count} hand{'s' * (count > 1)}"
     return ": made ".join([found, *filter(None, [", ".join(filter(None, made))])])
+
+
+def _scene_depth(name: str) -> NDArray[np.float32] | None:
+    """The metres (H, W) of the depth image of that name; None for no name. Raises BadInput where there is none."""
+    if not name:
+        return None
+    picture = bpy.data.images.get(name)
+    if picture is None or not picture.is_float or not picture.size[0]:
+        raise BadInput(f"{name!r} is no float image of depth.", "Choose the depth image that Estimate Depth has made.")
+    return image.image_array(picture)[..., 0].copy()
 
 
 def _needs_camera(request: HandsRequest) -> bool:

@@ -50,26 +50,29 @@ def build_masks(
     camera: Camera,
     camera_object: Object | None,
     scene: Scene,
+    licence: str,
 ) -> str:
     """Build the worker's masks as `request.masks` says; returns what was made, for the closing line.
 
-    `camera_object` may be None where the masks need no camera.
+    `camera_object` may be None where the masks need no camera. licence : of what the model makes.
     """
     wanted, name = request.masks, request.source.name
     masks = {f"{name}.{suffix}": mask for suffix, mask in inferred.masks.items()}
     if wanted.output == "NONE" or not masks:
         return ""
     if wanted.output == "GREASE_PENCIL":
-        return _outlines(request, inferred, camera, camera_object, scene)
+        outline = _outlines(request, inferred, camera, camera_object, scene)
+        return f"the outlines {roles.mark(outline, 'mask.outline', licence=licence).name}"
     if wanted.output == "STENCIL":
-        return _stencil(request, masks, camera, camera_object, scene)
+        union = _image(f"{name}.mask", np.max(np.stack(list(masks.values())), axis=0), inferred, licence)
+        return _stencil(request, union, camera, camera_object, scene)
     if wanted.output == "IMAGE":
-        return _listed("image", [_image(full, mask, inferred).name for full, mask in masks.items()])
+        return _listed("image", [_image(full, mask, inferred, licence).name for full, mask in masks.items()])
     obj = mesh_object(request, "mask")
     for full, mask in masks.items():
         if wanted.output == "PAINT_SLOT":
             where = _from(camera, camera_object) if wanted.mapping == "CAMERA" else {}
-            paint.add_mask_layer(obj, _image(full, mask, inferred), wanted.colour, **where)
+            paint.add_mask_layer(obj, _image(full, mask, inferred, licence), wanted.colour, **where)
         elif wanted.output == "ATTRIBUTE":
             mask_data.mask_attribute(
                 obj, mask, **_from(camera, camera_object), name=full, visible_only=wanted.visible_only
@@ -82,20 +85,18 @@ def build_masks(
     return f"{_listed(kind, list(masks))} on {obj.name}"
 
 
-def _image(name: str, mask: NDArray, inferred: Inferred) -> Image:
-    made = image.mask_image(name, mask)
-    return roles.mark(made, "mask", roles.digest_of(inferred.photo))
+def _image(name: str, mask: NDArray, inferred: Inferred, licence: str) -> Image:
+    return roles.mark(image.mask_image(name, mask), "mask", roles.digest_of(inferred.photo), licence)
 
 
 def _stencil(
     request: HandsRequest | PeopleRequest,
-    masks: dict[str, NDArray],
+    union: Image,
     camera: Camera,
     camera_object: Object | None,
     scene: Scene,
 ) -> str:
     """All masks in one, as the scene's stencil; on the active mesh object, where there is one, through a UV map."""
-    union = image.mask_image(f"{request.source.name}.mask", np.max(np.stack(list(masks.values())), axis=0))
     projected = request.masks.mapping == "CAMERA"
     obj = bpy.data.objects.get(request.target.object)
     if projected or (obj is not None and isinstance(obj.data, bpy.types.Mesh)):
@@ -112,10 +113,10 @@ def _outlines(
     camera: Camera,
     camera_object: Object | None,
     scene: Scene,
-) -> str:
+) -> Object:
     first = min(scene.frame_start, scene.frame_current)
     layers = {name.removesuffix(".mask"): {first: traced} for name, traced in inferred.outlines.items()}
-    obj = grease_pencil.outlines(
+    return grease_pencil.outlines(
         layers,
         camera,
         name=f"{request.source.name}.outline",
@@ -123,7 +124,6 @@ def _outlines(
         camera_object=camera_object,
         parent=scene.collection,
     )
-    return f"the outlines {obj.name}"
 
 
 def _from(camera: Camera, camera_object: Object | None) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def build(request: PeopleRequest, inferred: Inferred, scene: Scene) -> str:
         scene=scene,
         folder=request.folder,
     )
-    made = build_masks(request, inferred, people.cameras[0], camera, scene)
+    made = build_masks(request, inferred, people.cameras[0], camera, scene, people.body.licence)
     found = f"Recovered {len(tracks)} {'person' if len(tracks) == 1 else 'people'}"
     frames = f" over {len(people.frames)} frames" if len(people.frames) > 1 else ""
     return f"{found}{frames}{', made ' + made if made else ''}"
