@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import torch
+
 from ...weights import Published
 from .transformer import TOKENS
 
@@ -45,14 +47,14 @@ _UNUSED = re.compile(
     r"^(backbone\.classifier\.|trans_encoder\.\d\.bert\.(embeddings|pooler)\."
     r"|trans_encoder\.\d\.bert\.encoder\.layer\.\d\.graph_conv\.(skip_conv\.|adjmat$|conv\.adjmat))"
 )
+#: That of the backbone's normalisations.
+_NORM_EPSILON = 1e-5
 
 
 def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Published names and tensors -> those of `MeshGraphormer`. An unknown name is left as it is, to be noticed."""
     renamed = {}
-    for name, tensor in tensors.items():
-        if _UNUSED.match(name):
-            continue
+    for name, tensor in _folded({name: tensor for name, tensor in tensors.items() if not _UNUSED.match(name)}).items():
         for pattern, ours in _RULES:
             name = re.sub(pattern, ours, name)
         if name.endswith(".positions"):
@@ -63,4 +65,30 @@ def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-PUBLISHED = Published("meshgraphormer/graphormer_hand_state_dict.bin", converted)
+def _folded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """With each normalisation of the backbone made a part of the convolution before it: y = a x + b, both known."""
+    folded = dict(tensors)
+    for name in [name for name in tensors if name.endswith(".running_var")]:
+        norm = name.removesuffix(".running_var")
+        conv = _conv_before(norm)
+        parts = [f"{norm}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
+        if f"{conv}.weight" not in tensors or not all(part in tensors for part in parts):
+            continue  # of a damaged file; the names that stay are noticed
+        weight, shift, mean, variance = (folded.pop(part).double() for part in parts)
+        folded.pop(f"{norm}.num_batches_tracked", None)
+        scale = weight / (variance + _NORM_EPSILON).sqrt()
+        bias = tensors.get(f"{conv}.bias", torch.zeros(1)).double()
+        kernel = tensors[f"{conv}.weight"]
+        folded[f"{conv}.weight"] = (kernel.double() * scale[:, None, None, None]).to(kernel.dtype)
+        folded[f"{conv}.bias"] = ((bias - mean) * scale + shift).to(kernel.dtype)
+    return folded
+
+
+def _conv_before(norm: str) -> str:
+    """The convolution's name for that of its normalisation: "conv2" for "bn2", "0" for "1"."""
+    prefix, _, last = norm.rpartition(".")
+    before = str(int(last) - 1) if last.isdecimal() else last.replace("bn", "conv")
+    return f"{prefix}.{before}"
+
+
+PUBLISHED = Published("meshgraphormer/graphormer_hand_state_dict.bin", converted, version=2)

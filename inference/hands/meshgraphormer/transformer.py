@@ -33,11 +33,11 @@ class MeshGraphormer(nn.Module):
     """Pictures of hands -> camera, joints and vertices. All metres, relative to the wrist of the mean hand."""
 
     #: How often `forward` calls `tick`.
-    TICKS = backbone.TICKS + len(_WIDTHS)
+    TICKS = backbone.HRNet.TICKS + len(_WIDTHS)
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = backbone.hrnet()
+        self.backbone = backbone.HRNet()
         self.cell = nn.Linear(backbone.CHANNELS, _WIDTHS[0][0])
         self.blocks = nn.ModuleList(
             _Block(*widths, graph=number == len(_WIDTHS) - 1) for number, widths in enumerate(_WIDTHS)
@@ -55,7 +55,7 @@ class MeshGraphormer(nn.Module):
         pictures : (B, 3, 224, 224) of right hands, normalised.  template : (216, 3) joints and coarse vertices of the
         mean hand.  adjacency : (195, 195), rows sum to 1.  tick : called `TICKS` times on the way.
         """
-        vector, cells = backbone.features(self.backbone, pictures, tick)
+        vector, cells = self.backbone(pictures, tick)
         count = len(pictures)
         points = torch.cat([template.expand(count, -1, -1), vector[:, None].expand(-1, len(template), -1)], -1)
         tokens = torch.cat([points, self.cell(cells)], 1)
