@@ -20,7 +20,9 @@ from typing import Any
 import bpy
 import numpy as np
 from maquette.blender_addon.builders import body as bodies
-from maquette.blender_addon.builders import camera, image, relief
+from maquette.blender_addon.builders import camera, grease_pencil, image, mask_data, relief, scene
+from maquette.blender_addon.requests import Traced
+from maquette.inference import matte
 from maquette.inference.builtin.body import ATTRIBUTES, load_body, shape_from_attributes
 from maquette.inference.camera import Camera
 from maquette.inference.mesh.skinning import pose_body
@@ -38,6 +40,12 @@ def wall(side: int) -> DepthMap:
     depth = (3 + 0.1 * np.sin(columns / 40) + rows / (2 * side)).astype(np.float32)
     black = np.zeros((side, side, 3), np.uint8)
     return DepthMap(depth, np.ones((side, side), bool), None, Camera.default(side, side), True, black)
+
+
+def disc(side: int) -> np.ndarray:
+    """A mask (side, side) that is white on half of its area."""
+    rows, columns = np.mgrid[:side, :side] / side - 0.5
+    return (rows**2 + columns**2 < 0.5 / np.pi).astype(np.float32)
 
 
 def walk(frames: int) -> list[tuple[int, Person]]:
@@ -88,6 +96,37 @@ def measure(repeat: int) -> dict[str, float]:
         mesh.from_pydata(surface.vertices, [], surface.quads)
         mesh.update()
 
+    def on_points(visible_only: bool) -> Callable[[], None]:
+        def work() -> None:
+            picture = image.photo_image(photo)
+            eye = camera.matched_camera(million.camera, picture)
+            obj = relief.relief_mesh(million, name="wall", camera_object=eye, photo_image=picture, resolution=None)
+            scene.view_layer().update()
+            started = time.perf_counter()
+            mask_data.mask_attribute(obj, disc(1024), million.camera, eye, visible_only=visible_only)
+            masked.append(time.perf_counter() - started)
+
+        return work
+
+    def only_mask(visible_only: bool) -> float:
+        masked.clear()
+        seconds(on_points(visible_only), repeat)
+        return min(masked)
+
+    def draw_outline() -> None:
+        mask = disc(_SIDE)
+        started = time.perf_counter()
+        traced = Traced(tuple(matte.outlines(mask)), 2.0)
+        grease_pencil.outlines({"disc": {1: traced}}, Camera.default(_SIDE, _SIDE), name="disc")
+        masked.append(time.perf_counter() - started)
+
+    def outline() -> float:
+        masked.clear()
+        seconds(draw_outline, repeat)
+        return min(masked)
+
+    masked: list[float] = []
+
     def person(mode: str) -> Callable[[], None]:
         return lambda: bodies.build_person(body, track, name="walker", mode=mode, folder=folder) and None
 
@@ -102,6 +141,9 @@ def measure(repeat: int) -> dict[str, float]:
             lambda: image.float_image("wall", depth.depth, folder), repeat
         ),
         "  the same pixels as a Python list": seconds(lambda: _plain_image(depth.depth), 1),
+        "mask on the points of 1,048,576 vertices, hidden ones too": only_mask(False),
+        "mask on the points of 1,048,576 vertices, those in view": only_mask(True),
+        "outline of a disc in 2048 x 2048 as Grease Pencil": outline(),
         "body, 300 frames, armature and action": seconds(person("ARMATURE"), repeat),
         "  its 419 F-curves through keyframe_insert": seconds(lambda: _plain_keys(len(body.parents)), 1),
         "body, 300 frames, vertex cache": seconds(person("VERTEX_CACHE"), repeat),

@@ -109,7 +109,7 @@ def in_view(
     part = replace(
         camera, cx=camera.cx - low[0], cy=camera.cy - low[1], width=int(high[0] - low[0]), height=int(high[1] - low[1])
     )
-    depth, _ = rasterise(surface, faces, part)
+    depth, _ = rasterise(surface, _near_window(surface, faces, part), part)
     where = np.flatnonzero(asked)
     column, row = (np.floor(pixels[where]).astype(int) - low).T
     limit = _farthest_around(np.where(depth > 0, depth, np.inf))[row, column]
@@ -120,6 +120,19 @@ def in_view(
         limit[away] = np.where(own > 0, own, np.where(drawn_around > 0, drawn_around, np.inf))
     asked[where] = points[where, 2] <= limit * (1 + _TOLERANCE)
     return asked
+
+
+def _near_window(points: NDArray, faces: NDArray, part: Camera) -> NDArray:
+    """The triangles (T, 3) that are not wholly beyond one side of the picture: most of a dense mesh is, for a small
+    mask, and need not be drawn. points : (W, 3) camera axes."""
+    pixels, in_front = _pixels(points, part)
+    beyond = np.zeros(len(points), np.uint8)
+    for bit, outside in enumerate(
+        (pixels[:, 0] < 0, pixels[:, 0] > part.width, pixels[:, 1] < 0, pixels[:, 1] > part.height)
+    ):
+        beyond[outside & in_front] |= 1 << bit
+    a, b, c = beyond[faces.T]
+    return faces[(a & b & c) == 0]
 
 
 def _farthest_around(depth: NDArray) -> NDArray:

@@ -125,7 +125,7 @@ def _depth(request: HandsRequest, inferred: Inferred, photo: Image | None, camer
         obj = displacement.displaced_grid(
             _depth_map(maps), depth, name=f"{name}.grid", method="NODES", resolution=1024, **where
         )
-    roles.mark(obj, "hands.depth", licence=licence_of(request))
+    roles.mark(obj, "hands.surface", licence=licence_of(request))
     return f"the mesh {obj.name}"
 
 
