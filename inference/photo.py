@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 
 from .camera import Camera
-from .decode import check_size, over_white, read_picture, sixteen_to_eight
+from .decode import check_file, check_size, over_white, read_picture, sixteen_to_eight
 from .errors import BadInput
 from .sequence import DEFAULT_FPS, Movie, are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
 
@@ -116,8 +116,8 @@ def load_clip(path: str | PathLike[str], *, fps: float | None = None, sequence: 
     files = sequence_of(path) if sequence else [path]
     if len(files) > 1:
         return _files_clip(path.stem, files, fps or DEFAULT_FPS)
-    photo = load_photo(path)
-    return Clip(photo.name, 1, fps, lambda: iter([photo]))
+    check_file(path, "photo")
+    return Clip(path.stem, 1, fps, lambda: map(load_photo, [path]))
 
 
 def as_photo(photo: PhotoLike) -> Photo:

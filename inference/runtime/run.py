@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
@@ -48,6 +48,14 @@ class Run:
         return replace(self, span=(low + (high - low) * start, low + (high - low) * end))
 
     @property
+    def model_key(self) -> tuple[Hashable, ...]:
+        """What the run's network and its results depend on: the model, the state of its files, which may be replaced by
+        better ones, device and precision."""
+        assert self.model is not None
+        files = (_state(self.models_dir / file.path) for file in self.model.files)
+        return self.model.id, *files, self.device, self.precision
+
+    @property
     def torch_device(self) -> torch.device:
         import torch
 
@@ -77,6 +85,14 @@ class Run:
                 else "Close other programs, use a smaller photo, or choose the device cpu.",
                 "maquette.free_memory",
             ) from error
+
+
+def _state(path: Path) -> tuple[Hashable, ...]:
+    """Where a file lies, when it was written and how long it is; only where, while it is missing."""
+    try:
+        return path, path.stat().st_mtime_ns, path.stat().st_size
+    except OSError:
+        return (path,)  # only the converted file is there, or none
 
 
 def start(

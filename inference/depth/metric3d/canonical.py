@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ def predict(photos: Sequence[Photo], run: Run) -> list[Canonical]:
     Raises `MissingModel`, `BadModelFile`.
     """
     pixels = [photo.pixels for photo in photos]
-    return recall_all(pixels, _key(run), lambda unknown: _compute([photos[index] for index in unknown], run))
+    return recall_all(pixels, run.model_key, lambda unknown: _compute([photos[index] for index in unknown], run))
 
 
 def network(run: Run) -> Metric3D:
@@ -56,18 +56,8 @@ def network(run: Run) -> Metric3D:
     model = _model(run)
     file, backbone = model.files[0].path, BACKBONES[str(model.options["backbone"])]
     return keep(
-        _key(run), lambda: load_network(run, published(file, taps=bool(backbone.taps)), lambda: Metric3D(backbone))
+        run.model_key, lambda: load_network(run, published(file, taps=bool(backbone.taps)), lambda: Metric3D(backbone))
     )
-
-
-def _key(run: Run) -> tuple[Hashable, ...]:
-    """What a network and its results depend on: also the state of its file, which may be replaced by a better one."""
-    path = run.models_dir / _model(run).files[0].path
-    try:
-        state = path.stat().st_mtime_ns, path.stat().st_size
-    except OSError:
-        state = None  # only the converted file is there, or none
-    return "metric3d", path, state, run.device, run.precision
 
 
 def _model(run: Run) -> catalogue.Model:

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DPT-Hybrid (Ranftl et al. 2021, "Vision Transformers for Dense Prediction"): a picture to its relative inverse depth.
+
+The backbone, a residual network under a vision transformer, is timm's; the decoder is the paper's section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+#: Sides of a picture are multiples of this.
+MULTIPLE = 32
+_PATCH, _WIDTH, _FEATURES = 16, 768, 256
+#: Side of the grid of patches whose positions were trained.
+_TRAINED_GRID = 24
+#: Transformer blocks, counted from 1, whose outputs are handed on.
+_TAPS = (9, 12)
+
+
+def _nothing() -> None:
+    """The step of a caller who does not want to be told."""
+
+
+class Midas(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.readouts = nn.ModuleList(Readout(smaller) for smaller in (False, True))
+        self.narrow = nn.ModuleList(
+            nn.Conv2d(channels, _FEATURES, 3, padding=1, bias=False) for channels in (256, 512, _WIDTH, _WIDTH)
+        )
+        self.fusions = nn.ModuleList(Fusion(joins=level < 3) for level in range(4))
+        self.head = nn.ModuleList(
+            [nn.Conv2d(_FEATURES, 128, 3, padding=1), nn.Conv2d(128, 32, 3, padding=1), nn.Conv2d(32, 1, 1)]
+        )
+
+    def forward(self, pictures: Tensor, step: Callable[[], None] = _nothing) -> Tensor:
+        """Pictures (B, 3, H, W) from -1 to 1, sides multiples of 32 -> (B, H, W) float32 >= 0, larger is nearer."""
+        fine, middle, *tokens = self.encoder(pictures, step)
+        grid = (pictures.shape[2] // _PATCH, pictures.shape[3] // _PATCH)
+        levels = [fine, middle, *(read(one, grid) for read, one in zip(self.readouts, tokens, strict=True))]
+        levels = [narrow(level) for narrow, level in zip(self.narrow, levels, strict=True)]
+        path = None
+        for number in (3, 2, 1, 0):
+            size = levels[number - 1].shape[2:] if number else None
+            path = self.fusions[number](levels[number], path, size)
+            step()
+        assert path is not None
+        result = self.head[1](_enlarged(self.head[0](path), None)).relu()
+        return self.head[2](result).relu()[:, 0].float()
+
+
+class Encoder(nn.Module):
+    """Pictures -> features at 1/4 (256 channels) and 1/8 (512), and tokens (B, 1 + patches, 768) of two blocks."""
+
+    vit: Any  # timm's VisionTransformer, which declares less than it has
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vit = timm.create_model("vit_base_r50_s16_384", pretrained=False, num_classes=0)
+        self.vit.norm = nn.Identity()
+        for block in self.vit.blocks:
+            block.attn.fused_attn = True  # scaled_dot_product_attention, whatever timm's environment variable says
+
+    def forward(self, pictures: Tensor, step: Callable[[], None]) -> list[Tensor]:
+        embed = self.vit.patch_embed
+        levels = []
+        features = embed.backbone.stem(pictures)
+        for stage in embed.backbone.stages:
+            features = stage(features)
+            levels.append(features)
+            step()
+        patches = embed.proj(features)
+        rows, columns = patches.shape[2:]
+        tokens = patches.flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.vit.cls_token.expand(len(pictures), -1, -1), tokens], 1)
+        tokens = tokens + self.positions(rows, columns)
+        taps = []
+        for number, block in enumerate(self.vit.blocks, 1):
+            tokens = block(tokens)
+            step()
+            if number in _TAPS:
+                taps.append(tokens)
+        return [*levels[:2], *taps]
+
+    def positions(self, rows: int, columns: int) -> Tensor:
+        """The trained positions (1, 1 + rows * columns, 768), sampled bilinearly for another grid."""
+        trained = self.vit.pos_embed
+        grid = trained[:, 1:].float().reshape(1, _TRAINED_GRID, _TRAINED_GRID, -1).permute(0, 3, 1, 2)
+        grid = functional.interpolate(grid, size=(rows, columns), mode="bilinear", align_corners=False)
+        return torch.cat([trained[:, :1], grid.flatten(2).transpose(1, 2).to(trained.dtype)], 1)
+
+
+class Readout(nn.Module):
+    """Tokens -> a feature map, each patch with a word of the class token (section 3, "project")."""
+
+    def __init__(self, smaller: bool) -> None:
+        super().__init__()
+        self.project = nn.Linear(2 * _WIDTH, _WIDTH)
+        self.mix = nn.Conv2d(_WIDTH, _WIDTH, 1)
+        self.shrink = nn.Conv2d(_WIDTH, _WIDTH, 3, stride=2, padding=1) if smaller else None
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        patches = tokens[:, 1:]
+        joined = torch.cat([patches, tokens[:, :1].expand_as(patches)], 2)
+        features = self.mix(functional.gelu(self.project(joined)).transpose(1, 2).unflatten(2, grid))
+        return features if self.shrink is None else self.shrink(features)
+
+
+class Fusion(nn.Module):
+    """Adds a level to what comes from the coarser ones, and enlarges the sum."""
+
+    def __init__(self, joins: bool) -> None:
+        super().__init__()
+        self.before = Residual() if joins else None
+        self.after = Residual()
+        self.out = nn.Conv2d(_FEATURES, _FEATURES, 1)
+
+    def forward(self, level: Tensor, coarser: Tensor | None, size: torch.Size | None) -> Tensor:
+        if coarser is not None and self.before is not None:
+            level = coarser + self.before(level)
+        # The published order is to enlarge first; a 1 x 1 convolution commutes with it but for rounding.
+        return self.out(_enlarged(self.after(level), size))
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
+        self.second = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x.relu()).relu())
+
+
+def _enlarged(x: Tensor, size: torch.Size | None) -> Tensor:
+    """To `size`, or twice as large."""
+    size = size or torch.Size([2 * side for side in x.shape[2:]])
+    return functional.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
