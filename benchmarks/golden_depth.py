@@ -9,7 +9,7 @@ the most memory that the process held after loading and at the end. The weights 
 
     small-net, giant2-net    the bare network on a picture of 196 x 336
     small-a, large-a         the node's whole way on a photo of 384 x 512, with its pictures at two resolutions
-    small-half, giant2-half  the bare network in float16 against itself in float32
+    small-half, giant2-half  the bare network on a part of that picture, in float16 against itself in float32
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ TESTS = Path(__file__).resolve().parents[1] / "tests" / "inference"
 #: float32 on a CPU. The noise of rounding, measured with another number of threads, is 2e-4 (giant2 9e-4) in depth,
 #: whose range is 0.1 to 200, and 2e-5 (4e-5) in normals. Levels of pictures: on 1 % of the pixels.
 TOKENS, DEPTH, NORMALS, LEVELS = 1e-4, 5e-3, 5e-4, 1
-#: float16: largest and mean relative error of depth, mean error of normals.
-HALF_WORST, HALF_MEAN, HALF_NORMALS = 0.02, 0.003, 0.005
+#: float16: largest and mean error of depth, as a part of its standard deviation over the picture; mean error of normals.
+HALF_WORST, HALF_MEAN, HALF_NORMALS = 0.1, 0.02, 0.005
 
 
 @dataclass(frozen=True)
@@ -190,13 +190,13 @@ def _stages(seen: dict[str, Any], changes: list[NDArray], golden: dict, strides:
 
 def half(network: Metric3D, run: Run, size: str) -> Iterator[Finding]:
     """As computed on a device in half precision: weights and features float16, the state and the result float32."""
-    given = picture(run)
+    given = picture(run)[:, 28:140, 84:252].contiguous()  # a CPU is slow in float16
     with torch.inference_mode():
         exact = network(given)
         rounded = network.to(torch.float16)(given)
-    relative = (rounded.depth - exact.depth).abs() / exact.depth
-    yield Finding("depth, largest relative error", float(relative.max()), HALF_WORST)
-    yield Finding("depth, mean relative error", float(relative.mean()), HALF_MEAN)
+    error = (rounded.depth - exact.depth).abs() / exact.depth.std()
+    yield Finding("depth, largest error in its spread", float(error.max()), HALF_WORST)
+    yield Finding("depth, mean error in its spread", float(error.mean()), HALF_MEAN)
     change = (rounded.normal - exact.normal)[:, :3].abs()
     yield Finding("normals, mean error", float(change.mean()), HALF_NORMALS)
 

@@ -227,14 +227,13 @@ def test_five_percent_of_any_tensor_would_be_noticed(net, picture, name):
 
 @torch.inference_mode()
 def test_half_precision_stays_within_its_bound(run, net, picture):
-    """Measured at 196 x 336, all of the result: depth within 1 %, 0.13 % on average; and at half of that size here."""
+    """Measured: largest error of depth 0.04 of its spread (giant2 0.06), mean 0.005 (0.01); see the golden benchmark."""
     half = network.Metric3D(BACKBONES["vit-small"])
     half.load_state_dict(net.state_dict())
     half = half.to(torch.float16).eval()
     small = picture[:, 28:140, 84:252].contiguous()
     exact, rounded = net(small), half(small)
     assert rounded.depth.dtype == rounded.normal.dtype == torch.float32
-    relative = (rounded.depth - exact.depth).abs() / exact.depth
-    assert relative.max() < 0.02 and relative.mean() < 0.003
+    error = (rounded.depth - exact.depth).abs() / exact.depth.std()
+    assert 1e-3 < error.max() < 0.1 and error.mean() < 0.02  # not exact either: it was half precision indeed
     assert (rounded.normal - exact.normal)[:, :3].abs().mean() < 0.005
-    assert relative.max() > 1e-4  # it was half precision indeed
