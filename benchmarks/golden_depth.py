@@ -41,7 +41,7 @@ TESTS = Path(__file__).resolve().parents[1] / "tests" / "inference"
 #: float32 on a CPU. The noise of rounding, measured with another number of threads, is 2e-4 (giant2 9e-4) in depth,
 #: whose range is 0.1 to 200, and 2e-5 (4e-5) in normals. Levels of pictures: on 1 % of the pixels.
 TOKENS, DEPTH, NORMALS, LEVELS = 1e-4, 5e-3, 5e-4, 1
-#: float16: largest and mean error of depth, as a part of its standard deviation over the picture; mean error of normals.
+#: float16: largest and mean error of depth, in parts of its standard deviation over the picture; mean one of normals.
 HALF_WORST, HALF_MEAN, HALF_NORMALS = 0.1, 0.02, 0.005
 
 
