@@ -239,7 +239,7 @@ def test_the_network_is_kept_until_memory_is_freed(options, monkeypatch):
     for seed in (1, 2):
         inference.estimate_depth(noise(64, 80, seed), NAME, **options)
         inference.estimate_normals(noise(64, 80, seed), NAME, **options)
-    assert len(loads) == 1 and any("metric3d" in key for key in kept_models())
+    assert len(loads) == 1 and any(NAME in key for key in kept_models())
     inference.free_memory()
     assert not kept_models()
     inference.estimate_depth(noise(64, 80, 1), NAME, **options)
