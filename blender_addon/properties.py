@@ -57,6 +57,23 @@ def _resolution() -> Any:
     )
 
 
+def _frames() -> Any:
+    return EnumProperty(
+        name="Frames",
+        description="How much of a clip to work on",
+        items=[
+            ("CURRENT", "Current Frame", "One frame, as a photo"),
+            ("CLIP", "Whole Clip", "Every frame: images become sequences, and what is made of them follows"),
+        ],
+    )
+
+
+def _start_frame() -> Any:
+    return IntProperty(
+        name="Start Frame", description="Frame of the scene at which the clip begins", default=1, min=0, max=1048574
+    )
+
+
 class Common:
     """What every task is asked about: through which lens, where to write, where to compute."""
 
@@ -167,6 +184,8 @@ class DepthSettings:
     strength: FloatProperty(
         name="Strength", description="Height of the relief, where the depth is not in metres", default=0.1, soft_min=0.0
     )
+    frames: _frames()
+    start_frame: _start_frame()
 
 
 class NormalsSettings:
@@ -199,6 +218,23 @@ class NormalsSettings:
     strength: FloatProperty(
         name="Strength", description="Strength of the Normal Map node", default=1.0, min=0.0, soft_max=2.0
     )
+    space: EnumProperty(
+        name="Space",
+        description="What the normals are relative to",
+        items=[
+            ("TANGENT", "Surface", "The object's surface, by its UV map: for a material photographed straight on"),
+            ("CAMERA", "Photo's Camera", "The photo's camera, from which the map is projected onto the object as well"),
+        ],
+    )
+    green_down: BoolProperty(
+        name="DirectX",
+        description="Green points down, as games with DirectX want it; Blender itself wants it up",
+    )
+    keep_preview: BoolProperty(
+        name="Keep the Preview", description="Keep the 8-bit preview picture as an image of its own as well"
+    )
+    frames: _frames()
+    start_frame: _start_frame()
 
 
 class MaskSettings:
@@ -331,24 +367,12 @@ class HandsSettings(MaskSettings):
         description="Images that tell the hands apart: exact numbers for an ID Mask node, and flat colours",
     )
     build_meshes: BoolProperty(name="Meshes", description="Make a mesh of every hand", default=True)
-    frames: EnumProperty(
-        name="Frames",
-        description="How much of a clip to work on",
-        items=[
-            ("CURRENT", "Current Frame", "One frame, as a photo"),
-            ("CLIP", "Whole Clip", "Every frame: hands are followed, images become sequences, meshes move"),
-        ],
-    )
-    start_frame: IntProperty(
-        name="Start Frame", description="Frame of the scene at which the clip begins", default=1, min=0, max=1048574
-    )
+    frames: _frames()
+    start_frame: _start_frame()
     mesh_cache: EnumProperty(
         name="Motion",
         description="How the meshes of a clip are kept",
-        items=[
-            ("VERTEX_CACHE", "Vertex Cache", "The exact vertices of every frame, in a PC2 file"),
-            ("SHAPE_KEYS", "Shape Keys", "The exact vertices of every frame, as absolute shape keys"),
-        ],
+        items=_BODIES[1:],
     )
 
 
@@ -391,9 +415,7 @@ class PeopleSettings(MaskSettings):
         description="How the bodies are kept",
         items=_BODIES,
     )
-    start_frame: IntProperty(
-        name="Start Frame", description="Frame of the scene at which the clip begins", default=1, min=0, max=1048574
-    )
+    start_frame: _start_frame()
     mask_grow: FloatProperty(
         name="Grow",
         description="Grow the masks by so many pixels; shrink them where negative",

@@ -7,6 +7,7 @@ Nothing here imports bpy. Datablocks are named, never referenced: they are looke
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,16 @@ from ..inference.errors import BadInput
 from ..inference.photo import Clip, Photo, as_clip, as_photo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from ..inference.hands.parts import Part
     from ..inference.matte import Outline
-    from ..inference.results import DepthMap, HandMaps
+    from ..inference.results import DepthMap, HandMaps, NormalMap
     from .jobs import Report
+    from .scratch import Scratch
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Inferred:
     masks : name (after the photo's) -> (H, W) float32 0..1 as `MaskBuild` shapes them.
     outlines : name -> the mask's outlines, where they were asked for.
     maps : further maps of the task by name, computed here so that the main thread need not.
+    files : maps by name that the worker has written to OpenEXR files already; they go with `scratch` unless moved out.
     """
 
     result: Any
@@ -131,6 +135,8 @@ class Inferred:
     masks: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     outlines: Mapping[str, Traced] = field(default_factory=dict)
     maps: Mapping[str, NDArray] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    scratch: Scratch | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +144,7 @@ class Request:
     """What all tasks share.
 
     folder : takes the files that are written; None for the one beside the .blend.
+    directory : the whole path of whichever it is; "" where the .blend has never been saved.
     match_render : give the scene's render the photo's size and shape.
     """
 
@@ -145,6 +152,7 @@ class Request:
     target: Target
     model: str
     folder: str | None = None
+    directory: str = ""
     match_render: bool = False
     device: str | None = None
     precision: str | None = None
@@ -152,6 +160,14 @@ class Request:
     def infer(self, report: Report) -> Inferred:
         """Run the task; this is the worker thread's part."""
         raise NotImplementedError
+
+    def _written(self, **maps: NDArray[np.float32]) -> dict[str, Any]:
+        """The fields of `Inferred` for maps that are to become images, written here rather than on the main thread."""
+        from .scratch import Scratch
+
+        scratch = Scratch(self.directory)
+        names = {name: f"{clean_name(self.source.name)}.{name}.exr" for name in maps}
+        return {"files": {name: scratch.write(names[name], maps[name]) for name in maps}, "scratch": scratch}
 
     def _where(self, report: Report) -> dict[str, Any]:
         return {"device": self.device, "precision": self.precision, "progress": report}
@@ -186,23 +202,31 @@ class DepthRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class NormalsRequest(Request):
+    """space : "TANGENT" or "CAMERA", for the material.  green_down : colours in DirectX's convention, not OpenGL's."""
+
     a: float
     bg_threshold: float
     resolution: int
     output: str
     strength: float
+    space: str = "TANGENT"
+    green_down: bool = False
+    keep_preview: bool = False
 
     def infer(self, report: Report) -> Inferred:
         photo = self.source.photo()
-        result = inference.estimate_normals(
-            photo,
-            self.model,
-            a=self.a,
-            bg_threshold=self.bg_threshold,
-            resolution=self.resolution,
-            **self._where(report),
-        )
-        return Inferred(result, photo)
+        result = inference.estimate_normals(photo, self.model, **self.parameters(), **self._where(report))
+        return Inferred(result, photo, **self._written(normal=self.colours(result)))
+
+    def parameters(self) -> dict[str, Any]:
+        """The keywords of `estimate_normals`."""
+        return {"a": self.a, "bg_threshold": self.bg_threshold, "resolution": self.resolution}
+
+    def colours(self, result: NormalMap) -> NDArray[np.float32]:
+        """(H, W, 3) 0..1, see `axes.normal_colours`."""
+        from .builders.axes import normal_colours
+
+        return normal_colours(result, green_down=self.green_down)
 
 
 @dataclass(frozen=True)
@@ -306,24 +330,20 @@ class HandsRequest(Request):
         return Inferred(result, photo, masks=masks, outlines=outlines, maps=self._maps(result))
 
     def _infer_clip(self, report: Report) -> Inferred:
+        from ..inference import batch
         from ..inference.hands.track import follow_hands
         from .hand_clip import Recorder
 
         clip, recorder = self.source.clip(), Recorder(self)
+        frames = batch.refine_hands(clip, self.model, **self._parameters(), **self._where(report))
         try:
-            for maps in follow_hands(self._each_frame(clip, report), fps=clip.fps):
+            for maps in follow_hands(frames, fps=clip.fps):
                 recorder.add(maps)
             result = recorder.finish(clip.fps)
         except BaseException:
             recorder.discard()
             raise
         return Inferred(result, next(iter(clip)), result.length)
-
-    def _each_frame(self, clip: Clip, report: Report) -> Iterator[HandMaps]:
-        count = max(len(clip), 1)
-        for index, photo in enumerate(clip):
-            where = {**self._where(report), "progress": lambda f, m, start=index: report((start + f) / count, m)}
-            yield inference.refine_hands(photo, self.model, **self._parameters(), **where)
 
     def shaped_masks(
         self, maps: HandMaps, named: Sequence[Part] | None = None
@@ -417,6 +437,11 @@ class PeopleRequest(Request):
         return Inferred(
             result, next(iter(clip)), len(clip), world, masks=masks, outlines=self.masks.traced(masks, distances)
         )
+
+
+def clean_name(name: str) -> str:
+    """The name without what no file system takes."""
+    return re.sub(r'[/\\:*?"<>|]', "_", name)
 
 
 def parsed_boxes(text: str, example: str) -> list | None:

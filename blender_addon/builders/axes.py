@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bpy.types import Object
     from numpy.typing import NDArray
 
+    from ...inference.results import NormalMap
+
 #: Blender camera axes from OpenCV camera axes, and its own inverse (4, 4).
 CAMERA_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -45,6 +47,19 @@ def world_from_camera_of(camera_object: Object) -> NDArray[np.float64]:
 def to_camera_space(points: NDArray) -> NDArray[np.float32]:
     """Points or directions (..., 3) in OpenCV camera axes -> the local space of a Blender camera."""
     return points.astype(np.float32, copy=False) * np.array([1, -1, -1], np.float32)
+
+
+def normal_vectors(normal_map: NormalMap) -> NDArray[np.float32]:
+    """Unit vectors (H, W, 3) in the local space of a Blender camera; pixels that are not valid face the viewer."""
+    facing = np.array([0, 0, 1], np.float32)
+    return np.where(normal_map.valid[..., None], to_camera_space(normal_map.normals), facing)
+
+
+def normal_colours(normal_map: NormalMap, *, green_down: bool = False) -> NDArray[np.float32]:
+    """(H, W, 3) float32 colours 0..1 of the normals: red = right, green = up (OpenGL; `green_down` as DirectX has it),
+    blue = towards the viewer."""
+    half = np.array([0.5, -0.5 if green_down else 0.5, 0.5], np.float32)
+    return normal_vectors(normal_map) * half + np.float32(0.5)
 
 
 def transform(matrix: NDArray, points: NDArray) -> NDArray[np.float64]:

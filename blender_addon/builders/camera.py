@@ -11,7 +11,7 @@ from mathutils import Matrix
 
 from ...inference.camera import Camera
 from ...inference.errors import BadInput
-from . import axes, transaction
+from . import axes, image, transaction
 from . import scene as scenes
 
 if TYPE_CHECKING:
@@ -139,16 +139,14 @@ def _set_render_size(scene: Scene, camera: Camera) -> None:
     render.pixel_aspect_x, render.pixel_aspect_y = _pixel_aspect(camera)
 
 
-def _show_background(obj: Object, image: Image) -> None:
+def _show_background(obj: Object, photo_image: Image) -> None:
     data: Any = obj.data
     background = data.background_images.new()
-    background.image = image
+    background.image = photo_image
     background.alpha = 0.5
     background.frame_method = "STRETCH"
-    if image.source in {"MOVIE", "SEQUENCE"}:
-        background.image_user.frame_duration = max(1, image.frame_duration)
-        background.image_user.frame_start = image.get("maquette_start_frame", 1)
-        background.image_user.use_auto_refresh = True
+    if photo_image.source in {"MOVIE", "SEQUENCE"}:
+        image.play(background.image_user, photo_image)
     data.show_background_images = True
 
 

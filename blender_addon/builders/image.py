@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ import numpy as np
 
 from ...inference.errors import BadInput
 from ...inference.exr import write_exr
+from ...inference.sequence import sequence_of
 from . import transaction
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Custom property of a photo's image: the digest of its pixels, by which the same photo is found again.
 DIGEST = "maquette_photo"
+#: Custom properties of a clip's image: the frame of the scene at which it begins, and its frames where they are known.
+START, LENGTH = "maquette_start_frame", "maquette_length"
 #: JPEG decoders round differently; more than this (of 255) on average is another picture.
 _SAME_PICTURE = 4.0
 #: Rows and columns that are compared, at most.
@@ -55,47 +60,87 @@ def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
 def clip_image(path: str | Path, *, start_frame: int = 1, name: str = "") -> Image:
     """A movie, or the first picture of a numbered sequence, as an image that plays with the scene.
 
-    `start_frame` is kept for the image users that show it (see `camera.matched_camera`).
+    `start_frame`, the frame of the scene that shows the first picture, is kept for what shows it (see `play`).
     """
     path = Path(path)
     image = bpy.data.images.load(str(path))
     image.name = name or path.stem
     if image.source != "MOVIE":
         image.source = "SEQUENCE"
-    image["maquette_start_frame"] = start_frame
+    image[START] = start_frame
     return image
 
 
-def float_image(name: str, array: NDArray, folder: str | Path | None = None) -> Image:
+def play(user: Any, image: Image) -> None:
+    """Let an image user (of a texture node, a camera's background ...) show a movie or sequence frame by frame with the
+    scene, from the frame on that `clip_image` was told; before and after it the first and last picture stay."""
+    first, length = 1, max(1, image.frame_duration)
+    if image.source == "SEQUENCE":  # Blender counts neither its files nor from the first of them
+        files = _sequence_files(image)
+        length = int(image.get(LENGTH, len(files) or 1))
+        first = _last_number(files[0].name) if files else int(image.get(START, 1))
+    user.frame_start = int(image.get(START, 1))
+    user.frame_offset = first - 1
+    user.frame_duration = length
+    user.use_cyclic = False
+    user.use_auto_refresh = True
+
+
+def float_image(name: str, values: NDArray | Path, folder: str | Path | None = None) -> Image:
     """A Non-Color 32-bit float image of an array (H, W) or (H, W, 3), values kept exactly.
 
     Saved as OpenEXR (ZIP, 32-bit) in `folder`, by default `maquette` beside the .blend file; packed into the .blend
     when that has never been saved. No file and no datablock is overwritten: a taken name gets a number.
+    Instead of the array, the OpenEXR file of it that a worker has written: it is moved there, which takes no time.
     Raises BadInput where the folder cannot be written.
     """
-    if folder is None and not bpy.data.filepath:
-        image = new_image(name, array, is_float=True, is_data=True)
+    packed = folder is None and not bpy.data.filepath
+    if packed and not isinstance(values, Path):
+        image = new_image(name, values, is_float=True, is_data=True)
         image.pack()
         image.use_fake_user = True  # a result is kept with the file, used or not
         return image
-    path = unused_file(output_folder(folder), name, ".exr")
-    try:
-        with path.open("xb") as file:
-            transaction.made_file(path)
-            write_exr(file, array)
-    except OSError as error:
-        raise _not_writable(path.parent) from error
+    path = values if packed else _placed(name, values, output_folder(folder))  # type: ignore[assignment]
     image = bpy.data.images.load(blender_path(path))
     image.name = name
     image.colorspace_settings.name = "Non-Color"  # type: ignore[assignment]
     image.use_fake_user = True
+    if packed:
+        image.pack()
+        path.unlink()
+        image.filepath_raw = f"//maquette/{path.name}"  # where Unpack shall put it
     return image
+
+
+def _placed(name: str, values: NDArray | Path, folder: Path) -> Path:
+    """The values as a file of an unused name in the folder."""
+    path = unused_file(folder, name, ".exr")
+    try:
+        with path.open("xb") as file:
+            transaction.made_file(path)
+            if not isinstance(values, Path):
+                write_exr(file, values)
+        if isinstance(values, Path):
+            shutil.move(values, path)
+    except OSError as error:
+        raise _not_writable(path.parent) from error
+    return path
 
 
 def mask_image(name: str, mask: NDArray) -> Image:
     """A Non-Color 8-bit image, packed, of a mask (H, W) float32 0..1 or bool: ready to be painted on."""
     image = new_image(name, np.clip(mask, 0, 1), is_float=False, is_data=True)
     image.pack()
+    image.use_fake_user = True
+    return image
+
+
+def picture(name: str, pixels: NDArray[np.uint8]) -> Image:
+    """A packed sRGB image of an 8-bit picture (H, W, 3), exactly."""
+    image = bpy.data.images.new(name, 1, 1)  # its size comes from the file
+    bitmap = _bitmap(pixels)
+    image.pack(data=bitmap, data_len=len(bitmap))  # type: ignore[arg-type]
+    image.source = "FILE"
     image.use_fake_user = True
     return image
 
@@ -143,6 +188,17 @@ def blender_path(path: Path) -> str:
     if saved and path.is_relative_to(Path(saved).parent):
         return bpy.path.relpath(str(path))
     return str(path)
+
+
+def _sequence_files(image: Image) -> list[Path]:
+    """The files of a sequence that are there, by number."""
+    path = Path(bpy.path.abspath(image.filepath, library=image.library))
+    return sequence_of(path) if path.is_file() else []
+
+
+def _last_number(name: str) -> int:
+    numbers = re.findall(r"\d+", name)
+    return int(numbers[-1]) if numbers else 1
 
 
 def _image_of_file(photo: Photo, path: Path) -> Image | None:

@@ -10,6 +10,7 @@ import bpy
 
 from ...inference.errors import BadInput
 from .. import compat
+from . import image as images
 from . import transaction
 
 if TYPE_CHECKING:
@@ -126,8 +127,7 @@ def add_image(
     texture.image = image
     texture.label = image.name
     if image.source in {"MOVIE", "SEQUENCE"}:
-        texture.image_user.frame_duration = max(1, image.frame_duration)
-        texture.image_user.use_auto_refresh = True
+        images.play(texture.image_user, image)
     if socket is not None:
         connect(tree, texture.outputs["Color"], target.inputs[socket])
     return texture

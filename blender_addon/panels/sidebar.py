@@ -80,6 +80,8 @@ class DepthPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         layout.prop(settings.depth, "model")
+        if _is_clip(settings):
+            layout.prop(settings.depth, "frames")
         layout.prop(settings.depth, "output")
         _task_button(layout, settings, "maquette.estimate_depth", "MOD_DISPLACE")
 
@@ -103,6 +105,8 @@ class DepthSettingsPanel(SidebarPanel):
             column.prop(depth, "grid_width")
         if depth.output in {"AUTO", "GRID", "MATERIAL"}:
             layout.prop(depth, "strength")
+        if depth.frames == "CLIP" and _is_clip(settings):
+            layout.prop(depth, "start_frame")
         layout.prop(depth, "resolution")
 
 
@@ -111,7 +115,11 @@ class NormalsPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         layout.prop(settings.normals, "model")
+        if _is_clip(settings):
+            layout.prop(settings.normals, "frames")
         layout.prop(settings.normals, "output")
+        if settings.normals.output == "MATERIAL":
+            layout.prop(settings.normals, "space")
         _task_button(layout, settings, "maquette.estimate_normals", "NORMALS_FACE")
 
 
@@ -124,9 +132,16 @@ class NormalsSettingsPanel(SidebarPanel):
         normals = settings.normals
         if normals.output == "MATERIAL":
             layout.prop(normals, "strength")
-        column = layout.column(align=True)
-        column.prop(normals, "a")
-        column.prop(normals, "bg_threshold")
+        else:
+            layout.prop(normals, "green_down")
+        if normals.model.startswith("midas"):
+            column = layout.column(align=True)
+            column.prop(normals, "a")
+            column.prop(normals, "bg_threshold")
+        if normals.frames == "CLIP" and _is_clip(settings):
+            layout.prop(normals, "start_frame")
+        else:
+            layout.prop(normals, "keep_preview")
         layout.prop(normals, "resolution")
 
 

@@ -54,12 +54,14 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
 def shared(properties: Any, context: Any) -> dict[str, Any]:
     """The fields of a request that all tasks have."""
     active = context.view_layer.objects.active if context.view_layer else None
+    folder = writable_folder(properties.folder)
     device = properties.device.lower() if properties.device != "AUTO" else preferred_device()
     return {
         "source": source_of(properties, context.scene),
         "target": Target(context.scene.name, active.name if active else ""),
         "model": properties.model,
-        "folder": writable_folder(properties.folder),
+        "folder": folder,
+        "directory": folder or (str(Path(bpy.data.filepath).parent / "maquette") if bpy.data.filepath else ""),
         "match_render": properties.match_render,
         "device": device,
         "precision": preferred_precision(),

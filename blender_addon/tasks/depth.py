@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import BadInput
 from ..builders import displacement, image, materials, relief
+from ..clip_maps import DepthClipRequest
 from ..requests import DepthBuild, DepthRequest, Inferred
+from . import depth_clip
 from .common import matched, mesh_object, photo_image, shared
 
 if TYPE_CHECKING:
@@ -37,11 +39,15 @@ def request(properties: Any, context: Context) -> DepthRequest:
             "The surface relief of a material has no distances for a relief mesh.",
             "Build a displaced grid or a material displacement.",
         )
+    if properties.frames == "CLIP" and wanted.source.is_clip:
+        return depth_clip.request(wanted, properties.start_frame)
     return wanted
 
 
 def build(request: DepthRequest, inferred: Inferred, scene: Scene) -> str:
     """The float image, and what the request wants made of it."""
+    if isinstance(request, DepthClipRequest):
+        return depth_clip.build(request, inferred, scene)
     depth_map, wanted = inferred.result, request.build
     depth_image = image.float_image(f"{request.source.name}.depth", depth_map.depth, request.folder)
     output = wanted.output

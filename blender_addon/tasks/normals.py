@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Normals: a normal map, or a Normal Map node in the material."""
+"""Normals: a normal map, or a Normal Map node in the material, of a photo or a whole clip."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..builders import normals
+from ..builders import image, normals, roles
+from ..clip_maps import NormalsClipRequest
 from ..requests import Inferred, NormalsRequest
-from .common import mesh_object, shared
+from . import depth_clip
+from .common import licence_of, mesh_object, shared
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Scene
+    from bpy.types import Context, Image, Scene
 
 
 def request(properties: Any, context: Context) -> NormalsRequest:
@@ -22,17 +25,42 @@ def request(properties: Any, context: Context) -> NormalsRequest:
         resolution=properties.resolution,
         output=properties.output,
         strength=properties.strength,
+        space=properties.space,
+        green_down=properties.green_down and properties.output == "IMAGE",
+        keep_preview=properties.keep_preview,
     )
     if properties.output == "MATERIAL":
-        mesh_object(wanted, "normal map")
+        obj = mesh_object(wanted, "normal map")
+        normals.check_mapping(obj, projected=properties.space == "CAMERA")
+    if properties.frames == "CLIP" and wanted.source.is_clip:
+        depth_clip.check_directory(wanted.directory)
+        given = {one.name: getattr(wanted, one.name) for one in fields(wanted)}
+        return NormalsClipRequest(**given, start_frame=properties.start_frame)
     return wanted
 
 
-def build(request: NormalsRequest, inferred: Inferred, _scene: Scene) -> str:
+def build(request: NormalsRequest, inferred: Inferred, scene: Scene) -> str:
     """The normal map, and its node where it is wanted."""
-    normal_image = normals.normal_image(f"{request.source.name}.normal", inferred.result, request.folder)
+    if isinstance(request, NormalsClipRequest):
+        made = depth_clip.numbered(request, inferred, "normal")
+        depth_clip.set_timing(request, inferred, scene)
+    else:
+        made = normals.normal_image(f"{request.source.name}.normal", inferred.files["normal"], request.folder)
+        roles.mark(made, "normal", roles.digest_of(inferred.photo), licence_of(request, "normals"))
+        if request.keep_preview:
+            image.picture(f"{request.source.name}.normal.preview", inferred.result.preview)
     if request.output == "IMAGE":
-        return f"Made the image {normal_image.name}"
+        return f"Made the {'sequence' if made.source == 'SEQUENCE' else 'image'} {made.name}"
+    return _add_to_material(request, inferred, made, scene)
+
+
+def _add_to_material(request: NormalsRequest, inferred: Inferred, made: Image, scene: Scene) -> str:
     obj = mesh_object(request, "normal map")
-    normals.add_normal_map(obj, normal_image, strength=request.strength)
-    return f"Added {normal_image.name} to the material of {obj.name}"
+    where = {}
+    if request.space == "CAMERA":
+        where = {
+            "camera_object": depth_clip.playing_camera(request, inferred, scene)[1],
+            "camera": inferred.result.camera,
+        }
+    normals.add_normal_map(obj, made, strength=request.strength, **where)
+    return f"Added {made.name} to the material of {obj.name}"

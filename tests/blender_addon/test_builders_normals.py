@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 import pytest
 from maquette.blender_addon.builders import camera, image, materials, meshes, normals, transaction
+from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
 from maquette.inference.results import NormalMap
 from mathutils import Matrix, Quaternion, Vector
@@ -78,7 +79,7 @@ def test_shading_follows_the_normals(turn, normal_map, rendered):
         assert lit[5:].mean() == pytest.approx(base * light[2], abs=0.03)
 
 
-def test_an_own_normal_stays_connected(normal_map):
+def test_a_bump_lies_on_top_of_the_normal_map(normal_map):
     obj = board()
     tree = obj.active_material.node_tree
     shader = tree.nodes["Principled BSDF"]
@@ -87,8 +88,141 @@ def test_an_own_normal_stays_connected(normal_map):
     before = set(tree.nodes.keys())
     made = normals.add_normal_map(obj, normals.normal_image("street.normal", normal_map))
     assert before < set(tree.nodes.keys())
-    total = shader.inputs["Normal"].links[0].from_node
-    assert {socket.links[0].from_node.name for socket in total.inputs if socket.is_linked} == {bump.name, made.name}
+    assert shader.inputs["Normal"].links[0].from_node == bump
+    assert bump.inputs["Normal"].links[0].from_node == made
+
+
+@pytest.mark.parametrize("own_is_flat", [True, False])
+def test_an_own_normal_adds_to_the_new_one(own_is_flat, normal_map, photo, rendered):
+    """Where one of two normal maps is flat, the other shades alone, not half of it."""
+    obj = board()
+    facing = np.broadcast_to(np.array([0, 0, -1], np.float32), (120, 160, 3))
+    flat = NormalMap(facing, np.ones((120, 160), bool), photo.camera, photo.pixels)
+    first, second = (flat, normal_map) if own_is_flat else (normal_map, flat)
+    normals.add_normal_map(obj, normals.normal_image("own", first))
+    normals.add_normal_map(obj, normals.normal_image("street.normal", second))
+    light = np.array([0.7, 0, 0.71]) / np.linalg.norm([0.7, 0, 0.71])
+    lit = brightness(rendered, light)
+    assert lit[:3].mean() == pytest.approx(0.8 * float(light @ (TILTED * [1, -1, -1])), abs=0.03)
+    assert lit[5:].mean() == pytest.approx(0.8 * light[2], abs=0.03)
+
+
+def test_every_shader_of_a_mix_gets_the_normal(normal_map):
+    obj = board()
+    tree = obj.active_material.node_tree
+    output, first = materials.material_output(obj.active_material), tree.nodes["Principled BSDF"]
+    second, mix = tree.nodes.new("ShaderNodeBsdfDiffuse"), tree.nodes.new("ShaderNodeMixShader")
+    tree.links.new(first.outputs[0], mix.inputs[1])
+    tree.links.new(second.outputs[0], mix.inputs[2])
+    tree.links.new(mix.outputs[0], output.inputs["Surface"])
+    made = normals.add_normal_map(obj, normals.normal_image("street.normal", normal_map))
+    assert {first.inputs["Normal"].links[0].from_node, second.inputs["Normal"].links[0].from_node} == {made}
+
+
+def grouped(obj, *, takes_normal: bool):
+    """The board's shader moved into a node group; the group's node."""
+    tree = obj.active_material.node_tree
+    output = materials.material_output(obj.active_material)
+    group = bpy.data.node_groups.new("Paint", "ShaderNodeTree")
+    group.interface.new_socket("BSDF", in_out="OUTPUT", socket_type="NodeSocketShader")
+    inside, end = group.nodes.new("ShaderNodeBsdfPrincipled"), group.nodes.new("NodeGroupOutput")
+    group.links.new(inside.outputs[0], end.inputs[0])
+    if takes_normal:
+        group.interface.new_socket("Normal", in_out="INPUT", socket_type="NodeSocketVector")
+        group.links.new(group.nodes.new("NodeGroupInput").outputs["Normal"], inside.inputs["Normal"])
+    node = tree.nodes.new("ShaderNodeGroup")
+    node.node_tree = group
+    tree.links.new(node.outputs[0], output.inputs["Surface"])
+    return node
+
+
+def test_a_group_takes_the_normal_where_it_has_an_input_for_it(normal_map):
+    obj = board()
+    node = grouped(obj, takes_normal=True)
+    made = normals.add_normal_map(obj, normals.normal_image("street.normal", normal_map))
+    assert node.inputs["Normal"].links[0].from_node == made
+
+
+def test_a_group_without_such_an_input_is_named(normal_map):
+    obj = board()
+    grouped(obj, takes_normal=False)
+    with pytest.raises(BadInput, match="lies in the node group Paint"):
+        normals.add_normal_map(obj, normals.normal_image("street.normal", normal_map))
+
+
+def test_a_mesh_without_uv_map_is_refused_before_anything_is_made(normal_map, blocks):
+    mesh = bpy.data.meshes.new("bare")
+    obj = bpy.data.objects.new("bare", mesh)
+    bpy.context.scene.collection.objects.link(obj)
+    picture = normals.normal_image("street.normal", normal_map)
+    before = blocks()
+    with pytest.raises(BadInput, match="no UV map"):
+        normals.add_normal_map(obj, picture)
+    assert blocks() == before
+
+
+def test_a_material_of_another_file_is_refused(normal_map, tmp_path):
+    board().active_material.name = "Theirs"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    obj = board()
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, wanted):
+        wanted.materials = ["Theirs"]
+    obj.active_material = bpy.data.materials["Theirs", str(tmp_path / "library.blend")]
+    with pytest.raises(BadInput, match="linked from another file"):
+        normals.add_normal_map(obj, normals.normal_image("street.normal", normal_map))
+
+
+def test_only_the_active_slot_changes(normal_map):
+    obj = board()
+    other = bpy.data.materials.new("other")
+    materials.principled(other)
+    obj.data.materials.append(other)
+    before = len(obj.data.materials[0].node_tree.nodes)
+    obj.active_material_index = 1
+    normals.add_normal_map(obj, normals.normal_image("street.normal", normal_map))
+    assert len(obj.data.materials[0].node_tree.nodes) == before
+    assert any(node.type == "NORMAL_MAP" for node in other.node_tree.nodes)
+
+
+def test_a_camera_space_map_is_right_on_an_object_of_uneven_scale(normal_map, photo, rendered):
+    """Projected from the photo's camera onto a board that is turned and stretched."""
+    turn = Quaternion((0.3, -0.8, 0.4), 1.9)
+    obj = board(turn)
+    stretch = Matrix.Diagonal((1.0, 2.5, 0.6, 1.0))
+    obj.data.transform(stretch.inverted())
+    obj.matrix_world = obj.matrix_world @ stretch
+    while obj.data.uv_layers:
+        obj.data.uv_layers.remove(obj.data.uv_layers[0])
+    eye = bpy.data.objects.new("photo's", bpy.data.cameras.new("photo's"))
+    bpy.context.scene.collection.objects.link(eye)
+    intrinsics = Camera(160.0, 160.0, 80.0, 60.0, 160, 120)  # sees 2 m x 1.5 m of the board
+    normals.add_normal_map(obj, normals.normal_image("street.normal", normal_map), camera_object=eye, camera=intrinsics)
+    for towards_light in ((0, 0, 1), (0.7, 0, 0.71), (0, 0.7, 0.71)):
+        lit = brightness(rendered, towards_light)
+        light = np.array(towards_light) / np.linalg.norm(towards_light)
+        assert lit[:3].mean() == pytest.approx(0.8 * max(0, float(light @ (TILTED * [1, -1, -1]))), abs=0.03)
+        assert lit[5:].mean() == pytest.approx(0.8 * light[2], abs=0.03)
+
+
+def test_a_sphere_is_lit_from_where_the_light_is(photo, rendered):
+    """The known normals of a sphere, on a flat board: left light lights its left, upper light its upper side."""
+    rows, columns = np.mgrid[:96, :96]
+    x, y = (columns + 0.5) / 48 - 1, (rows + 0.5) / 48 - 1
+    inside = x**2 + y**2 < 0.9
+    vectors = np.stack([x, y, -np.sqrt(np.maximum(1 - x**2 - y**2, 0.01))], -1).astype(np.float32)
+    ball = NormalMap(vectors, inside, Camera.default(96, 96), photo.pixels)
+    normals.add_normal_map(board(), normals.normal_image("ball", ball))
+    for light in ((-0.7, 0, 0.71), (0.7, 0, 0.71), (0, 0.7, 0.71), (0, -0.7, 0.71)):
+        lit = brightness(rendered, light)
+        seen = lit[2:6, 2:6] - lit[2:6, 2:6].mean()
+        right, up = np.meshgrid([-1.5, -0.5, 0.5, 1.5], [1.5, 0.5, -0.5, -1.5])
+        assert (seen * (right * light[0] + up * light[1])).mean() > 0.1
+
+
+def test_green_points_down_for_directx(normal_map):
+    pixels = image.image_array(normals.normal_image("street.normal", normal_map, green_down=True))
+    np.testing.assert_allclose(pixels[10, 10, :3], [0.8, 0.4, 0.5 + 0.5 * np.sqrt(0.6)], atol=1e-6)
 
 
 def test_a_failed_job_leaves_the_material(normal_map):

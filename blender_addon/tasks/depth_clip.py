@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The depth of a whole clip: an image sequence, and a relief or material that follows it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ...inference.errors import BadInput
+from ..builders import displacement, image, mask_sequence, materials, relief_clip, roles, transaction
+from ..builders import scene as scenes
+from ..clip_maps import DepthClipRequest
+from .common import licence_of, matched, mesh_object, photo_image
+
+if TYPE_CHECKING:
+    from bpy.types import Image, Object, Scene
+
+    from ..requests import DepthRequest, Inferred
+
+
+def request(wanted: DepthRequest, start_frame: int) -> DepthClipRequest:
+    """The request for all frames of its clip. Raises BadInput where there is no folder for them."""
+    check_directory(wanted.directory)
+    given = {one.name: getattr(wanted, one.name) for one in fields(wanted)}
+    return DepthClipRequest(**given, start_frame=start_frame)
+
+
+def check_directory(directory: str) -> None:
+    """Raises BadInput without a folder for a sequence: Blender packs no sequence into a file."""
+    if not directory:
+        raise BadInput("A sequence of pictures needs a folder.", "Save the .blend file, or choose a folder.")
+
+
+def build(request: DepthClipRequest, inferred: Inferred, scene: Scene) -> str:
+    """The sequence, and what the request wants made of it."""
+    clip, wanted = inferred.result, request.build
+    sequence = numbered(request, inferred, "depth")
+    set_timing(request, inferred, scene)
+    output = wanted.output
+    if output == "AUTO":
+        output = "RELIEF" if clip.metric else "GRID"
+    told = f"Made the sequence {sequence.name} of {clip.length} frames"
+    if clip.found < clip.length:
+        told += f", {clip.length - clip.found} of them empty"
+    if output == "IMAGE":
+        return told
+    if output == "MATERIAL":
+        material = materials.active_material(mesh_object(request, "displacement"))
+        displacement.displace_material(material, sequence, scale=1.0 if clip.metric else wanted.strength)
+        return f"{told}, which displaces the material {material.name}"
+    return f"{told}, which {_moving_object(request, inferred, sequence, scene, output).name} follows"
+
+
+def numbered(request: Any, inferred: Inferred, what: str) -> Image:
+    """The frames as an image sequence in the folder of this .blend; what is not moved there is removed."""
+    clip = inferred.result
+    transaction.on_failure(clip.scratch.discard)
+    sequence = mask_sequence.sequence_image(
+        clip.files,
+        name=f"{request.source.name}.{what}",
+        folder=image.output_folder(request.directory),
+        start_frame=request.start_frame,
+    )
+    clip.scratch.discard()
+    task = "depth" if what == "depth" else "normals"
+    return roles.mark(sequence, what, roles.digest_of(inferred.photo), licence_of(request, task))
+
+
+def set_timing(request: Any, inferred: Inferred, scene: Scene) -> None:
+    """The scene plays the clip at its own frame rate."""
+    clip = inferred.result
+    if clip.fps:
+        scenes.set_timing(scene, clip.fps, request.start_frame, request.start_frame + clip.length - 1)
+
+
+def playing_camera(request: Any, inferred: Inferred, scene: Scene) -> tuple[Image, Object]:
+    """The clip's image and its matched camera, which shows the clip from the request's start frame on."""
+    photo, camera = matched(request, inferred, scene)
+    if photo.source in {"MOVIE", "SEQUENCE"}:
+        photo[image.START] = request.start_frame
+        data: Any = camera.data
+        for background in data.background_images:
+            if background.image == photo:
+                image.play(background.image_user, photo)
+    return photo, camera
+
+
+def _moving_object(request: DepthClipRequest, inferred: Inferred, sequence: Image, scene: Scene, output: str) -> Object:
+    clip, wanted, name = inferred.result, request.build, request.source.name
+    if not clip.metric:
+        if output == "RELIEF":
+            raise BadInput("A relief of a surface has no distances to unproject.", "Build a displaced grid instead.")
+        return relief_clip.moving_grid(
+            clip.camera,
+            sequence,
+            name=f"{name}.grid",
+            clip_image=photo_image(request, inferred),
+            resolution=wanted.mesh_resolution,
+            width=wanted.grid_width,
+            strength=wanted.strength,
+            parent=scene.collection,
+        )
+    photo, camera = playing_camera(request, inferred, scene)
+    return relief_clip.moving_relief(
+        clip.camera,
+        sequence,
+        name=f"{name}.{output.lower()}",
+        camera_object=camera,
+        clip_image=photo,
+        resolution=wanted.mesh_resolution,
+        tear=wanted.tear if output == "RELIEF" else None,
+        grazing=wanted.grazing if output == "RELIEF" else 90.0,
+        parent=scene.collection,
+    )
