@@ -102,7 +102,7 @@ def _read_torch(path: Path, objects: bool) -> Any:
             return torch.load(path, map_location="cpu", weights_only=False, mmap=zipped, pickle_module=_InertPickle)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+        if "GLOBAL" in str(error):  # how torch names the objects that it does not make
             message = f"{path} holds more than numbers, and none of it was run: it is not the published file."
         else:
             message = f"{path} is cut off or damaged."

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Licensed pickles: what body models hold is read, whoever wrote it; nothing else is made, and nothing is run."""
+
+import os
+import pickle
+import pickletools
+import shutil
+import sys
+import types
+
+import numpy as np
+import pytest
+import scipy.sparse
+from maquette.inference import BadModelFile, MissingModel
+from maquette.inference.weights.mano import PATH, load_mano
+from maquette.inference.weights.pickles import read_licensed, read_object_arrays
+
+
+@pytest.fixture
+def root(tmp_path, synthetic_models):
+    (tmp_path / "mano").mkdir()
+    shutil.copyfile(synthetic_models / PATH, tmp_path / PATH)
+    return tmp_path
+
+
+@pytest.fixture
+def published(root):
+    with (root / PATH).open("rb") as file:
+        return pickle.load(file)
+
+
+def write(root, content, protocol=2):
+    (root / PATH).write_bytes(pickle.dumps(content, protocol))
+
+
+def test_the_users_file_is_read_and_kept_plainly(root, published):
+    mano = load_mano(root)
+    np.testing.assert_array_equal(mano.vertices, published["v_template"])
+    np.testing.assert_allclose(mano.joint_regressor, published["J_regressor"].toarray())
+    assert mano.parents[0] == -1 and "non-commercial" in mano.licence
+    (root / PATH).unlink()
+    again = load_mano(root)
+    np.testing.assert_array_equal(again.pose_blend_shapes, mano.pose_blend_shapes)
+    with np.load(root / "mano" / "MANO_RIGHT.npz", allow_pickle=False) as plain:
+        assert set(plain.files) >= {"vertices", "faces", "hands_mean"}
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4])
+def test_every_protocol_and_kind_of_sparse_matrix(root, published, protocol):
+    for kind in (scipy.sparse.csr_matrix, scipy.sparse.coo_matrix, scipy.sparse.csc_matrix):
+        write(root, published | {"J_regressor": kind(published["J_regressor"])}, protocol)
+        np.testing.assert_allclose(load_mano(root).joint_regressor, published["J_regressor"].toarray())
+
+
+def test_objects_of_chumpy_become_their_arrays(root, published, monkeypatch):
+    """The official file holds them; the library itself is never needed."""
+    library, module = types.ModuleType("chumpy"), types.ModuleType("chumpy.ch")
+
+    class Ch:
+        pass
+
+    Ch.__module__, Ch.__qualname__, module.Ch, library.ch = "chumpy.ch", "Ch", Ch, module
+    monkeypatch.setitem(sys.modules, "chumpy", library)
+    monkeypatch.setitem(sys.modules, "chumpy.ch", module)
+    held = Ch()
+    held.__dict__.update(x=published["shapedirs"], dterms="x")
+    write(root, published | {"shapedirs": held})
+    monkeypatch.delitem(sys.modules, "chumpy.ch")
+    monkeypatch.delitem(sys.modules, "chumpy")
+    np.testing.assert_array_equal(load_mano(root).shape_blend_shapes, published["shapedirs"])
+
+
+def test_a_left_hand_is_refused(root, published):
+    mirrored = published["v_template"] * [-1, 1, 1]
+    write(root, published | {"v_template": mirrored, "f": published["f"][:, ::-1]})
+    with pytest.raises(BadModelFile, match="left hand"):
+        load_mano(root)
+    assert not (root / "mano" / "MANO_RIGHT.npz").exists()
+
+
+def test_without_the_file_it_says_where_to_register(tmp_path):
+    with pytest.raises(MissingModel, match="MANO_RIGHT") as raised:
+        load_mano(tmp_path)
+    assert "mano.is.tue.mpg.de" in raised.value.remedy and "Register" in raised.value.remedy
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 0.999])
+def test_a_file_cut_off(root, share):
+    content = (root / PATH).read_bytes()
+    (root / PATH).write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(BadModelFile, match="cut off or damaged"):
+        load_mano(root)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"v_template": np.zeros((6890, 3))}, "v_template is"),
+        ({"hands_mean": np.full(45, np.nan)}, "not finite"),
+        ({"f": np.full((1538, 3), 900, np.uint32)}, "corners that do not exist"),
+    ],
+)
+def test_another_model_is_refused(root, published, change, said):
+    write(root, published | change)
+    with pytest.raises(BadModelFile, match=said):
+        load_mano(root)
+
+
+def test_no_dictionary_and_no_hand(root):
+    for content in ([1, 2], {"betas": np.zeros(3)}):
+        write(root, content)
+        with pytest.raises(BadModelFile):
+            load_mano(root)
+
+
+class Calls:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def test_nothing_hostile_is_run(root, published, tmp_path):
+    trap = tmp_path / "trap"
+    for attack in (
+        Calls(os.mkdir, str(trap)),
+        Calls(eval, f"__import__('os').mkdir({str(trap)!r})"),
+        Calls(getattr, Calls(__import__, "os"), "mkdir"),
+        Calls(np.load, str(trap)),
+        Calls(bytearray, 1 << 40),
+        types.SimpleNamespace(x=1),
+    ):
+        write(root, published | {"v_template": attack})
+        with pytest.raises(BadModelFile, match="nothing of it was run"):
+            load_mano(root)
+    assert not trap.exists()
+
+
+def test_an_array_too_large_for_any_memory(root, published):
+    """A few bytes of a pickle can ask for terabytes."""
+    hostile = pickletools.optimize(pickle.dumps(published | {"v_template": np.zeros(3)}, 2))
+    (root / PATH).write_bytes(hostile.replace(b"K\x03\x85", b"\x8a\x06\x00\x00\x00\x00\x00\x40\x85", 1))
+    with pytest.raises(BadModelFile):
+        load_mano(root)
+
+
+def test_sparse_matrices_that_numpy_pickled(synthetic_models, tmp_path):
+    source = synthetic_models / "meshgraphormer" / "mano_downsampling.npz"
+    found = read_object_arrays(source, ("A", "D"))
+    with np.load(source, allow_pickle=True, encoding="latin1") as expected:
+        for name in ("A", "D"):
+            for ours, theirs in zip(found[name], expected[name], strict=True):
+                np.testing.assert_array_equal(ours, theirs.toarray())
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(source.read_bytes()[:5000])
+    with pytest.raises(BadModelFile):
+        read_object_arrays(broken, ("A",))
+    np.savez(tmp_path / "hostile.npz", A=np.array([Calls(os.mkdir, str(tmp_path / "trap"))], object))
+    with pytest.raises(BadModelFile, match="nothing of it was run"):
+        read_object_arrays(tmp_path / "hostile.npz", ("A",))
+    assert not (tmp_path / "trap").exists()
+
+
+def test_an_npz_of_arrays(tmp_path):
+    path = tmp_path / "plain.npz"
+    np.savez(path, a=np.arange(3))
+    np.testing.assert_array_equal(read_licensed(path)["a"], [0, 1, 2])

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Published files: read without running anything, checked, converted once, and named when they are something else."""
+
+import os
+import pickle
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from maquette.inference import BadModelFile, MissingModel
+from maquette.inference.runtime import start
+from maquette.inference.weights import Published, load_network
+from maquette.inference.weights.checkpoint import read_tensors
+from maquette.inference.weights.convert import identity, write_tensors
+from torch import nn
+
+FILE = "tiny/tiny.pth"
+
+
+class Tiny(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Linear(3, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.norm(self.first(x))
+
+
+def renamed(tensors):
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items() if name != "unused"}
+
+
+PUBLISHED = Published(FILE, renamed, ("model_state_dict",))
+
+
+@pytest.fixture
+def state():
+    torch.manual_seed(0)
+    return {f"module.{name}": tensor for name, tensor in Tiny().state_dict().items()} | {"unused": torch.zeros(9)}
+
+
+@pytest.fixture
+def root(tmp_path, state):
+    (tmp_path / "tiny").mkdir()
+    torch.save({"model_state_dict": state, "max_iter": 3}, tmp_path / FILE)
+    return tmp_path
+
+
+def load(root, published=PUBLISHED):
+    return load_network(start("cpu", models_dir=root), published, Tiny)
+
+
+def same(network, state):
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, state[f"module.{name}"], rtol=0, atol=0)
+
+
+def test_the_published_weights_arrive(root, state):
+    network = load(root)
+    same(network, state)
+    assert not network.training and not any(tensor.requires_grad for tensor in network.parameters())
+
+
+def test_converted_once_and_the_original_is_not_needed_again(root, state):
+    load(root)
+    converted = root / "tiny" / "tiny.safetensors"
+    written = converted.stat().st_mtime_ns
+    load(root)
+    assert converted.stat().st_mtime_ns == written
+    (root / FILE).unlink()
+    same(load(root), state)
+    assert sorted(path.name for path in (root / "tiny").iterdir()) == ["tiny.safetensors"]
+
+
+def test_a_replaced_file_is_converted_again(root, state):
+    load(root)
+    changed = {name: tensor + 1 for name, tensor in state.items()}
+    torch.save({"model_state_dict": changed}, root / FILE)
+    same(load(root), changed)
+
+
+def test_the_state_dict_itself_and_a_training_file_are_read(root, state):
+    torch.save(state, root / FILE)
+    same(load(root), state)
+
+
+def test_a_folder_that_cannot_be_written_keeps_the_result_elsewhere(root, state, tmp_path, monkeypatch):
+    from maquette.installer import store
+
+    monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")
+    beside = root / "tiny" / "tiny.safetensors"
+    beside.mkdir()  # nothing can be put under this name
+    same(load(root), state)
+    kept = list((tmp_path / "user" / "converted").glob("*tiny.safetensors"))
+    assert len(kept) == 1
+    same(load(root), state)
+
+
+def test_weights_are_mapped_not_copied(root):
+    network = load(root)
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("only Linux tells what is mapped where")
+    spans = [line.split()[0].split("-") for line in maps.read_text().splitlines() if "tiny.safetensors" in line]
+    for tensor in network.parameters():
+        assert any(int(low, 16) <= tensor.data_ptr() < int(high, 16) for low, high in spans)
+
+
+def test_a_missing_file_says_where_it_goes(tmp_path):
+    with pytest.raises(MissingModel, match=r"tiny\.pth") as raised:
+        load(tmp_path)
+    assert raised.value.operator == "maquette.open_preferences"
+
+
+@dataclass
+class Wrong:
+    name: str
+    content: bytes
+    said: str
+
+
+def _zip_of(names):
+    import io
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return buffer.getvalue()
+
+
+WRONG = [
+    Wrong("empty", b"", "empty"),
+    Wrong("a web page", b"<!DOCTYPE html><html>404</html>", "web page"),
+    Wrong("a pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer"),
+    Wrong("an archive", _zip_of(["word/document.xml"]), "archive of something else"),
+    Wrong("TorchScript", _zip_of(["model/code/__torch__.py", "model/data.pkl"]), "TorchScript"),
+    Wrong("noise", np.random.default_rng(0).bytes(4096), "cut off or damaged"),
+    Wrong("a number", pickle.dumps(7), "damaged|no named tensors|more than numbers"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
+def test_what_is_no_checkpoint_is_named(root, wrong):
+    (root / FILE).write_bytes(wrong.content)
+    with pytest.raises(BadModelFile, match=wrong.said) as raised:
+        load(root)
+    assert str(root / FILE) in raised.value.message and raised.value.remedy
+    assert [path.name for path in (root / "tiny").iterdir()] == ["tiny.pth"]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
+def test_a_file_cut_off(root, share):
+    content = (root / FILE).read_bytes()
+    (root / FILE).write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(BadModelFile, match="cut off or damaged"):
+        load(root)
+
+
+def test_a_key_too_few_too_many_or_of_another_size(root, state):
+    lacking = {name: tensor for name, tensor in state.items() if "first.bias" not in name}
+    for content, said in (
+        (lacking, "lacks 'first.bias'"),
+        (state | {"module.extra": torch.zeros(1)}, "holds 'extra', which is of no known use"),
+        (state | {"module.first.weight": torch.zeros(8, 3)}, "another size"),
+        ({"pretrained.model.x": torch.zeros(1)}, "seems to be one of MiDaS"),
+    ):
+        torch.save(content, root / FILE)
+        with pytest.raises(BadModelFile, match=said):
+            load(root)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(root, state, value):
+    state["module.first.bias"][1] = value
+    torch.save(state, root / FILE)
+    with pytest.raises(BadModelFile, match=r"first\.bias are not all numbers"):
+        load(root)
+    assert [path.name for path in (root / "tiny").iterdir()] == ["tiny.pth"]
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("objects", [False, True])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_nothing_in_a_file_is_run(root, state, tmp_path, objects, legacy):
+    """A file that is known to hold objects is read around them; any other is refused."""
+    trap = tmp_path / "trap"
+    torch.save(
+        {"state_dict": state, "hyper_parameters": Hostile(trap)},
+        root / FILE,
+        _use_new_zipfile_serialization=not legacy,
+    )
+    published = Published(FILE, renamed, ("state_dict",), objects=objects)
+    if objects:
+        same(load(root, published), state)
+    else:
+        with pytest.raises(BadModelFile, match="more than numbers"):
+            load(root, published)
+    assert not trap.exists()
+
+
+def test_another_model_of_the_same_program_reports_progress_and_can_be_stopped(root):
+    from maquette.inference import Cancelled
+
+    def stop(share, text):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        load_network(start("cpu", progress=stop, models_dir=root), PUBLISHED, Tiny)
+    assert [path.name for path in (root / "tiny").iterdir()] == ["tiny.pth"]
+
+
+def test_every_type_is_written_as_the_format_says(tmp_path):
+    tensors = {
+        "half": torch.arange(5, dtype=torch.float16),
+        "brain": torch.arange(3, dtype=torch.bfloat16),
+        "whole": torch.arange(4).reshape(2, 2),
+        "truth": torch.tensor([True, False]),
+        "single": torch.tensor(3.0),
+        "none": torch.zeros(0, 3),
+    }
+    path = tmp_path / "all.safetensors"
+    write_tensors(path, tensors, {"made": "here"}, lambda share, text: None)
+    assert struct.unpack("<Q", path.read_bytes()[:8])[0] % 8 == 0
+    for name, tensor in read_tensors(path).items():
+        torch.testing.assert_close(tensor, tensors[name])
+
+
+def test_identity_tells_files_apart(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    content = bytearray(np.random.default_rng(1).bytes(3 << 20))
+    one.write_bytes(content)
+    content[-5] ^= 1
+    other.write_bytes(content)
+    assert identity(one) != identity(other)
