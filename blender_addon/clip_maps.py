@@ -6,6 +6,7 @@ Nothing here imports bpy. Memory does not grow with the length of the clip.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import inference
+from ..inference import batch
 from ..inference.errors import BadInput, NothingFound
+from ..inference.photo import Clip
+from ..inference.registry import model_module
 from .requests import DepthRequest, Inferred, NormalsRequest
 from .scratch import Scratch
 
@@ -22,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..inference.camera import Camera
-    from ..inference.photo import Clip, Photo
-    from ..inference.results import DepthMap, NormalMap
+    from ..inference.photo import Photo
+    from ..inference.results import DepthMap
     from .jobs import Report
 
 #: Frames over which the scale of heights without unit is followed.
@@ -60,9 +64,6 @@ class DepthClipRequest(DepthRequest):
         """Metres stay metres; heights without unit are brought to one scale (see `Steady`). A frame in which a model
         finds nothing is left empty; raises NothingFound where all are."""
 
-        def estimate(photo: Photo, **where: Any) -> DepthMap:
-            return inference.estimate_depth(photo, self.model, resolution=self.resolution, **where)
-
         steady = Steady()
 
         def values(depth_map: DepthMap) -> NDArray[np.float32]:
@@ -70,7 +71,8 @@ class DepthClipRequest(DepthRequest):
                 return np.where(depth_map.valid, depth_map.depth, np.float32(0))
             return steady(depth_map.depth, depth_map.valid)
 
-        return _recorded(self, self._where(report), "depth", estimate, values)
+        options = {"resolution": self.resolution, **self._where(report)}
+        return _recorded(self, "depth", _Model("depth", self.model, options), values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +82,8 @@ class NormalsClipRequest(NormalsRequest):
     start_frame: int = 1
 
     def infer(self, report: Report) -> Inferred:
-        def estimate(photo: Photo, **where: Any) -> NormalMap:
-            return inference.estimate_normals(photo, self.model, **self.parameters(), **where)
-
-        return _recorded(self, self._where(report), "normal", estimate, self.colours)
+        options = {**self.parameters(), **self._where(report)}
+        return _recorded(self, "normal", _Model("normals", self.model, options), self.colours)
 
 
 @dataclass
@@ -113,11 +113,55 @@ class Steady:
         return np.where(valid, (heights - middle) * np.float32(factor) + np.float32(self.middle), np.float32(0))
 
 
+class _Model:
+    """A model of a task, over all frames of a clip."""
+
+    def __init__(self, task: str, model: str, options: dict[str, Any]) -> None:
+        self._task, self._model, self._options = task, model, options
+        self._report: Report = options["progress"]
+        self._done = self._count = 0
+
+    def over(self, clip: Clip) -> Iterator[tuple[Photo, Any]]:
+        """Each photo with its result, None where nothing was found. Networks take several photos at a time."""
+        self._count = max(len(clip), 1)
+        networks = hasattr(model_module(self._task, self._model), "estimate_batch")
+        for photo, result in self._together(clip) if networks else self._one_by_one(clip):
+            yield photo, result
+            self._done += 1
+
+    def _together(self, clip: Clip) -> Iterator[tuple[Photo, Any]]:
+        several = batch.estimate_depth if self._task == "depth" else batch.estimate_normals
+        read: deque[Photo] = deque()
+        noted = Clip(clip.name, len(clip), clip.fps, lambda: _noted(clip, read))
+        for result in several(noted, self._model, **{**self._options, "progress": self._tell}):
+            yield read.popleft(), result
+
+    def _one_by_one(self, clip: Clip) -> Iterator[tuple[Photo, Any]]:
+        def progress(fraction: float, message: str) -> None:
+            self._tell((self._done + fraction) / self._count, message)
+
+        one = inference.estimate_depth if self._task == "depth" else inference.estimate_normals
+        for photo in clip:
+            try:
+                result = one(photo, self._model, **{**self._options, "progress": progress})
+            except NothingFound:
+                result = None
+            yield photo, result
+
+    def _tell(self, fraction: float, message: str) -> None:
+        self._report(min(fraction, 1.0), f"Frame {min(self._done + 1, self._count)} of {self._count}: {message}")
+
+
+def _noted(clip: Clip, read: deque[Photo]) -> Iterator[Photo]:
+    for photo in clip:
+        read.append(photo)
+        yield photo
+
+
 def _recorded(
     request: DepthClipRequest | NormalsClipRequest,
-    where: dict[str, Any],
     what: str,
-    estimate: Callable[..., Any],
+    model: _Model,
     values: Callable[[Any], NDArray[np.float32]],
 ) -> Inferred:
     """Every frame through the model and into its file; what was written is removed where that ends early."""
@@ -126,14 +170,9 @@ def _recorded(
     first: Photo | None = None
     known, found = None, 0
     try:
-        for photo, result in _frames(clip, where, estimate):
+        for photo, result in model.over(clip):
             first = first or photo
-            if photo.size != first.size:
-                raise BadInput(
-                    f"Frame {len(files) + 1} of the clip has {photo.size[0]} x {photo.size[1]} pixels, the first has "
-                    f"{first.size[0]} x {first.size[1]}.",
-                    "Give all frames one size.",
-                )
+            _check_size(photo, first, len(files))
             known, found = known or result, found + (result is not None)
             array = values(result) if result is not None else _empty(photo, what)
             files.append(scratch.write(f"{what}.{len(files):06d}.exr", array))
@@ -147,18 +186,13 @@ def _recorded(
     return Inferred(maps, first, len(files))
 
 
-def _frames(clip: Clip, where: dict[str, Any], estimate: Callable[..., Any]) -> Iterator[tuple[Photo, Any]]:
-    """Each photo with its result, None where nothing was found."""
-    count, report = max(len(clip), 1), where["progress"]
-    for index, photo in enumerate(clip):
-
-        def progress(fraction: float, message: str, done: int = index) -> None:
-            report(min((done + fraction) / count, 1.0), f"Frame {done + 1} of {count}: {message}")
-
-        try:
-            yield photo, estimate(photo, **{**where, "progress": progress})
-        except NothingFound:
-            yield photo, None
+def _check_size(photo: Photo, first: Photo, index: int) -> None:
+    if photo.size != first.size:
+        raise BadInput(
+            f"Frame {index + 1} of the clip has {photo.size[0]} x {photo.size[1]} pixels, the first has "
+            f"{first.size[0]} x {first.size[1]}.",
+            "Give all frames one size.",
+        )
 
 
 def _empty(photo: Photo, what: str) -> NDArray[np.float32]:

@@ -197,7 +197,7 @@ class DepthRequest(Request):
     def infer(self, report: Report) -> Inferred:
         photo = self.source.photo()
         result = inference.estimate_depth(photo, self.model, resolution=self.resolution, **self._where(report))
-        return Inferred(result, photo)
+        return Inferred(result, photo, **self._written(depth=result.depth))
 
 
 @dataclass(frozen=True, kw_only=True)

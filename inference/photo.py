@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike, fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -43,6 +45,11 @@ class Photo:
                 f"{self.size[0]} x {self.size[1]}.",
                 "Scale it with Camera.resized(width, height).",
             )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-1 of the pixels, hexadecimal: what results of the same photo are known by. Computed once."""
+        return hashlib.sha1(self.pixels.data, usedforsecurity=False).hexdigest()
 
     @property
     def size(self) -> tuple[int, int]:

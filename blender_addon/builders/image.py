@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -43,17 +42,11 @@ def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
     `path` is used as the image's file if it shows exactly these pixels (a photo that its EXIF data turns does not);
     without it the pixels are packed into the .blend.
     """
-    digest = hashlib.sha1(photo.pixels.tobytes()).hexdigest()
     for image in bpy.data.images:
-        if image.get(DIGEST) == digest:
+        if image.get(DIGEST) == photo.digest:
             return image
-    image = _image_of_file(photo, Path(path)) if path else None
-    if image is None:
-        image = bpy.data.images.new(photo.name, 1, 1)  # its size comes from the file
-        bitmap = _bitmap(photo.pixels)
-        image.pack(data=bitmap, data_len=len(bitmap))  # type: ignore[arg-type]
-        image.source = "FILE"
-    image[DIGEST] = digest
+    image = (_image_of_file(photo, Path(path)) if path else None) or _packed(photo.name, photo.pixels)
+    image[DIGEST] = photo.digest
     return image
 
 
@@ -137,10 +130,7 @@ def mask_image(name: str, mask: NDArray) -> Image:
 
 def picture(name: str, pixels: NDArray[np.uint8]) -> Image:
     """A packed sRGB image of an 8-bit picture (H, W, 3), exactly."""
-    image = bpy.data.images.new(name, 1, 1)  # its size comes from the file
-    bitmap = _bitmap(pixels)
-    image.pack(data=bitmap, data_len=len(bitmap))  # type: ignore[arg-type]
-    image.source = "FILE"
+    image = _packed(name, pixels)
     image.use_fake_user = True
     return image
 
@@ -231,6 +221,14 @@ def new_image(name: str, array: NDArray, *, is_float: bool, is_data: bool) -> Im
     image = bpy.data.images.new(name, width, height, alpha=False, float_buffer=is_float, is_data=is_data)
     image.pixels.foreach_set(pixels.ravel())  # type: ignore[arg-type]
     image.update()
+    return image
+
+
+def _packed(name: str, pixels: NDArray[np.uint8]) -> Image:
+    image = bpy.data.images.new(name, 1, 1)  # its size comes from the file
+    bitmap = _bitmap(pixels)
+    image.pack(data=bitmap, data_len=len(bitmap))  # type: ignore[arg-type]
+    image.source = "FILE"
     return image
 
 

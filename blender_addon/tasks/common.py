@@ -37,7 +37,9 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
             report(0.0, "Loading PyTorch")
             packages.activate()
             preload_torch()
-        return request.infer(report)
+        inferred = request.infer(report)
+        _ = inferred.photo.digest  # computed here, so that the main thread need not
+        return inferred
 
     def finish(inferred: Inferred) -> str:
         scene = bpy.data.scenes.get(request.target.scene)

@@ -49,7 +49,7 @@ def build(request: DepthRequest, inferred: Inferred, scene: Scene) -> str:
     if isinstance(request, DepthClipRequest):
         return depth_clip.build(request, inferred, scene)
     depth_map, wanted = inferred.result, request.build
-    depth_image = image.float_image(f"{request.source.name}.depth", depth_map.depth, request.folder)
+    depth_image = image.float_image(f"{request.source.name}.depth", inferred.files["depth"], request.folder)
     output = wanted.output
     if output == "AUTO":
         output = "RELIEF" if depth_map.metric else "GRID"
