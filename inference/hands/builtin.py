@@ -59,7 +59,7 @@ def refine(
         pyramid, part = Pyramid(photo.pixels), run.part(0.0, 0.8)
         found = hand_network.hands_in_boxes(pyramid, [box[:4] for box in boxes], part) if boxes else []
     run.report(0.8, "Fitting hands")
-    fits = _fit(found, sides, camera)
+    fits = fitted(found, sides, camera)
     hands = [_drawn(landmarks, fit, camera) for landmarks, fit in zip(found, fits, strict=True) if fit is not None]
     hands = [hand for hand in hands if hand.depth.any()]
     if scene_depth is not None:
@@ -70,8 +70,11 @@ def refine(
     return _maps(hands, camera, (height, width), pictures)
 
 
-def _fit(found: Sequence[HandLandmarks], sides: Sequence[str] | None, camera: Camera) -> list[HandFit | None]:
-    """The mesh of each hand. Where the side is not given both are tried: a left hand does not bend like a right one."""
+def fitted(found: Sequence[HandLandmarks], sides: Sequence[str] | None, camera: Camera) -> list[HandFit | None]:
+    """The mesh of each hand, None where none fits.
+
+    Where the side is not given both are tried: a left hand does not bend like a right one.
+    """
     if sides is not None:
         return fit_hands(found, sides, camera)
     both = [fit_hands(found, [side] * len(found), camera) for side in SIDES]

@@ -8,7 +8,7 @@ it, and there may be any number of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import numpy as np
 from ...results import Hand
 from .. import masks, preview
 from ..assemble import Pictures, against_scene, assemble, camera_of, check_boxes, check_scene
+from ..builtin import fitted
 from ..find import DETECTION, PRESENCE, Thresholds, find
 from .answers import Predicted, predict, ready
 from .crop import Crop
@@ -63,10 +64,10 @@ def refine(
         mask_type=mask_type,
         mask_expand=mask_expand,
         resolution=resolution,
-        boxes=None if boxes is None else [boxes],
+        boxes=boxes,
         detect_thr=detect_thr,
         presence_thr=presence_thr,
-        scene_depth=None if scene_depth is None else [scene_depth],
+        scene_depth=scene_depth,
         exact=exact,
     )[0]
 
@@ -79,35 +80,28 @@ def refine_batch(
     mask_type: str,
     mask_expand: int,
     resolution: int,
-    boxes: Sequence[Sequence[Box]] | None,
+    boxes: Sequence[Box] | None,
     detect_thr: float = DETECTION,
     presence_thr: float = PRESENCE,
-    scene_depth: Sequence[DepthMap] | None = None,
+    scene_depth: DepthMap | None = None,
     exact: bool = True,
 ) -> list[HandMaps]:
-    """`refine` of several photos, the hands of all of them together in the network.
-
-    boxes, scene_depth : one entry a photo, or None.
-    """
+    """`refine` of several photos with the same parameters, the hands of all of them together in the network."""
     pictures = Pictures(mask_bbox_padding, mask_type, mask_expand, resolution)
     thresholds = Thresholds(detect_thr, presence_thr)
-    scenes = list(scene_depth) if scene_depth is not None else [None] * len(photos)
-    for photo, scene in zip(photos, scenes, strict=True):
+    for photo in photos:
         pictures.check(photo)
-        check_scene(scene, photo)
+        check_scene(scene_depth, photo)
+    given = None if boxes is None else [_given(photo, boxes) for photo in photos]
     ready(run)
-    if boxes is None:
-        seen = _find(photos, run.part(0.0, 0.3), thresholds)
-    else:
-        seen = [_given(photo, of_photo) for photo, of_photo in zip(photos, boxes, strict=True)]
+    seen = _find(photos, run.part(0.0, 0.3), thresholds) if given is None else given
     crops = [(photo, one.crop) for photo, hands in zip(photos, seen, strict=True) for one in hands]
-    predicted = iter(predict(crops, run.part(0.0 if boxes is not None else 0.3, 0.9), exact))
+    predicted = iter(predict(crops, run.part(0.3 if given is None else 0.0, 0.9), exact))
     maps = []
-    for number, (photo, hands, scene) in enumerate(zip(photos, seen, scenes, strict=True)):
-        run.report(0.9 + 0.1 * number / len(photos), "Drawing hands")
-        answers = [next(predicted) for _ in hands]
+    for number, (photo, hands) in enumerate(zip(photos, seen, strict=True)):
         part = run.part(0.9 + 0.1 * number / len(photos), 0.9 + 0.1 * (number + 1) / len(photos))
-        maps.append(_maps(photo, hands, answers, scene, pictures, part, sort=boxes is None))
+        drawn = _draw_all(hands, predicted, camera_of(photo, scene_depth), part)
+        maps.append(_maps(photo, drawn, scene_depth, pictures, sort=given is None))
     return maps
 
 
@@ -130,7 +124,12 @@ def _find(photos: Sequence[Photo], run: Run, thresholds: Thresholds) -> list[lis
     for number, photo in enumerate(photos):
         part = run.part(number / len(photos), (number + 1) / len(photos))
         found = find(photo, part, thresholds)
-        seen.append([_Seen(Crop.around(_extremes(one.points), one.likely_side), one.score) for one in found])
+        # Of which side a hand is, its shape tells better than the landmark network does.
+        fits = fitted(found, None, photo.camera_or_default())
+        sides = [one.likely_side if fit is None else fit.side for one, fit in zip(found, fits, strict=True)]
+        seen.append(
+            [_Seen(Crop.around(_extremes(one.points), side), one.score) for one, side in zip(found, sides, strict=True)]
+        )
     return seen
 
 
@@ -149,35 +148,31 @@ class _Drawn:
     extent: masks.Extent
 
 
-def _maps(
-    photo: Photo,
-    seen: Sequence[_Seen],
-    answers: Sequence[Predicted],
-    scene: DepthMap | None,
-    pictures: Pictures,
-    run: Run,
-    *,
-    sort: bool,
-) -> HandMaps:
-    camera = camera_of(photo, scene)
+def _draw_all(seen: Sequence[_Seen], answers: Iterator[Predicted], camera: Camera, run: Run) -> list[_Drawn]:
+    """The hands of a photo that can be drawn."""
     made = []
-    for number, (one, answer) in enumerate(zip(seen, answers, strict=True)):
+    for number, one in enumerate(seen):
         run.report(number / len(seen), "Drawing hands")
-        drawn = _draw(one, answer, camera)
+        drawn = _draw(one, next(answers), camera)
         if drawn is not None:
             made.append(drawn)
+    return made
+
+
+def _maps(photo: Photo, made: list[_Drawn], scene: DepthMap | None, pictures: Pictures, *, sort: bool) -> HandMaps:
     if scene is not None:
         made = [replace(one, hand=against_scene(one.hand, scene)) for one in made]
     if sort:
-        made.sort(key=lambda one: -float(one.hand.joints[9, 2]))
+        made = sorted(made, key=lambda one: -float(one.hand.joints[9, 2]))
     levels = np.zeros(photo.pixels.shape[:2], np.uint8)
     for one in made:
         one.drawn.paste(one.levels, levels)
-    return assemble([one.hand for one in made], levels, [one.extent for one in made], camera, pictures)
+    extents = [one.extent for one in made]
+    return assemble([one.hand for one in made], levels, extents, camera_of(photo, scene), pictures)
 
 
 def _draw(seen: _Seen, answer: Predicted, camera: Camera) -> _Drawn | None:
-    """The hand placed and drawn; None where it shows nothing in the photo."""
+    """The hand placed and drawn; None where nothing of it can be drawn. It may be drawn outside of the photo."""
     crop, shape = seen.crop, (camera.height, camera.width)
     if not answer.is_finite:
         return None
@@ -190,8 +185,6 @@ def _draw(seen: _Seen, answer: Predicted, camera: Camera) -> _Drawn | None:
     # Metres in front of the photo's camera: the reference's, from one camera to the other.
     drawn.paste(drawn.z + (lens.place[2] + origin[2]), depth)
     drawn.paste(np.ones(drawn.z.shape), mask)
-    if not depth.any():
-        return None
     x0, y0, x1, y1 = crop.box
     hand = Hand(
         side=crop.side,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .crop import Crop
 
 _FOCAL = 1000.0
+#: Pixels worked on at once.
+_AT_ONCE = 1 << 20
 #: No part of a hand is nearer to the photo's camera than this, metres.
 _NEAREST = 0.02
 
@@ -100,17 +102,31 @@ def draw(vertices: NDArray, faces: NDArray, lens: Lens, crop: Crop, shape: tuple
     camera = Camera(lens.focal, lens.focal, float(centre[0]), float(centre[1]), width, height)
     points = vertices.astype(np.float64) - lens.place
     _, face = rasterise(points, faces, camera)
-    z = np.zeros((height, width))
-    v, u = np.nonzero(face >= 0)
-    a, b, c = points[faces[face[v, u]]].transpose(1, 0, 2)
+    return Drawn(_depth(face, points[faces], camera), left, top)
+
+
+def _depth(face: NDArray[np.int32], corners: NDArray, camera: Camera) -> NDArray[np.float64]:
+    """z (H, W) where the face (H, W) that each pixel's centre sees shows its outside, else 0.
+
+    corners : (F, 3, 3). As the line of sight meets the plane of the face, in double precision: the preview cuts z to
+    whole grey levels.
+    """
+    a, b, c = corners.transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
-    ray = np.column_stack([(u + 0.5 - centre[0]) / lens.focal, (v + 0.5 - centre[1]) / lens.focal, np.ones(len(u))])
-    facing = (normal * ray).sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a face seen edge on shows nothing
-        hit = (normal * a).sum(1) / facing
-    outside = (facing < 0) & np.isfinite(hit)
-    z[v[outside], u[outside]] = hit[outside]
-    return Drawn(z, left, top)
+    offset = (normal * a).sum(1)
+    u = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
+    v = (np.arange(camera.height) + 0.5 - camera.cy) / camera.fy
+    z = np.zeros(face.shape)
+    rows = max(1, _AT_ONCE // camera.width)
+    for start in range(0, camera.height, rows):
+        part = face[start : start + rows]
+        row, column = np.nonzero(part >= 0)
+        seen = part[row, column]
+        x, y, forward = normal[seen].T
+        facing = x * u[column] + y * v[start + row] + forward
+        outside = facing < 0
+        z[start + row[outside], column[outside]] = offset[seen[outside]] / facing[outside]
+    return z
 
 
 def place(vertices: NDArray, lens: Lens, camera: Camera) -> NDArray[np.float64] | None:
