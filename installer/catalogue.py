@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Mapping
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class File:
     """A published file, under its own name.
 
     path : below the root of the model files.  url : where it can be downloaded, "" where only its `page` gives it out.
-    bytes, sha256 : of the published file; 0 and "" where they are not known.
+    bytes, sha256 : of the published file; 0 and "" where they are not known.  about_mb : its rough size, where
+        only that is known.
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
     """
 
@@ -25,6 +26,20 @@ class File:
     bytes: int = 0
     sha256: str = ""
     gated: bool = False
+    about_mb: int = 0
+
+    @property
+    def size(self) -> str:
+        """Its size in words, "" where it is not known."""
+        if self.bytes:
+            return _in_words(self.bytes / 1e6)
+        return f"about {_in_words(self.about_mb)}" if self.about_mb else ""
+
+
+def _in_words(megabytes: float) -> str:
+    if megabytes >= 1000:
+        return f"{megabytes / 1000:.1f} GB"
+    return f"{megabytes:.0f} MB" if megabytes >= 1 else f"{megabytes * 1000:.0f} kB"
 
 
 @dataclass(frozen=True)
@@ -48,16 +63,45 @@ class Model:
 
 
 @lru_cache(maxsize=1)
-def _all() -> tuple[Model, ...]:
+def _content() -> tuple[tuple[Model, ...], tuple[File, ...]]:
+    return read(Path(__file__).with_name("catalogue.toml").read_text("utf-8"))
+
+
+def read(text: str) -> tuple[tuple[Model, ...], tuple[File, ...]]:
+    """The models and files of a catalogue. ValueError names an entry that is wrong."""
     import tomllib  # Python 3.11; the bootstrap, which runs on 3.9, never comes here
 
-    content = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text("utf-8"))
-    files = {entry["path"]: File(**entry) for entry in content["file"]}
-    return tuple(
-        Model(**{**entry, "files": tuple(files[path] for path in entry.get("files", ()))}) for entry in content["model"]
-    )
+    content = tomllib.loads(text)
+    files: dict[str, File] = {}
+    for entry in content.get("file", ()):
+        file = _made(File, entry, "path")
+        if file.path in files or file.path.startswith("/") or ".." in file.path.split("/"):
+            raise ValueError(f"the file {file.path} is listed twice, or lies outside the root")
+        files[file.path] = file
+    models: dict[tuple[str, str], Model] = {}
+    for entry in content.get("model", ()):
+        unknown = [path for path in entry.get("files", ()) if path not in files]
+        if unknown:
+            raise ValueError(f"the model {entry.get('id')} needs {unknown[0]}, which no [[file]] describes")
+        model = _made(Model, {**entry, "files": tuple(files[path] for path in entry.get("files", ()))}, "id")
+        if (model.task, model.id) in models:
+            raise ValueError(f"the model {model.id} is listed twice for {model.task}")
+        models[model.task, model.id] = model
+    return tuple(models.values()), tuple(files.values())
+
+
+def _made(kind: type, entry: Mapping[str, object], name: str) -> Any:
+    try:
+        return kind(**entry)
+    except TypeError as error:  # a field too few or unknown
+        raise ValueError(f"the entry {entry.get(name)}: {error}") from error
 
 
 def models(task: str | None = None) -> tuple[Model, ...]:
     """All models, or those of one task, in the order in which they are offered."""
-    return tuple(model for model in _all() if task in (None, model.task))
+    return tuple(model for model in _content()[0] if task in (None, model.task))
+
+
+def files() -> tuple[File, ...]:
+    """All published files."""
+    return _content()[1]

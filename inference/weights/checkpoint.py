@@ -33,8 +33,8 @@ def read_tensors(path: Path, wrappers: tuple[str, ...] = (), *, objects: bool = 
     """Names and tensors (CPU, mapped from the file where it can be) of a .safetensors file or a torch checkpoint.
 
     wrappers : names under which the tensors may lie in the file; without one of them the file is the state dict.
-    objects : the published file is known to hold objects of the training program beside its tensors. They become empty
-        stand-ins; none of their code is looked up or run.
+    objects : the published file is known to hold objects of any kind beside its tensors. They become empty stand-ins;
+        none of their code is looked up or run. Settings of the usual training programs are read around in every file.
     Raises `BadModelFile` in one sentence for a file that is no such checkpoint, is cut off, or holds code.
     """
     _check_head(path)
@@ -97,15 +97,17 @@ def _read_torch(path: Path, objects: bool) -> Any:
         if not any(name.endswith("data.pkl") for name in names):
             raise BadModelFile(f"{path} is an archive of something else, not a checkpoint.", _AGAIN)
     try:
-        if objects:
-            # torch's own unpickler looks globals up through ours, which knows no code: see _Unpickler.
-            return torch.load(path, map_location="cpu", weights_only=False, mmap=zipped, pickle_module=_InertPickle)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):  # how torch names the objects that it does not make
-            message = f"{path} holds more than numbers, and none of it was run: it is not the published file."
-        else:
-            message = f"{path} is cut off or damaged."
+        try:
+            if not objects:
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        except pickle.UnpicklingError as error:
+            if "GLOBAL" not in str(error):  # how torch names the objects that it does not make
+                raise
+        # torch's own unpickler looks globals up through ours, which knows no code.
+        module = _AnyObjects if objects else _Settings
+        return torch.load(path, map_location="cpu", weights_only=False, mmap=zipped, pickle_module=module)
+    except _Refused as error:
+        message = f"{path} holds more than numbers ({error}), and none of it was run: it is not the published file."
         raise BadModelFile(message, _AGAIN) from error
     except MemoryError:
         raise
@@ -122,14 +124,32 @@ _ALLOWED = {
 }
 
 
+#: Programs whose settings and counters lie in files of training, beside the tensors.
+_TRAINING = {
+    "addict", "argparse", "easydict", "enum", "hydra", "lightning", "lightning_fabric", "lightning_utilities", "mmcv",
+    "mmengine", "numpy", "omegaconf", "pathlib", "pytorch_lightning", "torch", "typing", "yacs",
+}  # fmt: skip
+#: Harmless types of Python itself that such settings refer to.
+_TYPES = {"bool", "dict", "float", "frozenset", "int", "list", "object", "range", "set", "slice", "str", "tuple"}
+
+
+class _Refused(Exception):
+    """A global that no state dict and no settings of a training program need."""
+
+
 class _StandIn(dict):
     """Takes the place of any other object in a pickle: keeps nothing, does nothing."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # it may be a key of a dictionary
 
     def __new__(cls, *_arguments: Any, **_named: Any) -> _StandIn:
         return super().__new__(cls)
 
     def __init__(self, *_arguments: Any, **_named: Any) -> None:
         super().__init__()
+
+    def __call__(self, *_arguments: Any, **_named: Any) -> _StandIn:
+        return self
 
     def __setstate__(self, _state: Any) -> None:
         pass
@@ -140,8 +160,13 @@ class _StandIn(dict):
     def extend(self, _items: Any) -> None:
         pass
 
+    def add(self, _item: Any) -> None:
+        pass
+
 
 class _Unpickler(pickle.Unpickler):
+    """Makes tensors; everything else becomes a stand-in."""
+
     def find_class(self, module: str, name: str) -> Any:
         is_storage = module in ("torch", "torch.storage") and name.endswith("Storage")
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
@@ -150,11 +175,26 @@ class _Unpickler(pickle.Unpickler):
         return _StandIn
 
 
-class _InertPickle:
+class _SettingsUnpickler(_Unpickler):
+    """Makes stand-ins only for what training programs are known to store."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        package = module.partition(".")[0]
+        of_python = (package in ("builtins", "__builtin__") and name in _TYPES) or package == "collections"
+        if package not in _TRAINING and not of_python:
+            raise _Refused(f"{module}.{name}")
+        return super().find_class(module, name)
+
+
+class _AnyObjects:
     """Stands where torch expects the module `pickle`."""
 
-    Unpickler = _Unpickler
+    Unpickler: type[pickle.Unpickler] = _Unpickler
 
-    @staticmethod
-    def load(file: Any, **named: Any) -> Any:
-        return _Unpickler(file, **named).load()
+    @classmethod
+    def load(cls, file: Any, **named: Any) -> Any:
+        return cls.Unpickler(file, **named).load()
+
+
+class _Settings(_AnyObjects):
+    Unpickler = _SettingsUnpickler

@@ -55,13 +55,26 @@ def write_tensors(
         file.write(struct.pack("<Q", len(text)) + text)
         for name in order:
             tensor = tensors[name].detach().contiguous()
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise BadModelFile(f"The weights {name} are not all numbers (NaN or infinity).", "Download it again.")
+            _check_finite(name, tensor)
             # As bytes: numpy knows no bfloat16.
             values = tensor.reshape(-1).view(torch.uint8).numpy()
             for start in range(0, len(values), _CHUNK):
                 written += file.write(values[start : start + _CHUNK].data)
                 report(written / max(end, 1), "Converting the model file, once")
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `BadModelFile` for weights that hold NaN or infinity."""
+    for name, tensor in tensors.items():
+        try:
+            _check_finite(name, tensor)
+        except BadModelFile as error:
+            raise BadModelFile(f"{path}: {error.message}", error.remedy) from error
+
+
+def _check_finite(name: str, tensor: Tensor) -> None:
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise BadModelFile(f"The weights {name} are not all numbers (NaN or infinity).", "Download it again.")
 
 
 def identity(path: Path) -> str:

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import torch
 
@@ -15,12 +20,15 @@ from ...installer import catalogue, store
 from ...installer.filelock import held
 from ..errors import BadModelFile, MaquetteError, MissingModel
 from .checkpoint import family, read_tensors
-from .convert import identity, write_tensors
+from .convert import check_finite, identity, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..runtime.run import Run
+
+#: The key, in the metadata of a converted file, of what it was made from.
+_STAMP = "maquette"
 
 #: Names and tensors of a checkpoint.
 State = dict[str, "Tensor"]
@@ -49,17 +57,19 @@ def load_network(run: Run, published: Published, build: Callable[[], nn.Module])
     """The network with the published weights, on the run's device and in its precision, ready to compute.
 
     build : makes the network; called on the meta device, so that no random weights are made first.
-    Raises `MissingModel` and `BadModelFile`. On the CPU in float32 the weights stay mapped from the file: they are in
-    memory once, and shared with other processes.
+    Raises `MissingModel`, `BadModelFile` and `OutOfMemory`. On the CPU in float32 the weights stay mapped from the
+    file: they are in memory once, and shared with other processes.
     """
-    with torch.device("meta"):
-        network = build()
-    state = _fitting(run, published, network.state_dict())
-    network.load_state_dict(state, strict=True, assign=True)
-    for tensor in (*network.parameters(), *network.buffers()):
-        assert not tensor.is_meta, "a buffer of the network is neither in its state nor made when it computes"
-    dtype = torch.float16 if run.precision == "float16" else torch.float32
-    return network.to(run.torch_device, dtype).eval().requires_grad_(False)
+    with run.computing():
+        with torch.device("meta"):
+            network = build()
+        state = _fitting(run, published, network.state_dict())
+        network.load_state_dict(state, strict=True, assign=True)
+        del state  # each mapped tensor is let go as soon as its copy is on the device
+        for tensor in (*network.parameters(), *network.buffers()):
+            assert not tensor.is_meta, "a buffer of the network is neither in its state nor made when it computes"
+        dtype = torch.float16 if run.precision == "float16" else torch.float32
+        return network.to(run.torch_device, dtype).eval().requires_grad_(False)
 
 
 def state_dict(run: Run, published: Published) -> State:
@@ -69,39 +79,50 @@ def state_dict(run: Run, published: Published) -> State:
 
 def missing(path: Path, file: str) -> MissingModel:
     """The error to raise where `file` (as in the catalogue) does not lie at `path`."""
-    known = {entry.path: entry for model in catalogue.models() for entry in model.files}.get(file)
+    known = {entry.path: entry for entry in catalogue.files()}.get(file)
     message = f"The model file {path} is missing."
     if known is None:
         return MissingModel(message, "Put it there.", "maquette.open_preferences")
+    size = f" ({known.size})" if known.size else ""
     if known.gated:
-        remedy = f"Register at {known.page}, accept its licence ({known.licence}), and put {Path(file).name} there."
+        remedy = (
+            f"Register at {known.page}, accept its licence ({known.licence}), and put {Path(file).name}{size} there."
+        )
     else:
-        remedy = f"Download it from {known.url or known.page} and put it there; its licence is {known.licence}."
+        remedy = f"Download it from {known.url or known.page}{size} and put it there; its licence is {known.licence}."
     return MissingModel(message, remedy, "maquette.open_preferences")
 
 
 def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | None) -> State:
     """The converted tensors; checked, where `expected` tells what the network takes, before they are written."""
     source = run.models_dir / published.path
-    if source.suffix == ".safetensors":
-        if not source.exists():
-            raise missing(source, published.path)
-        return _converted(source, published, expected)
     beside = source.with_suffix(".safetensors")
     if not source.exists():
         if not beside.exists():
             raise missing(source, published.path)
-        return _checked(beside, read_tensors(beside), expected)
+        if beside == source or not _is_theirs(beside):
+            return _checked(beside, read_tensors(beside), expected)
+        return _as_it_is(beside, published, expected)  # the published tensors in the other format
+    if beside == source:
+        return _as_it_is(source, published, expected)
     stamp = f"{published.version} {identity(source)}"
     elsewhere = store.user_data() / "converted" / f"{stamp.split()[1]}-{beside.name}"
     for target in (beside, elsewhere):
         if _stamp(target) == stamp:
             return _checked(target, read_tensors(target), expected)
     state = _converted(source, published, expected)
-    for target in (beside, elsewhere):
+    for target in (elsewhere,) if _is_theirs(beside) else (beside, elsewhere):
         if _write(run, target, state, stamp):
             return _checked(target, read_tensors(target), expected)
+    check_finite(source, state)
     run.report(0.0, "The converted model can be kept nowhere: it will be converted again next time")
+    return state
+
+
+def _as_it_is(source: Path, published: Published, expected: Mapping[str, Tensor] | None) -> State:
+    """The tensors of a .safetensors file, which is used where it lies."""
+    state = _converted(source, published, expected)
+    check_finite(source, state)
     return state
 
 
@@ -147,31 +168,63 @@ def _foreign(path: Path, tensors: Mapping[str, Tensor]) -> BadModelFile:
 
 
 def _stamp(converted: Path) -> str | None:
-    """What a converted file was made from, None where there is none or it is damaged."""
+    """What a converted file was made from; None where there is none, it is damaged, or it is no file of ours."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(converted, framework="pt") as file:
-            return (file.metadata() or {}).get("maquette")
+            return (file.metadata() or {}).get(_STAMP)
     except (SafetensorError, OSError):
         return None
 
 
+def _is_theirs(path: Path) -> bool:
+    """Whether a whole file lies there that was not written here."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _STAMP not in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def _write(run: Run, target: Path, state: State, stamp: str) -> bool:
-    """Write the converted file under its name in one step; False where this folder cannot take it."""
-    part, lock = (target.with_name(target.name + ending) for ending in (".part", ".lock"))
+    """Write the converted file under its name in one step; False where this folder cannot take it.
+
+    Processes of this machine wait for each other; those of other machines that share the folder write beside each
+    other, and each gives its whole file the name.
+    """
+    part = target.with_name(f"{target.name}.{os.getpid()}-{uuid4().hex[:6]}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with held(lock, lambda line: run.report(0.0, line)):
-            if _stamp(target) != stamp:
-                write_tensors(part, state, {"format": "pt", "maquette": stamp}, run.part(0.0, 0.05).report)
-                part.replace(target)
-    except OSError:  # read-only, or full
+        if disk_usage(target.parent).free < sum(tensor.numel() * tensor.element_size() for tensor in state.values()):
+            return False
+        with _alone(target, run):
+            try:
+                if _stamp(target) != stamp:
+                    write_tensors(part, state, {"format": "pt", _STAMP: stamp}, run.part(0.0, 0.05).report)
+                    part.replace(target)
+            finally:
+                with suppress(OSError):
+                    part.unlink(missing_ok=True)
+    except OSError:  # read-only, full, or the old file is in use (Windows)
         return False
     except MaquetteError as error:
         raise type(error)(f"{target.name}: {error.message}", error.remedy, error.operator) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-            lock.unlink(missing_ok=True)
     return True
+
+
+@contextmanager
+def _alone(target: Path, run: Run) -> Iterator[None]:
+    """While this is held no other process of this user converts to `target`. The lock stays behind, empty, among the
+    system's temporary files: removing it would let a third process in beside the second."""
+    name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16]
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    lock = Path(gettempdir()) / f"maquette-{user}-{name}.lock"
+
+    def waiting(_line: str) -> None:
+        run.report(0.0, "Another program converts this model file; waiting until it has ended")
+
+    with held(lock, waiting):
+        yield

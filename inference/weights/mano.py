@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
 from ..errors import BadModelFile
+from .convert import identity
 from .load import missing
 from .pickles import read_licensed
 
@@ -24,6 +27,9 @@ LICENCE = "MANO licence (Max Planck Society): non-commercial scientific research
 _VERTICES, _FACES, _JOINTS = 778, 1538, 16
 _REMEDY = "Download MANO_RIGHT.pkl from https://mano.is.tue.mpg.de, and put it there unchanged."
 _THUMB, _MIDDLE = 13, 4
+
+#: The array, in a plain file, that tells what it was made from.
+_STAMP = "made_from"
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ _PUBLISHED: dict[str, tuple[str, tuple[int, ...]]] = {
 def load_mano(models_dir: Path) -> Mano:
     """Read the user's file, and keep a plain .npz of it beside it; that alone is enough the next time.
 
+    A replaced file is read again. The published arrays as an .npz are taken as well, under either name.
     Raises `MissingModel`, and `BadModelFile` for a left hand, another model, or a damaged or unsafe file.
     """
     source = models_dir / PATH
@@ -75,17 +82,42 @@ def load_mano(models_dir: Path) -> Mano:
     if not source.exists():
         if not plain.exists():
             raise missing(source, PATH)
+        return _from_any(read_licensed(plain), plain)
+    stamp = identity(source)
+    if _stamp(plain) == stamp:
         return _checked(read_licensed(plain), plain)
-    mano = _from_published(read_licensed(source), source)
-    if not plain.exists():
-        part = plain.with_name(plain.name + ".part")
-        with suppress(OSError):  # a folder that cannot be written keeps only the published file
-            with part.open("wb") as file:
-                np.savez(file, **{field.name: getattr(mano, field.name) for field in fields(Mano)})
-            part.replace(plain)
+    mano = _from_any(read_licensed(source), source)
+    if not plain.exists() or _stamp(plain) is not None:  # another's file of this name stays as it is
+        _keep(mano, plain, stamp)
+    return mano
+
+
+def _stamp(plain: Path) -> str | None:
+    """What a plain file was made from; None where there is none, it is damaged, or it was not written here."""
+    try:
+        with np.load(plain, allow_pickle=False) as content:
+            return str(content[_STAMP]) if _STAMP in content.files else None
+    except Exception:  # a damaged archive can raise anything
+        return None
+
+
+def _keep(mano: Mano, plain: Path, stamp: str) -> None:
+    """Write the arrays under their name in one step; a folder that cannot be written keeps the published file only."""
+    part = plain.with_name(f"{plain.name}.{os.getpid()}-{uuid4().hex[:6]}.part")
+    arrays: dict[str, Any] = {field.name: getattr(mano, field.name) for field in fields(Mano)}
+    try:
+        with part.open("wb") as file:
+            np.savez(file, **arrays, **{_STAMP: np.array(stamp)})
+        part.replace(plain)
+    except OSError:
+        pass
+    finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return mano
+
+
+def _from_any(content: dict[str, Any], path: Path) -> Mano:
+    return _checked(content, path) if "vertices" in content else _from_published(content, path)
 
 
 def _from_published(content: dict[str, Any], path: Path) -> Mano:

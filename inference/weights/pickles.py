@@ -17,10 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadModelFile, OutOfMemory
+from ..errors import BadModelFile
 
 #: Largest licensed file, bytes: SMPL's largest variant has about 250 MB.
 _LARGEST = 1 << 30
+
+#: Elements of the largest matrix: SMPL-X's joints over its vertices are 55 x 10475.
+_LARGEST_MATRIX = 1 << 25
 
 _REMEDY = "Download it again from the page of its owner, and put it there unchanged."
 
@@ -59,13 +62,16 @@ class _Matrix:
     def array(self) -> np.ndarray:
         """Dense (rows, columns)."""
         state = {name: _plain(value) for name, value in self.state.items()}
-        dense = np.zeros(tuple(int(side) for side in state["shape"]), np.asarray(state["data"]).dtype)
+        rows, columns = (int(side) for side in state["shape"])
+        if not 0 <= rows * columns <= _LARGEST_MATRIX:
+            raise _Refused(f"a matrix of {rows} x {columns}")
+        dense = np.zeros((rows, columns), np.asarray(state["data"]).dtype)
         if "indptr" in state:
             owner = np.repeat(np.arange(len(state["indptr"]) - 1), np.diff(state["indptr"]))
-            rows, columns = (state["indices"], owner) if self.by_column else (owner, state["indices"])
+            places = (state["indices"], owner) if self.by_column else (owner, state["indices"])
         else:
-            rows, columns = (state["row"], state["col"]) if "row" in state else state["coords"]
-        np.add.at(dense, (np.asarray(rows), np.asarray(columns)), state["data"])
+            places = (state["row"], state["col"]) if "row" in state else state["coords"]
+        np.add.at(dense, tuple(np.asarray(place) for place in places), state["data"])
         return dense
 
     by_column = False
@@ -118,7 +124,9 @@ def read_licensed(path: Path) -> dict[str, Any]:
             f"{path} holds {error}, which no body model needs; nothing of it was run.", _REMEDY
         ) from error
     except MemoryError as error:
-        raise OutOfMemory(f"There is too little memory to read {path}.", "Close other programs.") from error
+        raise BadModelFile(
+            f"{path} asks for more memory than there is: it is damaged, or no body model.", _REMEDY
+        ) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise BadModelFile(f"{path} is cut off or damaged, or no body model.", _REMEDY) from error
     if not isinstance(content, dict):
@@ -173,7 +181,8 @@ def _array_builder(name: str) -> Any:
     multiarray = import_module("numpy._core.multiarray" if hasattr(np, "_core") else "numpy.core.multiarray")
     if name == "scalar":
         return multiarray.scalar
-    return lambda _kind, shape, kind: multiarray._reconstruct(np.ndarray, shape, kind)
+    # Always begun empty, as numpy writes it: the state that follows brings shape, type and values.
+    return lambda _kind, _shape, _type: multiarray._reconstruct(np.ndarray, (0,), b"b")
 
 
 def _bare(kind: type, _base: type, _state: Any) -> Any:
