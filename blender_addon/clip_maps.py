@@ -40,7 +40,7 @@ _SAMPLED = 256
 
 @dataclass
 class ClipMaps:
-    """What the worker hands over of a clip: one file a frame, in order, which go with `scratch` unless moved out.
+    """What the worker hands over of a clip: one file a frame, in order.
 
     camera : of the first frame.  found : frames in which the model saw something.
     """
@@ -51,7 +51,6 @@ class ClipMaps:
     fps: float | None
     metric: bool
     found: int
-    scratch: Scratch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +181,8 @@ def _recorded(
         scratch.discard()
         raise
     metric = bool(getattr(known, "metric", True))
-    maps = ClipMaps(files, known.camera, len(files), clip.fps, metric, found, scratch)
-    return Inferred(maps, first, len(files))
+    maps = ClipMaps(files, known.camera, len(files), clip.fps, metric, found)
+    return Inferred(maps, first, len(files), scratch=scratch)
 
 
 def _check_size(photo: Photo, first: Photo, index: int) -> None:

@@ -165,9 +165,14 @@ class Request:
         """The fields of `Inferred` for maps that are to become images, written here rather than on the main thread."""
         from .scratch import Scratch
 
-        scratch = Scratch(self.directory)
-        names = {name: f"{clean_name(self.source.name)}.{name}.exr" for name in maps}
-        return {"files": {name: scratch.write(names[name], maps[name]) for name in maps}, "scratch": scratch}
+        scratch, files = Scratch(self.directory), {}
+        try:
+            for name, values in maps.items():
+                files[name] = scratch.write(f"{clean_name(self.source.name)}.{name}.exr", values)
+        except BaseException:
+            scratch.discard()
+            raise
+        return {"files": files, "scratch": scratch}
 
     def _where(self, report: Report) -> dict[str, Any]:
         return {"device": self.device, "precision": self.precision, "progress": report}

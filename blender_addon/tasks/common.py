@@ -42,11 +42,15 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
         return inferred
 
     def finish(inferred: Inferred) -> str:
-        scene = bpy.data.scenes.get(request.target.scene)
-        if scene is None:
-            raise BadInput(f"The scene {request.target.scene} is gone.", "Choose a scene, and run it again.")
-        with bpy.context.temp_override(scene=scene), transaction():
-            line = build(request, inferred, scene)
+        try:
+            scene = bpy.data.scenes.get(request.target.scene)
+            if scene is None:
+                raise BadInput(f"The scene {request.target.scene} is gone.", "Choose a scene, and run it again.")
+            with bpy.context.temp_override(scene=scene), transaction():
+                line = build(request, inferred, scene)
+        finally:
+            if inferred.scratch is not None:  # now, not when the last reference is gone: an error holds one
+                inferred.scratch.discard()
         bpy.ops.ed.undo_push(message=label)
         return line
 

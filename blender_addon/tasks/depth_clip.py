@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import BadInput
-from ..builders import displacement, image, mask_sequence, materials, relief_clip, roles, transaction
+from ..builders import displacement, image, mask_sequence, materials, relief_clip, roles
 from ..builders import scene as scenes
 from ..clip_maps import DepthClipRequest
 from .common import licence_of, matched, mesh_object, photo_image
@@ -52,16 +52,14 @@ def build(request: DepthClipRequest, inferred: Inferred, scene: Scene) -> str:
 
 
 def numbered(request: Any, inferred: Inferred, what: str) -> Image:
-    """The frames as an image sequence in the folder of this .blend; what is not moved there is removed."""
+    """The frames as an image sequence in the folder of this .blend."""
     clip = inferred.result
-    transaction.on_failure(clip.scratch.discard)
     sequence = mask_sequence.sequence_image(
         clip.files,
         name=f"{request.source.name}.{what}",
         folder=image.output_folder(request.directory),
         start_frame=request.start_frame,
     )
-    clip.scratch.discard()
     task = "depth" if what == "depth" else "normals"
     return roles.mark(sequence, what, roles.digest_of(inferred.photo), licence_of(request, task))
 

@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 import pytest
 from maquette.blender_addon.builders import image, transaction
+from maquette.blender_addon.scratch import Scratch
 from maquette.inference.errors import BadInput
 from maquette.inference.photo import Photo
 
@@ -85,6 +86,35 @@ def test_a_failed_job_takes_its_file_away(depth, tmp_path):
         image.float_image("street.depth", depth, tmp_path)
         raise RuntimeError
     assert not list(tmp_path.iterdir()) and not bpy.data.images
+
+
+def test_a_file_that_the_worker_wrote_is_moved(depth, tmp_path):
+    scratch = Scratch(tmp_path)
+    made = image.float_image("street.depth", scratch.write("a.exr", depth), tmp_path)
+    scratch.discard()
+    assert [file.name for file in tmp_path.iterdir()] == ["street.depth.exr"]
+    np.testing.assert_array_equal(image.image_array(made)[..., 0], depth)
+
+
+def test_a_file_that_the_worker_wrote_is_packed_while_the_blend_is_unsaved(depth, tmp_path, reopened):
+    scratch = Scratch(tmp_path)
+    made = image.float_image("street.depth", scratch.write("street.depth.exr", depth))
+    assert made.packed_file and made.filepath == "//maquette/street.depth.exr"
+    assert not list(scratch.folder.iterdir())
+    reopened()
+    np.testing.assert_array_equal(image.image_array(bpy.data.images["street.depth"])[..., 0], depth)
+
+
+def test_a_sequence_plays_from_its_own_first_file(depth, tmp_path):
+    """Blender counts neither the files of a sequence nor from the first of them."""
+    scratch = Scratch(tmp_path)
+    for number in range(7, 10):
+        scratch.write(f"shot_{number:03d}.exr", depth)
+    made = image.clip_image(scratch.folder / "shot_007.exr", start_frame=20)
+    user = bpy.data.cameras.new("eye").background_images.new().image_user
+    image.play(user, made)
+    assert (user.frame_start, user.frame_offset, user.frame_duration) == (20, 6, 3)
+    assert user.use_auto_refresh and not user.use_cyclic
 
 
 def test_mask_image_survives_saving(reopened):
