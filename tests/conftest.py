@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +89,12 @@ def _made(cache: Path, script: str, arguments: list[str], name: str) -> Path:
     if not made.exists():
         part = folder / f"part-{os.getpid()}-{name}"
         subprocess.run([sys.executable, str(SYNTH / script), *arguments, str(part)], cwd=SYNTH, check=True)
-        part.replace(made)
+        try:
+            part.replace(made)
+        except OSError:  # a session beside this one made the folder meanwhile
+            if not made.exists():
+                raise
+            shutil.rmtree(part)
     return made
 
 
