@@ -6,6 +6,7 @@ The network's picture is made smaller here (112 x 168), so that a pass takes a f
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -221,6 +222,19 @@ def test_a_batch_gives_what_single_photos_give(options, monkeypatch):
     normals = normals_module.estimate_batch(photos, _run(options), a=1.0, bg_threshold=0.1, resolution=64)
     assert passes == [3]
     np.testing.assert_array_equal(normals[1].normals, batch[1].normals)
+
+
+def test_half_precision_is_another_network_and_other_results(options):
+    """As on a GPU; the public functions compute in float32 on a CPU, so the run is made by hand."""
+    photo, request = Photo(noise(96, 140)), {"fx": None, "fy": None, "resolution": 64}
+    exact = metric3d.estimate(photo, _run(options), **request)
+    half = replace(_run(options), precision="float16")
+    assert canonical.network(half).trunk.coarse.narrow.weight.dtype == torch.float16
+    rounded = metric3d.estimate(photo, half, **request)
+    assert rounded.depth.dtype == rounded.normals.dtype == rounded.confidence.dtype == np.float32
+    error = np.abs(rounded.depth - exact.depth) / exact.depth.std()
+    assert 0 < error.max() < 0.1
+    np.testing.assert_allclose(np.linalg.norm(rounded.normals, axis=-1), 1, atol=1e-6)
 
 
 def test_a_changed_result_does_not_change_what_is_remembered(options):
