@@ -7,7 +7,8 @@ import bpy
 import numpy as np
 import pytest
 from maquette.blender_addon.builders import axes, camera, hands, image
-from maquette.inference.errors import NothingFound
+from maquette.blender_addon.hand_clip import HandTrack
+from maquette.inference.errors import BadInput, NothingFound
 from maquette.inference.results import Hand, HandMaps
 
 
@@ -47,3 +48,48 @@ def test_images(maps):
 def test_no_hands(maps, photo):
     with pytest.raises(NothingFound, match="No hand"):
         hands.hand_meshes(HandMaps(maps.depth, maps.mask, photo.pixels, (), photo.camera), name="street")
+
+
+@pytest.mark.parametrize("mode", hands.MODES)
+def test_a_hand_moves_and_is_hidden_while_it_is_out_of_sight(mode, maps, photo, world, evaluated, tmp_path):
+    photo_camera = camera.matched_camera(photo.camera, image.photo_image(photo), world)
+    first = maps.hands[0]
+    moving = np.stack([first.vertices + np.float32(0.1) * step for step in range(3)])
+    track = HandTrack("L.1", 1, "left", 0.9, first.faces, np.array([1, 2, 5]), moving)
+    hands.animated_meshes(
+        [track], 7, name="street", camera_object=photo_camera, mode=mode, start_frame=10, folder=tmp_path, licence="CC0"
+    )
+    obj = bpy.data.objects["street.hand.L.1.mesh"]
+    assert obj.pass_index == 1 and obj["maquette_licence"] == "CC0"
+    for index, vertices in zip(track.frames, moving, strict=True):
+        np.testing.assert_allclose(evaluated(obj, 10 + int(index)), axes.transform(world, vertices), atol=1e-5)
+    hidden = []
+    for frame in range(10, 17):
+        bpy.context.scene.frame_set(frame)
+        hidden.append((obj.hide_viewport, obj.hide_render))
+    assert [both == (True, True) for both in hidden] == [True, False, False, True, True, False, True]
+    assert all(a == b for a, b in hidden)
+
+
+def test_a_hand_seen_throughout_needs_no_keys(maps, tmp_path):
+    first = maps.hands[0]
+    track = HandTrack("L.1", 1, "left", 0.9, first.faces, np.arange(2), np.stack([first.vertices] * 2))
+    hands.animated_meshes([track], 2, name="street", folder=tmp_path)
+    obj = bpy.data.objects["street.hand.L.1.mesh"]
+    assert obj.animation_data is None or obj.animation_data.action is None
+    assert obj["maquette_role"] == "hands.mesh" and "maquette_licence" not in obj
+
+
+def test_nothing_to_animate(maps):
+    with pytest.raises(NothingFound, match="No hand"):
+        hands.animated_meshes([], 3, name="street")
+    with pytest.raises(BadInput, match="no way 'BONES'"):
+        hands.animated_meshes([], 3, name="street", mode="BONES")
+
+
+def test_control_image_keeps_its_levels(maps, reopened):
+    hands.control_image(maps, name="street")
+    reopened()
+    control = bpy.data.images["street.hands.control"]
+    assert control.packed_file and control.colorspace_settings.name == "Non-Color"
+    np.testing.assert_array_equal(np.rint(image.image_array(control)[..., :3] * 255), maps.preview)
