@@ -80,8 +80,10 @@ def synthetic_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _made(cache: Path, script: str, arguments: list[str], name: str) -> Path:
-    """The file (or folder) `name` in the cache, made unless scripts and arguments are those that made it."""
-    content = b"".join(file.read_bytes() for file in sorted(SYNTH.glob("*.py")))
+    """The file (or folder) `name` in the cache, made unless script and arguments are those that made it."""
+    text = (SYNTH / script).read_text("utf-8")
+    needed = [file for file in sorted(SYNTH.glob("*.py")) if file.name == script or f" {file.stem} import" in text]
+    content = b"".join(file.read_bytes() for file in needed)
     content += b"".join((SYNTH / word).read_bytes() for word in arguments if word.endswith(".gz"))
     folder = cache / hashlib.sha256(content).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)

@@ -180,7 +180,7 @@ class _SettingsUnpickler(_Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         package = module.partition(".")[0]
-        of_python = (package in ("builtins", "__builtin__") and name in _TYPES) or package == "collections"
+        of_python = (package in ("builtins", "__builtin__") and name in _TYPES) or package in ("collections", "_codecs")
         if package not in _TRAINING and not of_python:
             raise _Refused(f"{module}.{name}")
         return super().find_class(module, name)

@@ -19,6 +19,7 @@ import torch
 from ...installer import catalogue, store
 from ...installer.filelock import held
 from ..errors import BadModelFile, MaquetteError, MissingModel
+from ..runtime.memory import is_out_of_memory
 from .checkpoint import family, read_tensors
 from .convert import check_finite, identity, write_tensors
 
@@ -133,6 +134,8 @@ def _converted(source: Path, published: Published, expected: Mapping[str, Tensor
     try:
         converted = published.convert(tensors)
     except (KeyError, RuntimeError, IndexError, ValueError) as error:  # tensors of other names or shapes
+        if is_out_of_memory(error):
+            raise
         raise _foreign(source, tensors) from error
     return _checked(source, converted, expected, tensors)
 

@@ -166,3 +166,57 @@ def test_an_npz_of_arrays(tmp_path):
     path = tmp_path / "plain.npz"
     np.savez(path, a=np.arange(3))
     np.testing.assert_array_equal(read_licensed(path)["a"], [0, 1, 2])
+
+
+def test_a_replaced_file_is_read_again_and_another_programs_npz_stays(root, published):
+    load_mano(root)
+    write(root, published | {"hands_mean": np.full(45, 0.25)})
+    assert load_mano(root).hands_mean[0] == 0.25
+    (root / PATH).unlink()
+    assert load_mano(root).hands_mean[0] == 0.25
+    plain = (root / PATH).with_suffix(".npz")
+    np.savez(plain, **{name: value for name, value in published.items() if name != "J_regressor"},
+             J_regressor=published["J_regressor"].toarray())  # fmt: skip
+    theirs = plain.read_bytes()
+    np.testing.assert_allclose(load_mano(root).hands_mean, published["hands_mean"])
+    write(root, published)
+    load_mano(root)
+    assert plain.read_bytes() == theirs
+    plain.rename(root / PATH)  # the arrays under the published name
+    np.testing.assert_array_equal(load_mano(root).vertices, published["v_template"])
+
+
+def test_a_folder_that_cannot_be_written(root, published):
+    (root / PATH).with_suffix(".npz").mkdir()
+    np.testing.assert_array_equal(load_mano(root).vertices, published["v_template"])
+    assert sorted(path.name for path in (root / "mano").iterdir()) == ["MANO_RIGHT.npz", "MANO_RIGHT.pkl"]
+
+
+def test_a_sparse_matrix_that_claims_to_be_vast(root, published):
+    vast = scipy.sparse.coo_matrix(([1.0], ([0], [0])), shape=(1 << 30, 1 << 30))
+    write(root, published | {"J_regressor": vast})
+    with pytest.raises(BadModelFile, match="nothing of it was run"):
+        load_mano(root)
+
+
+def test_a_body_with_arrays_of_chumpy_is_read(tmp_path, monkeypatch):
+    """In SMPL's own file arrays are objects, some of them parts of others."""
+    library = {name: types.ModuleType(name) for name in ("chumpy", "chumpy.ch", "chumpy.reordering")}
+    held, part = type("Ch", (), {}), type("Select", (), {})
+    for kind, module in ((held, "chumpy.ch"), (part, "chumpy.reordering")):
+        kind.__module__ = module
+        setattr(library[module], kind.__name__, kind)
+    for name, module in library.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    whole, selected = held(), part()
+    whole.__dict__.update(x=np.arange(6890 * 3.0).reshape(6890, 3))
+    selected.__dict__.update(a=whole, idxs=np.arange(6), preferred_shape=(2, 3))
+    tree = np.array([[2**32 - 1, 0], [0, 1]], np.int64)
+    path = tmp_path / "SMPL_NEUTRAL.pkl"
+    path.write_bytes(pickle.dumps({"v_template": whole, "J": selected, "kintree_table": tree}, 2))
+    for name in library:
+        monkeypatch.delitem(sys.modules, name)
+    content = read_licensed(path)
+    assert content["v_template"].shape == (6890, 3)
+    np.testing.assert_array_equal(content["J"], np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(content["kintree_table"], tree)

@@ -244,3 +244,136 @@ def test_identity_tells_files_apart(tmp_path):
     content[-5] ^= 1
     other.write_bytes(content)
     assert identity(one) != identity(other)
+
+
+def test_settings_of_a_training_program_are_read_around(root, state):
+    """Old counters of numpy, and what Lightning and argparse keep: none of it is made, the tensors arrive."""
+    import argparse
+    import collections
+
+    content = {
+        "model_state_dict": state,
+        "hyper_parameters": argparse.Namespace(size=3),
+        "best": np.float64(0.5),
+        "loops": collections.defaultdict(dict, {"epoch": {1, 2}}),
+    }
+    for zipped in (True, False):
+        torch.save(content, root / FILE, _use_new_zipfile_serialization=zipped)
+        same(load(root), state)
+
+
+def test_a_file_of_the_users_under_the_converted_name_stays(root, state, tmp_path, monkeypatch):
+    """Mirrors give the published tensors out as safetensors; such a file is used where the other is not there."""
+    from maquette.installer import store
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")
+    beside = root / "tiny" / "tiny.safetensors"
+    save_file(state, beside)
+    theirs = beside.read_bytes()
+    same(load(root), state)
+    assert beside.read_bytes() == theirs
+    (root / FILE).unlink()
+    same(load(root), state)
+    assert beside.read_bytes() == theirs
+    save_file(state | {"module.first.bias": torch.full((4,), float("nan"))}, beside)
+    with pytest.raises(BadModelFile, match=r"first\.bias are not all numbers"):
+        load(root)
+
+
+def test_a_disk_without_room_loads_without_keeping(root, state, tmp_path, monkeypatch):
+    from maquette.inference.weights import load as loading
+    from maquette.installer import store
+
+    monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")
+    full = type("Usage", (), {"free": 10})
+    monkeypatch.setattr(loading, "disk_usage", lambda path: full)
+    said = []
+    network = load_network(
+        start("cpu", progress=lambda share, text: said.append(text), models_dir=root), PUBLISHED, Tiny
+    )
+    same(network, state)
+    assert sum("kept nowhere" in text for text in said) == 1
+    assert [path.name for path in root.rglob("*") if path.is_file()] == ["tiny.pth"]
+    state["module.first.bias"][1] = float("nan")
+    torch.save(state, root / FILE)
+    with pytest.raises(BadModelFile, match="not all numbers"):
+        load(root)
+
+
+def test_a_damaged_conversion_is_made_again(root, state):
+    load(root)
+    converted = root / "tiny" / "tiny.safetensors"
+    converted.write_bytes(converted.read_bytes()[:-20])
+    same(load(root), state)
+    converted.write_bytes(converted.read_bytes()[:-20])
+    (root / FILE).unlink()
+    with pytest.raises(BadModelFile, match="cut off or damaged"):
+        load(root)
+
+
+def test_a_later_layout_is_converted_again(root, state):
+    load(root)
+    later = Published(FILE, lambda tensors: {**renamed(tensors), "norm.bias": torch.ones(4)}, ("model_state_dict",), 2)
+    assert load(root, later).norm.bias.tolist() == [1, 1, 1, 1]
+
+
+def test_two_at_once_convert_one_file(root, state):
+    """The lock and the names are those of two Blenders: each load opens its own files."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    together = Barrier(4)
+
+    def load_with_others(_):
+        together.wait()
+        return load(root)
+
+    with ThreadPoolExecutor(4) as pool:
+        for network in pool.map(load_with_others, range(4)):
+            same(network, state)
+    assert sorted(path.name for path in (root / "tiny").iterdir()) == ["tiny.pth", "tiny.safetensors"]
+
+
+def test_who_is_cancelled_while_waiting_leaves_the_others_work(root, state, monkeypatch):
+    from maquette.inference import Cancelled
+    from maquette.inference.weights import load as loading
+    from maquette.inference.weights.load import _alone
+
+    monkeypatch.setattr(loading, "gettempdir", lambda: str(root))
+    other = root / "tiny" / "tiny.safetensors.0-other.part"
+    other.write_bytes(b"half")
+
+    def stop(share, text):
+        assert "Another program" in text
+        raise Cancelled
+
+    with _alone(root / "tiny" / "tiny.safetensors", start("cpu")), pytest.raises(Cancelled):
+        load_network(start("cpu", progress=stop, models_dir=root), PUBLISHED, Tiny)
+    assert other.read_bytes() == b"half"
+    same(load(root), state)
+
+
+def test_two_threads_load_one_network(root, state):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from maquette.inference.runtime import memory
+
+    built = []
+
+    def build():
+        built.append(1)
+        return load(root)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: memory.keep(("tiny", str(root)), build), range(2))
+    assert first is second and len(built) == 1
+    same(first, state)
+
+
+def test_memory_that_runs_out_while_loading_is_one_clear_error(root):
+    from maquette.inference import OutOfMemory
+
+    published = Published(FILE, lambda tensors: {"first.weight": torch.empty(1 << 60)}, ("model_state_dict",))
+    with pytest.raises(OutOfMemory, match="too little memory"):
+        load(root, published)

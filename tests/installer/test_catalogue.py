@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue of models: every entry is whole, and what lies on the disk is told without opening it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from maquette.installer import catalogue, store
+
+ROOT = Path(__file__).parents[2]
+
+MODEL = """
+[[model]]
+id = "a"
+task = "depth"
+label = "A"
+code = "depth.a"
+licence = "MIT"
+commercial = true
+gated = false
+memory_mb = 1
+files = ["a/a.pth"]
+"""
+FILE = """
+[[file]]
+path = "a/a.pth"
+licence = "MIT"
+page = "https://example.org"
+"""
+
+
+def test_every_entry_is_whole() -> None:
+    for model in catalogue.models():
+        assert model.label and model.licence and len(model.label) <= 32
+        assert (ROOT / "inference" / model.code.replace(".", "/")).with_suffix(".py").exists() or (
+            ROOT / "inference" / model.code.replace(".", "/") / "__init__.py"
+        ).exists()
+        assert model.gated == any(file.gated for file in model.files)
+    needed = {file.path for model in catalogue.models() for file in model.files}
+    assert needed == {file.path for file in catalogue.files()}
+    for file in catalogue.files():
+        assert file.page.startswith("https://") and file.size
+        assert bool(file.url) != file.gated
+        assert not file.url or file.url.rpartition("/")[2] == file.path.rpartition("/")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (MODEL, "which no .*file.* describes"),
+        (MODEL + MODEL + FILE, "listed twice"),
+        (MODEL + FILE + FILE, "listed twice"),
+        (MODEL + FILE + "colour = 1", "colour"),
+        (FILE.replace("a/a.pth", "../a.pth"), "outside"),
+        (MODEL.replace('label = "A"', "") + FILE, "label"),
+    ],
+)
+def test_a_wrong_entry_is_named(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        catalogue.read(text)
+
+
+def test_what_lies_on_the_disk(tmp_path: Path) -> None:
+    (model,), (file,) = catalogue.read(MODEL + FILE)
+    path = store.locate(file, tmp_path)
+    assert path == tmp_path / "a" / "a.pth"
+    assert store.file_state(file, tmp_path) == store.MISSING and not store.is_installed(model, tmp_path)
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    assert store.file_state(file, tmp_path) == store.BAD_SIZE
+    path.write_bytes(b"weights")
+    assert store.file_state(file, tmp_path) == store.PRESENT and store.is_installed(model, tmp_path)
+    path.rename(path.with_suffix(".safetensors"))
+    assert store.file_state(file, tmp_path) == store.CONVERTED and store.is_installed(model, tmp_path)
+    _, (sized,) = catalogue.read(FILE + "bytes = 9")
+    path.write_bytes(b"too short")
+    assert store.file_state(sized, tmp_path) == store.PRESENT
+    path.write_bytes(b"short")
+    assert store.file_state(sized, tmp_path) == store.BAD_SIZE
+
+
+def test_what_ships_is_always_installed(tmp_path: Path) -> None:
+    for model in catalogue.models():
+        if model.id == "builtin":
+            assert store.is_installed(model, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("size", "words"), [(5_510_974_091, "5.5 GB"), (150_109_995, "150 MB"), (176_509, "177 kB")])
+def test_sizes_in_words(size: int, words: str) -> None:
+    assert catalogue.File("a", "MIT", "https://example.org", bytes=size).size == words
+    assert catalogue.File("a", "MIT", "https://example.org", about_mb=493).size == "about 493 MB"
+
+
+def test_the_documents_name_every_file() -> None:
+    text = (ROOT / "docs" / "models.md").read_text("utf-8")
+    for file in catalogue.files():
+        assert f"`{file.path}`" in text and file.page in text
+    for model in catalogue.models():
+        assert re.search(rf"`{re.escape(model.id)}`", text)
