@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Photo in, arrays out: metric depth, normals, hands and people, without Blender.
+"""Photo in, arrays out: metric depth, normals, hands, people and detail, without Blender.
 
 Importing this package imports neither torch nor bpy; a task imports what it needs when it is first called.
 """
 
 from .camera import Camera
 from .depth import estimate_depth
+from .detailer import Checkpoint, detail_mask
 from .errors import (
     BadInput,
     BadModelFile,
@@ -21,7 +22,7 @@ from .hands import refine_hands
 from .normals import estimate_normals
 from .people import recover_people
 from .photo import Clip, Photo, load_clip, load_photo
-from .results import Body, DepthMap, Hand, HandMaps, NormalMap, People, Person
+from .results import Body, DepthMap, Detailed, DetailedSegment, Hand, HandMaps, NormalMap, People, Person
 from .runtime import free_memory
 
 __all__ = [
@@ -30,8 +31,11 @@ __all__ = [
     "Body",
     "Camera",
     "Cancelled",
+    "Checkpoint",
     "Clip",
     "DepthMap",
+    "Detailed",
+    "DetailedSegment",
     "Hand",
     "HandMaps",
     "MaquetteError",
@@ -44,6 +48,7 @@ __all__ = [
     "Person",
     "Photo",
     "UnknownModel",
+    "detail_mask",
     "estimate_depth",
     "estimate_normals",
     "free_memory",

@@ -50,4 +50,9 @@ class OutOfMemory(MaquetteError):
 
 
 class Cancelled(Exception):
-    """Raised by a progress callback to stop a running task; no error, so no remedy."""
+    """Raised by a progress callback to stop a running task; no error, so no remedy.
+
+    finished : what a task of several parts had made by then, or None.
+    """
+
+    finished: object = None

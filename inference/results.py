@@ -179,3 +179,32 @@ class People:
             for person in persons:
                 tracks.setdefault(person.track_id, []).append((index, person))
         return tracks
+
+
+@dataclass(frozen=True)
+class DetailedSegment:
+    """One part of a mask, and what became of it.
+
+    box : (x0, y0, x1, y1) pixels around the part.  crop : what was worked on; it may reach out of the photo.
+    scale : work pixels a photo pixel.  seed : of the first pass.  batch : number of the picture it belongs to.
+    refined : (h, w, 3) float32 at the crop's size, or None.
+    alpha : (h, w, 4), the same with the strength with which it was laid over the photo, not premultiplied.
+    skipped : why nothing was done, or "".
+    """
+
+    box: tuple[int, int, int, int]
+    crop: tuple[int, int, int, int]
+    scale: float = 1.0
+    seed: int = 0
+    refined: NDArray[np.float32] | None = None
+    alpha: NDArray[np.float32] | None = None
+    skipped: str = ""
+    batch: int = 0
+
+
+@dataclass(frozen=True)
+class Detailed:
+    """image : (B, H, W, 3 or 4) float32 0..1; alpha and pixels outside the feathered mask are those of the photo."""
+
+    image: NDArray[np.float32]
+    segments: tuple[DetailedSegment, ...]

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a detailer works on and with: the request, the engine that repaints a crop, and the hook into its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..runtime import Run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one crop is repainted; the parameters are those of `detail_mask`.
+
+    cycle, cycles : the number of this pass over the crop (0 first), and how many there are.
+    differential : parts join one after the other, as grey as their mask (differential diffusion).
+    control : (h, w, 3) float32 0..1, the control image of this crop at its work size, or None.
+    run : progress, cancelling and device.
+    """
+
+    run: Run
+    steps: int
+    cfg: float
+    sampler: str
+    scheduler: str
+    denoise: float
+    prompt: str = ""
+    negative_prompt: str = ""
+    refiner: Any = None
+    refiner_ratio: float = 0.2
+    inpaint_model: bool = False
+    differential: bool = False
+    control: NDArray[np.float32] | None = None
+    cycle: int = 0
+    cycles: int = 1
+    hook: Any = None
+
+
+class Engine(Protocol):
+    """Anything that repaints a crop."""
+
+    def repaint(
+        self,
+        crop: NDArray[np.float32],
+        noise_mask: NDArray[np.float32] | None,
+        *,
+        seed: int,
+        settings: Settings,
+    ) -> NDArray[np.float32]:
+        """Returns a picture (h'', w'', 3), which is resized to the crop.
+
+        crop : (h, w, 3) float32 0..1 at the size to work at.  noise_mask : (h', w') float32 0..1 at the segment's own
+        size, where to paint; None paints everywhere.
+        """
+        ...

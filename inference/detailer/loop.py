@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of every crop: cut out, enlarged, repainted, brought back to its size, and laid over the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ..errors import MaquetteError
+from ..results import Detailed, DetailedSegment
+from .blending import pasted
+from .hooks import asked
+from .segments import Segment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .job import Engine, Settings
+
+    Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the mask becomes crops; the parameters are those of `detail_mask`. manner : `careful` or `reference`."""
+
+    manner: ModuleType
+    guide_size: float
+    guide_by_box: bool
+    max_size: float
+    mask_mode: bool
+    feather: int
+    crop_factor: float
+    drop_size: int
+    noise_mask_feather: int
+    contour_fill: bool
+
+
+def detail(
+    photo: Pixels,
+    mask: Pixels,
+    engine: Engine,
+    layout: Layout,
+    settings: Settings,
+    *,
+    seed: int,
+    batch_size: int,
+    control: Pixels | None,
+) -> Iterator[Detailed]:
+    """Work on all segments, batch after batch, and yield what stands after each segment; at least once.
+
+    photo : (H, W, 3) float32.  mask : (h, w) float32 0..1.  control : (H, W, 3) float32 0..1 or None.
+    """
+    size = photo.shape[1], photo.shape[0]
+    kept, dropped = layout.manner.segments_of(
+        mask, size, crop_factor=layout.crop_factor, contour_fill=layout.contour_fill, drop_size=layout.drop_size
+    )
+    records = [DetailedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
+    pictures = [photo] * batch_size
+    yield Detailed(np.stack(pictures), tuple(records))
+    share = 1 / max(1, len(kept) * batch_size)
+    for batch in range(batch_size):
+        for number, segment in enumerate(kept):
+            done = batch * len(kept) + number
+            part = replace(settings, run=settings.run.part(done * share, (done + 1) * share))
+            part.run.report(0.0, f"Detailing part {number + 1} of {len(kept)}")
+            seeds = [layout.manner.seed_of(seed, batch, number, segment, cycle) for cycle in range(settings.cycles)]
+            record, pictures[batch] = _detail_segment(pictures[batch], segment, engine, layout, part, seeds, control)
+            records.append(replace(record, batch=batch))
+            yield Detailed(np.stack(pictures), tuple(records))
+
+
+def _detail_segment(
+    picture: Pixels,
+    segment: Segment,
+    engine: Engine,
+    layout: Layout,
+    settings: Settings,
+    seeds: list[int],
+    control: Pixels | None,
+) -> tuple[DetailedSegment, Pixels]:
+    size = picture.shape[1], picture.shape[0]
+    manner, hook = layout.manner, settings.hook
+    segment, work = manner.fitted(segment, size, layout.guide_size, layout.guide_by_box, layout.max_size)
+    work = asked(hook, "touch_scaled_size", work, *work)
+    width, height = segment.crop[2] - segment.crop[0], segment.crop[3] - segment.crop[1]
+    pixels = manner.resized(np.clip(cut(picture, segment.crop), 0, 1), *work)
+    if control is not None:
+        settings = replace(settings, control=manner.resized(cut(control, segment.crop), *work))
+    noise_mask = None
+    if layout.mask_mode:
+        noise_mask = manner.softened(segment.mask, layout.noise_mask_feather)
+        settings = replace(settings, differential=layout.noise_mask_feather > 0)
+    repainted = _repainted(pixels, noise_mask, engine, settings, seeds)
+    refined = manner.resized(repainted, width, height)
+    strength = manner.strength_of(segment, size, layout.feather)
+    result = asked(hook, "post_paste", paste(picture, refined, strength, segment.crop))
+    scale = work[0] / width
+    return DetailedSegment(segment.box, segment.crop, scale, seeds[0], refined, np.dstack([refined, strength])), result
+
+
+def _repainted(
+    pixels: Pixels, noise_mask: Pixels | None, engine: Engine, settings: Settings, seeds: list[int]
+) -> Pixels:
+    """The crop after all cycles. An engine that keeps its own state between cycles takes all seeds at once."""
+    at_once = getattr(engine, "repaint_cycles", None)
+    if at_once is not None:
+        result = at_once(pixels, noise_mask, seeds=seeds, settings=settings)
+    else:
+        result = _in_cycles(pixels, noise_mask, engine, settings, seeds)
+    result = np.asarray(result, np.float32)
+    if result.ndim != 3 or result.shape[2] != 3 or not result.size:
+        raise MaquetteError(
+            f"The model answered with an array of shape {result.shape} instead of a picture.",
+            "Choose another model, or return (height, width, 3).",
+        )
+    if not np.isfinite(result).all():
+        raise MaquetteError(
+            "The model answered with values that are not finite.", "Choose float32 precision, or another model."
+        )
+    return result
+
+
+def _in_cycles(
+    pixels: Pixels, noise_mask: Pixels | None, engine: Engine, settings: Settings, seeds: list[int]
+) -> Pixels:
+    hook = settings.hook
+    result = asked(hook, "post_encode", pixels)
+    for cycle, seed in enumerate(seeds):
+        asked(hook, "set_steps", None, (cycle, len(seeds)))
+        result = asked(hook, "cycle_latent", result)
+        part = replace(settings, cycle=cycle)
+        part, seed = asked(hook, "pre_ksample", (part, seed), part, seed)
+        result = engine.repaint(result, noise_mask, seed=seed, settings=part)
+    return asked(hook, "post_decode", asked(hook, "pre_decode", result))
+
+
+def cut(picture: Pixels, crop: tuple[int, int, int, int]) -> Pixels:
+    """A part (h, w, C) of a picture; where it reaches out, the picture is mirrored."""
+    x0, y0, x1, y1 = crop
+    height, width = picture.shape[:2]
+    inside = picture[max(y0, 0) : y1, max(x0, 0) : x1]
+    outside = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
+    if not any(outside):
+        return inside
+    one_pixel = min(inside.shape[:2]) == 1
+    border = cv2.BORDER_REPLICATE if one_pixel else cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.copyMakeBorder(inside, *outside, border), np.float32)
+
+
+def paste(picture: Pixels, patch: Pixels, strength: Pixels, crop: tuple[int, int, int, int]) -> Pixels:
+    """The picture with the patch laid over its crop; what reaches out of the picture is left away."""
+    left, top = max(-crop[0], 0), max(-crop[1], 0)
+    return pasted(picture, patch[top:, left:], strength[top:, left:], (max(crop[0], 0), max(crop[1], 0)))

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sampling under a mask: what is kept is put back around every call of the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...errors import BadInput
+from . import multistep, samplers
+from .schedules import sigmas_from, timestep_of_sigma, training_sigmas
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+#: Every sampler, by the name that artists know it by.
+SAMPLERS: dict[str, Callable] = {
+    "euler": samplers.euler,
+    "euler_ancestral": samplers.euler_ancestral,
+    "heun": samplers.heun,
+    "dpm_2": samplers.dpm_2,
+    "dpm_2_ancestral": samplers.dpm_2_ancestral,
+    "lms": multistep.lms,
+    "dpmpp_2s_ancestral": samplers.dpmpp_2s_ancestral,
+    "dpmpp_sde": samplers.dpmpp_sde,
+    "dpmpp_2m": multistep.dpmpp_2m,
+    "dpmpp_2m_sde": multistep.dpmpp_2m_sde,
+    "dpmpp_3m_sde": multistep.dpmpp_3m_sde,
+    "ddpm": samplers.ddpm,
+    "lcm": samplers.lcm,
+    "ddim": samplers.euler,
+    "uni_pc": multistep.uni_pc,
+    "uni_pc_bh2": multistep.uni_pc_bh2,
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a mask keeps while sampling.
+
+    mask : (1, 1, h, w) 0..1, 1 where to paint.  latent : what lies under it, without noise.
+    noise : the noise that the kept part carries.  differential : paint grey parts later than white ones.
+    """
+
+    mask: Tensor
+    latent: Tensor
+    noise: Tensor
+    differential: bool
+
+
+def sampler_named(name: str) -> Callable:
+    """Raises `BadInput` for a sampler that does not exist."""
+    if name not in SAMPLERS:
+        raise BadInput(f"There is no sampler {name!r}.", f"Choose one of: {', '.join(SAMPLERS)}.")
+    return SAMPLERS[name]
+
+
+def sample(
+    name: str,
+    denoise: samplers.Denoise,
+    start: Tensor,
+    sigmas: NDArray[np.float64],
+    draw: samplers.Draw,
+    kept: Kept | None = None,
+) -> Tensor:
+    """Run sampler `name` from the latent `start`, which carries noise of sigmas[0], down the list of noise levels."""
+    levels = [float(sigma) for sigma in sigmas]
+    if len(levels) < 2:
+        return start
+    return sampler_named(name)(denoise if kept is None else _keeping(denoise, kept, levels), start, levels, draw)
+
+
+def noised(latent: Tensor, noise: Tensor, sigma: float) -> Tensor:
+    """The latent with noise of `sigma`; at the training maximum a little more, as the models have learned it."""
+    at_most = abs(sigma - training_sigmas()[-1]) < 1e-4 * sigma
+    return latent + noise * (math.sqrt(1 + sigma**2) if at_most else sigma)
+
+
+def _keeping(denoise: samplers.Denoise, kept: Kept, levels: list[float]) -> samplers.Denoise:
+    """The model with what is kept put in before each call, at its noise, and put back into what it predicts."""
+    train = training_sigmas()
+    first = timestep_of_sigma(levels[0], train)
+    last = timestep_of_sigma(max(levels[-1], float(train[0])), train)
+
+    def under_mask(x: Tensor, sigma: float) -> Tensor:
+        mask = kept.mask
+        if kept.differential and first > last:
+            threshold = (timestep_of_sigma(sigma, train) - last) / (first - last)
+            mask = (mask >= threshold).to(mask.dtype)
+        x = x * mask + (kept.latent + kept.noise * sigma) * (1 - mask)
+        return denoise(x, sigma) * mask + kept.latent * (1 - mask)
+
+    return under_mask
+
+
+__all__ = ["SAMPLERS", "Kept", "noised", "sample", "sampler_named", "sigmas_from"]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Noise schedules: the standard deviations sigma through which a sampler goes, largest first and 0 at the end.
+
+All are made for the discrete training schedule of Stable Diffusion 1.5 and XL (`training_sigmas`), on which a noise
+level is named by its training timestep, 0 to 999.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import BadInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: The training schedule of Stable Diffusion: betas are the squares of evenly spaced roots.
+_TIMESTEPS, _FIRST_BETA, _LAST_BETA = 1000, 0.00085, 0.012
+
+#: Shape of the beta distribution by which "beta" spaces the timesteps (Lee et al. 2024, "Beta Sampling is All You
+#: Need", section 3).
+_BETA_SHAPE = 0.6
+
+#: Curvature of "karras" (Karras et al. 2022, "Elucidating the Design Space", eq. 5).
+_KARRAS_RHO = 7.0
+
+#: Share of the noise that "linear_quadratic" takes away in its first, linear half.
+_LINEAR_SHARE = 0.025
+
+
+@lru_cache(maxsize=1)
+def training_sigmas() -> NDArray[np.float64]:
+    """(1000,) float64, ascending, read-only: sigma = sqrt((1 - a) / a), with a the cumulative product of 1 - beta."""
+    betas = np.linspace(math.sqrt(_FIRST_BETA), math.sqrt(_LAST_BETA), _TIMESTEPS) ** 2
+    kept = np.cumprod(1 - betas)
+    sigmas = np.sqrt((1 - kept) / kept)
+    sigmas.setflags(write=False)
+    return sigmas
+
+
+def sigma_of_timestep(timestep: NDArray | float, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Noise level of a (fractional) training timestep: linear in the logarithm between two levels."""
+    return np.exp(np.interp(timestep, np.arange(len(train)), np.log(train)))
+
+
+def timestep_of_sigma(sigma: float, train: NDArray[np.float64]) -> int:
+    """The training timestep whose noise level is nearest, measured by the logarithm."""
+    return int(np.abs(np.log(train) - math.log(max(sigma, 1e-12))).argmin())
+
+
+def _simple(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    stride = len(train) / steps
+    return train[[len(train) - 1 - int(step * stride) for step in range(steps)]]
+
+
+def _normal(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    return sigma_of_timestep(np.linspace(len(train) - 1, 0, steps), train)
+
+
+def _sgm_uniform(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    return sigma_of_timestep(np.linspace(len(train) - 1, 0, steps + 1)[:-1], train)
+
+
+def _ddim_uniform(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Every so many timesteps from the second one on; a step more than asked where they do not divide evenly."""
+    return train[1 :: max(len(train) // steps, 1)][::-1]
+
+
+def _karras(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    ends = train[[-1, 0]] ** (1 / _KARRAS_RHO)
+    return (ends[0] + np.linspace(0, 1, steps) * (ends[1] - ends[0])) ** _KARRAS_RHO
+
+
+def _exponential(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.exp(np.linspace(math.log(train[-1]), math.log(train[0]), steps))
+
+
+def _beta(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.stats import beta
+
+    share = beta.ppf(1 - np.linspace(0, 1, steps, endpoint=False), _BETA_SHAPE, _BETA_SHAPE)
+    timesteps = np.rint(share * (len(train) - 1)).astype(int)
+    return train[timesteps[np.r_[True, timesteps[1:] != timesteps[:-1]]]]
+
+
+def _kl_optimal(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sabour et al. 2024, "Align Your Steps", eq. 11: evenly spaced in the arc tangent."""
+    return np.tan(np.linspace(math.atan(train[-1]), math.atan(train[0]), steps))
+
+
+def _linear_quadratic(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The first half goes down evenly by `_LINEAR_SHARE`, the rest by the parabola that goes on with the same slope."""
+    if steps == 1:
+        return train[-1:]
+    first = steps // 2
+    slope, rest = _LINEAR_SHARE / first, steps - first
+    ahead = np.maximum(np.arange(steps) - first, 0)
+    bend = (1 - _LINEAR_SHARE - slope * rest) / rest**2
+    return train[-1] * (1 - slope * np.arange(steps) - bend * ahead**2)
+
+
+SCHEDULES: dict[str, Callable[[int, NDArray[np.float64]], NDArray[np.float64]]] = {
+    "normal": _normal,
+    "karras": _karras,
+    "exponential": _exponential,
+    "sgm_uniform": _sgm_uniform,
+    "simple": _simple,
+    "ddim_uniform": _ddim_uniform,
+    "beta": _beta,
+    "linear_quadratic": _linear_quadratic,
+    "kl_optimal": _kl_optimal,
+}
+
+#: These samplers look one level further: their last level before 0 is left out.
+_WITHOUT_LAST = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
+
+
+def sigmas(scheduler: str, steps: int, sampler: str = "euler") -> NDArray[np.float64]:
+    """Noise levels (about steps + 1,) float64 of a whole schedule, falling, the last one 0.
+
+    Raises `BadInput` for a scheduler that does not exist.
+    """
+    if scheduler not in SCHEDULES:
+        raise BadInput(f"There is no scheduler {scheduler!r}.", f"Choose one of: {', '.join(SCHEDULES)}.")
+    train = training_sigmas()
+    without_last = sampler in _WITHOUT_LAST
+    levels = SCHEDULES[scheduler](steps + without_last, train)
+    return np.append(levels[:-1] if without_last else levels, 0.0)
+
+
+def step_range(steps: int, denoise: float) -> tuple[int, int]:
+    """Steps of the whole schedule, and the first of the last `steps` of them that are run: all steps are, whatever
+    `denoise` is."""
+    total = steps if denoise > 0.9999 else int(steps / denoise)
+    return total, total - steps
+
+
+def sigmas_from(scheduler: str, steps: int, denoise: float, sampler: str = "euler") -> NDArray[np.float64]:
+    """Noise levels (steps + 1,) of the steps that are run."""
+    return sigmas(scheduler, step_range(steps, denoise)[0], sampler)[-(steps + 1) :]
