@@ -8,10 +8,10 @@
     later   only the converted file is mapped
 
 Each way has a process of its own; every weight is read once at the end, as computing would. Peak: the most memory that
-the process held beyond its imports, pages of mapped files included. Private: what it holds at the end beyond its
-imports that the system cannot take back or share with another process. The weights are synthetic, made where FOLDER
-lacks them (giant2: 5.5 GB; the usual sequence then takes 11 GB of memory, and can be left out with --only). Compare rows of one run: other work
-on the machine slows all. Linux only (/proc).
+the process held beyond its imports, pages of mapped files included. Private: what it holds at the end, beyond its
+imports, that the system cannot take back or share with another process. The weights are synthetic, made where FOLDER
+lacks them (giant2: 5.5 GB; the usual sequence then takes 11 GB of memory and can be left out with --only). Compare
+rows of one run: other work on the machine slows all. Linux only (/proc).
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def _write(run: Run, target: Path, state: State, stamp: str) -> bool:
 
 @contextmanager
 def _alone(target: Path, run: Run) -> Iterator[None]:
-    """While this is held no other process of this user converts to `target`. The lock stays behind, empty, among the
+    """While this is held no other process of this user converts to `target`. The lock stays behind among the
     system's temporary files: removing it would let a third process in beside the second."""
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16]
     user = os.getuid() if hasattr(os, "getuid") else "user"
