@@ -67,12 +67,13 @@ def clip_image(path: str | Path, *, start_frame: int = 1, name: str = "") -> Ima
 def play(user: Any, image: Image) -> None:
     """Let an image user (of a texture node, a camera's background ...) show a movie or sequence frame by frame with the
     scene, from the frame on that `clip_image` was told; before and after it the first and last picture stay."""
-    first, length = 1, max(1, image.frame_duration)
+    kept: Any = image
+    start, first, length = int(kept.get(START, 1)), 1, max(1, image.frame_duration)
     if image.source == "SEQUENCE":  # Blender counts neither its files nor from the first of them
         files = _sequence_files(image)
-        length = int(image.get(LENGTH, len(files) or 1))
-        first = _last_number(files[0].name) if files else int(image.get(START, 1))
-    user.frame_start = int(image.get(START, 1))
+        length = int(kept.get(LENGTH, len(files) or 1))
+        first = _last_number(files[0].name) if files else start
+    user.frame_start = start
     user.frame_offset = first - 1
     user.frame_duration = length
     user.use_cyclic = False
@@ -93,7 +94,7 @@ def float_image(name: str, values: NDArray | Path, folder: str | Path | None = N
         image.pack()
         image.use_fake_user = True  # a result is kept with the file, used or not
         return image
-    path = values if packed else _placed(name, values, output_folder(folder))  # type: ignore[assignment]
+    path = values if packed and isinstance(values, Path) else _placed(name, values, output_folder(folder))
     image = bpy.data.images.load(blender_path(path))
     image.name = name
     image.colorspace_settings.name = "Non-Color"  # type: ignore[assignment]

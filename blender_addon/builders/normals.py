@@ -152,8 +152,9 @@ def _turned(tree: NodeTree, texture: Any, colour: NodeSocket, obj: Object, camer
     into its axes, then multiplied by its scale, which the Normal Map node takes back.
     """
     scene.view_layer().update()
-    _, turn, scale = obj.matrix_world.decompose()
-    between = (turn.inverted() @ camera_object.matrix_world.to_quaternion()).normalized()
+    matrix: Any = obj.matrix_world
+    scale = tuple(matrix.to_scale())
+    between = (matrix.to_quaternion().inverted() @ camera_object.matrix_world.to_quaternion()).normalized()
     same_axes = between.angle < 1e-4
     uniform = max(scale) - min(scale) < 1e-4 * max(map(abs, scale)) and min(scale) > 0
     if same_axes and uniform:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from maquette import inference
 from maquette.blender_addon import jobs
-from maquette.blender_addon.builders import axes, roles
+from maquette.blender_addon.builders import axes, materials, roles
 from maquette.blender_addon.builders import image as images
 from maquette.demo.samples import sample_photo
 
@@ -127,7 +127,7 @@ def test_a_failed_build_leaves_nothing_behind(street, plane, tmp_path, blocks) -
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
     plane = bpy.data.objects["Plane"]
     material = bpy.data.materials.new("glow")
-    material.use_nodes = True
+    materials.principled(material)
     material.node_tree.nodes.clear()
     plane.data.materials.append(material)
     before = blocks()
