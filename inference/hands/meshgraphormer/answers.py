@@ -110,7 +110,7 @@ def _turned(camera: NDArray[np.float32], vertices: NDArray[np.float32], template
     faces = template.faces
     if side == "left":
         vertices, faces = vertices * np.array([-1, 1, 1], np.float32), faces[:, ::-1]
-    return Predicted(camera, vertices, np.ascontiguousarray(faces), template.joints @ vertices)
+    return Predicted(camera, vertices, np.ascontiguousarray(faces), np.einsum("jv,va->ja", template.joints, vertices))
 
 
 def _network(run: Run) -> MeshGraphormer:

@@ -145,9 +145,11 @@ def place(vertices: NDArray, lens: Lens, camera: Camera) -> NDArray[np.float64] 
         return None
     weight, origin = np.ones(len(rows)), np.zeros(3)
     for _ in range(3):  # the rows are pixels times distance
-        origin = np.linalg.lstsq(rows * weight[:, None], aims * weight, rcond=None)[0]
+        # Without the matrix library, whose threads spin for each other where other work runs.
+        normal = np.einsum("ni,nj,n->ij", rows, rows, weight)
+        origin = np.linalg.solve(normal, np.einsum("ni,n,n->i", rows, aims, weight))
         distance = z + origin[2]
-        if distance.min() < _NEAREST:
+        if not distance.min() >= _NEAREST:
             return None
-        weight = np.tile(1 / distance, 2)
+        weight = np.tile(1 / distance**2, 2)
     return origin
