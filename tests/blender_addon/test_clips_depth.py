@@ -262,12 +262,11 @@ def test_a_bright_spot_does_not_move_the_other_heights() -> None:
     wall = np.random.default_rng(0).uniform(0.2, 0.9, (40, 60)).astype(np.float32)
     valid = np.ones_like(wall, bool)
     steady = clip_maps.Steady()
-    first = steady(wall, valid)
-    np.testing.assert_allclose(first, wall, atol=1e-6)
+    for _ in range(24):
+        np.testing.assert_allclose(steady(wall, valid), wall, atol=1e-5)
     spotted = 0.5 * wall
     spotted[:5, :5] = 1
-    seen = steady(spotted, valid)
-    assert np.abs(seen - wall)[6:].mean() < 0.2 * np.abs(spotted - wall)[6:].mean() * 2.6
+    assert np.abs(steady(spotted, valid) - wall)[6:].mean() < 0.1 * np.abs(spotted - wall)[6:].mean()
 
 
 def test_the_scratch_goes_with_what_refers_to_it(tmp_path) -> None:
