@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import queue
+import sys
 import threading
 import time
 import traceback
@@ -330,11 +331,17 @@ def _drop_models() -> None:
     free_memory()
 
 
-def _drop_idle_models() -> float | None:
-    from ..inference.runtime import kept_models
+def models_in_memory() -> tuple[tuple, ...]:
+    """The keys of the models that the worker keeps. Nothing is imported for that: the worker may be importing it, and
+    the two would wait for each other."""
+    memory = sys.modules.get(f"{str(__package__).rpartition('.')[0]}.inference.runtime.memory")
+    kept_models = getattr(memory, "kept_models", None)
+    return kept_models() if kept_models else ()
 
+
+def _drop_idle_models() -> float | None:
     minutes = _idle_minutes() if _idle_minutes else 0.0
-    if not kept_models() or not minutes:
+    if not models_in_memory() or not minutes:
         return None
     if time.monotonic() - _used < 60 * minutes:
         return IDLE_INTERVAL

@@ -232,11 +232,9 @@ class MemoryPanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
-        from ...inference.runtime import kept_models
-
-        kept = kept_models()
+        kept = jobs.models_in_memory()
         for key in kept:
-            layout.label(text=" ".join(map(str, key)), icon="DOT")
+            layout.label(text=" ".join(word for word in key if isinstance(word, str)), icon="DOT")
         if not kept:
             layout.label(text="No model is in memory")
         layout.operator("maquette.free_memory", icon="TRASH")

@@ -39,9 +39,11 @@ def keep(key: tuple, build: Callable[[], Any]) -> Any:
 
 
 def kept_models() -> tuple[tuple, ...]:
-    """The keys of the models in memory, least recently used first."""
-    with _lock:
-        return tuple(_kept)
+    """The keys of the models in memory, least recently used first.
+
+    Without the lock, which is held as long as a model loads: a panel that asks must not wait for that.
+    """
+    return tuple(_kept)
 
 
 def free_memory() -> None:
