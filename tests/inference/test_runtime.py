@@ -119,6 +119,22 @@ def test_a_model_larger_than_the_limit_is_still_kept(monkeypatch):
     assert memory.keep(("large",), lambda: None) is model
 
 
+def test_weights_are_counted_wherever_a_model_holds_them(monkeypatch):
+    """Pipelines hold several networks, and some of them twice."""
+    monkeypatch.setattr(memory, "LIMIT", 3500)
+
+    class Pipeline:
+        def __init__(self):
+            shared = torch.nn.Linear(250, 1, bias=False)  # 1000 bytes
+            self.parts, self.again, self.table = {"unet": shared}, [shared], np.zeros(125)  # and 1000
+
+    memory.keep(("first",), Pipeline)
+    memory.keep(("small",), lambda: torch.nn.Linear(250, 1, bias=False))
+    assert len(runtime.kept_models()) == 2
+    memory.keep(("second",), Pipeline)
+    assert runtime.kept_models() == (("small",), ("second",))
+
+
 def test_a_model_that_cannot_be_built_leaves_nothing():
     with pytest.raises(ZeroDivisionError):
         memory.keep(("broken",), lambda: 1 / 0)
