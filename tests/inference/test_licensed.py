@@ -82,6 +82,7 @@ def test_without_the_file_it_says_where_to_register(tmp_path):
     with pytest.raises(MissingModel, match="MANO_RIGHT") as raised:
         load_mano(tmp_path)
     assert "mano.is.tue.mpg.de" in raised.value.remedy and "Register" in raised.value.remedy
+    assert "non-commercial" in raised.value.remedy and "4 MB" in raised.value.remedy
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 0.999])
