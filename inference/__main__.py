@@ -2,8 +2,11 @@
 """Arrays without Blender, from the command line.
 
     python -m maquette.inference depth|normals|hands|people|relief --photo FILE --output FILE.npz|.exr|.png|.glb
+    python -m maquette.inference depth|normals|hands|relief --photo MOVIE|FOLDER|PATTERN|FILES --output FOLDER
+    python -m maquette.inference --list [--models-dir FOLDER] [--json]
 
-Progress goes to stderr, or with --json as one JSON object a line to stdout.
+Of many photos and of clips every frame gives a file, written as soon as it is made; those that are written stay when a
+later one fails. Progress goes to stderr, or with --json as one JSON object a line to stdout.
 Exit code 0: done; 1: failed, with one sentence that says why and what to do; 2: the command line is wrong;
 130: interrupted.
 """
@@ -14,15 +17,18 @@ import argparse
 import json
 import signal
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from . import estimate_depth, estimate_normals, export, recover_people, refine_hands, runtime
+from ..installer import catalogue, store
+from . import batch, export, recover_people
 from .errors import BadInput, Cancelled, MaquetteError
 from .hands import MASK_TYPES
-from .photo import Clip, Photo, load_clip, load_photo
-from .registry import model_module
+from .photo import Clip, Photo, load_clip
+from .sequence import folder_files, is_movie, is_pattern, pattern_files, sequence_of
 
 #: The public function's parameters, as options of the same name: task -> (name, type, choices or None, help).
 _OPTIONS: dict[str, tuple[tuple[str, type, tuple[str, ...] | None, str], ...]] = {
@@ -53,10 +59,16 @@ _OPTIONS: dict[str, tuple[tuple[str, type, tuple[str, ...] | None, str], ...]] =
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one task; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.list:
+        _list_models(options)
+        return 0
+    if options.task is None:
+        parser.error("a TASK is needed, or --list")
     progress = _Progress(options.json)
     try:
-        written = _run(options, progress)
+        written = [str(path) for path in (_people if options.task == "people" else _frames)(options, progress)]
     except (KeyboardInterrupt, Cancelled):
         progress.end("Cancelled.", {"cancelled": True})
         return 130
@@ -67,60 +79,117 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace, progress: _Progress) -> list[str]:
-    """Check the outputs, then make and write one result after the other."""
-    sources = options.photo
+def _people(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
+    """All photos and clips into one file."""
+    output = Path(options.output)
+    _check_outputs(options, [output])
+    clip, chosen = _clip(options), _chosen(options)
+    chosen |= {"refine": options.refine, "track": not options.no_track}
+    result = recover_people(clip, options.model or "builtin", progress=progress, **_where(options), **chosen)
+    _save(output, result, next(iter(clip)), options)
+    yield output
+
+
+def _frames(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
+    """Every photo and frame into a file of its own; no more than a batch of them is held."""
     outputs = _outputs(options)
-    for output in outputs:
-        if output.resolve() in [Path(source).resolve() for source in sources]:
-            raise BadInput(f"{output} is the photo itself.", "Choose another output.")
-        export.check_output(output, overwrite=options.overwrite)
-    jobs = [sources] if options.task == "people" else [[source] for source in sources]
-    written = []
-    for number, (job, output) in enumerate(zip(jobs, outputs, strict=True)):
-        progress.part = (number / len(jobs), 1 / len(jobs))
-        result, photo = _result(options, job, progress)
-        picture = {"picture": options.picture, "bits": options.bits, "frame": options.frame}
-        export.save(output, result, photo, **picture)
-        written.append(str(output))
-    return written
+    _check_outputs(options, outputs)
+    clip, read = _clip(options), deque[Photo]()
+
+    def remembered() -> Iterator[Photo]:
+        for photo in clip:
+            read.append(photo)
+            yield photo
+
+    chosen = _chosen(options) | {"resolution": options.resolution, "batch_size": options.batch_size}
+    if options.task == "relief":
+        chosen |= {"invert": options.invert, "tileable": options.tileable}
+    task = {"normals": batch.estimate_normals, "hands": batch.refine_hands}.get(options.task, batch.estimate_depth)
+    model = options.model or ("relief" if options.task == "relief" else "builtin")
+    photos = Clip(clip.name, len(clip), clip.fps, remembered)
+    results = task(photos, model, progress=progress, **_where(options), **chosen)
+    for output, result in zip(outputs, results, strict=False):  # a damaged movie has fewer frames than it says
+        _save(output, result, read.popleft(), options)
+        yield output
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:
-    """The file of each result: --output itself, or in the folder --output one named after each photo."""
-    output, sources = Path(options.output), options.photo
-    if options.task == "people" or (len(sources) == 1 and not output.is_dir()):
+    """The file of each frame: --output itself, or in the folder --output one named after each photo."""
+    output = Path(options.output)
+    names = [name for source in options.photo for name in _names(options, source)]
+    if len(names) == 1 and not output.is_dir():
         return [output]
     if not output.is_dir():
-        raise BadInput(f"{output} is no folder, and there are {len(sources)} photos.", "Give a folder that exists.")
-    outputs = [output / f"{Path(source).stem}.{options.task}.{options.format}" for source in sources]
+        raise BadInput(f"{output} is no folder, and there are {len(names)} photos.", "Give a folder that exists.")
+    outputs = [output / f"{name}.{options.task}.{options.format}" for name in names]
     if len(set(outputs)) < len(outputs):
         raise BadInput("Two of the photos have the same name.", "Rename one, or run them one at a time.")
     return outputs
 
 
-def _result(options: argparse.Namespace, sources: list[str], progress: _Progress) -> tuple[export.Result, Photo]:
-    """Run the task on one photo, or for people on all of them."""
-    where = {"device": options.device, "precision": options.precision, "models_dir": options.models_dir}
-    chosen = {name: getattr(options, name) for name, *_ in _OPTIONS[options.task] if getattr(options, name) is not None}
-    model = options.model or ("relief" if options.task == "relief" else "builtin")
-    if options.task == "people":
-        clip = _clip(options, sources)
-        chosen |= {"refine": options.refine, "track": not options.no_track}
-        return recover_people(clip, model, progress=progress, **where, **chosen), next(iter(clip))
-    photo = _with_focal(load_photo(sources[0]), options)
-    if options.task == "relief":
-        module = model_module("depth", model)
-        run = runtime.start(progress=progress, **where)
-        with run.computing():
-            chosen |= {"invert": options.invert, "tileable": options.tileable}
-            return module.estimate(photo, run, resolution=options.resolution, **chosen), photo
-    task = {"depth": estimate_depth, "normals": estimate_normals, "hands": refine_hands}[options.task]
-    return task(photo, model, resolution=options.resolution, progress=progress, **where, **chosen), photo
+def _names(options: argparse.Namespace, source: str) -> list[str]:
+    """What the photos of a source will be called, without reading them."""
+    path = Path(source)
+    if is_movie(path):
+        return [f"{path.stem}.{number + 1:04d}" for number in range(len(load_clip(path)))]
+    return [file.stem for file in _files(options, path)]
 
 
-def _clip(options: argparse.Namespace, sources: list[str]) -> Clip:
-    clips = [load_clip(source, fps=options.fps, sequence=options.sequence) for source in sources]
+def _files(options: argparse.Namespace, path: Path) -> list[Path]:
+    """The files that a source stands for."""
+    if is_pattern(path):
+        return pattern_files(path)
+    if path.is_dir():
+        return folder_files(path)
+    return sequence_of(path) if options.sequence else [path]
+
+
+def _check_outputs(options: argparse.Namespace, outputs: list[Path]) -> None:
+    """Raise `BadInput` where a file could not be written at the end."""
+    photos = {file.resolve() for source in options.photo for file in _files(options, Path(source))}
+    for output in outputs:
+        if output.resolve() in photos:
+            raise BadInput(f"{output} is the photo itself.", "Choose another output.")
+        export.check_output(output, overwrite=options.overwrite)
+
+
+def _save(output: Path, result: export.Result, photo: Photo, options: argparse.Namespace) -> None:
+    export.save(output, result, photo, picture=options.picture, bits=options.bits, frame=options.frame)
+
+
+def _where(options: argparse.Namespace) -> dict[str, Any]:
+    return {"device": options.device, "precision": options.precision, "models_dir": options.models_dir}
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+    """The task's own options that were given."""
+    given = {name: getattr(options, name) for name, *_ in _OPTIONS[options.task]}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _list_models(options: argparse.Namespace) -> None:
+    """Every model with its task, licence and files, and whether they are installed."""
+    root = Path(options.models_dir).expanduser() if options.models_dir else store.models_root()
+    for model in catalogue.models():
+        files = [(file, store.file_state(file, root)) for file in model.files]
+        if options.json:
+            listed = [{"path": file.path, "page": file.page, "url": file.url, "state": state} for file, state in files]
+            fields = {"licence": model.licence, "commercial": model.commercial, "gated": model.gated}
+            fields |= {"installed": store.is_installed(model, root), "files": listed}
+            print(json.dumps({"task": model.task, "model": model.id, "label": model.label, **fields}))
+            continue
+        state = "installed" if store.is_installed(model, root) else "not installed"
+        use = model.licence + ("" if model.commercial or "non-commercial" in model.licence else ", non-commercial only")
+        print(f"{model.task:8} {model.id:22} {state:14} {use}")
+        for file, found in files:
+            print(f"{'':9}{found}: {file.path}" + ("" if found != store.MISSING else f"  ({file.size}, {file.page})"))
+    if not options.json:
+        print(f"\nThe files lie, or belong, in {root}.")
+
+
+def _clip(options: argparse.Namespace) -> Clip:
+    """All of the photos, one after the other, with the focal length that was given."""
+    clips = [load_clip(source, fps=options.fps, sequence=options.sequence) for source in options.photo]
     fps = clips[0].fps if len(clips) == 1 else options.fps
 
     def photos() -> Iterator[Photo]:
@@ -138,27 +207,21 @@ def _with_focal(photo: Photo, options: argparse.Namespace) -> Photo:
 
 
 class _Progress:
-    """Tells how far the work is: on a terminal in one line, else every tenth, or as JSON for programs.
-
-    part : where the running job starts within the whole and its share, 0..1.
-    """
+    """Tells how far the work is: on a terminal in one line, else every tenth, or as JSON for programs."""
 
     def __init__(self, as_json: bool) -> None:
-        self.part = (0.0, 1.0)
         self._json = as_json
         self._line = not as_json and sys.stderr.isatty()
         self._told = -1.0
 
     def __call__(self, fraction: float, message: str) -> None:
-        start, share = self.part
-        done = start + share * fraction
         if self._json:
-            self._object({"fraction": round(done, 4), "message": message})
+            self._object({"fraction": round(fraction, 4), "message": message})
         elif self._line:
-            print(f"\r\033[K{done:4.0%}  {message}", end="", file=sys.stderr, flush=True)
-        elif done >= self._told + 0.1:
-            print(f"{done:4.0%}  {message}", file=sys.stderr, flush=True)
-            self._told = done
+            print(f"\r\033[K{fraction:4.0%}  {message}", end="", file=sys.stderr, flush=True)
+        elif fraction >= self._told + 0.1:
+            print(f"{fraction:4.0%}  {message}", file=sys.stderr, flush=True)
+            self._told = fraction
 
     def end(self, text: str, fields: dict[str, object]) -> None:
         if self._json:
@@ -174,7 +237,9 @@ class _Progress:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m maquette.inference", description="Photographs into arrays and meshes.")
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+    parser.add_argument("--list", action="store_true", help="list the models, their licences and their files")
+    _add_places(parser)
+    tasks = parser.add_subparsers(dest="task", metavar="TASK")
     for task, summary in {
         "depth": "metric depth of a photo",
         "normals": "surface normals",
@@ -189,7 +254,9 @@ def _parser() -> argparse.ArgumentParser:
             subparser.add_argument("--refine", action="store_true", help="spend more steps on the fit")
             subparser.add_argument("--no-track", action="store_true", help="treat every frame by itself")
             subparser.add_argument("--fps", type=float, help="frames per second, instead of the movie's own")
-            subparser.add_argument("--sequence", action="store_true", help="a numbered file stands for all of them")
+        else:
+            subparser.set_defaults(fps=None)
+            subparser.add_argument("--batch-size", type=int, default=batch.BATCH_SIZE, help="photos in one pass")
         if task == "relief":
             subparser.add_argument("--invert", action=argparse.BooleanOptionalAction, help="bright is deep")
             subparser.add_argument("--tileable", action="store_true", help="the photo repeats without a seam")
@@ -198,8 +265,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--photo", nargs="+", required=True, metavar="FILE", help="photos; for people also a movie, folder or pattern")
+    add("--photo", nargs="+", required=True, metavar="FILE", help="photos, movies, folders or patterns")
     add("--output", required=True, metavar="PATH", help="FILE.npz, .exr, .png or .glb, or a folder for many photos")
+    add("--sequence", action="store_true", help="a numbered file stands for all of them")
     add("--format", choices=[suffix[1:] for suffix in export.FORMATS], default="npz", help="of files in a folder")
     add("--overwrite", action="store_true", help="replace files that exist")
     add("--picture", choices=("preview", "mask"), default="preview", help="what a PNG shows")
@@ -211,8 +279,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--resolution", type=int, default=512, help="short side of the preview in pixels, 0 for the photo's size")
     add("--device", help="cpu, cuda, cuda:1, mps ...; default: the best there is")
     add("--precision", choices=("float32", "float16"))
-    add("--models-dir", metavar="FOLDER", help="where the model files lie")
-    add("--json", action="store_true", help="progress as JSON lines on stdout")
+    _add_places(parser)
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Options that stand before a task as well as behind it."""
+    # A task's own default would replace what was given before the task.
+    keep: dict[str, Any] = {"default": argparse.SUPPRESS} if parser.prog.count(" ") > 2 else {}
+    parser.add_argument("--models-dir", metavar="FOLDER", help="where the model files lie", **keep)
+    parser.add_argument("--json", action="store_true", help="JSON lines on stdout", **keep)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def _results(clip: Clip, run: Run, module: Any, function: str, batch_size: int, 
     photos = iter(clip)
     done = 0
     count = batch_size if together else 1
-    while batch := _read(photos, count, done):
+    while batch := _read(photos, count, done if len(clip) > 1 else None):
         part = run.part(min(done / len(clip), 1.0), min((done + count) / len(clip), 1.0))
         part.report(0.0, f"Photo {done + 1} of {len(clip)}")
         try:
@@ -106,6 +106,8 @@ def _results(clip: Clip, run: Run, module: Any, function: str, batch_size: int, 
                 else:
                     results = [getattr(module, function)(batch[0], part, **options)]
         except MaquetteError as error:
+            if len(clip) == 1:
+                raise  # nobody asks which
             raise _at(error, batch[0].name, done) from error
         done += len(batch)
         del batch
@@ -113,12 +115,17 @@ def _results(clip: Clip, run: Run, module: Any, function: str, batch_size: int, 
             yield results.pop(0)
 
 
-def _read(photos: Iterator[Photo], count: int, done: int) -> list[Photo]:
-    """The next photos. A file that cannot be read is named by its own error."""
+def _read(photos: Iterator[Photo], count: int, done: int | None) -> list[Photo]:
+    """The next photos. A file that cannot be read is named by its own error.
+
+    done : photos before them; None where there is only one.
+    """
     batch: list[Photo] = []
     try:
         batch.extend(islice(photos, count))
     except MaquetteError as error:
+        if done is None:
+            raise
         raise _at(error, "", done + len(batch)) from error
     return batch
 

@@ -173,6 +173,43 @@ def test_many_photos_into_a_folder(tmp_path, small):
     assert left_in(tmp_path) == ["Wand (alt).relief.exr", "brick.relief.exr"]
 
 
+def test_a_folder_gives_a_file_for_every_frame(tmp_path):
+    frames, results = tmp_path / "frames", tmp_path / "results"
+    frames.mkdir()
+    results.mkdir()
+    brick = Image.open(BRICK).convert("RGB").resize((96, 64))
+    for number in range(6):
+        Image.fromarray(np.roll(np.asarray(brick), number, 1)).save(frames / f"shot_{number:04d}.png")
+    common = ("--resolution", 32, "--output", results)
+    assert run("relief", "--photo", frames, *common, "--batch-size", 2) == 0
+    names = [f"shot_{number:04d}.relief.npz" for number in range(6)]
+    assert left_in(results) == names
+    alone = tmp_path / "alone.npz"
+    assert run("relief", "--photo", frames / "shot_0003.png", "--resolution", 32, "--output", alone) == 0
+    np.testing.assert_array_equal(np.load(results / names[3])["depth"], np.load(alone)["depth"])
+    pattern = frames / "shot_%04d.png"
+    assert run("relief", "--photo", pattern, *common) == 1  # the files exist
+    assert run("relief", "--photo", pattern, *common, "--format", "png") == 0
+    assert len(left_in(results)) == 12
+    (frames / "shot_0004.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    assert run("relief", "--photo", frames, *common, "--overwrite", "--batch-size", 2) == 1
+    assert len(left_in(results)) == 12
+
+
+def test_the_models_are_listed(tmp_path, capsys):
+    assert run("--list", "--models-dir", tmp_path, "--json") == 0
+    models = {(line["task"], line["model"]): line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert models["depth", "relief"]["installed"] and not models["depth", "relief"]["files"]
+    midas = models["normals", "midas"]
+    assert not midas["installed"] and midas["files"][0]["state"] == "missing" and midas["licence"] == "MIT"
+    file = tmp_path / midas["files"][0]["path"]
+    file.parent.mkdir()
+    file.write_bytes(b"some weights")
+    assert run("--list", "--models-dir", tmp_path) == 0
+    text = capsys.readouterr().out
+    assert f"present: {midas['files'][0]['path']}" in text and str(tmp_path) in text
+
+
 # -- errors ---------------------------------------------------------------------------------------------------------
 
 
@@ -192,11 +229,12 @@ def test_bad_photos_and_outputs_are_one_sentence(tmp_path, small, capsys):
     text = tmp_path / "text.jpg"
     text.write_text("no photo")
     (tmp_path / "there.npz").write_text("mine")
+    (tmp_path / "empty").mkdir()
     out = tmp_path / "a.npz"
     for expected, arguments in {
         "not a picture": ("--photo", text, "--output", out),
         "no photo at": ("--photo", tmp_path / "missing.png", "--output", out),
-        "is a folder, not": ("--photo", tmp_path, "--output", out),
+        "holds no picture": ("--photo", tmp_path / "empty", "--output", out),
         "there.npz exists": ("--photo", small, "--output", tmp_path / "there.npz"),
         "names no kind of file": ("--photo", small, "--output", tmp_path / "a.doc"),
         "no folder": ("--photo", small, "--output", tmp_path / "nowhere" / "a.npz"),
