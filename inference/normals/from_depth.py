@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: Neighbours farther than this part of their depth from the tangent plane lie on another surface.
 _SAME_SURFACE = 0.01
 _FACING = (0.0, 0.0, -1.0)
+#: Longest z part of a normal made from slopes; a little more than 5 pi, which float32 rounds up.
+_MOST_A = 5 * math.pi + 1e-5
 
 
 def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolution: int) -> NormalMap:
@@ -43,11 +45,11 @@ def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolutio
 
 
 def check_parameters(a: float, bg_threshold: float) -> None:
-    """Raise `BadInput` unless a >= 0 and 0 <= bg_threshold <= 1."""
-    if not (math.isfinite(a) and a >= 0 and 0 <= bg_threshold <= 1):
+    """Raise `BadInput` unless 0 <= a <= 5 pi and 0 <= bg_threshold <= 1, the node's ranges."""
+    if not (0 <= a <= _MOST_A and 0 <= bg_threshold <= 1):
         raise BadInput(
             f"a = {a!r} and bg_threshold = {bg_threshold!r} are out of range.",
-            "Give a from 0 up and bg_threshold from 0 to 1.",
+            "Give a from 0 to 5 pi (15.7) and bg_threshold from 0 to 1.",
         )
 
 

@@ -171,7 +171,9 @@ def test_pictures_too_large_for_the_network(resolution, height, width):
         working_side(resolution, height, width)
 
 
-@pytest.mark.parametrize("wrong", [{"a": -1.0}, {"a": math.nan}, {"bg_threshold": 1.5}, {"bg_threshold": math.nan}])
+@pytest.mark.parametrize(
+    "wrong", [{"a": -1.0}, {"a": 16.0}, {"a": math.nan}, {"bg_threshold": 1.5}, {"bg_threshold": math.nan}]
+)
 def test_parameters_out_of_range(photo, options, wrong):
     with pytest.raises(inference.BadInput):
         inference.estimate_normals(photo, "midas", **wrong, **options)
