@@ -31,6 +31,8 @@ _TYPES = {
     torch.bool: "BOOL",
 }
 _CHUNK = 1 << 24
+#: Bytes: a line of the processor's cache.
+_ALIGNED = 64
 
 
 def write_tensors(
@@ -38,10 +40,15 @@ def write_tensors(
 ) -> None:
     """Write a safetensors file; the caller gives it its final name. Raises `BadModelFile` for values not finite.
 
-    The format: length of the header (uint64), a JSON header padded to 8 bytes, then the values, largest types first so
-    that all of them are aligned.
+    The format: length of the header (uint64), a JSON header, then the values without gaps. The header is padded, and
+    what is no multiple of 64 bytes comes last: all other values are mapped at multiples of 64, as torch's own are. The
+    rest has the largest types first.
     """
-    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+
+    def place(name: str) -> tuple[bool, int, str]:
+        return tensors[name].nbytes % _ALIGNED != 0, -tensors[name].element_size(), name
+
+    order = sorted(tensors, key=place)
     header: dict[str, object] = {"__metadata__": dict(metadata)}
     end = 0
     for name in order:
@@ -49,7 +56,7 @@ def write_tensors(
         shape = list(tensors[name].shape)
         header[name] = {"dtype": _TYPES[tensors[name].dtype], "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(len(text) + 8) % _ALIGNED)
     written = 0
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: The key, in the metadata of a converted file, of what it was made from.
 _STAMP = "maquette"
 
+#: Raised when converted files are written in another way.
+_LAYOUT = 2
+
 #: Names and tensors of a checkpoint.
 State = dict[str, "Tensor"]
 
@@ -106,8 +109,8 @@ def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | No
         return _as_it_is(beside, published, expected)  # the published tensors in the other format
     if beside == source:
         return _as_it_is(source, published, expected)
-    stamp = f"{published.version} {identity(source)}"
-    elsewhere = store.user_data() / "converted" / f"{stamp.split()[1]}-{beside.name}"
+    stamp = f"{_LAYOUT} {published.version} {identity(source)}"
+    elsewhere = store.user_data() / "converted" / f"{stamp.split()[-1]}-{beside.name}"
     for target in (beside, elsewhere):
         if _stamp(target) == stamp:
             return _checked(target, read_tensors(target), expected)

@@ -110,6 +110,21 @@ def test_weights_are_mapped_not_copied(root):
         assert any(int(low, 16) <= tensor.data_ptr() < int(high, 16) for low, high in spans)
 
 
+def test_large_weights_are_mapped_at_aligned_addresses(tmp_path):
+    path = tmp_path / "odd.safetensors"
+    tensors = {
+        "a": torch.zeros(3),
+        "b": torch.ones(64, 64),
+        "c": torch.zeros(5, dtype=torch.int64),
+        "d": torch.ones(16),
+    }
+    write_tensors(path, tensors, {}, lambda share, text: None)
+    read = read_tensors(path)
+    assert read["b"].data_ptr() % 64 == 0 and read["d"].data_ptr() % 64 == 0
+    for name, tensor in tensors.items():
+        torch.testing.assert_close(read[name], tensor)
+
+
 def test_a_missing_file_says_where_it_goes(tmp_path):
     with pytest.raises(MissingModel, match=r"tiny\.pth") as raised:
         load(tmp_path)
@@ -232,7 +247,7 @@ def test_every_type_is_written_as_the_format_says(tmp_path):
     }
     path = tmp_path / "all.safetensors"
     write_tensors(path, tensors, {"made": "here"}, lambda share, text: None)
-    assert struct.unpack("<Q", path.read_bytes()[:8])[0] % 8 == 0
+    assert struct.unpack("<Q", path.read_bytes()[:8])[0] % 64 == 56
     for name, tensor in read_tensors(path).items():
         torch.testing.assert_close(tensor, tensors[name])
 
