@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -48,7 +49,7 @@ class ReferenceBackbone(torch.nn.Module):
         self.network = timm.create_model("hrnet_w64", pretrained=False)
 
     def forward(self, pictures: torch.Tensor, _tick: object) -> tuple[torch.Tensor, torch.Tensor]:
-        net = self.network
+        net: Any = self.network  # timm's classes declare less than they have
         x = net.act2(net.bn2(net.conv2(net.act1(net.bn1(net.conv1(pictures))))))
         branches = net.stages(x)
         first = net.incre_modules[0](branches[0])
