@@ -1,9 +1,41 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the artist sees in the sidebar."""
+"""The sidebar tab "Maquette", one file a task, the same in the 3D viewport and the image editor."""
 
 import bpy
 
-from .sidebar import panel_classes
+from .depth import DepthPanel, DepthSettingsPanel
+from .hands import HandsPanel, HandsSettingsPanel
+from .memory import MemoryPanel
+from .normals import NormalsPanel, NormalsSettingsPanel
+from .people import PeoplePanel, PeopleSettingsPanel
+from .photo import PhotoOptionsPanel, PhotoPanel
+
+_PANELS = (
+    PhotoPanel,
+    PhotoOptionsPanel,
+    DepthPanel,
+    DepthSettingsPanel,
+    NormalsPanel,
+    NormalsSettingsPanel,
+    HandsPanel,
+    HandsSettingsPanel,
+    PeoplePanel,
+    PeopleSettingsPanel,
+    MemoryPanel,
+)
+
+
+def panel_classes(space: str, prefix: str) -> list[type]:
+    """All panels as classes for one editor."""
+    classes = []
+    for panel in _PANELS:
+        attributes = {"bl_space_type": space, "bl_idname": f"{prefix}_{panel.__name__}"}
+        parent = getattr(panel, "parent", None)
+        if parent is not None:
+            attributes["bl_parent_id"] = f"{prefix}_{parent.__name__}"
+        classes.append(type(f"{prefix}_{panel.__name__}", (panel, bpy.types.Panel), attributes))
+    return classes
+
 
 CLASSES = (*panel_classes("VIEW_3D", "MAQUETTE_PT_view3d"), *panel_classes("IMAGE_EDITOR", "MAQUETTE_PT_image"))
 

@@ -83,8 +83,8 @@ def test_tooltips_are_sentences_without_a_final_stop(name) -> None:
 
 
 def test_choices_and_defaults_are_those_of_the_functions() -> None:
-    assert [item[0] for item in properties._MASK_TYPES] == list(MASK_TYPES)
-    assert [item[0] for item in properties._BODIES] == list(MODES)
+    assert [item[0] for item in properties.hands.MASK_TYPES] == list(MASK_TYPES)
+    assert [item[0] for item in properties.common.BODIES] == list(MODES)
     for name in TASKS:
         declared = {prop.identifier: prop for prop in getattr(bpy.ops.maquette, name).get_rna_type().properties}
         for parameter in inspect.signature(getattr(inference, name)).parameters.values():
@@ -292,9 +292,9 @@ def test_depth_of_people_and_normals(astronaut) -> None:
 
 
 def test_the_panel_hands_the_whole_choice_to_the_button(bricks) -> None:
-    from maquette.blender_addon.panels import sidebar
+    from maquette.blender_addon.panels import common
 
-    for operator, (group, declared) in sidebar._TASKS.items():
+    for operator, (group, declared) in common.TASKS.items():
         kind = getattr(bpy.ops.maquette, operator.split(".")[1]).get_rna_type()
         settings = getattr(bpy.context.scene.maquette, group)
         for name in properties.names(declared):

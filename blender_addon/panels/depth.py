@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panels of depth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from .common import SidebarPanel, is_clip, task_button
+
+if TYPE_CHECKING:
+    from bpy.types import UILayout
+
+    from .. import properties
+
+
+class DepthPanel(SidebarPanel):
+    bl_label = "Depth"
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        layout.prop(settings.depth, "model")
+        if is_clip(settings):
+            layout.prop(settings.depth, "frames")
+        layout.prop(settings.depth, "output")
+        task_button(layout, settings, "maquette.estimate_depth", "MOD_DISPLACE")
+
+
+class DepthSettingsPanel(SidebarPanel):
+    bl_label = "Settings"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+    parent = DepthPanel
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        depth = settings.depth
+        if depth.output in {"AUTO", "GRID", "RELIEF"}:
+            layout.prop(depth, "mesh_resolution")
+        if depth.output in {"AUTO", "RELIEF"}:
+            column = layout.column(align=True)
+            column.prop(depth, "tear")
+            column.prop(depth, "grazing")
+        if depth.output in {"AUTO", "GRID"}:
+            column = layout.column()
+            column.prop(depth, "grid_method")
+            column.prop(depth, "grid_width")
+        if depth.output in {"AUTO", "GRID", "MATERIAL"}:
+            layout.prop(depth, "strength")
+        if depth.frames == "CLIP" and is_clip(settings):
+            layout.prop(depth, "start_frame")
+        layout.prop(depth, "resolution")

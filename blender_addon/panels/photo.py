@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which photo, and how the last job went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import bpy
+
+from .. import jobs
+from ..operators.packages import ready
+from .common import SidebarPanel
+
+if TYPE_CHECKING:
+    from bpy.types import UILayout
+
+    from .. import properties
+
+
+class PhotoPanel(SidebarPanel):
+    """Which photo, and how the last job went."""
+
+    bl_label = "Photo"
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        jobs.prepare()
+        if not ready():
+            box = layout.box()
+            box.label(text="PyTorch is not installed", icon="ERROR")
+            box.operator("maquette.install_packages", icon="IMPORT")
+        row = layout.row()
+        row.prop(settings, "source", expand=True)
+        if settings.source == "IMAGE":
+            layout.template_ID(settings, "image", open="image.open")
+        else:
+            layout.prop(settings, "filepath", text="")
+        draw_jobs(layout)
+
+
+class PhotoOptionsPanel(SidebarPanel):
+    bl_label = "Lens and Output"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+    parent = PhotoPanel
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        layout.prop(settings, "camera")
+        column = layout.column(align=True)
+        column.active = settings.camera is None
+        column.prop(settings, "fx", text="Focal Length X")
+        column.prop(settings, "fy", text="Y")
+        layout.prop(settings, "match_render")
+        layout.prop(settings, "folder")
+        layout.prop(settings, "device")
+
+
+def draw_jobs(layout: UILayout) -> None:
+    """Progress of the running job with its cancel button, or the last one's closing line and remedy."""
+    active = list(jobs.active())
+    if active:
+        column = layout.column(align=True)
+        waiting = f" (+{len(active) - 1})" if len(active) > 1 else ""
+        column.label(text=f"{active[0].label}{waiting}", icon="SORTTIME")
+        row = column.row(align=True)
+        message = "Stopping" if active[0].cancelled else active[0].message
+        row.progress(factor=active[0].fraction, type="BAR", text=message)
+        row.operator("maquette.cancel_job", text="", icon="X")
+        return
+    outcome = jobs.outcome()
+    if outcome is None:
+        return
+    box = layout.box()
+    box.scale_y = 0.8
+    icon = "ERROR" if outcome.failed else "CHECKMARK"
+    width = _characters()
+    for number, line in enumerate([*_wrapped(outcome.line, width), *_wrapped(outcome.remedy, width)]):
+        box.label(text=line, icon="BLANK1" if number else icon)
+    if outcome.operator:
+        box.operator(outcome.operator)
+
+
+def _characters() -> int:
+    """How many characters of text fit into the sidebar beside an icon."""
+    context: Any = bpy.context
+    scale = context.preferences.system.ui_scale
+    return max(16, int((context.region.width / scale - 75) / 6.2))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(text, width)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The properties of every request, written once, one file a task: operators take them, the scene remembers them.
+
+Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
+"""
+
+import bpy
+from bpy.props import EnumProperty, PointerProperty, StringProperty
+
+from .common import Common, PhotoInput, names
+from .depth import DepthSettings
+from .hands import HandsSettings
+from .masks import MaskSettings
+from .normals import NormalsSettings
+from .people import PeopleSettings
+
+__all__ = [
+    "Common",
+    "DepthSettings",
+    "HandsSettings",
+    "MaskSettings",
+    "NormalsSettings",
+    "PeopleSettings",
+    "PhotoInput",
+    "names",
+]
+
+
+class MAQUETTE_PG_depth(DepthSettings, bpy.types.PropertyGroup):
+    """Depth settings of a scene."""
+
+
+class MAQUETTE_PG_normals(NormalsSettings, bpy.types.PropertyGroup):
+    """Normals settings of a scene."""
+
+
+class MAQUETTE_PG_hands(HandsSettings, bpy.types.PropertyGroup):
+    """Hands settings of a scene."""
+
+
+class MAQUETTE_PG_people(PeopleSettings, bpy.types.PropertyGroup):
+    """People settings of a scene."""
+
+
+def _is_camera(_settings, candidate: bpy.types.Object) -> bool:
+    return candidate.type == "CAMERA"
+
+
+class MAQUETTE_PG_settings(Common, bpy.types.PropertyGroup):
+    """What the panel shows: the chosen photo, and one group of settings a task."""
+
+    source: EnumProperty(
+        name="Photo",
+        description="Where the photo comes from",
+        items=[
+            ("IMAGE", "Image", "An image, image sequence or movie that is open in Blender"),
+            ("FILE", "File", "A file on disk: photo, movie, or numbered pictures"),
+        ],
+    )
+    image: PointerProperty(name="Photo", description="Photo, image sequence or movie to work on", type=bpy.types.Image)
+    filepath: StringProperty(
+        name="File",
+        description="Photo, movie, or numbered pictures (shot_%04d.png) to work on",
+        subtype="FILE_PATH",
+    )
+    camera: PointerProperty(
+        name="Camera",
+        description="Camera that the photo was taken with, for its focal length; the photo's own is used without",
+        type=bpy.types.Object,
+        poll=_is_camera,
+    )
+    depth: PointerProperty(type=MAQUETTE_PG_depth)
+    normals: PointerProperty(type=MAQUETTE_PG_normals)
+    hands: PointerProperty(type=MAQUETTE_PG_hands)
+    people: PointerProperty(type=MAQUETTE_PG_people)
+
+
+CLASSES = (MAQUETTE_PG_depth, MAQUETTE_PG_normals, MAQUETTE_PG_hands, MAQUETTE_PG_people, MAQUETTE_PG_settings)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.maquette = PointerProperty(type=MAQUETTE_PG_settings)  # type: ignore[attr-defined]
+
+
+def unregister() -> None:
+    del bpy.types.Scene.maquette  # type: ignore[attr-defined]
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Properties of people.
+
+Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
+"""
+
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+
+from .common import BODIES, model_items, start_frame_property
+from .masks import MASK_OUTPUTS, MaskSettings
+
+
+class PeopleSettings(MaskSettings):
+    model: EnumProperty(
+        name="Model", description="What recovers the people", items=model_items("people"), default="builtin"
+    )
+    det_confidence_thresh: FloatProperty(
+        name="Confidence",
+        description="People found with less confidence are dropped",
+        default=0.25,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    det_iou_thresh: FloatProperty(
+        name="Overlap",
+        description="Of two detections that overlap more than this, the weaker one is dropped",
+        default=0.7,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    det_batch_size: IntProperty(
+        name="Photos at Once", description="Photos that pass through the detector together", default=10, min=1, max=256
+    )
+    hmr_batch_size: IntProperty(
+        name="People at Once", description="People that pass through the network together", default=8, min=1, max=256
+    )
+    refine: BoolProperty(name="Refine", description="Spend more steps on fitting the body to the picture")
+    track: BoolProperty(
+        name="Track", description="Follow each person through a clip and smooth the motion", default=True
+    )
+    boxes: StringProperty(
+        name="Boxes",
+        description="People as [[x0, y0, x1, y1], ...] in pixels (a list of such lists for a clip); empty finds them",
+    )
+    bodies: EnumProperty(
+        name="Body",
+        description="How the bodies are kept",
+        items=BODIES,
+    )
+    start_frame: start_frame_property()
+    mask_grow: FloatProperty(
+        name="Grow",
+        description="Grow the masks by so many pixels; shrink them where negative",
+        default=0.0,
+        min=-4096.0,
+        max=4096.0,
+        soft_min=-64.0,
+        soft_max=64.0,
+        subtype="PIXEL",
+    )
+    masks: EnumProperty(
+        name="Masks", description="What to make of the people's masks in the first frame", items=MASK_OUTPUTS
+    )

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""People, as a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ... import inference
+from .common import Inferred, Request, parsed_boxes
+from .masks import MaskBuild
+
+if TYPE_CHECKING:
+    from ..jobs import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleRequest(Request):
+    det_confidence_thresh: float
+    det_iou_thresh: float
+    det_batch_size: int
+    hmr_batch_size: int
+    refine: bool
+    track: bool
+    boxes: str
+    bodies: str
+    start_frame: int
+    masks: MaskBuild
+
+    def infer(self, report: Report) -> Inferred:
+        from ...inference.people.ground import world_from_camera
+
+        clip = self.source.clip()
+        boxes = parsed_boxes(self.boxes, "[[x0, y0, x1, y1], ...]")
+        result = inference.recover_people(
+            clip,
+            self.model,
+            det_confidence_thresh=self.det_confidence_thresh,
+            det_iou_thresh=self.det_iou_thresh,
+            det_batch_size=self.det_batch_size,
+            hmr_batch_size=self.hmr_batch_size,
+            refine=self.refine,
+            boxes=boxes if boxes is None or self.source.is_clip else [boxes],
+            track=self.track,
+            **self._where(report),
+        )
+        world = world_from_camera(result) if result.tracks() else None
+        first = result.frames[0] if result.frames else ()
+        found = {f"person.{number}.mask": person for number, person in enumerate(first, 1)}
+        masks = self.masks.shaped({name: one.mask for name, one in found.items() if one.mask is not None})
+        distances = {name: float(np.median(one.vertices[:, 2])) for name, one in found.items()}
+        return Inferred(
+            result, next(iter(clip)), len(clip), world, masks=masks, outlines=self.masks.traced(masks, distances)
+        )
