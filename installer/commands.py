@@ -80,7 +80,8 @@ def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
     packages = add("packages", _packages, "install the packages for an installed Blender into your data folder")
     packages.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
     packages.add_argument("--python", default=None, help="that Blender's own Python program, if no other is at hand")
-    add("lock", _lock, "make the lock files anew (for developers)")
+    lock = add("lock", _lock, "make the lock files anew (for developers)")
+    lock.add_argument("--upgrade", action="store_true", help="take the newest versions that fit, not those of the lock")
 
     given, rest = _split(list(arguments))
     return parser.parse_args(given), rest
@@ -152,7 +153,7 @@ def _lock(place: Place, voice: Voice, options: argparse.Namespace, rest: List[st
     from .relock import relock
 
     make_writable(place)
-    for path in relock(place, uv.ensure(place, voice.detail), voice.detail):
+    for path in relock(place, uv.ensure(place, voice.detail), voice.detail, options.upgrade):
         print(os.path.relpath(path, place.root))
     return 0
 

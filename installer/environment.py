@@ -23,8 +23,8 @@ from .errors import SetupError, explain
 from .filelock import held
 from .locks import (
     BPY,
-    CORE,
     DEFAULT_BLENDER,
+    FEATURES,
     LINT,
     SAMPLES,
     TEST,
@@ -164,7 +164,7 @@ def _build(environment: Environment, damage: str, voice: Voice) -> None:
 
 def groups_of(version: str) -> List[str]:
     """The groups of packages in a Blender's environment; the checks run on the default one only."""
-    return [CORE, BPY, TEST, SAMPLES, *([LINT] if version == DEFAULT_BLENDER else [])]
+    return [*FEATURES, BPY, TEST, SAMPLES, *([LINT] if version == DEFAULT_BLENDER else [])]
 
 
 def _install(

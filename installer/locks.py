@@ -25,6 +25,16 @@ BLENDERS_OWN = frozenset({"numpy", "requests", "certifi", "urllib3", "idna", "ch
 #: The groups of packages; each is a file `locks/<group>.in` that lists what is wanted and why.
 CORE, BPY, TEST, LINT, SAMPLES = "core", "bpy", "test", "lint", "samples"
 
+#: Group -> what it is for. An installed Blender gets the core and those of the others that the user wants; an
+#: environment of a checkout gets all of them.
+FEATURES = {
+    CORE: "What every task needs: PyTorch, OpenCV, and the networks of depth, normals and hands",
+    "people": "The published body model and its person detector (YOLO)",
+    "detailer": "Stable Diffusion, for the mask detailer",
+    "maps": "Further depth, normal and line maps",
+    "licensed-body": "The SMPL family's own package, non-commercial",
+}
+
 _PIN = re.compile(r"^([A-Za-z0-9][\w.\-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$")
 
 
@@ -113,7 +123,7 @@ def _pin(block: List[str]) -> Pin:
 
 def _origin(text: str) -> str:
     """`-r installer/locks/core.in` -> `group:core`; a package's name stays what it is."""
-    match = re.match(r"-r .*?(\w+)\.in$", text)
+    match = re.match(r"-r .*?([\w-]+)\.in$", text)
     return f"group:{match[1]}" if match else normalised(text)
 
 

@@ -4,6 +4,7 @@
 One resolution per Python over all groups and all systems, so that no environment can hold two versions of anything.
 numpy takes part as the oldest that a Blender of that Python brings (scipy and OpenCV must fit it) and is left out of
 the result, as is bpy: both are Blender's own. No registry is named in the results: a lock holds for all of them.
+Versions that still fit are kept; `--upgrade` takes the newest that fit.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Callable, Dict, List
 
 from .errors import SetupError
-from .locks import BPY, CORE, LINT, SAMPLES, TEST, lock_file
+from .locks import BPY, FEATURES, LINT, SAMPLES, TEST, lock_file
 from .place import Place
 from .processes import stream
 from .uv import UV_VERSION, Uv
@@ -28,15 +29,12 @@ BLENDERS = {
     "5.2": ("3.13", "5.2.3", "2.3.5"),
 }
 
-#: Taken without its dependencies: only the photographs in this wheel are used, and they are found, never imported.
-PHOTOS_ONLY = "ultralytics==8.4.190"
 
-
-def relock(place: Place, uv: Uv, say: Callable[[str], None]) -> List[Path]:
+def relock(place: Place, uv: Uv, say: Callable[[str], None], upgrade: bool = False) -> List[Path]:
     """Write both lock files, the table of Blenders and uv's own hashes; returns the files."""
     for python in ("3.11", "3.13"):
         say(f"resolving for Python {python}")
-        _write_lock(place, uv, python)
+        _write_lock(place, uv, python, upgrade)
     say("hashes of bpy and numpy")
     _write_blenders(place, uv)
     say("hashes of uv")
@@ -49,15 +47,15 @@ def relock(place: Place, uv: Uv, say: Callable[[str], None]) -> List[Path]:
     return written
 
 
-def _write_lock(place: Place, uv: Uv, python: str) -> None:
-    groups = [str(Path("installer", "locks", f"{group}.in")) for group in (CORE, BPY, TEST, LINT, SAMPLES)]
-    constraint = str(Path("installer", "locks", f"python{python}.in"))
-    resolved = _compile(place, uv, [*groups, "--constraint", constraint, "--no-emit-package", "numpy"], python)
-    resolved = without_later_pythons(resolved, python)
-    photos = _compile_pin(place, uv, PHOTOS_ONLY, python)
+def _write_lock(place: Place, uv: Uv, python: str, upgrade: bool) -> None:
+    folder = Path("installer", "locks")
+    arguments = [str(folder / f"{group}.in") for group in (*FEATURES, BPY, TEST, LINT, SAMPLES)]
+    arguments += ["--constraint", str(folder / f"python{python}.in"), "--excludes", str(folder / "excluded.in")]
+    target = lock_file(place.locks, python)
+    kept = target.read_text("utf-8") if target.exists() and not upgrade else ""
+    resolved = _compile(place, uv, [*arguments, "--no-emit-package", "numpy"], python, kept)
     header = "# Made by `python3 -m installer lock`; do not edit. numpy and bpy: blenders.json\n"
-    text = header + resolved + photos.rstrip() + f"\n    # via -r installer/locks/{SAMPLES}.in\n"
-    lock_file(place.locks, python).write_text(text, "utf-8")
+    target.write_text(header + without_later_pythons(resolved, python), "utf-8")
 
 
 def without_later_pythons(lock: str, python: str) -> str:
@@ -95,10 +93,11 @@ def _compile_pin(place: Place, uv: Uv, pin: str, python: str) -> str:
         return _compile(place, uv, [str(source), "--no-deps", "--no-annotate"], python)
 
 
-def _compile(place: Place, uv: Uv, arguments: List[str], python: str) -> str:
-    """Run `uv pip compile` in the checkout, for all systems, with hashes."""
+def _compile(place: Place, uv: Uv, arguments: List[str], python: str, kept: str = "") -> str:
+    """Run `uv pip compile` in the checkout, for all systems, with hashes; versions in the lock `kept` are preferred."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "lock.txt")
+        result.write_text(kept, "utf-8")
         command = [str(uv.path), "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--no-config"]
         command += ["--only-binary", ":all:", "--python-version", python, "--no-emit-index-url"]
         command += ["--output-file", str(result), "--directory", str(place.root), *arguments]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from maquette.installer import locks
 from maquette.installer.errors import SetupError
-from maquette.installer.relock import BLENDERS, PHOTOS_ONLY, without_later_pythons
+from maquette.installer.relock import BLENDERS, without_later_pythons
 
 LOCKS = Path(__file__).parents[2] / "installer" / "locks"
 PYTHONS = ("3.11", "3.13")
@@ -20,7 +20,7 @@ def test_every_pin_has_hashes_and_a_reason(python: str) -> None:
     for pin in pins:
         assert pin.hashes and all(value.startswith("sha256:") for value in pin.hashes), pin.name
         assert pin.wanted_by, pin.name
-    groups = [locks.CORE, locks.BPY, locks.TEST, locks.LINT, locks.SAMPLES]
+    groups = [*locks.FEATURES, locks.BPY, locks.TEST, locks.LINT, locks.SAMPLES]
     assert {pin.name for pin in locks.select(pins, groups)} == {pin.name for pin in pins}
 
 
@@ -36,6 +36,30 @@ def test_the_run_time_set_holds_nothing_of_blenders_own(python: str) -> None:
     names = {pin.name for pin in locks.select(pins, [locks.CORE], without=locks.BLENDERS_OWN)}
     assert {"torch", "opencv-python", "pillow", "safetensors", "scipy", "trimesh", "filelock", "sympy"} <= names
     assert not names & (locks.BLENDERS_OWN | {"pytest", "ruff", "ultralytics", "scikit-image"})
+    assert not names & {"diffusers", "transformers", "smplx"}, "a depth map needs none of them"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_a_feature_needs_comes_with_it(python: str) -> None:
+    pins = locks.read_lock(locks.lock_file(LOCKS, python))
+
+    def added(group: str) -> set[str]:
+        core, more = (
+            {pin.name for pin in locks.select(pins, groups, without=locks.BLENDERS_OWN)}
+            for groups in ([locks.CORE], [locks.CORE, group])
+        )
+        return more - core
+
+    assert {"ultralytics", "ultralytics-thop"} <= added("people")
+    assert {"diffusers", "transformers", "accelerate", "tokenizers"} <= added("detailer")
+    assert added("licensed-body") == {"smplx"}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_is_excluded_is_nowhere(python: str) -> None:
+    names = {pin.name for pin in locks.read_lock(locks.lock_file(LOCKS, python))}
+    excluded = [line for line in (LOCKS / "excluded.in").read_text("utf-8").splitlines() if not line.startswith("#")]
+    assert "matplotlib" in excluded and not names & set(excluded)
 
 
 def test_no_lock_names_a_registry() -> None:
@@ -47,15 +71,13 @@ def test_no_lock_names_a_registry() -> None:
 def test_the_groups_are_in_the_lock(python: str) -> None:
     """A package added to a .in file without a new lock is noticed here."""
     pins = {pin.name: pin for pin in locks.read_lock(locks.lock_file(LOCKS, python))}
-    for group in (locks.CORE, locks.TEST, locks.LINT, locks.SAMPLES):
+    for group in (*locks.FEATURES, locks.TEST, locks.LINT, locks.SAMPLES):
         for line in (LOCKS / f"{group}.in").read_text("utf-8").splitlines():
             if line and not line.startswith("#"):
                 name, _, version = re.sub(r"\[.*?\]", "", line).partition("==")
                 pin = pins[locks.normalised(name.strip())]
                 assert f"group:{group}" in pin.wanted_by
                 assert pin.version == version or not version
-    name, _, version = PHOTOS_ONLY.partition("==")
-    assert pins[name].version == version
 
 
 def test_the_table_of_blenders_is_the_committed_one() -> None:
