@@ -108,6 +108,14 @@ def read_licensed(path: Path) -> dict[str, Any]:
 
     Raises `BadModelFile`: for what is cut off, is no dictionary, or names anything but arrays.
     """
+    content = read_content(path)
+    if not isinstance(content, dict):
+        raise BadModelFile(f"{path} is no body model.", _REMEDY)
+    return content
+
+
+def read_content(path: Path) -> Any:
+    """What a licensed file holds, named arrays or a single one; see `read_licensed`. Raises `BadModelFile`."""
     try:
         if path.stat().st_size > _LARGEST:
             raise BadModelFile(f"{path} is too large for a body model.", _REMEDY)
@@ -118,7 +126,7 @@ def read_licensed(path: Path) -> dict[str, Any]:
         if data[:4] == b"PK\3\4":
             with np.load(io.BytesIO(data), allow_pickle=False) as content:
                 return {name: content[name] for name in content.files}
-        content = read_pickle(data)
+        return read_pickle(data)
     except _Refused as error:
         raise BadModelFile(
             f"{path} holds {error}, which no body model needs; nothing of it was run.", _REMEDY
@@ -129,9 +137,6 @@ def read_licensed(path: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise BadModelFile(f"{path} is cut off or damaged, or no body model.", _REMEDY) from error
-    if not isinstance(content, dict):
-        raise BadModelFile(f"{path} is no body model.", _REMEDY)
-    return content
 
 
 def read_object_arrays(path: Path, names: tuple[str, ...]) -> dict[str, list[Any]]:
