@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import contextmanager
@@ -28,12 +29,18 @@ else:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise  # those mean a network disk without locks, on which nobody can do better
         return True
 
 
 @contextmanager
-def held(path: Path, on_wait: Callable[[str], None], every: float = 0.5) -> Iterator[None]:
-    """Hold the lock at `path`; while another process has it, wait, after saying so once."""
+def held(
+    path: Path, on_wait: Callable[[str], None], every: float = 0.5, on_tick: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Hold the lock at `path`; while another process has it, wait, after saying so once. `on_tick` is called as often
+    as the lock is tried and may raise to give up waiting."""
     with path.open("a+", encoding="utf-8") as handle:
         said = False
         while not _try_lock(handle):
@@ -42,6 +49,7 @@ def held(path: Path, on_wait: Callable[[str], None], every: float = 0.5) -> Iter
                 holder = handle.read(40).strip() or "unknown"
                 on_wait(f"Another set-up (process {holder}) is at work here; waiting until it has ended.")
                 said = True
+            on_tick()
             time.sleep(every)
         handle.seek(0)
         handle.truncate()

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that appear under their name whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Callable
+
+#: Bytes that are read at once.
+READ = 1 << 22
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a small file in one step."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+        _renamed(part, path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def settle(part: Path, target: Path) -> None:
+    """Give a finished file its name, and write that through to the disk."""
+    _renamed(part, target)
+    if os.name != "nt":
+        with suppress(OSError):  # not every file system can
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def _renamed(part: Path, target: Path) -> None:
+    """Virus scanners hold new files open for a moment under Windows."""
+    for wait in (0.1, 0.3, 1.0, 3.0):
+        try:
+            part.replace(target)
+            return
+        except PermissionError:
+            if os.name != "nt":
+                raise
+            time.sleep(wait)
+    part.replace(target)
+
+
+def hash_file(path: Path, on_progress: Callable[[int], None] = lambda done: None) -> str:
+    """SHA-256 of a file; `on_progress` gets the bytes read so far and may raise."""
+    digest, done = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(READ):
+            digest.update(block)
+            done += len(block)
+            on_progress(done)
+    return digest.hexdigest()
