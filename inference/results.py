@@ -141,6 +141,8 @@ class Person:
     translation : (3,) float32 metres, added after skinning.
     confidence : (J,) float32 0..1: how well the photo supports this joint (about 0: invented, out of sight).
     attributes : named body traits 0..1 where the model has them (gender, age, weight ...).
+    keypoints_3d : (K, 3) float32 metres, camera axes, the keypoints on the body; None where the model has none.
+    crop_camera : (3,) float32, scale and shift of the person in a square crop, where a network gave them; else None.
     """
 
     track_id: int
@@ -155,6 +157,8 @@ class Person:
     translation: NDArray[np.float32]
     confidence: NDArray[np.float32]
     attributes: Mapping[str, float] = field(default_factory=dict)
+    keypoints_3d: NDArray[np.float32] | None = None
+    crop_camera: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,7 @@ class DetailedSegment:
     refined : (h, w, 3) float32 at the crop's size, or None.
     alpha : (h, w, 4), the same with the strength with which it was laid over the photo, not premultiplied.
     skipped : why nothing was done, or "".
+    work : width and height at which the model saw the crop, (0, 0) for what was skipped.
     """
 
     box: tuple[int, int, int, int]
@@ -200,11 +205,16 @@ class DetailedSegment:
     alpha: NDArray[np.float32] | None = None
     skipped: str = ""
     batch: int = 0
+    work: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
 class Detailed:
-    """image : (B, H, W, 3 or 4) float32 0..1; alpha and pixels outside the feathered mask are those of the photo."""
+    """image : (B, H, W, 3 or 4) float32 0..1; alpha and pixels outside the feathered mask are those of the photo.
+
+    notes : what the artist is to know, a sentence each: memory that ran out, parts that were left out.
+    """
 
     image: NDArray[np.float32]
     segments: tuple[DetailedSegment, ...]
+    notes: tuple[str, ...] = ()

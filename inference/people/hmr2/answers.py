@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network over the people of one photo or many, and what it says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+import numpy as np
+import torch
+
+from ...errors import MissingModel
+from ...runtime.memory import keep
+from ...weights import load_network
+from ...weights.smpl import PATH as SMPL
+from .body import J19, Template, load_template
+from .checkpoint import PUBLISHED
+from .network import HMR2, Size, matrices
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...runtime.run import Run
+
+#: The published network.
+SIZE = Size()
+
+_INSTEAD = "The built-in people need no file."
+
+Tag = TypeVar("Tag")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the network says of one person.
+
+    matrices : (24, 3, 3) float32, SMPL's turns; the first one from SMPL's axes to the camera's.
+    shape : (10,) float32.  camera : (3,) float32, scale and shift in the square crop.
+    """
+
+    matrices: NDArray[np.float32]
+    shape: NDArray[np.float32]
+    camera: NDArray[np.float32]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a body of some size in it."""
+        values = (self.matrices, self.shape, self.camera)
+        return all(np.isfinite(value).all() for value in values) and self.camera[0] > 1e-3
+
+
+@dataclass(frozen=True)
+class Wanted(Generic[Tag]):
+    """A person to be asked about.
+
+    picture : (3, 256, 192), the square as the network sees it.  tag : whatever tells whose it is.
+    run : the part of the work that this person is.
+    """
+
+    picture: NDArray[np.float32]
+    tag: Tag
+    run: Run
+
+
+def ready(run: Run) -> None:
+    """Load what is needed, before the detector works for it. Raises `MissingModel` and `BadModelFile`."""
+    try:
+        template(run)
+        _network(run)
+    except MissingModel as error:
+        raise MissingModel(error.message, f"{error.remedy} {_INSTEAD}", error.operator) from error
+
+
+def template(run: Run) -> Template:
+    """The user's body."""
+    files = tuple(_state(run.models_dir / name) for name in (SMPL, J19))
+    return keep(("hmr2", "body", *files), lambda: load_template(run.models_dir))
+
+
+def predict(people: Iterable[Wanted[Tag]], run: Run, batch: int) -> Iterator[tuple[Tag, Predicted]]:
+    """The network's answers in order, `batch` people at a time whichever photos they are from.
+
+    people : read no further than the next batch needs, so that a long clip streams.
+    """
+    waiting: list[Wanted[Tag]] = []
+    for one in people:
+        waiting.append(one)
+        if len(waiting) == batch:
+            yield from _answered(waiting, run)
+            waiting = []
+    if waiting:
+        yield from _answered(waiting, run)
+
+
+def _answered(people: Sequence[Wanted[Tag]], run: Run) -> Iterator[tuple[Tag, Predicted]]:
+    network = _network(run)
+    dtype = next(network.parameters()).dtype
+    steps = 0
+
+    def tick() -> None:
+        nonlocal steps
+        steps += 1
+        people[-1].run.report(steps / network.ticks, "Reading poses")
+
+    pictures = torch.from_numpy(np.stack([one.picture for one in people])).to(run.torch_device, dtype)
+    with torch.inference_mode():
+        answer = network(pictures, tick)
+        turns = matrices(answer.turns)
+    values = zip(*(part.cpu().numpy() for part in (turns, answer.shape, answer.camera)), strict=True)
+    for one, value in zip(people, values, strict=True):
+        yield one.tag, Predicted(*value)
+
+
+def _network(run: Run) -> HMR2:
+    key = _state(run.models_dir / PUBLISHED.path), run.device, run.precision, SIZE
+    return keep(("hmr2", *key), lambda: cast("HMR2", load_network(run, PUBLISHED, lambda: HMR2(SIZE))))
+
+
+def _state(path: Path) -> Hashable:
+    """A file that may be replaced by a better one."""
+    try:
+        return path, path.stat().st_mtime_ns, path.stat().st_size
+    except OSError:
+        return path  # only the converted file is there, or none

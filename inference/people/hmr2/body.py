@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The user's SMPL body in the axes of this house, and the 44 keypoints that the network was taught on it.
+
+SMPL rests with y up, facing +z; a `results.Body` with y down, facing the viewer (-z): half a turn about x, F. A joint's
+turn R becomes F R F. The whole body's turn, which the network gives from SMPL's axes to the camera's, becomes R F, and
+the translation takes up what the root joint's place at rest is changed by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import BadModelFile
+from ...mesh.skinning import quaternions_of
+from ...results import Body
+from ...weights.load import missing
+from ...weights.pickles import read_content
+from ...weights.smpl import load_smpl
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Below the root of the model files.
+J19 = "hmr2/SMPL_to_J19.pkl"
+
+JOINT_NAMES = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
+    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
+)  # fmt: skip
+#: The 44 keypoints: OpenPose's 25, then 19 of older data sets.
+KEYPOINT_NAMES = (
+    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "mid_hip", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye",
+    "left_eye", "right_ear", "left_ear", "left_big_toe", "left_small_toe", "left_heel", "right_big_toe",
+    "right_small_toe", "right_heel",
+    "right_ankle_lsp", "right_knee_lsp", "right_hip_lsp", "left_hip_lsp", "left_knee_lsp", "left_ankle_lsp",
+    "right_wrist_lsp", "right_elbow_lsp", "right_shoulder_lsp", "left_shoulder_lsp", "left_elbow_lsp",
+    "left_wrist_lsp", "neck_lsp", "head_top_lsp", "pelvis_mpii", "thorax_mpii", "spine_h36m", "jaw_h36m", "head_h36m",
+)  # fmt: skip
+#: Of OpenPose's 25: SMPL's joint, by name, or the number of a vertex of the face or the feet.
+_ON_BODY = (
+    332, "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", 6260, 2800, 4071, 583,
+    3216, 3226, 3387, 6617, 6624, 6787,
+)  # fmt: skip
+
+#: Half a turn about x.
+FLIP = np.array([1.0, -1.0, -1.0])
+
+
+@dataclass(frozen=True)
+class Template:
+    """body : SMPL as a `results.Body`.  regressor : (19, 6890) float32, the later keypoints from posed vertices."""
+
+    body: Body
+    regressor: NDArray[np.float32]
+
+    def keypoints(self, vertices: NDArray, joints: NDArray) -> NDArray[np.float32]:
+        """The 44 keypoints (..., 44, 3) of posed vertices (..., 6890, 3) and joints (..., 24, 3)."""
+        first = [
+            joints[..., JOINT_NAMES.index(place), :] if isinstance(place, str) else vertices[..., place, :]
+            for place in _ON_BODY
+        ]
+        return np.concatenate([np.stack(first, -2), self.regressor @ vertices], -2).astype(np.float32)
+
+
+def load_template(models_dir: Path) -> Template:
+    """Raises `MissingModel` and `BadModelFile`."""
+    smpl = load_smpl(models_dir)
+    regressor = _regressor(models_dir / J19, len(smpl.vertices))
+    joints = smpl.joint_regressor @ smpl.vertices
+    joint_shapes = np.einsum("jv,vcs->sjc", smpl.joint_regressor, smpl.shape_blend_shapes)
+    # An element (i, j) of F (R - I) F is that of R - I times F_i F_j.
+    signs = np.tile(np.outer(FLIP, FLIP).reshape(-1), len(joints) - 1)
+    body = Body(
+        name="SMPL",
+        licence=smpl.licence,
+        vertices=(smpl.vertices * FLIP).astype(np.float32),
+        faces=smpl.faces,
+        joint_names=JOINT_NAMES,
+        parents=smpl.parents,
+        joints=(joints * FLIP).astype(np.float32),
+        skin_weights=smpl.skin_weights.astype(np.float32),
+        shape_blend_shapes=np.ascontiguousarray(np.moveaxis(smpl.shape_blend_shapes, 2, 0) * FLIP, np.float32),
+        joint_blend_shapes=(joint_shapes * FLIP).astype(np.float32),
+        pose_blend_shapes=np.ascontiguousarray(
+            np.moveaxis(smpl.pose_blend_shapes, 2, 0) * (signs[:, None, None] * FLIP), np.float32
+        ),
+    )
+    return Template(body, regressor)
+
+
+def _regressor(path: Path, vertices: int) -> NDArray[np.float32]:
+    if not path.exists():
+        raise missing(path, J19)
+    array = read_content(path)
+    remedy = "Take SMPL_to_J19.pkl from the published data of 4D-Humans, and put it there unchanged."
+    if not isinstance(array, np.ndarray) or array.shape != (19, vertices) or array.dtype.kind != "f":
+        raise BadModelFile(f"{path} is no table of 19 keypoints over SMPL's {vertices} vertices.", remedy)
+    if not np.isfinite(array).all():
+        raise BadModelFile(f"{path} holds values that are not finite.", remedy)
+    return array.astype(np.float32)
+
+
+def house_rotations(matrices: NDArray) -> NDArray[np.float32]:
+    """The network's matrices (..., 24, 3, 3), SMPL's axes -> quaternions (..., 24, 4) of `Person.rotations`."""
+    turned = np.asarray(matrices, np.float64) * FLIP  # R F
+    turned[..., 1:, :, :] *= FLIP[:, None]  # F R F
+    return quaternions_of(turned).astype(np.float32)
+
+
+def house_translation(body: Body, shape: NDArray, translation: NDArray) -> NDArray[np.float32]:
+    """SMPL's translation (..., 3), camera axes -> that of `Person.translation`, for shapes (..., 10)."""
+    root = body.joints[0] + np.asarray(shape) @ body.joint_blend_shapes[:, 0]
+    return (translation + root * (FLIP - 1)).astype(np.float32)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the network sees of a person: the square around the box, to the last digit as the reference cuts it out.
+
+A large square is blurred before it is reduced. The reference blurs the whole photo, once for each person; here only
+what the square shows is blurred, with the same result.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from .network import HEIGHT, WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+#: Side of the square in the network's pixels, of which `WIDTH` columns are seen.
+SIDE = HEIGHT
+_LEFT = (SIDE - WIDTH) // 2
+#: ImageNet's mean colour and its spread, of 0..255.
+_MEAN = 255 * np.array([0.485, 0.456, 0.406])
+_SPREAD = 255 * np.array([0.229, 0.224, 0.225])
+#: Reductions beyond this are blurred.
+_SHARP = 1.1
+#: A Gaussian ends at so many standard deviations.
+_REACH = 4.0
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The square of a person. centre : (2,) float32 pixels.  size : pixels of its side."""
+
+    centre: NDArray[np.float32]
+    size: float
+
+    @classmethod
+    def around(cls, box: Sequence[float] | NDArray) -> Crop:
+        """The square of a box (x0, y0, x1, y1), which is widened to 192 : 256 without any margin.
+
+        Float32 and float64 change places as they do in the reference.
+        """
+        corners = np.asarray(box, np.float32)
+        centre = (corners[2:] + corners[:2]) / np.float32(2)
+        sides = (corners[2:] - corners[:2]) / np.float32(200) * np.float32(200)
+        width, height = (float(side) for side in sides)
+        return cls(centre, max(height, width * HEIGHT / WIDTH))
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """(2, 3), from the photo's pixels, counted from their centres, to those of the square of `SIDE`."""
+        half = np.float32(self.size * 0.5)
+        x, y = self.centre
+        source = np.array([[x, y], [x, y + half], [x + half, y]], np.float32)
+        middle = SIDE / 2
+        target = np.array([[middle, middle], [middle, SIDE], [SIDE, middle]], np.float32)
+        return np.asarray(cv2.getAffineTransform(source, target), np.float64)
+
+
+def picture(pixels: NDArray[np.uint8], crop: Crop) -> NDArray[np.float32]:
+    """What the network sees: (3, 256, 192) float32, normalised; black outside of the photo."""
+    return np.ascontiguousarray(square(pixels, crop)[:, :, _LEFT : _LEFT + WIDTH])
+
+
+def square(pixels: NDArray[np.uint8], crop: Crop) -> NDArray[np.float32]:
+    """The whole square (3, 256, 256), as the reference hands it to the network, which then looks at its middle."""
+    reduction = crop.size / SIDE / 2
+    sigma = (reduction - 1) / 2 if reduction > _SHARP else 0.0
+    radius = int(_REACH * sigma + 0.5)
+    rows, columns = _shown(crop, pixels.shape[:2])
+    outer_rows, outer_columns = _grown(rows, radius, pixels.shape[0]), _grown(columns, radius, pixels.shape[1])
+    part = pixels[outer_rows, outer_columns]
+    matrix = crop.matrix
+    matrix[:, 2] += matrix[:, :2] @ (outer_columns.start, outer_rows.start)
+    seen = np.empty((3, SIDE, SIDE), np.float32)
+    for channel in range(3):
+        plane = np.ascontiguousarray(part[..., channel])
+        if plane.size == 0:
+            plane = np.zeros((1, 1), np.uint8)  # the square lies beside the photo
+        elif sigma:
+            kernel = _gaussian(sigma, radius)
+            plane = cv2.sepFilter2D(plane, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+        values = cv2.warpAffine(plane, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        seen[channel] = (values.astype(np.float32) - _MEAN[channel]) / _SPREAD[channel]
+    return seen
+
+
+def _shown(crop: Crop, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of the photo that the square shows, and two more."""
+    spans = []
+    for middle, length in zip(crop.centre[::-1], shape, strict=True):
+        low, high = math.floor(middle - crop.size / 2) - 2, math.ceil(middle + crop.size / 2) + 3
+        spans.append(slice(min(max(low, 0), length), min(max(high, 0), length)))
+    return spans[0], spans[1]
+
+
+def _grown(span: slice, radius: int, length: int) -> slice:
+    return slice(max(span.start - radius, 0), min(span.stop + radius, length)) if span.stop > span.start else span
+
+
+def _gaussian(sigma: float, radius: int) -> NDArray[np.float64]:
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return weights / weights.sum()

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the network's answer to a `results.Person` before the photo's camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...mesh.raster import rasterise
+from ...mesh.skinning import pose_body
+from ...results import Person
+from . import placing
+from .body import house_rotations, house_translation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...camera import Camera
+    from ...runtime.run import Run
+    from .answers import Predicted
+    from .body import Template
+    from .crops import Crop
+    from .find import Found
+
+#: Bytes of full-size masks that a result may hold; beyond it persons come without masks.
+MASK_BYTES = 1 << 30
+#: Out of the picture a joint's confidence falls by this share of the person's square.
+_OUT_OF_SIGHT = 0.05
+
+
+def make_person(template: Template, found: Found, crop: Crop, answer: Predicted, camera: Camera) -> Person:
+    """The person as the network sees it, with the detector's mask if there is one."""
+    rotations = house_rotations(answer.matrices)
+    at_origin = house_translation(template.body, answer.shape, np.zeros(3))
+    vertices, joints = pose_body(template.body, answer.shape, rotations, at_origin)
+    keypoints = template.keypoints(vertices, joints)
+    place = placing.translation(keypoints, answer.camera, crop, camera)
+    # Added last, and in float32, as the reference adds it.
+    step = place.astype(np.float32)
+    seen = placing.picture_keypoints(placing.crop_keypoints(keypoints, answer.camera), crop)
+    x0, y0, x1, y1 = (float(edge) for edge in found.box)
+    return Person(
+        track_id=0,
+        box=(x0, y0, x1, y1),
+        score=found.score,
+        mask=found.mask,
+        vertices=vertices + step,
+        joints=joints + step,
+        keypoints_2d=seen,
+        rotations=rotations,
+        shape=answer.shape.astype(np.float32),
+        translation=house_translation(template.body, answer.shape, place),
+        confidence=found.score * in_sight(camera.project(joints + step), crop.size, camera),
+        keypoints_3d=keypoints + step,
+        crop_camera=answer.camera.astype(np.float32),
+    )
+
+
+def in_sight(pixels: NDArray, size: float, camera: Camera) -> NDArray[np.float32]:
+    """How far (J,) joints at these pixels (J, 2) are inside the picture: 1 inside, soon 0 outside.
+
+    size : pixels of the square around the person.
+    """
+    limits = np.array([camera.width, camera.height])
+    outside = np.maximum(np.maximum(-pixels, pixels - limits), 0).max(-1) / (_OUT_OF_SIGHT * max(size, 1))
+    return np.exp(-np.minimum(outside, 50)).astype(np.float32)
+
+
+def with_masks(persons: Sequence[Person], faces: NDArray, camera: Camera, run: Run) -> list[Person]:
+    """The people of a photo with the outlines of their bodies as masks, where the detector drew none.
+
+    No pixel is of two bodies: it is of the nearest.
+    """
+    bare = [number for number, person in enumerate(persons) if person.mask is None]
+    if not bare:
+        return list(persons)
+    nearest = np.full((camera.height, camera.width), np.inf, np.float32)
+    owner = np.full(nearest.shape, -1, np.int32)
+    for step, number in enumerate(bare):
+        run.report(step / len(bare), "Drawing people")
+        depth, _ = rasterise(persons[number].vertices, faces, camera)
+        front = (depth > 0) & (depth < nearest)
+        nearest[front], owner[front] = depth[front], number
+    drawn = set(bare)
+    return [
+        replace(person, mask=(owner == number).astype(np.float32)) if number in drawn else person
+        for number, person in enumerate(persons)
+    ]
+
+
+def mask_bytes(count: int, camera: Camera) -> int:
+    """Bytes of the masks of so many people in one picture."""
+    return 4 * count * camera.width * camera.height
