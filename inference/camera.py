@@ -61,6 +61,26 @@ class Camera:
         focal = focal_35mm / math.hypot(36.0, 24.0) * math.hypot(width, height)
         return cls(focal, focal, width / 2, height / 2, width, height, source)
 
+    @property
+    def field_of_view(self) -> float:
+        """Radians that the long side sees, the principal point taken as its middle."""
+        side, focal = (self.width, self.fx) if self.width >= self.height else (self.height, self.fy)
+        return 2 * math.atan(0.5 * side / focal)
+
+    @property
+    def lens(self) -> str:
+        """The focal length and where it came from, to be read: "35 mm from EXIF", "55° guessed".
+
+        Millimetres are those of full frame: from EXIF they compare the diagonals as its standard has it, else the long
+        sides, so that they are what Blender's own cameras say.
+        """
+        if self.source == "default":
+            return f"{math.degrees(self.field_of_view):.3g}° guessed"
+        diagonals = self.fx / math.hypot(self.width, self.height) * math.hypot(36.0, 24.0)
+        long_sides = 18.0 / math.tan(0.5 * self.field_of_view)
+        told = {"exif": "from EXIF", "scene": "from the scene's camera"}.get(self.source, "as given")
+        return f"{diagonals if self.source == 'exif' else long_sides:.3g} mm {told}"
+
     def with_focal(self, fx: float | None, fy: float | None) -> Camera:
         """The same camera with another focal length (pixels); one value given stands for both.
 
@@ -109,9 +129,87 @@ class Camera:
         return self.rays() * depth[..., None].astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Lens:
+    """A lens before a sensor, as 3D programs describe it, for pictures of any size. The words are Blender's.
+
+    focal : focal length as a share of the sensor's fitted side.
+    fit : "AUTO" (the side of the picture that is longer as it is shown), "HORIZONTAL" or "VERTICAL".
+    shift_x, shift_y : of the picture's middle against the line of sight, as shares of the fitted side; right and up.
+    aspect_x, aspect_y : a pixel's width and height as it is shown; only their ratio counts.
+    render : pixels of the renders that the aspect belongs to, where that is known.
+    fill : "FIT" or "CROP": photos of another shape lie in the middle of such a render, wholly in it or filling it,
+        their pixels square; "" where the photo is the whole picture.
+    """
+
+    focal: float
+    fit: str = "AUTO"
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    aspect_x: float = 1.0
+    aspect_y: float = 1.0
+    render: tuple[int, int] | None = None
+    fill: str = ""
+
+    @classmethod
+    def of(cls, camera: Camera) -> Lens:
+        """The lens whose `camera(width, height)` is this camera, fitted to the longer side. Aspects are 1 or more."""
+        ratio = camera.fy / camera.fx  # a pixel is this many times as wide as high
+        aspect_x, aspect_y = max(ratio, 1.0), max(1.0 / ratio, 1.0)
+        shown = camera.width * aspect_x, camera.height * aspect_y
+        wide = shown[0] >= shown[1]
+        fitted = shown[0] if wide else shown[1]
+        return cls(
+            focal=camera.fx * aspect_x / fitted,
+            fit="HORIZONTAL" if wide else "VERTICAL",
+            shift_x=(camera.width / 2 - camera.cx) * aspect_x / fitted,
+            shift_y=(camera.cy - camera.height / 2) * aspect_y / fitted,
+            aspect_x=aspect_x,
+            aspect_y=aspect_y,
+        )
+
+    def camera(self, width: int, height: int, source: str = "scene") -> Camera:
+        """The pinhole camera of a picture of width x height pixels taken through this lens."""
+        pixel_x, pixel_y, shown_width, shown_height = self._shown(width, height)
+        wide = shown_width >= shown_height if self.fit == "AUTO" else self.fit == "HORIZONTAL"
+        fitted = shown_width if wide else shown_height
+        return Camera(
+            fx=self.focal * fitted / pixel_x,
+            fy=self.focal * fitted / pixel_y,
+            cx=width / 2 - self.shift_x * fitted / pixel_x,
+            cy=height / 2 + self.shift_y * fitted / pixel_y,
+            width=width,
+            height=height,
+            source=source,
+        )
+
+    def _shown(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """A pixel's width and height, and those of the picture that the sensor takes, in one unit.
+
+        A photo of the render's own pixels has pixels of its shape. One that looks as the render does, but in other
+        pixels, is the same picture in square ones. Any other photo is taken as a render of its own size.
+        """
+        whole = self.aspect_x, self.aspect_y, width * self.aspect_x, height * self.aspect_y
+        if self.render is None or _alike(width / height, self.render[0] / self.render[1]):
+            return whole
+        shown = self.render[0] * self.aspect_x, self.render[1] * self.aspect_y
+        across, down = shown[0] / width, shown[1] / height
+        if _alike(across, down):
+            return across, down, *shown
+        if self.fill:
+            pixel = min(across, down) if self.fill == "FIT" else max(across, down)
+            return pixel, pixel, *shown
+        return whole
+
+
 def y_up(points: NDArray) -> NDArray:
     """Points or directions (..., 3) from camera axes to those of glTF and OpenGL: x right, y up, z to the viewer."""
     return points * np.array([1, -1, -1], points.dtype)
+
+
+def _alike(first: float, second: float) -> bool:
+    """Whether two ratios differ by no more than what rounding to pixels does to the shape of a picture."""
+    return abs(first / second - 1) < 0.005
 
 
 def _pixels(name: str, focal: object) -> float:

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ...inference.camera import Camera
+from ...inference.camera import Camera, Lens
 from ...inference.errors import BadInput
-from . import axes, image, transaction
+from . import axes, image, roles, transaction
 from . import scene as scenes
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 PHOTO = "maquette_photo"
 #: Custom property: the camera stands where the people's ground put it; without it, at the default place.
 _PLACED = "maquette_placed"
+#: Custom property of a matched camera: fx, fy, cx, cy, width and height that its lens and shift were set to.
+_INTRINSICS = "maquette_intrinsics"
+#: Custom property of a matched camera: its lens in words (`inference.camera.Camera.lens`).
+LENS_TEXT = "maquette_lens"
 _SENSOR = 36.0  # millimetres, full frame along the long side
+_SHORTEST = 1.0  # millimetres, the shortest focal length that Blender takes
 
 
 def matched_camera(
@@ -45,6 +51,7 @@ def matched_camera(
     if obj is None:
         obj = _new_camera(photo_image, target)
         _set_intrinsics(obj, camera)
+        obj.data.clip_start = 0.01  # type: ignore[union-attr]
         _show_background(obj, photo_image)
         _place(obj, world_from_camera)
     elif world_from_camera is not None and not obj.get(_PLACED) and _at_default(obj):
@@ -69,28 +76,42 @@ def camera_of(photo_image: Image) -> Object | None:
 
 
 def intrinsics_of(camera_object: Object, width: int, height: int, scene: Scene | None = None) -> Camera:
-    """The pinhole camera, for pictures of width x height pixels, of a Blender camera: lens or field of view, sensor
-    fit, shift, and the scene's pixel aspect are honoured. Raises BadInput for a camera without perspective."""
-    data = camera_object.data
+    """The pinhole camera, for photos of width x height pixels, of a Blender camera (see `lens_of`)."""
+    return lens_of(camera_object, scene or scenes.current()).camera(width, height)
+
+
+def lens_of(camera_object: Object, scene: Scene, photo_image: Image | None = None) -> Lens:
+    """The lens of a Blender camera: focal length or field of view, sensor fit, shift, and the pixel aspect of the
+    scene's render. A matched camera knows its photo's pixel aspect, whatever the render has.
+
+    photo_image : a photo that the camera may show behind the scene; then it lies in the frame as the artist sees it.
+    Raises BadInput for a camera without perspective.
+    """
+    data: Any = camera_object.data
     if not isinstance(data, bpy.types.Camera) or data.type != "PERSP":
-        raise BadInput(f"{camera_object.name} is no perspective camera.", "Choose a camera of type Perspective.")
-    render = (scene or scenes.current()).render
-    aspect_x, aspect_y = render.pixel_aspect_x, render.pixel_aspect_y
-    # Blender fits the sensor to the picture's side in display units, where a pixel is aspect_x by aspect_y.
-    wide = width * aspect_x >= height * aspect_y
-    horizontal = data.sensor_fit == "HORIZONTAL" or (data.sensor_fit == "AUTO" and wide)
+        raise BadInput(f"{camera_object.name!r} is no perspective camera.", "Choose another camera, or none.")
+    render: Any = scene.render
     sensor = data.sensor_height if data.sensor_fit == "VERTICAL" else data.sensor_width
-    fitted = width * aspect_x if horizontal else height * aspect_y
-    focal = data.lens / sensor * fitted
-    return Camera(
-        fx=focal / aspect_x,
-        fy=focal / aspect_y,
-        cx=width / 2 - data.shift_x * fitted / aspect_x,
-        cy=height / 2 + data.shift_y * fitted / aspect_y,
-        width=width,
-        height=height,
-        source="scene",
+    lens = Lens(data.lens / sensor, data.sensor_fit, data.shift_x, data.shift_y)
+    known = camera_object.get(_INTRINSICS)
+    if known is not None:
+        return replace(lens, aspect_x=known[1] / known[0], aspect_y=1.0)
+    return replace(
+        lens,
+        aspect_x=render.pixel_aspect_x,
+        aspect_y=render.pixel_aspect_y,
+        render=(render.resolution_x, render.resolution_y),
+        fill=_fill(data, photo_image),
     )
+
+
+def _fill(data: Any, photo_image: Image | None) -> str:
+    """How a photo lies in the frame of the camera that shows it; "" where it fills it or is not shown."""
+    for background in data.background_images:
+        if photo_image is not None and background.image == photo_image and data.show_background_images:
+            moved = background.scale != 1.0 or any(background.offset) or background.rotation
+            return "" if moved or background.frame_method == "STRETCH" else background.frame_method
+    return ""
 
 
 def adopt(obj: Object, camera_object: Object | None) -> None:
@@ -111,23 +132,15 @@ def _new_camera(photo_image: Image, scene: Scene) -> Object:
 
 
 def _set_intrinsics(obj: Object, camera: Camera) -> None:
-    """Lens, fit and shift. Shifts count in the fitted side; Blender's y goes up, the photo's down."""
+    """Lens, fit and shift, and the numbers that they stand for."""
     data: Any = obj.data
-    aspect_x, aspect_y = _pixel_aspect(camera)
-    wide = camera.width * aspect_x >= camera.height * aspect_y
-    fitted = camera.width * aspect_x if wide else camera.height * aspect_y
-    data.sensor_fit = "HORIZONTAL" if wide else "VERTICAL"
-    data.sensor_width = data.sensor_height = _SENSOR
-    data.lens = camera.fx * aspect_x / fitted * _SENSOR
-    data.shift_x = (camera.width / 2 - camera.cx) * aspect_x / fitted
-    data.shift_y = (camera.cy - camera.height / 2) * aspect_y / fitted
-    data.clip_start = 0.01
-
-
-def _pixel_aspect(camera: Camera) -> tuple[float, float]:
-    """The scene's pixel aspect that makes fx and fy one focal length; both at least 1, as Blender wants them."""
-    ratio = camera.fy / camera.fx  # a pixel is this many times as wide as high
-    return max(ratio, 1.0), max(1.0 / ratio, 1.0)
+    lens = Lens.of(camera)
+    data.sensor_fit = lens.fit
+    data.sensor_width = data.sensor_height = max(_SENSOR, _SHORTEST / lens.focal)
+    data.lens = lens.focal * data.sensor_width
+    data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
+    obj[_INTRINSICS] = [camera.fx, camera.fy, camera.cx, camera.cy, float(camera.width), float(camera.height)]
+    obj[roles.LENS], obj[LENS_TEXT] = camera.source, camera.lens
 
 
 def _set_render_size(scene: Scene, camera: Camera) -> None:
@@ -135,8 +148,9 @@ def _set_render_size(scene: Scene, camera: Camera) -> None:
     names = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
     before = {name: getattr(render, name) for name in names}
     transaction.on_failure(lambda: [setattr(render, name, value) for name, value in before.items()])
+    lens = Lens.of(camera)
     render.resolution_x, render.resolution_y, render.resolution_percentage = camera.width, camera.height, 100
-    render.pixel_aspect_x, render.pixel_aspect_y = _pixel_aspect(camera)
+    render.pixel_aspect_x, render.pixel_aspect_y = lens.aspect_x, lens.aspect_y
 
 
 def _show_background(obj: Object, photo_image: Image) -> None:

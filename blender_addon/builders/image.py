@@ -50,6 +50,14 @@ def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
     return image
 
 
+def shown_file(path: Path) -> Image | None:
+    """An image that shows this file already, as a photo or as a clip."""
+    for image in bpy.data.images:
+        if image.filepath and Path(bpy.path.abspath(image.filepath, library=image.library)) == path:
+            return image
+    return None
+
+
 def clip_image(path: str | Path, *, start_frame: int = 1, name: str = "") -> Image:
     """A movie, or the first picture of a numbered sequence, as an image that plays with the scene.
 

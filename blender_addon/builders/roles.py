@@ -16,6 +16,9 @@ ROLE = "maquette_role"
 PHOTO = "maquette_of_photo"
 #: Custom property: the licence of what a model made.
 LICENCE = "maquette_licence"
+#: Custom property: where the focal length came from by which the datablock was made ("given", "exif", "scene",
+#: "default").
+LENS = "maquette_lens_source"
 
 
 def digest_of(photo: Photo) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ...inference.camera import Lens
     from ...inference.matte import Outline
     from ..jobs import Report
     from ..scratch import Scratch
@@ -28,25 +29,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Focal:
-    """The focal length asked for: in pixels, or that of a camera object as a share of one side of the photo.
-
-    side : "width", "height" or "long", the side of the photo that the camera's sensor size belongs to.
-    """
+    """The focal length asked for: in pixels, or the lens of a camera object; nothing for the photo's own."""
 
     fx: float | None = None
     fy: float | None = None
-    share: float | None = None
-    side: str = "long"
+    lens: Lens | None = None
 
     def applied_to(self, photo: Photo) -> Photo:
         """The photo with the camera that was asked for; unchanged where nothing was."""
         if self.fx is not None or self.fy is not None:
             return replace(photo, camera=photo.camera_or_default(self.fx, self.fy))
-        if self.share is None:
-            return photo
-        width, height = photo.size
-        focal = self.share * {"width": width, "height": height, "long": max(width, height)}[self.side]
-        return replace(photo, camera=replace(photo.camera_or_default(focal, focal), source="scene"))
+        return replace(photo, camera=self.lens.camera(*photo.size)) if self.lens is not None else photo
 
 
 @dataclass(frozen=True)

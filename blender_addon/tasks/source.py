@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ import bpy
 
 from ...inference.errors import BadInput
 from ...inference.sequence import is_movie, is_pattern
-from ..builders.image import image_array
+from ..builders import camera
+from ..builders import image as images
+from ..builders import scene as scenes
 from ..requests import Focal, Source
 
 if TYPE_CHECKING:
@@ -21,31 +24,29 @@ _CHOOSE = "Open an image or choose a file in the Maquette tab."
 
 def source_of(properties: Any, scene: Scene) -> Source:
     """The photo or clip that an operator's properties name (see `properties.PhotoInput`). Raises BadInput."""
-    focal = focal_of(properties)
     frame = (properties.frame or max(scene.frame_current, 1)) - 1
     if properties.image:
         image = bpy.data.images.get(properties.image)
         if image is None:
             raise BadInput(f"There is no image called {properties.image!r}.", _CHOOSE)
-        return _image_source(image, scene, frame, focal)
+        return _image_source(image, scene, frame, focal_of(properties, scene, image))
     if properties.filepath:
-        return _file_source(_absolute(properties.filepath), frame, focal)
+        path = _absolute(properties.filepath)
+        return _file_source(path, frame, focal_of(properties, scene, images.shown_file(path)))
     raise BadInput("No photo is chosen.", _CHOOSE)
 
 
-def focal_of(properties: Any) -> Focal:
-    """The focal length that was asked for: numbers before the camera object. Raises BadInput."""
+def focal_of(properties: Any, scene: Scene | None = None, image: Image | None = None) -> Focal:
+    """The focal length that was asked for: numbers before the camera object. `image` : the photo, where it is one that
+    the camera may show. Raises BadInput."""
     if properties.fx or properties.fy:
         return Focal(fx=properties.fx or None, fy=properties.fy or None)
     if not properties.camera:
         return Focal()
-    camera = bpy.data.objects.get(properties.camera)
-    data = camera.data if camera is not None else None
-    if not isinstance(data, bpy.types.Camera) or data.type != "PERSP":
+    chosen = bpy.data.objects.get(properties.camera)
+    if chosen is None:
         raise BadInput(f"{properties.camera!r} is no perspective camera.", "Choose another camera, or none.")
-    if data.sensor_fit == "VERTICAL":
-        return Focal(share=data.lens / data.sensor_height, side="height")
-    return Focal(share=data.lens / data.sensor_width, side="width" if data.sensor_fit == "HORIZONTAL" else "long")
+    return Focal(lens=camera.lens_of(chosen, scene or scenes.current(), image))
 
 
 def _absolute(filepath: str, image: Image | None = None) -> Path:
@@ -61,7 +62,17 @@ def _file_source(path: Path, frame: int, focal: Focal) -> Source:
     is_clip = is_movie(path) or is_pattern(path) or path.is_dir()
     if not path.exists() and not is_pattern(path):
         raise BadInput(f"The file {path} does not exist.", "Choose another photo.")
-    return Source(path.stem, str(path), is_clip=is_clip, frame=frame, focal=focal)
+    return Source(_name_of(path), str(path), is_clip=is_clip, frame=frame, focal=focal)
+
+
+def _name_of(path: Path) -> str:
+    """What the photo or clip is called: for numbered pictures (`shot_####.png`) their name without the number."""
+    if path.is_dir():
+        return path.name
+    name = path.stem
+    if is_pattern(path):
+        name = re.sub(r"#+|%0?\d*d", "", name).strip(" ._-") or path.parent.name
+    return name or path.name
 
 
 def _image_source(image: Image, scene: Scene, frame: int, focal: Focal) -> Source:
@@ -91,4 +102,4 @@ def _pixels_source(image: Image, name: str, focal: Focal) -> Source:
     pixels: Any = image.pixels
     if not width or not height or len(pixels) != width * height * 4:
         raise BadInput(f"The image {image.name} has no pixels.", "Save a render to a file, or choose another image.")
-    return Source(name, pixels=image_array(image), linear=image.is_float, focal=focal)
+    return Source(name, pixels=images.image_array(image), linear=image.is_float, focal=focal)

@@ -57,19 +57,102 @@ def test_intrinsics_come_back(intrinsics):
 @pytest.mark.parametrize("size", [(640, 360), (360, 640)])
 @pytest.mark.parametrize("aspect", [(1, 1), (1, 1.5)])
 def test_intrinsics_of_any_camera(fit, size, aspect):
-    data = bpy.data.cameras.new("artist's")
-    data.lens, data.sensor_fit, data.sensor_width, data.sensor_height = 42, fit, 30, 25
-    data.shift_x, data.shift_y = 0.11, -0.07
-    obj = bpy.data.objects.new("artist's", data)
-    bpy.context.scene.collection.objects.link(obj)
+    obj = artists_camera(fit, shift_x=0.11, shift_y=-0.07)
     obj.matrix_world = Matrix(axes.camera_matrix(None).tolist())
     bpy.context.view_layer.update()
-    render = bpy.context.scene.render
-    render.resolution_x, render.resolution_y = size
-    render.pixel_aspect_x, render.pixel_aspect_y = aspect
+    set_render(size, aspect)
     points = random_points()
     seen = blender_projection(obj, axes.transform(axes.world_from_camera_of(obj), points), *size)
     np.testing.assert_allclose(camera.intrinsics_of(obj, *size).project(points), seen, atol=2e-3)
+
+
+def artists_camera(fit="AUTO", **values):
+    data = bpy.data.cameras.new("artist's")
+    data.sensor_fit = fit
+    for name, value in {"lens": 42, "sensor_width": 30, "sensor_height": 25, **values}.items():
+        setattr(data, name, value)
+    obj = bpy.data.objects.new("artist's", data)
+    bpy.context.scene.collection.objects.link(obj)
+    return obj
+
+
+def set_render(size, aspect=(1, 1)):
+    render = bpy.context.scene.render
+    render.resolution_x, render.resolution_y = size
+    render.pixel_aspect_x, render.pixel_aspect_y = aspect
+
+
+@pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
+@pytest.mark.parametrize("aspect", [(1, 1), (1, 1.5), (2, 1)])
+@pytest.mark.parametrize("size", [(600, 800), (800, 600)])
+def test_a_camera_goes_to_intrinsics_and_back(fit, aspect, size, world):
+    own = artists_camera(fit, shift_x=0.11, shift_y=-0.07)
+    own.matrix_world = Matrix(axes.camera_matrix(world).tolist())
+    set_render(size, aspect)
+    bpy.context.view_layer.update()
+    intrinsics = camera.intrinsics_of(own, *size)
+    made = camera.matched_camera(intrinsics, photo_of(intrinsics), world, set_render_size=True)
+    points = axes.transform(world, random_points())
+    np.testing.assert_allclose(
+        blender_projection(made, points, *size), blender_projection(own, points, *size), atol=2e-3
+    )
+    np.testing.assert_allclose(blender_projection(own, points, *size), intrinsics.project(random_points()), atol=2e-3)
+    back = camera.intrinsics_of(made, *size)
+    for name in ("fx", "fy", "cx", "cy"):
+        assert getattr(back, name) == pytest.approx(getattr(intrinsics, name), abs=1e-3)
+
+
+@pytest.mark.parametrize("intrinsics", CAMERAS.values(), ids=CAMERAS)
+def test_a_matched_camera_keeps_its_photos_pixels_in_any_render(intrinsics):
+    made = camera.matched_camera(intrinsics, photo_of(intrinsics))
+    set_render((1920, 1080), (1, 1.7))
+    back = camera.intrinsics_of(made, intrinsics.width, intrinsics.height)
+    for name in ("fx", "fy", "cx", "cy"):
+        assert getattr(back, name) == pytest.approx(getattr(intrinsics, name), abs=1e-3)
+
+
+@pytest.mark.parametrize("focal", [4.0, 90000.0])
+def test_lenses_beyond_blenders_range(focal):
+    intrinsics = Camera(focal, focal, 300, 200, 600, 400)
+    made = camera.matched_camera(intrinsics, photo_of(intrinsics), set_render_size=True)
+    assert camera.intrinsics_of(made, 600, 400).fx == pytest.approx(focal, rel=1e-6)
+
+
+def test_a_photo_lies_in_the_frame_as_its_camera_shows_it():
+    own, picture = artists_camera(lens=36, sensor_width=36), photo_of(Camera.default(600, 800))
+    set_render((1920, 1080))
+    scene = bpy.context.scene
+    assert camera.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(800)
+    background = own.data.background_images.new()
+    background.image, background.frame_method = picture, "FIT"
+    own.data.show_background_images = True
+    assert camera.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(1920 / 1080 * 800)
+    background.frame_method = "CROP"
+    assert camera.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(600)
+    assert camera.lens_of(own, scene).camera(600, 800).fx == pytest.approx(800)
+
+
+def test_focal_length_of_numbers_and_of_a_camera_object():
+    from types import SimpleNamespace
+
+    from maquette.blender_addon.tasks.source import focal_of
+
+    photo = Photo(np.zeros((60, 90, 3), np.uint8))
+    own = artists_camera(lens=50, sensor_width=25, sensor_height=10)
+
+    def focal(**values):
+        given = SimpleNamespace(**{"fx": 0.0, "fy": 0.0, "camera": "", **values})
+        return focal_of(given).applied_to(photo).camera
+
+    assert focal() is None, "the photo's own, or the default, is the models' matter"
+    assert (focal(fx=70.0).fx, focal(fx=70.0).fy, focal(fx=70.0, fy=80.0).fy) == (70, 70, 80)
+    assert (focal(camera=own.name).fx, focal(camera=own.name).source) == (50 / 25 * 90, "scene")
+    own.data.shift_x, own.data.shift_y = 0.1, -0.2
+    assert (focal(camera=own.name).cx, focal(camera=own.name).cy) == pytest.approx((45 - 9, 30 - 18))
+    own.data.sensor_fit = "VERTICAL"
+    assert focal(camera=own.name).fx == 50 / 10 * 60
+    set_render((90, 60), (1, 2))
+    assert focal(camera=own.name).fy == pytest.approx(50 / 10 * 60) and focal(camera=own.name).fx == pytest.approx(600)
 
 
 def test_a_camera_without_perspective_is_refused():

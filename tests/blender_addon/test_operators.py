@@ -203,37 +203,17 @@ def test_a_sequence_and_a_movie_give_the_frame_asked_for(bricks, tmp_path) -> No
     np.testing.assert_array_equal(images.image_array(bpy.data.images["shot_0001.depth"])[..., 0], third)
     bpy.context.scene.frame_current = 3
     depth(str(tmp_path / "shot_%04d.png"), output="IMAGE")
-    np.testing.assert_array_equal(images.image_array(bpy.data.images["shot_%04d.depth"])[..., 0], third)
+    np.testing.assert_array_equal(images.image_array(bpy.data.images["shot.depth"])[..., 0], third)
 
-    writer = cv2.VideoWriter(str(tmp_path / "shot.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 24, (96, 64))
+    writer = cv2.VideoWriter(str(tmp_path / "film.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 24, (96, 64))
     for number in range(3):
         writer.write(np.roll(picture, 20 * number, axis=1))
     writer.release()
-    movie = bpy.data.images.load(str(tmp_path / "shot.mp4"))
+    movie = bpy.data.images.load(str(tmp_path / "film.mp4"))
     bpy.ops.maquette.estimate_depth(image=movie.name, model="relief", output="IMAGE", frame=2)
-    *_, second = zip(range(2), inference.load_clip(str(tmp_path / "shot.mp4")), strict=False)
-    made = images.image_array(bpy.data.images["shot.depth"])[..., 0]
+    *_, second = zip(range(2), inference.load_clip(str(tmp_path / "film.mp4")), strict=False)
+    made = images.image_array(bpy.data.images["film.depth"])[..., 0]
     np.testing.assert_array_equal(made, inference.estimate_depth(second[1], "relief").depth)
-
-
-def test_focal_length_of_numbers_and_of_a_camera_object() -> None:
-    from types import SimpleNamespace
-
-    from maquette.blender_addon.tasks.source import focal_of
-
-    photo = inference.Photo(np.zeros((60, 90, 3), np.uint8))
-    camera = bpy.data.objects.new("Lens", bpy.data.cameras.new("Lens"))
-    camera.data.lens, camera.data.sensor_width, camera.data.sensor_height = 50, 25, 10
-
-    def focal(**values):
-        given = SimpleNamespace(**{"fx": 0.0, "fy": 0.0, "camera": "", **values})
-        return focal_of(given).applied_to(photo).camera
-
-    assert focal() is None, "the photo's own, or the default, is the models' matter"
-    assert (focal(fx=70.0).fx, focal(fx=70.0).fy, focal(fx=70.0, fy=80.0).fy) == (70, 70, 80)
-    assert (focal(camera="Lens").fx, focal(camera="Lens").source) == (50 / 25 * 90, "scene")
-    camera.data.sensor_fit = "VERTICAL"
-    assert focal(camera="Lens").fx == 50 / 10 * 60
 
 
 @pytest.fixture(scope="module")

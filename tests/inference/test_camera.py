@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from maquette.inference import BadInput, Camera
-from maquette.inference.camera import y_up
+from maquette.inference.camera import Lens, y_up
 
 
 def test_the_default_sees_55_degrees_along_the_long_side():
@@ -71,3 +71,58 @@ def test_a_camera_needs_a_picture():
 
 def test_gltf_axes():
     np.testing.assert_array_equal(y_up(np.array([[1.0, 2, 3]], np.float32)), [[1, -2, -3]])
+
+
+SHOWN = {
+    "landscape": Camera(900, 900, 405, 300, 810, 600),
+    "portrait, off centre": Camera(900, 900, 280, 431, 600, 810),
+    "pixels higher than wide": Camera(900, 1100, 310, 400, 600, 810),
+    "pixels that turn the long side": Camera(500, 1000, 210, 190, 400, 400),
+    "very wide": Camera(7, 7, 400, 300, 800, 600),
+}
+
+
+@pytest.mark.parametrize("camera", SHOWN.values(), ids=SHOWN)
+def test_a_lens_gives_its_camera_back(camera):
+    back = Lens.of(camera).camera(camera.width, camera.height, camera.source)
+    for name in ("fx", "fy", "cx", "cy"):
+        assert getattr(back, name) == pytest.approx(getattr(camera, name), rel=1e-12)
+    assert (back.width, back.height, back.source) == (camera.width, camera.height, camera.source)
+
+
+def test_the_fitted_side_of_a_lens():
+    for fit, wide, high in [("AUTO", 900, 900), ("HORIZONTAL", 900, 600), ("VERTICAL", 600, 900)]:
+        lens = Lens(2.0, fit)
+        assert lens.camera(900, 600).fx == 2 * wide and lens.camera(600, 900).fx == 2 * high
+    # 600 pixels of double width are shown wider than 900 of double height are high.
+    assert Lens(2.0, "AUTO", aspect_x=2).camera(600, 900).fx == 1200
+    assert Lens(2.0, "AUTO", aspect_x=2).camera(600, 900).fy == 2400
+
+
+def test_a_photo_and_a_render_of_other_pixels_show_the_same_picture():
+    anamorphic = {"aspect_x": 4 / 3, "aspect_y": 1.0, "render": (1440, 1080)}
+    lens = Lens(1.5, shift_x=0.1, shift_y=0.05, **anamorphic)
+    render, photo = lens.camera(1440, 1080), lens.camera(3840, 2160)
+    assert render.fy == pytest.approx(render.fx * 4 / 3) and photo.fx == pytest.approx(photo.fy)
+    same = render.resized(3840, 2160)
+    assert (photo.fx, photo.fy, photo.cx, photo.cy) == pytest.approx((same.fx, same.fy, same.cx, same.cy))
+
+
+def test_a_photo_of_another_shape_in_the_frame():
+    frame = Lens(1.0, shift_x=0.1, render=(1920, 1080))
+    alone = frame.camera(600, 800)
+    assert (alone.fx, alone.cx) == (800, 300 - 80)
+    fitted = Lens(1.0, shift_x=0.1, render=(1920, 1080), fill="FIT").camera(600, 800)  # 800 pixels in 1080 of 1920
+    assert (fitted.fx, fitted.fy) == pytest.approx((1920 / 1080 * 800,) * 2)
+    assert (fitted.cx, fitted.cy) == pytest.approx((300 - 192 / 1080 * 800, 400))
+    cropped = Lens(1.0, render=(1920, 1080), fill="CROP").camera(600, 800)  # 600 pixels over all of 1920
+    assert cropped.fx == pytest.approx(600)
+
+
+def test_a_lens_in_words():
+    assert Camera.default(640, 480).lens == "55° guessed"
+    assert Camera.from_focal_35mm(28, 4000, 3000).lens == "28 mm from EXIF"
+    assert Camera(3600, 3600, 1800, 1200, 3600, 2400, "given").lens == "36 mm as given"
+    assert Lens(50 / 36).camera(1080, 1920).lens == "50 mm from the scene's camera"
+    # Where pixels are not square the long side is told by its own focal length.
+    assert Lens(50 / 36, aspect_x=2).camera(1000, 1000).lens == "50 mm from the scene's camera"
