@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..photo import PhotoLike
-    from ..results import DepthMap, Detailed, HandMaps, NormalMap
+    from ..results import DepthMap, Detailed, HandMaps, NormalMap, People
     from ..runtime.run import ProgressCallback
     from .job import Engine
+    from .planning import Plan
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ ModelLike = Union[str, "PathLike[str]", Checkpoint, "Engine"]
 
 def detail_mask(
     photo: PhotoLike,
-    mask: NDArray | HandMaps | str | PathLike[str],
+    mask: NDArray | HandMaps | People | str | PathLike[str] | None,
     model: ModelLike = "builtin",
     *,
     guide_size: float = 384,
@@ -65,10 +66,20 @@ def detail_mask(
     inpaint_model: bool = False,
     noise_mask_feather: int = 20,
     contour_fill: bool = True,
+    bbox_fill: bool = False,
+    combined: bool = False,
+    fill: Literal["original", "grey", "surroundings", "noise"] = "original",
+    match_colours: bool = False,
     prompt: str = "",
     negative_prompt: str = "",
     control: NDArray | DepthMap | NormalMap | HandMaps | None = None,
+    control_strength: float = 1.0,
+    control_start: float = 0.0,
+    control_end: float = 1.0,
+    linear: bool | None = None,
     compatibility: bool = False,
+    tiling: bool = False,
+    offload: bool = False,
     device: str | None = None,
     precision: str | None = None,
     progress: ProgressCallback = None,
@@ -78,10 +89,10 @@ def detail_mask(
 
     Parameters
     ----------
-    photo : `Photo`, array (H, W, 3 or 4) of uint8 or of floats, or path. Floats and alpha come back as they were
-        outside the mask.
-    mask : (H, W) of bool, uint8 or float 0..1, a path, or `HandMaps`; white is repainted. Each connected part is
-        worked on for itself.
+    photo : `Photo`, array (H, W, 3 or 4) of uint8, uint16 or floats, or path. Floats, 16 bits and alpha come back as
+        they were outside the mask.  linear : its floats are linear light; None takes files of floats so.
+    mask : (H, W) of bool, uint8, uint16 or float 0..1, a path, `HandMaps` or `People`; white is repainted. Each
+        connected part is worked on for itself. None: nothing is.
     model : see `ModelLike`. "builtin" fills the part from its surroundings without a network.
     guide_size : length in pixels, 64..16384, to which the shorter side of the part's box (or of the crop, by
         `guide_size_for`) is enlarged to work on it.  max_size : most of the crop's longer side, 64..16384.
@@ -95,53 +106,54 @@ def detail_mask(
     refiner : a second model for the last `refiner_ratio` (0..1) of the steps.
     batch_size : 1..100 pictures, each from a seed of its own.  cycle : 1..10 passes over each part.
     hook : an object with any of the methods in `hooks.Hook`.
-    inpaint_model : accepted for the reference's sake; what a model was made for is read from the model.
-    contour_fill : fill holes of the mask.
-    control : picture for a ControlNet, (H, W, 3), or the depth, normals or hands of the same photo.
+    inpaint_model : in compatibility mode, the mask is cut as the picture is. What a model was made for is read from it.
+    contour_fill, bbox_fill : fill holes of the mask, or the box of each part.  combined : all parts as one.
+    fill : what the model finds under the mask before it paints.
+    match_colours : lead the colours of what was painted back to those around it, where the model shifted them.
+    prompt, negative_prompt : of any length; `(word:1.2)` weighs a word, `(word)` by 1.1.
+    control : picture for a ControlNet, (H, W, 3), or the depth, normals or hands of the same photo; it acts with
+        `control_strength` 0..10 from the share `control_start` of the steps to `control_end`.
     compatibility : the reference's own arithmetic, its defects included.
+    tiling : pictures go through the VAE in tiles; otherwise only when memory runs out.
+    offload : only the network that works lies on the device.
 
     Returns `Detailed`; without a part to work on, the photo unchanged. A `Cancelled` that `progress` raises carries
     what was finished as its attribute `finished`. Raises `MaquetteError` with a remedy.
     """
+    given = dict(locals())
     from . import request
+    from .engines import engine_for
 
     run = runtime.start(device, precision, progress, models_dir)
     with run.computing():
-        job = request.checked(
-            photo,
-            mask,
-            run,
-            control=control,
-            compatibility=compatibility,
-            guide_size=guide_size,
-            guide_size_for=guide_size_for,
-            max_size=max_size,
-            mask_mode=mask_mode,
-            seed=seed,
-            steps=steps,
-            cfg=cfg,
-            sampler=sampler,
-            scheduler=scheduler,
-            denoise=denoise,
-            feather=feather,
-            crop_factor=crop_factor,
-            drop_size=drop_size,
-            refiner_ratio=refiner_ratio,
-            batch_size=batch_size,
-            cycle=cycle,
-            hook=hook,
-            inpaint_model=inpaint_model,
-            noise_mask_feather=noise_mask_feather,
-            contour_fill=contour_fill,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-        )
+        job = request.checked(photo, mask, run, given)
+        engine = engine_for(model, run, offload=offload)
+        if refiner is not None:
+            job = job.refined_by(engine_for(refiner, run, offload=offload))
         finished: Detailed | None = None
         try:
-            for so_far in job.steps(model, refiner):
+            for so_far in job.steps(engine):
                 finished = so_far
         except Cancelled as cancelled:
             cancelled.finished = finished
             raise
     assert finished is not None  # the loop yields what there is before it works on anything
     return finished
+
+
+def plan(
+    photo: PhotoLike,
+    mask: NDArray | HandMaps | People | str | PathLike[str] | None,
+    model: ModelLike = "builtin",
+    **parameters: Any,
+) -> Plan:
+    """What `detail_mask` would do with the same arguments: its parts, their sizes, the calls of the networks and the
+    memory. Reads no more of a model than the heads of its files, and needs no torch. Raises `MaquetteError`.
+    """
+    from .planning import planned
+
+    defaults = dict(detail_mask.__kwdefaults__ or {})
+    unknown = [name for name in parameters if name not in defaults]
+    if unknown:
+        raise TypeError(f"plan() got an unexpected keyword argument {unknown[0]!r}")
+    return planned(photo, mask, model, {**defaults, **parameters})

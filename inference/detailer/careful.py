@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 
 from .blending import resized_mask
-from .segments import Segment, find_segments
+from .segments import Segment, box_filled, crop_region, find_segments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .loop import Layout
 
     Mask = NDArray[np.float32]
 
@@ -28,18 +30,18 @@ if TYPE_CHECKING:
 GRID = 8
 
 
-def segments_of(
-    mask: Mask, size: tuple[int, int], *, crop_factor: float, contour_fill: bool, drop_size: int
-) -> tuple[list[Segment], list[tuple[Segment, str]]]:
+def segments_of(mask: Mask, size: tuple[int, int], layout: Layout) -> tuple[list[Segment], list[tuple[Segment, str]]]:
     """The segments to work on, in reading order, and those left out with the reason: an area of no more than
     `drop_size` squared. A thin stroke is no crumb.
 
     size : width and height of the photo, to which the mask is brought first.
-    contour_fill : fills holes with 1; what the mask holds inside the contour stays as soft as it is.
+    layout : contour_fill fills holes with 1; what the mask holds inside the contour stays as soft as it is. combined
+        makes one segment of all that are left.
     """
+    drop_size = layout.drop_size
     mask = resized_mask(mask, *size)
     kept, dropped = [], []
-    found = find_segments(mask, crop_factor=crop_factor, contour_fill=contour_fill)
+    found = find_segments(mask, crop_factor=layout.crop_factor, contour_fill=layout.contour_fill)
     for segment in sorted(found, key=lambda one: (one.box[1], one.box[0])):
         x0, y0, x1, y1 = segment.crop
         own = mask[y0:y1, x0:x1]
@@ -49,7 +51,21 @@ def segments_of(
             kept.append(soft)
         else:
             dropped.append((soft, f"its area of {area} pixels is not more than {drop_size} x {drop_size}"))
-    return kept, dropped
+    if layout.combined and len(kept) > 1:
+        kept = [_merged(kept, size, layout.crop_factor)]
+    return [box_filled(segment) for segment in kept] if layout.bbox_fill else kept, dropped
+
+
+def _merged(parts: list[Segment], size: tuple[int, int], crop_factor: float) -> Segment:
+    """One segment of several."""
+    ends = np.array([part.box for part in parts])
+    (x0, y0), (x1, y1) = ends[:, :2].min(0).tolist(), ends[:, 2:].max(0).tolist()
+    whole = np.zeros((size[1], size[0]), np.float32)
+    for part in parts:
+        left, top, right, bottom = part.crop
+        np.maximum(whole[top:bottom, left:right], part.mask, out=whole[top:bottom, left:right])
+    crop = crop_region((x0, y0, x1, y1), size, crop_factor)
+    return Segment((x0, y0, x1, y1), crop, whole[crop[1] : crop[3], crop[0] : crop[2]])
 
 
 def fitted(

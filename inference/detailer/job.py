@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from ..runtime import Run
 
 
+@dataclass
+class Course:
+    """What a request learns on its way from segment to segment.
+
+    tiled : pictures go through the model in tiles, because memory ran out, or as asked.  notes : what the artist is to
+    know of the result.
+    """
+
+    tiled: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How one crop is repainted; the parameters are those of `detail_mask`.
@@ -20,6 +36,7 @@ class Settings:
     cycle, cycles : the number of this pass over the crop (0 first), and how many there are.
     differential : parts join one after the other, as grey as their mask (differential diffusion).
     control : (h, w, 3) float32 0..1, the control image of this crop at its work size, or None.
+    control_start, control_end : shares of the steps between which it acts, with `control_strength`.
     run : progress, cancelling and device.
     """
 
@@ -36,9 +53,13 @@ class Settings:
     inpaint_model: bool = False
     differential: bool = False
     control: NDArray[np.float32] | None = None
+    control_strength: float = 1.0
+    control_start: float = 0.0
+    control_end: float = 1.0
     cycle: int = 0
     cycles: int = 1
     hook: Any = None
+    course: Course = field(default_factory=Course)
 
 
 class Engine(Protocol):
@@ -55,6 +76,7 @@ class Engine(Protocol):
         """Returns a picture (h'', w'', 3), which is resized to the crop.
 
         crop : (h, w, 3) float32 0..1 at the size to work at.  noise_mask : (h', w') float32 0..1 at the segment's own
-        size, where to paint; None paints everywhere.
+        size, where to paint; None paints everywhere. Where memory runs out it is called once more, with
+        settings.course.tiled.
         """
         ...

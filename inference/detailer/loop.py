@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from ..errors import MaquetteError
 from ..results import Detailed, DetailedSegment
-from .blending import pasted
+from ..runtime.memory import is_out_of_memory, release_unused
+from .blending import pasted, resized_mask
+from .fillings import filled, recoloured
 from .hooks import asked
 from .segments import Segment
 
@@ -39,6 +41,29 @@ class Layout:
     drop_size: int
     noise_mask_feather: int
     contour_fill: bool
+    bbox_fill: bool = False
+    combined: bool = False
+    fill: str = "original"
+    match_colours: bool = False
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A segment with its final crop, and the size (width, height) at which the model sees it."""
+
+    segment: Segment
+    work: tuple[int, int]
+
+    @property
+    def scale(self) -> float:
+        """Work pixels a photo pixel."""
+        return self.work[0] / (self.segment.crop[2] - self.segment.crop[0])
+
+
+def placed(segment: Segment, size: tuple[int, int], layout: Layout, hook: Any) -> Placed:
+    """size : width and height of the photo."""
+    segment, work = layout.manner.fitted(segment, size, layout.guide_size, layout.guide_by_box, layout.max_size)
+    return Placed(segment, asked(hook, "touch_scaled_size", work, *work))
 
 
 def detail(
@@ -57,12 +82,18 @@ def detail(
     photo : (H, W, 3) float32.  mask : (h, w) float32 0..1.  control : (H, W, 3) float32 0..1 or None.
     """
     size = photo.shape[1], photo.shape[0]
-    kept, dropped = layout.manner.segments_of(
-        mask, size, crop_factor=layout.crop_factor, contour_fill=layout.contour_fill, drop_size=layout.drop_size
-    )
+    kept, dropped = layout.manner.segments_of(mask, size, layout)
     records = [DetailedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
+    if dropped:
+        settings.course.note(
+            f"{len(dropped)} of {len(kept) + len(dropped)} parts of the mask were too small to detail."
+        )
     pictures = [photo] * batch_size
-    yield Detailed(np.stack(pictures), tuple(records))
+
+    def so_far() -> Detailed:
+        return Detailed(np.stack(pictures), tuple(records), tuple(settings.course.notes))
+
+    yield so_far()
     share = 1 / max(1, len(kept) * batch_size)
     for batch in range(batch_size):
         for number, segment in enumerate(kept):
@@ -72,7 +103,7 @@ def detail(
             seeds = [layout.manner.seed_of(seed, batch, number, segment, cycle) for cycle in range(settings.cycles)]
             record, pictures[batch] = _detail_segment(pictures[batch], segment, engine, layout, part, seeds, control)
             records.append(replace(record, batch=batch))
-            yield Detailed(np.stack(pictures), tuple(records))
+            yield so_far()
 
 
 def _detail_segment(
@@ -85,34 +116,43 @@ def _detail_segment(
     control: Pixels | None,
 ) -> tuple[DetailedSegment, Pixels]:
     size = picture.shape[1], picture.shape[0]
-    manner, hook = layout.manner, settings.hook
-    segment, work = manner.fitted(segment, size, layout.guide_size, layout.guide_by_box, layout.max_size)
-    work = asked(hook, "touch_scaled_size", work, *work)
+    manner = layout.manner
+    place = placed(segment, size, layout, settings.hook)
+    segment, work = place.segment, place.work
     width, height = segment.crop[2] - segment.crop[0], segment.crop[3] - segment.crop[1]
-    pixels = manner.resized(np.clip(cut(picture, segment.crop), 0, 1), *work)
+    seen = manner.resized(np.clip(cut(picture, segment.crop), 0, 1), *work)
     if control is not None:
         settings = replace(settings, control=manner.resized(cut(control, segment.crop), *work))
-    noise_mask = None
+    noise_mask, pixels = None, seen
     if layout.mask_mode:
         noise_mask = manner.softened(segment.mask, layout.noise_mask_feather)
         settings = replace(settings, differential=layout.noise_mask_feather > 0)
+        pixels = filled(seen, resized_mask(noise_mask, *work), layout.fill, seeds[0])
     repainted = _repainted(pixels, noise_mask, engine, settings, seeds)
+    if layout.match_colours:
+        repainted = recoloured(repainted, seen, resized_mask(segment.mask, *work))
     refined = manner.resized(repainted, width, height)
     strength = manner.strength_of(segment, size, layout.feather)
-    result = asked(hook, "post_paste", paste(picture, refined, strength, segment.crop))
-    scale = work[0] / width
-    return DetailedSegment(segment.box, segment.crop, scale, seeds[0], refined, np.dstack([refined, strength])), result
+    result = asked(settings.hook, "post_paste", paste(picture, refined, strength, segment.crop))
+    alpha = np.dstack([refined, strength])
+    return DetailedSegment(segment.box, segment.crop, place.scale, seeds[0], refined, alpha, work=work), result
 
 
 def _repainted(
     pixels: Pixels, noise_mask: Pixels | None, engine: Engine, settings: Settings, seeds: list[int]
 ) -> Pixels:
-    """The crop after all cycles. An engine that keeps its own state between cycles takes all seeds at once."""
-    at_once = getattr(engine, "repaint_cycles", None)
-    if at_once is not None:
-        result = at_once(pixels, noise_mask, seeds=seeds, settings=settings)
-    else:
-        result = _in_cycles(pixels, noise_mask, engine, settings, seeds)
+    """The crop after all cycles. Where memory runs out, once more with less of it."""
+    try:
+        result = _all_cycles(pixels, noise_mask, engine, settings, seeds)
+    except Exception as error:
+        if settings.course.tiled or not is_out_of_memory(error):
+            raise
+        settings.course.tiled = True
+        settings.course.note("Memory ran out, so pictures went through the model in tiles, which may show faintly.")
+        result = None
+    if result is None:  # outside of the handler, which would hold the failed attempt's tensors
+        release_unused()
+        result = _all_cycles(pixels, noise_mask, engine, settings, seeds)
     result = np.asarray(result, np.float32)
     if result.ndim != 3 or result.shape[2] != 3 or not result.size:
         raise MaquetteError(
@@ -124,6 +164,16 @@ def _repainted(
             "The model answered with values that are not finite.", "Choose float32 precision, or another model."
         )
     return result
+
+
+def _all_cycles(
+    pixels: Pixels, noise_mask: Pixels | None, engine: Engine, settings: Settings, seeds: list[int]
+) -> Pixels:
+    """An engine that keeps its own state between cycles takes all seeds at once."""
+    at_once = getattr(engine, "repaint_cycles", None)
+    if at_once is not None:
+        return at_once(pixels, noise_mask, seeds=seeds, settings=settings)
+    return _in_cycles(pixels, noise_mask, engine, settings, seeds)
 
 
 def _in_cycles(

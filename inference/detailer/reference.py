@@ -9,30 +9,57 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .blending import feathered, lanczos, resized_mask
-from .segments import Box, Segment, find_segments, work_size
+from .segments import Box, Segment, crop_region, find_segments, work_size
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+    from .loop import Layout
 
     Mask = NDArray[np.float32]
 
 
-def segments_of(
-    mask: Mask, size: tuple[int, int], *, crop_factor: float, contour_fill: bool, drop_size: int
-) -> tuple[list[Segment], list[tuple[Segment, str]]]:
+def segments_of(mask: Mask, size: tuple[int, int], layout: Layout) -> tuple[list[Segment], list[tuple[Segment, str]]]:
     """In the order of OpenCV's contours; dropped unless both sides of the box are longer than `drop_size`.
 
     Segments of a mask of another size are scaled to the photo afterwards, by cutting off fractions.
     """
+    if layout.combined:
+        found, drop_size = combined(mask, crop_factor=layout.crop_factor, bbox_fill=layout.bbox_fill), -1
+    else:
+        found, drop_size = (
+            find_segments(
+                mask,
+                crop_factor=layout.crop_factor,
+                contour_fill=layout.contour_fill,
+                bbox_fill=layout.bbox_fill,
+            ),
+            layout.drop_size,
+        )
     kept, dropped = [], []
-    for segment in find_segments(mask, crop_factor=crop_factor, contour_fill=contour_fill):
+    for segment in found:
         if min(segment.size) > drop_size:
             kept.append(_scaled(segment, size[0] / mask.shape[1], size[1] / mask.shape[0]))
         else:
             dropped.append((segment, "one side is not longer than drop_size"))
     return kept, dropped
+
+
+def combined(mask: Mask, *, crop_factor: float, bbox_fill: bool = False) -> list[Segment]:
+    """One segment of everything that is not 0, of any size. Its box ends one pixel early, and is filled at the
+    picture's coordinates although the mask is cut to the crop."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return []
+    box = int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())
+    crop = crop_region(box, (mask.shape[1], mask.shape[0]), crop_factor)
+    part = mask[crop[1] : crop[3], crop[0] : crop[2]].copy()
+    if bbox_fill:
+        part[box[1] : box[3], box[0] : box[2]] = 1
+    return [Segment(box, crop, part)]
 
 
 def _scaled(segment: Segment, x: float, y: float) -> Segment:

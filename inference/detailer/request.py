@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from os import PathLike
@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import BadInput
-from ..photo import Photo, as_photo, load_photo
+from ..photo import as_photo
 from ..registry import check_choice
-from ..results import Detailed, HandMaps
+from ..results import Detailed, HandMaps, People
 from . import careful, loop, reference
-from .engines import engine_for
-from .job import Settings
+from .fillings import FILLINGS
+from .job import Course, Settings
 from .sampling.masked import SAMPLERS
 from .sampling.schedules import SCHEDULES
+from .source import Source, source_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..runtime import Run
+    from .job import Engine
 
     Pixels = NDArray[np.float32]
 
@@ -43,6 +45,16 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "batch_size": (1, 100, True),
     "cycle": (1, 10, True),
     "noise_mask_feather": (0, 100, True),
+    "control_strength": (0, 10, False),
+    "control_start": (0, 1, False),
+    "control_end": (0, 1, False),
+}
+#: Name -> what may be chosen.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "guide_size_for": ("bbox", "crop_region"),
+    "sampler": tuple(SAMPLERS),
+    "scheduler": tuple(SCHEDULES),
+    "fill": FILLINGS,
 }
 #: Shapes of a mask and a photo that differ by less than this count as the same.
 _SAME_SHAPE = 0.01
@@ -50,10 +62,9 @@ _SAME_SHAPE = 0.01
 
 @dataclass(frozen=True)
 class Job:
-    """photo : (H, W, 3) float32.  alpha : (H, W, 1) float32 or None.  mask : (h, w) float32 0..1."""
+    """mask : (h, w) float32 0..1.  control : (H, W, 3) float32 0..1, or None."""
 
-    photo: Pixels
-    alpha: Pixels | None
+    source: Source
     mask: Pixels
     control: Pixels | None
     layout: loop.Layout
@@ -61,50 +72,55 @@ class Job:
     seed: int
     batch_size: int
 
-    def steps(self, model: Any, refiner: Any) -> Iterator[Detailed]:
-        """What stands after each segment, with the photo's alpha."""
-        run = self.settings.run
-        settings = self.settings
-        engine = engine_for(model, run)
-        if refiner is not None:
-            settings = replace(settings, refiner=engine_for(refiner, run))
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo."""
+        return self.source.pixels.shape[1], self.source.pixels.shape[0]
+
+    def refined_by(self, engine: Engine) -> Job:
+        """The job with a second model for its last steps."""
+        return replace(self, settings=replace(self.settings, refiner=engine))
+
+    def steps(self, engine: Engine) -> Iterator[Detailed]:
+        """What stands after each segment."""
         for detailed in loop.detail(
-            self.photo,
+            self.source.pixels,
             self.mask,
             engine,
             self.layout,
-            settings,
+            self.settings,
             seed=self.seed,
             batch_size=self.batch_size,
             control=self.control,
         ):
-            if self.alpha is None:
-                yield detailed
-            else:
-                alpha = np.broadcast_to(self.alpha, (*detailed.image.shape[:3], 1))
-                yield replace(detailed, image=np.concatenate([detailed.image, alpha], axis=-1))
+            yield self.source.finished(detailed)
 
 
-def checked(photo: Any, mask: Any, run: Run, *, control: Any, compatibility: bool, **given: Any) -> Job:
-    """Raises `BadInput` for what cannot be worked on."""
+def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
+    """given : the parameters of `detail_mask` by name. Raises `BadInput` for what cannot be worked on."""
     for name, (low, high, whole) in _RANGES.items():
         _check_range(name, given[name], low, high, whole)
-    check_choice(given["guide_size_for"], ("bbox", "crop_region"), "guide_size_for")
-    check_choice(given["sampler"], tuple(SAMPLERS), "sampler")
-    check_choice(given["scheduler"], tuple(SCHEDULES), "scheduler")
-    pixels, alpha = _photo_pixels(photo)
-    size = pixels.shape[1], pixels.shape[0]
+    for name, choices in _CHOICES.items():
+        check_choice(given[name], choices, name)
+    for name in ("prompt", "negative_prompt"):
+        if not isinstance(given[name], str):
+            raise BadInput(f"The {name} is a {type(given[name]).__name__}, not text.", "Give words, or nothing.")
+    if given["control_start"] > given["control_end"]:
+        raise BadInput("The control ends before it starts.", "Make control_end larger than control_start.")
+    source = source_of(photo, given["linear"])
+    size = source.pixels.shape[1], source.pixels.shape[0]
     layout = loop.Layout(
-        manner=reference if compatibility else careful,
+        manner=reference if given["compatibility"] else careful,
         guide_by_box=given["guide_size_for"] == "bbox",
         **{name: given[name] for name in _LAYOUT},
     )
-    settings = Settings(run, cycles=given["cycle"], **{name: given[name] for name in _SETTINGS})
+    course = Course(tiled=bool(given["tiling"]))
+    settings = Settings(run, cycles=given["cycle"], course=course, **{name: given[name] for name in _SETTINGS})
+    control = None if given["control"] is None else _control_picture(given["control"], size)
     return Job(
-        pixels,
-        alpha,
-        _mask_values(mask, size),
-        None if control is None else _control_picture(control, size),
+        source,
+        np.zeros(size[::-1], np.float32) if mask is None else _mask_values(mask, size),
+        control,
         layout,
         settings,
         int(given["seed"]),
@@ -121,6 +137,10 @@ _LAYOUT = (
     "drop_size",
     "noise_mask_feather",
     "contour_fill",
+    "bbox_fill",
+    "combined",
+    "fill",
+    "match_colours",
 )
 _SETTINGS = (
     "steps",
@@ -133,6 +153,9 @@ _SETTINGS = (
     "refiner_ratio",
     "inpaint_model",
     "hook",
+    "control_strength",
+    "control_start",
+    "control_end",
 )
 
 
@@ -143,43 +166,9 @@ def _check_range(name: str, value: object, low: float, high: float, whole: bool)
         raise BadInput(f"{name} is {value!r}, which is no {what} from {low:g} to {high:g}.", "Choose one in between.")
 
 
-def _photo_pixels(photo: Any) -> tuple[Pixels, Pixels | None]:
-    """Pixels (H, W, 3) float32 and alpha (H, W, 1), or None. Floats are taken as they are, also beyond 0..1."""
-    if isinstance(photo, (Photo, str, PathLike)):
-        return as_photo(photo).pixels.astype(np.float32) / 255, None
-    array = np.asarray(photo)
-    if array.ndim == 4:
-        if len(array) != 1:
-            raise BadInput(f"{len(array)} photos were given at once.", "Give them one after the other.")
-        array = array[0]
-    if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype.kind == "f":
-        if not np.isfinite(array).all():
-            raise BadInput("The photo holds values that are not finite (NaN or infinity).", "Replace them by 0.")
-        values = array.astype(np.float32)
-    elif array.ndim == 3 and array.shape[2] == 4 and array.dtype == np.uint8:
-        values = array.astype(np.float32) / 255
-    else:
-        return as_photo(array).pixels.astype(np.float32) / 255, None
-    as_photo(np.zeros(values.shape[:2], np.uint8))  # the limits of size that every photo has
-    return np.ascontiguousarray(values[..., :3]), values[..., 3:] if values.shape[2] == 4 else None
-
-
 def _mask_values(mask: Any, size: tuple[int, int]) -> Pixels:
     """(h, w) float32 0..1, of the photo's shape but not always of its size."""
-    if isinstance(mask, HandMaps):
-        mask = mask.mask
-    if isinstance(mask, (str, PathLike)):
-        mask = load_photo(mask).pixels[..., 0]
-    array = np.asarray(mask)
-    if array.ndim == 3 and array.shape[2] in (3, 4) and array.shape[0] > 4:
-        array = array[..., 0]
-    array = np.squeeze(array)
-    if array.ndim != 2 or array.dtype.kind not in "buif":
-        raise BadInput(
-            f"An array of shape {np.shape(mask)} is not a mask.",
-            "Give one (height, width), white where to paint.",
-        )
-    values = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
+    values = _grey(mask)
     if not np.isfinite(values).all() or values.min(initial=0) < -1e-3 or values.max(initial=0) > 1.001:
         raise BadInput("The mask's values are not between 0 and 1.", "Give bool, uint8, or floats from 0 to 1.")
     ratio = (values.shape[1] / values.shape[0]) / (size[0] / size[1])
@@ -190,6 +179,34 @@ def _mask_values(mask: Any, size: tuple[int, int]) -> Pixels:
             "Give the mask of this photo.",
         )
     return np.clip(values, 0, 1)
+
+
+def _grey(mask: Any) -> Pixels:
+    """The values (h, w) of a mask of any kind; of a picture, its first channel where it is opaque."""
+    if isinstance(mask, HandMaps):
+        return mask.mask
+    if isinstance(mask, People):
+        masks = [person.mask for person in mask.frames[0] if person.mask is not None] if mask.frames else []
+        return np.max(masks, 0) if masks else np.zeros((mask.camera.height, mask.camera.width), np.float32)
+    if isinstance(mask, (str, bytes, PathLike)):
+        source = source_of(mask, linear=False)
+        opaque = 1 if source.alpha is None else source.alpha[..., 0]
+        return source.pixels[..., 0] * opaque
+    array = np.asarray(mask)
+    if array.dtype.kind in "buif" and array.size:
+        top = np.iinfo(array.dtype).max if array.dtype in (np.uint8, np.uint16) else 1
+        values = array.astype(np.float32) / np.float32(top)
+        if values.ndim == 3 and values.shape[2] in (3, 4) and values.shape[0] > 4:
+            values = values[..., 0] * (values[..., 3] if values.shape[2] == 4 else 1)
+        values = values.reshape([side for side in values.shape[:-2] if side != 1] + list(values.shape[-2:]))
+        if values.ndim == 3 and values.shape[2] == 1:
+            values = values[..., 0]
+        if values.ndim == 2:
+            return values
+    raise BadInput(
+        f"An array of shape {np.shape(mask)} is not a mask.",
+        "Give one (height, width), white where to paint.",
+    )
 
 
 def _control_picture(control: Any, size: tuple[int, int]) -> Pixels:

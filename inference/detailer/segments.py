@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -34,11 +34,19 @@ class Segment:
         return self.box[2] - self.box[0], self.box[3] - self.box[1]
 
 
-def find_segments(mask: NDArray[np.float32], *, crop_factor: float, contour_fill: bool) -> list[Segment]:
+def find_segments(
+    mask: NDArray[np.float32],
+    *,
+    crop_factor: float,
+    contour_fill: bool,
+    bbox_fill: bool = False,
+    least: float | None = None,
+) -> list[Segment]:
     """The connected parts of a mask (H, W) float32 0..1, diagonal contact included, in OpenCV's order of contours.
 
     Every value that is not 0 in 8 bits counts as inside. Holes are no segments, and neither are islands in them.
     contour_fill : fill each outer contour with 1, holes and islands included; otherwise the mask's own values stay.
+    bbox_fill : fill the whole box with 1.  least : fewest pixels of a crop's side.
     """
     inside = (np.clip(mask, 0, 1) * 255).astype(np.uint8)
     contours, hierarchy = cv2.findContours(inside, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
@@ -48,14 +56,24 @@ def find_segments(mask: NDArray[np.float32], *, crop_factor: float, contour_fill
             continue
         x, y, width, height = cv2.boundingRect(contour)
         box = (x, y, x + width, y + height)
-        crop = crop_region(box, (mask.shape[1], mask.shape[0]), crop_factor)
+        crop = crop_region(box, (mask.shape[1], mask.shape[0]), crop_factor, least)
         filled = np.zeros_like(inside)
         cv2.drawContours(filled, contours, number, [1.0], cv2.FILLED)
         part = filled[crop[1] : crop[3], crop[0] : crop[2]].astype(np.float32)
         if not contour_fill:
             part *= mask[crop[1] : crop[3], crop[0] : crop[2]]
-        segments.append(Segment(box, crop, part))
+        segment = Segment(box, crop, part)
+        segments.append(box_filled(segment) if bbox_fill else segment)
     return segments
+
+
+def box_filled(segment: Segment) -> Segment:
+    """The segment with all of its box painted."""
+    x0, y0, x1, y1 = segment.box
+    left, top = segment.crop[:2]
+    mask = segment.mask.copy()
+    mask[y0 - top : y1 - top, x0 - left : x1 - left] = 1
+    return replace(segment, mask=mask)
 
 
 def crop_region(box: tuple[float, ...], size: tuple[int, int], factor: float, least: float | None = None) -> Box:

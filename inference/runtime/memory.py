@@ -51,14 +51,18 @@ def free_memory() -> None:
 
     The device finishes first: freeing under a kernel that still writes faults on some drivers.
     """
-    backends = _used_backends()
-    for backend in backends:
+    for backend in _used_backends():
         backend.synchronize()
     with _lock:
         _kept.clear()
     forget()
+    release_unused()
+
+
+def release_unused() -> None:
+    """Give back what no model and no result holds any more."""
     gc.collect()
-    for backend in backends:
+    for backend in _used_backends():
         backend.empty_cache()
 
 

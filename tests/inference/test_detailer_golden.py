@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from maquette.inference import detailer
-from maquette.inference.detailer import blending, segments
+from maquette.inference.detailer import blending, reference, segments
 from maquette.inference.detailer.sampling import masked, schedules
 
 FOLDER = Path(__file__).parent / "golden" / "detailer"
@@ -29,19 +29,17 @@ CASES = {
     name: json.loads(str(content["index"]))
     for name, content in (("sampling", SAMPLING), ("whole", WHOLE), ("segments", SEGMENTS))
 }
-#: What MaskDetailer itself can ask for: one by one, without boxes filled or a least size.
-PLAIN = [
-    case
-    for case in CASES["segments"]
-    if not case["combined"] and not case["bbox_fill"] and case["crop_min_size"] is None
-]
 
 
-@pytest.mark.parametrize("case", PLAIN, ids=lambda case: f"{case['case']}-{case['mask']}")
+@pytest.mark.parametrize("case", CASES["segments"], ids=lambda case: f"{case['case']}-{case['mask']}")
 def test_segments(case):
     mask = (SEGMENTS["mask_" + case["mask"]] / np.float32(255)).astype(np.float32)
-    found = segments.find_segments(mask, crop_factor=case["crop_factor"], contour_fill=case["contour_fill"])
-    found = [one for one in found if min(one.size) > case["drop_size"]]
+    given = {"crop_factor": case["crop_factor"], "bbox_fill": case["bbox_fill"]}
+    if case["combined"]:
+        found = reference.combined(mask, **given)
+    else:
+        given |= {"contour_fill": case["contour_fill"], "least": case["crop_min_size"]}
+        found = [one for one in segments.find_segments(mask, **given) if min(one.size) > case["drop_size"]]
     assert len(found) == case["n"]
     start = f"c{case['case']:03d}_"
     for number, one in enumerate(found):

@@ -27,7 +27,7 @@ _KNOWN = ("StableDiffusion", "StableDiffusionXL")
 _REMEDY = "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL."
 
 
-def load_engine(checkpoint: Checkpoint, run: Run) -> DiffusionEngine:
+def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> DiffusionEngine:
     """The engine, loaded when it is not in memory. Raises `MissingModel` and `BadModelFile`."""
     path = Path(checkpoint.path).expanduser()
     if not path.exists():

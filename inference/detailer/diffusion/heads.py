@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a checkpoint holds, told from the head of its file alone: names and shapes of tensors, no numbers. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import BadModelFile
+
+REMEDY = "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL."
+#: Longest head that a file may have (as the safetensors library has it), bytes.
+_LONGEST = 100_000_000
+#: Prefixes of a single file's networks: the UNet, the VAE, and the text encoders of 1.5, XL, and XL's refiner.
+_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
+_CLIP, _FIRST, _SECOND = "cond_stage_model.transformer.", "conditioner.embedders.0.", "conditioner.embedders.1."
+#: What other files hold that artists take for a checkpoint: start of a name -> what it is.
+_OTHERS = {
+    "lora_": "a LoRA, which changes a model but is none",
+    "control_model.": "a ControlNet",
+    "controlnet_cond_embedding.": "a ControlNet",
+    "double_blocks.": "a Flux model",
+    "model.diffusion_model.double_blocks.": "a Flux model",
+    "model.diffusion_model.joint_blocks.": "a Stable Diffusion 3 model",
+    "joint_blocks.": "a Stable Diffusion 3 model",
+    "transformer_blocks.": "a model of another architecture",
+    "down_blocks.": "a UNet without text encoder and VAE",
+    "decoder.": "a VAE without a UNet",
+    "text_model.": "a text encoder without a UNet",
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """tensors : name -> shape.  metadata : what the file says of itself."""
+
+    tensors: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, str]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """() for a tensor that is not there."""
+        return self.tensors.get(name, ())
+
+    def starts(self, prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in self.tensors)
+
+    def parameters(self, prefix: str = "") -> int:
+        """How many numbers the tensors hold whose names start so."""
+        return sum(math.prod(shape) for name, shape in self.tensors.items() if name.startswith(prefix))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """family : "sd15", "sdxl" or "sdxl_refiner".  channels : 4, or 9 for a model made for inpainting.
+    prediction : what the UNet answers, "epsilon" or "v_prediction".
+    """
+
+    family: str
+    channels: int
+    prediction: str
+
+
+def read_head(path: Path) -> Head:
+    """The head of a .safetensors file. Raises `BadModelFile`."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if not 2 <= length <= _LONGEST:
+                raise ValueError("its head is too long")
+            content = json.loads(file.read(length))
+        metadata = content.pop("__metadata__", {})
+        tensors = {name: tuple(entry["shape"]) for name, entry in content.items()}
+        ends = [entry["data_offsets"][1] for entry in content.values()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise BadModelFile(f"{path} is no .safetensors file, or damaged.", "Download it again.") from error
+    if path.stat().st_size < 8 + length + max(ends, default=0):
+        raise BadModelFile(f"{path} is cut off.", "Download it again.")
+    return Head(tensors, metadata)
+
+
+def kind_of(head: Head, path: Path) -> Kind:
+    """Which published network a single file holds. Raises `BadModelFile` that says what it is instead."""
+    first = head.shape(_UNET + "input_blocks.0.0.weight")
+    if len(first) != 4:
+        found = next((what for prefix, what in _OTHERS.items() if head.starts(prefix)), "no Stable Diffusion model")
+        raise BadModelFile(f"{path} holds {found}.", REMEDY)
+    family = _family(head, first[0], path)
+    if first[1] not in (4, 9):
+        raise BadModelFile(f"{path} has a UNet of {first[1]} channels, which is for another job.", REMEDY)
+    encoder = {"sd15": _CLIP, "sdxl": _SECOND, "sdxl_refiner": _FIRST}[family]
+    for prefix, what in ((_VAE, "VAE"), (encoder, "text encoder")):
+        if not head.starts(prefix):
+            raise BadModelFile(f"{path} holds no {what}.", "Choose a complete checkpoint.")
+    said = head.metadata.get("modelspec.prediction_type", "").lower()
+    velocity = "v_pred" in head.tensors or said in ("v", "v_prediction", "velocity")
+    return Kind(family, first[1], "v_prediction" if velocity else "epsilon")
+
+
+def _family(head: Head, width: int, path: Path) -> str:
+    """By the UNet's width, and the width of the text that it attends to."""
+    text = {head.shape(f"{_UNET}input_blocks.{place}.1.transformer_blocks.0.attn2.to_k.weight")[1:] for place in (1, 4)}
+    for family, channels, context in (("sd15", 320, 768), ("sdxl", 320, 2048), ("sdxl_refiner", 384, 1280)):
+        if width == channels and (context,) in text:
+            return family
+    if (1024,) in text:
+        raise BadModelFile(f"{path} is a model of Stable Diffusion 2, which is not supported.", REMEDY)
+    raise BadModelFile(
+        f"{path} holds networks of another size than those of Stable Diffusion 1.5 and XL.",
+        "Give the diffusers folder of the model that it was trained from as `config`.",
+    )
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """parameters : of all networks.  largest : of the largest one.  unet, vae : channels of their first and last
+    layers, to which the memory that they take for a picture is in proportion."""
+
+    parameters: int
+    largest: int
+    unet: int
+    vae: int
+
+
+def footprint(path: Path) -> Footprint:
+    """Of a diffusers folder or single file. Raises `BadModelFile`."""
+    if path.is_dir():
+        return _of_folder(path)
+    head = read_head(path)
+    parts = [head.parameters(prefix) for prefix in (_UNET, _VAE, "cond_stage_model.", _FIRST, _SECOND)]
+    first, last = head.shape(_UNET + "input_blocks.0.0.weight"), head.shape(_VAE + "decoder.conv_out.weight")
+    if not first or not last:
+        kind_of(head, path)
+    return Footprint(sum(parts), max(parts), first[0] if first else 320, last[1] if len(last) > 1 else 128)
+
+
+def _of_folder(folder: Path) -> Footprint:
+    parts = []
+    for name in ("unet", "vae", "text_encoder", "text_encoder_2", "controlnet"):
+        files = sorted((folder / name).glob("*.safetensors"), key=lambda file: len(file.name))
+        plain = [file for file in files if ".fp16" not in file.name and ".non_ema" not in file.name] or files
+        parts.append(sum(read_head(file).parameters() for file in plain))
+    return Footprint(
+        sum(parts), max(parts), _first_channels(folder / "unet", 320), _first_channels(folder / "vae", 128)
+    )
+
+
+def _first_channels(folder: Path, otherwise: int) -> int:
+    try:
+        return int(json.loads((folder / "config.json").read_text("utf-8"))["block_out_channels"][0])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return otherwise

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a model sees under the mask before it paints, and colours led back to those of the surroundings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.float32]
+
+#: What may lie under the mask: the photo itself, mid grey, the blurred surroundings, or those with noise.
+FILLINGS = ("original", "grey", "surroundings", "noise")
+#: Standard deviation of "noise", on the scale 0..1.
+_NOISE = 0.2
+#: Kept pixels below this count tell nothing about colours.
+_FEWEST = 64
+#: How far a channel's contrast may be led back: further means that the model painted something else.
+_GAIN = (0.8, 1.25)
+
+
+def filled(crop: Pixels, mask: Pixels, fill: str, seed: int) -> Pixels:
+    """The crop (h, w, 3) 0..1 with one of `FILLINGS` as strong as the mask (h, w)."""
+    if fill == "original":
+        return crop
+    if fill == "grey":
+        below = np.full_like(crop, 0.5)
+    else:
+        below = surroundings(crop, mask)
+        if fill == "noise":
+            below = below + np.random.default_rng(seed).normal(0, _NOISE, crop.shape).astype(np.float32)
+    return np.clip(crop + (below - crop) * mask[..., None], 0, 1)
+
+
+def surroundings(crop: Pixels, mask: Pixels) -> Pixels:
+    """What is known around the mask, spread into it ever more smoothly towards its middle; grey where nothing is known.
+
+    Pull-push interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4.2).
+    """
+    known = (1 - mask)[..., None] * np.ones_like(crop)
+    if known.max() <= 0:
+        return np.full_like(crop, 0.5)
+    return _spread(crop * known, known)
+
+
+def _spread(colour: Pixels, weight: Pixels) -> Pixels:
+    height, width = weight.shape[:2]
+    average = colour / np.maximum(weight, 1e-6)
+    if max(height, width) <= 2 or weight.min() >= 1:
+        whole = colour.sum((0, 1)) / np.maximum(weight.sum((0, 1)), 1e-6)
+        return average + (whole - average) * (1 - np.minimum(weight, 1))
+    half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
+    coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(colour, half, interpolation=cv2.INTER_AREA)
+    # A coarse pixel counts fully as soon as a quarter of what it covers is known.
+    gain = np.minimum(4 * coarse_weight, 1) / np.maximum(coarse_weight, 1e-6)
+    below = _spread(np.asarray(coarse * gain, np.float32), np.asarray(coarse_weight * gain, np.float32))
+    below = cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR)
+    return average + (below - average) * (1 - np.minimum(weight, 1))
+
+
+def recoloured(painted: Pixels, seen: Pixels, mask: Pixels) -> Pixels:
+    """The repainted crop (h', w', 3) with each channel's mean and contrast as they were, judged by what the mask
+    (h, w) keeps of the crop that the model saw (h, w, 3)."""
+    painted_small = cv2.resize(painted, (seen.shape[1], seen.shape[0]), interpolation=cv2.INTER_LINEAR)
+    kept = mask < 1 / 255
+    if np.count_nonzero(kept) < _FEWEST:
+        return painted
+    was, became = seen[kept], painted_small[kept]
+    gain = np.clip(was.std(0) / np.maximum(became.std(0), 1e-4), *_GAIN)
+    return np.clip((painted - became.mean(0)) * gain + was.mean(0), 0, 1).astype(np.float32)

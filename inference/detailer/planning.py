@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a request will do and take, told before it runs. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...installer import store
+from ..runtime.run import Run
+from . import Checkpoint, request
+from .diffusion.heads import Footprint, footprint
+from .engines import find_model
+from .loop import placed
+
+#: float32 numbers that the networks hold at their peak, measured with Stable Diffusion 1.5 at 256 to 768 pixels: of the
+#: UNet for a latent pixel, 320 channels wide; of the VAE's decoder for a pixel, 128 channels wide.
+_UNET_FLOATS, _UNET_WIDTH = 16_000, 320
+_VAE_FLOATS, _VAE_WIDTH = 1_100, 128
+#: Side of a tile of the VAE in pixels, and of a latent pixel.
+TILE, GRID = 512, 8
+#: Bytes of a pixel that "builtin" holds: the crop, its pyramid, and the places that it is filled from.
+_BUILTIN_BYTES = 400
+
+
+@dataclass(frozen=True)
+class PlannedSegment:
+    """One part of the mask.
+
+    box, crop : pixels (x0, y0, x1, y1) of the photo.  work, latent : width and height at which the model sees the crop,
+    and of its latent.  scale : work pixels a photo pixel.  calls : how often the networks are called for it, for one
+    picture.  memory : bytes beside the weights.  skipped : why nothing would be done, or "".
+    """
+
+    box: tuple[int, int, int, int]
+    crop: tuple[int, int, int, int]
+    work: tuple[int, int] = (0, 0)
+    latent: tuple[int, int] = (0, 0)
+    scale: float = 0.0
+    calls: int = 0
+    memory: int = 0
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """segments : in the order of the work, those left out first.  weights : bytes of the networks on the device.
+    memory : bytes at the peak, weights included; an estimate.  calls : of the networks, over all pictures and cycles.
+    available : bytes that are free, None where nobody knows.  notes : what the artist is to know, a sentence each.
+    """
+
+    segments: tuple[PlannedSegment, ...]
+    weights: int
+    memory: int
+    calls: int
+    available: int | None
+    notes: tuple[str, ...]
+
+
+def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan:
+    """given : the parameters of `detail_mask` by name. Raises `MaquetteError`."""
+    device = given["device"] or "cpu"
+    root = given["models_dir"]
+    run = Run(device, "float32", store.models_root() if root is None else Path(fspath(root)).expanduser())
+    job = request.checked(photo, mask, run, given)
+    # The CPU always computes in float32; without a device named, it is not known which one will.
+    size = 2 if given["precision"] == "float16" and given["device"] != "cpu" else 4
+    models = [_footprint(one, run) for one in (model, given["refiner"]) if one is not None]
+    segments = _segments(job, models, given, size)
+    known = [one for one in models if one is not None]
+    numbers = max((one.largest for one in known), default=0) if given["offload"] else sum(o.parameters for o in known)
+    peak = max((one.memory for one in segments), default=0)
+    calls = sum(one.calls for one in segments) * job.batch_size
+    available = _free_memory() if device == "cpu" else None
+    return Plan(
+        tuple(segments),
+        numbers * size,
+        numbers * size + peak,
+        calls,
+        available,
+        tuple(_notes(segments, numbers * size + peak, available, given)),
+    )
+
+
+def _footprint(model: Any, run: Run) -> Footprint | None:
+    """None for an engine that is an object, of which nothing is known, and for "builtin"."""
+    if isinstance(model, (str, bytes, PathLike, Checkpoint)) and model != "builtin":
+        return footprint(Path(find_model(model, run).path))
+    return None
+
+
+def _segments(
+    job: request.Job, models: list[Footprint | None], given: Mapping[str, Any], size: int
+) -> list[PlannedSegment]:
+    kept, dropped = job.layout.manner.segments_of(job.mask, job.size, job.layout)
+    segments = [PlannedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
+    known = [model for model in models if model is not None]
+    # Guidance is two calls in one: the prompt's and the negative one's.
+    guided = 1 if job.settings.cfg == 1 else 2
+    calls = job.settings.steps * job.settings.cycles * (2 if job.settings.sampler in _TWICE else 1) if known else 0
+    for segment in kept:
+        place = placed(segment, job.size, job.layout, job.settings.hook)
+        width, height = place.work
+        memory = max((_bytes(one, width, height, guided, given["tiling"], size) for one in known), default=0)
+        segments.append(
+            PlannedSegment(
+                segment.box,
+                place.segment.crop,
+                place.work,
+                (width // GRID, height // GRID),
+                place.scale,
+                calls,
+                memory or width * height * _BUILTIN_BYTES,
+            )
+        )
+    return segments
+
+
+#: Samplers that call the model twice a step.
+_TWICE = ("heun", "dpm_2", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde")
+
+
+def _bytes(model: Footprint, width: int, height: int, guided: int, tiled: bool, size: int) -> int:
+    pixels = min(width, TILE) * min(height, TILE) if tiled else width * height
+    decoder = _VAE_FLOATS * pixels * model.vae / _VAE_WIDTH
+    unet = _UNET_FLOATS * (width // GRID) * (height // GRID) * guided * model.unet / _UNET_WIDTH
+    return int(max(decoder, unet)) * size
+
+
+def _notes(segments: list[PlannedSegment], memory: int, available: int | None, given: Mapping[str, Any]) -> list[str]:
+    done = [one for one in segments if not one.skipped]
+    notes = []
+    if not done:
+        notes.append("There is nothing to do: the mask holds no part that is large enough.")
+    if len(done) < len(segments):
+        notes.append(f"{len(segments) - len(done)} of {len(segments)} parts are too small to detail.")
+    smaller = [one for one in done if one.scale < 1 - 1e-6]
+    if smaller:
+        notes.append(f"{len(smaller)} parts are worked on smaller than they are, because of max_size.")
+    limit = min(int(given["guide_size"]), int(given["max_size"]))
+    guided = given["guide_size_for"] == "bbox" and not given["compatibility"]
+    capped = [one for one in done if one.scale >= 1 and guided and _short(one) * one.scale < limit - GRID]
+    if capped:
+        notes.append(f"{len(capped)} parts stay smaller than guide_size, because their crops would exceed max_size.")
+    if available is not None and memory > available:
+        notes.append("This needs more memory than is free: lower max_size, or switch on tiling or offload.")
+    return notes
+
+
+def _short(segment: PlannedSegment) -> int:
+    return min(segment.box[2] - segment.box[0], segment.box[3] - segment.box[1])
+
+
+def _free_memory() -> int | None:
+    """Bytes of main memory that programs may still take; None on systems that do not tell without a package."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, ValueError, KeyError, IndexError):
+        pass
+    try:
+        return int(np.prod([os.sysconf(name) for name in ("SC_AVPHYS_PAGES", "SC_PAGE_SIZE")], dtype=np.int64))
+    except (AttributeError, ValueError, OSError):
+        return None
