@@ -8,6 +8,7 @@ is that they follow every detail, also where no metric depth is to be had.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,23 @@ if TYPE_CHECKING:
     from ...runtime import Run
 
 #: Part of the time that the network takes.
-_NETWORK_SHARE = 0.9
+NETWORK_SHARE = 0.9
 #: Calls of the network's step: stages, blocks and levels.
 _STEPS = 3 + 12 + 4
+
+
+@dataclass(frozen=True)
+class Relative:
+    """The relative inverse depth of a photo: padded (h, w) as the network saw it, and rows and columns of the photo."""
+
+    padded: NDArray[np.float32]
+    rows: int
+    columns: int
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """What the photo shows (rows, columns)."""
+        return np.ascontiguousarray(self.padded[: self.rows, : self.columns])
 
 
 def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolution: int) -> NormalMap:
@@ -53,6 +68,19 @@ def estimate_batch(
 ) -> list[NormalMap]:
     """`estimate` of several photos; those whose working pictures have one size pass the network together."""
     check_parameters(a, bg_threshold)
+    maps = []
+    for photo, relative in zip(photos, relative_inverse(photos, run, resolution), strict=True):
+        run.report(NETWORK_SHARE + (1 - NETWORK_SHARE) * len(maps) / len(photos), "Making normals")
+        maps.append(_normal_map(photo, relative, a, bg_threshold))
+    run.report(1.0, "Normals made")
+    return maps
+
+
+def relative_inverse(photos: Sequence[Photo], run: Run, resolution: int) -> list[Relative]:
+    """What the network says of every photo at its working size, remembered for the next task on it.
+
+    It takes the first `NETWORK_SHARE` of the run.
+    """
     sides = [working_side(resolution, *photo.pixels.shape[:2]) for photo in photos]
     pixels = [photo.pixels for photo in photos]
     inverses = recall_all(
@@ -60,20 +88,16 @@ def estimate_batch(
         (*run.model_key, resolution),
         lambda unknown: _predict([working_picture(pixels[index], sides[index]) for index in unknown], run),
     )
-    maps = []
-    for photo, side, inverse in zip(photos, sides, inverses, strict=True):
-        run.report(_NETWORK_SHARE + (1 - _NETWORK_SHARE) * len(maps) / len(photos), "Making normals")
-        maps.append(_normal_map(photo, inverse, side, a, bg_threshold))
-    run.report(1.0, "Normals made")
-    return maps
+    sizes = [preview_size(one.shape[0], one.shape[1], side) for one, side in zip(pixels, sides, strict=True)]
+    return [Relative(inverse, *size) for inverse, size in zip(inverses, sizes, strict=True)]
 
 
-def _normal_map(photo: Photo, inverse: NDArray[np.float32], side: int, a: float, bg_threshold: float) -> NormalMap:
+def _normal_map(photo: Photo, relative: Relative, a: float, bg_threshold: float) -> NormalMap:
     """The node reckons the background from the padded picture; the float normals only from what the photo shows."""
     height, width = photo.pixels.shape[:2]
-    rows, columns = preview_size(height, width, side)
-    preview = np.ascontiguousarray(node_picture(inverse, a, bg_threshold)[:rows, :columns])
-    normals, foreground = surface_normals(np.ascontiguousarray(inverse[:rows, :columns]), a, bg_threshold)
+    picture = node_picture(relative.padded, a, bg_threshold)
+    preview = np.ascontiguousarray(picture[: relative.rows, : relative.columns])
+    normals, foreground = surface_normals(relative.shown, a, bg_threshold)
     # Slopes point to where it is nearer, normals away from there; and the viewer is at -z of the camera.
     normals = cv2.resize(-normals, (width, height), interpolation=cv2.INTER_LINEAR)
     normals /= np.maximum(np.sqrt(np.einsum("...i,...i", normals, normals)), 1e-6)[..., None]
@@ -94,27 +118,29 @@ def _predict(pictures: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.flo
     done = count(1)
 
     def step() -> None:
-        run.report(_NETWORK_SHARE * next(done) / (_STEPS * len(groups)), "Estimating relative depth")
+        run.report(NETWORK_SHARE * next(done) / (_STEPS * len(groups)), "Estimating relative depth")
 
     found: dict[int, NDArray[np.float32]] = {}
     for shape, members in groups.items():
         stack = torch.from_numpy(np.stack([pictures[index] for index in members])).permute(0, 3, 1, 2).contiguous()
         with torch.inference_mode():
-            answers = _answers(net, stack.to(run.torch_device), side, step)
+            answers = _answers(net, stack, run.torch_device, side, step)
         found.update(zip(members, answers.cpu().numpy(), strict=True))
         assert answers.shape[1:] == shape[:2]
     return [found[index] for index in range(len(pictures))]
 
 
-def _answers(net: Midas, pictures: Tensor, side: int, step: Callable[[], None]) -> Tensor:
-    """Relative inverse depth (B, H, W) of pictures (B, 3, H, W) uint8.
+def _answers(net: Midas, pictures: Tensor, device: torch.device, side: int, step: Callable[[], None]) -> Tensor:
+    """Relative inverse depth (B, H, W) of pictures (B, 3, H, W) uint8 in main memory.
 
     side : 0 for the network at the pictures' own size; otherwise they are brought to a square of this side, in 8 bits
         and antialiased, and what the network says of it is brought back, as the later form of the node does.
     """
     dtype = next(net.parameters()).dtype
     if not side:
-        return net((pictures.float() / 127.5 - 1).to(dtype), step)
-    square = functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True).float()
+        return net((pictures.to(device).float() / 127.5 - 1).to(dtype), step)
+    # In main memory: devices interpolate no 8-bit pictures.
+    square = functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
+    square = square.to(device).float()
     answers = net(((square / 255 - 0.5) / 0.5).to(dtype), step)
     return functional.interpolate(answers[:, None], size=pictures.shape[2:], mode="bicubic")[:, 0]
