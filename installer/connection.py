@@ -58,10 +58,10 @@ class Answer:
         return int(first) if first.isdigit() else None, int(total) if total.strip().isdigit() else None
 
     @property
-    def length(self) -> Optional[int]:
-        """Bytes that follow, as the server says."""
+    def length(self) -> int:
+        """Bytes that follow, as the server says; -1 where it does not."""
         text = self.headers.get("Content-Length", "")
-        return int(text) if text.strip().isdigit() and not self.headers.get("Transfer-Encoding") else None
+        return int(text) if text.strip().isdigit() and not self.headers.get("Transfer-Encoding") else -1
 
     @property
     def validator(self) -> str:

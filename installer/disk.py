@@ -16,8 +16,8 @@ READ = 1 << 22
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a small file in one step."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.new")
+    """Write a small file in one step. Nobody else writes it at the same time."""
+    part = path.with_name(f"{path.name}.new")
     try:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
         _renamed(part, path)

@@ -212,10 +212,7 @@ class _Download:
             raise _Again(reason, _retry_after(answer), busy=status in (429, 503))
         if answer.headers.get("Content-Encoding", "identity") not in ("", "identity"):
             raise _Again(f"{answer.server} sends the file packed")
-        if status == 206:
-            total = self._continued(answer)
-        else:
-            total = -1 if answer.length is None else answer.length
+        total = self._continued(answer) if status == 206 else answer.length
         self._check_promise(answer, total)
         if status == 200 and self.partial.have:  # no Range here, or the file has changed
             self.partial.drop()

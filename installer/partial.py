@@ -65,7 +65,8 @@ def partial_bytes(target: Path) -> int:
 
 def forget(target: Path) -> None:
     """Remove what an unfinished download has left."""
-    for path in (part_of(target), record_of(target)):
+    record = record_of(target)
+    for path in (part_of(target), record, record.with_name(f"{record.name}.new")):
         path.unlink(missing_ok=True)
 
 
@@ -139,7 +140,7 @@ class Partial:
         self._open().close()
         self._file = None
         settle(self.path, self.target)
-        record_of(self.target).unlink(missing_ok=True)
+        forget(self.target)
 
     def close(self) -> None:
         """Keep what has come for the next time; an empty file is not kept."""
