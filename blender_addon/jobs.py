@@ -61,7 +61,8 @@ class Job:
         self._worked = threading.Event()
 
     def cancel(self) -> None:
-        """Ask the job to stop; it does so at its next report, and what it made is dropped."""
+        """Ask the job to stop; it does so at its next report, and what it made is dropped, but for a result that says
+        by an attribute `partial` that it is what was finished by then."""
         self._cancelled.set()
 
     @property
@@ -89,7 +90,8 @@ class Job:
         try:
             self.report(0.0, "Starting")
             self.result = self._work(self.report)
-            self.report(1.0, "Building")
+            if not self._partial:
+                self.report(1.0, "Building")
             self.state = State.WORKED
         except Cancelled:
             self.state = State.CANCELLED
@@ -106,7 +108,7 @@ class Job:
         """The main thread's part: raises the job's error, else makes the datablocks and returns the closing line."""
         from ..inference.errors import Cancelled
 
-        if self.cancelled or self.state is State.CANCELLED:
+        if (self.cancelled and not self._partial) or self.state is State.CANCELLED:
             self.result, self.state = None, State.CANCELLED
             raise Cancelled(self.label)
         if self.error is not None:
@@ -120,6 +122,10 @@ class Job:
             self.result = None  # the arrays are large, and the job is remembered
         self.state, self.fraction = State.DONE, 1.0
         return line
+
+    @property
+    def _partial(self) -> bool:
+        return getattr(self.result, "partial", False)
 
     def _fail(self, error: BaseException) -> None:
         self.state, self.error = State.FAILED, error
@@ -322,7 +328,7 @@ def _started_worker() -> _Worker:
 
 
 def _import_tasks() -> None:
-    from .tasks import depth, hands, normals, people  # noqa: F401
+    from .tasks import depth, detail, hands, normals, people  # noqa: F401
 
 
 def _drop_models() -> None:

@@ -52,7 +52,7 @@ def add_mask_layer(
         uv.uv_map = project_uvs(obj, camera, camera_object, f"{camera_object.name}.uv")
         materials.connect(tree, uv.outputs["UV"], texture.inputs["Vector"])
     texture.extension = "CLIP"  # black outside the picture
-    _make_room(tree, before)
+    make_room(tree, before)
     for node in tree.nodes:
         node.select = node == texture
     tree.nodes.active = texture  # texture painting takes the active image node as its slot
@@ -148,7 +148,7 @@ def _mix_shader(material: Material, mask: Image, colour: Sequence[float]) -> Any
     return texture
 
 
-def _make_room(tree: Any, before: set[str]) -> None:
+def make_room(tree: Any, before: set[str]) -> None:
     """Move the new nodes up together until none of them lies on a node that was there `before`."""
     old = [node for node in tree.nodes if node.name in before]
     new = [node for node in tree.nodes if node.name not in before]

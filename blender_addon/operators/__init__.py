@@ -4,6 +4,7 @@
 import bpy
 
 from .depth import MAQUETTE_OT_estimate_depth
+from .detail import MAQUETTE_OT_detail_mask
 from .hands import MAQUETTE_OT_refine_hands
 from .job import MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory, MAQUETTE_OT_open_preferences
 from .normals import MAQUETTE_OT_estimate_normals
@@ -15,6 +16,7 @@ CLASSES = (
     MAQUETTE_OT_estimate_normals,
     MAQUETTE_OT_refine_hands,
     MAQUETTE_OT_recover_people,
+    MAQUETTE_OT_detail_mask,
     MAQUETTE_OT_cancel_job,
     MAQUETTE_OT_free_memory,
     MAQUETTE_OT_open_preferences,

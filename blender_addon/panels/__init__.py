@@ -4,6 +4,7 @@
 import bpy
 
 from .depth import DepthPanel, DepthSettingsPanel
+from .detail import DetailPanel, DetailSettingsPanel
 from .hands import HandsPanel, HandsSettingsPanel
 from .memory import MemoryPanel
 from .normals import NormalsPanel, NormalsSettingsPanel
@@ -21,6 +22,8 @@ _PANELS = (
     HandsSettingsPanel,
     PeoplePanel,
     PeopleSettingsPanel,
+    DetailPanel,
+    DetailSettingsPanel,
     MemoryPanel,
 )
 

@@ -20,6 +20,7 @@ TASKS = {
     "maquette.estimate_normals": ("normals", properties.NormalsSettings),
     "maquette.refine_hands": ("hands", properties.HandsSettings),
     "maquette.recover_people": ("people", properties.PeopleSettings),
+    "maquette.detail_mask": ("detail", properties.DetailSettings),
 }
 
 

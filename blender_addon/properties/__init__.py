@@ -9,6 +9,7 @@ from bpy.props import EnumProperty, PointerProperty, StringProperty
 
 from .common import Common, PhotoInput, names
 from .depth import DepthSettings
+from .detail import DetailSettings
 from .hands import HandsSettings
 from .masks import MaskSettings
 from .normals import NormalsSettings
@@ -17,6 +18,7 @@ from .people import PeopleSettings
 __all__ = [
     "Common",
     "DepthSettings",
+    "DetailSettings",
     "HandsSettings",
     "MaskSettings",
     "NormalsSettings",
@@ -36,6 +38,10 @@ class MAQUETTE_PG_normals(NormalsSettings, bpy.types.PropertyGroup):
 
 class MAQUETTE_PG_hands(HandsSettings, bpy.types.PropertyGroup):
     """Hands settings of a scene."""
+
+
+class MAQUETTE_PG_detail(DetailSettings, bpy.types.PropertyGroup):
+    """Detail settings of a scene."""
 
 
 class MAQUETTE_PG_people(PeopleSettings, bpy.types.PropertyGroup):
@@ -73,9 +79,17 @@ class MAQUETTE_PG_settings(Common, bpy.types.PropertyGroup):
     normals: PointerProperty(type=MAQUETTE_PG_normals)
     hands: PointerProperty(type=MAQUETTE_PG_hands)
     people: PointerProperty(type=MAQUETTE_PG_people)
+    detail: PointerProperty(type=MAQUETTE_PG_detail)
 
 
-CLASSES = (MAQUETTE_PG_depth, MAQUETTE_PG_normals, MAQUETTE_PG_hands, MAQUETTE_PG_people, MAQUETTE_PG_settings)
+CLASSES = (
+    MAQUETTE_PG_depth,
+    MAQUETTE_PG_normals,
+    MAQUETTE_PG_hands,
+    MAQUETTE_PG_people,
+    MAQUETTE_PG_detail,
+    MAQUETTE_PG_settings,
+)
 
 
 def register() -> None:

@@ -7,6 +7,7 @@ job has ended.
 
 from .common import Focal, Inferred, Request, Source, Target, Traced, clean_name, parsed_boxes
 from .depth import DepthBuild, DepthRequest
+from .detail import DetailBuild, DetailInferred, DetailRequest, Picture
 from .hands import HandBuild, HandsRequest
 from .masks import MaskBuild
 from .normals import NormalsRequest
@@ -15,6 +16,9 @@ from .people import PeopleRequest
 __all__ = [
     "DepthBuild",
     "DepthRequest",
+    "DetailBuild",
+    "DetailInferred",
+    "DetailRequest",
     "Focal",
     "HandBuild",
     "HandsRequest",
@@ -22,6 +26,7 @@ __all__ = [
     "MaskBuild",
     "NormalsRequest",
     "PeopleRequest",
+    "Picture",
     "Request",
     "Source",
     "Target",

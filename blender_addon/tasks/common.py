@@ -14,17 +14,18 @@ from ...inference.errors import BadInput
 from ...inference.registry import find_model
 from ...inference.sequence import are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
 from .. import jobs
-from ..builders import camera, image
+from ..builders import belongings, camera, image
 from ..builders.transaction import transaction
 from ..preferences import preferred_device, preferred_precision
 from ..preload import preload_torch
 from ..requests import Target
+from . import lens
 from .source import source_of
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
 
-    from ..requests import Inferred, Request
+    from ..requests import Inferred, Request, Source
 
 
 def job_of(label: str, request: Request, build: Any) -> jobs.Job:
@@ -46,8 +47,10 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
             scene = bpy.data.scenes.get(request.target.scene)
             if scene is None:
                 raise BadInput(f"The scene {request.target.scene} is gone.", "Choose a scene, and run it again.")
-            with bpy.context.temp_override(scene=scene), transaction():
+            with bpy.context.temp_override(scene=scene), transaction() as opened:
+                before = lens.render_of(scene)
                 line = build(request, inferred, scene)
+                line = _signed(line, request, inferred, scene, opened.made(), before)
         finally:
             if inferred.scratch is not None:  # now, not when the last reference is gone: an error holds one
                 inferred.scratch.discard()
@@ -57,13 +60,13 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
     return jobs.Job(label, work, finish)
 
 
-def shared(properties: Any, context: Any) -> dict[str, Any]:
-    """The fields of a request that all tasks have."""
+def shared(properties: Any, context: Any, source: Source | None = None) -> dict[str, Any]:
+    """The fields of a request that all tasks have. source : by default the photo that the properties name."""
     active = context.view_layer.objects.active if context.view_layer else None
     folder = writable_folder(properties.folder)
     device = properties.device.lower() if properties.device != "AUTO" else preferred_device()
     return {
-        "source": source_of(properties, context.scene),
+        "source": source or source_of(properties, context.scene),
         "target": Target(context.scene.name, active.name if active else ""),
         "model": properties.model,
         "folder": folder,
@@ -123,15 +126,35 @@ def matched(request: Request, inferred: Inferred, scene: Scene) -> tuple[Image, 
     )
 
 
+def _signed(line: str, request: Request, inferred: Inferred, scene: Scene, made: list, before: lens.Render) -> str:
+    """The closing line with what is to be said of the lens; what was made gets the marks of its photo."""
+    used = lens.used(inferred.result) if request.of_lens else None
+    photo = _known_image(request, inferred)
+    belongings.mark(made, inferred.photo.digest, used.source if used else "", photo)
+    if used is None:
+        return line
+    matched_camera = camera.camera_of(photo) if photo is not None else None
+    return ". ".join([line, *lens.remarks(used, matched_camera, scene, before)])
+
+
+def _known_image(request: Request, inferred: Inferred) -> Image | None:
+    """The image of `photo_image`, where there is one already."""
+    if inferred.length > 1:
+        file = _first_file(Path(request.source.path), request.source.sequence)
+        if file is not None:
+            return _image_of_clip(file)
+    return image.known_photo(inferred.photo)
+
+
 def photo_image(request: Request, inferred: Inferred) -> Image:
     """The image that shows what was computed on: the playing clip, or the photo."""
-    source = request.source
+    source, known = request.source, _known_image(request, inferred)
+    if known is not None:
+        return known
     if inferred.length > 1:
         file = _first_file(Path(source.path), source.sequence)
         if file is not None:
-            return _image_of_clip(file) or image.clip_image(
-                file, start_frame=getattr(request, "start_frame", 1), name=source.name
-            )
+            return image.clip_image(file, start_frame=getattr(request, "start_frame", 1), name=source.name)
     return image.photo_image(inferred.photo, source.path if source.path and not source.is_clip else None)
 
 

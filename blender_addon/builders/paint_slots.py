@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The texture that an object is being painted on, and a new layer above it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...inference.errors import BadInput
+from .. import compat
+from . import materials, transaction
+from .paint import make_room
+
+if TYPE_CHECKING:
+    from bpy.types import Image, Material, Object, Scene
+
+#: Custom property of the node whose factor shows more or less of a layer: the layer's image.
+LAYER = "maquette_layer"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A texture of a material. node : its Image Texture node in `tree`; both None for the canvas of a whole scene."""
+
+    image: Image
+    tree: Any = None
+    node: Any = None
+
+
+def active_slot(obj: Object | None, scene: Scene) -> Slot:
+    """The texture that painting would reach: the scene's canvas in Single Image mode, else the active image node of the
+    active material, else that of its paint slot. Raises BadInput where there is none."""
+    paint: Any = scene.tool_settings.image_paint
+    material = obj.active_material if obj is not None else None
+    if paint.mode == "IMAGE" and paint.canvas is not None:
+        return slot_of(material, paint.canvas) or Slot(paint.canvas)
+    choose = "Select a mesh object whose material has an image texture."
+    if obj is None or material is None:
+        raise BadInput("No object with a material is active, so there is no paint slot.", choose)
+    slots = list(_textures(compat.node_tree_of(material)))
+    tree: Any = compat.node_tree_of(material)
+    for slot in slots:
+        if slot.tree == tree and slot.node == tree.nodes.active:
+            return slot
+    listed = material.texture_paint_images
+    if len(listed) > material.paint_active_slot and listed[material.paint_active_slot] is not None:
+        found = slot_of(material, listed[material.paint_active_slot])
+        if found is not None:
+            return found
+    if not slots:
+        raise BadInput(f"The material {material.name} has no image texture to paint on.", choose)
+    return slots[0]
+
+
+def slot_of(material: Material | None, image: Image) -> Slot | None:
+    """The slot of a material that shows this image."""
+    if material is None:
+        return None
+    return next((slot for slot in _textures(compat.node_tree_of(material)) if slot.image == image), None)
+
+
+def add_layer_above(slot: Slot, image: Image) -> Any:
+    """Lay an image over a texture, through the same UV map and with the same wrapping: everything that read the
+    texture's colour reads a Mix node, which has the texture below and the image above.
+
+    The new Image Texture node becomes the active paint slot. Returns the Mix node; its factor shows the layer.
+    """
+    tree, below = slot.tree, slot.node
+    if tree.library is not None:
+        raise BadInput(f"{tree.name} is linked from another file.", "Make the material local first.")
+    before = {node.name for node in tree.nodes}
+    mix = materials.add_node(tree, "ShaderNodeMix", below, (320, 160))
+    mix.data_type, mix.label = "RGBA", image.name
+    factor, lower, upper, result = mix_sockets(mix)
+    factor.default_value = 1.0
+    texture = materials.add_image(tree, image, mix, None, offset=(-320, 200))
+    for name in ("interpolation", "projection", "projection_blend", "extension"):
+        setattr(texture, name, getattr(below, name))
+    if below.inputs["Vector"].is_linked:
+        materials.connect(tree, below.inputs["Vector"].links[0].from_socket, texture.inputs["Vector"])
+    for link in list(below.outputs["Color"].links):
+        materials.connect(tree, result, link.to_socket)
+    materials.connect(tree, below.outputs["Color"], lower)
+    materials.connect(tree, texture.outputs["Color"], upper)
+    mix[LAYER] = image
+    make_room(tree, before)
+    select_slot(tree, texture)
+    return mix
+
+
+def select_slot(tree: Any, texture: Any) -> None:
+    """Make an Image Texture node the one that painting reaches."""
+    previous = tree.nodes.active
+
+    def restore() -> None:
+        tree.nodes.active = previous
+
+    transaction.on_failure(restore)
+    for node in tree.nodes:
+        node.select = node == texture
+    tree.nodes.active = texture
+
+
+def mix_sockets(mix: Any) -> tuple[Any, Any, Any, Any]:
+    """Factor, A, B and result of a Mix node, which has them once for each data type; those that show are meant."""
+    factor, lower, upper = (
+        next(s for s in mix.inputs if s.enabled and s.name == name) for name in ("Factor", "A", "B")
+    )
+    return factor, lower, upper, next(socket for socket in mix.outputs if socket.enabled)
+
+
+def layers(material: Material | None) -> list[tuple[Image, Any]]:
+    """The layers that were laid into a material, the newest first, each with the socket of its strength."""
+    if material is None or material.node_tree is None:
+        return []
+    found = []
+    for tree in _trees(material.node_tree):
+        for node in tree.nodes:
+            image = node.get(LAYER)
+            if image is not None and node.type in {"MIX", "MATH"}:
+                socket = node.inputs[1] if node.type == "MATH" else mix_sockets(node)[0]
+                found.append((image, socket))
+    return sorted(found, key=lambda layer: -layer[0].session_uid)
+
+
+def _textures(tree: Any) -> Iterator[Slot]:
+    for part in _trees(tree):
+        for node in part.nodes:
+            if node.type == "TEX_IMAGE" and node.image is not None:
+                yield Slot(node.image, part, node)
+
+
+def _trees(tree: Any) -> Iterator[Any]:
+    """A node tree and the groups in it, each once."""
+    seen, waiting = set(), [tree]
+    while waiting:
+        part = waiting.pop(0)
+        if part.session_uid in seen:
+            continue
+        seen.add(part.session_uid)
+        yield part
+        waiting += [node.node_tree for node in part.nodes if node.type == "GROUP" and node.node_tree is not None]
