@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Mapping
+
+from .errors import SetupError
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class File:
     bytes, sha256 : of the published file; 0 and "" where they are not known.  about_mb : its rough size, where
         only that is known.
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
+    holds, lacks : names of arrays that tell it from other files, with their shapes where names are not enough
+        ("cls_token 1x1x384").  hand : "left" or "right" for a file of MANO.
     """
 
     path: str
@@ -27,16 +32,31 @@ class File:
     sha256: str = ""
     gated: bool = False
     about_mb: int = 0
+    holds: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    hand: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its published name."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def about_bytes(self) -> int:
+        """Its bytes, or roughly; 0 where nothing is known."""
+        return self.bytes or self.about_mb * 1_000_000
 
     @property
     def size(self) -> str:
         """Its size in words, "" where it is not known."""
         if self.bytes:
-            return _in_words(self.bytes / 1e6)
-        return f"about {_in_words(self.about_mb)}" if self.about_mb else ""
+            return in_words(self.bytes)
+        return f"about {in_words(self.about_mb * 1e6)}" if self.about_mb else ""
 
 
-def _in_words(megabytes: float) -> str:
+def in_words(count: float) -> str:
+    """So many bytes as an artist reads them."""
+    megabytes = count / 1e6
     if megabytes >= 1000:
         return f"{megabytes / 1000:.1f} GB"
     return f"{megabytes:.0f} MB" if megabytes >= 1 else f"{megabytes * 1000:.0f} kB"
@@ -48,6 +68,7 @@ class Model:
 
     code : the module under `inference` that runs it.  memory_mb : weights in memory, float32.
     files : what it needs on the disk; none for what ships.  options : what tells apart models that share their code.
+    packages : the group of packages that it needs.  note : what else it needs, in a sentence.
     """
 
     id: str
@@ -60,6 +81,21 @@ class Model:
     memory_mb: int
     files: tuple[File, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
+    packages: str = "core"
+    note: str = ""
+
+    @property
+    def size(self) -> str:
+        """The size of its files in words, "" for what ships."""
+        if not self.files:
+            return ""
+        rough = "about " if any(not file.bytes for file in self.files) else ""
+        return rough + in_words(sum(file.about_bytes for file in self.files))
+
+    @property
+    def pages(self) -> tuple[str, ...]:
+        """Where the user has to register for files that nobody else may hand out."""
+        return tuple(dict.fromkeys(file.page for file in self.files if file.gated))
 
 
 @lru_cache(maxsize=1)
@@ -69,9 +105,7 @@ def _content() -> tuple[tuple[Model, ...], tuple[File, ...]]:
 
 def read(text: str) -> tuple[tuple[Model, ...], tuple[File, ...]]:
     """The models and files of a catalogue. ValueError names an entry that is wrong."""
-    import tomllib  # Python 3.11; the bootstrap, which runs on 3.9, never comes here
-
-    content = tomllib.loads(text)
+    content = _toml().loads(text)
     files: dict[str, File] = {}
     for entry in content.get("file", ()):
         file = _made(File, entry, "path")
@@ -90,9 +124,22 @@ def read(text: str) -> tuple[tuple[Model, ...], tuple[File, ...]]:
     return tuple(models.values()), tuple(files.values())
 
 
+def _toml() -> Any:
+    """Python's own reader (3.11), else the one that pip brings."""
+    for name in ("tomllib", "tomli", "pip._vendor.tomli"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise SetupError(
+        "This Python is too old to read the catalogue of models.",
+        "Use Python 3.11 or newer, or: python3 -m installer run -m maquette.installer models.",
+    )
+
+
 def _made(kind: type, entry: Mapping[str, object], name: str) -> Any:
     try:
-        return kind(**entry)
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
     except TypeError as error:  # a field too few or unknown
         raise ValueError(f"the entry {entry.get(name)}: {error}") from error
 

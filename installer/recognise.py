@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a file is, told by its content without running anything of it: named arrays and their shapes.
+
+Reads safetensors, .npz, the checkpoints of PyTorch in both forms, and pickles of arrays (SMPL, MANO). Pickles are read
+by Python's own pure reader with stand-ins for every class that they name, so that a hostile one makes nothing but
+stand-ins. Used before a file gets a published name; the inference checks every tensor again when it loads one.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import pickle
+import struct
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Dict, Iterator, List, Optional, Set, Tuple
+
+from .catalogue import File
+
+Shape = Tuple[int, ...]
+
+#: Kinds of files. PAGE: a web page in place of a file.  POINTER: of Git's large file storage.  OTHER: none of these.
+SAFETENSORS, TORCH, PICKLE, NPZ, JSON, PAGE, POINTER, EMPTY, OTHER = (
+    "safetensors", "torch", "pickle", "npz", "json", "page", "pointer", "empty", "other",
+)  # fmt: skip
+
+#: The largest header or pickle that is read, in bytes; the numbers of a checkpoint lie outside both.
+_LARGEST = 512 << 20
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+
+#: What runs programs or code, in a pickle that means harm. Nothing of it is run here, but such a file is refused.
+_HOSTILE = {
+    "asyncio", "bdb", "code", "codeop", "commands", "ctypes", "dill", "importlib", "imp", "marshal", "multiprocessing",
+    "nt", "os", "pdb", "pip", "pkgutil", "platform", "popen2", "posix", "pty", "pydoc", "runpy", "shutil", "signal",
+    "site", "socket", "ssl", "subprocess", "sys", "tempfile", "threading", "timeit", "trace", "urllib", "webbrowser",
+}  # fmt: skip
+_HOSTILE_BUILTINS = {
+    "__import__",
+    "compile",
+    "delattr",
+    "eval",
+    "exec",
+    "execfile",
+    "getattr",
+    "input",
+    "open",
+    "setattr",
+}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds.
+
+    kind : one of the constants above.  arrays : name -> shape, or None where it is no array; an array that is the whole
+    file has the name "".  damage : why it cannot be read, in words, or "".  hostile : the program that it would call.
+    left_hand : of a MANO model; None for all else.
+    """
+
+    kind: str
+    arrays: Dict[str, Optional[Shape]] = field(default_factory=dict)
+    damage: str = ""
+    hostile: str = ""
+    left_hand: Optional[bool] = None
+
+
+def look(path: Path) -> Contents:
+    """The contents of a file. Raises OSError where it cannot be read."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(64)
+        if not head:
+            return Contents(EMPTY, damage="it is empty")
+        start = head.lstrip().lower()
+        if start.startswith((b"<!doctype", b"<html", b"<?xml", b'{"error')):
+            return Contents(PAGE, damage="it is a web page, not a model")
+        if head.startswith(b"version https://git-lfs"):
+            return Contents(POINTER, damage="it is only the pointer to a file in a Git repository (git lfs pull)")
+        try:
+            if head[8:9] == b"{":
+                return _safetensors(file, size)
+            if head[:4] == b"PK\3\4":
+                return _zip(path)
+            if head[:1] == b"\x80" or head[:1] in (b"(", b"c", b"]", b"}"):
+                return _pickles(file)
+            if start[:1] in (b"{", b"["):
+                json.loads(path.read_text("utf-8"))
+                return Contents(JSON)
+        except _Unreadable as error:
+            return Contents(OTHER, damage=str(error))
+        except (zipfile.BadZipFile, EOFError):
+            return Contents(OTHER, damage="it is cut off or damaged")
+        except OSError:
+            raise
+        except Exception:  # a damaged pickle or header can raise anything
+            return Contents(OTHER, damage="it is cut off, damaged, or of no kind that is known here")
+    return Contents(OTHER)
+
+
+def matches(file: File, contents: Contents, size: int, name: str) -> bool:
+    """Whether a file with these contents can be `file`, as far as contents tell; `name` is what it is called.
+
+    Where the catalogue says what the file holds, that decides; elsewhere its published name, kind and size together.
+    """
+    if contents.damage or contents.hostile or (file.bytes and size != file.bytes):
+        return False
+    if file.hand and contents.left_hand is not (file.hand == "left"):
+        return False
+    if file.holds:
+        return all(_holds(contents, wanted) for wanted in file.holds) and not any(
+            _holds(contents, unwanted) for unwanted in file.lacks
+        )
+    if name.lower() != Path(file.path).name.lower() or contents.kind not in _kinds(Path(file.path).suffix):
+        return False
+    about = file.bytes or file.about_mb * 1e6
+    return not about or 0.9 * about <= size <= 1.1 * about
+
+
+def check(file: File, path: Path) -> str:
+    """Why the file at `path` cannot be `file`, in words; "" where nothing speaks against it."""
+    contents = look(path)
+    if contents.damage:
+        return contents.damage
+    if contents.hostile:
+        return f"it would call {contents.hostile}; nothing of it was run"
+    if not matches(file, contents, path.stat().st_size, Path(file.path).name):
+        return "it is another file, or another size of this model"
+    return ""
+
+
+def _kinds(suffix: str) -> Set[str]:
+    return {
+        ".safetensors": {SAFETENSORS},
+        ".npz": {NPZ},
+        ".json": {JSON},
+        ".pkl": {PICKLE, NPZ},
+        ".txt": {OTHER},
+    }.get(suffix, {TORCH, PICKLE})
+
+
+def _holds(contents: Contents, wanted: str) -> bool:
+    """`wanted` is a name, or a name and a shape: "cls_token 1x1x384"."""
+    name, _, shape = wanted.rpartition(" ")
+    if not shape.replace("x", "").isdigit():
+        return wanted in contents.arrays
+    return contents.arrays.get(name) == tuple(int(side) for side in shape.split("x"))
+
+
+class _Unreadable(Exception):
+    """Why a file cannot be read, in words."""
+
+
+def _safetensors(file: IO[bytes], size: int) -> Contents:
+    file.seek(0)
+    length = struct.unpack("<Q", file.read(8))[0]
+    if not 2 <= length <= min(_LARGEST, size - 8):
+        raise _Unreadable("it is cut off or damaged")
+    header = json.loads(file.read(length))
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+    if 8 + length + end != size:
+        raise _Unreadable("it is cut off or damaged")
+    return Contents(SAFETENSORS, {name: tuple(entry["shape"]) for name, entry in tensors.items()})
+
+
+def _zip(path: Path) -> Contents:
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        size = path.stat().st_size
+        if any(entry.header_offset + entry.compress_size > size for entry in entries.values()):
+            raise _Unreadable("it is cut off or damaged")
+        pickled = [name for name in entries if name.endswith("data.pkl") and name.count("/") <= 1]
+        if pickled:
+            if any("/code/" in name for name in entries):
+                raise _Unreadable("it is a program of TorchScript, not a checkpoint")
+            if entries[pickled[0]].file_size > _LARGEST:
+                raise _Unreadable("it is too large for a checkpoint")
+            return _described(TORCH, _Reader(io.BytesIO(archive.read(pickled[0]))))
+        if entries and all(name.endswith(".npy") for name in entries):
+            return Contents(NPZ, {name[:-4]: _npy_shape(archive, name) for name in entries})
+    return Contents(OTHER)
+
+
+def _npy_shape(archive: zipfile.ZipFile, name: str) -> Optional[Shape]:
+    """The shape in the header of a .npy file; None for one whose values are objects."""
+    with archive.open(name) as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise _Unreadable("it is damaged")
+        version = file.read(2)[0]
+        length = struct.unpack("<H", file.read(2))[0] if version == 1 else struct.unpack("<I", file.read(4))[0]
+        header = ast.literal_eval(file.read(min(length, 1 << 16)).decode("latin1"))
+    return None if "O" in str(header["descr"]) else tuple(header["shape"])
+
+
+def _pickles(file: IO[bytes]) -> Contents:
+    """A pickle of arrays, or PyTorch's older form: magic number, version, machine, then the content."""
+    file.seek(0)
+    reader = _Reader(file)
+    first = reader.load()
+    if first != _LEGACY_MAGIC:
+        return _described(PICKLE, reader, first)
+    for _ in range(2):
+        _Reader(file).load()
+    return _described(TORCH, _Reader(file))
+
+
+def _described(kind: str, reader: "_Reader", content: Any = None) -> Contents:
+    content = reader.load() if content is None else content
+    arrays: Dict[str, Optional[Shape]] = {}
+    for name, value in _named(content, 3):
+        if name not in arrays or arrays[name] is None:
+            arrays[name] = value.shape if isinstance(value, _Array) else None
+    return Contents(kind, arrays, hostile=reader.hostile, left_hand=_left_hand(content))
+
+
+def _named(content: Any, depth: int) -> Iterator[Tuple[str, Any]]:
+    """Every name in the dictionaries of a file, down to a depth, with what it names; chumpy's objects as arrays."""
+    if isinstance(content, _Array):
+        yield "", content
+    if not isinstance(content, dict) or not depth:
+        return
+    for name, value in content.items():
+        if isinstance(value, _Other):
+            value = value.array() or value
+        if isinstance(name, str):
+            yield name, value
+        if not isinstance(value, (_Array, _Other)):
+            yield from _named(value, depth - 1)
+
+
+class _Array:
+    """Shape and, for numpy's arrays, values of an array."""
+
+    def __init__(self, *_arguments: Any) -> None:
+        self.shape: Optional[Shape] = None
+        self.type, self.data, self.by_column = "", b"", False
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, tuple) and len(state) == 5:
+            _, shape, kind, by_column, data = state
+            self.shape, self.by_column = tuple(int(side) for side in shape), bool(by_column)
+            self.type = str(kind.arguments[0]) if isinstance(kind, _Other) and kind.arguments else ""
+            self.data = data.encode("latin1") if isinstance(data, str) else data
+
+    def values(self) -> List[float]:
+        """Its numbers row by row; empty for what is no plain little-endian array."""
+        code = {"f8": "d", "f4": "f", "i4": "i", "i8": "q", "u4": "I", "u8": "Q"}.get(self.type.lstrip("<="))
+        if code is None or self.shape is None or not isinstance(self.data, bytes):
+            return []
+        flat = [number for (number,) in struct.iter_unpack(f"<{code}", self.data)]
+        if self.by_column and len(self.shape) == 2:
+            rows, columns = self.shape
+            flat = [flat[column * rows + row] for row in range(rows) for column in range(columns)]
+        return flat
+
+
+class _Other(dict):
+    """Takes the place of every other object: keeps what it was made with, does nothing."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __init__(self, *arguments: Any, **_named: Any) -> None:
+        super().__init__()
+        self.arguments, self.state = arguments, {}
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state if isinstance(state, dict) else {}
+
+    def __call__(self, *_arguments: Any, **_named: Any) -> "_Other":
+        return _Other()
+
+    def append(self, _item: Any) -> None:
+        pass
+
+    def extend(self, _items: Any) -> None:
+        pass
+
+    def add(self, _item: Any) -> None:
+        pass
+
+    def array(self) -> Optional[_Array]:
+        """The array of a chumpy object."""
+        value = self.state.get("x")
+        return value if isinstance(value, _Array) else None
+
+
+def _tensor(_storage: Any = None, _offset: Any = None, size: Any = (), *_rest: Any) -> _Array:
+    made = _Array()
+    made.shape = tuple(size) if isinstance(size, (tuple, list)) else None
+    return made
+
+
+def _parameter(tensor: Any = None, *_rest: Any) -> Any:
+    return tensor
+
+
+# The reader in Python: the one in C can be made to ask for any amount of memory by a few bytes.
+class _Reader(pickle._Unpickler):  # type: ignore[name-defined]
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file, encoding="latin1")
+        self.hostile = ""
+
+    def find_class(self, module: str, name: str) -> Any:
+        package = module.partition(".")[0]
+        if package in _HOSTILE or (package in ("builtins", "__builtin__") and name in _HOSTILE_BUILTINS):
+            self.hostile = self.hostile or f"{module}.{name}"
+        if name == "OrderedDict":
+            return dict
+        if name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
+            return _tensor
+        if name == "_rebuild_parameter":
+            return _parameter
+        if name == "_reconstruct" and module.endswith("multiarray"):
+            return _Array
+        if (module, name) == ("_codecs", "encode"):
+            return _encoded
+        return _Other
+
+    def persistent_load(self, pid: Any) -> Any:
+        return _Other()
+
+
+def _encoded(text: Any = "", *_rest: Any) -> Any:
+    return text.encode("latin1") if isinstance(text, str) else b""
+
+
+def _left_hand(content: Any) -> Optional[bool]:
+    """Whether a MANO model is the left hand: its fingers point along +x; None for what is no MANO model."""
+    if not isinstance(content, dict) or "hands_mean" not in content:
+        return None
+    arrays = dict(_named(content, 1))
+    vertices, regressor = arrays.get("v_template"), content.get("J_regressor")
+    if not isinstance(vertices, _Array) or vertices.shape != (778, 3):
+        return None
+    places = vertices.values()[0::3]
+    rows = _rows(regressor)
+    if len(places) != 778 or rows is None or len(rows) < 5:
+        return None
+    wrist, middle = (sum(weight * places[column] for column, weight in rows[joint]) for joint in (0, 4))
+    return middle > wrist
+
+
+def _rows(matrix: Any) -> Optional[List[List[Tuple[int, float]]]]:
+    """The joints' weights, row by row, of a dense (16, 778) array or one of scipy's sparse matrices."""
+    if isinstance(matrix, _Array):
+        values = matrix.values()
+        if matrix.shape != (16, 778) or len(values) != 16 * 778:
+            return None
+        return [list(enumerate(values[row * 778 : (row + 1) * 778])) for row in range(16)]
+    if not isinstance(matrix, _Other):
+        return None
+    state = {str(name).lstrip("_"): value for name, value in matrix.state.items()}
+    parts = [state.get(name) for name in ("indptr", "indices", "data")]
+    if not all(isinstance(part, _Array) for part in parts):
+        return None
+    starts, indices, weights = ([*part.values()] for part in parts)  # type: ignore[union-attr]
+    rows: List[List[Tuple[int, float]]] = [[] for _ in range(16)]
+    by_row = len(starts) == 17
+    for major in range(len(starts) - 1):
+        for place in range(int(starts[major]), int(starts[major + 1])):
+            row, column = (major, int(indices[place])) if by_row else (int(indices[place]), major)
+            if row >= 16:
+                return None
+            rows[row].append((column, weights[place]))
+    return rows
