@@ -19,14 +19,10 @@ if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
     from numpy.typing import NDArray
 
-#: Custom property of a matched camera object: its photo's image.
-PHOTO = "maquette_photo"
 #: Custom property: the camera stands where the people's ground put it; without it, at the default place.
 _PLACED = "maquette_placed"
 #: Custom property of a matched camera: fx, fy, cx, cy, width and height that its lens and shift were set to.
 _INTRINSICS = "maquette_intrinsics"
-#: Custom property of a matched camera: its lens in words (`inference.camera.Camera.lens`).
-LENS_TEXT = "maquette_lens"
 _SENSOR = 36.0  # millimetres, full frame along the long side
 _SHORTEST = 1.0  # millimetres, the shortest focal length that Blender takes
 
@@ -42,9 +38,11 @@ def matched_camera(
     """A camera object with these intrinsics and the photo as its background at 50 %.
 
     A photo that has a matched camera already gets the same one back, so that its depth, people and hands share a place.
-    `world_from_camera` (4, 4) places it; a camera that was placed so before, or that the artist moved, stays where it
-    is. It becomes the scene's camera if the scene has none. `set_render_size` makes the render the photo's size and
-    shape. Blender keeps the pixel aspect in the scene: a camera whose fx and fy differ is exact with that size set.
+    Its lens follows the newest intrinsics, but a guess never takes the place of a lens that is known, nor anything that
+    of an artist who changed it. `world_from_camera` (4, 4) places it; a camera that was placed so before, or that the
+    artist moved, stays where it is. It becomes the scene's camera if the scene has none. `set_render_size` makes the
+    render the photo's size and shape. Blender keeps the pixel aspect in the scene: a camera whose fx and fy differ is
+    exact with that size set.
     """
     target = scene or scenes.current()
     obj = camera_of(photo_image)
@@ -54,7 +52,9 @@ def matched_camera(
         obj.data.clip_start = 0.01  # type: ignore[union-attr]
         _show_background(obj, photo_image)
         _place(obj, world_from_camera)
-    elif world_from_camera is not None and not obj.get(_PLACED) and _at_default(obj):
+    elif _may_follow(obj, camera, target):
+        _set_intrinsics(obj, camera)
+    if world_from_camera is not None and not obj.get(_PLACED) and _at_default(obj):
         before = obj.matrix_world.copy()
         transaction.on_failure(lambda: (setattr(obj, "matrix_world", before), obj.pop(_PLACED, None)))
         _place(obj, world_from_camera)
@@ -70,7 +70,7 @@ def matched_camera(
 def camera_of(photo_image: Image) -> Object | None:
     """The matched camera of this photo, if it has one."""
     for obj in bpy.data.objects:
-        if obj.type == "CAMERA" and obj.get(PHOTO) == photo_image:
+        if obj.type == "CAMERA" and obj.get(roles.IMAGE) == photo_image:
             return obj
     return None
 
@@ -126,7 +126,7 @@ def adopt(obj: Object, camera_object: Object | None) -> None:
 def _new_camera(photo_image: Image, scene: Scene) -> Object:
     name = f"{photo_image.name}.camera"
     obj = bpy.data.objects.new(name, bpy.data.cameras.new(name))
-    obj[PHOTO] = photo_image
+    obj[roles.IMAGE] = photo_image
     scene.collection.objects.link(obj)
     return obj
 
@@ -140,7 +140,7 @@ def _set_intrinsics(obj: Object, camera: Camera) -> None:
     data.lens = lens.focal * data.sensor_width
     data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
     obj[_INTRINSICS] = [camera.fx, camera.fy, camera.cx, camera.cy, float(camera.width), float(camera.height)]
-    obj[roles.LENS], obj[LENS_TEXT] = camera.source, camera.lens
+    obj[roles.LENS], obj[roles.LENS_TEXT] = camera.source, camera.lens
 
 
 def _set_render_size(scene: Scene, camera: Camera) -> None:
@@ -151,6 +151,26 @@ def _set_render_size(scene: Scene, camera: Camera) -> None:
     lens = Lens.of(camera)
     render.resolution_x, render.resolution_y, render.resolution_percentage = camera.width, camera.height, 100
     render.pixel_aspect_x, render.pixel_aspect_y = lens.aspect_x, lens.aspect_y
+
+
+def _may_follow(obj: Object, camera: Camera, scene: Scene) -> bool:
+    """Whether a matched camera that is there takes these intrinsics; if so, a failing job puts the old ones back."""
+    known: Any = obj.get(_INTRINSICS)
+    source = obj.get(roles.LENS)
+    if known is None or (camera.source == "default" and source != "default"):
+        return False
+    before = Camera(known[0], known[1], known[2], known[3], int(known[4]), int(known[5]), str(source))
+    now = intrinsics_of(obj, before.width, before.height, scene)
+    if not np.allclose(_numbers(now), _numbers(before), rtol=1e-4, atol=0.01):
+        return False  # the artist's
+    if np.allclose(_numbers(camera), _numbers(before), rtol=1e-9):
+        return camera.source != before.source
+    transaction.on_failure(lambda: _set_intrinsics(obj, before))
+    return True
+
+
+def _numbers(camera: Camera) -> list[float]:
+    return [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
 
 
 def _show_background(obj: Object, photo_image: Image) -> None:

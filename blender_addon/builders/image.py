@@ -42,12 +42,17 @@ def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
     `path` is used as the image's file if it shows exactly these pixels (a photo that its EXIF data turns does not);
     without it the pixels are packed into the .blend.
     """
-    for image in bpy.data.images:
-        if image.get(DIGEST) == photo.digest:
-            return image
+    known = known_photo(photo)
+    if known is not None:
+        return known
     image = (_image_of_file(photo, Path(path)) if path else None) or _packed(photo.name, photo.pixels)
     image[DIGEST] = photo.digest
     return image
+
+
+def known_photo(photo: Photo) -> Image | None:
+    """The image that `photo_image` has given this photo."""
+    return next((image for image in bpy.data.images if image.get(DIGEST) == photo.digest), None)
 
 
 def shown_file(path: Path) -> Image | None:

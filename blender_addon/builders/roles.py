@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: Custom property: what the datablock is ("hands.mask", "hands.control", "hands.depth", "hands.id" ...).
 ROLE = "maquette_role"
+#: Custom property of objects: the image of their photo or clip. The camera object that has it is the matched camera.
+IMAGE = "maquette_photo"
 #: Custom property: the digest of the photo's pixels, which the photo's own image has as `image.DIGEST`.
 PHOTO = "maquette_of_photo"
 #: Custom property: the licence of what a model made.
@@ -19,6 +21,8 @@ LICENCE = "maquette_licence"
 #: Custom property: where the focal length came from by which the datablock was made ("given", "exif", "scene",
 #: "default").
 LENS = "maquette_lens_source"
+#: Custom property of a matched camera: its lens in words (`inference.camera.Camera.lens`).
+LENS_TEXT = "maquette_lens"
 
 
 def digest_of(photo: Photo) -> str:

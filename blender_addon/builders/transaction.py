@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -40,13 +41,20 @@ class Transaction:
         """Call `undo` if the job fails; the last one given is called first, before datablocks are removed."""
         self._undo.append(undo)
 
+    def made(self) -> list[Any]:
+        """The datablocks that were made since the transaction opened."""
+        return [block for kind in KINDS for block in self._made(kind)]
+
+    def _made(self, kind: str) -> list[Any]:
+        return [block for block in getattr(bpy.data, kind) if block.session_uid not in self._before[kind]]
+
     def roll_back(self) -> None:
         """Undo every change and remove every datablock that was made since the transaction opened."""
         for undo in reversed(self._undo):
             with suppress(ReferenceError, RuntimeError):  # its target may be gone already
                 undo()
         for kind in KINDS:
-            made = [block for block in getattr(bpy.data, kind) if block.session_uid not in self._before[kind]]
+            made = self._made(kind)
             if made:
                 bpy.data.batch_remove(made)
 

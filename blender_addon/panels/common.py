@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import bpy
 
 from .. import properties
+from ..builders import roles
 
 if TYPE_CHECKING:
-    from bpy.types import Context, UILayout
+    from bpy.types import Context, Image, Object, UILayout
 
 
 #: Properties that an operator takes from the group of its task; the rest it takes from the choice of the photo.
@@ -54,6 +55,27 @@ def task_button(layout: UILayout, settings: properties.MAQUETTE_PG_settings, ope
     button.camera = settings.camera.name if settings.camera else ""
     button.image = settings.image.name if settings.image and settings.source == "IMAGE" else ""
     button.filepath = settings.filepath if settings.source == "FILE" else ""
+
+
+def matched_camera(settings: properties.MAQUETTE_PG_settings) -> Object | None:
+    """The matched camera of the chosen photo, if it has one. Looks only at names and marks: see `is_clip`."""
+    for obj in bpy.data.objects:
+        image = obj.get(roles.IMAGE) if obj.type == "CAMERA" else None
+        if isinstance(image, bpy.types.Image) and _is_chosen(image, settings):
+            return obj
+    return None
+
+
+def _is_chosen(image: Image, settings: properties.MAQUETTE_PG_settings) -> bool:
+    if settings.source == "IMAGE" and settings.image == image:
+        return True
+    chosen = settings.image if settings.source == "IMAGE" else None
+    path = chosen.filepath if chosen else settings.filepath
+    if not path:
+        return False
+    if image.filepath:
+        return bpy.path.abspath(image.filepath) == bpy.path.abspath(path)
+    return image.packed_file is not None and image.name == Path(path).stem  # a photo that EXIF data turn
 
 
 def is_clip(settings: properties.MAQUETTE_PG_settings) -> bool:

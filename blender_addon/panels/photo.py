@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import bpy
 
 from .. import jobs
+from ..builders import roles
 from ..operators.packages import ready
-from .common import SidebarPanel
+from .common import SidebarPanel, matched_camera
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -34,6 +35,7 @@ class PhotoPanel(SidebarPanel):
             layout.template_ID(settings, "image", open="image.open")
         else:
             layout.prop(settings, "filepath", text="")
+        draw_lens(layout, settings)
         draw_jobs(layout)
 
 
@@ -51,6 +53,20 @@ class PhotoOptionsPanel(SidebarPanel):
         layout.prop(settings, "match_render")
         layout.prop(settings, "folder")
         layout.prop(settings, "device")
+
+
+def draw_lens(layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    """The lens of the photo's matched camera, and what to do where it is a guess."""
+    camera: Any = matched_camera(settings)
+    if camera is None or roles.LENS_TEXT not in camera:
+        return
+    guessed = camera.get(roles.LENS) == "default"
+    layout.label(text=f"Lens: {camera[roles.LENS_TEXT]}", icon="ERROR" if guessed else "OUTLINER_OB_CAMERA")
+    if guessed:
+        hint = layout.column()
+        hint.scale_y = 0.8
+        for line in _wrapped("Choose a camera or type the focal length under Lens and Output.", _characters()):
+            hint.label(text=line, icon="BLANK1")
 
 
 def draw_jobs(layout: UILayout) -> None:

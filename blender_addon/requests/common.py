@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -134,8 +134,10 @@ class Request:
     folder : takes the files that are written; None for the one beside the .blend.
     directory : the whole path of whichever it is; "" where the .blend has never been saved.
     match_render : give the scene's render the photo's size and shape.
+    of_lens : the answer depends on the focal length.
     """
 
+    of_lens: ClassVar[bool] = True
     source: Source
     target: Target
     model: str

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class NormalsRequest(Request):
     """space : "TANGENT" or "CAMERA", for the material.  green_down : colours in DirectX's convention, not OpenGL's."""
 
+    of_lens: ClassVar[bool] = False
     a: float
     bg_threshold: float
     resolution: int
