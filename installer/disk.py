@@ -60,3 +60,17 @@ def hash_file(path: Path, on_progress: Callable[[int], None] = lambda done: None
             done += len(block)
             on_progress(done)
     return digest.hexdigest()
+
+
+def identity(path: Path) -> str:
+    """What tells a file from another of the same name without reading all of it: its size, beginning and end.
+
+    A zip file's end holds the checksums of all its parts.
+    """
+    size = path.stat().st_size
+    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    with path.open("rb") as file:
+        digest.update(file.read(1 << 16))
+        file.seek(max(0, size - (1 << 20)))
+        digest.update(file.read())
+    return digest.hexdigest()

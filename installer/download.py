@@ -54,6 +54,9 @@ class Patience:
     retry_after: float = 180.0
 
 
+PATIENCE = Patience()
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A published file.
@@ -107,7 +110,7 @@ def fetch(
     target: Path,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     network: Optional[Network] = None,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENCE,
 ) -> Fetched:
     """Download a file to `target`, replacing what lies there, and only with the right bytes.
 

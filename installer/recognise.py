@@ -38,17 +38,8 @@ _HOSTILE = {
     "site", "socket", "ssl", "subprocess", "sys", "tempfile", "threading", "timeit", "trace", "urllib", "webbrowser",
 }  # fmt: skip
 _HOSTILE_BUILTINS = {
-    "__import__",
-    "compile",
-    "delattr",
-    "eval",
-    "exec",
-    "execfile",
-    "getattr",
-    "input",
-    "open",
-    "setattr",
-}
+    "__import__", "compile", "delattr", "eval", "exec", "execfile", "getattr", "input", "open", "setattr",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
