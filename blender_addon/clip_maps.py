@@ -20,6 +20,7 @@ from ..inference.errors import BadInput, NothingFound
 from ..inference.photo import Clip
 from ..inference.registry import model_module
 from .requests import DepthRequest, Inferred, NormalsRequest
+from .requests.depth import Heights
 from .scratch import Scratch
 
 if TYPE_CHECKING:
@@ -63,9 +64,11 @@ class DepthClipRequest(DepthRequest):
         """Metres stay metres; heights without unit are brought to one scale (see `Steady`). A frame in which a model
         finds nothing is left empty; raises NothingFound where all are."""
 
-        steady = Steady()
+        steady, heights = Steady(), Heights(self.build.max_distance)
 
         def values(depth_map: DepthMap) -> NDArray[np.float32]:
+            if depth_map.metric and self.build.output == "MATERIAL":
+                return heights(depth_map)
             if depth_map.metric:
                 return np.where(depth_map.valid, depth_map.depth, np.float32(0))
             return steady(depth_map.depth, depth_map.valid)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
+from ..inference.errors import BadInput
+
 if TYPE_CHECKING:
     from bpy.types import Material, NodeTree, Object, Scene
     from numpy.typing import NDArray
@@ -18,6 +20,9 @@ SLOTTED_ACTIONS = bpy.app.version >= (4, 4, 0)
 ALWAYS_NODES = bpy.app.version >= (5, 0, 0)
 #: Adaptive subdivision is a setting of the modifier from 5.0 on, before of the object, and experimental.
 ADAPTIVE_MODIFIER = bpy.app.version >= (5, 0, 0)
+
+#: The values of a Geometry Nodes modifier's inputs were custom properties of the modifier until 5.2.
+MODIFIER_PROPERTIES = "properties" in bpy.types.NodesModifier.bl_rna.properties
 
 #: Grease Pencil was written anew for 4.3: strokes are curves with attributes.
 STROKE_CURVES = bpy.app.version >= (4, 3, 0)
@@ -54,19 +59,48 @@ def node_tree_of(material: Material) -> NodeTree:
     return material.node_tree
 
 
-def set_adaptive_subdivision(obj: Object, modifier: bpy.types.SubsurfModifier, scene: Scene, pixels: float) -> None:
-    """Have Cycles dice the object to `pixels` per edge in the render."""
-    any_modifier: Any = modifier
-    cycles: Any = getattr(scene, "cycles", None)
+def adaptive_settings(
+    obj: Object, modifier: bpy.types.SubsurfModifier, scene: Scene, pixels: float
+) -> list[tuple[Any, dict[str, Any]]]:
+    """What to set on what, so that Cycles dices the object to `pixels` per edge in the render.
+
+    Raises BadInput where Cycles is needed for that and is switched off.
+    """
     if ADAPTIVE_MODIFIER:
-        any_modifier.use_adaptive_subdivision = True
-        any_modifier.adaptive_space = "PIXEL"
-        any_modifier.adaptive_pixel_size = pixels
-    elif cycles is not None:  # the Cycles add-on may be switched off
-        cycles.feature_set = "EXPERIMENTAL"
-        object_cycles: Any = obj
-        object_cycles.cycles.use_adaptive_subdivision = True
-        object_cycles.cycles.dicing_rate = pixels
+        wanted = {"use_adaptive_subdivision": True, "adaptive_space": "PIXEL", "adaptive_pixel_size": pixels}
+        return [(modifier, wanted)]
+    any_scene: Any = scene
+    any_object: Any = obj
+    if not hasattr(scene, "cycles"):
+        raise BadInput("Adaptive subdivision is Cycles', which is switched off.", "Enable the add-on Cycles.")
+    return [
+        (any_scene.cycles, {"feature_set": "EXPERIMENTAL"}),
+        (any_object.cycles, {"use_adaptive_subdivision": True, "dicing_rate": pixels}),
+    ]
+
+
+def node_inputs(modifier: Any) -> dict[str, str]:
+    """Name -> identifier of the inputs of a Geometry Nodes modifier."""
+    items = modifier.node_group.interface.items_tree
+    return {item.name: item.identifier for item in items if item.item_type == "SOCKET" and item.in_out == "INPUT"}
+
+
+def get_node_input(modifier: Any, name: str) -> Any:
+    """The value of a Geometry Nodes modifier's input."""
+    identifier = node_inputs(modifier)[name]
+    if MODIFIER_PROPERTIES:
+        return getattr(modifier.properties.inputs, identifier).value
+    return modifier[identifier]
+
+
+def set_node_input(modifier: Any, name: str, value: Any) -> None:
+    """Set an input of a Geometry Nodes modifier."""
+    identifier = node_inputs(modifier)[name]
+    if MODIFIER_PROPERTIES:
+        getattr(modifier.properties.inputs, identifier).value = value
+    else:
+        modifier[identifier] = value
+    modifier.id_data.update_tag()
 
 
 def add_outlines(frame: Any, points: NDArray, sizes: NDArray, holes: NDArray, radius: float) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bpy.types import Collection, Image, Object
     from numpy.typing import NDArray
 
+    from ...inference.mesh.surface import Surface
     from ...inference.results import DepthMap
 
 
@@ -27,7 +28,10 @@ def relief_mesh(
     resolution: int | None = 1024,
     tear: float = 0.04,
     grazing: float = 87.0,
+    max_distance: float = 0.0,
+    specks: int = 0,
     confidence: NDArray | None = None,
+    found: Surface | None = None,
     parent: Collection | None = None,
 ) -> Object:
     """A mesh with one vertex a pixel (or fewer), a child of `camera_object`, with UVs on the photo and its colours.
@@ -36,16 +40,24 @@ def relief_mesh(
     tear : a face is left out where neighbouring depths differ by more than this part and neither continues the surface
         on its side; a floor that runs away from the viewer is not torn.
     grazing : a face is left out where it is seen at more than this many degrees from its normal.
+    max_distance : metres along the view beyond which there is no surface; 0 for no limit.
+    specks : pieces of fewer faces than this are left out.
     confidence : (H, W), kept as point attribute `confidence`; `depth` (metres along the view) is always kept.
+    found : the surface, where a worker has unprojected it already.
     parent : collection of the object, by default the scene's own.
 
     Raises BadInput for a depth map that is not metric, NothingFound for one without a valid face.
     """
     if not depth_map.metric:
         raise BadInput("A relief of a surface has no distances to unproject.", "Build a displaced grid instead.")
-    found = surface.unprojected(depth_map, resolution=resolution, tear=tear, grazing=grazing)
+    if found is None:
+        found = surface.unprojected(
+            depth_map, resolution=resolution, tear=tear, grazing=grazing, max_distance=max_distance, specks=specks
+        )
     if len(found.quads) == 0:
-        raise NothingFound("The depth map holds no surface.", "Choose another photo, or a larger tear limit.")
+        raise NothingFound(
+            "The depth map holds no surface within these limits.", "Choose another photo, or a larger tear or distance."
+        )
     mesh = meshes.new_mesh(name, axes.to_camera_space(found.vertices), found.quads, found.uvs)
     meshes.set_point_attribute(mesh, "depth", found.vertices[:, 2])
     if confidence is not None:

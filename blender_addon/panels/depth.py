@@ -31,18 +31,27 @@ class DepthSettingsPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         depth = settings.depth
-        if depth.output in {"AUTO", "GRID", "RELIEF"}:
+        output, metric = depth.output, depth.model != "relief"
+        if output in {"AUTO", "GRID", "RELIEF", "LIVE"}:
             layout.prop(depth, "mesh_resolution")
-        if depth.output in {"AUTO", "RELIEF"}:
+        if output in {"AUTO", "RELIEF", "LIVE"} and metric:
             column = layout.column(align=True)
             column.prop(depth, "tear")
             column.prop(depth, "grazing")
-        if depth.output in {"AUTO", "GRID"}:
-            column = layout.column()
-            column.prop(depth, "grid_method")
-            column.prop(depth, "grid_width")
-        if depth.output in {"AUTO", "GRID", "MATERIAL"}:
+            layout.prop(depth, "specks")
+        if output != "IMAGE" and metric:
+            layout.prop(depth, "max_distance")
+        if output in {"AUTO", "GRID"}:
+            layout.prop(depth, "grid_method")
+        if output in {"AUTO", "GRID", "LIVE"}:
+            layout.prop(depth, "grid_width")
+        if output in {"AUTO", "GRID", "LIVE", "MATERIAL"}:
             layout.prop(depth, "strength")
+        if output == "MATERIAL":
+            layout.prop(depth, "adaptive")
+            row = layout.row()
+            row.active = depth.adaptive
+            row.prop(depth, "dicing")
         if depth.frames == "CLIP" and is_clip(settings):
             layout.prop(depth, "start_frame")
         layout.prop(depth, "resolution")

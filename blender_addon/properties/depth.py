@@ -6,7 +6,7 @@ Blender reads properties from annotations, so this module has no `from __future_
 
 import math
 
-from bpy.props import EnumProperty, FloatProperty, IntProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from .common import frames_property, model_items, resolution_property, start_frame_property
 
@@ -25,6 +25,7 @@ class DepthSettings:
             ("GRID", "Displaced Grid", "A grid that the depth image displaces"),
             ("MATERIAL", "Material Displacement", "A Displacement node in the active object's material"),
             ("RELIEF", "Relief Mesh", "A mesh that matches the photo from its camera, torn at the edges of things"),
+            ("LIVE", "Live Relief", "The same mesh made by Geometry Nodes, whose depth and limits stay adjustable"),
         ],
     )
     mesh_resolution: IntProperty(
@@ -50,6 +51,35 @@ class DepthSettings:
         min=0.0,
         max=math.radians(90),
         subtype="ANGLE",
+    )
+    max_distance: FloatProperty(
+        name="Max Distance",
+        description="What lies farther from the camera is left out; 0 keeps everything",
+        default=0.0,
+        min=0.0,
+        subtype="DISTANCE",
+    )
+    specks: IntProperty(
+        name="Remove Specks",
+        description="Loose pieces of fewer faces than this are left out",
+        default=16,
+        min=0,
+        soft_max=1000,
+    )
+    adaptive: BoolProperty(
+        name="Adaptive Subdivision",
+        description="Let Cycles subdivide the object as finely as the render needs (before Blender 5, this switches on "
+        "the experimental features of Cycles)",
+    )
+    dicing: FloatProperty(
+        name="Dicing Rate",
+        description="Size in the render, in pixels, that Cycles subdivides to",
+        default=1.0,
+        min=0.1,
+        max=1000.0,
+        soft_min=0.5,
+        soft_max=16.0,
+        subtype="PIXEL",
     )
     grid_method: EnumProperty(
         name="Method",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Depth: an image, a displaced grid, a displacement in the material, or a relief mesh."""
+"""Depth: an image, a displaced grid, a displacement in the material, a relief mesh, or a live relief."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import BadInput
-from ..builders import displacement, image, materials, relief
+from ..builders import displacement, image, live, relief, roles
 from ..clip_maps import DepthClipRequest
 from ..requests import DepthBuild, DepthRequest, Inferred
 from . import depth_clip
-from .common import matched, mesh_object, photo_image, shared
+from .common import licence_of, matched, mesh_object, photo_image, shared
+from .depth_material import displaced_material
 
 if TYPE_CHECKING:
     from bpy.types import Context, Image, Object, Scene
@@ -30,6 +31,10 @@ def request(properties: Any, context: Context) -> DepthRequest:
             grid_method=properties.grid_method,
             grid_width=properties.grid_width,
             strength=properties.strength,
+            max_distance=properties.max_distance,
+            specks=properties.specks,
+            adaptive=properties.adaptive,
+            dicing=properties.dicing,
         ),
     )
     if properties.output == "MATERIAL":
@@ -49,51 +54,57 @@ def build(request: DepthRequest, inferred: Inferred, scene: Scene) -> str:
     if isinstance(request, DepthClipRequest):
         return depth_clip.build(request, inferred, scene)
     depth_map, wanted = inferred.result, request.build
-    depth_image = image.float_image(f"{request.source.name}.depth", inferred.files["depth"], request.folder)
-    output = wanted.output
-    if output == "AUTO":
-        output = "RELIEF" if depth_map.metric else "GRID"
+    ((what, file),) = inferred.files.items()
+    picture = image.float_image(f"{request.source.name}.{what}", file, request.folder)
+    roles.mark(picture, what, roles.digest_of(inferred.photo), licence_of(request, "depth"))
+    output = wanted.chosen(depth_map.metric)
     if output == "IMAGE":
-        return f"Made the image {depth_image.name}"
+        return f"Made the image {picture.name}"
     if output == "MATERIAL":
-        material = materials.active_material(mesh_object(request, "displacement"))
-        displacement.displace_material(material, depth_image, scale=_scale(depth_map.metric, wanted))
-        return f"Added {depth_image.name} to the material {material.name}"
-    mesh: Any = _build_object(request, inferred, depth_image, scene, output).data
+        return displaced_material(request, picture, depth_map.metric)
+    obj = _build_object(request, inferred, picture, scene, output)
+    mesh: Any = obj.data
+    if not len(mesh.vertices):
+        return f"Made {obj.name}, which stays adjustable in its modifier {obj.modifiers[0].name}"
     return f"Made {mesh.name} with {len(mesh.vertices):,} vertices"
 
 
-def _build_object(request: DepthRequest, inferred: Inferred, depth_image: Image, scene: Scene, output: str) -> Object:
-    """A displaced grid or a relief mesh; what has metres stands before the photo's camera."""
+def _build_object(request: DepthRequest, inferred: Inferred, picture: Image, scene: Scene, output: str) -> Object:
+    """A mesh of the depth; what has metres stands before the photo's camera."""
     depth_map, wanted, name = inferred.result, request.build, request.source.name
     if depth_map.metric:
         photo, camera = matched(request, inferred, scene)
     else:
         photo, camera = photo_image(request, inferred), None
+    common: dict[str, Any] = {
+        "photo_image": photo,
+        "resolution": wanted.mesh_resolution,
+        "parent": scene.collection,
+    }
+    found = getattr(inferred, "surface", None)
     if output == "RELIEF":
+        confidence = depth_map.confidence
         return relief.relief_mesh(
-            depth_map,
-            name=f"{name}.relief",
-            camera_object=camera,
-            photo_image=photo,
-            resolution=wanted.mesh_resolution,
-            tear=wanted.tear,
-            grazing=wanted.grazing,
-            parent=scene.collection,
+            depth_map, name=f"{name}.relief", camera_object=camera, confidence=confidence, found=found, **common
+        )
+    if output == "LIVE" and depth_map.metric:
+        return live.live_relief(
+            depth_map.camera, picture, name=f"{name}.live", camera_object=camera, tear=wanted.tear,
+            grazing=wanted.grazing, max_distance=wanted.max_distance, specks=wanted.specks, **common,
+        )  # fmt: skip
+    if output == "LIVE":
+        return live.live_grid(
+            depth_map.camera, picture, name=f"{name}.live", width=wanted.grid_width, strength=wanted.strength, **common
         )
     return displacement.displaced_grid(
         depth_map,
-        depth_image,
+        picture,
         name=f"{name}.grid",
         camera_object=camera,
-        photo_image=photo,
         method=wanted.grid_method,
-        resolution=wanted.mesh_resolution,
         width=wanted.grid_width,
-        strength=_scale(depth_map.metric, wanted),
+        strength=1.0 if depth_map.metric else wanted.strength,
+        max_distance=wanted.max_distance,
+        at_rest=found,
+        **common,
     )
-
-
-def _scale(metric: bool, wanted: DepthBuild) -> float:
-    """Metres are metres; only a relief without unit has a strength."""
-    return 1.0 if metric else wanted.strength

@@ -7,10 +7,11 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import BadInput
-from ..builders import displacement, image, mask_sequence, materials, relief_clip, roles
+from ..builders import image, mask_sequence, relief_clip, roles
 from ..builders import scene as scenes
 from ..clip_maps import DepthClipRequest
-from .common import licence_of, matched, mesh_object, photo_image
+from .common import licence_of, matched, photo_image
+from .depth_material import displaced_material
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
@@ -34,20 +35,17 @@ def check_directory(directory: str) -> None:
 def build(request: DepthClipRequest, inferred: Inferred, scene: Scene) -> str:
     """The sequence, and what the request wants made of it."""
     clip, wanted = inferred.result, request.build
-    sequence = numbered(request, inferred, "depth")
+    heights = wanted.output == "MATERIAL" and clip.metric
+    sequence = numbered(request, inferred, "height" if heights else "depth")
     set_timing(request, inferred, scene)
-    output = wanted.output
-    if output == "AUTO":
-        output = "RELIEF" if clip.metric else "GRID"
+    output = wanted.chosen(clip.metric)
     told = f"Made the sequence {sequence.name} of {clip.length} frames"
     if clip.found < clip.length:
         told += f", {clip.length - clip.found} of them empty"
     if output == "IMAGE":
         return told
     if output == "MATERIAL":
-        material = materials.active_material(mesh_object(request, "displacement"))
-        displacement.displace_material(material, sequence, scale=1.0 if clip.metric else wanted.strength)
-        return f"{told}, which displaces the material {material.name}"
+        return f"{told}. {displaced_material(request, sequence, clip.metric)}"
     return f"{told}, which {_moving_object(request, inferred, sequence, scene, output).name} follows"
 
 
@@ -60,7 +58,7 @@ def numbered(request: Any, inferred: Inferred, what: str) -> Image:
         folder=image.output_folder(request.directory),
         start_frame=request.start_frame,
     )
-    task = "depth" if what == "depth" else "normals"
+    task = "normals" if what == "normal" else "depth"
     return roles.mark(sequence, what, roles.digest_of(inferred.photo), licence_of(request, task))
 
 
@@ -85,28 +83,30 @@ def playing_camera(request: Any, inferred: Inferred, scene: Scene) -> tuple[Imag
 
 def _moving_object(request: DepthClipRequest, inferred: Inferred, sequence: Image, scene: Scene, output: str) -> Object:
     clip, wanted, name = inferred.result, request.build, request.source.name
+    common: dict[str, Any] = {
+        "name": f"{name}.{output.lower()}",
+        "resolution": wanted.mesh_resolution,
+        "parent": scene.collection,
+    }
     if not clip.metric:
-        if output == "RELIEF":
-            raise BadInput("A relief of a surface has no distances to unproject.", "Build a displaced grid instead.")
         return relief_clip.moving_grid(
             clip.camera,
             sequence,
-            name=f"{name}.grid",
             clip_image=photo_image(request, inferred),
-            resolution=wanted.mesh_resolution,
             width=wanted.grid_width,
             strength=wanted.strength,
-            parent=scene.collection,
+            **common,
         )
     photo, camera = playing_camera(request, inferred, scene)
+    cut = output != "GRID"
     return relief_clip.moving_relief(
         clip.camera,
         sequence,
-        name=f"{name}.{output.lower()}",
         camera_object=camera,
         clip_image=photo,
-        resolution=wanted.mesh_resolution,
-        tear=wanted.tear if output == "RELIEF" else None,
-        grazing=wanted.grazing if output == "RELIEF" else 90.0,
-        parent=scene.collection,
+        tear=wanted.tear if cut else None,
+        grazing=wanted.grazing if cut else 90.0,
+        max_distance=wanted.max_distance,
+        specks=wanted.specks if cut else 0,
+        **common,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Samples:
     def of(cls, height: int, width: int, resolution: int | None) -> Samples:
         """`resolution` vertices along the long side, at most one a pixel."""
         share = min(1.0, (resolution or max(height, width)) / max(height, width))
-        counts = [max(2, round(side * share)) for side in (height, width)]
+        counts = [max(2, math.floor(side * share + 0.5)) for side in (height, width)]
         rows, columns = (
             ((np.arange(count) + 0.5) * side / count).astype(np.int64)
             for count, side in zip(counts, (height, width), strict=True)
@@ -70,7 +70,13 @@ class Surface:
 
 
 def unprojected(
-    depth_map: DepthMap, *, resolution: int | None = 1024, tear: float = 0.04, grazing: float = 87.0
+    depth_map: DepthMap,
+    *,
+    resolution: int | None = 1024,
+    tear: float = 0.04,
+    grazing: float = 87.0,
+    max_distance: float = 0.0,
+    specks: int = 0,
 ) -> Surface:
     """The surface that a metric depth map sees, in metres and camera axes. It has no face where nothing is valid.
 
@@ -78,13 +84,16 @@ def unprojected(
     tear : a face is left out where neighbouring depths differ by more than this part and neither continues the surface
         on its side; a floor that runs away from the viewer is not torn.
     grazing : a face is left out where it is seen at more than this many degrees from its normal.
+    max_distance : metres along the view beyond which there is no surface; 0 for no limit.
+    specks : pieces of fewer faces than this are left out.
     """
     height, width = depth_map.depth.shape
     samples = Samples.of(height, width, resolution)
-    depth = np.where(samples.take(depth_map.valid), samples.take(depth_map.depth), 0).astype(np.float32)
+    depth = np.where(samples.take(_within(depth_map, max_distance)), samples.take(depth_map.depth), 0)
+    depth = depth.astype(np.float32, copy=False)
     u = ((samples.columns + 0.5 - depth_map.camera.cx) / depth_map.camera.fx).astype(np.float32)
     v = ((samples.rows + 0.5 - depth_map.camera.cy) / depth_map.camera.fy).astype(np.float32)
-    kept = _faces_kept(depth, tear) & ~_grazing_faces(depth, u, v, grazing)
+    kept = without_specks(_faces_kept(depth, tear) & ~_grazing_faces(depth, u, v, grazing), specks)
     points = np.stack(np.broadcast_arrays(u, v[:, None], np.float32(1)), axis=-1) * depth[..., None]
     return _surface(samples, points, kept, height, width)
 
@@ -98,6 +107,51 @@ def lifted(depth_map: DepthMap, amplitude: float, *, resolution: int | None = 10
     z = samples.take(depth_map.depth) * np.float32(-amplitude)
     points = np.stack(np.broadcast_arrays(x, y, z), axis=-1)
     return _surface(samples, points, np.ones((len(samples.rows) - 1, len(samples.columns) - 1), bool), height, width)
+
+
+def at_rest(
+    depth_map: DepthMap, *, resolution: int | None = 512, width: float = 2.0, max_distance: float = 0.0
+) -> Surface:
+    """A flat grid of the photo's shape to displace along z, in its own axes; no face touches invalid pixels.
+
+    Metric depth: the frame of the view at the median depth, y down.  Heights: `width` metres wide around the origin,
+    the picture's top towards +y.  resolution, max_distance : as for `unprojected`.
+    """
+    height, across = depth_map.depth.shape
+    samples = Samples.of(height, across, resolution)
+    valid = samples.take(_within(depth_map, max_distance))
+    points = np.zeros((*valid.shape, 3), np.float32)
+    if depth_map.metric:
+        intrinsics, seen = depth_map.camera, samples.take(depth_map.depth)[valid]
+        median = float(np.median(seen)) if seen.size else 1.0
+        points[..., 0] = (samples.columns + 0.5 - intrinsics.cx) / intrinsics.fx * median
+        points[..., 1] = ((samples.rows + 0.5 - intrinsics.cy) / intrinsics.fy * median)[:, None]
+    else:
+        points[..., 0] = ((samples.columns + 0.5) / across - 0.5) * width
+        points[..., 1] = (0.5 - (samples.rows + 0.5) / height)[:, None] * width * height / across
+    kept = valid[:-1, :-1] & valid[1:, :-1] & valid[1:, 1:] & valid[:-1, 1:]
+    return _surface(samples, points, kept, height, across)
+
+
+def without_specks(kept: NDArray[np.bool_], smallest: int) -> NDArray[np.bool_]:
+    """The cells (R, C) of a grid that belong to pieces of at least `smallest` cells; cells that share a corner belong
+    together, as faces that share a vertex do."""
+    if smallest < 2:
+        return kept
+    from scipy import ndimage
+
+    labelled: Any = ndimage.label(kept, np.ones((3, 3), bool))
+    pieces = labelled[0]
+    large = np.bincount(pieces.ravel()) >= smallest
+    large[0] = False
+    return large[pieces]
+
+
+def _within(depth_map: DepthMap, max_distance: float) -> NDArray[np.bool_]:
+    """(H, W): valid, and no farther than the limit where metres have one."""
+    if not (depth_map.metric and max_distance > 0):
+        return depth_map.valid
+    return depth_map.valid & (depth_map.depth <= max_distance)
 
 
 def _surface(samples: Samples, points: NDArray, kept: NDArray[np.bool_], height: int, width: int) -> Surface:

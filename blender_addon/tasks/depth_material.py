@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Depth as displacement in the material of the active object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..builders import displacement, materials
+from .common import mesh_object
+
+if TYPE_CHECKING:
+    from bpy.types import Image
+
+    from ..requests import DepthRequest
+
+
+def displaced_material(request: DepthRequest, picture: Image, metric: bool) -> str:
+    """The image as displacement in the active object's material; tells what was changed beside."""
+    wanted, obj = request.build, mesh_object(request, "displacement")
+    material = materials.active_material(obj)
+    bumps = material.displacement_method == "BUMP"
+    displacement.displace_material(material, picture, scale=1.0 if metric else wanted.strength)
+    told = [f"Added {picture.name} to the material {material.name}"]
+    if bumps:
+        told.append("which now displaces and bumps")
+    if wanted.adaptive:
+        displacement.adaptive_subdivision(obj, pixels=wanted.dicing)
+        told.append(f"and let Cycles subdivide {obj.name} to {wanted.dicing:g} px")
+    data: Any = obj.data
+    if not data.uv_layers:
+        told.append(f"but {obj.name} has no UV map for it yet")
+    return ", ".join(told)
