@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The user's own files of licensed bodies: read once from what their owner hands out, then from a plain copy beside it."""
+"""The user's own files of licensed bodies: read once as their owner hands them out, then from a plain copy of ours."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Licensed(Generic[Model]):
     def _checked(self, arrays: dict[str, Any], path: Path) -> Model:
         """Types, shapes, finite values, and that it is the right model."""
         types: dict[str, Any] = {"faces": np.int32, "parents": np.int32}
-        shapes = {ours: shape for ours, shape in self.published.values()}
+        shapes = dict(self.published.values())
         shapes["parents"] = shapes["parents"][1:]
         try:
             values: dict[str, Any] = {

@@ -21,6 +21,7 @@ from .answers import Wanted
 from .crops import Crop, picture
 from .find import Finder, Found, Thresholds, builtin_finder, given_boxes
 from .persons import MASK_BYTES, make_person, mask_bytes, with_masks
+from .yolo import FOLDER, detector_file, yolo_finder
 
 if TYPE_CHECKING:
     from ...camera import Camera
@@ -63,26 +64,35 @@ def _of_photos(
     clip: Clip, run: Run, thresholds: Thresholds, batch: int, given: Sequence | None, refine: bool
 ) -> People:
     """People photo by photo, none of them followed from one to the next."""
-    find = None if given is not None else builtin_finder(thresholds)
+    find = finder(run, thresholds) if given is None else None
     template = answers.template(run)
     cameras: list[Camera] = []
-    frames: list[list[Person]] = []
-    left = MASK_BYTES
+    frames: list[list[tuple[Found, Person]]] = []
     stream = people_of(clip, run.part(0.0, 0.95), find, given, thresholds.batch, cameras)
     for (frame, found, crop), answer in answers.predict(stream, run, batch):
         frames += [[] for _ in range(frame + 1 - len(frames))]
         if answer.is_usable:
-            frames[frame].append(make_person(template, found, crop, answer, cameras[frame]))
+            frames[frame].append((found, make_person(template, found, crop, answer, cameras[frame])))
     if not cameras:
         raise BadInput("There is no photo to look at.", "Give at least one.")
     frames += [[] for _ in range(len(cameras) - len(frames))]
-    for number, (persons, camera) in enumerate(zip(frames, cameras, strict=True)):
+    persons, left = [], MASK_BYTES
+    for number, (people, camera) in enumerate(zip(frames, cameras, strict=True)):
         part = run.part(0.95 + 0.05 * number / len(frames), 0.95 + 0.05 * (number + 1) / len(frames))
-        left -= mask_bytes(len(persons), camera)
-        drawn = with_masks(persons, template.body.faces, camera, part) if left >= 0 else persons
-        frames[number] = [replace(person, track_id=index) for index, person in enumerate(drawn)]
-    run.report(1.0, f"{sum(map(len, frames))} people found")
-    return People(tuple(map(tuple, frames)), template.body, cameras[0], tuple(cameras), clip.fps)
+        left -= mask_bytes(len(people), camera)
+        whole = [one for _, one in people] if left < 0 else with_masks(people, template.body.faces, camera, part)
+        persons.append(tuple(replace(one, track_id=index) for index, one in enumerate(whole)))
+    run.report(1.0, f"{sum(map(len, persons))} people found")
+    return People(tuple(persons), template.body, cameras[0], tuple(cameras), clip.fps)
+
+
+def finder(run: Run, thresholds: Thresholds) -> Finder:
+    """The user's YOLO detector where there is one, else the networks that ship."""
+    path = detector_file(run.models_dir)
+    if path is not None:
+        return yolo_finder(path, run, thresholds)
+    run.report(0.0, f"No detector in {run.models_dir / FOLDER}: people are found by the built-in one")
+    return builtin_finder(thresholds)
 
 
 Tag = tuple[int, Found, Crop]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """A person of a photo. box : (4,) float32 pixels.  mask : (H, W) float32 0..1, or None where none was drawn."""
+    """A person of a photo.
+
+    box : (4,) float32 pixels.
+    mask : draws the person's mask (H, W) float32 0..1 for the photo's height and width; None where the finder has
+        none. Of a long clip there is not room for the masks themselves.
+    """
 
     box: NDArray[np.float32]
     score: float
-    mask: NDArray[np.float32] | None = None
+    mask: Callable[[int, int], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,5 +84,5 @@ def _found_by_landmarks(photo: Photo, thresholds: Thresholds, run: Run) -> list[
 
 
 def found_person(one: PoseLandmarks, mask: NDArray[np.float32], camera: Camera) -> Found:
-    """A person by the landmarks and the mask that the built-in network gives."""
-    return Found(np.array(person_box(one, mask, camera), np.float32), one.score, mask)
+    """A person by the landmarks that the built-in network gives, and the mask (H, W) that they draw in the picture."""
+    return Found(np.array(person_box(one, mask, camera), np.float32), one.score, partial(pose.person_mask, one))

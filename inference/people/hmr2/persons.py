@@ -12,6 +12,7 @@ import numpy as np
 from ...mesh.raster import rasterise
 from ...mesh.skinning import pose_body
 from ...results import Person
+from ..builtin import separate_masks
 from . import placing
 from .body import house_rotations, house_translation
 
@@ -32,7 +33,7 @@ _OUT_OF_SIGHT = 0.05
 
 
 def make_person(template: Template, found: Found, crop: Crop, answer: Predicted, camera: Camera) -> Person:
-    """The person as the network sees it, with the detector's mask if there is one."""
+    """The person as the network sees it, without a mask."""
     rotations = house_rotations(answer.matrices)
     at_origin = house_translation(template.body, answer.shape, np.zeros(3))
     vertices, joints = pose_body(template.body, answer.shape, rotations, at_origin)
@@ -46,7 +47,7 @@ def make_person(template: Template, found: Found, crop: Crop, answer: Predicted,
         track_id=0,
         box=(x0, y0, x1, y1),
         score=found.score,
-        mask=found.mask,
+        mask=None,
         vertices=vertices + step,
         joints=joints + step,
         keypoints_2d=seen,
@@ -69,26 +70,23 @@ def in_sight(pixels: NDArray, size: float, camera: Camera) -> NDArray[np.float32
     return np.exp(-np.minimum(outside, 50)).astype(np.float32)
 
 
-def with_masks(persons: Sequence[Person], faces: NDArray, camera: Camera, run: Run) -> list[Person]:
-    """The people of a photo with the outlines of their bodies as masks, where the detector drew none.
+def with_masks(people: Sequence[tuple[Found | None, Person]], faces: NDArray, camera: Camera, run: Run) -> list[Person]:
+    """The people of a photo with the masks that the finder draws, or else the outlines of their bodies.
 
-    No pixel is of two bodies: it is of the nearest.
+    No pixel is of two people: of masks it is the one's that claims it most, of outlines the nearest's.
     """
-    bare = [number for number, person in enumerate(persons) if person.mask is None]
-    if not bare:
-        return list(persons)
+    found = [None if one is None or one.mask is None else one.mask for one, _ in people]
+    if people and all(draw is not None for draw in found):
+        masks = separate_masks([draw(camera.height, camera.width) for draw in found if draw is not None])
+        return [replace(person, mask=mask) for (_, person), mask in zip(people, masks, strict=True)]
     nearest = np.full((camera.height, camera.width), np.inf, np.float32)
     owner = np.full(nearest.shape, -1, np.int32)
-    for step, number in enumerate(bare):
-        run.report(step / len(bare), "Drawing people")
-        depth, _ = rasterise(persons[number].vertices, faces, camera)
+    for number, (_, person) in enumerate(people):
+        run.report(number / len(people), "Drawing people")
+        depth, _ = rasterise(person.vertices, faces, camera)
         front = (depth > 0) & (depth < nearest)
         nearest[front], owner[front] = depth[front], number
-    drawn = set(bare)
-    return [
-        replace(person, mask=(owner == number).astype(np.float32)) if number in drawn else person
-        for number, person in enumerate(persons)
-    ]
+    return [replace(person, mask=(owner == number).astype(np.float32)) for number, (_, person) in enumerate(people)]
 
 
 def mask_bytes(count: int, camera: Camera) -> int:
