@@ -13,7 +13,7 @@ from mathutils import Matrix
 
 from ...inference.errors import BadInput, NothingFound
 from ...inference.mesh import skinning
-from . import action, armature, axes, materials, meshes, skin, vertex_cache
+from . import action, armature, axes, materials, meshes, roles, skin, vertex_cache
 from . import scene as scenes
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def build_person(
         where the body has them, from -1 to 1; 1 is half of a trait's whole range more than the person's own.
     template : mesh from `skin.skinned_mesh` to copy, when several bodies are built.
 
-    The objects stand where the person's feet meet the ground in the first frame. The licence of the body is written on
-    every object (`maquette_licence`), the confidence of each joint on the armature's pose bones (`confidence`, the mean
-    over the track). Raises BadInput for an unknown mode or an empty track.
+    The objects stand where the person's feet meet the ground in the first frame. Written on every object are the licence
+    of the body (`maquette_licence`) and its height when it stands straight (`maquette_height`), on the armature's pose
+    bones the confidence of each joint (`confidence`, the mean over the track). Raises BadInput for an unknown mode or an empty track.
     """
     if mode not in MODES:
         raise BadInput(f"There is no way {mode!r} to build a body.", f"Choose one of {', '.join(MODES)}.")
@@ -135,10 +135,17 @@ def build_person(
         else:
             vertex_cache.add_absolute_keys(obj, vertices, frames, name=name, start_frame=start_frame)
         mesh.update()
+    stature = _stature(body, persons)
     for made in collection.objects:
-        made[LICENCE] = body.licence
+        made[LICENCE], made[roles.HEIGHT] = body.licence, stature
     mesh[LICENCE] = body.licence
     return collection
+
+
+def _stature(body: Body, persons: Sequence[Person]) -> float:
+    """Height in metres of the body at rest, where it stands straight."""
+    vertices, _ = skinning.rest_pose(body, np.mean([person.shape for person in persons], axis=0))
+    return float(np.ptp(vertices[:, 1]))
 
 
 def _place(world: NDArray, person: Person) -> NDArray[np.float64]:

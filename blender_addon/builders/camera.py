@@ -114,6 +114,15 @@ def _fill(data: Any, photo_image: Image | None) -> str:
     return ""
 
 
+def known_intrinsics(camera_object: Object) -> Camera | None:
+    """The intrinsics that a matched camera was set to; None for any other camera."""
+    known: Any = camera_object.get(_INTRINSICS)
+    if known is None:
+        return None
+    source = str(camera_object.get(roles.LENS, "given"))
+    return Camera(known[0], known[1], known[2], known[3], int(known[4]), int(known[5]), source)
+
+
 def adopt(obj: Object, camera_object: Object | None) -> None:
     """Make the object a child of the camera, in camera space; without one, stand it at the default camera's place."""
     if camera_object is None:
@@ -155,11 +164,9 @@ def _set_render_size(scene: Scene, camera: Camera) -> None:
 
 def _may_follow(obj: Object, camera: Camera, scene: Scene) -> bool:
     """Whether a matched camera that is there takes these intrinsics; if so, a failing job puts the old ones back."""
-    known: Any = obj.get(_INTRINSICS)
-    source = obj.get(roles.LENS)
-    if known is None or (camera.source == "default" and source != "default"):
+    before = known_intrinsics(obj)
+    if before is None or (camera.source == "default" and before.source != "default"):
         return False
-    before = Camera(known[0], known[1], known[2], known[3], int(known[4]), int(known[5]), str(source))
     now = intrinsics_of(obj, before.width, before.height, scene)
     if not np.allclose(_numbers(now), _numbers(before), rtol=1e-4, atol=0.01):
         return False  # the artist's

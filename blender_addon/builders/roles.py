@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 #: Custom property: what the datablock is ("hands.mask", "hands.control", "hands.depth", "hands.id" ...).
 ROLE = "maquette_role"
-#: Custom property of objects: the image of their photo or clip. The camera object that has it is the matched camera.
+#: Custom property of a matched camera: the image of its photo or clip.
 IMAGE = "maquette_photo"
+#: Custom property of what was built: the image whose matched camera it belongs to.
+OF_IMAGE = "maquette_of_image"
 #: Custom property: the digest of the photo's pixels, which the photo's own image has as `image.DIGEST`.
 PHOTO = "maquette_of_photo"
 #: Custom property: the licence of what a model made.
@@ -23,6 +25,12 @@ LICENCE = "maquette_licence"
 LENS = "maquette_lens_source"
 #: Custom property of a matched camera: its lens in words (`inference.camera.Camera.lens`).
 LENS_TEXT = "maquette_lens"
+#: Custom property of a matched camera: by how much its photo was rescaled (`scale`) since the models measured it.
+SCALE = "maquette_scale"
+#: Custom property of an image of metres: by how much its values were multiplied since the model gave them.
+METRES = "maquette_metres"
+#: Custom property of a person's objects: height of the body standing straight, in the object's own units.
+HEIGHT = "maquette_height"
 
 
 def digest_of(photo: Photo) -> str:

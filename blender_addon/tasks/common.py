@@ -114,11 +114,12 @@ def licence_of(request: Request, task: str = "hands") -> str:
 
 
 def matched(request: Request, inferred: Inferred, scene: Scene) -> tuple[Image, Object]:
-    """The photo's or clip's image, and its matched camera, which may be there from an earlier job."""
+    """The photo's or clip's image, and its matched camera, which may be there from an earlier job. All frames of a clip
+    have one camera."""
     photo = photo_image(request, inferred)
     return photo, camera.matched_camera(
         inferred.result.camera,
-        photo,
+        _clip_image(request) or photo,
         inferred.world_from_camera,
         scene=scene,
         # A camera sees what the photo saw only in a picture of its shape.
@@ -126,10 +127,17 @@ def matched(request: Request, inferred: Inferred, scene: Scene) -> tuple[Image, 
     )
 
 
+def photo_image(request: Request, inferred: Inferred) -> Image:
+    """The image that shows what was computed on: the playing clip, or the photo."""
+    source = request.source
+    clip = _clip_image(request) if inferred.length > 1 else None
+    return clip or image.photo_image(inferred.photo, source.path if source.path and not source.is_clip else None)
+
+
 def _signed(line: str, request: Request, inferred: Inferred, scene: Scene, made: list, before: lens.Render) -> str:
     """The closing line with what is to be said of the lens; what was made gets the marks of its photo."""
     used = lens.used(inferred.result) if request.of_lens else None
-    photo = _known_image(request, inferred)
+    photo = _clip_image(request, make=False) or image.known_photo(inferred.photo)
     belongings.mark(made, inferred.photo.digest, used.source if used else "", photo)
     if used is None:
         return line
@@ -137,25 +145,16 @@ def _signed(line: str, request: Request, inferred: Inferred, scene: Scene, made:
     return ". ".join([line, *lens.remarks(used, matched_camera, scene, before)])
 
 
-def _known_image(request: Request, inferred: Inferred) -> Image | None:
-    """The image of `photo_image`, where there is one already."""
-    if inferred.length > 1:
-        file = _first_file(Path(request.source.path), request.source.sequence)
-        if file is not None:
-            return _image_of_clip(file)
-    return image.known_photo(inferred.photo)
-
-
-def photo_image(request: Request, inferred: Inferred) -> Image:
-    """The image that shows what was computed on: the playing clip, or the photo."""
-    source, known = request.source, _known_image(request, inferred)
-    if known is not None:
-        return known
-    if inferred.length > 1:
-        file = _first_file(Path(source.path), source.sequence)
-        if file is not None:
-            return image.clip_image(file, start_frame=getattr(request, "start_frame", 1), name=source.name)
-    return image.photo_image(inferred.photo, source.path if source.path and not source.is_clip else None)
+def _clip_image(request: Request, *, make: bool = True) -> Image | None:
+    """The image that plays the request's clip; None for a photo, and for a folder that Blender cannot play."""
+    source = request.source
+    file = _first_file(Path(source.path), source.sequence) if source.is_clip else None
+    if file is None:
+        return None
+    known = _image_of_clip(file)
+    if known is None and make:
+        known = image.clip_image(file, start_frame=getattr(request, "start_frame", 1), name=source.name)
+    return known
 
 
 def _first_file(path: Path, sequence: bool) -> Path | None:
