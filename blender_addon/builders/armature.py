@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
-from mathutils import Vector
+from mathutils import Matrix, Vector
 
 from . import scene
 
@@ -51,6 +51,19 @@ def new_armature(name: str, body: Body, joints: NDArray, vertices: NDArray, coll
                 bone.parent = bones[body.parents[index]]
             bones.append(bone)
     _sort_into_collections(data, body.joint_names)
+    return obj
+
+
+def free_bones(name: str, names: Sequence[str], rest: NDArray, collection: Collection) -> Object:
+    """An armature object in the collection whose bones have no parents; rest (N, 4, 4) in the object's space."""
+    data = bpy.data.armatures.new(name)
+    obj = bpy.data.objects.new(name, data)
+    collection.objects.link(obj)
+    with _edit_mode(obj):
+        for bone_name, matrix in zip(names, rest, strict=True):
+            bone = data.edit_bones.new(bone_name)
+            bone.tail = (0.0, 0.1, 0.0)
+            bone.matrix = Matrix(matrix.tolist())
     return obj
 
 

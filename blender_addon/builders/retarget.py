@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Motion from one armature onto another: read, carried over by `inference.rigs`, keyed in a new action.
+
+Rigs whose bones only inherit from their parents are solved in arrays. Control rigs (constraints, drivers) are posed by
+Blender itself: a hidden armature shows the controls what is wanted, and their own values are read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ...inference import rigs
+from ...inference.mesh import skinning
+from . import action, armature, transaction
+from . import scene as scenes
+
+if TYPE_CHECKING:
+    from bpy.types import Action, Object, Scene
+    from numpy.typing import NDArray
+
+
+def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
+    """The armature object at rest in the world. Raises BadInput where the mapping lacks needed parts."""
+    bones: Any = obj.data.bones  # type: ignore[union-attr]
+    names = tuple(bone.name for bone in bones)
+    index = {name: number for number, name in enumerate(names)}
+    parents = np.array([index[bone.parent.name] if bone.parent else -1 for bone in bones])
+    place = np.array(obj.matrix_world, np.float64)
+    rest = _in_world(place, np.array([bone.matrix_local for bone in bones], np.float64))
+    return rigs.Rig(names, parents, rest, mapping.checked(obj.name).roles, place)
+
+
+def read_poses(obj: Object, frames: Sequence[int], scene: Scene) -> NDArray[np.float64]:
+    """(T, J, 4, 4) of all bones in the world at these frames, without scale in their axes."""
+    poses = np.empty((len(frames), len(obj.pose.bones), 4, 4))  # type: ignore[union-attr]
+    with _alone(scene, obj) as stage:
+        for number, frame in enumerate(frames):
+            evaluated = _evaluated(stage, obj, frame)
+            poses[number] = _in_world(np.array(evaluated.matrix_world, np.float64), _pose_matrices(evaluated))
+    return poses
+
+
+def retarget(
+    source: Object,
+    source_bones: rigs.Mapping,
+    target: Object,
+    target_bones: rigs.Mapping,
+    frames: Sequence[int],
+    *,
+    placement: rigs.Placement = "WORLD",
+    scene: Scene,
+    name: str,
+) -> Action:
+    """A new action on `target` that shows what `source` does at these frames (increasing).
+
+    The action that the target had stays in the file (with a fake user); bones keep their rotation modes; bones without
+    a part keep their pose. Raises BadInput where a mapping lacks needed parts.
+    """
+    own, other = rig_of(source, source_bones), rig_of(target, target_bones)
+    turns, hips = rigs.retarget(own, read_poses(source, frames, scene), other, placement=placement)
+    keyed = _take_over(target, name)
+    for bone, switch in _switches(target, target_bones):
+        path = f'pose.bones["{bpy.utils.escape_identifier(bone)}"]["{bpy.utils.escape_identifier(switch)}"]'
+        action.add_switch(keyed, target, path, np.array(frames[:1]), np.array([target_bones.switches[switch]]))
+    root = other.names[other.chain("hips")[0]]
+    moved = [bone for bone in other.names if bone in turns]
+    if _is_plain(target, moved):
+        basis = rigs.apply_turns(other, turns, hips)[:, [other.index[bone] for bone in moved]]
+    else:
+        basis = _posed_by_blender(target, other, turns, hips, root, moved, frames, scene)
+    _key(target, keyed, moved, basis, root, frames)
+    return keyed
+
+
+def action_frames(obj: Object) -> list[int]:
+    """The whole frames of the object's action; the scene's current frame where it has none."""
+    data = obj.animation_data
+    if data is None or data.action is None:
+        return [scenes.current().frame_current]
+    first, last = data.action.frame_range
+    return list(range(int(np.floor(first)), int(np.ceil(last)) + 1))
+
+
+def _in_world(place: NDArray, matrices: NDArray) -> NDArray[np.float64]:
+    world = place @ matrices
+    world[..., :3, :3] /= np.linalg.norm(world[..., :3, :3], axis=-2, keepdims=True)
+    return np.asarray(world, np.float64)
+
+
+def _pose_matrices(evaluated: Object) -> NDArray[np.float64]:
+    """(J, 4, 4) in the armature's space."""
+    bones: Any = evaluated.pose.bones  # type: ignore[union-attr]
+    values = np.empty(len(bones) * 16, np.float32)
+    bones.foreach_get("matrix", values)
+    return np.asarray(values.reshape(-1, 4, 4).swapaxes(-1, -2), np.float64)  # Blender keeps matrices by columns
+
+
+def _evaluated(stage: Scene, obj: Object, frame: int) -> Object:
+    stage.frame_set(frame)
+    layer: Any = stage.view_layers[0]
+    layer.update()
+    return obj.evaluated_get(layer.depsgraph)
+
+
+@contextmanager
+def _alone(scene: Scene, *objects: Object) -> Iterator[Scene]:
+    """A scene of its own for these objects, so that a change of frame evaluates nothing else."""
+    stage = bpy.data.scenes.new("Maquette stage")
+    try:
+        stage.render.fps, stage.render.fps_base = scene.render.fps, scene.render.fps_base
+        stage.frame_start, stage.frame_end = scene.frame_start, scene.frame_end
+        for obj in objects:
+            stage.collection.objects.link(obj)
+        yield stage
+    finally:
+        bpy.data.scenes.remove(stage)
+
+
+def _take_over(target: Object, name: str) -> Action:
+    """A new action on the target. The old one is kept, and taken up again if the job fails."""
+    data: Any = target.animation_data or target.animation_data_create()
+    before, slot = data.action, getattr(data, "action_slot", None)
+    if before is not None:
+        kept = before.use_fake_user
+        before.use_fake_user = True
+
+        def back() -> None:
+            data.action, before.use_fake_user = before, kept
+            if slot is not None:
+                data.action_slot = slot
+
+        transaction.on_failure(back)
+    return action.new_action(target, name)
+
+
+def _switches(target: Object, mapping: rigs.Mapping) -> list[tuple[str, str]]:
+    """(bone, custom property) of what must be switched to these bones."""
+    bones: Any = target.pose.bones  # type: ignore[union-attr]
+    return [(bone.name, switch) for bone in bones for switch in mapping.switches if switch in bone]
+
+
+def _is_plain(target: Object, moved: Sequence[str]) -> bool:
+    """Whether the bones and those above them only inherit from their parents."""
+    bones: Any = target.pose.bones  # type: ignore[union-attr]
+    seen: set[str] = set()
+    for name in moved:
+        bone = bones[name]
+        while bone is not None and bone.name not in seen:
+            seen.add(bone.name)
+            posed = name != bone.name and bone.name not in moved and bone.matrix_basis != Matrix.Identity(4)
+            inherits = bone.bone.use_inherit_rotation and bone.bone.use_local_location
+            if any(not one.mute for one in bone.constraints) or not inherits or posed:
+                return False
+            bone = bone.parent
+    drivers = target.animation_data.drivers if target.animation_data else ()
+    return not any(f'"{bpy.utils.escape_identifier(name)}"' in curve.data_path for curve in drivers for name in seen)
+
+
+def _posed_by_blender(
+    target: Object,
+    rig: rigs.Rig,
+    turns: dict[str, NDArray],
+    hips: NDArray,
+    root: str,
+    moved: Sequence[str],
+    frames: Sequence[int],
+    scene: Scene,
+) -> NDArray[np.float64]:
+    """(T, N, 4, 4) matrix_basis of the moved bones under everything that acts on them."""
+    with _shown(target, rig, turns, hips, root, moved, frames, scene) as guide, _alone(scene, target, guide) as stage:
+        basis = np.empty((len(frames), len(moved), 4, 4))
+        for number, frame in enumerate(frames):
+            evaluated: Any = _evaluated(stage, target, frame)
+            for place, name in enumerate(moved):
+                bone = evaluated.pose.bones[name]
+                basis[number, place] = evaluated.convert_space(
+                    pose_bone=bone, matrix=bone.matrix, from_space="POSE", to_space="LOCAL"
+                )
+    return basis
+
+
+@contextmanager
+def _shown(
+    target: Object,
+    rig: rigs.Rig,
+    turns: dict[str, NDArray],
+    hips: NDArray,
+    root: str,
+    moved: Sequence[str],
+    frames: Sequence[int],
+    scene: Scene,
+) -> Iterator[Object]:
+    """A hidden armature whose free bones do what is wanted, and constraints that have the target's bones copy them."""
+    rest = np.stack([rig.rest[rig.index[name]] for name in moved])
+    guide = armature.free_bones("Maquette guide", moved, rest, scene.collection)
+    constraints = []
+    try:
+        keyed = action.new_action(guide, "Maquette guide")
+        for place, name in enumerate(moved):
+            wanted = np.broadcast_to(rest[place], (len(frames), 4, 4)).copy()
+            wanted[:, :3, :3] = turns[name]
+            wanted[:, :3, 3] = hips if name == root else rest[place, :3, 3]
+            _key(guide, keyed, [name], (np.linalg.inv(rest[place]) @ wanted)[:, None], root, frames)
+            bone: Any = target.pose.bones[name]  # type: ignore[union-attr]
+            for kind in ("COPY_ROTATION", *(("COPY_LOCATION",) if name == root else ())):
+                constraint = bone.constraints.new(kind)
+                constraint.target, constraint.subtarget = guide, name
+                constraints.append((bone, constraint))
+        yield guide
+    finally:
+        for bone, constraint in constraints:
+            bone.constraints.remove(constraint)
+        data, made = guide.data, guide.animation_data.action if guide.animation_data else None
+        bpy.data.objects.remove(guide)
+        bpy.data.armatures.remove(data)  # type: ignore[arg-type]
+        if made is not None:
+            bpy.data.actions.remove(made)
+
+
+def _key(obj: Object, keyed: Action, names: Sequence[str], basis: NDArray, root: str, frames: Sequence[int]) -> None:
+    """Keys of the bones' turns in their own rotation modes, and of the root's place. basis (T, N, 4, 4)."""
+    bones: Any = obj.pose.bones  # type: ignore[union-attr]
+    times = np.asarray(frames)
+    for place, name in enumerate(names):
+        bone = bones[name]
+        path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
+        attribute, values = _rotation_keys(bone.rotation_mode, basis[:, place])
+        setattr(bone, attribute, values[0].tolist())
+        action.add_fcurves(keyed, obj, path + attribute, times, values, name)
+        if name == root:
+            bone.location = basis[0, place, :3, 3].tolist()
+            action.add_fcurves(keyed, obj, path + "location", times, basis[:, place, :3, 3], name)
+
+
+def _rotation_keys(mode: str, basis: NDArray) -> tuple[str, NDArray[np.float64]]:
+    """Which property of a pose bone turns it in this mode, and its values (T, C), each next to the one before."""
+    quaternions = skinning.quaternions_of(basis[:, :3, :3])
+    aligned = armature.aligned(quaternions[:, None])[:, 0]
+    if mode == "QUATERNION":
+        return "rotation_quaternion", aligned
+    if mode == "AXIS_ANGLE":
+        angles = 2 * np.arctan2(np.linalg.norm(aligned[:, 1:], axis=1), aligned[:, 0])
+        axes = aligned[:, 1:] / np.maximum(np.linalg.norm(aligned[:, 1:], axis=1, keepdims=True), 1e-9)
+        axes[angles < 1e-6] = (0, 1, 0)
+        return "rotation_axis_angle", np.asarray(np.column_stack([angles, axes]), np.float64)
+    eulers = []
+    for matrix in basis[:, :3, :3]:
+        turned = Matrix(matrix.tolist())
+        eulers.append(turned.to_euler(mode, eulers[-1]) if eulers else turned.to_euler(mode))
+    return "rotation_euler", np.array(eulers, np.float64)

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Motion of one rig onto another: turns relative to the rest pose, in the world's axes, twist included.
+
+With R the turn of a bone in the pose and R0 at rest, the source has turned by D = R R0^-1. The target shows the same
+pose when it turns by D from a rest pose that looks like the source's. So its own rest pose is first brought to that:
+turned to face the same way, then limb by limb from the trunk outwards by the smallest turn that lays each bone along
+the source's (a T-pose onto an A-pose), hands with their palms. The twist that a palm needs is given to the forearm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ..mesh import skinning
+from .humanoid import FINGERS, PARENTS, ROLES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: A figure's own axes are taken for those of its armature where they differ by less than this (degrees).
+_SNAP = 20.0
+#: An armature's origin this near to the lowest bone (of the legs' length) is taken for the ground.
+_AT_FEET = 0.3
+Placement = Literal["WORLD", "LOCAL"]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A rig at rest, in the world.
+
+    names : J bones, parents before children.  parents : (J,) index of each bone's parent, -1 for none.
+    rest : (J, 4, 4) rest matrices in the world, without scale in their axes; lengths in the world's units.
+    roles : role -> bones of its chain.
+    place : (4, 4) of the armature in the world: its axes tell how the figure stands, its origin where the ground is.
+    """
+
+    names: tuple[str, ...]
+    parents: NDArray[np.int64]
+    rest: NDArray[np.float64]
+    roles: Mapping[str, tuple[str, ...]]
+    place: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.names)}
+
+    def chain(self, role: str) -> list[int]:
+        """Indices of the bones of a role; empty where it has none."""
+        return [self.index[name] for name in self.roles.get(role, ())]
+
+    def head(self, role: str) -> NDArray[np.float64] | None:
+        """(3,) where a role begins."""
+        chain = self.chain(role)
+        return self.rest[chain[0], :3, 3] if chain else None
+
+    @cached_property
+    def frame(self) -> NDArray[np.float64]:
+        """(3, 3) the figure's own axes in its rest pose, as columns: to its left, to its back, up.
+
+        Where they lie near the armature's axes they are taken for exactly those, so that differences of build do not
+        lean the figure.
+        """
+        own = self.place[:3, :3] / np.linalg.norm(self.place[:3, :3], axis=0)
+        left = self._place("thigh.L") - self._place("thigh.R")
+        top = self.head("head") if self.head("head") is not None else self.head("neck")
+        if top is None:
+            top = (self._place("upper_arm.L") + self._place("upper_arm.R")) / 2
+        feet = (self._place("shin.L") + self._place("shin.R")) / 2
+        up = _snapped(top - feet, own)
+        left = _snapped(left - up * (left @ up), own)
+        left = _unit(left - up * (left @ up))
+        return np.stack([left, np.cross(up, left), up], axis=1)
+
+    @cached_property
+    def middle(self) -> NDArray[np.float64]:
+        """(3,) between the hip joints, at rest."""
+        return (self._place("thigh.L") + self._place("thigh.R")) / 2
+
+    @cached_property
+    def leg(self) -> float:
+        """Length of thigh and shin together."""
+        total = 0.0
+        for side in "LR":
+            knee, ankle = self._place(f"shin.{side}"), self.head(f"foot.{side}")
+            shin = np.linalg.norm(ankle - knee) if ankle is not None else np.linalg.norm(knee - self._place("hips"))
+            total += float(np.linalg.norm(knee - self._place(f"thigh.{side}")) + shin)
+        return total / 2
+
+    def _place(self, role: str) -> NDArray[np.float64]:
+        place = self.head(role)
+        assert place is not None, role  # `Mapping.checked` has seen to it
+        return place
+
+
+def retarget(
+    source: Rig, poses: NDArray, target: Rig, *, placement: Placement = "WORLD"
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+    """The motion of a source for a target.
+
+    poses : (T, J, 4, 4) of the source's bones in the world, without scale in their axes.
+    placement : "WORLD" stands the target where the source stands, "LOCAL" moves it from where it stands itself, in its
+        own direction. Heights, and in LOCAL all ways, are scaled by the length of the legs.
+    Returns the turns of the target's bones in the world, name -> (T, 3, 3), and the places (T, 3) of the first bone of
+    its hips.
+    """
+    aligned = _alignments(source, target)
+    away = target.frame @ source.frame.T if placement == "LOCAL" else np.eye(3)
+    turned = _source_turns(source, poses)
+    wanted: dict[str, NDArray[np.float64]] = {}
+    for role in ROLES:
+        chain = target.chain(role)
+        if not chain or role not in turned:
+            continue
+        base = turned.get(PARENTS.get(role, ""))
+        for place, bone in enumerate(chain, start=1):
+            turns = _sampled(turned[role], base if role in ("spine", "neck") else None, place / len(chain))
+            if len(chain) == 1:
+                turns = _towards(source, poses, role, turns)
+            wanted[target.names[bone]] = away @ turns @ aligned[role] @ target.rest[bone, :3, :3]
+    return wanted, _hips(source, poses, turned["hips"][:, -1], target, placement, away)
+
+
+def apply_turns(rig: Rig, turns: Mapping[str, NDArray], hips: NDArray) -> NDArray[np.float64]:
+    """(T, J, 4, 4) what each bone adds to its rest matrix (Blender's matrix_basis) so that the bones of `turns`
+    (T, 3, 3) turn so in the world and the first bone of the hips stands at `hips` (T, 3); others keep their place on
+    their parent.
+
+    For rigs whose bones simply inherit from their parents.
+    """
+    count = len(hips)
+    posed = np.broadcast_to(np.eye(4), (count, len(rig.names), 4, 4)).copy()
+    basis = posed.copy()
+    root = rig.chain("hips")[0]
+    for bone, name in enumerate(rig.names):
+        parent = rig.parents[bone]
+        inherited = (
+            posed[:, parent] @ (np.linalg.inv(rig.rest[parent]) @ rig.rest[bone])
+            if parent >= 0
+            else np.broadcast_to(rig.rest[bone], (count, 4, 4))
+        )
+        posed[:, bone] = inherited
+        if name in turns:
+            posed[:, bone, :3, :3] = turns[name]
+        if bone == root:
+            posed[:, bone, :3, 3] = hips
+        if name in turns or bone == root:
+            basis[:, bone] = np.linalg.inv(inherited) @ posed[:, bone]
+    basis[..., :3, 3] /= np.cbrt(np.linalg.det(rig.place[:3, :3]))  # bones move in the armature's own units
+    return basis
+
+
+def _source_turns(source: Rig, poses: NDArray) -> dict[str, NDArray[np.float64]]:
+    """role -> (T, N, 3, 3): how far each bone of its chain has turned from rest, in the world. A part without a bone
+    turns with the part that it hangs on."""
+    turned: dict[str, NDArray[np.float64]] = {}
+    for role in ROLES:
+        chain = source.chain(role)
+        if chain:
+            turned[role] = poses[:, chain, :3, :3] @ np.swapaxes(source.rest[chain, :3, :3], -1, -2)
+        elif PARENTS.get(role) in turned:
+            turned[role] = turned[PARENTS[role]][:, -1:]
+    return turned
+
+
+def _sampled(turns: NDArray, base: NDArray | None, share: float) -> NDArray[np.float64]:
+    """(T, 3, 3) at a share of the way along a chain's (T, N, 3, 3): bone i shows what is reached at (i + 1) / N.
+
+    base : turns of the part that the chain hangs on, from which a spine starts; None: the first bone turns all at once,
+        as those of limbs do.
+    """
+    count = turns.shape[1]
+    place = share * count - 1
+    if base is None:
+        place = max(place, 0.0)
+    low = int(np.floor(place + 1e-9))
+    part = place - low
+    if part < 1e-6:
+        return turns[:, low]
+    return _between(turns[:, low] if low >= 0 else base[:, -1], turns[:, low + 1], part)  # type: ignore[index]
+
+
+def _towards(source: Rig, poses: NDArray, role: str, turns: NDArray) -> NDArray[np.float64]:
+    """Turns (T, 3, 3) of the last bone of a limb's chain, turned on by the least that points them where the whole chain
+    points: twisting bones need not turn about exactly the limb's axis."""
+    chain, ends = source.chain(role), _end(source, role)
+    rest = _direction(source, role)
+    if len(chain) < 2 or not ends or rest is None:
+        return turns
+    along = poses[:, ends][..., :3, 3].mean(axis=1) - poses[:, chain[0], :3, 3]
+    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
+    return np.stack([_shortest(turn @ rest, to) @ turn for turn, to in zip(turns, along, strict=True)])
+
+
+def _between(first: NDArray, last: NDArray, share: float) -> NDArray[np.float64]:
+    """Rotations (..., 3, 3) at a share of the shortest way from the first to the last."""
+    one, other = skinning.quaternions_of(first), skinning.quaternions_of(last)
+    cosine = (one * other).sum(-1, keepdims=True)
+    other, cosine = np.where(cosine < 0, -other, other), np.abs(cosine)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    small = angle < 1e-6
+    sine = np.where(small, 1.0, np.sin(angle))
+    mixed = np.where(
+        small,
+        (1 - share) * one + share * other,
+        (np.sin((1 - share) * angle) * one + np.sin(share * angle) * other) / sine,
+    )
+    return skinning.rotation_matrices(mixed)
+
+
+def _hips(
+    source: Rig, poses: NDArray, turned: NDArray, target: Rig, placement: Placement, away: NDArray
+) -> NDArray[np.float64]:
+    """(T, 3) places of the target's hips. turned (T, 3, 3) : of the source's.
+
+    What rigs call hips lies at different places of the body, so the middle of the hip joints is what follows.
+    """
+    stride, up = target.leg / source.leg, source.frame[:, 2]
+    rest, own_rest = source.middle, target.middle
+    middle = poses[:, source.chain("hips")[0], :3, 3] + turned @ (rest - source._place("hips"))
+    if placement == "LOCAL":
+        followed = own_rest + stride * (middle - rest) @ away.T
+    else:
+        heights = middle @ up
+        standing = own_rest @ target.frame[:, 2] - _ground(target)
+        above = _ground(source) + standing + stride * (heights - rest @ up)
+        followed = middle + np.outer(above - heights, up)
+    facing = source.frame @ target.frame.T
+    return followed - away @ turned @ facing @ (own_rest - target._place("hips"))
+
+
+def _ground(rig: Rig) -> float:
+    """Height at which the figure stands at rest: its armature's origin where that lies at its feet, else the lowest
+    bone of the legs."""
+    up = rig.frame[:, 2]
+    chains = [rig.chain(f"{part}.{side}") for part in ("toe", "foot", "shin") for side in "LR"]
+    lowest = min(float((rig.rest[chain, :3, 3] @ up).min()) for chain in chains if chain)
+    origin = float(rig.place[:3, 3] @ up)
+    return origin if abs(lowest - origin) < _AT_FEET * rig.leg else lowest
+
+
+def _alignments(source: Rig, target: Rig) -> dict[str, NDArray[np.float64]]:
+    """role -> (3, 3) that brings the target's rest pose to the source's, in the world."""
+    facing = source.frame @ target.frame.T
+    aligned = dict.fromkeys(ROLES, facing)
+    for side in "LR":
+        for part in ("thigh", "shin"):
+            aligned[f"{part}.{side}"] = _laid(source, target, f"{part}.{side}", aligned[PARENTS[f"{part}.{side}"]])
+        upper = aligned[f"upper_arm.{side}"] = _laid(source, target, f"upper_arm.{side}", facing)
+        forearm = _laid(source, target, f"forearm.{side}", upper)
+        hand = _palm(source, target, side, forearm)
+        along = _direction(source, f"forearm.{side}")
+        if along is not None:
+            forearm = _twist(hand @ forearm.T, along) @ forearm
+        aligned[f"forearm.{side}"], aligned[f"hand.{side}"] = forearm, hand
+        for finger in FINGERS:
+            aligned[f"{finger}.{side}"] = _laid(source, target, f"{finger}.{side}", hand)
+    return aligned
+
+
+def _laid(source: Rig, target: Rig, role: str, before: NDArray) -> NDArray[np.float64]:
+    """`before`, turned on by the least that lays the target's bone along the source's."""
+    to, own = _direction(source, role), _direction(target, role)
+    return before if to is None or own is None else _shortest(before @ own, to) @ before
+
+
+def _palm(source: Rig, target: Rig, side: str, forearm: NDArray) -> NDArray[np.float64]:
+    """(3, 3) for the hand: fingers along fingers and knuckles along knuckles, where both rigs have fingers."""
+    axes = [_palm_axes(rig, side) for rig in (source, target)]
+    if axes[0] is None or axes[1] is None:
+        return _laid(source, target, f"hand.{side}", forearm)
+    return axes[0] @ axes[1].T
+
+
+def _palm_axes(rig: Rig, side: str) -> NDArray[np.float64] | None:
+    along, first, last = _direction(rig, f"hand.{side}"), rig.head(f"index.{side}"), rig.head(f"little.{side}")
+    if along is None or first is None or last is None:
+        return None
+    across = last - first
+    across = _unit(across - along * (across @ along))
+    return np.stack([along, across, np.cross(along, across)], axis=1)
+
+
+def _end(rig: Rig, role: str) -> list[int]:
+    """The bones at whose heads (their mean) a role ends; empty where there are none."""
+    part, _, side = role.partition(".")
+    following = {"thigh": "shin", "shin": "foot", "upper_arm": "forearm", "forearm": "hand"}.get(part)
+    if part in FINGERS:
+        return rig.chain(role)[1:][-1:]
+    if part == "hand":
+        return [rig.chain(f"{finger}.{side}")[0] for finger in FINGERS[1:] if rig.chain(f"{finger}.{side}")]
+    return rig.chain(f"{following}.{side}")[:1]
+
+
+def _direction(rig: Rig, role: str) -> NDArray[np.float64] | None:
+    """(3,) from the role's beginning to the next joint, at rest; None where there is none."""
+    chain, ends = rig.chain(role), _end(rig, role)
+    if not chain or not ends:
+        return None
+    along = rig.rest[ends, :3, 3].mean(axis=0) - rig.rest[chain[0], :3, 3]
+    return None if np.linalg.norm(along) < 1e-6 else _unit(along)
+
+
+def _shortest(one: NDArray, other: NDArray) -> NDArray[np.float64]:
+    """(3, 3) the smallest turn from one unit direction to another."""
+    axis, cosine = np.cross(one, other), float(one @ other)
+    if cosine < -0.999999:  # opposite: half a turn about anything across
+        across = _unit(np.cross(one, np.eye(3)[np.argmin(np.abs(one))]))
+        return 2 * np.outer(across, across) - np.eye(3)
+    skewed = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + skewed + skewed @ skewed / (1 + cosine)
+
+
+def _twist(turn: NDArray, axis: NDArray) -> NDArray[np.float64]:
+    """The part of a turn (3, 3) about an axis (3,): swing-twist decomposition."""
+    quaternion = skinning.quaternions_of(turn)
+    part = np.concatenate([quaternion[:1], axis * (quaternion[1:] @ axis)])
+    size = np.linalg.norm(part)
+    return skinning.rotation_matrices(part / size) if size > 1e-6 else np.eye(3)
+
+
+def _unit(vector: NDArray) -> NDArray[np.float64]:
+    return np.asarray(vector, np.float64) / max(float(np.linalg.norm(vector)), 1e-12)
+
+
+def _snapped(vector: NDArray, axes: NDArray) -> NDArray[np.float64]:
+    """Of these axes (columns) the one next to a direction where it is near one, else the direction itself."""
+    unit = _unit(vector)
+    along = unit @ axes
+    nearest = int(np.argmax(np.abs(along)))
+    return axes[:, nearest] * np.sign(along[nearest]) if abs(along[nearest]) > np.cos(np.radians(_SNAP)) else unit
