@@ -106,8 +106,8 @@ def matches(file: File, contents: Contents, size: int, name: str) -> bool:
         )
     if name.lower() != Path(file.path).name.lower() or contents.kind not in _kinds(Path(file.path).suffix):
         return False
-    about = file.bytes or file.about_mb * 1e6
-    return not about or 0.9 * about <= size <= 1.1 * about
+    about = file.about_mb * 1e6
+    return bool(file.bytes) or about < 5e6 or 0.5 * about <= size <= 2 * about
 
 
 def check(file: File, path: Path) -> str:
