@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Width of the reference's Gaussian in pixels, whatever the feather.
 _SIGMA = 10.0
+#: Side of a latent pixel in pixels of the picture.
+_GRID = 8
 
 
 def feathered(mask: NDArray[np.float32], amount: int) -> NDArray[np.float32]:
@@ -54,3 +56,18 @@ def pasted(
     below = result[y : y + height, x : x + width]
     result[y : y + height, x : x + width] = (1 - strength) * below + strength * patch[:height, :width]
     return result
+
+
+def centred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The middle of a picture (H, W, ...) whose sides are no multiples of 8, as the VAE sees it."""
+    height, width = (side // _GRID * _GRID for side in picture.shape[:2])
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return picture[top : top + height, left : left + width]
+
+
+def holed(crop: NDArray[np.float32], noise_mask: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
+    """What a model made for inpainting is told: the middle of the crop (H, W, 3) with mid grey where the mask, rounded,
+    is 1; and the mask (h, w) at that size, unrounded, its middle taken just so."""
+    mask = centred(resized_mask(noise_mask, crop.shape[1], crop.shape[0]))
+    keep = 1 - np.rint(mask)[..., None]
+    return ((centred(crop) - 0.5) * keep + 0.5).astype(np.float32), mask

@@ -18,6 +18,7 @@ from . import Checkpoint, request
 from .diffusion.heads import Footprint, footprint
 from .engines import find_model
 from .loop import placed
+from .sampling.masked import calls_a_step
 
 #: float32 numbers that the networks hold at their peak, measured with Stable Diffusion 1.5 at 256 to 768 pixels: of the
 #: UNet for a latent pixel, 320 channels wide; of the VAE's decoder for a pixel, 128 channels wide.
@@ -103,7 +104,7 @@ def _segments(
     known = [model for model in models if model is not None]
     # Guidance is two calls in one: the prompt's and the negative one's.
     guided = 1 if job.settings.cfg == 1 else 2
-    calls = job.settings.steps * job.settings.cycles * (2 if job.settings.sampler in _TWICE else 1) if known else 0
+    calls = job.settings.steps * job.settings.cycles * calls_a_step(job.settings.sampler) if known else 0
     for segment in kept:
         place = placed(segment, job.size, job.layout, job.settings.hook)
         width, height = place.work
@@ -120,10 +121,6 @@ def _segments(
             )
         )
     return segments
-
-
-#: Samplers that call the model twice a step.
-_TWICE = ("heun", "dpm_2", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde")
 
 
 def _bytes(model: Footprint, width: int, height: int, guided: int, tiled: bool, size: int) -> int:

@@ -31,11 +31,16 @@ class Inpainting:
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet and its picture (1, 3, H, W) 0..1."""
+    """A ControlNet and its picture (1, 3, H, W) 0..1. first, last : noise levels between which it acts."""
 
     network: Any
     picture: Tensor
     strength: float = 1.0
+    first: float = math.inf
+    last: float = 0.0
+
+    def acts(self, sigma: float) -> bool:
+        return self.strength != 0 and self.last < sigma <= self.first
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Denoiser:
 
     prediction : "epsilon", "v_prediction" or "sample", what the UNet was trained to answer (its scheduler says it).
     cfg : classifier-free guidance (Ho and Salimans 2022); at 1 the negative prompt is not computed.
+    together : both prompts in one call of the networks, which is quicker and takes more memory.
     """
 
     unet: Any
@@ -53,28 +59,32 @@ class Denoiser:
     prediction: str
     inpainting: Inpainting | None = None
     control: Control | None = None
+    together: bool = True
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        guided = self._predict(x, sigma, self.positive)
         if self.cfg == 1:
-            return guided
-        without = self._predict(x, sigma, self.negative)
+            return self._predict(x, sigma, self.positive)
+        if self.together and self.positive.embeddings.shape == self.negative.embeddings.shape:
+            guided, without = self._predict(x, sigma, _both(self.positive, self.negative)).chunk(2)
+        else:
+            guided = self._predict(x, sigma, self.positive)
+            without = self._predict(x, sigma, self.negative)
         return without + (guided - without) * self.cfg
 
     def _predict(self, x: Tensor, sigma: float, prompt: Prompt) -> Tensor:
-        dtype = self.unet.dtype
-        scaled = (x / math.sqrt(1 + sigma**2)).to(dtype)
+        dtype, count = self.unet.dtype, len(prompt.embeddings)
+        x = x.expand(count, -1, -1, -1)
+        plain = scaled = (x / math.sqrt(1 + sigma**2)).to(dtype)
         timestep = timestep_of_sigma(sigma, training_sigmas())
-        extra = self._controlled(scaled, timestep, prompt)
         if self.unet.config.in_channels == 9:
-            scaled = _joined(scaled, self._hole(x))
+            scaled = _joined(plain, self._hole(x))
         answer = self.unet(
             scaled,
             timestep,
-            encoder_hidden_states=prompt.embeddings,
+            encoder_hidden_states=prompt.embeddings.to(dtype),
             added_cond_kwargs=prompt.added or None,
             return_dict=False,
-            **extra,
+            **self._controlled(plain, sigma, timestep, prompt),
         )[0].to(x.dtype)
         if self.prediction == "epsilon":
             return x - answer * sigma
@@ -86,24 +96,39 @@ class Denoiser:
         """What is to be painted; without a mask, everything."""
         if self.inpainting is not None:
             return self.inpainting
-        return Inpainting(x.new_ones((1, 1, *x.shape[2:])), x.new_zeros(x.shape))
+        return Inpainting(x.new_ones((1, 1, *x.shape[2:])), x.new_zeros((1, *x.shape[1:])))
 
-    def _controlled(self, scaled: Tensor, timestep: int, prompt: Prompt) -> dict[str, Any]:
-        if self.control is None:
+    def _controlled(self, scaled: Tensor, sigma: float, timestep: int, prompt: Prompt) -> dict[str, Any]:
+        control = self.control
+        if control is None or not control.acts(sigma):
             return {}
-        down, middle = self.control.network(
-            scaled,
+        dtype = control.network.dtype
+        if control.network.config.in_channels == 9:
+            scaled = _joined(scaled, self._hole(scaled))
+        down, middle = control.network(
+            scaled.to(dtype),
             timestep,
-            encoder_hidden_states=prompt.embeddings,
-            controlnet_cond=self.control.picture.to(scaled.dtype),
-            conditioning_scale=self.control.strength,
+            encoder_hidden_states=prompt.embeddings.to(dtype),
+            controlnet_cond=control.picture.to(dtype).expand(len(scaled), -1, -1, -1),
+            conditioning_scale=control.strength,
             added_cond_kwargs=prompt.added or None,
             return_dict=False,
         )
-        return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        return {
+            "down_block_additional_residuals": [part.to(self.unet.dtype) for part in down],
+            "mid_block_additional_residual": middle.to(self.unet.dtype),
+        }
+
+
+def _both(first: Prompt, second: Prompt) -> Prompt:
+    import torch
+
+    added = {name: torch.cat([value, second.added[name]]) for name, value in first.added.items()}
+    return Prompt(torch.cat([first.embeddings, second.embeddings]), added)
 
 
 def _joined(latent: Tensor, hole: Inpainting) -> Tensor:
     import torch
 
-    return torch.cat([latent, hole.mask.to(latent.dtype), hole.latent.to(latent.dtype)], dim=1)
+    parts = [part.to(latent.dtype).expand(len(latent), -1, -1, -1) for part in (hole.mask, hole.latent)]
+    return torch.cat([latent, *parts], dim=1)

@@ -3,38 +3,51 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from ..blending import centred, holed
 from ..hooks import asked
 from ..job import Settings
-from ..sampling.masked import Kept, noised, sample
+from ..sampling.masked import Kept, calls_a_step, noised, sample
 from ..sampling.schedules import sigmas, step_range
 from .denoiser import Control, Denoiser, Inpainting, Prompt
+from .tokens import Encoded, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
     from torch import Tensor
 
     Pixels = NDArray[np.float32]
 
-#: Side of a latent pixel in pixels of the picture.
-_GRID = 8
+#: What SDXL's refiner is told of the quality of the picture that is wanted, and of the one that is not.
+_WANTED, _UNWANTED = 6.0, 2.5
+#: Sides of a tile that goes through the VAE, in pixels: half of the picture, within these.
+_LEAST_TILE, _MOST_TILE = 256, 512
+#: Encoded prompts that are remembered.
+_PROMPTS = 16
 
 
 @dataclass(frozen=True)
 class DiffusionEngine:
-    """Repaints crops with a diffusers pipeline's networks. control : a ControlNet of diffusers, or None."""
+    """Repaints crops with a diffusers pipeline's networks.
+
+    control : a ControlNet of diffusers, or None.  device : where the networks work; where `offload`, only the one that
+    works lies there.  notes : what loading has to say, a sentence each.
+    """
 
     pipeline: Any
-    control: Any = None
+    control: Any
+    device: torch.device
+    offload: bool = False
+    notes: tuple[str, ...] = ()
+    _prompts: dict[str, list[Encoded]] = field(default_factory=dict, repr=False, compare=False)
 
     def repaint(self, crop: Pixels, noise_mask: Pixels | None, *, seed: int, settings: Settings) -> Pixels:
         """See `job.Engine`."""
@@ -45,51 +58,130 @@ class DiffusionEngine:
         self, crop: Pixels, noise_mask: Pixels | None, *, seeds: list[int], settings: Settings
     ) -> Pixels:
         """All cycles on one latent, without a picture in between."""
-        picture = _centred(_tensor(crop, self._device)[None])
-        clean = self.encoded(picture)
-        mask = None if noise_mask is None else _resized(torch.from_numpy(noise_mask)[None, None], clean.shape[2:])
-        work = _Work(self, settings, picture, clean, None if mask is None else mask.to(self._device), noise_mask)
-        latent = asked(settings.hook, "post_encode", clean)
-        for cycle, seed in enumerate(seeds):
-            part = replace(settings, cycle=cycle, run=settings.run.part(cycle / len(seeds), (cycle + 1) / len(seeds)))
-            asked(settings.hook, "set_steps", None, (cycle, len(seeds)))
-            latent = asked(settings.hook, "cycle_latent", latent)
-            part, seed = asked(settings.hook, "pre_ksample", (part, seed), part, seed)
-            latent = replace(work, settings=part, clean=latent).sampled(seed)
-        latent = asked(settings.hook, "pre_decode", latent)
-        return asked(settings.hook, "post_decode", self.decoded(latent))
+        for note in self.notes:
+            settings.course.note(note)
+        with self._tiles(max(crop.shape[:2]), settings.course.tiled):
+            work = self._work(crop, noise_mask, settings)
+            latent = asked(settings.hook, "post_encode", work.clean)
+            for cycle, seed in enumerate(seeds):
+                run = settings.run.part(cycle / len(seeds), (cycle + 1) / len(seeds))
+                part = replace(settings, cycle=cycle, run=run)
+                asked(settings.hook, "set_steps", None, (cycle, len(seeds)))
+                latent = asked(settings.hook, "cycle_latent", latent)
+                part, seed = asked(settings.hook, "pre_ksample", (part, seed), part, seed)
+                latent = replace(work, settings=part, clean=latent).sampled(seed)
+            latent = asked(settings.hook, "pre_decode", latent)
+            return asked(settings.hook, "post_decode", self.decoded(latent))
 
-    def encoded(self, picture: Tensor) -> Tensor:
-        """Latent (1, 4, h, w) float32 of a picture (1, 3, H, W) 0..1: the mode of the encoder's distribution."""
+    def _work(self, crop: Pixels, noise_mask: Pixels | None, settings: Settings) -> _Work:
+        clean = self.encoded(centred(crop))
+        if noise_mask is None:
+            return _Work(self, settings, clean, None, None)
+        grey, cut = holed(crop, noise_mask)
+        hole = None
+        if any(one is not None and one.sees_hole for one in (self, settings.refiner)):
+            hole = Inpainting(_resized(cut, clean).round(), self.encoded(grey))
+        mask = _resized(cut if settings.inpaint_model else noise_mask, clean)
+        return _Work(self, settings, clean, mask, hole)
+
+    @property
+    def sees_hole(self) -> bool:
+        """Whether a network was made for inpainting."""
+        networks = [network for network in (self.pipeline.unet, self.control) if network is not None]
+        return any(network.config.in_channels == 9 for network in networks)
+
+    def encoded(self, picture: Pixels) -> Tensor:
+        """Latent (1, 4, h, w) float32 of a picture (H, W, 3) 0..1: the mode of the encoder's distribution."""
         vae = self.pipeline.vae
-        mean = vae.encode((picture * 2 - 1).to(vae.dtype)).latent_dist.mode()
+        with self.working(vae):
+            tensor = _tensor(picture, self.device)
+            mean = vae.encode((tensor * 2 - 1).to(vae.dtype)).latent_dist.mode()
         return mean.float() * vae.config.scaling_factor
 
     def decoded(self, latent: Tensor) -> Pixels:
         """Picture (H, W, 3) float32 of a latent."""
         vae = self.pipeline.vae
-        picture = vae.decode((latent / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0]
+        with self.working(vae):
+            picture = vae.decode((latent / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0]
         return ((picture[0].float() + 1) / 2).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
 
     def prompts(self, settings: Settings, width: int, height: int) -> tuple[Prompt, Prompt]:
-        """The positive and the negative prompt, encoded."""
-        return _encoded(self.pipeline, settings, width, height)
+        """The positive and the negative prompt, encoded. width, height : of the picture, which SDXL wants to know."""
+        positive = self._prompt(settings.prompt, width, height, _WANTED)
+        if settings.cfg == 1:
+            return positive, positive
+        return positive, self._prompt(settings.negative_prompt, width, height, _UNWANTED)
 
-    @property
-    def _device(self) -> torch.device:
-        return self.pipeline.unet.device
+    def _prompt(self, text: str, width: int, height: int, quality: float) -> Prompt:
+        parts = self._texts(text)
+        embeddings = torch.cat([part.embeddings for part in parts], dim=-1)
+        pooled, config = parts[-1].pooled, self.pipeline.unet.config
+        if config.get("addition_embed_type") != "text_time" or pooled is None:
+            return Prompt(embeddings, {})
+        numbers = (config.projection_class_embeddings_input_dim - pooled.shape[-1]) // config.addition_time_embed_dim
+        told = [height, width, 0, 0, quality] if numbers == 5 else [height, width, 0, 0, height, width]
+        sizes = torch.tensor([told], device=pooled.device, dtype=pooled.dtype)
+        return Prompt(embeddings, {"text_embeds": pooled, "time_ids": sizes})
+
+    def _texts(self, text: str) -> list[Encoded]:
+        """What each text encoder makes of a prompt."""
+        if text not in self._prompts:
+            if len(self._prompts) >= _PROMPTS:
+                self._prompts.clear()
+            pipeline = self.pipeline
+            penultimate = getattr(pipeline, "text_encoder_2", None) is not None
+            parts = []
+            for end in ("", "_2"):
+                encoder = getattr(pipeline, "text_encoder" + end, None)
+                if encoder is not None:
+                    with self.working(encoder):
+                        tokenizer = getattr(pipeline, "tokenizer" + end)
+                        parts.append(encode(text, tokenizer, encoder, penultimate=penultimate))
+            self._prompts[text] = parts
+        return self._prompts[text]
+
+    @contextmanager
+    def working(self, *networks: Any) -> Iterator[None]:
+        """Around the work of networks: with `offload` they lie on the device only for so long."""
+        if not self.offload:
+            yield
+            return
+        try:
+            for network in networks:
+                network.to(self.device)
+            yield
+        finally:
+            for network in networks:
+                network.to("cpu")
+
+    @contextmanager
+    def _tiles(self, longest: int, tiled: bool) -> Iterator[None]:
+        """Around the work on a crop with sides of up to `longest` pixels: whether it goes through the VAE in tiles."""
+        vae = self.pipeline.vae
+        if not tiled:
+            yield
+            return
+        before = vae.tile_sample_min_size, vae.tile_latent_min_size
+        ratio = 2 ** (len(vae.config.block_out_channels) - 1)
+        side = min(max(longest // 2 // 64 * 64, _LEAST_TILE), _MOST_TILE)
+        vae.tile_sample_min_size, vae.tile_latent_min_size = side, side // ratio
+        vae.enable_tiling()
+        try:
+            yield
+        finally:
+            vae.disable_tiling()
+            vae.tile_sample_min_size, vae.tile_latent_min_size = before
 
 
 @dataclass(frozen=True)
 class _Work:
-    """One crop under the sampler. clean : its latent without noise."""
+    """One crop under the sampler. clean : its latent without noise.  hole : for networks made for inpainting."""
 
     engine: DiffusionEngine
     settings: Settings
-    picture: Tensor
     clean: Tensor
     mask: Tensor | None
-    noise_mask: Pixels | None
+    hole: Inpainting | None
 
     def sampled(self, seed: int) -> Tensor:
         settings = self.settings
@@ -108,29 +200,35 @@ class _Work:
             kept = None
             if self.mask is not None:
                 kept = Kept(self.mask, self.clean, keep_noise, settings.differential)
-            denoise = count.counted(self._denoiser(engine))
-            latent = sample(settings.sampler, denoise, latent, part, _draws(seed, self.clean), kept)
+            denoiser = self._denoiser(engine, levels)
+            networks = [denoiser.unet] + ([denoiser.control.network] if denoiser.control else [])
+            with engine.working(*networks):
+                latent = sample(settings.sampler, count.counted(denoiser), latent, part, _draws(seed, self.clean), kept)
         return latent
 
-    def _denoiser(self, engine: DiffusionEngine) -> Denoiser:
-        height, width = self.picture.shape[2:]
-        positive, negative = engine.prompts(self.settings, width, height)
-        prediction = engine.pipeline.scheduler.config.get("prediction_type", "epsilon")
-        control = None
-        if engine.control is not None and self.settings.control is not None:
-            control = Control(engine.control, _centred(_tensor(self.settings.control, self.clean.device)[None]))
-        unet = engine.pipeline.unet
-        hole = self._hole() if unet.config.in_channels == 9 else None
-        return Denoiser(unet, positive, negative, self.settings.cfg, prediction, hole, control)
+    def _denoiser(self, engine: DiffusionEngine, levels: NDArray[np.float64]) -> Denoiser:
+        settings = self.settings
+        height, width = (8 * side for side in self.clean.shape[2:])
+        positive, negative = engine.prompts(settings, width, height)
+        return Denoiser(
+            engine.pipeline.unet,
+            positive,
+            negative,
+            settings.cfg,
+            engine.pipeline.scheduler.config.get("prediction_type", "epsilon"),
+            self.hole if engine.sees_hole else None,
+            self._control(engine, levels),
+            together=not settings.course.tiled,
+        )
 
-    def _hole(self) -> Inpainting | None:
-        """The picture with grey in place of what the mask covers, for models made for inpainting."""
-        if self.noise_mask is None:
+    def _control(self, engine: DiffusionEngine, levels: NDArray[np.float64]) -> Control | None:
+        settings = self.settings
+        if engine.control is None or settings.control is None:
             return None
-        mask = _resized(torch.from_numpy(self.noise_mask)[None, None], self.picture.shape[2:]).round()
-        mask = mask.to(self.clean.device)
-        grey = (self.picture - 0.5) * (1 - mask) + 0.5
-        return Inpainting(_resized(mask, self.clean.shape[2:]).round(), self.engine.encoded(grey))
+        steps = len(levels) - 1
+        first, last = (float(levels[round(share * steps)]) for share in (settings.control_start, settings.control_end))
+        picture = _tensor(centred(settings.control), engine.device)
+        return Control(engine.control, picture, settings.control_strength, first, last)
 
 
 @dataclass
@@ -142,56 +240,35 @@ class _Count:
     calls: int = 0
 
     def counted(self, denoise: Denoiser) -> Callable[[Tensor, float], Tensor]:
+        each = calls_a_step(self.settings.sampler)
+
         def call(x: Tensor, sigma: float) -> Tensor:
-            self.settings.run.report(min(self.calls / max(self.steps, 1), 1.0), f"Step {self.calls + 1}")
+            share = self.calls / (self.steps * each)
+            step = min(self.calls // each, self.steps - 1)
+            self.settings.run.report(share, f"Step {step + 1} of {self.steps}")
             self.calls += 1
             return denoise(x, sigma)
 
         return call
 
 
-def _encoded(pipeline: Any, settings: Settings, width: int, height: int) -> tuple[Prompt, Prompt]:
-    guided = settings.cfg != 1
-    arguments = {
-        "prompt": settings.prompt,
-        "negative_prompt": settings.negative_prompt,
-        "device": pipeline.unet.device,
-        "num_images_per_prompt": 1,
-        "do_classifier_free_guidance": guided,
-    }
-    encoded = pipeline.encode_prompt(**arguments)
-    if len(encoded) == 2:
-        positive, negative = encoded
-        return Prompt(positive, {}), Prompt(negative if guided else positive, {})
-    positive, negative, pooled, negative_pooled = encoded
-    size = torch.tensor([[height, width, 0, 0, height, width]], device=positive.device, dtype=positive.dtype)
-    first = Prompt(positive, {"text_embeds": pooled, "time_ids": size})
-    if not guided:
-        return first, first
-    return first, Prompt(negative, {"text_embeds": negative_pooled, "time_ids": size})
-
-
 def _noise(seed: int, like: Tensor) -> Tensor:
     """Normal noise drawn on the CPU, so that a seed means the same on every device."""
-    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed % 2**63)).to(like.device)
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed % 2**64)).to(like.device)
 
 
 def _draws(seed: int, like: Tensor) -> Callable[[], Tensor]:
     """Fresh noise for the steps that add some, from a generator of its own."""
-    generator = torch.Generator().manual_seed((seed + 2**32) % 2**63)
+    generator = torch.Generator().manual_seed((seed + 2**32) % 2**64)
     return lambda: torch.randn(like.shape, generator=generator).to(like.device)
 
 
 def _tensor(pixels: Pixels, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).to(device)
+    """A picture (H, W, 3) as (1, 3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).to(device)[None]
 
 
-def _centred(picture: Tensor) -> Tensor:
-    """The middle of a picture whose sides are no multiples of 8."""
-    height, width = (math.floor(side / _GRID) * _GRID for side in picture.shape[2:])
-    top, left = (picture.shape[2] - height) // 2, (picture.shape[3] - width) // 2
-    return picture[:, :, top : top + height, left : left + width]
-
-
-def _resized(mask: Tensor, size: torch.Size) -> Tensor:
-    return functional.interpolate(mask.float(), size=tuple(size), mode="bilinear")
+def _resized(mask: Pixels, latent: Tensor) -> Tensor:
+    """A mask (h, w) as (1, 1, h', w'), at the size of a latent."""
+    tensor = torch.from_numpy(np.ascontiguousarray(mask))[None, None].float()
+    return functional.interpolate(tensor, size=tuple(latent.shape[2:]), mode="bilinear").to(latent.device)

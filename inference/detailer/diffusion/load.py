@@ -5,83 +5,139 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...errors import BadModelFile, MaquetteError, MissingModel
-from ...runtime.memory import keep
+from ...errors import BadModelFile, MaquetteError
+from ...runtime.memory import is_out_of_memory, keep
 from .engine import DiffusionEngine
+from .heads import REMEDY, kind_of, read_head
+from .lora import add_lora
+from .published import config_folder, vocabulary, write_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ...runtime import Run
     from .. import Checkpoint
 
 #: Pipelines whose networks the engine knows.
 _KNOWN = ("StableDiffusion", "StableDiffusionXL")
-_REMEDY = "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL."
+#: The first layer of a ControlNet's file, and the layers that tell the sizes of what reads its picture, by the names of
+#: diffusers and of the original in both forms.
+_CONTROL_STARTS = ("conv_in.", "control_model.input_blocks.0.0.", "input_blocks.0.0.")
+_HINTS = (
+    ("controlnet_cond_embedding.conv_in", *(f"controlnet_cond_embedding.blocks.{number}" for number in (1, 3, 5))),
+    *(tuple(f"{start}input_hint_block.{number}" for number in (0, 4, 8, 12)) for start in ("control_model.", "")),
+)
 
 
 def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> DiffusionEngine:
-    """The engine, loaded when it is not in memory. Raises `MissingModel` and `BadModelFile`."""
-    path = Path(checkpoint.path).expanduser()
-    if not path.exists():
-        raise MissingModel(f"There is no model at {path}.", "Choose a diffusers folder or a .safetensors file.")
-    key = ("detailer", path, path.stat().st_mtime_ns, str(checkpoint), run.device, run.precision)
+    """The engine, loaded when it is not in memory; the checkpoint's paths exist. offload : only the network that works
+    lies on the device. Raises `MissingModel` and `BadModelFile`."""
+    path = Path(checkpoint.path)
+    files = [path, *(Path(file) for file, _ in checkpoint.loras)]
+    files += [Path(checkpoint.controlnet)] if checkpoint.controlnet is not None else []
+    states = tuple((file, file.stat().st_mtime_ns) for file in files)
+    key = ("detailer", states, str(checkpoint), run.device, run.precision, offload)
     run.report(0.0, f"Loading {path.name}")
-    return keep(key, lambda: _load(checkpoint, path, run))
+    return keep(key, lambda: _load(checkpoint, path, run, offload))
 
 
-def _load(checkpoint: Checkpoint, path: Path, run: Run) -> DiffusionEngine:
+def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> DiffusionEngine:
     dtype = torch.float16 if run.precision == "float16" else torch.float32
+    notes = []
     with _offline():
         pipeline = _read(path, lambda: _pipeline(checkpoint, path, dtype))
         for file, strength in checkpoint.loras:
-            _read(Path(file), lambda file=file, strength=strength: _add_lora(pipeline, Path(file), strength))
+            notes.append(_read(Path(file), lambda file=file, by=strength: add_lora(pipeline, Path(file), by)))
         control = getattr(pipeline, "controlnet", None)
         if checkpoint.controlnet is not None:
-            folder = Path(checkpoint.controlnet).expanduser()
-            control = _read(folder, lambda: _control(folder, dtype))
-    for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
-        network = getattr(pipeline, name, None)
+            place = Path(checkpoint.controlnet)
+            control = _read(place, lambda: _control(place, pipeline.unet, dtype))
+    if pipeline.vae.config.get("force_upcast"):
+        pipeline.vae.float()  # its values exceed the range of half precision, and the picture would be black
+    networks = [getattr(pipeline, name, None) for name in ("unet", "vae", "text_encoder", "text_encoder_2")]
+    for network in (*networks, control):
         if network is not None:
-            network.to(run.torch_device).eval().requires_grad_(False)
-    if control is not None:
-        control.to(run.torch_device).eval().requires_grad_(False)
-    return DiffusionEngine(pipeline, control)
+            network.to("cpu" if offload else run.torch_device).eval().requires_grad_(False)
+    said = tuple(note for note in notes if note)
+    return DiffusionEngine(pipeline, control, run.torch_device, offload, said)
 
 
 def _pipeline(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Any:
-    import diffusers
-    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-
-    common = {"torch_dtype": dtype, "local_files_only": True}
     if path.is_dir():
-        _check_folder(path)
-        return DiffusionPipeline.from_pretrained(path, use_safetensors=True, **common)
+        return _from_folder(path, dtype)
     if path.suffix != ".safetensors":
-        raise BadModelFile(f"{path} is no .safetensors file.", _REMEDY)
+        raise BadModelFile(f"{path} is no .safetensors file.", REMEDY)
+    head = read_head(path)
     if checkpoint.config is None:
-        raise BadModelFile(
-            f"{path} does not tell the shape of its networks.",
-            "Give the diffusers folder of the model that it was trained from as `config`.",
-        )
+        with config_folder(kind_of(head, path)) as config:
+            return _from_file(path, config, dtype)
     config = Path(checkpoint.config).expanduser()
     _check_folder(config)
+    return _from_file(path, config, dtype)
+
+
+def _from_file(path: Path, config: Path, dtype: torch.dtype) -> Any:
+    import diffusers
+
     # A single file holds no ControlNet, whatever the folder that describes it does.
     kind = getattr(diffusers, _class_name(config).replace("ControlNet", ""))
-    return kind.from_single_file(str(path), config=str(config), **common)
+    return kind.from_single_file(str(path), config=str(config), torch_dtype=dtype, local_files_only=True)
+
+
+def _from_folder(path: Path, dtype: torch.dtype) -> Any:
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+    _check_folder(path)
+    index = json.loads((path / "model_index.json").read_text("utf-8"))
+    # The safety checker's network is never used here.
+    parts: dict[str, Any] = {name: None for name in ("safety_checker", "feature_extractor") if name in index}
+    common = {
+        "torch_dtype": dtype,
+        "local_files_only": True,
+        "use_safetensors": True,
+        "variant": _variant(path / "unet"),
+    }
+    with _missing_tokenizers(path, index) as tokenizers:
+        return DiffusionPipeline.from_pretrained(path, **parts, **tokenizers, **common)
+
+
+@contextmanager
+def _missing_tokenizers(path: Path, index: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """CLIP's own tokenizers where the folder should hold some and does not. Raises `BadModelFile` where its text
+    encoders have another vocabulary."""
+    from transformers import CLIPTokenizer
+
+    names = [name for name in ("tokenizer", "tokenizer_2") if (index.get(name) or [None])[0] is not None]
+    missing = [name for name in names if not any((path / name).glob("*.json"))]
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="maquette-") as folder:
+        for name in missing:
+            config = path / name.replace("tokenizer", "text_encoder") / "config.json"
+            words = json.loads(config.read_text("utf-8")).get("vocab_size", 49408) if config.is_file() else 0
+            if words != len(vocabulary()):
+                raise BadModelFile(f"{path} holds no {name}.", "Download the whole folder.")
+            write_tokenizer(Path(folder), name)
+            found[name] = CLIPTokenizer.from_pretrained(Path(folder) / name)
+        yield found
+
+
+def _variant(folder: Path) -> str | None:
+    """ "fp16" for a folder that holds only the files in half precision."""
+    names = [file.name for file in folder.glob("*.safetensors")]
+    return "fp16" if names and all(".fp16." in name for name in names) else None
 
 
 def _check_folder(folder: Path) -> None:
     name = _class_name(folder)
     if not name.startswith(_KNOWN) or not name.endswith("Pipeline"):
-        raise BadModelFile(f"{folder} holds a {name or 'folder'}, which cannot repaint.", _REMEDY)
+        raise BadModelFile(f"{folder} holds a {name or 'folder'}, which cannot repaint.", REMEDY)
 
 
 def _class_name(folder: Path) -> str:
@@ -93,46 +149,61 @@ def _class_name(folder: Path) -> str:
         return ""
 
 
-def _add_lora(pipeline: Any, file: Path, strength: float) -> None:
-    if not file.is_file():
-        raise MissingModel(f"There is no LoRA at {file}.", "Choose a .safetensors file.")
-    pipeline.load_lora_weights(str(file.parent), weight_name=file.name, local_files_only=True, use_safetensors=True)
-    pipeline.fuse_lora(lora_scale=strength)
-    pipeline.unload_lora_weights()
-
-
-def _control(path: Path, dtype: torch.dtype) -> Any:
+def _control(path: Path, unet: Any, dtype: torch.dtype) -> Any:
+    """A ControlNet from its folder, or from a single file: its layers are those of the UNet's first half."""
     from diffusers.models.controlnets.controlnet import ControlNetModel
 
-    if not path.exists():
-        raise MissingModel(f"There is no ControlNet at {path}.", "Choose its folder or .safetensors file.")
     if path.is_dir():
-        return ControlNetModel.from_pretrained(path, torch_dtype=dtype, local_files_only=True, use_safetensors=True)
-    return ControlNetModel.from_single_file(str(path), torch_dtype=dtype, local_files_only=True)
+        common = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True, "variant": _variant(path)}
+        return ControlNetModel.from_pretrained(path, **common)
+    head = read_head(path)
+    start = next((start for start in _CONTROL_STARTS if head.shape(start + "weight")), None)
+    hints = next((names for names in _HINTS if all(head.shape(f"{name}.weight") for name in names)), None)
+    if start is None or hints is None:
+        raise BadModelFile(f"{path} is no ControlNet.", "Choose a ControlNet that was made for this model.")
+    with torch.device("meta"):
+        channels = tuple(head.shape(f"{name}.weight")[0] for name in hints)
+        shaped = ControlNetModel.from_unet(
+            unet, conditioning_embedding_out_channels=channels, load_weights_from_unet=False
+        )
+    shaped.register_to_config(in_channels=head.shape(start + "weight")[1])
+    with tempfile.TemporaryDirectory(prefix="maquette-") as folder:
+        shaped.save_config(folder)
+        return ControlNetModel.from_single_file(str(path), config=folder, torch_dtype=dtype, local_files_only=True)
 
 
 def _read(path: Path, read: Callable[[], Any]) -> Any:
     """What `read` gives; what the libraries say of a wrong file becomes one sentence."""
     try:
         return read()
-    except (MaquetteError, MemoryError, torch.OutOfMemoryError, ImportError):
+    except (MaquetteError, ImportError):
         raise
     except Exception as error:  # the libraries raise many kinds
+        if is_out_of_memory(error):
+            raise
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise BadModelFile(f"{path} cannot be loaded: {first}", _REMEDY) from error
+        raise BadModelFile(f"{path} cannot be loaded: {first}", REMEDY) from error
 
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Keep the libraries from asking any hub, and from drawing progress bars into Blender's console."""
-    from diffusers.utils import logging
+    """Keep the libraries from asking any hub, and from drawing bars and advice for programmers into the console."""
+    import diffusers.utils.logging as diffusers_log
+    import transformers.utils.logging as transformers_log
 
     before = {name: os.environ.get(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")}
+    levels = [(log, log.get_verbosity()) for log in (diffusers_log, transformers_log)]
     os.environ.update(dict.fromkeys(before, "1"))
-    logging.disable_progress_bar()
+    for log, _ in levels:
+        log.disable_progress_bar()
+        log.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
+        for log, level in levels:
+            log.set_verbosity(level)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

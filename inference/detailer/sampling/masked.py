@@ -37,6 +37,14 @@ SAMPLERS: dict[str, Callable] = {
     "uni_pc_bh2": multistep.uni_pc_bh2,
 }
 
+#: Samplers that call the model twice a step.
+_TWICE = ("heun", "dpm_2", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde")
+
+
+def calls_a_step(name: str) -> int:
+    """How often a sampler calls the model in a step (but perhaps its last)."""
+    return 2 if name in _TWICE else 1
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -97,4 +105,4 @@ def _keeping(denoise: samplers.Denoise, kept: Kept, levels: list[float]) -> samp
     return under_mask
 
 
-__all__ = ["SAMPLERS", "Kept", "noised", "sample", "sampler_named", "sigmas_from"]
+__all__ = ["SAMPLERS", "Kept", "calls_a_step", "noised", "sample", "sampler_named", "sigmas_from"]
