@@ -136,7 +136,7 @@ class StandIn:
     """The golden data's stand-in for diffusion: an inverted picture, tinted by the seed, under the mask."""
 
     def __init__(self, ratio, binary):
-        self.ratio, self.binary, self.calls = ratio, binary, []
+        self.ratio, self.binary, self.calls, self.told = ratio, binary, [], []
 
     def repaint(self, crop, noise_mask, *, seed, settings):
         height, width = (side // self.ratio * self.ratio for side in crop.shape[:2])
@@ -146,28 +146,27 @@ class StandIn:
         painted = 0.75 * (1 - seen) + 0.25 * ((seed % 11) / 10)
         if noise_mask is None:
             return painted
+        if settings.inpaint_model:
+            grey, noise_mask = blending.holed(crop, noise_mask)
+            self.told.append((grey.sum(dtype=np.float64), noise_mask.sum(dtype=np.float64)))
         mask = cv2.resize(noise_mask, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
         mask = (mask >= 0.5).astype(np.float32) if self.binary else mask
         return seen * (1 - mask) + painted * mask
 
 
-#: Not MaskDetailer's own: filled boxes. Not reached through `repaint`: the mask of an inpainting model; no mask at all.
-LEFT_OUT = ("bbox_fill", "inpaint_model", "inpaint_nmf7", "mask_none")
-
-
-@pytest.mark.parametrize(
-    "case", [case for case in CASES["whole"] if case["name"] not in LEFT_OUT], ids=lambda case: case["name"]
-)
+@pytest.mark.parametrize("case", CASES["whole"], ids=lambda case: case["name"])
 def test_the_whole_way(case):
     start, given = f"e{case['case']:02d}_", dict(case["params"])
     engine = StandIn(given.pop("vae_ratio"), given["noise_mask_feather"] > 0)
-    given.pop("bbox_fill")
     given["guide_size_for"] = "bbox" if given["guide_size_for"] else "crop_region"
-    photo, mask = WHOLE[start + "image"] / np.float32(255), WHOLE[start + "mask"] / np.float32(255)
+    photo = WHOLE[start + "image"] / np.float32(255)
+    mask = None if case["name"] == "mask_none" else WHOLE[start + "mask"] / np.float32(255)
     found = detailer.detail_mask(photo, mask, engine, compatibility=True, device="cpu", **given)
     error = np.abs(found.image - photo - WHOLE[start + "delta"] / 32767.0)
     assert error.mean() < 1e-4 and error.max() < 1.2e-2
     assert engine.calls == [(call["seed"], call["latent_hw"]) for call in case["calls"]]
+    told = [(call["concat_image_sum"], call["concat_mask_sum"]) for call in case["calls"] if call["concat"]]
+    np.testing.assert_allclose(np.reshape(engine.told, (-1, 2)), np.reshape(told, (-1, 2)), rtol=1e-4)
     done = [one for one in found.segments if not one.skipped]
     assert len(done) == (0 if case["fallback"] else case["n_crops"])
     expected = [WHOLE[f"{start}crop{number:02d}"] for number in range(len(done))]

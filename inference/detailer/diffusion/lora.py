@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from ...errors import BadModelFile, MissingModel
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 #: End of a tensor's name -> the part of a layer's change that it is.
 _PARTS = {
@@ -118,9 +118,9 @@ def _plain(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _layers(pipeline: Any) -> dict[str, nn.Module]:
+def _layers(pipeline: Any) -> dict[str, Any]:
     """Every name in use -> layer."""
-    layers: dict[str, nn.Module] = {}
+    layers: dict[str, Any] = {}
     unet = pipeline.unet
     depth = unet.config.layers_per_block
     for name, module in unet.named_modules():
