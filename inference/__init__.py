@@ -19,10 +19,11 @@ from .errors import (
     UnknownModel,
 )
 from .hands import refine_hands
+from .maps import make_map
 from .normals import estimate_normals
 from .people import recover_people
 from .photo import Clip, Photo, load_clip, load_photo
-from .results import Body, DepthMap, Detailed, DetailedSegment, Hand, HandMaps, NormalMap, People, Person
+from .results import Body, DepthMap, Detailed, DetailedSegment, Hand, HandMaps, MapImage, NormalMap, People, Person
 from .runtime import free_memory
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "DetailedSegment",
     "Hand",
     "HandMaps",
+    "MapImage",
     "MaquetteError",
     "MissingModel",
     "MissingPackages",
@@ -54,6 +56,7 @@ __all__ = [
     "free_memory",
     "load_clip",
     "load_photo",
+    "make_map",
     "recover_people",
     "refine_hands",
 ]

@@ -52,6 +52,23 @@ class NormalMap:
 
 
 @dataclass(frozen=True)
+class MapImage:
+    """An image pass of a photo: lines, edges, or shuffled content.
+
+    image : (h, w, 3) uint8 of the photo's shape, short side = the resolution asked for; lines are bright on black.
+    model : what made it.
+    """
+
+    image: NDArray[np.uint8]
+    model: str
+
+    @property
+    def preview(self) -> NDArray[np.uint8]:
+        """The picture itself, under the name that it has in every result."""
+        return self.image
+
+
+@dataclass(frozen=True)
 class Hand:
     """One hand.
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from ...normals.from_depth import normals_from_depth
 from ...preview import check_resolution, preview_size
 from ...results import DepthMap
-from ...runtime.layers import reporting
 from ...runtime.memory import keep
+from ...runtime.passes import answers
 from ...runtime.recall import recall_all
 from ...weights import load_network
 from ..metric3d.photo_size import at_photo_size
@@ -103,13 +102,13 @@ def estimate_batch(
     for photo in photos:
         preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
     pixels = [photo.pixels for photo in photos]
-    answers = recall_all(
+    predicted = recall_all(
         pixels,
         ("depth", *run.model_key),
-        lambda unknown: _answers([pixels[index] for index in unknown], run.part(0.0, _NETWORK_SHARE)),
+        lambda unknown: _predict([pixels[index] for index in unknown], run.part(0.0, _NETWORK_SHARE)),
     )
     maps = []
-    for camera, answer in zip(cameras, answers, strict=True):
+    for camera, answer in zip(cameras, predicted, strict=True):
         finishing = run.part(_NETWORK_SHARE, 1.0)
         finishing.report(len(maps) / len(photos), "Bringing depth to the photo's size")
         maps.append(_depth_map(answer, camera, run, resolution))
@@ -134,7 +133,7 @@ def _depth_map(answer: NDArray[np.float32], camera: Camera, run: Run, resolution
     return DepthMap(depth, valid, normals, camera, True, preview)
 
 
-def _answers(pixels: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float32]]:
+def _predict(pixels: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float32]]:
     """What the network says of each photo (h, w), at the size of its picture."""
     assert run.model is not None
     options, family = _model(run)
@@ -145,19 +144,14 @@ def _answers(pixels: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float
     wanted = family.network(options)
     published = wanted.published(path)
     network = keep(("depth", *run.model_key), lambda: load_network(run, published, wanted.build))
-    pictures = [family.see(one) for one in pixels]
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, one in enumerate(pictures):
-        groups.setdefault(tuple(one.shape), []).append(index)
-    dtype = next(network.parameters()).dtype
-    found: dict[int, NDArray[np.float32]] = {}
-    for number, members in enumerate(groups.values()):
-        part = run.part(number / len(groups), (number + 1) / len(groups))
-        stack = torch.stack([pictures[index] for index in members]).to(run.torch_device, dtype)
-        with torch.inference_mode(), reporting(part, network, "Estimating depth"):
-            answers = network(pixel_values=stack).predicted_depth.float().cpu().numpy()
-        found.update(zip(members, answers, strict=True))
-    return [found[index] for index in range(len(pixels))]
+    said = answers(
+        network,
+        [family.see(one) for one in pixels],
+        run,
+        "Estimating depth",
+        lambda stack: network(pixel_values=stack).predicted_depth,
+    )
+    return [depth.numpy() for (depth,) in said]
 
 
 def _model(run: Run) -> tuple[Mapping[str, Any], Family]:

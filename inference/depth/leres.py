@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LeReS (Yin et al. 2021, "Learning to Recover 3D Scene Shape"): depth up to a factor and an offset.
+
+It sees the photo as its authors prepared it: 448 x 448, RGB from 0 to 1, normalised. (The field's node feeds it
+BGR from 0 to 255.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from ..maps.architectures import architecture, published
+from ..preview import check_resolution, preview_size
+from ..runtime.memory import keep
+from ..runtime.passes import answers
+from ..runtime.recall import recall_all
+from ..weights import load_network
+from .library.picture import IMAGENET
+from .relative import inverse_at_photo_size, near_is_bright, relative_map, unit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from ..photo import Photo
+    from ..results import DepthMap
+    from ..runtime import Run
+
+#: Side of the network's picture.
+_SIDE = 448
+#: Part of the time that the network takes.
+_NETWORK_SHARE = 0.9
+#: Height of the farthest point: a depth that is only relative has no infinity, so all of it is surface.
+_FARTHEST = 1e-6
+
+
+def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
+    """Height of the whole photo, 1 nearest. See `inference.estimate_depth`."""
+    return estimate_batch([photo], run, fx=fx, fy=fy, resolution=resolution)[0]
+
+
+def estimate_batch(
+    photos: Sequence[Photo], run: Run, *, fx: float | None, fy: float | None, resolution: int
+) -> list[DepthMap]:
+    """`estimate` of several photos in one pass of the network."""
+    check_resolution(resolution)
+    cameras = [photo.camera_or_default(fx, fy) for photo in photos]
+    for camera in cameras:
+        preview_size(camera.height, camera.width, resolution)
+    pixels = [photo.pixels for photo in photos]
+    predicted = recall_all(
+        pixels,
+        ("depth", *run.model_key),
+        lambda unknown: _predict([pixels[index] for index in unknown], run.part(0.0, _NETWORK_SHARE)),
+    )
+    maps = []
+    for camera, answer in zip(cameras, predicted, strict=True):
+        run.report(
+            _NETWORK_SHARE + (1 - _NETWORK_SHARE) * len(maps) / len(photos), "Bringing depth to the photo's size"
+        )
+        height = inverse_at_photo_size(1 - unit(answer), camera.height, camera.width)
+        maps.append(relative_map(np.maximum(height, _FARTHEST), camera, near_is_bright(height, resolution)))
+    run.report(1.0, "Depth made")
+    return maps
+
+
+def build() -> nn.Module:
+    """The network as published, with a ResNeXt-101."""
+    return architecture("leres.leres.multi_depth_model_woauxi", "RelDepthModel")("resnext101")
+
+
+def _predict(pixels: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float32]]:
+    """Relative depth (448, 448) of each photo, larger is farther."""
+    assert run.model is not None
+    path = run.model.files[0].path
+    run.report(0.0, "Loading LeReS")
+    network = keep(("depth", *run.model_key), lambda: load_network(run, published(path, "depth_model"), build))
+    mean, deviation = (np.array(values, np.float32) for values in IMAGENET)
+    pictures = [(cv2.resize(one, (_SIDE, _SIDE)).astype(np.float32) / 255 - mean) / deviation for one in pixels]
+    tensors = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]
+    return [depth[0].numpy() for (depth,) in answers(network, tensors, run, "Estimating depth", network.depth_model)]

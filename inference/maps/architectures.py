@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The networks that the package controlnet-aux brings: their architectures alone, built here and filled from `weights`.
+
+Its own loaders fetch files, unpickle them and bring every detector in at once, so none of them is used: one module is
+imported without the package around it, which takes a tenth of the time, changes nothing in timm's registry and does not
+ask for mediapipe.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..runtime.device import missing_package
+from ..weights import Published
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def architecture(module: str, name: str) -> Any:
+    """`name` of the module controlnet_aux.`module`. Raises `MissingPackages`."""
+    path = f"controlnet_aux.{module}"
+    packages = path.split(".")[:-1]
+    bare = []
+    try:
+        for count in range(1, len(packages) + 1):
+            package = ".".join(packages[:count])
+            if package not in sys.modules:
+                sys.modules[package] = _without_code(package)
+                bare.append(package)
+        return getattr(import_module(path), name)
+    except ImportError as error:
+        raise missing_package(error.name, error) from error
+    finally:
+        for package in bare:
+            del sys.modules[package]
+
+
+def _without_code(package: str) -> ModuleType:
+    """A package that finds its modules, whose own code has not run."""
+    spec = find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    module = ModuleType(package)
+    module.__path__ = list(spec.submodule_search_locations)
+    return module
+
+
+def published(path: str, *wrappers: str) -> Published:
+    """A file of one of these networks. wrappers : names under which its tensors may lie."""
+    return Published(path, _converted, wrappers)
+
+
+def _converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefix of parallel training, and with the counts of training steps, which not all files have."""
+    plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    norms = [name.removesuffix("running_mean") for name in plain if name.endswith(".running_mean")]
+    return {f"{name}num_batches_tracked": torch.tensor(0) for name in norms} | plain

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""NormalBae (Bae et al. 2021, "Estimating and Exploiting the Aleatoric Uncertainty in Surface Normal Estimation").
+
+Its encoder is timm's EfficientNet-B5, its decoder controlnet-aux's. The published axes are left, up and towards the
+viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import timm
+import torch
+from torch import nn
+
+from ..depth.library.picture import IMAGENET
+from ..errors import BadInput
+from ..maps.architectures import architecture, published
+from ..preview import check_resolution, padded, preview_size, to_resolution
+from ..results import NormalMap
+from ..runtime.memory import keep
+from ..runtime.passes import answers
+from ..runtime.recall import recall_all
+from ..weights import load_network
+from .from_depth import check_parameters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ..photo import Photo
+    from ..runtime import Run
+
+#: Part of the time that the network takes.
+_NETWORK_SHARE = 0.95
+#: Most pixels of the picture that the network sees; at that size it takes about 8 GB.
+_MOST_PIXELS = 2 << 20
+#: Where the decoder looks for the encoder's features: the picture, three layers of the stem, seven stages, the last.
+_STEM = 4
+
+
+class NormalBae(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Module()
+        self.encoder.original_model = timm.create_model("tf_efficientnet_b5", pretrained=False, num_classes=0)
+        settings = SimpleNamespace(
+            architecture="BN", sampling_ratio=0.4, importance_ratio=0.7
+        )  # the last two: training
+        self.decoder = architecture("normalbae.nets.submodules.decoder", "Decoder")(settings)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Normalised pictures (B, 3, H, W), sides multiples of 32 -> (B, 3, H, W) unit vectors, x left, y up, z out."""
+        encoder: Any = self.encoder.original_model
+        feature = encoder.bn1(encoder.conv_stem(pictures))
+        features: list[Tensor | None] = [None] * _STEM
+        for stage in encoder.blocks:
+            feature = stage(feature)
+            features.append(feature)
+        features.append(encoder.conv_head(feature))
+        return self.decoder(features)[0][-1][:, :3]
+
+
+def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolution: int) -> NormalMap:
+    """Normals of the whole photo. `resolution` is the short side of what the network sees, and of the preview.
+
+    `a` and `bg_threshold` act only on models of relative depth.
+    """
+    return estimate_batch([photo], run, a=a, bg_threshold=bg_threshold, resolution=resolution)[0]
+
+
+def estimate_batch(
+    photos: Sequence[Photo], run: Run, *, a: float, bg_threshold: float, resolution: int
+) -> list[NormalMap]:
+    """`estimate` of several photos; those whose pictures have one size pass the network together."""
+    check_parameters(a, bg_threshold)
+    sizes = [_size(photo, resolution) for photo in photos]
+    pixels = [photo.pixels for photo in photos]
+    predicted = recall_all(
+        pixels,
+        ("normals", *run.model_key, resolution),
+        lambda unknown: _predict([pixels[index] for index in unknown], resolution, run.part(0.0, _NETWORK_SHARE)),
+    )
+    maps = []
+    for photo, (rows, columns), answer in zip(photos, sizes, predicted, strict=True):
+        run.report(_NETWORK_SHARE, "Bringing normals to the photo's size")
+        height, width = photo.pixels.shape[:2]
+        seen = np.ascontiguousarray(answer[:rows, :columns])
+        preview = (((seen + 1) * 0.5).clip(0, 1) * 255).astype(np.uint8)
+        normals = cv2.resize(-seen, (width, height), interpolation=cv2.INTER_LINEAR)
+        length = np.sqrt(np.einsum("...i,...i", normals, normals))
+        normals[length < 1e-6] = (0, 0, -1)
+        normals /= np.where(length < 1e-6, 1, length)[..., None]
+        maps.append(NormalMap(normals, np.ones((height, width), bool), photo.camera_or_default(), preview))
+    run.report(1.0, "Normals made")
+    return maps
+
+
+def _size(photo: Photo, resolution: int) -> tuple[int, int]:
+    check_resolution(resolution)
+    height, width = preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
+    if height * width > _MOST_PIXELS:
+        raise BadInput(
+            f"NormalBae would have to look at {height * width / 1e6:.0f} megapixels.",
+            f"Choose a resolution of at most {int(min(height, width) * (_MOST_PIXELS / (height * width)) ** 0.5)}.",
+        )
+    return height, width
+
+
+def _predict(pixels: list[NDArray[np.uint8]], resolution: int, run: Run) -> list[NDArray[np.float32]]:
+    """Normals (h, w, 3) of each photo's working picture, in the network's axes."""
+    assert run.model is not None
+    path = run.model.files[0].path
+    run.report(0.0, "Loading NormalBae")
+    key = ("normals", *run.model_key)
+    network = keep(key, lambda: load_network(run, published(path, "model"), NormalBae))
+    mean, deviation = (np.array(values, np.float32) for values in IMAGENET)
+    pictures = [(padded(to_resolution(one, resolution)).astype(np.float32) / 255 - mean) / deviation for one in pixels]
+    tensors = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]
+    said = answers(network, tensors, run, "Estimating normals")
+    return [np.ascontiguousarray(normals.permute(1, 2, 0).numpy()) for (normals,) in said]
