@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Arrays without Blender, from the command line.
 
-    python -m maquette.inference depth|normals|hands|people|relief --photo FILE --output FILE.npz|.exr|.png|.glb
-    python -m maquette.inference depth|normals|hands|relief --photo MOVIE|FOLDER|PATTERN|FILES --output FOLDER
+    python -m maquette.inference depth|normals|hands|maps|people|relief --photo FILE --output FILE.npz|.exr|.png|.glb
+    python -m maquette.inference depth|normals|hands|maps|relief --photo MOVIE|FOLDER|PATTERN|FILES --output FOLDER
     python -m maquette.inference --list [--models-dir FOLDER] [--json]
 
 Of many photos and of clips every frame gives a file, written as soon as it is made; those that are written stay when a
@@ -42,6 +42,10 @@ _OPTIONS: dict[str, tuple[tuple[str, type, tuple[str, ...] | None, str], ...]] =
         ("a", float, None, "strength, for models of relative depth"),
         ("bg_threshold", float, None, "background threshold, for models of relative depth"),
     ),
+    "maps": (
+        ("thresholds", float, None, "two numbers, see docs/maps.md; default: the model's own"),
+        ("seed", int, None, "of shuffled content, default 0"),
+    ),
     "hands": (
         ("mask_type", str, MASK_TYPES, "what the mask covers"),
         ("mask_bbox_padding", int, None, "pixels, 0 to 100"),
@@ -55,6 +59,10 @@ _OPTIONS: dict[str, tuple[tuple[str, type, tuple[str, ...] | None, str], ...]] =
         ("hmr_batch_size", int, None, "people that pass through a network at once"),
     ),
 }
+
+
+#: Tasks of many photos, beside those that give depth.
+_TASKS = {"normals": batch.estimate_normals, "hands": batch.refine_hands, "maps": batch.make_maps}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,8 +112,10 @@ def _frames(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
     chosen = _chosen(options) | {"resolution": options.resolution, "batch_size": options.batch_size}
     if options.task == "relief":
         chosen |= {"invert": options.invert, "tileable": options.tileable}
-    task = {"normals": batch.estimate_normals, "hands": batch.refine_hands}.get(options.task, batch.estimate_depth)
-    model = options.model or ("relief" if options.task == "relief" else "builtin")
+    if options.task == "maps":
+        chosen |= {"safe": options.safe, "scribble": options.scribble}
+    task = _TASKS.get(options.task, batch.estimate_depth)
+    model = options.model or {"relief": "relief", "maps": "canny"}.get(options.task, "builtin")
     photos = Clip(clip.name, len(clip), clip.fps, remembered)
     results = task(photos, model, progress=progress, **_where(options), **chosen)
     for output, result in zip(outputs, results, strict=False):  # a damaged movie has fewer frames than it says
@@ -180,7 +190,7 @@ def _list_models(options: argparse.Namespace) -> None:
             continue
         state = "installed" if store.is_installed(model, root) else "not installed"
         use = model.licence + ("" if model.commercial or "non-commercial" in model.licence else ", non-commercial only")
-        print(f"{model.task:8} {model.id:22} {state:14} {use}")
+        print(f"{model.task:8} {model.id:31} {state:14} {use}")
         for file, found in files:
             print(f"{'':9}{found}: {file.path}" + ("" if found != store.MISSING else f"  ({file.size}, {file.page})"))
     if not options.json:
@@ -244,12 +254,14 @@ def _parser() -> argparse.ArgumentParser:
         "depth": "metric depth of a photo",
         "normals": "surface normals",
         "hands": "depth, mask and meshes of the hands",
+        "maps": "image passes: edges, lines, shuffled content",
         "people": "posed bodies of a photo, photos or a clip",
         "relief": "surface relief of a material",
     }.items():
         _add_common(subparser := tasks.add_parser(task, help=summary, description=summary.capitalize() + "."))
         for name, kind, choices, text in _OPTIONS[task]:
-            subparser.add_argument("--" + name.replace("_", "-"), type=kind, choices=choices, help=text)
+            several: dict[str, Any] = {"nargs": 2} if name == "thresholds" else {}
+            subparser.add_argument("--" + name.replace("_", "-"), type=kind, choices=choices, help=text, **several)
         if task == "people":
             subparser.add_argument("--refine", action="store_true", help="spend more steps on the fit")
             subparser.add_argument("--no-track", action="store_true", help="treat every frame by itself")
@@ -257,6 +269,9 @@ def _parser() -> argparse.ArgumentParser:
         else:
             subparser.set_defaults(fps=None)
             subparser.add_argument("--batch-size", type=int, default=batch.BATCH_SIZE, help="photos in one pass")
+        if task == "maps":
+            subparser.add_argument("--safe", action=argparse.BooleanOptionalAction, help="edges in three grey levels")
+            subparser.add_argument("--scribble", action="store_true", help="only the ridges, with a broad pen")
         if task == "relief":
             subparser.add_argument("--invert", action=argparse.BooleanOptionalAction, help="bright is deep")
             subparser.add_argument("--tileable", action="store_true", help="the photo repeats without a seam")
@@ -273,7 +288,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--picture", choices=("preview", "mask"), default="preview", help="what a PNG shows")
     add("--bits", type=int, choices=(8, 16), default=8, help="of a mask")
     add("--frame", type=int, default=0, help="of a clip, the frame that a GLB or PNG holds, from 0")
-    add("--model", help="default: builtin")
+    add("--model", help="default: builtin; of maps: canny")
     add("--fx", type=float, help="focal length in pixels; default: the photo's own, else 55 degrees on the long side")
     add("--fy", type=float, help="default: as fx")
     add("--resolution", type=int, default=512, help="short side of the preview in pixels, 0 for the photo's size")

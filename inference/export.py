@@ -18,7 +18,7 @@ from . import exr
 from .camera import Camera, y_up
 from .errors import BadInput, MaquetteError, NothingFound
 from .mesh import surface
-from .results import DepthMap, HandMaps, NormalMap, People
+from .results import DepthMap, HandMaps, MapImage, NormalMap, People
 from .runtime.device import missing_package
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .photo import Photo
 
-Result = DepthMap | NormalMap | HandMaps | People
+Result = DepthMap | NormalMap | HandMaps | MapImage | People
 #: Suffix -> what it holds.
 FORMATS = (".npz", ".exr", ".png", ".glb")
 
@@ -83,6 +83,8 @@ def arrays_of(result: Result) -> dict[str, NDArray]:
     if isinstance(result, NormalMap):
         maps = {"normals": result.normals, "valid": result.valid, "preview": result.preview}
         return {**maps, **_camera_arrays(result.camera)}
+    if isinstance(result, MapImage):
+        return {"image": result.image, "model": np.array(result.model)}
     if isinstance(result, HandMaps):
         maps = {"depth": result.depth, "mask": result.mask, "preview": result.preview}
         return {**maps, **_hand_arrays(result), **_camera_arrays(result.camera)}
@@ -95,6 +97,8 @@ def floats_of(result: Result) -> NDArray:
         return result.normals
     if isinstance(result, (DepthMap, HandMaps)):
         return result.depth
+    if isinstance(result, MapImage):
+        raise BadInput("An image pass has no floats.", "Save it as .png or .npz.")
     raise BadInput("People are no picture of floats.", "Save them as .npz or .glb, or their mask as .png.")
 
 
@@ -102,6 +106,8 @@ def picture_of(result: Result, picture: str, bits: int, frame: int = 0) -> NDArr
     """The 8-bit preview (h, w, 3) uint8, or the mask (H, W) uint8 or uint16, of a result."""
     if picture == "preview" and not isinstance(result, People):
         return result.preview
+    if isinstance(result, MapImage):
+        raise BadInput("An image pass has no mask.", "Save its preview.")
     mask = _mask(result, frame)
     top = 255 if bits == 8 else 65535
     return np.rint(np.clip(mask, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
@@ -124,6 +130,8 @@ def meshes_of(result: Result, photo: Photo, frame: int = 0) -> dict[str, Any]:
         return {f"person_{person.track_id}": plain(person.vertices, result.body.faces) for person in persons}
     if isinstance(result, DepthMap):
         return {"relief": _textured(trimesh, result, photo)}
+    if isinstance(result, MapImage):
+        raise BadInput("An image pass has no mesh.", "Save it as .png or .npz.")
     raise BadInput("Normals have no mesh.", "Save them as .npz, .exr or .png.")
 
 
@@ -164,7 +172,7 @@ def _png(pixels: NDArray) -> bytes:
     return data.tobytes()
 
 
-def _mask(result: Result, frame: int) -> NDArray:
+def _mask(result: DepthMap | NormalMap | HandMaps | People, frame: int) -> NDArray:
     if isinstance(result, HandMaps):
         return result.mask
     if isinstance(result, People):

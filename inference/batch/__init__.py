@@ -19,7 +19,7 @@ from ..photo import Clip, Photo, PhotoLike, as_clip
 from ..registry import find_model, model_module
 
 if TYPE_CHECKING:
-    from ..results import DepthMap, HandMaps, NormalMap
+    from ..results import DepthMap, HandMaps, MapImage, NormalMap
     from ..runtime.run import Run
 
 #: Photos that pass a network together unless told otherwise; more gains little and takes memory.
@@ -50,6 +50,26 @@ def estimate_normals(
 ) -> Iterator[NormalMap]:
     """`inference.estimate_normals` of every photo; its keywords are the options."""
     return _each("normals", "estimate", photos, model, batch_size, {**_NORMALS, **options})
+
+
+def make_maps(
+    photos: PhotoLike | Clip | Iterable[PhotoLike],
+    model: str = "canny",
+    *,
+    batch_size: int = BATCH_SIZE,
+    **options: Any,
+) -> Iterator[MapImage]:
+    """`inference.make_map` of every photo; its keywords are the options."""
+    from ..maps import checked, make_map
+
+    given = {name: default for name, default in (make_map.__kwdefaults__ or {}).items() if name not in _WHERE}
+    unknown = options.keys() - given.keys() - set(_WHERE)
+    if unknown:
+        raise TypeError(f"make_maps() got an unexpected keyword argument {min(unknown)!r}")
+    given |= {name: value for name, value in options.items() if name in given}
+    where = {name: value for name, value in options.items() if name in _WHERE}
+    wanted = {"resolution": given.pop("resolution"), "options": checked(**given)}
+    return _each("maps", "make", photos, model, batch_size, {**wanted, **where})
 
 
 def refine_hands(
@@ -133,4 +153,4 @@ def _read(photos: Iterator[Photo], count: int, done: int | None) -> list[Photo]:
 def _at(error: MaquetteError, name: str, number: int) -> MaquetteError:
     """The error with the number of the photo (and its name, where it does not say it)."""
     what = f"Photo {number + 1}" + (f" ({name})" if name and name not in error.message else "")
-    return type(error)(f"{what}: {error.message}", error.remedy, error.operator)
+    return type(error)(f"{what}: {error.message}", error.remedy, error.operator, error.arguments)
