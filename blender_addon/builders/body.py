@@ -11,9 +11,11 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ...inference.builtin import body as builtin
 from ...inference.errors import BadInput, NothingFound
 from ...inference.mesh import skinning
-from . import action, armature, axes, materials, meshes, roles, skin, vertex_cache
+from ...inference.rigs.template import in_bones_of
+from . import action, armature, axes, materials, meshes, rigify, roles, skin, vertex_cache
 from . import scene as scenes
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from ...inference.results import Body, People, Person
 
 MODES = ("ARMATURE", "VERTEX_CACHE", "SHAPE_KEYS")
+#: Whose bones an armature has; all but the body's own are made for the built-in body.
+RIGS = ("OWN", "MIXAMO", "UNREAL", "RIGIFY")
 
 #: Custom property: the licence of the body and of what is made with it.
 LICENCE = "maquette_licence"
@@ -40,12 +44,15 @@ def build_people(
     scene: Scene | None = None,
     folder: str | Path | None = None,
     sliders: bool = True,
+    rig: str = "OWN",
 ) -> list[Collection]:
     """Every track of `people` through `build_person`, in collections `<name>.person.<n>` inside one `<name>.people`.
 
     A clip (`people.fps`) sets the scene's frame rate, and its frame range from `start_frame` on.
-    Raises NothingFound where there is nobody.
+    rig : whose bones armatures have: "OWN" the body's, "MIXAMO", "UNREAL", or "RIGIFY", a generated control rig.
+    Raises NothingFound where there is nobody, BadInput for a rig that this body cannot have.
     """
+    people = _in_bones(people, rig, mode)
     tracks = people.tracks()
     if not tracks:
         raise NothingFound("No person was found.", "Choose another photo, or draw a box around the person.")
@@ -64,6 +71,7 @@ def build_people(
             folder=folder,
             sliders=sliders,
             template=template,
+            control_rig=rig == "RIGIFY" and mode == "ARMATURE",
         )
         for number, track in enumerate(tracks.values(), start=1)
     ]
@@ -85,6 +93,7 @@ def build_person(
     folder: str | Path | None = None,
     sliders: bool = True,
     template: Mesh | None = None,
+    control_rig: bool = False,
 ) -> Collection:
     """One person as a collection.
 
@@ -98,11 +107,13 @@ def build_person(
         "SHAPE_KEYS": the same in absolute shape keys, inside the .blend.
     sliders : with an armature, shape keys for the body's traits (gender, age, muscle, weight, height, proportions)
         where the body has them, from -1 to 1; 1 is half of a trait's whole range more than the person's own.
+    control_rig : replace the armature by a generated Rigify rig whose controls have the motion.
     template : mesh from `skin.skinned_mesh` to copy, when several bodies are built.
 
-    The objects stand where the person's feet meet the ground in the first frame. Written on every object are the licence
-    of the body (`maquette_licence`) and its height when it stands straight (`maquette_height`), on the armature's pose
-    bones the confidence of each joint (`confidence`, the mean over the track). Raises BadInput for an unknown mode or an empty track.
+    The objects stand where the person's feet meet the ground in the first frame. Every object has the licence of the body
+    (`maquette_licence`) and its height when it stands straight (`maquette_height`) written on it, the armature's pose
+    bones the confidence of each joint (`confidence`, the mean over the track). Raises BadInput for an unknown mode or an
+    empty track.
     """
     if mode not in MODES:
         raise BadInput(f"There is no way {mode!r} to build a body.", f"Choose one of {', '.join(MODES)}.")
@@ -122,6 +133,8 @@ def build_person(
     if mode == "ARMATURE":
         rig = _add_rig(obj, body, persons, frames + start_frame, local, name, collection, sliders)
         rig.matrix_world = Matrix(place.tolist())
+        if control_rig:
+            rigify.to_control_rig(rig, obj, body, (frames + start_frame).tolist(), name=name, collection=collection)
     else:
         obj.matrix_world = Matrix(place.tolist())
         obj.vertex_groups.clear()  # weights without a rig would only make the file larger
@@ -146,6 +159,20 @@ def _stature(body: Body, persons: Sequence[Person]) -> float:
     """Height in metres of the body at rest, where it stands straight."""
     vertices, _ = skinning.rest_pose(body, np.mean([person.shape for person in persons], axis=0))
     return float(np.ptp(vertices[:, 1]))
+
+
+def _in_bones(people: People, rig: str, mode: str) -> People:
+    """The people in the bones of the rig that was asked for."""
+    if rig not in RIGS:
+        raise BadInput(f"There is no rig {rig!r}.", f"Choose one of {', '.join(RIGS)}.")
+    if rig == "OWN" or mode != "ARMATURE":
+        return people
+    if people.body.name != builtin.load_body().name:
+        raise BadInput(
+            f"The body {people.body.name} has its own bones only.",
+            "Choose its own rig and retarget it onto yours, or recover the people with the built-in body.",
+        )
+    return people if rig == "RIGIFY" else in_bones_of(people, rig.lower())
 
 
 def _place(world: NDArray, person: Person) -> NDArray[np.float64]:

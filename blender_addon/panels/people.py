@@ -19,6 +19,8 @@ class PeoplePanel(SidebarPanel):
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         layout.prop(settings.people, "model")
         layout.prop(settings.people, "bodies")
+        if settings.people.bodies == "ARMATURE":
+            layout.prop(settings.people, "rig")
         layout.prop(settings.people, "masks")
         task_button(layout, settings, "maquette.recover_people", "OUTLINER_OB_ARMATURE")
 

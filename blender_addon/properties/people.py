@@ -49,6 +49,16 @@ class PeopleSettings(MaskSettings):
         description="How the bodies are kept",
         items=BODIES,
     )
+    rig: EnumProperty(
+        name="Rig",
+        description="Whose bones the armature has",
+        items=[
+            ("OWN", "The Body's Own", "All joints of the body that was fitted"),
+            ("MIXAMO", "Mixamo", "Bones named and arranged as Mixamo's, for the built-in body"),
+            ("UNREAL", "Unreal Engine", "Bones named and arranged as the Mannequin's, for the built-in body"),
+            ("RIGIFY", "Rigify", "A generated control rig, posed by its FK controls, for the built-in body"),
+        ],
+    )
     start_frame: start_frame_property()
     mask_grow: FloatProperty(
         name="Grow",

@@ -26,6 +26,7 @@ class PeopleRequest(Request):
     track: bool
     boxes: str
     bodies: str
+    rig: str
     start_frame: int
     masks: MaskBuild
 

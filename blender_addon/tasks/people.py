@@ -27,6 +27,7 @@ def request(properties: Any, context: Context) -> PeopleRequest:
         track=properties.track,
         boxes=properties.boxes,
         bodies=properties.bodies,
+        rig=properties.rig,
         start_frame=properties.start_frame,
         masks=mask_build(properties, grow=properties.mask_grow),
     )
@@ -49,6 +50,7 @@ def build(request: PeopleRequest, inferred: Inferred, scene: Scene) -> str:
         name=name,
         world_from_camera=axes.world_from_camera_of(camera),
         mode=request.bodies,
+        rig=request.rig,
         start_frame=request.start_frame,
         scene=scene,
         folder=request.folder,
