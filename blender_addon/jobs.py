@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Long work beside Blender's main thread.
 
-One worker thread owns torch. It is started by the first job and never touches bpy. A finished job waits in a queue
+One worker thread owns torch. It is started by the first job and never touches bpy. A second one downloads and copies
+model files meanwhile, which may take an hour. A finished job waits in a queue
 until `pump` brings it to the main thread, where `Job.finish` makes the datablocks. In a window a persistent timer
 calls `pump`; a script, or a Blender that runs no timers, calls it by hand, or uses `run`, which waits for the end.
 
@@ -19,14 +20,20 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
+
+if TYPE_CHECKING:
+    from ..inference.errors import MaquetteError
 
 #: Seconds between two looks at the queue while a job is under way, and while models only wait to be dropped.
 BUSY_INTERVAL, IDLE_INTERVAL = 0.2, 5.0
 #: Seconds that Blender waits for a cancelled job when the add-on is switched off or Blender ends.
 STOP_SECONDS = 10.0
+
+#: The worker threads, by name: the one that owns torch, and the one that fetches model files beside it.
+TORCH, LIBRARY = "maquette", "maquette-library"
 
 Report = Callable[[float, str], None]
 
@@ -44,11 +51,18 @@ class Job:
     """One piece of work: `work(report)` on the worker thread, then `finish(its result)` on the main thread.
 
     `finish` returns the line that tells the user what was made. `report(fraction, message)` raises `Cancelled` after
-    `cancel` was called. A job without `finish` only works.
+    `cancel` was called. A job without `finish` only works. thread : TORCH or LIBRARY.
     """
 
-    def __init__(self, label: str, work: Callable[[Report], Any], finish: Callable[[Any], str] | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        work: Callable[[Report], Any],
+        finish: Callable[[Any], str] | None = None,
+        thread: str = TORCH,
+    ) -> None:
         self.label = label
+        self.thread = thread
         self.state = State.WAITING
         self.fraction = 0.0
         self.message = "Waiting"
@@ -133,22 +147,31 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the panel shows of the last job: its closing line, or what went wrong and the operator that mends it."""
+    """What the panel shows of the last job: its closing line, or what went wrong and the operator that mends it.
+
+    arguments : the operator's properties, by name.
+    """
 
     line: str
     failed: bool = False
     remedy: str = ""
     operator: str | None = None
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, error: MaquetteError) -> Outcome:
+        """The outcome of a request that could not be carried out."""
+        return cls(error.message, True, error.remedy, error.operator, tuple(sorted(error.arguments.items())))
 
 
 class _Worker:
-    """The thread that owns torch, and its two queues."""
+    """A thread and its two queues."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.requests: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
         # A daemon, so that work that hears no cancel cannot keep Blender from ending.
-        self.thread = threading.Thread(target=self._serve, name="maquette", daemon=True)
+        self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self.thread.start()
 
     def _serve(self) -> None:
@@ -156,8 +179,15 @@ class _Worker:
             job.work()
             self.finished.put(job)
 
+    def take_finished(self) -> list[Job]:
+        """What it has finished since the last time."""
+        taken = []
+        while not self.finished.empty():
+            taken.append(self.finished.get())
+        return taken
 
-_worker: _Worker | None = None
+
+_workers: dict[str, _Worker] = {}
 _jobs: list[Job] = []  # submitted and not yet built, oldest first
 _outcome: Outcome | None = None
 _used = 0.0  # time.monotonic() of the last job's end
@@ -184,7 +214,7 @@ def remember(new: Outcome | None) -> None:
 def submit(job: Job) -> Job:
     """Hand a job to the worker and return at once; `pump` builds its result."""
     _jobs.append(job)
-    _started_worker().requests.put(job)
+    _started_worker(job.thread).requests.put(job)
     if not bpy.app.timers.is_registered(pump):
         bpy.app.timers.register(pump, first_interval=BUSY_INTERVAL, persistent=True)
     return job
@@ -193,8 +223,8 @@ def submit(job: Job) -> Job:
 def prepare() -> None:
     """Import on the worker what a request needs (numpy and the builders, not torch), so that the first click does not
     wait for it. The panel calls this whenever it is drawn; only the first time counts."""
-    if _worker is None:
-        _started_worker().requests.put(Job("Prepare", lambda report: _import_tasks()))
+    if TORCH not in _workers:
+        _started_worker(TORCH).requests.put(Job("Prepare", lambda report: _import_tasks()))
 
 
 def run(job: Job, on_progress: Report | None = None) -> str:
@@ -222,8 +252,7 @@ def pump() -> float | None:
     """Build what the worker has finished. Returns the seconds until the next look, or None when there is no need."""
     from ..inference.errors import Cancelled, MaquetteError
 
-    while _worker is not None and not _worker.finished.empty():
-        job = _worker.finished.get()
+    for job in [job for worker in _workers.values() for job in worker.take_finished()]:
         if job not in _jobs:
             continue  # `run` has built it
         _jobs.remove(job)
@@ -239,31 +268,33 @@ def pump() -> float | None:
     return _drop_idle_models()
 
 
-def cancel() -> int:
-    """Cancel all jobs; returns how many. Those that wait never start."""
-    for job in _jobs:
+def cancel(thread: str | None = None) -> int:
+    """Cancel all jobs, or those of one thread; returns how many. Those that wait never start."""
+    chosen = [job for job in _jobs if thread in (None, job.thread)]
+    for job in chosen:
         job.cancel()
-    return len(_jobs)
+    return len(chosen)
 
 
 def free_memory(seconds: float = 0.0) -> None:
     """Drop the models that are kept in memory, on the thread that owns them; wait up to `seconds` for it."""
-    if _worker is None or not _worker.thread.is_alive():
+    worker = _workers.get(TORCH)
+    if worker is None or not worker.thread.is_alive():
         return
     job = Job("Free memory", lambda report: _drop_models())
-    _worker.requests.put(job)
+    worker.requests.put(job)
     if seconds:
         job.wait(seconds)
 
 
 def stop() -> None:
-    """Cancel everything and end the worker thread; waits a little for work that is under way."""
-    global _worker
+    """Cancel everything and end the worker threads; waits a little for work that is under way."""
     cancel()
-    if _worker is not None:
-        _worker.requests.put(None)
-        _worker.thread.join(STOP_SECONDS)
-        _worker = None
+    for worker in _workers.values():
+        worker.requests.put(None)
+    for worker in _workers.values():
+        worker.thread.join(STOP_SECONDS)
+    _workers.clear()
     _jobs.clear()
 
 
@@ -294,7 +325,7 @@ def _build(job: Job) -> str:
         remember(Outcome(f"{job.label} was cancelled"))
         raise
     except MaquetteError as error:
-        remember(Outcome(error.message, True, error.remedy, error.operator))
+        remember(Outcome.of(error))
         raise
     except Exception as error:
         remember(Outcome(f"{job.label} failed: {error}", True, "The system console has the details."))
@@ -313,18 +344,27 @@ def _announce(label: str) -> None:
     def draw(menu: Any, _context: object) -> None:
         for line in filter(None, (shown.line, shown.remedy)):
             menu.layout.label(text=line)
-        if shown.operator:
-            menu.layout.operator(shown.operator)
+        draw_remedy(menu.layout, shown)
 
     with bpy.context.temp_override(window=manager.windows[0]):
         manager.popup_menu(draw, title=label, icon="ERROR")
 
 
-def _started_worker() -> _Worker:
-    global _worker
-    if _worker is None or not _worker.thread.is_alive():
-        _worker = _Worker()
-    return _worker
+def draw_remedy(layout: Any, shown: Outcome) -> None:
+    """The button that mends what went wrong, where there is one."""
+    if shown.operator is None:
+        return
+    layout.operator_context = "INVOKE_DEFAULT"  # a popup would carry it out at once, without its dialog
+    button = layout.operator(shown.operator)
+    for name, value in shown.arguments:
+        setattr(button, name, value)
+
+
+def _started_worker(thread: str) -> _Worker:
+    worker = _workers.get(thread)
+    if worker is None or not worker.thread.is_alive():
+        worker = _workers[thread] = _Worker(thread)
+    return worker
 
 
 def _import_tasks() -> None:
@@ -358,14 +398,14 @@ def _drop_idle_models() -> float | None:
 def _redraw() -> None:
     """Redraw the sidebars when what they show has changed."""
     global _drawn
-    shown = (_outcome, len(_jobs), _jobs and (_jobs[0].fraction, _jobs[0].message))
+    shown = (_outcome, tuple((job.label, job.fraction, job.message) for job in _jobs))
     if shown == _drawn:
         return
     _drawn = shown
     manager: Any = bpy.context.window_manager
     for window in manager.windows:
         for area in window.screen.areas:
-            if area.type in {"VIEW_3D", "IMAGE_EDITOR"}:
+            if area.type in {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}:
                 for region in area.regions:
-                    if region.type == "UI":
+                    if region.type == ("WINDOW" if area.type == "PREFERENCES" else "UI"):
                         region.tag_redraw()

@@ -58,7 +58,7 @@ def read_picture(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
     except MaquetteError as error:
         if str(path) in error.message or isinstance(error, OutOfMemory):
             raise
-        raise type(error)(f"{path}: {error.message}", error.remedy, error.operator) from error
+        raise type(error)(f"{path}: {error.message}", error.remedy, error.operator, error.arguments) from error
     except MemoryError as error:
         raise OutOfMemory(f"There is too little memory for the photo {path}.", "Make it smaller.") from error
     except PermissionError as error:

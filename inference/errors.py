@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class MaquetteError(Exception):
     """A request that cannot be carried out, for a reason the user can act on.
@@ -12,13 +14,21 @@ class MaquetteError(Exception):
     message : one sentence that says what is wrong.
     remedy : one sentence that says what to do.
     operator : id of the Blender operator that does it (``"maquette.open_preferences"``), or None.
+    arguments : that operator's properties, by name.
     """
 
-    def __init__(self, message: str, remedy: str = "", operator: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        operator: str | None = None,
+        arguments: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{message} {remedy}".strip())
         self.message = message
         self.remedy = remedy
         self.operator = operator
+        self.arguments = dict(arguments or {})
 
 
 class BadInput(MaquetteError):

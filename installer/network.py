@@ -8,6 +8,7 @@ import ssl
 import sys
 import urllib.request
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Dict, Optional
 from urllib.parse import urlsplit
@@ -107,9 +108,8 @@ def _system_certificates() -> bool:
 
 
 def _bundled_certificates() -> Optional[str]:
-    """Those that Blender's Python brings for its own downloads."""
+    """The file that Blender's Python brings for its own downloads."""
     try:
-        import certifi
+        return import_module("certifi").where()
     except ImportError:
         return None
-    return certifi.where()

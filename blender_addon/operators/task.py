@@ -61,6 +61,6 @@ class TaskOperator(bpy.types.Operator):
 
 def failed(operator: bpy.types.Operator, error: MaquetteError) -> set[Any]:
     """One line for whoever called; the panel keeps it together with the remedy's button."""
-    jobs.remember(jobs.Outcome(error.message, True, error.remedy, error.operator))
+    jobs.remember(jobs.Outcome.of(error))
     operator.report({"ERROR"}, str(error))
     return {"CANCELLED"}

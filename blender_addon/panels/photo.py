@@ -90,8 +90,7 @@ def draw_jobs(layout: UILayout) -> None:
     width = _characters()
     for number, line in enumerate([*_wrapped(outcome.line, width), *_wrapped(outcome.remedy, width)]):
         box.label(text=line, icon="BLANK1" if number else icon)
-    if outcome.operator:
-        box.operator(outcome.operator)
+    jobs.draw_remedy(box, outcome)
 
 
 def _characters() -> int:

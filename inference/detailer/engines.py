@@ -8,7 +8,7 @@ from os import PathLike, fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...installer import catalogue
+from ...installer import catalogue, store
 from ..errors import BadInput, MissingModel
 from ..runtime.device import missing_package
 from . import Checkpoint
@@ -66,7 +66,7 @@ def _found(name: str | PathLike[str], folder: Path, run: Run, what: str) -> Path
         return path
     if path.name == str(name):
         files = [file for model in catalogue.models(FOLDER) if model.id == path.name for file in model.files]
-        below = [run.models_dir / file.path for file in files]
+        below = [store.find(file.path, run.models_dir) for file in files]
         below += [folder / path.name, folder / f"{path.name}.safetensors"]
         there = next((place for place in below if place.exists()), None)
         if there is not None:
@@ -75,7 +75,8 @@ def _found(name: str | PathLike[str], folder: Path, run: Run, what: str) -> Path
             raise MissingModel(
                 f"The model {path.name} is not there: {below[0]} is missing.",
                 f"Download it from {files[0].page} and put it there.",
-                "maquette.open_preferences",
+                "maquette.install_model",
+                {"file": files[0].path},
             )
         path = folder / path.name
     raise MissingModel(f"There is no {what} at {path}.", "Choose a folder or a .safetensors file.")

@@ -52,7 +52,7 @@ class Run:
         """What the run's network and its results depend on: the model, the state of its files, which may be replaced by
         better ones, device and precision."""
         assert self.model is not None
-        files = (_state(self.models_dir / file.path) for file in self.model.files)
+        files = (_state(store.find(file.path, self.models_dir)) for file in self.model.files)
         return self.model.id, *files, self.device, self.precision
 
     @property

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from collections.abc import Callable, Mapping
@@ -82,17 +81,3 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def _check_finite(name: str, tensor: Tensor) -> None:
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
         raise BadModelFile(f"The weights {name} are not all numbers (NaN or infinity).", "Download it again.")
-
-
-def identity(path: Path) -> str:
-    """What tells a file from another of the same name: its size, beginning and end.
-
-    A zip file's end holds the checksums of all its parts.
-    """
-    size = path.stat().st_size
-    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
-    with path.open("rb") as file:
-        digest.update(file.read(1 << 16))
-        file.seek(max(0, size - (1 << 20)))
-        digest.update(file.read())
-    return digest.hexdigest()

@@ -13,8 +13,9 @@ from uuid import uuid4
 
 import numpy as np
 
+from ...installer import store
+from ...installer.disk import identity
 from ..errors import BadModelFile
-from .convert import identity
 from .load import missing
 from .pickles import read_licensed
 
@@ -50,7 +51,7 @@ class Licensed(Generic[Model]):
         A replaced file is read again. The published arrays as an .npz are taken as well, under either name.
         Raises `MissingModel`, and `BadModelFile` for another model, or a damaged or unsafe file.
         """
-        source = models_dir / self.path
+        source = store.find(self.path, models_dir)
         plain = source.with_suffix(".npz")
         if not source.exists():
             if not plain.exists():

@@ -17,11 +17,12 @@ from uuid import uuid4
 import torch
 
 from ...installer import catalogue, store
+from ...installer.disk import identity
 from ...installer.filelock import held
 from ..errors import BadModelFile, MaquetteError, MissingModel
 from ..runtime.memory import is_out_of_memory
 from .checkpoint import family, read_tensors
-from .convert import check_finite, identity, write_tensors
+from .convert import check_finite, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -88,18 +89,19 @@ def missing(path: Path, file: str) -> MissingModel:
     if known is None:
         return MissingModel(message, "Put it there.", "maquette.open_preferences")
     size = f" ({known.size})" if known.size else ""
+    arguments = {"file": file}
     if known.gated:
         remedy = (
             f"Register at {known.page}, accept its licence ({known.licence}), and put {Path(file).name}{size} there."
         )
     else:
         remedy = f"Download it from {known.url or known.page}{size} and put it there; its licence is {known.licence}."
-    return MissingModel(message, remedy, "maquette.open_preferences")
+    return MissingModel(message, remedy, "maquette.install_model", arguments)
 
 
 def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | None) -> State:
     """The converted tensors; checked, where `expected` tells what the network takes, before they are written."""
-    source = run.models_dir / published.path
+    source = store.find(published.path, run.models_dir)
     beside = source.with_suffix(".safetensors")
     if not source.exists():
         if not beside.exists():
@@ -217,7 +219,7 @@ def _write(run: Run, target: Path, state: State, stamp: str) -> bool:
     except OSError:  # read-only, full, or the old file is in use (Windows)
         return False
     except MaquetteError as error:
-        raise type(error)(f"{target.name}: {error.message}", error.remedy, error.operator) from error
+        raise type(error)(f"{target.name}: {error.message}", error.remedy, error.operator, error.arguments) from error
     return True
 
 

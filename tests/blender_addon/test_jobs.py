@@ -158,7 +158,7 @@ def test_python_ends_during_a_job() -> None:
         jobs.submit(jobs.Job("Running", endless))
         started.wait(10)
         import atexit, os, sys
-        thread = jobs._worker.thread
+        thread = jobs._workers[jobs.TORCH].thread
         def ended():
             print("alive" if thread.is_alive() else "ended")
             sys.stdout.flush()

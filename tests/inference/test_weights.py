@@ -15,7 +15,8 @@ from maquette.inference import BadModelFile, MissingModel
 from maquette.inference.runtime import start
 from maquette.inference.weights import Published, load_network
 from maquette.inference.weights.checkpoint import read_tensors
-from maquette.inference.weights.convert import identity, write_tensors
+from maquette.inference.weights.convert import write_tensors
+from maquette.installer.disk import identity
 from torch import nn
 
 FILE = "tiny/tiny.pth"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
+from ....installer import store
 from ...errors import MissingModel
 from ...runtime.memory import keep
 from ...weights import load_network
@@ -59,7 +60,7 @@ def ready(run: Run) -> None:
         _template(run)
         _network(run)
     except MissingModel as error:
-        raise MissingModel(error.message, f"{error.remedy} {_INSTEAD}", error.operator) from error
+        raise MissingModel(error.message, f"{error.remedy} {_INSTEAD}", error.operator, error.arguments) from error
 
 
 def predict(crops: Sequence[tuple[Photo, Crop]], run: Run, exact: bool) -> list[Predicted]:
@@ -114,7 +115,7 @@ def _turned(camera: NDArray[np.float32], vertices: NDArray[np.float32], template
 
 
 def _network(run: Run) -> MeshGraphormer:
-    key = _state(run.models_dir / PUBLISHED.path), run.device, run.precision
+    key = _state(store.find(PUBLISHED.path, run.models_dir)), run.device, run.precision
     return keep(("meshgraphormer", *key), lambda: _loaded(run))
 
 
@@ -126,7 +127,7 @@ def _loaded(run: Run) -> MeshGraphormer:
 
 
 def _template(run: Run) -> Template:
-    files = tuple(_state(run.models_dir / name) for name in (SAMPLING, MANO))
+    files = tuple(_state(store.find(name, run.models_dir)) for name in (SAMPLING, MANO))
     return keep(("meshgraphormer", "template", *files), lambda: load_template(run.models_dir))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ....installer import store
 from ...errors import BadModelFile
 from ...weights.load import missing
 from ...weights.mano import Mano, load_mano
@@ -70,7 +71,7 @@ def _mean_hand(mano: Mano) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _sampling(models_dir: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coarse vertices from all (195, 778), and which are neighbours or the same, rows scaled to sum to 1 (195, 195)."""
-    path = models_dir / SAMPLING
+    path = store.find(SAMPLING, models_dir)
     if not path.exists():
         raise missing(path, SAMPLING)
     content = read_object_arrays(path, ("A", "D"))

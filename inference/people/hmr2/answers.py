@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 import numpy as np
 import torch
 
+from ....installer import store
 from ...errors import MissingModel
 from ...runtime.memory import keep
 from ...weights import load_network
@@ -70,12 +71,12 @@ def ready(run: Run) -> None:
         template(run)
         _network(run)
     except MissingModel as error:
-        raise MissingModel(error.message, f"{error.remedy} {_INSTEAD}", error.operator) from error
+        raise MissingModel(error.message, f"{error.remedy} {_INSTEAD}", error.operator, error.arguments) from error
 
 
 def template(run: Run) -> Template:
     """The user's body."""
-    files = tuple(_state(run.models_dir / name) for name in (SMPL, J19))
+    files = tuple(_state(store.find(name, run.models_dir)) for name in (SMPL, J19))
     return keep(("hmr2", "body", *files), lambda: load_template(run.models_dir))
 
 
@@ -114,7 +115,7 @@ def _answered(people: Sequence[Wanted[Tag]], run: Run) -> Iterator[tuple[Tag, Pr
 
 
 def _network(run: Run) -> HMR2:
-    key = _state(run.models_dir / PUBLISHED.path), run.device, run.precision, SIZE
+    key = _state(store.find(PUBLISHED.path, run.models_dir)), run.device, run.precision, SIZE
     return keep(("hmr2", *key), lambda: cast("HMR2", load_network(run, PUBLISHED, lambda: HMR2(SIZE))))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ....installer import store
 from ...errors import BadModelFile
 from ...mesh.skinning import quaternions_of
 from ...results import Body
@@ -69,10 +70,22 @@ class Template:
         return np.concatenate([np.stack(first, -2), self.regressor @ vertices], -2).astype(np.float32)
 
 
+def keypoint_weights(template: Template, keypoint: int) -> tuple[int | None, NDArray[np.float64]]:
+    """The joint that a keypoint is, or None and its weights over the vertices (V,)."""
+    weights = np.zeros(len(template.body.vertices))
+    if keypoint >= len(_ON_BODY):
+        return None, template.regressor[keypoint - len(_ON_BODY)].astype(np.float64)
+    place = _ON_BODY[keypoint]
+    if isinstance(place, str):
+        return JOINT_NAMES.index(place), weights
+    weights[place] = 1.0
+    return None, weights
+
+
 def load_template(models_dir: Path) -> Template:
     """Raises `MissingModel` and `BadModelFile`."""
     smpl = load_smpl(models_dir)
-    regressor = _regressor(models_dir / J19, len(smpl.vertices))
+    regressor = _regressor(store.find(J19, models_dir), len(smpl.vertices))
     joints = smpl.joint_regressor @ smpl.vertices
     joint_shapes = np.einsum("jv,vcs->sjc", smpl.joint_regressor, smpl.shape_blend_shapes)
     # An element (i, j) of F (R - I) F is that of R - I times F_i F_j.
