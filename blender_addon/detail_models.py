@@ -1,39 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The diffusion models that lie under the models' folder, and how they are named. Nothing here imports bpy.
-
-`<models>/detailer/` takes checkpoints, `controlnet/` and `loras/` below it ControlNets and LoRAs: single .safetensors files, or folders of diffusers.
-"""
+"""The diffusion models that lie under the models' folder, by the names that the detailer takes. Nothing imports bpy."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from ..installer import catalogue, store
 
-from ..installer import store
-
-#: Kind -> folder below the models' root, and the file that a diffusers folder of this kind holds.
+BUILTIN = "builtin"
+#: Kind -> folder below the models' root (as `inference.detailer.engines` has it), and what a diffusers folder holds.
 _PLACES = {
     "checkpoint": ("detailer", "model_index.json"),
     "controlnet": ("detailer/controlnet", "config.json"),
     "lora": ("detailer/loras", ""),
 }
-BUILTIN = "builtin"
 
 
 def found(kind: str) -> list[str]:
-    """The names of what there is of a kind, as `located` takes them."""
+    """What there is of a kind ("checkpoint", "controlnet", "lora"): single files and diffusers folders, by name."""
     place, index = _PLACES[kind]
-    folder = store.models_root() / place
-    names = [BUILTIN] if kind == "checkpoint" else []
-    if not folder.is_dir():
-        return names
-    paths = sorted(folder.iterdir())
-    names += [path.name for path in paths if path.suffix == ".safetensors" or (index and (path / index).is_file())]
-    return names
-
-
-def located(name: str, kind: str) -> str:
-    """The path that a name or path stands for; "builtin" and "" as they are."""
-    if not name or (kind == "checkpoint" and name == BUILTIN):
-        return name
-    below = store.models_root() / _PLACES[kind][0] / name
-    return str(below) if not Path(name).is_absolute() and below.exists() else str(Path(name).expanduser())
+    root = store.models_root()
+    names = []
+    if kind == "checkpoint":
+        installed = [model.id for model in catalogue.models("detailer") if store.is_installed(model)]
+        names = [BUILTIN, *(name for name in installed if name != BUILTIN)]
+    if (root / place).is_dir():
+        paths = sorted((root / place).iterdir())
+        names += [path.name for path in paths if path.suffix == ".safetensors" or (index and (path / index).is_file())]
+    return list(dict.fromkeys(names))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ...inference.errors import BadInput
 from .. import compat
 from . import materials, transaction
-from .paint import make_room
+from .paint import add_mask_layer, make_room
 
 if TYPE_CHECKING:
     from bpy.types import Image, Material, Object, Scene
+
+    from ...inference.camera import Camera
 
 #: Custom property of the node whose factor shows more or less of a layer: the layer's image.
 LAYER = "maquette_layer"
@@ -89,6 +91,32 @@ def add_layer_above(slot: Slot, image: Image) -> Any:
     return mix
 
 
+def add_layer_over_all(
+    obj: Object, image: Image, mask: Image, *, camera: Camera | None = None, camera_object: Object | None = None
+) -> Any:
+    """Lay an image over whatever colour the active material has, as strongly as a mask says; with a camera both are
+    projected from there (see `paint.add_mask_layer`). Returns the Math node whose second value shows the layer."""
+    mask_node: Any = add_mask_layer(obj, mask, camera=camera, camera_object=camera_object)
+    tree: Any = mask_node.id_data
+    (link,) = mask_node.outputs["Color"].links
+    mix, factor = link.to_node, link.to_socket
+    before = {node.name for node in tree.nodes}
+    shown = materials.add_node(tree, "ShaderNodeMath", mask_node, (200, -120))
+    shown.operation, shown.label, shown.inputs[1].default_value = "MULTIPLY", image.name, 1.0
+    materials.connect(tree, mask_node.outputs["Color"], shown.inputs[0])
+    materials.connect(tree, shown.outputs["Value"], factor)
+    upper = mix_sockets(mix)[2] if mix.type == "MIX" else mix.inputs[2].links[0].from_node.inputs["Base Color"]
+    texture = materials.add_image(tree, image, mask_node, None, offset=(0, 300))
+    texture.extension = mask_node.extension
+    materials.connect(tree, texture.outputs["Color"], upper)
+    if mask_node.inputs["Vector"].is_linked:
+        materials.connect(tree, mask_node.inputs["Vector"].links[0].from_socket, texture.inputs["Vector"])
+    shown[LAYER] = image
+    make_room(tree, before)
+    select_slot(tree, texture)
+    return shown
+
+
 def select_slot(tree: Any, texture: Any) -> None:
     """Make an Image Texture node the one that painting reaches."""
     previous = tree.nodes.active
@@ -141,3 +169,11 @@ def _trees(tree: Any) -> Iterator[Any]:
         seen.add(part.session_uid)
         yield part
         waiting += [node.node_tree for node in part.nodes if node.type == "GROUP" and node.node_tree is not None]
+
+
+def uv_name(slot: Slot) -> str:
+    """The UV map through which a texture lies on its object; "" for the one that renders."""
+    if slot.node is None or not slot.node.inputs["Vector"].is_linked:
+        return ""
+    source = slot.node.inputs["Vector"].links[0].from_node
+    return source.uv_map if source.type == "UVMAP" else ""

@@ -207,6 +207,24 @@ class DetailSettings:
         max=100,
     )
     contour_fill: BoolProperty(name="Fill Holes", description="Repaint the holes of the mask too", default=True)
+    bbox_fill: BoolProperty(name="Fill Boxes", description="Repaint the whole box around each part")
+    combined: BoolProperty(
+        name="All Parts at Once", description="Repaint all parts in one crop, so that they fit each other"
+    )
+    fill: EnumProperty(
+        name="Begin With",
+        description="What the model finds under the mask before it paints",
+        items=[
+            ("original", "Picture", "What is there"),
+            ("grey", "Grey", "Nothing"),
+            ("surroundings", "Surroundings", "The surroundings, spread into it"),
+            ("noise", "Noise", "The surroundings and noise"),
+        ],
+    )
+    match_colours: BoolProperty(
+        name="Match Colours",
+        description="Lead the result's colours back to those around it, where the model shifts them",
+    )
     batch_size: IntProperty(
         name="Variants",
         description="Pictures to make, each from a seed of its own",
@@ -232,6 +250,12 @@ class DetailSettings:
     compatibility: BoolProperty(
         name="As the Reference", description="The reference node's own arithmetic, its defects included"
     )
+    tiling: BoolProperty(
+        name="Tiles", description="Decode large parts in tiles, for little memory; done by itself when memory runs out"
+    )
+    offload: BoolProperty(
+        name="Offload", description="Keep only the network that works on the graphics card, for little memory"
+    )
     config: StringProperty(
         name="Config",
         description="Diffusers folder that tells the shape of a single file's networks; empty for the one that ships",
@@ -247,7 +271,18 @@ class DetailSettings:
         description="How closely the control image is followed",
         default=1.0,
         min=0.0,
-        max=2.0,
+        max=10.0,
+        soft_max=2.0,
+    )
+    control_start: FloatProperty(
+        name="From", description="Share of the steps at which the control begins", min=0.0, max=1.0, subtype="FACTOR"
+    )
+    control_end: FloatProperty(
+        name="To",
+        description="Share of the steps at which the control ends",
+        default=1.0,
+        min=0.0,
+        max=1.0,
         subtype="FACTOR",
     )
     lora: _model_property("LoRA", "lora", "A .safetensors file that adds to the model; empty for none")

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import inference
+from ...inference.detailer.source import from_light, to_light
 from ...inference.errors import BadInput, Cancelled, NothingFound
 from ...inference.photo import Photo
+from ..surface import baked, view_of
 from .common import Inferred, Request, clean_name
 from .detail_masks import Drawing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ...inference.camera import Camera
     from ...inference.results import Detailed, DetailedSegment
     from ..jobs import Report
+    from ..surface import Surface
     from .detail_controls import Control
     from .detail_masks import Mask
 
@@ -36,12 +40,14 @@ class Picture:
     pixels : (H, W, 4) float32, first row on top; None for a frame of a clip, which is read from its file.
     eight_bits : the values are those of bytes.  linear : they are scene-linear light.
     premultiplied : colours are multiplied by alpha.
+    view : the pixels are those of the surface's texture, and the picture is what its camera sees of it; or None.
     """
 
     pixels: Pixels | None
     eight_bits: bool = True
     linear: bool = False
     premultiplied: bool = False
+    view: Surface | None = None
 
 
 @dataclass(frozen=True)
@@ -63,15 +69,18 @@ class Canvas:
         return self.given.shape[1], self.given.shape[0]
 
     def with_detail(self, detailed: Pixels) -> NDArray:
-        """The picture after detailing, (H, W, 3 or 4) float32 0..1 as the detailer shows it: where that left a pixel as
-        it was, the given pixel bit by bit."""
-        if self.given.dtype == np.uint8:
-            return np.rint(np.clip(detailed, 0, 1) * 255).astype(np.uint8)
-        changed = (detailed[..., :3] != self.shown[..., :3]).any(-1)
+        """The picture after detailing: where that left a pixel as it was, it is the given one bit by bit. Alpha stays.
+
+        detailed : (H, W, 3 or 4) float32 0..1, on the scale of `shown`.
+        """
         result = self.given.copy()
+        if self.given.dtype == np.uint8:
+            result[..., :3] = np.rint(np.clip(detailed[..., :3], 0, 1) * 255)
+            return result
+        changed = (detailed[..., :3] != self.shown[..., :3]).any(-1)
         colours = detailed[changed][:, :3]
         if self.linear:
-            colours = _linear(colours)
+            colours = to_light(colours)
         if self.premultiplied and self.given.shape[2] == 4:
             colours = colours * self.given[changed][:, 3:]
         result[changed, :3] = colours
@@ -85,12 +94,18 @@ class DetailBuild:
     output : "IMAGE", "LAYER" or "BAKE".  mapping : "UV" or "CAMERA".
     before : name of the image that the result is compared with, or "".
     path : file of the picture, "" where it has none.
+    surface, texture : to bake into: the object from the camera, and its texture; or None.
+    camera_object : name of the camera that the picture is projected from, and `camera` as it sees it.
     """
 
     output: str
     mapping: str
     before: str = ""
     path: str = ""
+    surface: Surface | None = None
+    texture: Picture | None = None
+    camera_object: str = ""
+    camera: Camera | None = None
 
 
 @dataclass(frozen=True)
@@ -182,17 +197,32 @@ class DetailRequest(Request):
                 raise
             return finished, True
 
+    def _finished(self, canvas: Canvas, detailed: Detailed, number: int) -> NDArray:
+        """The pixels of one picture, or of the object's texture with what the picture shows baked into it."""
+        wanted = self.build
+        if wanted.surface is None or wanted.texture is None:
+            return canvas.with_detail(detailed.image[number])
+        texture = canvas_of(wanted.texture)
+        strengths = strengths_of(canvas.size, [s for s in detailed.segments if s.batch == number and not s.skipped])
+        shown = texture.shown.astype(np.float32) / (255 if texture.shown.dtype == np.uint8 else 1)
+        colours, painted = baked(wanted.surface, shown[..., :3], detailed.image[number][..., :3], strengths)
+        if not painted.any():
+            raise NothingFound(
+                "Nothing of what was repainted lies on the object.", "Check the mask, and where the camera stands."
+            )
+        return texture.with_detail(colours)
+
     def _files(self, canvas: Canvas, detailed: Detailed, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of `Inferred` for the pictures, written here rather than on the main thread."""
         from ..detail_files import file_of
         from ..scratch import Scratch
 
         scratch, files = Scratch(self.directory), {}
-        suffix = ".png" if canvas.given.dtype == np.uint8 else ".exr"
         painted = {one.batch for one in detailed.segments if not one.skipped}
         try:
             for number in sorted(painted):
-                pixels = canvas.with_detail(detailed.image[number])
+                pixels = self._finished(canvas, detailed, number)
+                suffix = ".png" if pixels.dtype == np.uint8 else ".exr"
                 path = scratch.folder / f"{clean_name(self.source.name)}.detail.{number}{suffix}"
                 _write(path, file_of(pixels, {**settings, "variant": number}))
                 files[str(number)] = path
@@ -206,6 +236,8 @@ def canvas_of(picture: Picture) -> Canvas:
     """The picture's pixels as bytes or floats, with alpha only where something is transparent."""
     pixels = picture.pixels
     assert pixels is not None
+    if picture.view is not None:
+        pixels = view_of(picture.view, pixels)
     if not (pixels[..., 3] != 1).any():
         pixels = pixels[..., :3]
     pixels = np.ascontiguousarray(pixels)
@@ -217,7 +249,7 @@ def canvas_of(picture: Picture) -> Canvas:
         alpha = shown[..., 3:]
         shown[..., :3] = np.divide(shown[..., :3], alpha, out=np.zeros_like(shown[..., :3]), where=alpha > 0)
     if picture.linear:
-        shown[..., :3] = _curved(shown[..., :3])
+        shown[..., :3] = from_light(shown[..., :3])
     return Canvas(pixels, shown.astype(np.float32), picture.linear, picture.premultiplied)
 
 
@@ -231,20 +263,6 @@ def strengths_of(size: tuple[int, int], segments: list[DetailedSegment]) -> Pixe
         strength = segment.alpha[max(-y0, 0) : height - y0, max(-x0, 0) : width - x0, 3]
         left_over[max(y0, 0) : y1, max(x0, 0) : x1] *= 1 - strength
     return 1 - left_over
-
-
-def _curved(linear: Pixels) -> Pixels:
-    """Scene-linear light through sRGB's curve (IEC 61966-2-1), which goes on above 1 and is mirrored below 0."""
-    size = np.abs(linear)
-    curved = np.where(size <= 0.0031308, 12.92 * size, 1.055 * size ** (1 / 2.4) - 0.055)
-    return np.asarray(np.sign(linear) * curved, np.float32)
-
-
-def _linear(curved: Pixels) -> Pixels:
-    """The way back from `_curved`."""
-    size = np.abs(curved)
-    light = np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
-    return np.asarray(np.sign(curved) * light, np.float32)
 
 
 def _record(segment: DetailedSegment) -> dict[str, Any]:

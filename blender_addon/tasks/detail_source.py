@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ import bpy
 from ...inference.errors import BadInput
 from ..builders import paint_slots
 from ..builders.image import image_array
-from ..requests import Picture, Source
+from ..requests import Focal, Picture, Source
+from . import detail_projection
 from .source import focal_of, source_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def picture_of(properties: Any, context: Any) -> tuple[Source, Picture, Image | 
     datablock where it has one. Raises BadInput."""
     if properties.source == "RENDER":
         return _render(properties, context)
+    if properties.source == "VIEW":
+        return _view(properties, context)
     if properties.source == "PAINT_SLOT":
         image = paint_slots.active_slot(active_object(context), context.scene).image
         check_single(image)
@@ -94,6 +98,23 @@ def image_of_file(path: str) -> Iterator[tuple[Image, bool]]:
     finally:
         if not kept:
             bpy.data.images.remove(image)
+
+
+def _view(properties: Any, context: Any) -> tuple[Source, Picture, Image | None]:
+    """The active object's texture as the camera sees it: drawn on the worker, from what is gathered here."""
+    obj, scene = active_object(context), context.scene
+    slot = paint_slots.active_slot(obj, scene)
+    check_single(slot.image)
+    camera_object = detail_projection.camera_for(properties, scene, None)
+    size = detail_projection.view_size(camera_object, scene)
+    surface, camera = detail_projection.seen_surface(obj, scene, camera_object, size, slot)
+    picture = replace(picture_from(slot.image), view=surface)
+    focal = Focal(fx=camera.fx, fy=camera.fy)
+    return (
+        Source(stem_of(slot.image), pixels=picture.pixels, linear=is_linear(slot.image), focal=focal),
+        picture,
+        slot.image,
+    )
 
 
 def _render(properties: Any, context: Any) -> tuple[Source, Picture, Image | None]:
