@@ -86,11 +86,11 @@ def node_inputs(modifier: Any) -> dict[str, str]:
 
 
 def get_node_input(modifier: Any, name: str) -> Any:
-    """The value of a Geometry Nodes modifier's input."""
+    """The value of a Geometry Nodes modifier's input; None for a geometry."""
     identifier = node_inputs(modifier)[name]
     if MODIFIER_PROPERTIES:
-        return getattr(modifier.properties.inputs, identifier).value
-    return modifier[identifier]
+        return getattr(getattr(modifier.properties.inputs, identifier, None), "value", None)
+    return modifier.get(identifier)
 
 
 def set_node_input(modifier: Any, name: str, value: Any) -> None:

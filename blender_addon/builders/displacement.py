@@ -91,10 +91,12 @@ def displace_material(
     scale: float = 1.0,
     midlevel: float = 0.0,
     space: str = "OBJECT",
+    fine: bool = False,
 ) -> ShaderNodeDisplacement:
     """Add Image Texture -> Displacement to the material's output; every node and link that is there stays.
 
-    An existing displacement is added to, not replaced. A material that only bumps is set to displacement and bump.
+    An existing displacement is added to, not replaced. A material that only bumps is set to displacement and bump, or
+    to displacement alone for a `fine` mesh: Blender 4.5 shades it twice with both.
     scale : metres (in `space`, "OBJECT" or "WORLD") for each unit of the image.
     midlevel : the value that stays in place.
     """
@@ -117,19 +119,19 @@ def displace_material(
     method = material.displacement_method
     if method == "BUMP":
         transaction.on_failure(lambda: setattr(material, "displacement_method", method))
-        material.displacement_method = "BOTH"
+        material.displacement_method = "DISPLACEMENT" if fine else "BOTH"
     return node
 
 
-def adaptive_subdivision(obj: Object, *, pixels: float = 1.0) -> None:
+def adaptive_subdivision(obj: Object, *, pixels: float = 1.0) -> str:
     """Let Cycles subdivide the object as finely as the render needs, in the current scene.
 
     pixels : length of an edge in the render.
 
     Cycles looks at the last modifier: a Subdivision Surface there that renders is used as it is, in its own type;
     without one a simple subdivision is added. Earlier modifiers, multiresolution and shape keys stay and are subdivided
-    on top. In Blender 4 it is an experimental feature of Cycles, which is switched on for the scene. Raises BadInput
-    where the object cannot be changed or Cycles is not there.
+    on top. In Blender 4 it is an experimental feature of Cycles, which is switched on for the scene. Returns what was
+    changed of the scene, "" for nothing. Raises BadInput where the object cannot be changed or Cycles is not there.
     """
     if obj.library is not None:
         raise BadInput(f"{obj.name} is linked from another file.", "Make it local first, or make an override.")
@@ -141,10 +143,14 @@ def adaptive_subdivision(obj: Object, *, pixels: float = 1.0) -> None:
         last.subdivision_type = "SIMPLE"
         last.levels = 0
         last.render_levels = 2  # what Eevee renders; Cycles dices by itself
+    changed = ""
     for owner, wanted in compat.adaptive_settings(obj, last, scene.current(), pixels):
         before = {key: getattr(owner, key) for key in wanted}
         transaction.on_failure(partial(_assign, owner, before))
         _assign(owner, wanted)
+        if "feature_set" in before and before != wanted:
+            changed = "Cycles' experimental features are on now"
+    return changed
 
 
 def _assign(owner: Any, values: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ def _object(name: str, modifier: str, photo_image: Image | None) -> Object:
     if photo_image is not None:
         material = materials.photo_material(name, photo_image)
         mesh.materials.append(material)
-        # A slot of the object rather than of the mesh: the mesh that shows is the modifier's, not this one.
+        # A slot of the object, not of this mesh: what the modifier makes has none, and shows the object's.
         obj.material_slots[0].link = "OBJECT"
         obj.material_slots[0].material = material
     obj.modifiers.new(modifier, "NODES")
@@ -153,13 +153,11 @@ class _Surface:
         return graph.out(colour, 0), graph.out(texture, "Alpha")
 
     def finish(self, obj: Object, depth: Field) -> None:
-        graph, material = self.graph, obj.active_material
+        graph = self.graph
         with graph.stage("What shaders and others read"):
             graph.store(DEPTH, "POINT", "FLOAT", depth)
             graph.store("UVMap", "CORNER", "FLOAT2", self.uv)
             graph.flow = graph.out(graph.node("GeometryNodeSetShadeSmooth", graph.flow))
-            if material is not None:  # for what the modifier leaves when it is applied
-                graph.flow = graph.out(graph.node("GeometryNodeSetMaterial", graph.flow, None, material))
         modifier: Any = obj.modifiers[0]
         modifier.node_group = graph.finish()
 

@@ -19,13 +19,15 @@ def displaced_material(request: DepthRequest, picture: Image, metric: bool) -> s
     wanted, obj = request.build, mesh_object(request, "displacement")
     material = materials.active_material(obj)
     bumps = material.displacement_method == "BUMP"
-    displacement.displace_material(material, picture, scale=1.0 if metric else wanted.strength)
+    scale = 1.0 if metric else wanted.strength
+    displacement.displace_material(material, picture, scale=scale, fine=wanted.adaptive)
     told = [f"Added {picture.name} to the material {material.name}"]
     if bumps:
-        told.append("which now displaces and bumps")
+        told.append("which displaces now" if wanted.adaptive else "which displaces and bumps now")
     if wanted.adaptive:
-        displacement.adaptive_subdivision(obj, pixels=wanted.dicing)
+        changed = displacement.adaptive_subdivision(obj, pixels=wanted.dicing)
         told.append(f"and let Cycles subdivide {obj.name} to {wanted.dicing:g} px")
+        told += [changed] * bool(changed)
     data: Any = obj.data
     if not data.uv_layers:
         told.append(f"but {obj.name} has no UV map for it yet")
