@@ -28,6 +28,8 @@ def recover_people(
     refine: bool = False,
     boxes: Sequence[Sequence[tuple[float, float, float, float]]] | None = None,
     track: bool = True,
+    smoothing: float = 1.0,
+    plant: float = 1.0,
     device: str | None = None,
     precision: str | None = None,
     progress: ProgressCallback = None,
@@ -45,6 +47,8 @@ def recover_people(
     refine : spend more steps on fitting the body to the picture.
     boxes : per photo, the people's (x0, y0, x1, y1); bypasses the detector.
     track : keep one identity and one body shape per person over the frames of a clip, and smooth its motion.
+    smoothing : of a tracked clip: 0 gives every frame's own pose, above 1 the motion is calmer than usual.
+    plant : of a tracked clip: 1 holds planted feet in place, 0 leaves them to slide.
 
     Returns `People`; a photo without a person gives an empty frame. Raises `MaquetteError` with a remedy.
     """
@@ -62,4 +66,6 @@ def recover_people(
             refine=refine,
             boxes=boxes,
             track=track,
+            smoothing=smoothing,
+            plant=plant,
         )

@@ -50,17 +50,29 @@ def recover(
     refine: bool,
     boxes: Boxes | Sequence[tuple[float, float, float, float]] | None,
     track: bool,
+    smoothing: float = 1.0,
+    plant: float = 1.0,
 ) -> People:
     """See `people.recover_people`."""
     check_share(det_confidence_thresh, "confidence threshold")
     check_share(det_iou_thresh, "overlap threshold")
     check_count(det_batch_size, "detection batch size")
     check_count(hmr_batch_size, "body batch size")
+    check_strength(smoothing, "smoothing")
+    check_share(plant, "strength of planting the feet")
     given = boxes_per_photo(boxes, len(clip))
     if track and clip.fps is not None and len(clip) > 1:
         from .clip import recover_clip
 
-        return recover_clip(clip, run, det_confidence_thresh=det_confidence_thresh, refine=refine, boxes=given)
+        return recover_clip(
+            clip,
+            run,
+            det_confidence_thresh=det_confidence_thresh,
+            refine=refine,
+            boxes=given,
+            smoothing=smoothing,
+            plant=plant,
+        )
     frames: list[tuple[Person, ...]] = []
     cameras: list[Camera] = []
     for number, photo in enumerate(clip):
@@ -84,6 +96,12 @@ def check_share(value: float, what: str) -> None:
     """Raise `BadInput` unless `value` is between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise BadInput(f"The {what} {value!r} is not between 0 and 1.", "Choose a number from 0 to 1.")
+
+
+def check_strength(value: float, what: str) -> None:
+    """Raise `BadInput` unless `value` is a number from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
+        raise BadInput(f"The {what} {value!r} is not a number from 0 on.", "Choose 0, or a number of about 1.")
 
 
 def check_count(value: int, what: str) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,13 @@ class Found:
     box : (4,) float32 pixels.
     mask : draws the person's mask (H, W) float32 0..1 for the photo's height and width; None where the finder has
         none. Of a long clip there is not room for the masks themselves.
+    landmarks : what the built-in pose network sees of the person, where it was asked.
     """
 
     box: NDArray[np.float32]
     score: float
     mask: Callable[[int, int], NDArray[np.float32]] | None = None
+    landmarks: PoseLandmarks | None = None
 
 
 @dataclass(frozen=True)
@@ -85,4 +87,25 @@ def _found_by_landmarks(photo: Photo, thresholds: Thresholds, run: Run) -> list[
 
 def found_person(one: PoseLandmarks, mask: NDArray[np.float32], camera: Camera) -> Found:
     """A person by the landmarks that the built-in network gives, and the mask (H, W) that they draw in the picture."""
-    return Found(np.array(person_box(one, mask, camera), np.float32), one.score, partial(pose.person_mask, one))
+    box = np.array(person_box(one, mask, camera), np.float32)
+    return Found(box, one.score, partial(pose.person_mask, one), one)
+
+
+def with_landmarks(people: Sequence[Found], photo: Photo, run: Run, augment: bool) -> list[Found]:
+    """The people with what the built-in pose network sees of each. augment : see `pose.landmarks`."""
+    width, height = photo.size
+    bare = [number for number, one in enumerate(people) if one.landmarks is None]
+    boxes = [_inside(people[number].box, width, height) for number in bare]
+    seen = pose.find_people(Pyramid(photo.pixels), run, boxes=boxes, augment=augment) if boxes else []
+    found = list(people)
+    for number, landmarks in zip(bare, seen, strict=True):
+        # The masks of these are not used, and a long clip has no room for them.
+        found[number] = replace(found[number], landmarks=replace(landmarks, mask_logits=landmarks.mask_logits[:0, :0]))
+    return found
+
+
+def _inside(box: NDArray[np.float32], width: int, height: int) -> list[float]:
+    """The box where it lies in the picture, a pixel at least."""
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    x0, y0 = min(max(x0, 0.0), width - 1.0), min(max(y0, 0.0), height - 1.0)
+    return [x0, y0, max(min(x1, float(width)), x0 + 1), max(min(y1, float(height)), y0 + 1)]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The people of many photos as one stream of squares: some photos are read and searched at a time, never all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from .answers import Wanted
+from .crops import Crop, picture
+from .find import Finder, Found, Thresholds, given_boxes, with_landmarks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...camera import Camera
+    from ...photo import Clip, Photo
+    from ...runtime.run import Run
+
+#: Share of the work that is finding people; the rest is the network's.
+_FINDING = 0.3
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose answer it is: the `number`th person of a frame."""
+
+    frame: int
+    number: int
+    found: Found
+    crop: Crop
+
+
+@dataclass(frozen=True)
+class Search:
+    """How people are looked for.
+
+    find : what finds them; None where boxes are given, one list a photo.
+    landmarks : ask the built-in pose network about each of them, "careful" or "quick"; "" does not.
+    """
+
+    find: Finder | None
+    given: Sequence | None
+    thresholds: Thresholds
+    landmarks: str = ""
+
+    def __call__(self, photos: Sequence[Photo], start: int, run: Run) -> list[list[Found]]:
+        """The people of some photos, the first of which is frame `start`."""
+        if self.given is not None:
+            people = [given_boxes(self.given[start + number], photo) for number, photo in enumerate(photos)]
+        else:
+            assert self.find is not None
+            people = self.find(photos, run.part(0.0, 0.6 if self.landmarks else 1.0))
+        if self.landmarks:
+            for number, photo in enumerate(photos):
+                part = run.part(0.6 + 0.4 * number / len(photos), 0.6 + 0.4 * (number + 1) / len(photos))
+                people[number] = with_landmarks(people[number], photo, part, self.landmarks == "careful")
+        return people
+
+
+def people_of(
+    clip: Clip,
+    run: Run,
+    search: Search,
+    cameras: list[Camera],
+    see: Callable[[int, NDArray, list[Found]], None] = lambda *_: None,
+) -> Iterator[Wanted[Place]]:
+    """The people of all photos in order; the photos' cameras are appended to `cameras`.
+
+    see : called with each frame's index, pixels and people.
+    """
+    count, photos = len(clip), iter(clip)
+    while some := list(islice(photos, search.thresholds.batch)):
+        start = len(cameras)
+        cameras += [photo.camera_or_default() for photo in some]
+        part = run.part(min(1.0, start / count), min(1.0, len(cameras) / count))
+        part.report(0.0, f"Photo {start + 1} of {count}" if count > 1 else "Looking for people")
+        found = search(some, start, part.part(0.0, _FINDING))
+        for index, (photo, people) in enumerate(zip(some, found, strict=True)):
+            see(start + index, photo.pixels, people)
+            for number, one in enumerate(people):
+                low, high = ((index + (number + more) / len(people)) / len(some) for more in (0, 1))
+                own = part.part(_FINDING + (1 - _FINDING) * low, _FINDING + (1 - _FINDING) * high)
+                crop = Crop.around(one.box)
+                yield Wanted(picture(photo.pixels, crop), Place(start + index, number, one, crop), own)
