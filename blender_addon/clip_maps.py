@@ -64,13 +64,13 @@ class DepthClipRequest(DepthRequest):
         """Metres stay metres; heights without unit are brought to one scale (see `Steady`). A frame in which a model
         finds nothing is left empty; raises NothingFound where all are."""
 
-        steady, heights = Steady(), Heights(self.build.max_distance)
+        steady, heights, metre = Steady(), Heights(self.build.max_distance), np.float32(self.metre())
 
         def values(depth_map: DepthMap) -> NDArray[np.float32]:
             if depth_map.metric and self.build.output == "MATERIAL":
-                return heights(depth_map)
+                return heights(depth_map) * metre
             if depth_map.metric:
-                return np.where(depth_map.valid, depth_map.depth, np.float32(0))
+                return np.where(depth_map.valid, depth_map.depth * metre, np.float32(0))
             return steady(depth_map.depth, depth_map.valid)
 
         options = {"resolution": self.resolution, **self._where(report)}

@@ -192,10 +192,23 @@ def _show_background(obj: Object, photo_image: Image) -> None:
 
 
 def _place(obj: Object, world_from_camera: NDArray | None) -> None:
-    obj.matrix_world = Matrix(axes.camera_matrix(world_from_camera).tolist())
+    obj.matrix_world = Matrix(_rescaled_place(obj, world_from_camera).tolist())
     if world_from_camera is not None:
         obj[_PLACED] = True
 
 
+def _rescaled_place(obj: Object, world_from_camera: NDArray | None) -> NDArray:
+    """Matrix of the camera at a place that was found before its photo was rescaled: as large, and as high up."""
+    scale: Any = obj.get(roles.SCALE, 1.0)
+    placed = axes.camera_matrix(world_from_camera)
+    placed[:3, :3] *= scale
+    placed[2, 3] *= scale
+    return placed
+
+
 def _at_default(obj: Object) -> bool:
-    return bool(np.allclose(np.array(obj.matrix_world), axes.camera_matrix(None), atol=1e-5))
+    """Whether nobody has moved the camera from where one of which nothing is known stands, but to rescale its photo."""
+    now, placed = np.array(obj.matrix_world), _rescaled_place(obj, None)
+    heights = (placed[2, 3], axes.EYE_HEIGHT)  # it rose with the floor kept, or stayed itself
+    placed[2, 3] = min(heights, key=lambda height: abs(height - now[2, 3]))
+    return bool(np.allclose(now, placed, atol=1e-5 * max(1.0, placed[2, 3])))

@@ -83,7 +83,7 @@ def play(user: Any, image: Image) -> None:
     kept: Any = image
     start, first, length = int(kept.get(START, 1)), 1, max(1, image.frame_duration)
     if image.source == "SEQUENCE":  # Blender counts neither its files nor from the first of them
-        files = _sequence_files(image)
+        files = sequence_files(image)
         length = int(kept.get(LENGTH, len(files) or 1))
         first = _last_number(files[0].name) if files else start
     user.frame_start = start
@@ -194,7 +194,7 @@ def blender_path(path: Path) -> str:
     return str(path)
 
 
-def _sequence_files(image: Image) -> list[Path]:
+def sequence_files(image: Image) -> list[Path]:
     """The files of a sequence that are there, by number."""
     path = Path(bpy.path.abspath(image.filepath, library=image.library))
     return sequence_of(path) if path.is_file() else []

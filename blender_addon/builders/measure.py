@@ -7,37 +7,49 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
-from mathutils import Vector
+from mathutils import Matrix, Vector
 
 from ...inference.errors import BadInput
 from . import axes, belongings, camera, image, meshes, roles
 from .scale import metres_of
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Object
+    from bpy.types import Object
 
     from ...inference.camera import Camera
 
 _SELECT = "Select two vertices, bones or objects; or one, and set the 3D cursor on the other point."
 
 
-def selected_points(context: Context) -> tuple[Vector, Vector]:
+def selected_points(context: Any) -> tuple[Vector, Vector]:
     """World places of the two selected vertices (Edit Mode), bones' heads (Pose Mode) or objects; of a single one and
     of the 3D cursor. Raises BadInput for any other number."""
-    edited = [obj for obj in context.view_layer.objects if obj.mode == "EDIT" and obj.type == "MESH"]
-    bones = context.selected_pose_bones if context.mode == "POSE" else None
-    if edited:
-        points = [point for obj in edited for point in _selected_vertices(obj)]
-    elif bones:
-        points = [bone.id_data.matrix_world @ bone.head for bone in bones]
-    else:
-        chosen = [obj for obj in context.view_layer.objects if obj.select_get(view_layer=context.view_layer)]
-        points = [obj.matrix_world.translation.copy() for obj in chosen]
+    points = _selected(context)
     if len(points) == 1:
         points.append(context.scene.cursor.location.copy())
     if len(points) != 2:
         raise BadInput(f"{len(points) or 'No'} points are selected, not two.", _SELECT)
     return points[0], points[1]
+
+
+def uses_cursor(context: Any) -> bool:
+    """Whether one of the two points is the 3D cursor."""
+    return len(_selected(context)) == 1
+
+
+def selected_objects(context: Any) -> list[Object]:
+    """The selected objects of the view layer."""
+    layer = context.view_layer
+    return [obj for obj in layer.objects if obj.select_get(view_layer=layer)]
+
+
+def _selected(context: Any) -> list[Vector]:
+    edited = [obj for obj in context.view_layer.objects if obj.mode == "EDIT" and obj.type == "MESH"]
+    if edited:
+        return [point for obj in edited for point in _selected_vertices(obj)]
+    if context.mode == "POSE":
+        return [bone.id_data.matrix_world @ bone.head for bone in context.selected_pose_bones]
+    return [obj.matrix_world.translation.copy() for obj in selected_objects(context)]
 
 
 def pixel_point(camera_object: Object, pixel: tuple[float, float]) -> Vector:
@@ -49,9 +61,8 @@ def pixel_point(camera_object: Object, pixel: tuple[float, float]) -> Vector:
         size = f"{intrinsics.width} x {intrinsics.height}" if intrinsics else "no known"
         raise BadInput(f"The pixel {u:g}, {v:g} lies outside the photo, which has {size} pixels.", "Give another one.")
     ray = Vector(((u - intrinsics.cx) / intrinsics.fx, (v - intrinsics.cy) / intrinsics.fy, 1.0))
-    world = np.array(axes.world_from_camera_of(camera_object))
-    place = Vector(world[:3, 3])
-    direction = Vector(world[:3, :3] @ ray)
+    world = Matrix(axes.world_from_camera_of(camera_object).tolist())
+    place, direction = world.translation, world.to_3x3() @ ray
     hits = [hit for obj in belongings.all_of(camera_object) if (hit := _hit(obj, place, direction)) is not None]
     if hits:
         return min(hits, key=lambda point: (point - place).length_squared)
@@ -64,12 +75,12 @@ def pixel_point(camera_object: Object, pixel: tuple[float, float]) -> Vector:
     return place + direction * depth
 
 
-def chosen_person(context: Context, camera_object: Object) -> Object:
+def chosen_person(context: Any, camera_object: Object) -> Object:
     """The body of the selected person, or of the only one of the photo. Raises BadInput."""
     people = [obj for obj in belongings.all_of(camera_object) if roles.HEIGHT in obj and obj.type == "MESH"]
     if not people:
         raise BadInput("No body of known height was built of this photo.", "Recover the people first.")
-    chosen = {obj for obj in context.view_layer.objects if obj.select_get(view_layer=context.view_layer)}
+    chosen = set(selected_objects(context))
     if context.view_layer.objects.active is not None:
         chosen.add(context.view_layer.objects.active)
     named = [obj for obj in people if obj in chosen or obj.parent in chosen]
@@ -135,7 +146,7 @@ def _hit(obj: Any, place: Vector, direction: Vector) -> Vector | None:
 def _depth_at(camera_object: Object, intrinsics: Camera, u: float, v: float) -> float | None:
     """The depth (z, in the camera object's own units) that the photo's depth images have at a pixel."""
     for picture in belongings.metres_of(camera_object):
-        if picture.source == "SEQUENCE" or not picture.has_data and not picture.size[0]:
+        if picture.source == "SEQUENCE" or not picture.size[0]:
             continue
         width, height = picture.size
         column = min(int(u * width / intrinsics.width), width - 1)

@@ -83,10 +83,9 @@ def settle(obj: Object, before: dict[Image, float]) -> None:
             continue
         share = before[shown] / metres_of(shown)
         whole = modifier.type == "NODES"
-        factors = Vector((share, share, share) if whole else (1.0, 1.0, share))
-        old = obj.scale.copy()
+        old: Any = obj.scale.copy()
         transaction.on_failure(lambda: setattr(obj, "scale", old))  # noqa: B023
-        obj.scale = [own * factor for own, factor in zip(obj.scale, factors, strict=True)]
+        obj.scale = (old[0] * share, old[1] * share, old[2] * share) if whole else (old[0], old[1], old[2] * share)
         return
 
 
@@ -97,7 +96,7 @@ def images_of(modifier: Any) -> list[Image]:
         return [picture] if picture is not None else []
     if modifier.type != "NODES" or modifier.node_group is None:
         return []
-    inputs = [modifier.get(name) for name in modifier.keys()]  # noqa: SIM118
+    inputs = [compat.get_node_input(modifier, name) for name in compat.node_inputs(modifier)]
     sockets = [getattr(socket, "default_value", None) for node in modifier.node_group.nodes for socket in node.inputs]
     return [value for value in (*inputs, *sockets) if isinstance(value, bpy.types.Image)]
 

@@ -3,6 +3,7 @@
 
 import bpy
 
+from .calibrate import MAQUETTE_OT_calibrate_distance
 from .depth import MAQUETTE_OT_estimate_depth
 from .detail import MAQUETTE_OT_detail_mask
 from .hands import MAQUETTE_OT_refine_hands
@@ -12,6 +13,7 @@ from .packages import MAQUETTE_OT_install_packages
 from .people import MAQUETTE_OT_recover_people
 
 CLASSES = (
+    MAQUETTE_OT_calibrate_distance,
     MAQUETTE_OT_estimate_depth,
     MAQUETTE_OT_estimate_normals,
     MAQUETTE_OT_refine_hands,

@@ -3,6 +3,7 @@
 
 import bpy
 
+from .calibrate import CalibratePanel
 from .depth import DepthPanel, DepthSettingsPanel
 from .detail import DetailPanel, DetailSettingsPanel
 from .hands import HandsPanel, HandsSettingsPanel
@@ -14,6 +15,7 @@ from .photo import PhotoOptionsPanel, PhotoPanel
 _PANELS = (
     PhotoPanel,
     PhotoOptionsPanel,
+    CalibratePanel,
     DepthPanel,
     DepthSettingsPanel,
     NormalsPanel,

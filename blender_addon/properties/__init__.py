@@ -7,6 +7,7 @@ Blender reads properties from annotations, so this module has no `from __future_
 import bpy
 from bpy.props import EnumProperty, PointerProperty, StringProperty
 
+from .calibrate import CalibrateSettings
 from .common import Common, PhotoInput, names
 from .depth import DepthSettings
 from .detail import DetailSettings
@@ -16,6 +17,7 @@ from .normals import NormalsSettings
 from .people import PeopleSettings
 
 __all__ = [
+    "CalibrateSettings",
     "Common",
     "DepthSettings",
     "DetailSettings",
@@ -46,6 +48,10 @@ class MAQUETTE_PG_detail(DetailSettings, bpy.types.PropertyGroup):
 
 class MAQUETTE_PG_people(PeopleSettings, bpy.types.PropertyGroup):
     """People settings of a scene."""
+
+
+class MAQUETTE_PG_calibrate(CalibrateSettings, bpy.types.PropertyGroup):
+    """Settings of a scene for rescaling a photo."""
 
 
 def _is_camera(_settings, candidate: bpy.types.Object) -> bool:
@@ -79,10 +85,12 @@ class MAQUETTE_PG_settings(Common, bpy.types.PropertyGroup):
     normals: PointerProperty(type=MAQUETTE_PG_normals)
     hands: PointerProperty(type=MAQUETTE_PG_hands)
     people: PointerProperty(type=MAQUETTE_PG_people)
+    calibrate: PointerProperty(type=MAQUETTE_PG_calibrate)
     detail: PointerProperty(type=MAQUETTE_PG_detail)
 
 
 CLASSES = (
+    MAQUETTE_PG_calibrate,
     MAQUETTE_PG_depth,
     MAQUETTE_PG_normals,
     MAQUETTE_PG_hands,

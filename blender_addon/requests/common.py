@@ -134,6 +134,8 @@ class Request:
     folder : takes the files that are written; None for the one beside the .blend.
     directory : the whole path of whichever it is; "" where the .blend has never been saved.
     match_render : give the scene's render the photo's size and shape.
+    scales : digest of a photo -> by how much its matched camera was rescaled (see `builders.scale`); under "" of the
+        clip that is worked on. Images of metres are multiplied by it.
     of_lens : the answer depends on the focal length.
     """
 
@@ -146,10 +148,16 @@ class Request:
     match_render: bool = False
     device: str | None = None
     precision: str | None = None
+    scales: Mapping[str, float] = field(default_factory=dict)
 
     def infer(self, report: Report) -> Inferred:
         """Run the task; this is the worker thread's part."""
         raise NotImplementedError
+
+    def metre(self, photo: Photo | None = None) -> float:
+        """What the metres of this photo, or of the whole clip, count in the scene."""
+        clip = self.scales.get("", 1.0)
+        return clip if photo is None else self.scales.get(photo.digest, clip)
 
     def _written(self, **maps: NDArray[np.float32]) -> dict[str, Any]:
         """The fields of `Inferred` for maps that are to become images, written here rather than on the main thread."""

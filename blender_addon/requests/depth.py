@@ -122,4 +122,6 @@ class DepthRequest(Request):
         report(0.95, "Making the surface")
         found = self.build.surface(result)
         name, values = self.build.picture(result)
+        if result.metric:
+            values = values * np.float32(self.metre(photo))
         return InferredDepth(result, photo, surface=found, **self._written(**{name: values}))

@@ -14,7 +14,7 @@ from ...inference.errors import BadInput
 from ...inference.registry import find_model
 from ...inference.sequence import are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
 from .. import jobs
-from ..builders import belongings, camera, image
+from ..builders import belongings, camera, image, roles, scale
 from ..builders.transaction import transaction
 from ..preferences import preferred_device, preferred_precision
 from ..preload import preload_torch
@@ -65,8 +65,9 @@ def shared(properties: Any, context: Any, source: Source | None = None) -> dict[
     active = context.view_layer.objects.active if context.view_layer else None
     folder = writable_folder(properties.folder)
     device = properties.device.lower() if properties.device != "AUTO" else preferred_device()
+    chosen = source or source_of(properties, context.scene)
     return {
-        "source": source or source_of(properties, context.scene),
+        "source": chosen,
         "target": Target(context.scene.name, active.name if active else ""),
         "model": properties.model,
         "folder": folder,
@@ -74,7 +75,18 @@ def shared(properties: Any, context: Any, source: Source | None = None) -> dict[
         "match_render": properties.match_render,
         "device": device,
         "precision": preferred_precision(),
+        "scales": _scales(chosen),
     }
+
+
+def _scales(source: Source) -> dict[str, float]:
+    """What the worker has to multiply metres by: see `Request.scales`."""
+    cameras = [obj for obj in bpy.data.objects if roles.SCALE in obj and obj.get(roles.IMAGE) is not None]
+    photos: Any = {obj: obj.get(roles.IMAGE) for obj in cameras}
+    found = {str(photo.get(image.DIGEST)): scale.scale_of(obj) for obj, photo in photos.items()}
+    playing = _playing_image(source) if cameras else None
+    clip = [scale.scale_of(obj) for obj, photo in photos.items() if photo == playing]
+    return {**found, **({"": clip[0]} if clip else {})}
 
 
 def writable_folder(folder: str) -> str | None:
@@ -137,24 +149,43 @@ def photo_image(request: Request, inferred: Inferred) -> Image:
 def _signed(line: str, request: Request, inferred: Inferred, scene: Scene, made: list, before: lens.Render) -> str:
     """The closing line with what is to be said of the lens; what was made gets the marks of its photo."""
     used = lens.used(inferred.result) if request.of_lens else None
-    photo = _clip_image(request, make=False) or image.known_photo(inferred.photo)
+    photo = _playing_image(request.source) or image.known_photo(inferred.photo)
     belongings.mark(made, inferred.photo.digest, used.source if used else "", photo)
+    if used is not None:
+        metre = request.metre(None if inferred.length > 1 else inferred.photo)
+        pictures = dict.fromkeys((block for block in made if block != photo and _has_metres(block)), 1.0)
+        for picture in pictures:
+            picture[roles.METRES] = metre
+        for obj in made:
+            if isinstance(obj, bpy.types.Object):
+                scale.settle(obj, pictures)
     if used is None:
         return line
     matched_camera = camera.camera_of(photo) if photo is not None else None
     return ". ".join([line, *lens.remarks(used, matched_camera, scene, before)])
 
 
-def _clip_image(request: Request, *, make: bool = True) -> Image | None:
-    """The image that plays the request's clip; None for a photo, and for a folder that Blender cannot play."""
+def _has_metres(block: Any) -> bool:
+    """Whether this is an image whose values are metres."""
+    return isinstance(block, bpy.types.Image) and block.get(roles.ROLE) in {"depth", "height", "hands.depth"}
+
+
+def _clip_image(request: Request) -> Image | None:
+    """The image that plays the request's clip, made where there is none yet; None for a photo, and for a folder that
+    Blender cannot play."""
     source = request.source
     file = _first_file(Path(source.path), source.sequence) if source.is_clip else None
     if file is None:
         return None
-    known = _image_of_clip(file)
-    if known is None and make:
-        known = image.clip_image(file, start_frame=getattr(request, "start_frame", 1), name=source.name)
-    return known
+    return _image_of_clip(file) or image.clip_image(
+        file, start_frame=getattr(request, "start_frame", 1), name=source.name
+    )
+
+
+def _playing_image(source: Source) -> Image | None:
+    """The image that plays a clip already."""
+    file = _first_file(Path(source.path), source.sequence) if source.is_clip else None
+    return _image_of_clip(file) if file is not None else None
 
 
 def _first_file(path: Path, sequence: bool) -> Path | None:
