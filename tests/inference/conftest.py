@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 from maquette.inference.builtin.body import load_body
 from maquette.inference.camera import Camera
 from maquette.inference.mesh.raster import rasterise
@@ -101,3 +102,27 @@ def crossing(walk):
         picture = picture**0.8 + noise.normal(0, 0.015, picture.shape)
         pictures.append((picture.clip(0, 1) * 255).astype(np.uint8))
     return pictures, hips
+
+
+@pytest.fixture(scope="session")
+def random_weights():
+    """Fills a network with made-up weights of a size that keeps its signals alive."""
+
+    def fill(network, seed):
+        random = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+                if not tensor.is_floating_point():
+                    continue
+                if name.endswith("running_var"):
+                    tensor.copy_(torch.rand(tensor.shape, generator=random) + 0.5)
+                elif tensor.ndim > 1:
+                    inputs = tensor[0].numel()
+                    tensor.copy_(torch.randn(tensor.shape, generator=random) * (2 / max(inputs, 1)) ** 0.5)
+                elif name.endswith(("weight", "lambda1", "lambda_1", "lambda_2")):
+                    tensor.copy_(torch.rand(tensor.shape, generator=random) * 0.4 + 0.8)
+                else:
+                    tensor.copy_(torch.randn(tensor.shape, generator=random) * 0.1)
+        return network.eval()
+
+    return fill

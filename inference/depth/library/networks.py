@@ -127,6 +127,7 @@ ZOEDEPTH_ENCODER: dict[str, Any] = {
     "num_attention_heads": 16,
     "out_features": ["stage6", "stage12", "stage18", "stage24"],
 }
+ZOEDEPTH_NECK = [256, 512, 1024, 1024]
 _INDOORS = {"name": "nyu", "n_bins": 64, "min_depth": 1e-3, "max_depth": 10.0}
 _OUTDOORS = {"name": "kitti", "n_bins": 64, "min_depth": 1e-3, "max_depth": 80.0}
 ZOEDEPTH: dict[str, dict[str, Any]] = {
@@ -163,7 +164,7 @@ def dpt(size: str) -> Network:
 def zoedepth(trained_on: str) -> Network:
     """ZoeDepth (Bhat et al. 2023): metres, of the data set it was trained on or of the one it takes a photo for."""
     encoder = BeitConfig(use_relative_position_bias=True, reshape_hidden_states=False, **ZOEDEPTH_ENCODER)
-    config = ZoeDepthConfig(backbone_config=encoder, neck_hidden_sizes=[256, 512, 1024, 1024], **ZOEDEPTH[trained_on])
+    config = ZoeDepthConfig(backbone_config=encoder, neck_hidden_sizes=ZOEDEPTH_NECK, **ZOEDEPTH[trained_on])
     return Network(lambda: _with_tables(ZoeDepthForDepthEstimation(config)), _BEIT, _BEIT_UNUSED)
 
 
