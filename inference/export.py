@@ -91,6 +91,55 @@ def arrays_of(result: Result) -> dict[str, NDArray]:
     return _people_arrays(result)
 
 
+def amass_of(people: People, track_id: int | None = None) -> dict[str, NDArray]:
+    """One person's motion under the names of AMASS (Mahmood et al. 2019), which readers of SMPL motions know.
+
+    track_id : whose; None for the first. Metres, z up, the ground at z = 0; turns as axis times angle, relative to the
+    parent, in the axes of a body that rests with y up; `trans` is added after skinning. The people of a clip have one
+    shape; of photos it is the mean. Beside AMASS's own names: `frames`, `joint_names`, `camera_to_world`, `licence`.
+    Raises `BadInput` where there is no such person.
+    """
+    from .mesh.skinning import quaternions_of, rotation_matrices
+    from .people.ground import world_from_camera
+    from .people.rotations import align_hemisphere, to_rotation_vector
+
+    tracks = people.tracks()
+    chosen = min(tracks, default=None) if track_id is None else track_id
+    if chosen is None or chosen not in tracks:
+        raise BadInput(f"There is no person {'' if track_id is None else track_id} to save.", "Choose one of tracks().")
+    frames, persons = zip(*tracks[chosen], strict=True)
+    world, flip = world_from_camera(people), np.array([1.0, -1.0, -1.0])
+    shape = np.mean([person.shape for person in persons], axis=0, dtype=np.float64)
+    turns = rotation_matrices(np.stack([person.rotations for person in persons]).astype(np.float64)) * flip
+    turns[:, 1:] *= flip[:, None]
+    turns[:, 0] = world[:3, :3] @ turns[:, 0]
+    root = people.body.joints[0] + shape @ people.body.joint_blend_shapes[:, 0]
+    places = np.stack([person.joints[0] for person in persons]).astype(np.float64)
+    rate = np.array(0.0 if people.fps is None else people.fps)
+    return {
+        "poses": to_rotation_vector(align_hemisphere(quaternions_of(turns))).reshape(len(frames), -1),
+        "trans": places @ world[:3, :3].T + world[:3, 3] - root * flip,
+        "betas": shape,
+        "gender": np.array("neutral"),
+        "mocap_framerate": rate,
+        "mocap_frame_rate": rate,
+        "surface_model_type": np.array(people.body.name.lower()),
+        "frames": np.array(frames, np.int32),
+        "joint_names": np.array(people.body.joint_names),
+        "camera_to_world": world,
+        "licence": np.array(people.body.licence),
+    }
+
+
+def save_amass(path: Path, people: People, track_id: int | None = None, *, overwrite: bool = False) -> None:
+    """Write `amass_of` as an .npz. Raises `BadInput`, also for a file that exists."""
+    if path.suffix.lower() != ".npz":
+        raise BadInput(f"{path} is no .npz file.", "End the name in .npz.")
+    check_output(path, overwrite=overwrite)
+    arrays = amass_of(people, track_id)
+    _write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+
+
 def floats_of(result: Result) -> NDArray:
     """What an OpenEXR file holds: depth (H, W), 0 where not known, or normals (H, W, 3) in camera axes as R, G, B."""
     if isinstance(result, NormalMap):

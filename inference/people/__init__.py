@@ -12,6 +12,8 @@ from ..photo import PhotoLike, as_clip
 from ..registry import find_model, model_module
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..photo import Clip
     from ..results import People
     from ..runtime.run import ProgressCallback
@@ -69,3 +71,17 @@ def recover_people(
             smoothing=smoothing,
             plant=plant,
         )
+
+
+def skeleton_picture(
+    people: People, frame: int = 0, *, layout: str = "body_25", background: NDArray | None = None
+) -> NDArray:
+    """The skeletons of a frame's people as OpenPose paints them, (H, W, 3) uint8: a picture for ControlNet.
+
+    layout : "body_25" as the reference, with feet; "coco_18" as most ControlNets were taught it.
+    background : (H, W, 3) uint8 to paint over; black where it is None.
+    Raises `BadInput` for a frame that does not exist.
+    """
+    from .openpose import draw
+
+    return draw(people, frame, layout, background)
