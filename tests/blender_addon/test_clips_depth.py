@@ -135,14 +135,14 @@ def test_depth_of_a_clip_becomes_a_grid_that_follows(shot, saved) -> None:
         filepath=shot, model="relief", frames="CLIP", start_frame=START, mesh_resolution=48, strength=0.5
     ) == {"FINISHED"}
     assert "4 frames" in jobs.outcome().line
-    sequence = bpy.data.images["shot_###.depth"]
+    sequence = bpy.data.images["shot.depth"]
     assert sequence.source == "SEQUENCE" and sequence.colorspace_settings.name == "Non-Color"
     assert sequence.filepath.startswith("//maquette/")
     folder = Path(bpy.path.abspath(sequence.filepath)).parent
     files = sorted(folder.iterdir())
     assert [int(file.stem.rpartition(".")[2]) for file in files] == [5, 6, 7, 8]
     assert list((saved / "maquette").iterdir()) == [folder], "nothing else is left there"
-    obj = bpy.data.objects["shot_###.grid"]
+    obj = bpy.data.objects["shot.grid"]
     for frame in (START, START + 3):
         heights = read_exr(files[frame - START].read_bytes())["Y"]
         points, _ = at_frame(obj, frame)
@@ -158,7 +158,7 @@ def test_depth_of_a_clip_becomes_a_grid_that_follows(shot, saved) -> None:
 
 def test_the_heights_of_a_first_frame_are_those_of_the_photo(shot, saved) -> None:
     bpy.ops.maquette.estimate_depth(filepath=shot, model="relief", frames="CLIP", output="IMAGE")
-    file = Path(bpy.path.abspath(bpy.data.images["shot_###.depth"].filepath))
+    file = Path(bpy.path.abspath(bpy.data.images["shot.depth"].filepath))
     alone = inference.estimate_depth(shot.replace("###", "007"), "relief")
     np.testing.assert_allclose(read_exr(file.read_bytes())["Y"], alone.depth, atol=1e-5)
 
@@ -177,12 +177,12 @@ def test_normals_of_a_clip_play_in_the_material(street, saved) -> None:
 
 def test_a_relief_of_people_follows_them_before_the_clips_camera(street, saved) -> None:
     bpy.ops.maquette.estimate_depth(filepath=street, model="builtin", frames="CLIP", start_frame=START)
-    scene, obj = bpy.context.scene, bpy.data.objects["street_#.relief"]
+    scene, obj = bpy.context.scene, bpy.data.objects["street.relief"]
     assert obj.parent == scene.camera and "2 frames" in jobs.outcome().line
     background = scene.camera.data.background_images[0]
     assert background.image.source == "SEQUENCE"
     assert (background.image_user.frame_start, background.image_user.frame_duration) == (START, 2)
-    folder = Path(bpy.path.abspath(bpy.data.images["street_#.depth"].filepath)).parent
+    folder = Path(bpy.path.abspath(bpy.data.images["street.depth"].filepath)).parent
     for number, file in enumerate(sorted(folder.iterdir())):
         depth = read_exr(file.read_bytes())["Y"]
         points, faces = at_frame(obj, START + number)
@@ -191,12 +191,12 @@ def test_a_relief_of_people_follows_them_before_the_clips_camera(street, saved) 
 
 
 def test_a_taken_name_gets_a_number(shot, saved) -> None:
-    own = saved / "maquette" / "shot_###.depth"
+    own = saved / "maquette" / "shot.depth"
     own.mkdir(parents=True)
     (own / "mine.txt").write_text("mine")
     bpy.ops.maquette.estimate_depth(filepath=shot, model="relief", frames="CLIP", output="IMAGE")
     assert [file.name for file in own.iterdir()] == ["mine.txt"]
-    assert (saved / "maquette" / "shot_###.depth.001").is_dir()
+    assert (saved / "maquette" / "shot.depth.001").is_dir()
 
 
 def test_without_a_folder_a_clip_is_refused_at_once(shot) -> None:
