@@ -6,9 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import bpy
+import maquette
 import numpy as np
 import pytest
+from maquette.blender_addon import compat, jobs
 from maquette.blender_addon.builders import axes, camera, displacement, image, materials, transaction
+from maquette.blender_addon.requests.depth import Heights
+from maquette.demo.samples import sample_photo
 from maquette.inference.errors import BadInput, NothingFound
 
 
@@ -86,6 +90,29 @@ def test_material_displacement_adds_to_what_is_there():
     assert material.displacement_method == "BOTH"
 
 
+def test_a_displacement_method_that_is_chosen_stays():
+    heights = image.float_image("brick.relief", np.ones((4, 4), np.float32))
+    for chosen, fine, wanted in (
+        ("DISPLACEMENT", False, "DISPLACEMENT"),
+        ("BOTH", True, "BOTH"),
+        ("BUMP", True, "DISPLACEMENT"),
+    ):
+        material = material_of_artist()
+        material.displacement_method = chosen
+        displacement.displace_material(material, heights, fine=fine)
+        assert material.displacement_method == wanted
+
+
+def test_a_grid_ends_at_a_distance(depth_map, photo_camera, evaluated):
+    depth_image = image.float_image("street.depth", depth_map.depth)
+    for method in displacement.METHODS:
+        made = displacement.displaced_grid(
+            depth_map, depth_image, name=method, camera_object=photo_camera, method=method, max_distance=2.5
+        )
+        assert len(evaluated(made)) == 40 * 40
+        assert np.ptp(evaluated(made) @ np.array(photo_camera.matrix_world)[:3, 2]) < 1e-5
+
+
 def test_failed_material_displacement_leaves_the_material():
     material = material_of_artist()
     nodes, method = set(material.node_tree.nodes.keys()), material.displacement_method
@@ -94,6 +121,96 @@ def test_failed_material_displacement_leaves_the_material():
         displacement.displace_material(material, heights)
         raise RuntimeError
     assert set(material.node_tree.nodes.keys()) == nodes and material.displacement_method == method
+
+
+def plane_with(*modifiers: str) -> bpy.types.Object:
+    bpy.ops.mesh.primitive_plane_add(size=2)
+    for kind in modifiers:
+        bpy.context.object.modifiers.new(kind, kind)
+    return bpy.context.object
+
+
+def is_adaptive(obj: bpy.types.Object, modifier: bpy.types.Modifier) -> bool:
+    if compat.ADAPTIVE_MODIFIER:
+        return modifier.use_adaptive_subdivision and modifier.adaptive_space == "PIXEL"
+    return obj.cycles.use_adaptive_subdivision and bpy.context.scene.cycles.feature_set == "EXPERIMENTAL"
+
+
+def test_a_subdivision_that_is_last_is_made_adaptive():
+    obj = plane_with("BEVEL", "SUBSURF")
+    obj.modifiers[1].levels = 3
+    displacement.adaptive_subdivision(obj, pixels=2)
+    assert [one.type for one in obj.modifiers] == ["BEVEL", "SUBSURF"] and is_adaptive(obj, obj.modifiers[1])
+    assert (obj.modifiers[1].levels, obj.modifiers[1].subdivision_type) == (3, "CATMULL_CLARK"), "the artist's"
+    displacement.adaptive_subdivision(obj, pixels=3)
+    assert len(obj.modifiers) == 2
+    pixels = obj.modifiers[1].adaptive_pixel_size if compat.ADAPTIVE_MODIFIER else obj.cycles.dicing_rate
+    assert pixels == 3
+
+
+@pytest.mark.parametrize("modifiers", [("SUBSURF", "SOLIDIFY"), ("MULTIRES",), ("SUBSURF",)])
+def test_otherwise_one_is_added_last_and_the_others_stay(modifiers):
+    obj = plane_with(*modifiers)
+    obj.shape_key_add(name="Basis")
+    obj.modifiers[0].show_render = modifiers != ("SUBSURF",)  # one that is off in renders is left off
+    displacement.adaptive_subdivision(obj)
+    assert [one.type for one in obj.modifiers] == [*modifiers, "SUBSURF"] and is_adaptive(obj, obj.modifiers[-1])
+    assert obj.modifiers[-1].subdivision_type == "SIMPLE" and obj.data.shape_keys
+    assert obj.modifiers[0].show_render == (modifiers != ("SUBSURF",))
+    if compat.ADAPTIVE_MODIFIER and modifiers[0] == "SUBSURF":
+        assert not obj.modifiers[0].use_adaptive_subdivision
+
+
+def test_failed_adaptive_subdivision_leaves_object_and_scene():
+    for modifiers in ((), ("SUBSURF",)):
+        obj = plane_with(*modifiers)
+        with pytest.raises(RuntimeError), transaction.transaction():
+            displacement.adaptive_subdivision(obj)
+            raise RuntimeError
+        assert [one.type for one in obj.modifiers] == list(modifiers)
+        if compat.ADAPTIVE_MODIFIER:
+            assert not any(one.use_adaptive_subdivision for one in obj.modifiers)
+        else:
+            assert bpy.context.scene.cycles.feature_set == "SUPPORTED" and not obj.cycles.use_adaptive_subdivision
+
+
+def test_adaptive_subdivision_of_a_linked_object_is_refused(tmp_path):
+    plane_with().name = "theirs"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, wanted):
+        wanted.objects = ["theirs"]
+    with pytest.raises(BadInput, match="linked from another file"):
+        displacement.adaptive_subdivision(bpy.data.objects["theirs"])
+
+
+def test_metres_stand_out_of_a_wall_by_how_much_nearer_they_are(depth_map):
+    """A displacement pushes towards the viewer, where near things belong; what is unknown or beyond is the wall."""
+    heights = Heights()(depth_map)
+    farthest = depth_map.depth.max()
+    np.testing.assert_allclose(heights[20:], farthest - depth_map.depth[20:], atol=1e-6)
+    assert not heights[:20].any() and heights.min() == 0
+    near = Heights(2.5)(depth_map)
+    assert np.all(near[40:80, 50:90] == 0.5) and near.sum() == 0.5 * 40 * 40
+    follow = Heights()
+    follow(depth_map)
+    np.testing.assert_allclose(follow(replace(depth_map, depth=depth_map.depth / 2))[40, 50], farthest - 1)
+
+
+def test_the_operator_subdivides_the_displaced_object_adaptively(evaluated):
+    maquette.register()
+    try:
+        obj = plane_with()
+        bpy.ops.maquette.estimate_depth(
+            filepath=str(sample_photo("brick")), model="relief", output="MATERIAL", adaptive=True, dicing=4
+        )
+        assert is_adaptive(obj, obj.modifiers[0])
+        assert obj.active_material.displacement_method == "DISPLACEMENT"
+        line = jobs.outcome().line
+        assert "which displaces now" in line and "4 px" in line
+        assert ("experimental" in line) != compat.ADAPTIVE_MODIFIER
+    finally:
+        maquette.unregister()
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -106,7 +223,7 @@ def test_cycles_displaces_by_the_height_in_metres(adaptive, depth_map, rendered)
     made = displacement.displaced_grid(flat, picture, name="step", width=2, strength=0, resolution=40)
     made.modifiers.clear()
     material = materials.active_material(made)
-    displacement.displace_material(material, picture, scale=0.5)
+    displacement.displace_material(material, picture, scale=0.5, fine=adaptive)
     if adaptive:
         displacement.adaptive_subdivision(made, pixels=4)
     data = bpy.data.cameras.new("side")

@@ -97,6 +97,31 @@ def test_attributes(depth_map, photo):
     np.testing.assert_array_equal(values, confidence[20:].ravel())
 
 
+def test_specks_are_left_out_by_their_number_of_faces(depth_map):
+    depth = depth_map.depth.copy()
+    depth[100:104, 10:14] = 1.5  # 3 x 3 faces
+    depth[90:93, 120:127] = 1.5  # 2 x 6
+    noisy = replace(depth_map, depth=depth)
+    sizes = {}
+    for specks in (0, 9, 10, 12, 13, 10**6):
+        if specks == 10**6:
+            with pytest.raises(NothingFound):
+                relief.relief_mesh(noisy, name="r", specks=specks)
+            continue
+        made = relief.relief_mesh(noisy, name="r", specks=specks)
+        near = meshes.positions(made.data)[:, 2] > -1.7
+        sizes[specks] = int(near.sum())
+        assert (meshes.positions(made.data)[:, 2] > -2.5).sum() == near.sum() + 40 * 40, "the board stays"
+    assert sizes == {0: 37, 9: 37, 10: 21, 12: 21, 13: 0}
+
+
+def test_what_lies_beyond_a_distance_is_left_out(depth_map):
+    made = relief.relief_mesh(depth_map, name="street.relief", max_distance=2.5)
+    assert len(made.data.vertices) == 40 * 40 and len(made.data.polygons) == 39 * 39
+    with pytest.raises(NothingFound, match="within these limits"):
+        relief.relief_mesh(depth_map, name="street.relief", max_distance=1.0)
+
+
 def test_resolution_bounds_the_long_side(depth_map):
     made = relief.relief_mesh(depth_map, name="street.relief", resolution=40)
     assert len(made.data.vertices) == 40 * 25
