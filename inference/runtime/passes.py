@@ -21,14 +21,16 @@ def answers(
     run: Run,
     message: str,
     ask: Callable[[Tensor], Any] | None = None,
+    *,
+    alone: bool = False,
 ) -> list[list[Tensor]]:
     """What a network says of each picture (C, h, w): one tensor or several, float32 in main memory.
 
-    Pictures of one shape pass the network together, on its device and in its precision.
+    Pictures of one shape pass the network together, unless each is to be `alone`, on its device and in its precision.
     ask : calls the network with (B, C, h, w); None for the network itself.
     """
     first = next(network.parameters())
-    groups = by_shape(pictures)
+    groups = [[index] for index in range(len(pictures))] if alone else by_shape(pictures)
     found: dict[int, list[Tensor]] = {}
     for number, members in enumerate(groups):
         part = run.part(number / len(groups), (number + 1) / len(groups))

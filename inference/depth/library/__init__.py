@@ -50,7 +50,7 @@ class Family:
     network : from the catalogue's options.  see : a photo's pixels -> the network's picture (3, h, w).
     draw : depth or inverse depth (H, W), and a resolution -> the node's picture.
     border : a photo's height and width -> rows and columns that the network's picture shows beyond it on each side.
-    half : whether the network may compute in half precision.
+    half : whether the network may compute in half precision.  alone : photos must not pass it together.
     """
 
     network: Callable[[Mapping[str, Any]], Network]
@@ -58,6 +58,7 @@ class Family:
     draw: Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
     border: Callable[[int, int], tuple[int, int]] = lambda _height, _width: (0, 0)
     half: bool = True
+    alone: bool = False
 
 
 def _see_anything(pixels: NDArray[np.uint8]) -> Tensor:
@@ -77,13 +78,15 @@ FAMILIES: dict[str, Family] = {
         lambda pixels: picture.resized(pixels, (384, 384), "bilinear", picture.HALF),
         near_is_bright,
     ),
-    # Not in half precision: its bins are told apart by logarithms of what that rounds to nothing.
+    # Not in half precision: its bins are told apart by logarithms of what that rounds to nothing. Alone: the network of
+    # two places asks all photos of a batch which one it is, and takes the same for all of them.
     "zoedepth": Family(
         lambda options: networks.zoedepth(options["size"]),
         lambda pixels: picture.widened(pixels, (384, 512), longest=2),
         picture.zoe_picture,
         picture.zoe_border,
         half=False,
+        alone=True,
     ),
 }
 
@@ -150,6 +153,7 @@ def _predict(pixels: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float
         run,
         "Estimating depth",
         lambda stack: network(pixel_values=stack).predicted_depth,
+        alone=family.alone,
     )
     return [depth.numpy() for (depth,) in said]
 
