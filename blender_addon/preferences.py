@@ -7,19 +7,15 @@ Blender reads properties from annotations, so this module has no `from __future_
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
-from ..installer import store
+from . import library_settings
 
 #: The package that Blender knows the preferences by: `bl_ext.<repository>.maquette`, or `maquette`.
 PACKAGE = __name__.rsplit(".", 2)[0]
 
 
-def _set_models_root(preferences: "MAQUETTE_AP_preferences", _context: object) -> None:
-    store.set_models_root(bpy.path.abspath(preferences.models_folder) or None)
-
-
-class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
+class MAQUETTE_AP_preferences(library_settings.LibrarySettings, bpy.types.AddonPreferences):
     bl_idname = PACKAGE
 
     device: EnumProperty(
@@ -48,15 +44,10 @@ class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
         description="Drop the models when a render starts, so that it has the graphics card for itself",
         default=True,
     )
-    models_folder: StringProperty(
-        name="Models",
-        description="Folder of the downloaded models; empty for the one in your user data",
-        subtype="DIR_PATH",
-        update=_set_models_root,
-    )
 
-    def draw(self, _context: object) -> None:
+    def draw(self, context: Any) -> None:
         from .operators.packages import MAQUETTE_OT_install_packages, ready
+        from .panels import library_page
 
         layout = self.layout
         layout.use_property_split = True
@@ -72,7 +63,7 @@ class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
         column = layout.column()
         column.prop(self, "idle_minutes")
         column.prop(self, "free_before_render")
-        layout.prop(self, "models_folder", placeholder=str(store.user_data() / "models"))
+        library_page.draw(layout, context)
 
 
 def preferences() -> MAQUETTE_AP_preferences | None:
@@ -105,8 +96,8 @@ def free_before_render() -> bool:
 def register() -> None:
     bpy.utils.register_class(MAQUETTE_AP_preferences)
     chosen = preferences()
-    if chosen is not None and chosen.models_folder:
-        _set_models_root(chosen, None)
+    if chosen is not None:
+        library_settings.apply(chosen)
 
 
 def unregister() -> None:

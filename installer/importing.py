@@ -25,9 +25,10 @@ from . import catalogue, recognise, store
 from .catalogue import File, in_words
 from .disk import READ, hash_file, identity, settle
 from .download import SPARE
-from .library import Report, alone, existing, made_here, own, record
+from .library import existing, own
 from .partial import forget, part_of
 from .transfer_errors import DiskFull, WrongFile, disk_error
+from .upkeep import Report, alone, made_here, record
 
 #: Files of a folder that are looked at.
 MOST = 20_000

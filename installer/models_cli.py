@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from . import catalogue, importing, library, licences, store
+from . import catalogue, importing, library, licences, store, upkeep
 from .catalogue import Model, in_words
 from .errors import SetupError
 from .network import Network, chosen_network, set_network
@@ -115,7 +115,7 @@ def describe(model: Model) -> Dict[str, Any]:
                 "shared": standing.shared,
                 "bytes": file.bytes or None,
                 "size": file.size,
-                "sha256": file.sha256 or library.recorded(standing.path).get("sha256"),
+                "sha256": file.sha256 or upkeep.recorded(standing.path).get("sha256"),
                 "url": file.url or None,
                 "page": file.page,
                 "gated": file.gated,
@@ -187,11 +187,11 @@ def _print_model(entry: Dict[str, Any]) -> None:
 
 
 def _install(voice: Voice, options: argparse.Namespace) -> int:
-    return _bring(voice, options, library.install, "installed")
+    return _bring(voice, options, upkeep.install, "installed")
 
 
 def _repair(voice: Voice, options: argparse.Namespace) -> int:
-    return _bring(voice, options, library.repair, "repaired")
+    return _bring(voice, options, upkeep.repair, "repaired")
 
 
 def _bring(voice: Voice, options: argparse.Namespace, bring: Callable[..., List[Path]], said: str) -> int:
@@ -244,7 +244,7 @@ def _verify(voice: Voice, options: argparse.Namespace) -> int:
     files = dict.fromkeys(file for model in chosen for file in model.files)
     if not options.models:
         files = {file: None for file in files if store.file_state(file) in (store.PRESENT, store.BAD_SIZE)}
-    verdicts = [library.verify(file, _Lines(voice)) for file in files]
+    verdicts = [upkeep.verify(file, _Lines(voice)) for file in files]
     if options.json:
         _print(
             [
@@ -263,18 +263,18 @@ def _verify(voice: Voice, options: argparse.Namespace) -> int:
             print(f"{verdict.state:10} {verdict.file.path}" + (f"  ({verdict.why})" if verdict.why else ""))
         if not verdicts:
             print("No model is installed.")
-    whole = all(verdict.state in (library.RIGHT, library.PLAUSIBLE) for verdict in verdicts)
+    whole = all(verdict.state in (upkeep.RIGHT, upkeep.PLAUSIBLE) for verdict in verdicts)
     return DONE if whole else NOT_WHOLE
 
 
 def _delete(voice: Voice, options: argparse.Namespace) -> int:
     models = _models(options.models)
-    going = [path for model in models for path in library.deletable(model)]
+    going = [path for model in models for path in upkeep.deletable(model)]
     for path in going:
         voice.say(f"  {path}  {in_words(path.stat().st_size) if path.exists() else ''}".rstrip())
     if going and not options.yes:
         _confirm(voice, f"Delete {'this file' if len(going) == 1 else f'these {len(going)} files'}?")
-    gone = [str(path) for model in models for path in library.delete(model, _Lines(voice))]
+    gone = [str(path) for model in models for path in upkeep.delete(model, _Lines(voice))]
     if options.json:
         _print({"deleted": gone})
     else:

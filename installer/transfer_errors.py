@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import errno
-import ssl
 import time
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from .errors import SetupError
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class NoConnection(SetupError):
@@ -46,6 +48,10 @@ class NotWritable(SetupError):
 
 class LicenceNeeded(SetupError):
     """A licence has to be accepted, or a confirmation given, first."""
+
+
+class NeedsRegistration(SetupError):
+    """A file that only its owner hands out, after registration."""
 
 
 class Stopped(Exception):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from .common import SidebarPanel, is_clip, task_button
+from .library_page import draw_choice
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -17,7 +18,7 @@ class DepthPanel(SidebarPanel):
     bl_label = "Depth"
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
-        layout.prop(settings.depth, "model")
+        draw_choice(layout, settings.depth, "depth")
         if is_clip(settings):
             layout.prop(settings.depth, "frames")
         layout.prop(settings.depth, "output")

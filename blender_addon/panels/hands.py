@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import bpy
 
 from .common import SidebarPanel, draw_masks, is_clip, task_button
+from .library_page import draw_choice
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -20,7 +21,7 @@ class HandsPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         hands = settings.hands
-        layout.prop(hands, "model")
+        draw_choice(layout, hands, "hands")
         if is_clip(settings):
             layout.prop(hands, "frames")
         layout.prop(hands, "depth")

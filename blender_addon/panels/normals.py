@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from .common import SidebarPanel, is_clip, task_button
+from .library_page import draw_choice
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -17,7 +18,7 @@ class NormalsPanel(SidebarPanel):
     bl_label = "Normals"
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
-        layout.prop(settings.normals, "model")
+        draw_choice(layout, settings.normals, "normals")
         if is_clip(settings):
             layout.prop(settings.normals, "frames")
         layout.prop(settings.normals, "output")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from .common import SidebarPanel, draw_masks, task_button
+from .library_page import draw_choice
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -17,7 +18,7 @@ class PeoplePanel(SidebarPanel):
     bl_label = "People"
 
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
-        layout.prop(settings.people, "model")
+        draw_choice(layout, settings.people, "people")
         layout.prop(settings.people, "bodies")
         if settings.people.bodies == "ARMATURE":
             layout.prop(settings.people, "rig")

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the user lets Blender use the network."""
+
+import bpy
+
+
+def is_online() -> bool:
+    """Asked before every use of the network."""
+    return bpy.app.online_access
+
+
+def how_to_allow() -> str:
+    """What the user can do about it."""
+    if bpy.app.online_access_override:  # decided on the command line; the preference has no say
+        return "Start Blender without --offline-mode, or with --online-mode"
+    return "Allow Online Access in Blender's preferences, under System"
+
+
+def require_online(instead: str = "") -> None:
+    """Raise MaquetteError where the user has not allowed it. instead : what can be done without a network."""
+    from ...inference.errors import MaquetteError
+
+    if not is_online():
+        remedy = f"{how_to_allow()}{', or ' + instead if instead else ''}."
+        raise MaquetteError("Blender is not allowed to use the network.", remedy, "screen.userpref_show")
