@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import BadInput
 from .. import compat
+from ..paint_layers import LAYER, mix_sockets, trees_of
 from . import materials, transaction
 from .paint import add_mask_layer, make_room
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from bpy.types import Image, Material, Object, Scene
 
     from ...inference.camera import Camera
-
-#: Custom property of the node whose factor shows more or less of a layer: the layer's image.
-LAYER = "maquette_layer"
 
 
 @dataclass(frozen=True)
@@ -130,45 +128,11 @@ def select_slot(tree: Any, texture: Any) -> None:
     tree.nodes.active = texture
 
 
-def mix_sockets(mix: Any) -> tuple[Any, Any, Any, Any]:
-    """Factor, A, B and result of a Mix node, which has them once for each data type; those that show are meant."""
-    factor, lower, upper = (
-        next(s for s in mix.inputs if s.enabled and s.name == name) for name in ("Factor", "A", "B")
-    )
-    return factor, lower, upper, next(socket for socket in mix.outputs if socket.enabled)
-
-
-def layers(material: Material | None) -> list[tuple[Image, Any]]:
-    """The layers that were laid into a material, the newest first, each with the socket of its strength."""
-    if material is None or material.node_tree is None:
-        return []
-    found = []
-    for tree in _trees(material.node_tree):
-        for node in tree.nodes:
-            image = node.get(LAYER)
-            if image is not None and node.type in {"MIX", "MATH"}:
-                socket = node.inputs[1] if node.type == "MATH" else mix_sockets(node)[0]
-                found.append((image, socket))
-    return sorted(found, key=lambda layer: -layer[0].session_uid)
-
-
 def _textures(tree: Any) -> Iterator[Slot]:
-    for part in _trees(tree):
+    for part in trees_of(tree):
         for node in part.nodes:
             if node.type == "TEX_IMAGE" and node.image is not None:
                 yield Slot(node.image, part, node)
-
-
-def _trees(tree: Any) -> Iterator[Any]:
-    """A node tree and the groups in it, each once."""
-    seen, waiting = set(), [tree]
-    while waiting:
-        part = waiting.pop(0)
-        if part.session_uid in seen:
-            continue
-        seen.add(part.session_uid)
-        yield part
-        waiting += [node.node_tree for node in part.nodes if node.type == "GROUP" and node.node_tree is not None]
 
 
 def uv_name(slot: Slot) -> str:

@@ -5,11 +5,12 @@ import bpy
 
 from .calibrate import MAQUETTE_OT_calibrate_distance
 from .depth import MAQUETTE_OT_estimate_depth
-from .detail import MAQUETTE_OT_detail_mask
+from .detail import CLASSES as DETAIL
 from .hands import MAQUETTE_OT_refine_hands
 from .job import MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory, MAQUETTE_OT_open_preferences
+from .models import CLASSES as MODEL_CLASSES
 from .normals import MAQUETTE_OT_estimate_normals
-from .packages import MAQUETTE_OT_install_packages
+from .packages import CLASSES as PACKAGE_CLASSES
 from .people import MAQUETTE_OT_recover_people
 
 CLASSES = (
@@ -18,11 +19,12 @@ CLASSES = (
     MAQUETTE_OT_estimate_normals,
     MAQUETTE_OT_refine_hands,
     MAQUETTE_OT_recover_people,
-    MAQUETTE_OT_detail_mask,
+    *DETAIL,
     MAQUETTE_OT_cancel_job,
     MAQUETTE_OT_free_memory,
     MAQUETTE_OT_open_preferences,
-    MAQUETTE_OT_install_packages,
+    *PACKAGE_CLASSES,
+    *MODEL_CLASSES,
 )
 
 

@@ -5,8 +5,9 @@ import bpy
 
 from .calibrate import CalibratePanel
 from .depth import DepthPanel, DepthSettingsPanel
-from .detail import DetailPanel, DetailSettingsPanel
+from .detail import DetailComparePanel, DetailModelPanel, DetailPanel, DetailSettingsPanel
 from .hands import HandsPanel, HandsSettingsPanel
+from .library_page import CLASSES as MENUS
 from .memory import MemoryPanel
 from .normals import NormalsPanel, NormalsSettingsPanel
 from .people import PeoplePanel, PeopleSettingsPanel
@@ -25,7 +26,9 @@ _PANELS = (
     PeoplePanel,
     PeopleSettingsPanel,
     DetailPanel,
+    DetailComparePanel,
     DetailSettingsPanel,
+    DetailModelPanel,
     MemoryPanel,
 )
 
@@ -42,7 +45,11 @@ def panel_classes(space: str, prefix: str) -> list[type]:
     return classes
 
 
-CLASSES = (*panel_classes("VIEW_3D", "MAQUETTE_PT_view3d"), *panel_classes("IMAGE_EDITOR", "MAQUETTE_PT_image"))
+CLASSES = (
+    *MENUS,
+    *panel_classes("VIEW_3D", "MAQUETTE_PT_view3d"),
+    *panel_classes("IMAGE_EDITOR", "MAQUETTE_PT_image"),
+)
 
 
 def register() -> None:

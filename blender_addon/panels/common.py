@@ -22,6 +22,7 @@ TASKS = {
     "maquette.refine_hands": ("hands", properties.HandsSettings),
     "maquette.recover_people": ("people", properties.PeopleSettings),
     "maquette.detail_mask": ("detail", properties.DetailSettings),
+    "maquette.plan_detail": ("detail", properties.DetailSettings),
 }
 
 
@@ -41,12 +42,14 @@ class SidebarPanel:
         raise NotImplementedError
 
 
-def task_button(layout: UILayout, settings: properties.MAQUETTE_PG_settings, operator: str, icon: Any) -> None:
+def task_button(
+    layout: UILayout, settings: properties.MAQUETTE_PG_settings, operator: str, icon: Any, *, small: bool = False
+) -> None:
     """The button of a task: an operator with the whole request in its properties."""
     group_name, declared = TASKS[operator]
     group = getattr(settings, group_name)
     row = layout.row()
-    row.scale_y = 1.3
+    row.scale_y = 1.0 if small else 1.3
     button = row.operator(operator, icon=icon)
     for name in properties.names(declared):
         setattr(button, name, getattr(group, name))

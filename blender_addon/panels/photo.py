@@ -65,7 +65,7 @@ def draw_lens(layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> No
     if guessed:
         hint = layout.column()
         hint.scale_y = 0.8
-        for line in _wrapped("Choose a camera or type the focal length under Lens and Output.", _characters()):
+        for line in wrapped("Choose a camera or type the focal length under Lens and Output.", characters()):
             hint.label(text=line, icon="BLANK1")
 
 
@@ -87,20 +87,20 @@ def draw_jobs(layout: UILayout) -> None:
     box = layout.box()
     box.scale_y = 0.8
     icon = "ERROR" if outcome.failed else "CHECKMARK"
-    width = _characters()
-    for number, line in enumerate([*_wrapped(outcome.line, width), *_wrapped(outcome.remedy, width)]):
+    width = characters()
+    for number, line in enumerate([*wrapped(outcome.line, width), *wrapped(outcome.remedy, width)]):
         box.label(text=line, icon="BLANK1" if number else icon)
     jobs.draw_remedy(box, outcome)
 
 
-def _characters() -> int:
+def characters() -> int:
     """How many characters of text fit into the sidebar beside an icon."""
     context: Any = bpy.context
     scale = context.preferences.system.ui_scale
     return max(16, int((context.region.width / scale - 75) / 6.2))
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
     from textwrap import wrap
 
     return wrap(text, width)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inference.camera import Camera
+    from ...inference.detailer.planning import Plan
     from ...inference.results import Detailed, DetailedSegment
     from ..jobs import Report
     from ..surface import Surface
@@ -162,6 +163,17 @@ class DetailRequest(Request):
             **files,
         )
 
+    def plan(self, report: Report) -> Plan:
+        """What `infer` would take. The worker's part."""
+        from ...inference.detailer import plan
+
+        canvas = self._canvas()
+        drawing = Drawing(canvas.size, self._photo(canvas), self._where(report))
+        where = {"device": self.device, "precision": self.precision}
+        return plan(
+            canvas.shown, self.mask.drawn(drawing), self._model(), **self._refined(), **self.parameters, **where
+        )
+
     def _canvas(self) -> Canvas:
         """The picture, read and ready for the detailer."""
         if self.picture.pixels is None:
@@ -182,20 +194,20 @@ class DetailRequest(Request):
 
     def _detailed(self, canvas: Canvas, mask: Pixels, control: NDArray | None, report: Report) -> tuple[Detailed, bool]:
         """What the detailer made, and whether it was stopped before it had done everything."""
-        model: Any = "builtin" if self.checkpoint is None else inference.Checkpoint(**self.checkpoint)
-        refiner = {"refiner": self.refiner} if self.refiner else {}
+        given = {**self._refined(), **self.parameters, **self._where(report)}
         try:
-            return (
-                inference.detail_mask(
-                    canvas.shown, mask, model, control=control, **refiner, **self.parameters, **self._where(report)
-                ),
-                False,
-            )
+            return inference.detail_mask(canvas.shown, mask, self._model(), control=control, **given), False
         except Cancelled as cancelled:
             finished: Any = cancelled.finished
             if finished is None or all(one.skipped for one in finished.segments):
                 raise
             return finished, True
+
+    def _model(self) -> Any:
+        return "builtin" if self.checkpoint is None else inference.Checkpoint(**self.checkpoint)
+
+    def _refined(self) -> dict[str, Any]:
+        return {"refiner": self.refiner} if self.refiner else {}
 
     def _finished(self, canvas: Canvas, detailed: Detailed, number: int) -> NDArray:
         """The pixels of one picture, or of the object's texture with what the picture shows baked into it."""
