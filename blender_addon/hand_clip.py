@@ -6,20 +6,17 @@ Nothing here imports bpy. Memory does not grow with the length but by the vertic
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..inference.errors import BadInput
-from ..inference.exr import write_exr
 from ..inference.hands import parts
 from .requests import Traced
+from .scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,8 +69,7 @@ class Sequence:
 class HandClip:
     """What the worker hands over of a clip's hands.
 
-    sequences : name (after the clip's) -> its pictures, one for every frame; they lie in a folder that goes with
-        `discard`, unless the builders have moved them out.
+    sequences : name (after the clip's) -> its pictures, one for every frame.
     outlines : name -> frame index -> outlines; an empty entry where the hand goes out of sight.
     """
 
@@ -83,11 +79,11 @@ class HandClip:
     tracks: list[HandTrack]
     sequences: dict[str, Sequence]
     outlines: dict[str, dict[int, Traced]]
-    discard: Callable[[], None]
 
 
 class Recorder:
-    """Takes the maps of one frame after the other; `finish` gives the clip, `discard` takes its files back."""
+    """Takes the maps of one frame after the other; `finish` gives the clip, whose pictures lie in `scratch` (None where
+    there are none); `discard` takes them back."""
 
     def __init__(self, request: HandsRequest) -> None:
         self._request = request
@@ -96,8 +92,7 @@ class Recorder:
         self._outlines: dict[str, dict[int, Traced]] = {}
         self._camera: Camera | None = None
         self._shapes: list[tuple[int, int]] = []
-        self._folder: tempfile.TemporaryDirectory | None = None
-        self._made_parent = False
+        self.scratch: Scratch | None = None
 
     def add(self, maps: HandMaps) -> None:
         """The maps of the next frame."""
@@ -107,7 +102,7 @@ class Recorder:
         hands = self._parts(index, maps)
         build = self._request.build
         if build.depth == "IMAGE":
-            self._write("hands.depth", ".exr", index, maps.depth)
+            self._write("hands.depth", ".exr", index, maps.depth * np.float32(self._request.metre()))
         if build.control:
             self._write("hands.control", ".png", index, maps.preview)
         if build.ids:
@@ -135,17 +130,12 @@ class Recorder:
             list(tracks.values()),
             {final.get(name, name): sequence for name, sequence in self._sequences.items()},
             {final.get(name, name): _closed(frames, length) for name, frames in self._outlines.items()},
-            self.discard,
         )
 
     def discard(self) -> None:
-        """Remove the files that are still where they were written, and the folder that was made for them."""
-        if self._folder is None:
-            return
-        self._folder.cleanup()
-        if self._made_parent:
-            with suppress(OSError):  # somebody has put something into it
-                Path(self._request.sequence_folder).rmdir()
+        """Remove the files that are still where they were written."""
+        if self.scratch is not None:
+            self.scratch.discard()
 
     def _parts(self, index: int, maps: HandMaps) -> list[Part]:
         """The hands under the names of their tracks, which hold until their sides are certain, numbered as they
@@ -176,37 +166,10 @@ class Recorder:
             yield key, track
 
     def _write(self, name: str, suffix: str, index: int, values: NDArray) -> None:
+        if self.scratch is None:
+            self.scratch = Scratch(self._request.sequence_folder)
         sequence = self._sequences.setdefault(name, Sequence(suffix))
-        path = self._place() / f"{name}.{index:06d}{suffix}"
-        try:
-            if suffix == ".exr":
-                with path.open("wb") as file:
-                    write_exr(file, values)
-            else:
-                path.write_bytes(png(values))
-        except OSError as error:
-            raise BadInput(f"The file {path} cannot be written: {error.strerror}.", "Choose another folder.") from error
-        sequence.files[index] = path
-
-    def _place(self) -> Path:
-        """A folder of its own below the one that is to hold the pictures, so that moving them is no copying."""
-        if self._folder is None:
-            parent = Path(self._request.sequence_folder)
-            self._made_parent = not parent.exists()
-            try:
-                parent.mkdir(parents=True, exist_ok=True)
-                self._folder = tempfile.TemporaryDirectory(prefix=".hands-", dir=parent)
-            except OSError as error:
-                raise BadInput(f"The folder {parent} cannot be written.", "Choose another folder.") from error
-        return Path(self._folder.name)
-
-
-def png(values: NDArray[np.uint8]) -> bytes:
-    """A PNG file of grey levels (H, W) or colours (H, W, 3)."""
-    import cv2
-
-    _, data = cv2.imencode(".png", values if values.ndim == 2 else values[..., ::-1])
-    return data.tobytes()
+        sequence.files[index] = self.scratch.write(f"{name}.{index:06d}{suffix}", values)
 
 
 def _closed(frames: Mapping[int, Traced], length: int) -> dict[int, Traced]:

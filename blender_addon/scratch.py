@@ -16,6 +16,7 @@ from ..inference.exr import write_exr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -37,12 +38,16 @@ class Scratch:
             raise _not_writable(place, error) from error
         self._finalizer = weakref.finalize(self, _remove, self.folder, made)
 
-    def write(self, name: str, channels: Mapping[str, NDArray] | NDArray) -> Path:
-        """An OpenEXR file of float32 channels (see `inference.exr`). Raises BadInput where the disk takes no more."""
+    def write(self, name: str, values: Mapping[str, NDArray] | NDArray) -> Path:
+        """A file of this name: OpenEXR of float32 channels (see `inference.exr`), or, where it ends in ".png", PNG of 8
+        bits (H, W) or (H, W, 3). Raises BadInput where the disk takes no more."""
         path = self.folder / name
         try:
             with path.open("wb") as file:
-                write_exr(file, channels)
+                if path.suffix == ".png":
+                    file.write(png(values))  # type: ignore[arg-type]
+                else:
+                    write_exr(file, values)
         except OSError as error:
             raise _not_writable(path, error) from error
         return path
@@ -50,6 +55,14 @@ class Scratch:
     def discard(self) -> None:
         """Remove what is still here."""
         self._finalizer()
+
+
+def png(values: NDArray[np.uint8]) -> bytes:
+    """A PNG file of grey levels (H, W) or colours (H, W, 3)."""
+    import cv2
+
+    _, data = cv2.imencode(".png", values if values.ndim == 2 else values[..., ::-1])
+    return data.tobytes()
 
 
 def _remove(folder: Path, made: list[Path]) -> None:

@@ -20,18 +20,18 @@ _TURN = 0.6180339887498949
 _FIRST_HUE = 0.02
 
 
-def id_images(ids: NDArray[np.integer], *, name: str, folder: str | Path | None = None) -> tuple[Image, Image]:
+def id_images(
+    ids: NDArray[np.integer], *, name: str, folder: str | Path | None = None, file: Path | None = None
+) -> tuple[Image, Image]:
     """(`<name>` float Non-Color whose value is the number of the pixel's owner, 0 where there is none;
     `<name>.colour`, the same as flat sRGB colours on black).
 
     ids : (H, W) whole numbers from 0 on. The objects of the owners have them as `pass_index`.
+    file : an OpenEXR file of them that a worker has written; it is moved.
     """
-    exact = image.float_image(name, ids.astype(np.float32), folder)
-    colours = palette(int(ids.max(initial=0)))
-    picture = image.new_image(f"{name}.colour", colours[ids], is_float=False, is_data=False)
-    picture.pack()
-    picture.use_fake_user = True
-    return exact, picture
+    exact = image.float_image(name, ids.astype(np.float32) if file is None else file, folder)
+    colours = np.rint(palette(int(ids.max(initial=0))) * 255).astype(np.uint8)
+    return exact, image.picture(f"{name}.colour", colours[ids])
 
 
 def palette(count: int) -> NDArray[np.float32]:

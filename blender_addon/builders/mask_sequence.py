@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import bpy
 
@@ -15,9 +15,6 @@ from . import image, transaction
 
 if TYPE_CHECKING:
     from bpy.types import Image
-
-#: Custom properties of a sequence: the frames of the scene at which it begins, and how many there are.
-START, LENGTH = "maquette_start_frame", "maquette_length"
 
 
 def sequence_image(files: Sequence[Path], *, name: str, folder: Path, start_frame: int = 1) -> Image:
@@ -41,13 +38,5 @@ def sequence_image(files: Sequence[Path], *, name: str, folder: Path, start_fram
     picture.source = "SEQUENCE"
     picture.colorspace_settings.name = "Non-Color"  # type: ignore[assignment]
     picture.use_fake_user = True
-    picture[START], picture[LENGTH] = start_frame, len(files)
+    picture[image.START], picture[image.LENGTH] = start_frame, len(files)
     return picture
-
-
-def play(user: Any, picture: Image) -> None:
-    """Let an image user (of a texture node, an editor ...) show each picture at its frame of the scene."""
-    user.frame_start = picture[START]
-    user.frame_offset = picture[START] - 1
-    user.frame_duration = picture[LENGTH]
-    user.use_auto_refresh = True

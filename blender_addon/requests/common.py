@@ -163,6 +163,8 @@ class Request:
         """The fields of `Inferred` for maps that are to become images, written here rather than on the main thread."""
         from ..scratch import Scratch
 
+        if not maps:
+            return {}
         scratch, files = Scratch(self.directory), {}
         try:
             for name, values in maps.items():

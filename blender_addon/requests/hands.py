@@ -70,7 +70,8 @@ class HandsRequest(Request):
         )
         report(0.95, "Shaping masks")
         masks, outlines = self.shaped_masks(result)
-        return Inferred(result, photo, masks=masks, outlines=outlines, maps=self._maps(result))
+        maps, images = self._maps(photo, result)
+        return Inferred(result, photo, masks=masks, outlines=outlines, maps=maps, **self._written(**images))
 
     def _infer_clip(self, report: Report) -> Inferred:
         from ...inference import batch
@@ -86,7 +87,7 @@ class HandsRequest(Request):
         except BaseException:
             recorder.discard()
             raise
-        return Inferred(result, next(iter(clip)), result.length)
+        return Inferred(result, next(iter(clip)), result.length, scratch=recorder.scratch)
 
     def shaped_masks(
         self, maps: HandMaps, named: Sequence[Part] | None = None
@@ -131,12 +132,19 @@ class HandsRequest(Request):
         valid = np.isfinite(depth) & (depth > 0)
         return DepthMap(depth, valid, None, photo.camera_or_default(), True, np.zeros((1, 1, 3), np.uint8))
 
-    def _maps(self, maps: HandMaps) -> dict[str, NDArray]:
+    def _maps(self, photo: Photo, maps: HandMaps) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """The numbers of the hands, and what becomes float images by the end of their names; nothing without hands."""
         from ...inference.hands import parts
 
         made: dict[str, NDArray] = {}
+        images: dict[str, NDArray] = {}
+        if not maps.hands:
+            return made, images
         if self.build.ids:
             made["id"] = parts.identity(maps)
+            images["hands.id"] = made["id"].astype(np.float32)
         if self.build.depth == "MATERIAL":
-            made["height"] = parts.heights(maps)
-        return made
+            images["hands.height"] = parts.heights(maps)
+        elif self.build.depth != "NONE":
+            images["hands.depth"] = maps.depth * np.float32(self.metre(photo))
+        return made, images

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ...inference.errors import BadInput, NothingFound
-from ..builders import grease_pencil, hands, image, mask_sequence, paint, roles, transaction
+from ..builders import grease_pencil, hands, image, mask_sequence, paint, roles
 from ..builders import scene as scenes
 from .common import licence_of, matched, mesh_object
 
@@ -49,15 +49,6 @@ def request(wanted: HandsRequest, start_frame: int) -> HandsRequest:
 
 def build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
     """What the request wants made of the clip. Raises NothingFound where no frame shows a hand."""
-    discard = inferred.result.discard
-    transaction.on_failure(discard)  # once more, when everything else has been taken back out of the folder
-    try:
-        return _build(request, inferred, scene)
-    finally:
-        discard()
-
-
-def _build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
     clip, name, wanted = inferred.result, request.source.name, request.build
     if not clip.tracks:
         raise NothingFound("No hand was found in the clip.", "Choose another clip, or give the hands' boxes.")
@@ -104,7 +95,7 @@ def _sequences(request: HandsRequest, inferred: Inferred, camera: Object) -> lis
             projected = request.masks.mapping == "CAMERA"
             where = {"camera": clip.camera, "camera_object": camera} if projected else {}
             texture = paint.add_mask_layer(mesh_object(request, "mask"), picture, request.masks.colour, **where)
-            mask_sequence.play(texture.image_user, picture)
+            image.play(texture.image_user, picture)
     return made
 
 

@@ -6,17 +6,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bpy
+import numpy as np
 
 from ...inference.errors import BadInput, NothingFound
 from ...inference.results import DepthMap
-from ..builders import displacement, hands, idmap, image, materials, relief, roles
+from ..builders import displacement, hands, idmap, image, materials, relief, roles, scale
 from ..requests import HandBuild, HandsRequest, Inferred
 from . import hand_clips
 from .common import licence_of, matched, mesh_object, shared
 from .masks import build_masks, check_target, mask_build
 
 if TYPE_CHECKING:
-    import numpy as np
     from bpy.types import Context, Image, Object, Scene
     from numpy.typing import NDArray
 
@@ -82,7 +82,8 @@ def _scene_depth(name: str) -> NDArray[np.float32] | None:
     picture = bpy.data.images.get(name)
     if picture is None or not picture.is_float or not picture.size[0]:
         raise BadInput(f"{name!r} is no float image of depth.", "Choose the depth image that Estimate Depth has made.")
-    return image.image_array(picture)[..., 0].copy()
+    # The model's own metres: what is placed by them takes the photo's scale over from its camera.
+    return image.image_array(picture)[..., 0] / np.float32(scale.metres_of(picture))
 
 
 def _needs_camera(request: HandsRequest) -> bool:
@@ -98,7 +99,8 @@ def _pictures(request: HandsRequest, inferred: Inferred) -> list[str]:
         control = roles.mark(hands.control_image(maps, name=name), "hands.control", digest, licence)
         made.append(f"the control image {control.name}")
     if request.build.ids:
-        exact, picture = idmap.id_images(inferred.maps["id"], name=f"{name}.hands.id", folder=request.folder)
+        ids, file = inferred.maps["id"], inferred.files["hands.id"]
+        exact, picture = idmap.id_images(ids, name=f"{name}.hands.id", folder=request.folder, file=file)
         for part, role in ((exact, "hands.id"), (picture, "hands.id.colour")):
             roles.mark(part, role, digest, licence)
         made.append(f"the ID map {exact.name}")
@@ -111,11 +113,11 @@ def _depth(request: HandsRequest, inferred: Inferred, photo: Image | None, camer
     if output == "NONE":
         return ""
     if output == "MATERIAL":
-        height = _float_image(request, inferred, "height", inferred.maps["height"])
+        height = _float_image(request, inferred, "height")
         material = materials.active_material(mesh_object(request, "displacement"))
         displacement.displace_material(material, height)
         return f"{height.name} in the material {material.name}"
-    depth = _float_image(request, inferred, "depth", maps.depth)
+    depth = _float_image(request, inferred, "depth")
     if output == "IMAGE":
         return f"the image {depth.name}"
     where = {"camera_object": camera, "photo_image": photo, "parent": scene.collection}
@@ -129,8 +131,8 @@ def _depth(request: HandsRequest, inferred: Inferred, photo: Image | None, camer
     return f"the mesh {obj.name}"
 
 
-def _float_image(request: HandsRequest, inferred: Inferred, what: str, values: Any) -> Image:
-    made = image.float_image(f"{request.source.name}.hands.{what}", values, request.folder)
+def _float_image(request: HandsRequest, inferred: Inferred, what: str) -> Image:
+    made = image.float_image(f"{request.source.name}.hands.{what}", inferred.files[f"hands.{what}"], request.folder)
     return roles.mark(made, f"hands.{what}", roles.digest_of(inferred.photo), licence_of(request))
 
 

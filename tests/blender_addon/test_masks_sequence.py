@@ -6,8 +6,8 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders import mask_sequence, meshes, paint, transaction
-from maquette.blender_addon.hand_clip import png
+from maquette.blender_addon.builders import image, mask_sequence, meshes, paint, transaction
+from maquette.blender_addon.scratch import png
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_layer_plays_with_the_scene(files, board, tmp_path, rendered):
     assert names == [f"shot.hands.mask.{number:04d}.png" for number in (11, 12, 13)]
     assert picture.colorspace_settings.name == "Non-Color" and not any(file.exists() for file in files)
     texture = paint.add_mask_layer(board, picture, (0.9, 0.0, 0.0, 1.0))
-    mask_sequence.play(texture.image_user, picture)
+    image.play(texture.image_user, picture)
     data = bpy.data.cameras.new("above")
     data.type, data.ortho_scale = "ORTHO", 2
     above = bpy.data.objects.new("above", data)

@@ -165,11 +165,8 @@ def test_depth_as_relief_grid_and_displacement(street, maps, plane, evaluated) -
     refine(street, depth="GRID")
     grid = bpy.data.objects["street.hands.grid"]
     camera = bpy.data.objects["street.png.camera"]
-    away = (
-        np.linalg.inv(np.array(camera.matrix_world))
-        @ np.append(evaluated(grid), np.ones((len(grid.data.vertices), 1)), 1).T
-    )
-    assert np.ptp(-away[2]) == pytest.approx(np.ptp(maps.depth[drawn]), rel=0.2)
+    away = axes.transform(np.linalg.inv(np.array(camera.matrix_world)), evaluated(grid))
+    assert np.ptp(-away[:, 2]) == pytest.approx(np.ptp(maps.depth[drawn]), rel=0.2)
     bpy.context.view_layer.objects.active = plane
     refine(street, depth="MATERIAL")
     (node,) = [node for node in plane.active_material.node_tree.nodes if node.type == "DISPLACEMENT"]
@@ -253,7 +250,7 @@ def test_a_whole_clip(shot, tmp_path, evaluated) -> None:
         ("hands.control", "png"),
         ("hands.id", "exr"),
     ):
-        full = f"shot_###.{name}"
+        full = f"shot.{name}"
         files = sorted(file.name for file in (folder / full).iterdir())
         assert files == [f"{full}.{frame:04d}.{suffix}" for frame in (11, 12, 13)]
         assert bpy.data.images[full].source == "SEQUENCE" and bpy.data.images[full].filepath.startswith("//")
@@ -261,22 +258,22 @@ def test_a_whole_clip(shot, tmp_path, evaluated) -> None:
     for index, photo in enumerate(clip):
         maps = inference.refine_hands(photo, boxes=BOXES)
         for part in parts.parts(maps.hands):
-            obj, hand = bpy.data.objects[f"shot_###.hand.{part.name}.mesh"], maps.hands[part.index]
+            obj, hand = bpy.data.objects[f"shot.hand.{part.name}.mesh"], maps.hands[part.index]
             seen = (
                 np.linalg.inv(np.array(obj.parent.matrix_world))
                 @ np.append(evaluated(obj, 11 + index), np.ones((len(hand.vertices), 1)), 1).T
             )
             np.testing.assert_allclose(seen[:3].T * (1, -1, -1), hand.vertices, atol=1e-4)
-        picture = bpy.data.images.load(str(folder / "shot_###.hands.id" / f"shot_###.hands.id.{11 + index:04d}.exr"))
+        picture = bpy.data.images.load(str(folder / "shot.hands.id" / f"shot.hands.id.{11 + index:04d}.exr"))
         np.testing.assert_array_equal(np.unique(images.image_array(picture)[..., 0]), [0, 1, 2])
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
 
 
 def test_a_clip_as_outlines_and_shape_keys_needs_no_folder(shot) -> None:
     refine(shot, frames="CLIP", masks="GREASE_PENCIL", build_meshes=True, mesh_cache="SHAPE_KEYS")
-    (layer,) = bpy.data.objects["shot_###.outline"].data.layers
+    (layer,) = bpy.data.objects["shot.outline"].data.layers
     assert [frame.frame_number for frame in layer.frames] == [1, 2, 3]
-    keys = bpy.data.objects["shot_###.hand.L.1.mesh"].data.shape_keys
+    keys = bpy.data.objects["shot.hand.L.1.mesh"].data.shape_keys
     assert len(keys.key_blocks) == 3
 
 
