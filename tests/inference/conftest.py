@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A person who walks with planted feet: known motion for the tests of smoothing, contact and ground."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,3 +129,38 @@ def random_weights():
         return network.eval()
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def hmr2_models(tmp_path_factory) -> Path:
+    """Root of model files with a small HMR 2.0 network as a training program writes it, and the made-up bodies."""
+    root = tmp_path_factory.mktemp("hmr2")
+    synth = Path(__file__).parent / "synth"
+    subprocess.run([sys.executable, str(synth / "small_hmr2.py"), str(root)], cwd=synth, check=True)
+    return root
+
+
+@pytest.fixture
+def small_hmr2(hmr2_models, monkeypatch) -> Path:
+    """`hmr2_models`, with a network of its size in the place of the published one's."""
+    from maquette.inference.people.hmr2 import answers
+    from maquette.inference.people.hmr2.network import Size
+
+    monkeypatch.setattr(answers, "SIZE", Size(width=64, depth=2, heads=4, token=48, layers=2, head=8))
+    return hmr2_models
+
+
+@pytest.fixture
+def crossing_clip(crossing):
+    """The two people who pass each other as a clip with its camera, the true boxes per frame in changing order, and
+    which person each box is."""
+    from maquette.inference import Clip, Photo
+
+    pictures, hips = crossing
+    camera = Camera(420, 420, 192, 144, 384, 288)
+    photos = [Photo(picture, camera, str(number)) for number, picture in enumerate(pictures)]
+    order = [np.random.default_rng(frame).permutation(2) for frame in range(len(photos))]
+    boxes = [
+        [(x - 40.0, y - 90.0, x + 40.0, y + 80.0) for x, y in hips[which, frame]] for frame, which in enumerate(order)
+    ]
+    return Clip("crossing", len(photos), FPS / 2, lambda: iter(photos)), boxes, hips
