@@ -7,7 +7,7 @@ Blender itself: a hidden armature shows the controls what is wanted, and their o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,15 @@ def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
     return rigs.Rig(names, parents, rest, mapping.checked(obj.name).roles, place)
 
 
-def read_poses(obj: Object, frames: Sequence[int], scene: Scene) -> NDArray[np.float64]:
+def read_poses(
+    obj: Object, frames: Sequence[int], scene: Scene, report: Callable[[float], object] = lambda _share: None
+) -> NDArray[np.float64]:
     """(T, J, 4, 4) of all bones in the world at these frames, without scale in their axes."""
     poses = np.empty((len(frames), len(obj.pose.bones), 4, 4))  # type: ignore[union-attr]
     with _alone(scene, obj) as stage:
         for number, frame in enumerate(frames):
             evaluated = _evaluated(stage, obj, frame)
+            report(0.5 * number / len(frames))
             poses[number] = _in_world(np.array(evaluated.matrix_world, np.float64), _pose_matrices(evaluated))
     return poses
 
@@ -56,14 +59,15 @@ def retarget(
     placement: rigs.Placement = "WORLD",
     scene: Scene,
     name: str,
+    report: Callable[[float], object] = lambda _share: None,
 ) -> Action:
     """A new action on `target` that shows what `source` does at these frames (increasing).
 
     The action that the target had stays in the file (with a fake user); bones keep their rotation modes; bones without
-    a part keep their pose. Raises BadInput where a mapping lacks needed parts.
+    a part keep their pose. `report` is told the share that is done. Raises BadInput where a mapping lacks needed parts.
     """
     own, other = rig_of(source, source_bones), rig_of(target, target_bones)
-    turns, hips = rigs.retarget(own, read_poses(source, frames, scene), other, placement=placement)
+    turns, hips = rigs.retarget(own, read_poses(source, frames, scene, report), other, placement=placement)
     keyed = _take_over(target, name)
     for bone, switch in _switches(target, target_bones):
         path = f'pose.bones["{bpy.utils.escape_identifier(bone)}"]["{bpy.utils.escape_identifier(switch)}"]'
@@ -73,7 +77,7 @@ def retarget(
     if _is_plain(target, moved):
         basis = rigs.apply_turns(other, turns, hips)[:, [other.index[bone] for bone in moved]]
     else:
-        basis = _posed_by_blender(target, other, turns, hips, root, moved, frames, scene)
+        basis = _posed_by_blender(target, other, turns, hips, root, moved, frames, scene, report)
     _key(target, keyed, moved, basis, root, frames)
     return keyed
 
@@ -171,12 +175,14 @@ def _posed_by_blender(
     moved: Sequence[str],
     frames: Sequence[int],
     scene: Scene,
+    report: Callable[[float], object],
 ) -> NDArray[np.float64]:
     """(T, N, 4, 4) matrix_basis of the moved bones under everything that acts on them."""
     with _shown(target, rig, turns, hips, root, moved, frames, scene) as guide, _alone(scene, target, guide) as stage:
         basis = np.empty((len(frames), len(moved), 4, 4))
         for number, frame in enumerate(frames):
             evaluated: Any = _evaluated(stage, target, frame)
+            report(0.5 + 0.5 * number / len(frames))
             for place, name in enumerate(moved):
                 bone = evaluated.pose.bones[name]
                 basis[number, place] = evaluated.convert_space(

@@ -12,6 +12,13 @@ from .models import CLASSES as MODEL_CLASSES
 from .normals import MAQUETTE_OT_estimate_normals
 from .packages import CLASSES as PACKAGE_CLASSES
 from .people import MAQUETTE_OT_recover_people
+from .rigs import (
+    MAQUETTE_OT_add_bone,
+    MAQUETTE_OT_export_person,
+    MAQUETTE_OT_find_bones,
+    MAQUETTE_OT_retarget,
+    MAQUETTE_OT_save_pose,
+)
 
 CLASSES = (
     MAQUETTE_OT_calibrate_distance,
@@ -20,6 +27,11 @@ CLASSES = (
     MAQUETTE_OT_refine_hands,
     MAQUETTE_OT_recover_people,
     *DETAIL,
+    MAQUETTE_OT_find_bones,
+    MAQUETTE_OT_add_bone,
+    MAQUETTE_OT_retarget,
+    MAQUETTE_OT_save_pose,
+    MAQUETTE_OT_export_person,
     MAQUETTE_OT_cancel_job,
     MAQUETTE_OT_free_memory,
     MAQUETTE_OT_open_preferences,

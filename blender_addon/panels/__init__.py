@@ -12,6 +12,7 @@ from .memory import MemoryPanel
 from .normals import NormalsPanel, NormalsSettingsPanel
 from .people import PeoplePanel, PeopleSettingsPanel
 from .photo import PhotoOptionsPanel, PhotoPanel
+from .rigs import BoneMapPanel, MAQUETTE_UL_bones, PosePanel, RigsPanel
 
 _PANELS = (
     PhotoPanel,
@@ -25,6 +26,9 @@ _PANELS = (
     HandsSettingsPanel,
     PeoplePanel,
     PeopleSettingsPanel,
+    RigsPanel,
+    BoneMapPanel,
+    PosePanel,
     DetailPanel,
     DetailComparePanel,
     DetailSettingsPanel,
@@ -46,6 +50,7 @@ def panel_classes(space: str, prefix: str) -> list[type]:
 
 
 CLASSES = (
+    MAQUETTE_UL_bones,
     *MENUS,
     *panel_classes("VIEW_3D", "MAQUETTE_PT_view3d"),
     *panel_classes("IMAGE_EDITOR", "MAQUETTE_PT_image"),

@@ -5,7 +5,7 @@ Blender reads properties from annotations, so this module has no `from __future_
 """
 
 import bpy
-from bpy.props import EnumProperty, PointerProperty, StringProperty
+from bpy.props import CollectionProperty, EnumProperty, PointerProperty, StringProperty
 
 from .calibrate import CalibrateSettings
 from .common import Common, PhotoInput, names
@@ -15,6 +15,7 @@ from .hands import HandsSettings
 from .masks import MaskSettings
 from .normals import NormalsSettings
 from .people import PeopleSettings
+from .rigs import MAQUETTE_PG_bone, MAQUETTE_PG_rigs
 
 __all__ = [
     "CalibrateSettings",
@@ -85,11 +86,14 @@ class MAQUETTE_PG_settings(Common, bpy.types.PropertyGroup):
     normals: PointerProperty(type=MAQUETTE_PG_normals)
     hands: PointerProperty(type=MAQUETTE_PG_hands)
     people: PointerProperty(type=MAQUETTE_PG_people)
+    rigs: PointerProperty(type=MAQUETTE_PG_rigs)
     calibrate: PointerProperty(type=MAQUETTE_PG_calibrate)
     detail: PointerProperty(type=MAQUETTE_PG_detail)
 
 
 CLASSES = (
+    MAQUETTE_PG_bone,
+    MAQUETTE_PG_rigs,
     MAQUETTE_PG_calibrate,
     MAQUETTE_PG_depth,
     MAQUETTE_PG_normals,
@@ -104,9 +108,13 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.maquette = PointerProperty(type=MAQUETTE_PG_settings)  # type: ignore[attr-defined]
+    bpy.types.Object.maquette_bones = CollectionProperty(  # type: ignore[attr-defined]
+        type=MAQUETTE_PG_bone, name="Bone Map", description="Which bone of an armature is which part of the body"
+    )
 
 
 def unregister() -> None:
+    del bpy.types.Object.maquette_bones  # type: ignore[attr-defined]
     del bpy.types.Scene.maquette  # type: ignore[attr-defined]
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rigs in Blender: onto generated Rigify rigs and rigs as FBX files bring them, pose assets, export."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import bpy
+import numpy as np
+import pytest
+from maquette import blender_addon
+from maquette.blender_addon.builders import body as bodies
+from maquette.blender_addon.builders import retarget, rigify
+from maquette.inference import rigs
+from maquette.inference.errors import BadInput
+from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.results import People
+
+LIMBS = (("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin"), ("shin", "foot"))
+
+
+@pytest.fixture(autouse=True)
+def registered(empty_scene):
+    blender_addon.register()
+    yield
+    blender_addon.unregister()
+
+
+@pytest.fixture
+def person(body, make_track, world):
+    """A function: rig -> (armature, mesh) of one person over eight frames."""
+
+    def make(rig: str = "OWN", frames=range(8), name: str = "street", turning=""):
+        track = [(frame, only_turning(body, one, turning)) for frame, one in make_track(frames)]
+        people = People(tuple((one,) for _, one in track), body, camera(), (camera(),) * len(track), 25.0)
+        made = bodies.build_people(people, name=name, world_from_camera=world, start_frame=3, rig=rig)[0]
+        mesh = next(obj for obj in made.objects if obj.type == "MESH")
+        return mesh.find_armature(), mesh
+
+    return make
+
+
+#: Joints that the fit of photos turns; the others are there for the skin.
+FITTED = "root|spine03|neck01|head|clavicle|upperarm01|lowerarm01|wrist|upperleg01|lowerleg01|foot|finger"
+
+
+def only_turning(body, person, pattern: str):
+    """The person with all joints at rest but those whose names fit; "" changes nothing."""
+    if not pattern:
+        return person
+    stiff = [not re.match(pattern, name) for name in body.joint_names]
+    rotations = np.where(np.array(stiff)[:, None], np.float32([1, 0, 0, 0]), person.rotations)
+    vertices, joints = pose_body(body, person.shape, rotations, person.translation)
+    return replace(person, rotations=rotations, vertices=vertices, joints=joints)
+
+
+def camera():
+    from maquette.inference.camera import Camera
+
+    return Camera(500.0, 500.0, 320.0, 240.0, 640, 480)
+
+
+def foreign_rig(scale: float = 0.01):
+    """A T-pose in Mixamo's names, in centimetres, lying on its back and turned by its object, bones of odd rolls."""
+    data = bpy.data.armatures.new("import")
+    obj = bpy.data.objects.new("import", data)
+    bpy.context.scene.collection.objects.link(obj)
+    heads = {"Hips": (0, 100, 0), "Spine": (0, 108, 0), "Spine1": (0, 120, 0), "Spine2": (0, 132, 0)}
+    heads |= {"Neck": (0, 148, 0), "Head": (0, 158, 2)}
+    above = {"Spine": "Hips", "Spine1": "Spine", "Spine2": "Spine1", "Neck": "Spine2", "Head": "Neck"}
+    for side, sign in (("Left", 1), ("Right", -1)):
+        limbs = {
+            "Shoulder": (5, 144, 0, "Spine2"), "Arm": (18, 144, -2, "Shoulder"), "ForeArm": (46, 144, -3, "Arm"),
+            "Hand": (72, 144, -2, "ForeArm"), "UpLeg": (9, 94, 0, "Hips"), "Leg": (9, 52, 1, "UpLeg"),
+            "Foot": (9, 9, -2, "Leg"), "ToeBase": (9, 2, 10, "Foot"),
+        }  # fmt: skip
+        for part, (x, y, z, parent) in limbs.items():
+            heads[side + part] = (sign * x, y, z)
+            above[side + part] = parent if parent in heads else side + parent
+        for number, finger in enumerate(("Thumb", "Index", "Middle", "Ring", "Pinky")):
+            for joint in (1, 2, 3):
+                heads[f"{side}Hand{finger}{joint}"] = (sign * (75 + 4 * joint), 143, 6 - 3 * number)
+                above[f"{side}Hand{finger}{joint}"] = f"{side}Hand{finger}{joint - 1}" if joint > 1 else f"{side}Hand"
+    bpy.context.view_layer.objects.active = obj
+    bpy.ops.object.mode_set(mode="EDIT")
+    for number, (name, head) in enumerate(heads.items()):
+        bone = data.edit_bones.new(f"mixamorig:{name}")
+        bone.head, bone.tail, bone.roll = head, (head[0], head[1] + 5, head[2] + 0.5), math.sin(number) * 3
+    for name, parent in above.items():
+        data.edit_bones[f"mixamorig:{name}"].parent = data.edit_bones[f"mixamorig:{parent}"]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    obj.rotation_euler, obj.scale, obj.location = (math.pi / 2, 0, 0.4), (scale,) * 3, (2, 1, 0.1)
+    bpy.context.view_layer.update()
+    return obj
+
+
+def generated_rig():
+    """Rigify's own human, generated as an artist generates it."""
+    rigify.enable()
+    bpy.ops.object.armature_human_metarig_add()
+    bpy.ops.pose.rigify_generate()
+    return bpy.context.object
+
+
+def directions(obj, mapping, frames) -> np.ndarray:
+    """(8, T, 3) of the limbs in the world."""
+    rig, poses = retarget.rig_of(obj, mapping), retarget.read_poses(obj, frames, bpy.context.scene)
+    found = []
+    for part, after in LIMBS:
+        for side in "LR":
+            first, last = rig.chain(f"{part}.{side}")[0], rig.chain(f"{after}.{side}")[0]
+            along = poses[:, last, :3, 3] - poses[:, first, :3, 3]
+            found.append(along / np.linalg.norm(along, axis=-1, keepdims=True))
+    return np.array(found)
+
+
+def apart(one, other) -> float:
+    """Degrees."""
+    return float(np.degrees(np.arccos(np.clip((one * other).sum(-1), -1, 1))).max())
+
+
+def names_of(obj):
+    return rigs.map_bones([bone.name for bone in obj.data.bones])
+
+
+FRAMES = list(range(3, 11))
+
+
+@pytest.mark.parametrize(("make", "preset"), [(foreign_rig, "mixamo"), (generated_rig, "rigify")])
+def test_there_and_back(make, preset, person, blocks):
+    """Onto a rig of constraints, drivers and IK, and one in centimetres on its back; then onto the body's own."""
+    source, _ = person()
+    target = make()
+    assert names_of(target).preset == preset
+    scenes_before, before = len(bpy.data.scenes), blocks()
+    assert bpy.ops.maquette.retarget(source=source.name, target=target.name) == {"FINISHED"}
+    assert len(bpy.data.scenes) == scenes_before
+    assert {kind: blocks()[kind] - before[kind] for kind in before if blocks()[kind] - before[kind]} == {
+        "actions": {target.animation_data.action.name}
+    }
+    shown = directions(target, names_of(target), FRAMES)
+    assert apart(directions(source, names_of(source), FRAMES), shown) < 0.1
+    again, _ = person(name="again")
+    bpy.ops.maquette.retarget(source=target.name, target=again.name)
+    assert apart(directions(source, names_of(source), FRAMES), directions(again, names_of(again), FRAMES)) < 0.1
+    if preset == "rigify":  # what deforms follows its controls
+        deform = rigs.map_bones([bone.name for bone in target.data.bones], "rigify-deform")
+        assert apart(shown, directions(target, deform, FRAMES)) < 0.1
+        assert all(bone["IK_FK"] == 1.0 for bone in target.pose.bones if "IK_FK" in bone)
+        assert not any(
+            c.target and "guide" in c.target.name
+            for b in target.pose.bones
+            for c in b.constraints
+            if hasattr(c, "target")
+        )
+
+
+def test_the_users_own_motion_and_modes_are_kept(person):
+    source, _ = person()
+    target = foreign_rig()
+    own = bpy.data.actions.new("my dance")
+    target.animation_data_create().action = own
+    arm = target.pose.bones["mixamorig:LeftArm"]
+    leg = target.pose.bones["mixamorig:LeftLeg"]
+    arm.rotation_mode, leg.rotation_mode = "YZX", "AXIS_ANGLE"
+    bpy.ops.maquette.retarget(source=source.name, target=target.name, placement="LOCAL")
+    assert own.use_fake_user and target.animation_data.action != own
+    assert (arm.rotation_mode, leg.rotation_mode) == ("YZX", "AXIS_ANGLE")
+    assert not bpy.data.objects["import"].pose.bones["mixamorig:LeftArm"].constraints
+    moved = retarget.read_poses(target, FRAMES, bpy.context.scene)
+    hips = moved[:, 0, :3, 3]
+    assert np.linalg.norm(hips[:, :2] - np.array(target.location)[:2], axis=1).max() < 1.0  # it stays where it stands
+    stays = directions(source, names_of(source), FRAMES)
+    turned = directions(target, names_of(target), FRAMES)
+    angle = np.arctan2(*(stays[4, 0, :2] @ np.array([[0, 1], [-1, 0]]).T)[::-1])
+    assert np.isfinite(angle)
+    np.testing.assert_allclose(turned[..., 2], stays[..., 2], atol=1e-3)  # the same lean of every limb
+
+
+def test_one_pose_of_a_frame(person):
+    source, _ = person()
+    target = foreign_rig()
+    bpy.context.scene.frame_set(6)
+    bpy.ops.maquette.retarget(source=source.name, target=target.name, frames="CURRENT")
+    shown = directions(target, names_of(target), [1, 6, 100])
+    assert apart(directions(source, names_of(source), [6] * 3), shown) < 0.1
+
+
+def test_a_bone_map_of_ones_own(person):
+    source, _ = person()
+    target = foreign_rig()
+    for number, bone in enumerate(target.data.bones):
+        bone.name = f"b{number:02d}"
+    renamed = [bone.name for bone in target.data.bones]
+    with pytest.raises(RuntimeError, match="has no bone for"):
+        bpy.ops.maquette.retarget(source=source.name, target=target.name)
+    original = foreign_rig()
+    order = [bone.name for bone in original.data.bones]
+    roles = {role: [renamed[order.index(name)] for name in chain] for role, chain in names_of(original).roles.items()}
+    bpy.ops.maquette.retarget(source=source.name, target=target.name, target_bones=json.dumps(roles))
+    given = rigs.Mapping({role: tuple(chain) for role, chain in roles.items()})
+    assert apart(directions(source, names_of(source), FRAMES), directions(target, given, FRAMES)) < 0.1
+    # The same through the list that the panel edits.
+    bpy.ops.maquette.find_bones(armature=target.name)
+    for entry in target.maquette_bones:
+        entry.bone = roles.get(entry.part, [""])[0]
+    spine = next(number for number, entry in enumerate(target.maquette_bones) if entry.part == "spine")
+    bpy.ops.maquette.add_bone(armature=target.name, entry=spine)
+    target.maquette_bones[spine + 1].bone = roles["spine"][-1]
+    bpy.ops.maquette.retarget(source=source.name, target=target.name)
+    assert apart(directions(source, names_of(source), FRAMES), directions(target, given, FRAMES)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"source": "", "target": "import"}, "No source is chosen"),
+        ({"source": "import", "target": "gone"}, "target 'gone' is no armature"),
+        ({"source": "import", "target": "import"}, "the same armature"),
+        ({"target_bones": "{"}, "cannot be read"),
+        ({"target_bones": '{"hips": ["Nose"]}'}, "no bone called 'Nose'"),
+        ({"target_bones": '{"tail": ["mixamorig:Hips"]}'}, "no part of the body called 'tail'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_retargeted(given, message, person, blocks):
+    person()
+    foreign_rig()
+    before = blocks()
+    with pytest.raises(RuntimeError, match=message):
+        bpy.ops.maquette.retarget(**{"source": "street.person.1.rig", "target": "import", **given})
+    assert blocks() == before
+
+
+@pytest.mark.parametrize("rig", ["MIXAMO", "UNREAL", "RIGIFY"])
+def test_people_in_the_bones_of_other_rigs(rig, person, evaluated, reopened):
+    """The surface stays where it was recovered, whoever moves it."""
+    _, own = person(turning=FITTED)
+    armature, mesh = person(rig, name="other", turning=FITTED)
+    assert names_of(armature).preset == rig.lower()
+    names = armature.name, mesh.name, own.name
+    reopened()
+    armature, mesh, own = (bpy.data.objects[name] for name in names)
+    for frame in (3, 8):
+        distance = np.linalg.norm(evaluated(mesh, frame) - evaluated(own, frame), axis=1)
+        assert distance.mean() < 0.02
+        assert np.percentile(distance, 99) < 0.08
+    assert mesh["maquette_licence"] == armature["maquette_licence"]
+    groups = {group.name for group in mesh.vertex_groups}
+    assert groups <= {bone.name for bone in armature.data.bones}
+
+
+def test_another_body_has_its_own_bones_only(body, make_track):
+    foreign = replace(body, name="smpl")
+    people = People(((make_track()[0][1],),), foreign, camera(), (camera(),), None)
+    with pytest.raises(BadInput, match="its own bones only"):
+        bodies.build_people(people, name="x", rig="MIXAMO")
+    with pytest.raises(BadInput, match="no rig 'CAT'"):
+        bodies.build_people(people, name="x", rig="CAT")
+
+
+def test_a_pose_becomes_an_asset(person, reopened):
+    source, mesh = person()
+    motion = source.animation_data.action.name
+    bpy.context.scene.frame_set(7)
+    bpy.context.view_layer.objects.active = mesh
+    assert bpy.ops.maquette.save_pose(name="Waiting") == {"FINISHED"}
+    assert source.animation_data.action.name == motion
+    name, turned = source.name, tuple(source.pose.bones["upperarm01.L"].rotation_quaternion)
+    reopened()
+    made, source = bpy.data.actions["Waiting"], bpy.data.objects[name]
+    assert made.asset_data is not None and made["maquette_licence"] in made.asset_data.license
+    assert made.frame_range[0] == 1.0
+    picture = np.empty(len(made.preview.image_pixels_float), np.float32)
+    made.preview.image_pixels_float.foreach_get(picture)
+    picture = picture.reshape(*made.preview.image_size, 4)
+    figure = picture[..., 0] > 0.25
+    assert 0.08 < figure.mean() < 0.6  # a body, neither a speck nor all
+    rows = np.flatnonzero(figure.any(axis=1))
+    assert rows[0] < 40 and rows[-1] > 215
+    for bone in source.pose.bones:
+        bone.rotation_quaternion = (1, 0, 0, 0)
+    source.animation_data.action = made
+    if hasattr(source.animation_data, "action_slot"):
+        source.animation_data.action_slot = made.slots[0]
+    bpy.context.scene.frame_set(1)
+    assert tuple(source.pose.bones["upperarm01.L"].rotation_quaternion) == pytest.approx(turned, abs=1e-5)
+
+
+def imported(kind: str, path) -> list:
+    before = set(bpy.data.objects)
+    match kind:
+        case "FBX":
+            bpy.ops.import_scene.fbx(filepath=str(path), anim_offset=0.0)
+        case "GLTF":
+            bpy.ops.import_scene.gltf(filepath=str(path))
+        case "BVH":
+            bpy.ops.import_anim.bvh(filepath=str(path), global_scale=1.0, axis_forward="-Z", axis_up="Y")
+        case "USD":
+            bpy.ops.wm.usd_import(filepath=str(path))
+        case "ALEMBIC":
+            bpy.ops.wm.alembic_import(filepath=str(path), as_background_job=False)
+    return [obj for obj in bpy.data.objects if obj not in before]
+
+
+@pytest.mark.parametrize("kind", ["FBX", "GLTF", "USD", "ALEMBIC"])
+def test_exported_people_come_back(kind, person, evaluated, tmp_path):
+    source, mesh = person()
+    bpy.context.view_layer.objects.active = source
+    chosen = [obj.name for obj in bpy.context.selected_objects]
+    file = tmp_path / "Ärmel und Hose" / "person"
+    file.parent.mkdir()
+    assert bpy.ops.maquette.export_person(format=kind, filepath=str(file)) == {"FINISHED"}
+    assert [obj.name for obj in bpy.context.selected_objects] == chosen
+    written = list(file.parent.iterdir())
+    assert len(written) == 1 and written[0].stem == "person"
+    truth = {frame: evaluated(mesh, frame) for frame in (3, 7, 10)}
+    found = [obj for obj in imported(kind, written[0]) if obj.type == "MESH" and len(obj.data.vertices) > 10000]
+    assert len(found) == 1
+    for frame, points in truth.items():
+        seen = evaluated(found[0], frame)
+        low, high = points.min(axis=0), points.max(axis=0)
+        np.testing.assert_allclose(seen.min(axis=0), low, atol=0.01, err_msg=f"frame {frame}")
+        np.testing.assert_allclose(seen.max(axis=0), high, atol=0.01, err_msg=f"frame {frame}")
+
+
+def test_bvh_holds_the_motion(person, tmp_path):
+    source, mesh = person()
+    mapping = names_of(source)
+    truth = directions(source, mapping, FRAMES)
+    bpy.ops.maquette.export_person(format="BVH", armature=source.name, filepath=str(tmp_path / "walk.bvh"))
+    came = next(obj for obj in imported("BVH", tmp_path / "walk.bvh") if obj.type == "ARMATURE")
+    first = int(came.animation_data.action.frame_range[0])
+    shown = directions(came, rigs.map_bones([bone.name for bone in came.data.bones]), [f - 3 + first for f in FRAMES])
+    assert apart(truth, shown) < 0.5
+    bpy.context.view_layer.objects.active = mesh
+    with pytest.raises(RuntimeError, match="exists already"):
+        bpy.ops.maquette.export_person(format="BVH", filepath=str(tmp_path / "walk.bvh"))
+    assert bpy.ops.maquette.export_person(format="BVH", filepath=str(tmp_path / "walk.bvh"), overwrite=True) == {
+        "FINISHED"
+    }
+    with pytest.raises(RuntimeError, match="cannot be written"):
+        bpy.ops.maquette.export_person(format="FBX", filepath=str(tmp_path / "no" / "such" / "walk.fbx"))
+    assert {file.name for file in tmp_path.iterdir()} == {"walk.bvh"}
