@@ -9,13 +9,15 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
-from . import library_settings
+from . import library_settings, package_settings
 
 #: The package that Blender knows the preferences by: `bl_ext.<repository>.maquette`, or `maquette`.
 PACKAGE = __name__.rsplit(".", 2)[0]
 
 
-class MAQUETTE_AP_preferences(library_settings.LibrarySettings, bpy.types.AddonPreferences):
+class MAQUETTE_AP_preferences(
+    package_settings.PackageSettings, library_settings.LibrarySettings, bpy.types.AddonPreferences
+):
     bl_idname = PACKAGE
 
     device: EnumProperty(
@@ -46,23 +48,20 @@ class MAQUETTE_AP_preferences(library_settings.LibrarySettings, bpy.types.AddonP
     )
 
     def draw(self, context: Any) -> None:
-        from .operators.packages import MAQUETTE_OT_install_packages, ready
-        from .panels import library_page
+        from .panels import library_page, packages_page
 
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        if ready():
-            layout.label(text="The packages are installed", icon="CHECKMARK")
-        else:
-            layout.label(text="PyTorch and other packages are missing", icon="ERROR")
-            layout.operator(MAQUETTE_OT_install_packages.bl_idname, icon="IMPORT")
+        packages_page.draw(layout, context)
+        layout.separator()
         column = layout.column()
         column.prop(self, "device")
         column.prop(self, "half_precision")
         column = layout.column()
         column.prop(self, "idle_minutes")
         column.prop(self, "free_before_render")
+        layout.separator()
         library_page.draw(layout, context)
 
 
@@ -98,6 +97,8 @@ def register() -> None:
     chosen = preferences()
     if chosen is not None:
         library_settings.apply(chosen)
+        package_settings.apply(chosen)
+    package_settings.start()
 
 
 def unregister() -> None:

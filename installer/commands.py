@@ -11,6 +11,7 @@ import sys
 from typing import List, Sequence, Tuple
 
 from . import environment as environments
+from . import models_cli, packages_cli
 from .errors import SetupError, explain
 from .locks import DEFAULT_BLENDER
 from .place import Place, default_place, make_writable
@@ -77,9 +78,10 @@ def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
     extension = add("extension", _extension, "build Blender's extension into out/ and validate it")
     extension.add_argument("--blender", nargs="+", default=[], metavar="VERSION", help="validate with these too")
     extension.add_argument("--all", action="store_true", help="validate with every Blender")
-    packages = add("packages", _packages, "install the packages for an installed Blender into your data folder")
-    packages.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
-    packages.add_argument("--python", default=None, help="that Blender's own Python program, if no other is at hand")
+    packages = add("packages", _packages, "install, show, verify, repair or remove an installed Blender's packages")
+    packages_cli.add_arguments(packages)
+    models = add("models", _models, "list, install, verify, repair, import or delete model files")
+    models_cli.add_arguments(models)
     lock = add("lock", _lock, "make the lock files anew (for developers)")
     lock.add_argument("--upgrade", action="store_true", help="take the newest versions that fit, not those of the lock")
 
@@ -136,16 +138,11 @@ def _extension(place: Place, voice: Voice, options: argparse.Namespace, rest: Li
 
 
 def _packages(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
-    from . import interpreters, packages, uv
-    from .locks import blender
+    return packages_cli.run(place, voice, options)
 
-    make_writable(place)
-    python = options.python
-    if python is None:
-        version = blender(place.locks, options.blender).python
-        python = str(interpreters.ensure(version, uv.ensure(place, voice.detail), voice.detail))
-    print(packages.install(python, voice.say, tools=place))
-    return 0
+
+def _models(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    return models_cli.run(voice, options)
 
 
 def _lock(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:

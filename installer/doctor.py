@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from . import environment as environments
-from . import interpreters, packages, store
+from . import interpreters, package_status, store
 from . import uv as uv_tool
+from .accelerator import detect
 from .errors import SetupError
 from .locks import blenders
 from .place import Place, free_megabytes
-from .torch_build import cuda_of_driver
 from .voice import Voice
 
 
@@ -35,10 +35,10 @@ def examine(place: Place, voice: Voice) -> Dict[str, Any]:
         "free_mb": free_megabytes(place.home),
         "uv": {"path": str(uv.path), "version": ".".join(map(str, uv.version))} if uv else None,
         "git": shutil.which("git"),
-        "nvidia_driver_cuda": cuda_of_driver() or None,
+        "nvidia_driver_cuda": detect().version or None,
         "environments": {version: _environment(place, version, voice) for version in blenders(place.locks)},
         "packages_for_blender": {
-            python: str(packages.packages_folder(python) or "") or None
+            python: package_status.of_folders(python).plain()
             for python in dict.fromkeys(entry.python for entry in blenders(place.locks).values())
         },
         "models": {"folder": str(store.models_root()), "exists": store.models_root().exists()},
@@ -98,6 +98,8 @@ def _size(path: Path) -> int:
 def print_report(report: Dict[str, Any], as_json: bool) -> int:
     """Print it; the exit code is 0 when everything that is set up is whole."""
     whole = all(entry["state"] in ("ready", "not set up yet") for entry in report["environments"].values())
+    groups = [group for entry in report["packages_for_blender"].values() for group in entry["groups"]]
+    whole = whole and all(group["state"] != package_status.BROKEN for group in groups)
     if as_json:
         print(json.dumps(report, indent=1))
         return 0 if whole else 1
@@ -117,9 +119,20 @@ def print_report(report: Dict[str, Any], as_json: bool) -> int:
             print(f"          devices: {', '.join(found['devices'])}")
         if "remedy" in entry:
             print(f"          -> {entry['remedy']}")
-    for python, folder in report["packages_for_blender"].items():
-        state = folder or "not installed (python3 -m installer packages)"
-        print(f"packages  for an installed Blender with Python {python}: {state}")
+    for python, entry in report["packages_for_blender"].items():
+        _print_packages(python, entry)
     models = report["models"]
     print(f"models    {models['folder']}{'' if models['exists'] else ' (not there; the built-in models need none)'}")
     return 0 if whole else 1
+
+
+def _print_packages(python: str, entry: Dict[str, Any]) -> None:
+    print(f"packages  for an installed Blender with Python {python}: {entry['state']}")
+    for group in entry["groups"]:
+        if group["folder"]:
+            words = [f"{group['megabytes']:,} MB", group["detail"]]
+            print(f"          {group['feature']}: {group['state']}, {', '.join(filter(None, words))}")
+    if entry["state"] == package_status.BROKEN:
+        print("          -> python3 -m installer packages repair")
+    elif entry["state"] != package_status.READY:
+        print("          -> python3 -m installer packages install")

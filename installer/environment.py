@@ -170,17 +170,18 @@ def groups_of(version: str) -> List[str]:
 def _install(
     environment: Environment, tool: uv_tool.Uv, build: torch_build.TorchBuild, pins: Sequence[Pin], voice: Voice
 ) -> None:
-    """Everything but Maquette itself. `--no-deps`: the lock is complete, and nothing else may come in."""
-    separate = build.separate(pins)
-    if separate:
-        command = [*torch_build.install_command(tool, environment.python, build)[1:], *separate]
-        _run_uv(tool, command, "Installing torch", environment.place, voice)
+    """Everything but Maquette itself. `--no-deps`: the lock is complete, and nothing else may come in but what another
+    build of torch brings with it."""
     text = environment.blender.requirements() + "".join(pin.requirement() for pin in build.locked(pins))
     requirements = environment.folder / "requirements.txt"
     requirements.write_text(text, "utf-8")
     command = ["pip", "install", "--python", str(environment.python), "--no-deps", "--require-hashes"]
     command += ["--only-binary", ":all:", "-r", str(requirements)]
     _run_uv(tool, command, "Installing the packages", environment.place, voice)
+    separate = build.separate(pins)
+    if separate:
+        command = [*torch_build.install_command(tool, environment.python, build)[1:], *separate]
+        _run_uv(tool, command, "Installing torch", environment.place, voice)
 
 
 def _run_uv(tool: uv_tool.Uv, arguments: List[str], doing: str, place: Place, voice: Optional[Voice] = None) -> None:

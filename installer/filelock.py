@@ -8,7 +8,7 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Callable, Iterator
+from typing import IO, Callable, Iterator, Optional
 
 if os.name == "nt":
     import msvcrt
@@ -56,3 +56,25 @@ def held(
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+def try_held(path: Path) -> Optional[IO[str]]:
+    """The lock at `path` as an open file, held until that is closed; None while another has it. OSError where the file
+    cannot be made."""
+    handle = path.open("a+", encoding="utf-8")
+    if _try_lock(handle):
+        return handle
+    handle.close()
+    return None
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody, this process too, holds the lock at `path`."""
+    try:
+        handle = try_held(path)
+    except OSError:
+        return False
+    if handle is None:
+        return True
+    handle.close()
+    return False

@@ -1,164 +1,330 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The run-time packages for an installed Blender, in a folder of the user's data, taken up with `activate()`.
+"""Installs, verifies, repairs and removes the run-time packages of an installed Blender, group by group.
 
-A folder belongs to one Python and one lock file, is built under another name and gets its own name when it is whole,
-and is never changed after that. numpy, requests and their like are Blender's own and never lie in it.
+Each group gets a folder (`package_folders`) that is built under another name and gets its own when it is whole and a
+child process of that Blender's Python has proved it. What an earlier folder holds already is linked, not downloaded.
+numpy, requests and their like are Blender's own and never lie in it.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
+import os
 import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from . import store, torch_build
+from . import package_folders as folders
+from . import proof, records, store, torch_build, wheels
 from . import uv as uv_tool
+from .accelerator import detect
 from .errors import SetupError, explain
+from .features import CORE, FEATURES, importable, locks_folder, modules_of, pins_of
 from .filelock import held
-from .locks import BLENDERS_OWN, CORE, digest, lock_file, normalised, read_lock, select
-from .place import Place, require_space
+from .locks import BLENDERS_OWN, Pin, normalised
+from .place import Place, free_megabytes
 from .processes import ask, stream
+from .sources import AUTO, FIND_HERE, Sources, chosen_sources
+from .torch_build import TorchBuild
+from .transfer_errors import Stopped
 from .voice import DownloadProgress
 
-#: Raised when the way in which these folders are built changes.
-FORMAT = 1
+#: Bytes on the disk while a wheel is installed, for each of its own: itself, and its files.
+_UNPACKED = 3.9
 
-STAMP = "maquette-packages.json"
-
-
-class Stopped(Exception):
-    """The installation was stopped by `should_cancel`; nothing half-done is left."""
+#: Longest path of the root under Windows; torch's own files need the rest of the 260 letters.
+_LONGEST_ON_WINDOWS = 110
 
 
 def place() -> Place:
-    """This extension, and where uv and its cache lie for an installed Blender: the user's data folder."""
+    """This extension, and where uv lies for an installed Blender: the user's data folder."""
     return Place(Path(__file__).resolve().parent.parent, store.user_data())
 
 
-def _target(python_version: str) -> Path:
-    """The folder that belongs to this Python ("3.11") and to the lock file as it is."""
-    path = lock_file(place().locks, python_version)
-    if not path.exists():
-        raise SetupError(
-            f"There are no packages for Python {python_version}.",
-            "Use Blender 4.2 to 5.0 (3.11) or 5.1 and later (3.13).",
-        )
-    name = f"cp{python_version.replace('.', '')}-{digest(FORMAT, path.read_text('utf-8'))}"
-    return store.user_data() / "packages" / name
-
-
 def packages_folder(python_version: str) -> Optional[Path]:
-    """The finished folder for a Python ("3.11"), or None when it is not installed."""
+    """The finished folder of the core for a Python ("3.11"), or None when it is not installed."""
     try:
-        folder = _target(python_version)
+        folder = folders.finished(python_version, CORE)
     except SetupError:
         return None
-    return folder if (folder / STAMP).exists() else None
+    return folder.path if folder else None
 
 
-def activate() -> bool:
-    """Make torch and the others importable in this process; True when they are.
+@dataclass(frozen=True)
+class Watch:
+    """Who is told of an installation. line : of text, for a log.  loading : the downloads, several times a second.
+    should_cancel : asked several times a second; Stopped is raised when it says yes."""
 
-    The folder goes to the end of sys.path: what Blender brings itself always wins. A torch that is importable already
-    (another environment, another add-on) is used as it is.
-    """
-    if find_spec("torch") is not None:
-        return True
-    folder = packages_folder("%d.%d" % sys.version_info[:2])
-    if folder is None:
-        return False
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-    return find_spec("torch") is not None
+    line: Callable[[str], None] = print
+    loading: Callable[[wheels.Loading], None] = lambda loading: None
+    should_cancel: Callable[[], bool] = lambda: False
+
+    def loaded(self, loading: wheels.Loading) -> None:
+        self.loading(loading)
+        self.tick()
+
+    def tick(self) -> None:
+        if self.should_cancel():
+            raise Stopped("stopped on request")
+
+
+@dataclass
+class _Work:
+    """One group on its way: `pins` are fetched, `reused` linked from an earlier folder."""
+
+    feature: str
+    build: TorchBuild
+    pins: List[Pin]
+    reused: Dict[str, Tuple[Path, str]] = field(default_factory=dict)
+    wheels: List[wheels.Wheel] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        return sum(wheel.bytes for wheel in self.wheels)
 
 
 def install(
     python_executable: str,
-    on_line: Callable[[str], None],
-    should_cancel: Callable[[], bool] = lambda: False,
+    features: Sequence[str] = (CORE,),
+    watch: Watch = Watch(),
     tools: Optional[Place] = None,
-) -> Path:
-    """Install the run-time packages for the Blender whose Python this is; returns the folder.
+    sources: Optional[Sources] = None,
+    anew: bool = False,
+) -> List[Path]:
+    """Install groups (and the core, which all of them need) for the Blender whose Python this is; returns the folders.
 
-    Blocks: call it from a thread. `on_line` gets each line of progress; `should_cancel` is asked twice a second, and
-    Stopped is raised when it says yes. `tools` is where uv and its cache lie; the user's data folder when None.
-    Raises SetupError with a remedy.
+    Blocks: call it from a thread. `tools` is where uv lies; the user's data folder when None. `anew`: also what is
+    installed already, as after a change of the accelerator. Raises SetupError with a remedy, and Stopped; what has been
+    downloaded by then is kept for the next time.
     """
+    version = version_of(python_executable)
+    sources = sources or chosen_sources()
+    wanted = [feature for feature in FEATURES if feature == CORE or feature in features]
+    unknown = sorted(set(features) - set(FEATURES))
+    if unknown:
+        raise SetupError(f"There is no group of packages called {unknown[0]}.", f"Choose of: {', '.join(FEATURES)}.")
+    wanted = [feature for feature in wanted if feature == CORE or pins_of(locks_folder(), version, feature)]
+    todo = [feature for feature in wanted if anew or _is_wanting(version, feature, sources)]
+    if todo:
+        with _installing(watch):
+            todo = [feature for feature in wanted if anew or _is_wanting(version, feature, sources)]
+            if todo:
+                _install(python_executable, version, todo, watch, tools or place(), sources)
+    else:
+        watch.line(f"The packages for Python {version} are installed already.")
+    done = [folders.finished(version, feature) for feature in wanted]
+    return [folder.path for folder in done if folder]
+
+
+def version_of(python_executable: str) -> str:
+    """The version of a Python program, as "3.11"; SetupError where it does not run or has no lock file."""
     version = (ask([python_executable, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]) or "").strip()
     if not version:
         raise SetupError(f"{python_executable} does not run.", "Give the path of Blender's Python program.")
-    target = _target(version)
-    if (target / STAMP).exists():
-        on_line(f"The packages for Python {version} are installed already.")
-        return target
+    pins_of(locks_folder(), version, CORE)
+    return version
+
+
+def _is_wanting(version: str, feature: str, sources: Sources) -> bool:
+    folder = folders.finished(version, feature)
+    if folder is None or damage(folder):
+        return True
+    chosen = sources.accelerator
+    return feature == CORE and chosen not in ("", AUTO, folder.backend)
+
+
+@contextmanager
+def _installing(watch: Watch) -> Iterator[None]:
+    """Hold the lock of the root; whatever the disk refuses becomes one sentence."""
+    root = folders.packages_root()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with held(target.parent / "install.lock", on_line):
-            if not (target / STAMP).exists():
-                tool = uv_tool.ensure(tools or place(), on_line)
-                _install(tool, python_executable, version, target, on_line, should_cancel)
+        _check_root(root)
+        root.mkdir(parents=True, exist_ok=True)
+        with held(root / folders.LOCK, watch.line, on_tick=watch.tick):
+            for left in root.glob(f"{folders.BUILDING}*"):  # nobody else builds while the lock is held
+                folders.remove_tree(left)
+            yield
     except OSError as error:
         raise explain(f"{error} os error {error.errno}", "Installing the packages") from error
-    return target
 
 
-def _install(
-    tool: uv_tool.Uv,
-    python: str,
-    version: str,
-    target: Path,
-    on_line: Callable[[str], None],
-    should_cancel: Callable[[], bool],
-) -> None:
-    for left in target.parent.glob(".building-*"):  # of an interrupted one; nobody else builds while the lock is held
-        shutil.rmtree(left, ignore_errors=True)
-    if target.exists():
-        shutil.rmtree(target)
-    pins = select(read_lock(lock_file(place().locks, version)), [CORE], without=BLENDERS_OWN)
-    build = torch_build.choose(tool, Path(python), pins, on_line)
-    require_space(target.parent, 6500 if build.is_cuda else 2500, "Installing the packages")
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
+def _check_root(root: Path) -> None:
+    if os.name == "nt" and len(str(root)) > _LONGEST_ON_WINDOWS:
+        raise SetupError(
+            f"The path {root} is too long: Windows would refuse some of torch's files.",
+            "Choose a folder with a shorter path for the packages in the preferences.",
+        )
+
+
+def _install(python: str, version: str, todo: Sequence[str], watch: Watch, tools: Place, sources: Sources) -> None:
+    root = folders.packages_root()
+    tool = uv_tool.ensure(tools, watch.line, sources).using(sources)
+    build = _build_for(python, version, tool, todo, watch, sources)
+    jobs = [
+        _planned(version, feature, build if feature == CORE else TorchBuild(torch_build.REGISTRY)) for feature in todo
+    ]
+    fetched = root / folders.WHEELS
+    if not _is_cached(tool, python, jobs, watch):
+        for job in jobs:
+            watch.tick()
+            job.wheels = _resolved(tool, python, job, sources, watch)
+        _require_space(root, fetched, jobs)
+        if sources.folder is None:
+            every = [wheel for job in jobs for wheel in job.wheels]
+            wheels.load(every, fetched, watch.loaded)
+    for job in jobs:
+        _build(job, python, version, tool, sources, watch)
+    wheels.clear(fetched)
+
+
+def _build_for(
+    python: str, version: str, tool: uv_tool.Uv, todo: Sequence[str], watch: Watch, sources: Sources
+) -> TorchBuild:
+    """The build of torch: chosen anew where the core is installed, else the one that is there."""
+    if CORE not in todo:
+        core = folders.finished(version, CORE)
+        return TorchBuild(core.backend if core else torch_build.REGISTRY)
+    device = detect()
+    watch.line(f"This machine computes on: {device}")
+    pins = pins_of(locks_folder(), version, CORE)
+    build = torch_build.choose(tool, Path(python), pins, watch.line, device, sources)
+    warning = torch_build.advice(device, build.backend)
+    if warning:
+        watch.line(warning)
+    return build
+
+
+def _planned(version: str, feature: str, build: TorchBuild) -> _Work:
+    """A group's work, with what earlier folders of this Python can give."""
+    pins = pins_of(locks_folder(), version, feature)
+    wanted = {pin.name: build.version(pin) for pin in pins}
+    donors = [folder.path for folder in folders.all_folders() if folder.python == version]
+    reused = records.find_whole(donors, wanted)
+    if build.backend != torch_build.REGISTRY:  # what torch's index brings besides is not in the lock
+        names = {pin.name for pin in build.locked(pins)}
+        reused = {name: found for name, found in reused.items() if name in names}
+    return _Work(feature, build, [pin for pin in pins if pin.name not in reused], reused)
+
+
+def _is_cached(tool: uv_tool.Uv, python: str, jobs: Sequence[_Work], watch: Watch) -> bool:
+    """Whether uv's own cache, where it is kept, holds all that is to be installed (a checkout's does)."""
+    cache = Path(tool.environment().get("UV_CACHE_DIR") or "nowhere")
+    if "UV_NO_INDEX" in tool.settings or not any(cache.glob("wheels-v*")):
+        return False
+    for job in jobs:
+        if job.build.separate(job.pins):
+            return False
+        with _requirements("".join(pin.requirement() for pin in job.pins)) as path:
+            command = [str(tool.path), "pip", "install", "--offline", "--dry-run", "--reinstall", "--python", python]
+            command += ["--target", str(path.parent), "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+            code, output = stream([*command, "-r", str(path)], tool.environment(), lambda line: None, watch.tick)
+        if code or "Would download" in output:
+            return False
+    return True
+
+
+@contextmanager
+def _requirements(text: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "requirements.txt")
+        path.write_text(text, "utf-8")
+        yield path
+
+
+def _resolved(tool: uv_tool.Uv, python: str, job: _Work, sources: Sources, watch: Watch) -> List[wheels.Wheel]:
+    if not job.pins:
+        return []
+    found = wheels.resolve(tool, python, job.pins, job.build, sources)
+    return wheels.with_sizes(found, watch.tick)
+
+
+def _require_space(root: Path, fetched: Path, jobs: Sequence[_Work]) -> None:
+    total = sum(job.bytes for job in jobs)
+    here = sum(path.stat().st_size for path in fetched.glob("*")) if fetched.is_dir() else 0
+    need, free = max(0, round((total * _UNPACKED - here) / 1e6)), free_megabytes(root)
+    if free < need:
+        raise SetupError(
+            f"Installing the packages needs about {need:,} MB, but the disk of {root} has {free:,} MB free.",
+            "Free some space, or choose a folder on another disk for the packages (in the preferences, or in "
+            "MAQUETTE_PACKAGES); what has come is kept.",
+        )
+
+
+def _build(job: _Work, python: str, version: str, tool: uv_tool.Uv, sources: Sources, watch: Watch) -> None:
+    """Build one group's folder beside the others and give it its name."""
+    root = folders.packages_root()
+    building = Path(tempfile.mkdtemp(prefix=folders.BUILDING, dir=root))
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            requirements = Path(folder, "requirements.txt")
-            requirements.write_text("".join(pin.requirement() for pin in build.locked(pins)), "utf-8")
-            command = [str(tool.path), "pip", "install", "--python", python, "--target", str(building), "--no-deps"]
-            command += ["--require-hashes", "--only-binary", ":all:", "-r", str(requirements)]
-            _run(tool, command, on_line, should_cancel)
-        separate = build.separate(pins)
-        if separate:
-            command = [*torch_build.install_command(tool, Path(python), build), "--target", str(building), *separate]
-            _run(tool, command, on_line, should_cancel)
+        building.chmod(0o755)  # mkdtemp's own rights would keep the other users of a shared folder out
+        watch.line(f"Installing {job.feature}: {len(job.pins)} packages, {len(job.reused)} more are here already")
+        for donor, dist_info in job.reused.values():
+            watch.tick()
+            records.link(donor, dist_info, building)
+        _run_uv(job, python, building, tool, sources, watch)
         _check(building)
-        stamp = {"python": version, "torch_build": build.backend, "packages": [pin.name for pin in pins]}
-        (building / STAMP).write_text(json.dumps(stamp), "utf-8")
+        watch.line(f"Trying {job.feature}")
+        report = _proved(python, version, job.feature, building, watch)
+        number = 1 + max((folder.number for folder in folders.all_folders(root)), default=0)
+        files, megabytes = folders.count(building)
+        backend = job.build.backend if job.feature == CORE else ""
+        packages = records.installed(building)
+        folders.write_stamp(
+            folders.Folder(building, version, job.feature, backend, number, files, megabytes, packages, report)
+        )
+        target = _free_name(root, folders.folder_name(locks_folder(), version, job.feature, backend), number)
         building.replace(target)
+        folders.record_user(target, version)
     finally:
-        shutil.rmtree(building, ignore_errors=True)
-    on_line(f"The packages for Python {version} are installed in {target}.")
+        folders.remove_tree(building)
+    warning = proof.slower_than_hoped(report, backend)
+    watch.line(warning or f"{job.feature} is installed in {target} ({megabytes:,} MB).")
 
 
-def _run(
-    tool: uv_tool.Uv, command: List[str], on_line: Callable[[str], None], should_cancel: Callable[[], bool]
-) -> None:
-    progress = DownloadProgress(on_line)
+def _run_uv(job: _Work, python: str, building: Path, tool: uv_tool.Uv, sources: Sources, watch: Watch) -> None:
+    """Let uv put what is fetched into the folder, with the last word about every file's hash."""
+    if not job.pins:
+        return
+    command = [str(tool.path), "pip", "install", "--python", python, "--target", str(building), "--no-deps"]
+    command += ["--only-binary", ":all:"]
+    folder = sources.folder or (folders.packages_root() / folders.WHEELS if job.wheels else None)
+    changes: Dict[str, str] = {}
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
+        command += FIND_HERE
+        changes["UV_CACHE_DIR"] = str(building / ".cache")
+        if not wheels.missing(job.wheels, folder):
+            changes.update(UV_NO_INDEX="1", UV_OFFLINE="1")
+            watch.line(f"Unpacking {job.bytes / 1e6:,.0f} MB")
+        elif job.build.separate(job.pins):
+            command += torch_build.index_options(job.build, sources)
+    text = "".join(pin.requirement() for pin in job.pins)
+    if job.build.separate(job.pins):
+        text = "".join(wheel.requirement() for wheel in job.wheels)
+    with _requirements(text) as path:
+        hashed = ["--require-hashes"] if "--hash" in text else []
+        _run([*command, *hashed, "-r", str(path)], tool.environment(changes), watch, folder)
+    folders.remove_tree(building / ".cache")
+
+
+def _run(command: List[str], env: Dict[str, str], watch: Watch, folder: Optional[Path]) -> None:
+    progress = DownloadProgress(watch.line if "UV_NO_INDEX" not in env else lambda line: None)
 
     def tick() -> None:
-        if should_cancel():
-            raise Stopped
+        watch.tick()
         progress.tick()
 
     def line(text: str) -> None:
         progress.feed(text)
-        tick()
+        watch.tick()
 
-    code, output = stream(command, tool.environment(), line, tick)
+    code, output = stream(command, env, line, tick, folder=folder)
     if code:
-        raise explain(output, "Installing the packages")
+        error = explain(output, "Installing the packages")
+        if "differs from" in error.message:  # a file on our own disk has gone bad
+            wheels.clear(folders.packages_root() / folders.WHEELS)
+        raise error
 
 
 def _check(folder: Path) -> None:
@@ -170,3 +336,109 @@ def _check(folder: Path) -> None:
             f"The registry's packages bring {', '.join(shadowing)}, which belongs to Blender.",
             "Run it again with another registry; Blender's own packages must not be replaced.",
         )
+
+
+def _proved(python: str, version: str, feature: str, folder: Path, watch: Watch) -> Dict[str, Any]:
+    """Prove a folder together with the core that it adds to."""
+    core = folders.finished(version, CORE) if feature != CORE else None
+    modules = modules_of(locks_folder(), version, feature)
+    return proof.prove(python, [*([core.path] if core else []), folder], modules, watch.tick)
+
+
+def _free_name(root: Path, name: str, number: int) -> Path:
+    """The folder's name; with a number where a damaged one that is in use has it."""
+    target = root / name
+    if target.exists() and not folders.remove(target):
+        start, _, ending = name.rpartition("-")
+        target = root / f"{start}-{number}-{ending}"
+    return target
+
+
+# what is there
+
+
+def damage(folder: folders.Folder, deep: bool = False) -> str:
+    """What is wrong with a folder in a few words, "" when nothing is; `deep` reads every file."""
+    files, _ = folders.count(folder.path)
+    if files < folder.files:
+        return f"{folder.files - files} of its files are missing"
+    if deep:
+        bad = records.damaged(folder.path)
+        if bad:
+            return f"damaged: {', '.join(bad)}"
+    return ""
+
+
+def verify(python_executable: str, features: Optional[Sequence[str]] = None, watch: Watch = Watch()) -> Dict[str, str]:
+    """Read every file of the installed groups and prove them anew; returns what is wrong by group, "" for nothing."""
+    version = version_of(python_executable)
+    found: Dict[str, str] = {}
+    for feature in features or FEATURES:
+        folder = folders.finished(version, feature)
+        if folder is None:
+            continue
+        watch.line(f"Reading every file of {feature} ({folder.megabytes:,} MB)")
+        found[feature] = damage(folder, deep=True)
+        if not found[feature]:
+            try:
+                _proved(python_executable, version, feature, folder.path, watch)
+            except SetupError as error:
+                found[feature] = error.message
+    return found
+
+
+def repair(
+    python_executable: str, watch: Watch = Watch(), tools: Optional[Place] = None, sources: Optional[Sources] = None
+) -> List[Path]:
+    """Build anew what `verify` finds wrong; what is whole in it is linked, only the rest is downloaded."""
+    wrong = [feature for feature, what in verify(python_executable, None, watch).items() if what]
+    if not wrong:
+        watch.line("Nothing is damaged.")
+        return []
+    return _repaired(python_executable, wrong, watch, tools, sources)
+
+
+def _repaired(
+    python: str, wrong: Sequence[str], watch: Watch, tools: Optional[Place], sources: Optional[Sources]
+) -> List[Path]:
+    version = version_of(python)
+    sources = sources or chosen_sources()
+    with _installing(watch):
+        _install(python, version, wrong, watch, tools or place(), sources)
+    return [folder.path for folder in (folders.finished(version, feature) for feature in wrong) if folder]
+
+
+@dataclass(frozen=True)
+class Removed:
+    """megabytes : given back at once.  later : once the Blenders that use them have ended."""
+
+    megabytes: int
+    later: int
+
+
+def remove(python_version: str = "", features: Optional[Sequence[str]] = None) -> Removed:
+    """Remove groups (None: all) of a Python ("": of all), and with the core what needs it; downloads go too."""
+    root = folders.packages_root()
+    gone = later = 0
+    with _installing(Watch(lambda line: None)):
+        for folder in folders.all_folders(root):
+            chosen = features is None or folder.feature in features or CORE in features
+            if python_version not in ("", folder.python) or not chosen:
+                continue
+            if folders.remove(folder.path):
+                gone += folder.megabytes
+            else:
+                later += folder.megabytes
+        if (root / folders.WHEELS).is_dir():
+            gone += folders.count(root / folders.WHEELS)[1]
+            wheels.clear(root / folders.WHEELS)
+    return Removed(gone, later)
+
+
+def activate() -> bool:
+    """Make what is installed importable in this process; True when torch is. See `package_folders.activate`."""
+    try:
+        folders.activate()
+        return importable(CORE)
+    except SetupError:  # no packages for this Python
+        return find_spec("torch") is not None

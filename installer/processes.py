@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 #: Settings of the calling Python or environment that would leak into another one.
@@ -52,8 +53,9 @@ def stream(
     on_line: Callable[[str], None],
     on_tick: Callable[[], None] = lambda: None,
     timeout: Optional[float] = None,
+    folder: Optional[Path] = None,
 ) -> Tuple[int, str]:
-    """Run a command and hand on each line as it comes; `on_tick` is called about twice a second.
+    """Run a command (in `folder`) and hand on each line as it comes; `on_tick` is called about twice a second.
 
     Returns the exit code and the whole output. The child is stopped when a callback raises (cancel, Ctrl-C)
     and when it runs longer than `timeout` seconds, which gives exit code 124.
@@ -64,6 +66,7 @@ def stream(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=dict(env),
+        cwd=folder,
         **hidden_window(),
     )
     lines: "queue.Queue[Optional[str]]" = queue.Queue()

@@ -9,21 +9,22 @@ import os
 import platform
 import re
 import shutil
-import ssl
 import sys
 import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from .errors import SetupError, explain
+from .network import chosen_network, opener
 from .place import Place
 from .processes import ask, clean_environment, stream
 from .registry import pip_options, uv_settings
+from .sources import NO_CHOICE, Sources
 
 #: Fetched when there is none; its files' hashes are in locks/uv.txt.
 UV_VERSION = "0.13.8"
@@ -58,6 +59,10 @@ class Uv:
     path: Path
     version: Tuple[int, ...]
     settings: Dict[str, str] = field(default_factory=dict)
+
+    def using(self, sources: Sources) -> "Uv":
+        """The same uv with packages from these sources."""
+        return replace(self, settings={**self.settings, **sources.variables()})
 
     def environment(self, changes: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
         """The environment of a uv process."""
@@ -96,16 +101,20 @@ def _settings(place: Place) -> Dict[str, str]:
         if not os.environ.get(name):
             settings[name] = str(folder)
     settings.update(UV_NO_PROGRESS="1", NO_COLOR="1", UV_NO_ENV_FILE="1")
-    return settings
+    return {**settings, **network_variables()}
 
 
-def ensure(place: Place, say: Callable[[str], None]) -> Uv:
-    """Find uv, or fetch it with pip, or without pip straight from the registry, and check its hash."""
+def ensure(place: Place, say: Callable[[str], None], sources: Sources = NO_CHOICE) -> Uv:
+    """Find uv, or fetch it from a folder of wheels, with pip, or without pip from the registry, and check its hash."""
     found = find(place)
     if found:
         return found
-    say(f"fetching uv {UV_VERSION} (about 25 MB)")
-    wheel = _with_pip(place) or _from_index(place, say)
+    place.home.mkdir(parents=True, exist_ok=True)
+    if sources.folder is not None:
+        wheel = _from_folder(place, sources.folder)
+    else:
+        say(f"fetching uv {UV_VERSION} (about 25 MB)")
+        wheel = _with_pip(place, sources) or _from_index(place, say, sources)
     target = fetched_path(place)
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
@@ -124,7 +133,15 @@ def known_hashes(place: Place) -> List[str]:
     return re.findall(r"--hash=sha256:([0-9a-f]{64})", (place.locks / "uv.txt").read_text("utf-8"))
 
 
-def _with_pip(place: Place) -> Optional[bytes]:
+def _from_folder(place: Place, folder: Path) -> bytes:
+    name = wheel_for_this_system([path.name for path in folder.glob("uv-*.whl")], where=f"The folder {folder}")
+    wheel = (folder / name).read_bytes()
+    if hashlib.sha256(wheel).hexdigest() not in known_hashes(place):
+        raise explain("hash mismatch", "Reading uv")
+    return wheel
+
+
+def _with_pip(place: Place, sources: Sources) -> Optional[bytes]:
     """The wheel by this Python's pip, which knows its user's registry, proxy and certificates; None without pip."""
     if ask([sys.executable, "-m", "pip", "--version"], env=dict(os.environ)) is None:
         return None
@@ -133,6 +150,9 @@ def _with_pip(place: Place) -> Optional[bytes]:
         command += ["download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"]
         command += ["--progress-bar", "off", "-r", str(place.locks / "uv.txt"), "-d", folder]
         env = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        env.update(network_variables())
+        if sources.index:
+            env["PIP_INDEX_URL"] = sources.index
         code, output = stream(command, env, lambda line: None)
         wheels = sorted(Path(folder).glob("uv-*.whl"))
         if code or not wheels:
@@ -140,9 +160,9 @@ def _with_pip(place: Place) -> Optional[bytes]:
         return wheels[0].read_bytes()
 
 
-def _from_index(place: Place, say: Callable[[str], None]) -> bytes:
+def _from_index(place: Place, say: Callable[[str], None], sources: Sources) -> bytes:
     """The wheel without pip: read the registry's page of uv, take this system's wheel, check its hash."""
-    index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    index = sources.index or os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
     index = index or pip_options("", os.environ).get("index-url") or PUBLIC_INDEX
     page_address = index.rstrip("/") + "/uv/"
     try:
@@ -159,7 +179,11 @@ def _from_index(place: Place, say: Callable[[str], None]) -> bytes:
 
 
 def wheel_for_this_system(
-    names: List[str], system: str = sys.platform, machine: str = platform.machine(), libc: Optional[str] = None
+    names: List[str],
+    system: str = sys.platform,
+    machine: str = platform.machine(),
+    libc: Optional[str] = None,
+    where: str = "The registry",
 ) -> str:
     """Among a registry's file names, uv's wheel for a system."""
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.lower(), machine.lower())
@@ -175,17 +199,35 @@ def wheel_for_this_system(
         if pattern.match(name):
             return name
     raise SetupError(
-        f"The registry has no uv {UV_VERSION} for this system ({system}, {machine}).",
+        f"{where} has no uv {UV_VERSION} for this system ({system}, {machine}).",
         "Install uv by hand and put it on PATH, then run the same command again.",
     )
 
 
+def network_variables() -> Dict[str, str]:
+    """The variables by which uv and pip use the proxy and the certificates that were chosen."""
+    network = chosen_network()
+    found: Dict[str, str] = {}
+    if network.proxy:
+        found = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), network.proxy)
+    if network.ca_file:
+        found.update(SSL_CERT_FILE=network.ca_file, PIP_CERT=network.ca_file)
+    elif sys.platform in ("win32", "darwin") and not os.environ.get("SSL_CERT_FILE"):
+        found.update(UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1")  # where an organisation's own certificates are
+    return found
+
+
 def _read(address: str, say: Callable[[str], None]) -> bytes:
-    certificates = os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT")
-    context = ssl.create_default_context(cafile=certificates if certificates and Path(certificates).exists() else None)
-    handlers = [urllib.request.HTTPSHandler(context=context)]
+    network = chosen_network()
+    pips = os.environ.get("PIP_CERT", "")
+    if not network.ca_file and not os.environ.get("SSL_CERT_FILE") and Path(pips).is_file():
+        network = replace(network, ca_file=pips)
+    director = opener(network)
+    for handler in (urllib.request.HTTPRedirectHandler, urllib.request.HTTPDefaultErrorHandler):
+        director.add_handler(handler())
+    director.add_handler(urllib.request.HTTPErrorProcessor())
     request = urllib.request.Request(address, headers={"Accept": "text/html, */*;q=0.1"})
-    with urllib.request.build_opener(*handlers).open(request, timeout=30) as answer:
+    with director.open(request, timeout=30) as answer:
         total = int(answer.headers.get("Content-Length") or 0)
         parts: List[bytes] = []
         come = told = 0

@@ -11,6 +11,7 @@ import os
 import sys
 from types import ModuleType
 
+from ...installer.features import feature_of
 from ..errors import BadInput, MissingPackages
 
 #: The networks are small: more threads only wait for each other, and all of the cores wait for other work besides.
@@ -36,12 +37,16 @@ def require_torch() -> ModuleType:
 
 
 def missing_package(name: str | None, error: Exception) -> MissingPackages:
-    """The error to raise where an import failed."""
+    """The error to raise where an import failed: which group of packages is missing, and the operator that installs
+    it."""
     reason = "is not installed for this Python" if isinstance(error, ModuleNotFoundError) else f"cannot load: {error}"
+    feature = feature_of(name or "torch")
+    command = f"python3 -m installer packages install --features {feature}"
     return MissingPackages(
         f"The Python package {name or 'that this task needs'} {reason}.",
-        "Press Install in Maquette's preferences, or run `python3 -m installer packages`.",
+        f"Press Install in Maquette's preferences, or run `{command}`.",
         "maquette.install_packages",
+        {"features": feature},
     )
 
 

@@ -4,6 +4,7 @@
 The set-up under test is the real one with the real uv; only what it installs is small.
 """
 
+import base64
 import hashlib
 import http.server
 import json
@@ -16,21 +17,33 @@ from pathlib import Path
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-#: Stand-ins with just what the probe of an environment asks them for.
+#: Stand-ins with just what the probe of an environment and the proof of the packages ask them for.
 MODULES = {
     "bpy": "class app:\n    version_string = '4.5.15'\n",
     "numpy": "__version__ = '1.26.4'\n",
     "torch": (
         "__version__ = '2.11.0'\n"
+        "float16 = float32 = None\n"
+        "class Tensor:\n"
+        "    def __getattr__(self, name):\n"
+        "        if name.startswith('__'): raise AttributeError(name)\n"
+        "        return lambda *arguments: self\n"
+        "    def __matmul__(self, other): return self\n"
+        "    def __sub__(self, other): return self\n"
+        "    def __truediv__(self, other): return self\n"
+        "    def __float__(self): return 0.0\n"
+        "def arange(*size, dtype=None): return Tensor()\n"
+        "def ones(*size): return Tensor()\n"
+        "from_numpy = ones\n"
         "class cuda:\n    is_available = staticmethod(lambda: False)\n"
+        "class version: cuda = None\n"
         "class backends: pass\n"
-        "class ones:\n    def __init__(self, *size): pass\n"
-        "    def __matmul__(self, other): return self\n    def numpy(self): return 0\n"
     ),
     "cv2": "__version__ = '4.11.0'\n",
     "scipy": "__version__ = '1.15.3'\n",
     "PIL": "",
     "safetensors": "",
+    "ultralytics": "__version__ = '8.4.190'\n",
     "pytest": "import sys\nsys.exit(0)\n",
 }
 
@@ -43,6 +56,7 @@ PACKAGES = {
     "scipy": ("scipy", "1.15.3", "core"),
     "PIL": ("pillow", "13.0.0", "core"),
     "safetensors": ("safetensors", "0.8.0", "core"),
+    "ultralytics": ("ultralytics", "8.4.190", "people"),
     "pytest": ("pytest", "9.2.0", "test"),
 }
 
@@ -62,22 +76,28 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 """
 
 
-def write_wheel(folder: Path, module: str) -> Path:
-    """A wheel of one module."""
-    name, version, _ = PACKAGES[module]
-    stem = f"{name.replace('-', '_')}-{version}"
+def write_wheel(folder: Path, module: str, version: str = "", code: str = "") -> Path:
+    """A wheel of one module, in its usual version and with its usual code unless told otherwise."""
+    name, usual, _ = PACKAGES[module]
+    stem = f"{name.replace('-', '_')}-{version or usual}"
     path = folder / f"{stem}-py3-none-any.whl"
     files = {
-        f"{module}/__init__.py": MODULES[module],
+        f"{module}/__init__.py": code or MODULES[module],
         f"{module}/data.txt": "data" * 100,
-        f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version or usual}\n",
         f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    record = "".join(f"{file},,{len(text)}\n" for file, text in files.items())
+    record = "".join(f"{file},{_recorded(text)},{len(text)}\n" for file, text in files.items())
     with zipfile.ZipFile(path, "w") as wheel:
         for file, text in {**files, f"{stem}.dist-info/RECORD": record}.items():
             wheel.writestr(file, text)
     return path
+
+
+def _recorded(text: str) -> str:
+    """A file's hash as RECORD writes it; none for an empty file."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256={base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def sha256(path: Path) -> str:
@@ -85,25 +105,54 @@ def sha256(path: Path) -> str:
 
 
 class Registry:
-    """Serves a folder of wheels as an index; `delay` seconds before each file, `requests` are written down."""
+    """Serves a folder of wheels as an index. `delay` seconds before each file; with `cut`, the connection breaks after
+    so many bytes of a file; `requests` (and what they ask for: `ranges`) are written down."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.delay = 0.0
+        self.cut = 0
         self.requests: list[str] = []
-        self.wheels = {PACKAGES[module][0]: write_wheel(folder, module) for module in PACKAGES}
+        self.ranges: list[str] = []
+        self.wheels: dict[str, Path] = {}
+        self.published: dict[str, str] = {}
+        for module in PACKAGES:
+            self.publish(module)
         registry = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.respond(registry.answer(self.parts))
+
             def do_GET(self) -> None:
                 registry.requests.append(self.path)
-                parts = self.path.strip("/").split("/")
-                body = registry.answer(parts)
-                self.send_response(200 if body is not None else 404)
-                self.send_header("Content-Type", "text/html" if parts[0] == "simple" else "application/octet-stream")
-                self.send_header("Content-Length", str(len(body or b"")))
+                body = registry.answer(self.parts)
+                if self.path.endswith(".whl") and body is not None:
+                    time.sleep(registry.delay)
+                    asked = self.headers.get("Range", "")
+                    start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
+                    if asked:
+                        registry.ranges.append(asked)
+                    self.respond(body, start)
+                    self.wfile.write(body[start : start + registry.cut] if registry.cut else body[start:])
+                    self.close_connection = True
+                else:
+                    self.respond(body)
+                    self.wfile.write(body or b"")
+
+            @property
+            def parts(self) -> list[str]:
+                return self.path.strip("/").split("/")
+
+            def respond(self, body: bytes | None, start: int = 0) -> None:
+                length = len(body or b"")
+                self.send_response(404 if body is None else 206 if start else 200)
+                kind = "text/html" if self.parts[0] == "simple" else "application/octet-stream"
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(length - start))
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{length - 1}/{length}")
                 self.end_headers()
-                self.wfile.write(body or b"")
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -112,18 +161,27 @@ class Registry:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.index = f"http://127.0.0.1:{self._server.server_port}/simple"
 
+    def publish(self, module: str, version: str = "", code: str = "") -> None:
+        """Offer a module's wheel in place of the one before."""
+        wheel = write_wheel(self.folder, module, version, code)
+        self.wheels[PACKAGES[module][0]] = wheel
+        self.published[wheel.name] = sha256(wheel).replace(":", "=")
+
     def answer(self, parts: list[str]) -> bytes | None:
         if parts[0] == "simple" and parts[-1] in self.wheels:
-            name = self.wheels[parts[-1]].name
-            return f'<a href="/files/{name}">{name}</a>'.encode()
+            wheel = self.wheels[parts[-1]]
+            link = f"/files/{wheel.name}#{self.published[wheel.name]}"
+            return f'<a href="{link}" data-core-metadata="true">{wheel.name}</a>'.encode()
+        if parts[0] == "files" and parts[-1].endswith(".metadata"):
+            with zipfile.ZipFile(self.folder / parts[-1].removesuffix(".metadata")) as wheel:
+                return wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA")))
         file = self.folder / parts[-1]
         if parts[0] == "files" and file.exists():
-            time.sleep(self.delay)
             return file.read_bytes()
         return None
 
     def downloads(self) -> list[str]:
-        return [path for path in self.requests if path.startswith("/files/")]
+        return [path for path in self.requests if path.startswith("/files/") and path.endswith(".whl")]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -138,14 +196,17 @@ def make_checkout(root: Path, installer: Path, registry: Registry) -> None:
         '[project]\nname = "maquette"\nversion = "0.1.0"\n'
     )
     (root / "backend.py").write_text(BACKEND)
-    lock = ""
-    hashes = {}
-    for name, version, group in PACKAGES.values():
-        if group is None:
-            hashes[name] = [sha256(registry.wheels[name])]
-        else:
-            lock += f"{name}=={version} \\\n    --hash={sha256(registry.wheels[name])}\n    # via -r locks/{group}.in\n"
-    locks = root / "installer" / "locks"
-    (locks / f"python{PYTHON}.txt").write_text(lock)
+    lock(root, registry)
+    hashes = {name: [sha256(registry.wheels[name])] for name, _, group in PACKAGES.values() if group is None}
     entry = {"python": PYTHON, "bpy": "4.5.15", "numpy": "1.26.4", "hashes": hashes}
-    (locks / "blenders.json").write_text(json.dumps({"4.5": entry}))
+    (root / "installer" / "locks" / "blenders.json").write_text(json.dumps({"4.5": entry}))
+
+
+def lock(root: Path, registry: Registry, **versions: str) -> None:
+    """Write a checkout's lock file, with `versions` (by module) in place of the usual ones."""
+    text = ""
+    for module, (name, usual, group) in PACKAGES.items():
+        if group is not None:
+            pin = f"{name}=={versions.get(module, usual)}"
+            text += f"{pin} \\\n    --hash={sha256(registry.wheels[name])}\n    # via -r locks/{group}.in\n"
+    (root / "installer" / "locks" / f"python{PYTHON}.txt").write_text(text)

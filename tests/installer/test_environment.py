@@ -85,7 +85,7 @@ def assert_works(checkout: Checkout) -> str:
 
 def test_a_first_set_up_speaks_and_a_second_does_nothing(checkout: Checkout) -> None:
     first = assert_works(checkout)
-    for words in ("[1/5]", "4 more to come", "[5/5]", "8 packages to install", "Blender 4.5 is set up"):
+    for words in ("[1/5]", "4 more to come", "[5/5]", "9 packages to install", "Blender 4.5 is set up"):
         assert words in first
     assert json.loads((checkout.folder / environments.STAMP).read_text())["found"]["numpy"] == "1.26.4"
     checkout.registry.requests.clear()

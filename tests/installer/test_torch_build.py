@@ -7,30 +7,52 @@ from pathlib import Path
 
 import pytest
 from maquette.installer import locks, torch_build
-from maquette.installer.torch_build import REGISTRY, TorchBuild, wanted
+from maquette.installer.accelerator import CPU, CUDA, METAL, ROCM, XPU, Accelerator
+from maquette.installer.sources import Sources
+from maquette.installer.torch_build import REGISTRY, TorchBuild, advice, candidates
 from maquette.installer.uv import Uv
 
 LOCK = Path(__file__).parents[2] / "installer" / "locks" / "python3.11.txt"
 
 
+def card(driver: str, capability: tuple[int, int]) -> Accelerator:
+    return Accelerator(CUDA, "a card", driver, capability, 8000)
+
+
 @pytest.mark.parametrize(
-    ("system", "driver", "backend"),
+    ("system", "device", "builds"),
     [
-        ("linux", "", "cpu"),
-        ("linux", "13.1", REGISTRY),
-        ("linux", "12.8", "cu128"),
-        ("linux", "12.6", "cu126"),
-        ("linux", "11.8", "cpu"),
-        ("win32", "", REGISTRY),
-        ("win32", "13.0", "cu130"),
-        ("win32", "12.9", "cu128"),
-        ("darwin", "", REGISTRY),
+        ("linux", Accelerator(CPU), ["cpu"]),
+        ("linux", card("13.1", (8, 9)), [REGISTRY]),
+        ("linux", card("12.8", (12, 0)), ["cu128"]),
+        ("linux", card("12.6", (8, 6)), ["cu126"]),
+        ("linux", card("12.2", (8, 6)), ["cu126"]),
+        ("linux", card("12.6", (12, 0)), ["cpu"]),  # RTX 50 needs a driver for 12.8
+        ("linux", card("13.0", (6, 1)), ["cu126"]),  # Pascal: the last build that has kernels for it
+        ("linux", card("13.0", (7, 0)), ["cu126"]),
+        ("linux", card("13.0", (3, 5)), ["cpu"]),
+        ("linux", card("11.8", (8, 6)), ["cpu"]),
+        ("linux", card("12.8", (0, 0)), ["cu128"]),  # the driver did not say what the card can
+        ("linux", Accelerator(ROCM, "AMD gfx1100"), ["rocm7.2", "rocm7.1", "rocm7.0", "rocm6.4", "cpu"]),
+        ("linux", Accelerator(XPU), ["xpu", "cpu"]),
+        ("win32", Accelerator(CPU), [REGISTRY]),
+        ("win32", card("13.0", (8, 9)), ["cu130"]),
+        ("win32", card("12.9", (8, 9)), ["cu128"]),
+        ("win32", card("11.8", (8, 6)), [REGISTRY]),
+        ("win32", Accelerator(ROCM), [REGISTRY]),
+        ("darwin", Accelerator(METAL), [REGISTRY]),
     ],
 )
-def test_the_build_that_suits_a_machine(system: str, driver: str, backend: str) -> None:
-    assert wanted({}, system, driver) == backend
-    assert wanted({"UV_TORCH_BACKEND": "auto"}, system, driver) == backend
-    assert wanted({"UV_TORCH_BACKEND": "rocm6.4"}, system, driver) == "rocm6.4"
+def test_the_build_that_suits_a_machine(system: str, device: Accelerator, builds: list[str]) -> None:
+    assert candidates(device, {}, system) == builds
+    assert candidates(device, {"UV_TORCH_BACKEND": "auto"}, system) == builds
+    assert candidates(device, {"UV_TORCH_BACKEND": "rocm6.4"}, system) == ["rocm6.4"]
+
+
+def test_a_card_that_is_not_used_is_explained() -> None:
+    assert "update it" in advice(card("11.8", (8, 6)), "cpu")
+    assert "too old for this torch" in advice(card("13.0", (3, 5)), "cpu")
+    assert advice(card("13.0", (8, 6)), REGISTRY) == advice(Accelerator(CPU), "cpu") == ""
 
 
 def test_a_separate_build_takes_torch_and_its_cuda_libraries_out_of_the_lock() -> None:
@@ -38,7 +60,7 @@ def test_a_separate_build_takes_torch_and_its_cuda_libraries_out_of_the_lock() -
     locked = {pin.name for pin in TorchBuild("cpu").locked(pins)}
     assert not {name for name in locked if name.startswith(("nvidia-", "cuda-"))} | locked & {"torch", "triton"}
     assert {"filelock", "sympy", "opencv-python"} <= locked
-    assert TorchBuild("cpu").separate(pins) == ["torch==2.11.0", "torchvision==0.26.0"]
+    assert TorchBuild("cpu").separate(pins) == ["torch==2.11.0+cpu", "torchvision==0.26.0+cpu"]
     assert TorchBuild(REGISTRY).locked(pins) == pins and not TorchBuild(REGISTRY).separate(pins)
 
 
@@ -55,7 +77,33 @@ def test_an_index_that_is_out_of_reach_costs_a_moment(
     said: list[str] = []
     pins = locks.read_lock(LOCK)
     started = time.monotonic()
-    build = torch_build.choose(Uv(program, (9, 9, 9)), Path("python"), pins, said.append)
+    build = torch_build.choose(Uv(program, (9, 9, 9)), Path("python"), pins, said.append, Accelerator(CPU))
     assert build == TorchBuild(backend)
     assert len(said) == (0 if backend == "cpu" else 1)
     assert time.monotonic() - started < 20, "it waited for an index that does not answer"
+
+
+@pytest.mark.parametrize(
+    ("files", "backend"),
+    [
+        (["torch-2.11.0-cp311-cp311-win_amd64.whl"], REGISTRY),
+        (["torch-2.11.0+cpu-cp311-cp311-x.whl", "torch-2.11.0-cp311-cp311-x.whl"], "cpu"),
+        (["torch-2.11.0+cu128-cp311-cp311-x.whl"], "cu128"),
+        (["torch-2.9.0+cpu-cp311-cp311-x.whl"], REGISTRY),
+        ([], REGISTRY),
+    ],
+)
+def test_a_folder_of_wheels_says_which_build_it_holds(tmp_path: Path, files: list[str], backend: str) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    pins = locks.read_lock(LOCK)
+    sources = Sources(accelerator="cpu", wheels=str(tmp_path))
+    build = torch_build.choose(Uv(Path("none"), (9, 9, 9)), Path("python"), pins, print, Accelerator(CPU), sources)
+    assert build == TorchBuild(backend)
+
+
+def test_a_mirror_of_torchs_index_takes_its_place() -> None:
+    command = torch_build.install_command(Uv(Path("uv"), (9, 9, 9)), Path("python"), TorchBuild("cu128"))
+    assert command[-2:] == ["--torch-backend", "cu128"]
+    mirrored = torch_build.index_options(TorchBuild("cu128"), Sources(torch_index="https://mirror.example/whl/"))
+    assert mirrored[:2] == ["--index", "https://mirror.example/whl/cu128"]

@@ -73,7 +73,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}/simple/")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr(uv_tool, "_with_pip", lambda place: None)
+    monkeypatch.setattr(uv_tool, "_with_pip", lambda place, sources: None)
     monkeypatch.setattr(uv_tool.shutil, "which", lambda name: None)
     yield folder / name
     server.shutdown()
