@@ -55,7 +55,7 @@ def test_a_photo_keeps_everything(recover, astronaut):
     assert person.rotations.shape == (24, 4) and person.shape.shape == (10,) and person.translation.shape == (3,)
     assert person.keypoints_2d.shape == (44, 2) and person.keypoints_3d.shape == (44, 3)
     assert person.crop_camera.shape == (3,) and person.confidence.shape == (24,)
-    assert 0 <= person.confidence.min() and person.confidence.max() <= 1
+    assert person.confidence.min() >= 0 and person.confidence.max() <= 1
     assert person.mask.shape == (256, 256) and person.mask.dtype == np.float32 and 0 < person.mask.mean() < 1
     np.testing.assert_allclose(np.linalg.norm(person.rotations, axis=1), 1, atol=1e-5)
     vertices, joints = pose_body(body, person.shape, person.rotations, person.translation)
