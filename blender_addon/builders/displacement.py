@@ -17,7 +17,7 @@ from . import axes, camera, live, materials, meshes, scene, transaction
 if TYPE_CHECKING:
     from bpy.types import Collection, Image, Material, Object, ShaderNodeDisplacement
 
-    from ...inference.mesh.surface import Surface
+    from ...inference.mesh.surface import Edges, Surface
     from ...inference.results import DepthMap
 
 METHODS = ("DISPLACE", "NODES")
@@ -38,7 +38,7 @@ def displaced_grid(
     width: float = 2.0,
     strength: float | None = None,
     max_distance: float = 0.0,
-    at_rest: Surface | None = None,
+    at_rest: tuple[Surface, Edges] | None = None,
     parent: Collection | None = None,
 ) -> Object:
     """A grid with the photo's shape that `depth_image` displaces live, mid-level 0.
@@ -52,7 +52,7 @@ def displaced_grid(
 
     resolution : vertices along the long side.  Faces that touch invalid pixels are left out.
     max_distance : metres beyond which there is no surface; 0 for no limit.
-    at_rest : the flat grid, where a worker has made it by `surface.at_rest` already.
+    at_rest : the flat grid and its edges, where a worker has made it by `surface.at_rest` already.
     parent : collection of the object, by default the scene's own.
 
     Raises BadInput for an unknown method, NothingFound for a depth map without a valid face.
@@ -68,10 +68,13 @@ def displaced_grid(
             depth_map.camera, depth_image, modifier="Displace Along View", camera_object=camera_object, scale=amount,
             tear=None, grazing=90.0, max_distance=max_distance, **made,
         )  # fmt: skip
-    found = at_rest or surface.at_rest(depth_map, resolution=resolution, width=width, max_distance=max_distance)
+    if at_rest is None:
+        found = surface.at_rest(depth_map, resolution=resolution, width=width, max_distance=max_distance)
+        at_rest = found, found.edges()
+    found, edges = at_rest
     if not len(found.quads):
         raise _no_surface()
-    mesh = meshes.new_mesh(name, found.vertices, found.quads, found.uvs)
+    mesh = meshes.new_mesh(name, found.vertices, found.quads, found.uvs, edges)
     if photo_image is not None:
         mesh.materials.append(materials.photo_material(name, photo_image))
     obj = bpy.data.objects.new(name, mesh)

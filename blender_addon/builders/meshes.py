@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from bpy.types import Mesh
     from numpy.typing import NDArray
 
+    from ...inference.mesh.surface import Edges
 
-def new_mesh(name: str, vertices: NDArray, faces: NDArray, uvs: NDArray | None = None) -> Mesh:
+
+def new_mesh(
+    name: str, vertices: NDArray, faces: NDArray, uvs: NDArray | None = None, edges: Edges | None = None
+) -> Mesh:
     """A smooth mesh of triangles or quads.
 
     vertices : (V, 3) metres.  faces : (F, 3 or 4), counter-clockwise seen from outside.
     uvs : (V, 2), one a vertex, or (F, 3 or 4, 2), one a face corner; they become the UV map "UVMap".
+    edges : those of quads, where they are known; for Blender to find them takes longer than all else here.
     """
     mesh = bpy.data.meshes.new(name)
     corners = np.ascontiguousarray(faces, np.int32).ravel()
@@ -32,7 +37,11 @@ def new_mesh(name: str, vertices: NDArray, faces: NDArray, uvs: NDArray | None =
         layer = mesh.uv_layers.new(name="UVMap", do_init=False)
         flat = uvs[corners] if uvs.ndim == 2 else uvs
         layer.uv.foreach_set("vector", np.ascontiguousarray(flat, np.float32).ravel())
-    mesh.update(calc_edges=True)
+    if edges is not None:
+        mesh.edges.add(len(edges.vertices))
+        _attribute(mesh, ".edge_verts").data.foreach_set("value", np.ascontiguousarray(edges.vertices).ravel())
+        _attribute(mesh, ".corner_edge").data.foreach_set("value", np.ascontiguousarray(edges.of_corners).ravel())
+    mesh.update(calc_edges=edges is None)
     return mesh
 
 

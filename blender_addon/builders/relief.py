@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bpy.types import Collection, Image, Object
     from numpy.typing import NDArray
 
-    from ...inference.mesh.surface import Surface
+    from ...inference.mesh.surface import Edges, Surface
     from ...inference.results import DepthMap
 
 
@@ -31,7 +31,7 @@ def relief_mesh(
     max_distance: float = 0.0,
     specks: int = 0,
     confidence: NDArray | None = None,
-    found: Surface | None = None,
+    found: tuple[Surface, Edges] | None = None,
     parent: Collection | None = None,
 ) -> Object:
     """A mesh with one vertex a pixel (or fewer), a child of `camera_object`, with UVs on the photo and its colours.
@@ -43,7 +43,7 @@ def relief_mesh(
     max_distance : metres along the view beyond which there is no surface; 0 for no limit.
     specks : pieces of fewer faces than this are left out.
     confidence : (H, W), kept as point attribute `confidence`; `depth` (metres along the view) is always kept.
-    found : the surface, where a worker has unprojected it already.
+    found : the surface and its edges, where a worker has unprojected it already.
     parent : collection of the object, by default the scene's own.
 
     Raises BadInput for a depth map that is not metric, NothingFound for one without a valid face.
@@ -51,17 +51,19 @@ def relief_mesh(
     if not depth_map.metric:
         raise BadInput("A relief of a surface has no distances to unproject.", "Build a displaced grid instead.")
     if found is None:
-        found = surface.unprojected(
+        seen = surface.unprojected(
             depth_map, resolution=resolution, tear=tear, grazing=grazing, max_distance=max_distance, specks=specks
         )
-    if len(found.quads) == 0:
+        found = seen, seen.edges()
+    seen, edges = found
+    if len(seen.quads) == 0:
         raise NothingFound(
             "The depth map holds no surface within these limits.", "Choose another photo, or a larger tear or distance."
         )
-    mesh = meshes.new_mesh(name, axes.to_camera_space(found.vertices), found.quads, found.uvs)
-    meshes.set_point_attribute(mesh, "depth", found.vertices[:, 2])
+    mesh = meshes.new_mesh(name, axes.to_camera_space(seen.vertices), seen.quads, seen.uvs, edges)
+    meshes.set_point_attribute(mesh, "depth", seen.vertices[:, 2])
     if confidence is not None:
-        meshes.set_point_attribute(mesh, "confidence", confidence.ravel()[found.pixels])
+        meshes.set_point_attribute(mesh, "confidence", confidence.ravel()[seen.pixels])
     if photo_image is not None:
         mesh.materials.append(materials.photo_material(name, photo_image))
     obj = bpy.data.objects.new(name, mesh)

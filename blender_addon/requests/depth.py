@@ -16,7 +16,7 @@ from .common import Inferred, Request
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...inference.mesh.surface import Surface
+    from ...inference.mesh.surface import Edges, Surface
     from ...inference.results import DepthMap
     from ..jobs import Report
 
@@ -48,7 +48,7 @@ class DepthBuild:
             raise BadInput("A relief of a surface has no distances to unproject.", "Build a displaced grid instead.")
         return self.output
 
-    def surface(self, depth_map: DepthMap) -> Surface | None:
+    def surface(self, depth_map: DepthMap) -> tuple[Surface, Edges] | None:
         """The arrays of the mesh, with the UVs of each face corner, or None where none is to be made.
 
         Raises NothingFound where the mesh would have no face.
@@ -70,7 +70,7 @@ class DepthBuild:
                 "The depth map holds no surface within these limits.",
                 "Choose another photo, or a larger tear, grazing angle or distance.",
             )
-        return replace(found, uvs=found.uvs[found.quads])
+        return replace(found, uvs=found.uvs[found.quads]), found.edges()
 
     def picture(self, depth_map: DepthMap) -> tuple[str, Any]:
         """Name after the photo's, and values or channels, of the image that the output needs."""
@@ -108,7 +108,7 @@ class Heights:
 class InferredDepth(Inferred):
     """surface : the mesh to be built, as `DepthBuild.surface` makes it; None where none is wanted."""
 
-    surface: Surface | None = None
+    surface: tuple[Surface, Edges] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,17 +56,46 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class Edges:
+    """The edges of a quad mesh: vertices (E, 2) int32; of_corners (F, 4) int32, the edge from each face corner to the
+    next."""
+
+    vertices: NDArray[np.int32]
+    of_corners: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class Surface:
-    """A quad mesh.
+    """A quad mesh of a grid of pixels.
 
     vertices : (V, 3) float32.  quads : (F, 4) int32, counter-clockwise seen by the viewer.
     uvs : (V, 2) float32 on the photo, v up.  pixels : (V,) index of each vertex's pixel in the flattened photo.
+    cells : (R - 1, C - 1) bool, which cells of the grid have a face, in the order of the faces.
     """
 
     vertices: NDArray[np.float32]
     quads: NDArray[np.int32]
     uvs: NDArray[np.float32]
     pixels: NDArray[np.int64]
+    cells: NDArray[np.bool_]
+
+    def edges(self) -> Edges:
+        """What a mesh needs beside the faces; a grid's edges are known without looking for them."""
+        rows, columns = self.cells.shape
+        used = np.zeros((rows + 1, columns + 1), bool)
+        across, down = np.zeros((rows + 1, columns), bool), np.zeros((rows, columns + 1), bool)
+        for half in (slice(None, -1), slice(1, None)):
+            across[half] |= self.cells
+            down[:, half] |= self.cells
+        used[:, :-1] |= across
+        used[:, 1:] |= across
+        number = _numbered(used)
+        first = [number[:, :-1][across], number[:-1][down]]
+        second = [number[:, 1:][across], number[1:][down]]
+        across_number, down_number = _numbered(across), _numbered(down) + np.int32(len(first[0]))
+        sides = (down_number[:, :-1], across_number[1:], down_number[:, 1:], across_number[:-1])
+        of_corners = np.stack([side[self.cells] for side in sides], axis=-1)
+        return Edges(np.stack([np.concatenate(first), np.concatenate(second)], axis=-1), of_corners)
 
 
 def unprojected(
@@ -158,15 +187,19 @@ def _surface(samples: Samples, points: NDArray, kept: NDArray[np.bool_], height:
     used, quads = compact(samples.corners()[kept], points[..., 0].size)
     pixels = (samples.rows[:, None] * width + samples.columns).ravel()[used]
     uvs = samples.uvs(height, width).reshape(-1, 2)[used]
-    return Surface(points.reshape(-1, 3)[used], quads, uvs, pixels)
+    return Surface(points.reshape(-1, 3)[used], quads, uvs, pixels, kept)
 
 
 def compact(faces: NDArray[np.int32], count: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
     """Which of `count` vertices the faces use (count,), and the faces numbered by those alone."""
     used = np.zeros(count, bool)
     used[faces.ravel()] = True
-    renumbered = np.cumsum(used, dtype=np.int32) - 1
-    return used, renumbered[faces]
+    return used, _numbered(used)[faces]
+
+
+def _numbered(used: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The number of each that is used, counted in the array's order."""
+    return (np.cumsum(used.ravel(), dtype=np.int32) - np.int32(1)).reshape(used.shape)
 
 
 def _faces_kept(depth: NDArray[np.float32], tear: float) -> NDArray[np.bool_]:
