@@ -1,0 +1,517 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The library: what is here and why something is missing, installing from a server, checking, repairing, deleting."""
+
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from maquette.installer import catalogue, library, licences, store, transfer_errors, upkeep
+from maquette.installer.disk import identity
+from maquette.installer.download import Patience
+from maquette.installer.network import Network
+from maquette.installer.partial import Partial, part_of, record_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+import faulty_server as faults
+
+QUICK = Patience(tries=4, pause=0.01, longest=0.05, stall=5)
+
+
+def safetensors(seed: int, metadata: dict | None = None, **shapes: tuple[int, ...]) -> bytes:
+    """A real file of that format, with tensors of float32."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 4
+        for side in shape:
+            size *= side
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    if metadata:
+        header["__metadata__"] = metadata
+    text = json.dumps(header).encode()
+    block = hashlib.sha256(str(seed).encode()).digest()
+    return struct.pack("<Q", len(text)) + text + (block * (end // 32 + 1))[:end]
+
+
+FREE, SECOND = safetensors(1, encoder=(300, 200)), safetensors(2, encoder=(100, 50))
+RESEARCH = safetensors(3, decoder=(200, 100))
+CATALOGUE = """
+[[model]]
+id = "ships"
+task = "depth"
+label = "Ships"
+code = "a"
+licence = "CC0"
+commercial = true
+gated = false
+memory_mb = 0
+
+[[model]]
+id = "free"
+task = "depth"
+label = "Free"
+code = "a"
+licence = "MIT"
+commercial = true
+gated = false
+memory_mb = 1
+files = ["free/one.safetensors", "free/two.safetensors"]
+
+[[model]]
+id = "free"
+task = "normals"
+label = "Free too"
+code = "a"
+licence = "MIT"
+commercial = true
+gated = false
+memory_mb = 1
+files = ["free/one.safetensors", "free/two.safetensors"]
+
+[[model]]
+id = "research"
+task = "hands"
+label = "Research"
+code = "a"
+licence = "Non-commercial"
+commercial = false
+gated = true
+memory_mb = 1
+files = ["research/net.safetensors", "free/two.safetensors", "owner/BODY.pkl"]
+
+[[file]]
+path = "free/one.safetensors"
+url = "{url}/free/resolve/main/one.safetensors"
+page = "https://example.org/free"
+bytes = {free}
+sha256 = "{sha}"
+licence = "MIT"
+
+[[file]]
+path = "free/two.safetensors"
+url = "{url}/free/resolve/main/two.safetensors"
+page = "https://example.org/free"
+about_mb = 1
+holds = ["encoder 100x50"]
+licence = "MIT"
+
+[[file]]
+path = "research/net.safetensors"
+url = "{url}/net.safetensors"
+page = "https://example.org/research"
+about_mb = 1
+licence = "Non-commercial"
+
+[[file]]
+path = "owner/BODY.pkl"
+page = "https://example.org/register"
+about_mb = 1
+gated = true
+licence = "Owner's"
+"""
+
+
+@pytest.fixture
+def server():
+    server = faults.Server(ETag='"v1"')
+    server.put("/free/resolve/main/one.safetensors", FREE)
+    server.put("/free/resolve/main/two.safetensors", SECOND)
+    server.put("/net.safetensors", RESEARCH)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch, server):
+    """An empty library of the models above, and user data of its own."""
+    root = tmp_path / "models"
+    monkeypatch.setenv("MAQUETTE_MODELS", str(root))
+    for variable in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "data"))
+    for variable in ("HF_ENDPOINT", "HF_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    text = CATALOGUE.format(url=server.url, free=len(FREE), sha=hashlib.sha256(FREE).hexdigest())
+    (tmp_path / "catalogue.toml").write_text(text)
+    content = catalogue.read(text)
+    monkeypatch.setattr(catalogue, "_content", lambda: content)
+    return root
+
+
+def quiet(_fraction: float, _line: str) -> None:
+    pass
+
+
+def install(name: str, report=quiet) -> list[Path]:
+    return upkeep.install(library.by_id(name), report, Network(), QUICK)
+
+
+def state(name: str) -> str:
+    return library.overview(library.by_id(name)).state
+
+
+def test_from_nothing_to_installed(root) -> None:
+    assert state("ships") == library.SHIPS and state("free") == library.NOT_INSTALLED
+    overview = library.overview(library.by_id("free"))
+    assert "two.safetensors (about 1 MB) is not downloaded" in overview.why
+    assert overview.download_bytes == len(FREE) + 1_000_000
+    assert install("free") == [root / "free/one.safetensors", root / "free/two.safetensors"]
+    assert (root / "free/one.safetensors").read_bytes() == FREE
+    assert state("free") == library.INSTALLED and not library.overview(library.by_id("free")).why
+    assert install("free") == []
+
+
+def test_progress_has_megabytes_and_rises_over_all_files(root) -> None:
+    told: list[tuple[float, str]] = []
+    install("free", lambda fraction, line: told.append((fraction, line)))
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions) and fractions[-1] <= 1
+    assert any("one.safetensors: 0 of 0 MB" in line for _, line in told)
+
+
+def test_what_only_its_owner_hands_out_is_asked_for_at_the_end(root) -> None:
+    with pytest.raises(transfer_errors.NeedsRegistration, match=r"BODY\.pkl") as caught:
+        install("research")
+    assert "https://example.org/register" in caught.value.remedy
+    assert (root / "research/net.safetensors").read_bytes() == RESEARCH
+    overview = library.overview(library.by_id("research"))
+    assert overview.state == library.NOT_INSTALLED
+    assert [file.name for file in overview.to_register] == ["BODY.pkl"] and not overview.to_download
+
+
+def test_an_unfinished_download_is_told_and_finished(root, server) -> None:
+    server.plan["/free/resolve/main/one.safetensors"] = [faults.breaks_off(50_000)] * 4
+
+    def stop(_fraction: float, line: str) -> None:
+        if "Trying again" in line:
+            raise transfer_errors.Stopped
+
+    with pytest.raises(transfer_errors.Stopped):
+        install("free", stop)
+    overview = library.overview(library.by_id("free"))
+    assert overview.state == library.UNFINISHED and "50 kB of one.safetensors" in overview.why
+    assert overview.download_bytes == len(FREE) - 50_000 + 1_000_000
+    install("free")
+    assert "bytes=50000-" in server.ranges() and state("free") == library.INSTALLED
+
+
+@pytest.mark.parametrize(("name", "sent"), [("one", FREE[:-1] + b"?"), ("two", safetensors(2, encoder=(50, 100)))])
+def test_a_wrong_file_never_gets_the_name(root, server, name, sent) -> None:
+    """By its hash where that is published, else by what it holds."""
+    server.put(f"/free/resolve/main/{name}.safetensors", sent)
+    with pytest.raises(transfer_errors.WrongFile, match=name):
+        install("free")
+    assert not (root / f"free/{name}.safetensors").exists() and state("free") == library.NOT_INSTALLED
+
+
+def test_no_room_is_said_before_the_first_file(root, monkeypatch) -> None:
+    usage = upkeep.shutil.disk_usage(root.parent)
+    monkeypatch.setattr(upkeep.shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(transfer_errors.DiskFull, match="free"):
+        install("free")
+    assert not list(root.rglob("*.part"))
+
+
+class TestVerify:
+    def test_right_wrong_and_absent(self, root) -> None:
+        one, two = library.by_id("free").files
+        assert upkeep.verify(one, quiet).state == upkeep.ABSENT
+        install("free")
+        assert upkeep.verify(one, quiet).state == upkeep.RIGHT
+        assert upkeep.verify(two, quiet).state == upkeep.RIGHT, "recorded when it came"
+        for file, path in ((one, root / one.path), (two, root / two.path)):
+            content = bytearray(path.read_bytes())
+            content[-5] ^= 1
+            path.write_bytes(content)
+            verdict = upkeep.verify(file, quiet)
+            assert verdict.state == upkeep.WRONG and "checksum" in verdict.why
+
+    def test_the_users_own_file_is_plausible_then_held_to_what_it_was(self, root) -> None:
+        two = library.by_id("free").files[1]
+        (root / two.path).parent.mkdir(parents=True)
+        (root / two.path).write_bytes(SECOND)
+        assert upkeep.verify(two, quiet).state == upkeep.PLAUSIBLE
+        (root / two.path).write_bytes(SECOND[:-1] + b"?")
+        assert upkeep.verify(two, quiet).state == upkeep.WRONG
+
+    @pytest.mark.parametrize("content", [b"", SECOND[:-1], b"<!DOCTYPE html>", b"version https://git-lfs", b"x" * 99])
+    def test_what_is_no_model_is_wrong_without_a_checksum(self, root, content) -> None:
+        two = library.by_id("free").files[1]
+        (root / two.path).parent.mkdir(parents=True)
+        (root / two.path).write_bytes(content)
+        assert upkeep.verify(two, quiet).state == upkeep.WRONG
+
+    def test_it_can_be_stopped(self, root) -> None:
+        install("free")
+
+        def stop(_fraction: float, _line: str) -> None:
+            raise transfer_errors.Stopped
+
+        with pytest.raises(transfer_errors.Stopped):
+            upkeep.verify(library.by_id("free").files[0], stop)
+
+
+class TestRepair:
+    def test_a_damaged_file_is_downloaded_again_and_what_was_made_of_it_goes(self, root, server) -> None:
+        install("free")
+        one = root / "free/one.safetensors"
+        one.write_bytes(FREE[:-1] + b"?")
+        server.requests.clear()
+        come = upkeep.repair(library.by_id("free"), quiet, Network(), QUICK)
+        assert come == [one] and one.read_bytes() == FREE and len(server.requests) == 1
+        assert upkeep.repair(library.by_id("free"), quiet, Network(), QUICK) == []
+
+    def test_a_wrong_file_of_its_owner_is_put_aside(self, root) -> None:
+        body = root / "owner/BODY.pkl"
+        body.parent.mkdir(parents=True)
+        body.write_bytes(b"<html>sign in</html>")
+        with pytest.raises(transfer_errors.NeedsRegistration):
+            upkeep.repair(library.by_id("research"), quiet, Network(), QUICK)
+        assert not body.exists() and body.with_name("BODY.pkl.wrong").exists()
+
+    def test_a_shared_folder_is_left_to_its_keeper(self, root, tmp_path, monkeypatch) -> None:
+        install("free")
+        (root / "free/one.safetensors").write_bytes(FREE[:-1] + b"?")
+        monkeypatch.setenv("MAQUETTE_MODELS", f"{tmp_path / 'own'}{os.pathsep}{root}")
+        with pytest.raises(transfer_errors.NotWritable, match="shared"):
+            upkeep.repair(library.by_id("free"), quiet, Network(), QUICK)
+        assert (root / "free/one.safetensors").exists()
+
+
+class TestDelete:
+    def test_everything_of_it_and_nothing_else(self, root) -> None:
+        install("free")
+        other = root / "free" / "mine.txt"
+        other.write_text("mine")
+        part_of(root / "free/one.safetensors").write_bytes(b"old")
+        gone = upkeep.delete(library.by_id("free"), quiet)
+        assert len(gone) == 5 and state("free") == library.NOT_INSTALLED
+        assert [path for path in root.rglob("*") if path.is_file() and ".locks" not in path.parts] == [other]
+        assert upkeep.delete(library.by_id("free"), quiet) == []
+
+    def test_what_another_installed_model_needs_stays(self, root) -> None:
+        install("free")
+        (root / "owner").mkdir()
+        (root / "owner/BODY.pkl").write_bytes(b"\x80\x02}.")
+        install("research")
+        upkeep.delete(library.by_id("research"), quiet)
+        assert (root / "free/two.safetensors").exists() and not (root / "owner").exists()
+        assert state("free") == library.INSTALLED
+
+    def test_what_was_made_of_a_file_goes_too(self, root, monkeypatch) -> None:
+        file = replace(library.by_id("free").files[0], path="free/one.pth")
+        model = replace(library.by_id("free"), id="other", files=(file,))
+        source, plain = root / "free/one.pth", root / "free/one.safetensors"
+        source.parent.mkdir(parents=True)
+        source.write_bytes(b"PK" * 500)
+        plain.write_bytes(safetensors(5, {"maquette": "2 1 abc"}, a=(2,)))
+        elsewhere = store.user_data() / "converted" / f"{identity(source)}-one.safetensors"
+        elsewhere.parent.mkdir(parents=True)
+        elsewhere.write_bytes(b"copy")
+        assert set(upkeep.delete(model, quiet)) == {source, plain, elsewhere}
+        assert not elsewhere.exists() and not plain.exists()
+
+    def test_a_folder_that_leads_elsewhere_is_left_alone(self, root, tmp_path) -> None:
+        install("free")
+        mine = tmp_path / "mine"
+        (root / "free").rename(mine)
+        try:
+            (root / "free").symlink_to(mine, target_is_directory=True)
+        except OSError:
+            pytest.skip("this system makes no links")
+        assert upkeep.delete(library.by_id("free"), quiet) == []
+        assert (mine / "one.safetensors").exists()
+
+    def test_a_link_goes_and_what_it_leads_to_stays(self, root, tmp_path) -> None:
+        mine = tmp_path / "mine.safetensors"
+        mine.write_bytes(FREE)
+        (root / "free").mkdir(parents=True)
+        try:
+            (root / "free/one.safetensors").symlink_to(mine)
+        except OSError:
+            pytest.skip("this system makes no links")
+        upkeep.delete(library.by_id("free"), quiet)
+        assert mine.read_bytes() == FREE and not (root / "free").exists()
+
+
+class TestSharedRoots:
+    def test_what_a_studio_shares_is_found_and_not_downloaded(self, root, tmp_path, monkeypatch, server) -> None:
+        install("free")
+        own = tmp_path / "own"
+        monkeypatch.setenv("MAQUETTE_MODELS", os.pathsep.join([str(own), str(tmp_path / "nowhere"), str(root)]))
+        assert store.models_root() == own and root in store.shared_roots()
+        overview = library.overview(library.by_id("free"))
+        assert overview.state == library.INSTALLED and all(standing.shared for standing in overview.files)
+        assert store.find("free/one.safetensors", own) == root / "free/one.safetensors"
+        server.requests.clear()
+        assert install("free") == [] and not server.requests
+        assert upkeep.delete(library.by_id("free"), quiet) == []
+        assert upkeep.verify(library.by_id("free").files[0], quiet).state == upkeep.RIGHT
+        (root / "free/two.safetensors").unlink()
+        assert install("free") == [own / "free/two.safetensors"]
+
+    def test_a_root_that_is_named_is_looked_into_alone(self, root, tmp_path, monkeypatch) -> None:
+        install("free")
+        monkeypatch.setenv("MAQUETTE_MODELS", f"{tmp_path / 'own'}{os.pathsep}{root}")
+        other = tmp_path / "other"
+        assert store.find("free/one.safetensors", other) == other / "free/one.safetensors"
+        assert not store.is_installed(library.by_id("free"), other)
+
+    def test_preferences_come_before_the_environment(self, root, tmp_path) -> None:
+        try:
+            store.set_models_root(tmp_path / "chosen")
+            store.set_shared_roots([root])
+            assert store.search_path() == (tmp_path / "chosen", root)
+        finally:
+            store.set_models_root(None)
+            store.set_shared_roots([])
+        assert store.search_path() == (root,)
+
+
+class TestLicences:
+    def test_asked_once_and_kept(self, root) -> None:
+        research, free = library.by_id("research"), library.by_id("free")
+        assert licences.is_needed(research) and not licences.is_needed(free)
+        with pytest.raises(transfer_errors.LicenceNeeded, match="Non-commercial"):
+            licences.require(research)
+        licences.accept(research)
+        licences.require(research)
+        assert "Non-commercial" in json.loads((store.user_data() / "licences.json").read_text("utf-8"))
+        assert licences.is_needed(replace(research, licence="Other words"))
+
+    @pytest.mark.parametrize("left", ["", "{", "[]", "\x00"])
+    def test_a_damaged_record_asks_again(self, root, left) -> None:
+        path = store.user_data() / "licences.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(left)
+        assert licences.is_needed(library.by_id("research"))
+        licences.accept(library.by_id("research"))
+        assert not licences.is_needed(library.by_id("research"))
+
+
+def test_a_model_is_found_by_its_name(root) -> None:
+    assert library.by_id("normals/free").task == "normals" and library.by_id("free").task == "depth"
+    with pytest.raises(Exception, match=r"no model called nothing.*free, research"):
+        library.by_id("nothing")
+    assert library.needing("owner/BODY.pkl").id == "research"  # type: ignore[union-attr]
+    assert library.needing("free/one.safetensors", "normals").task == "normals"  # type: ignore[union-attr]
+    assert library.needing("nothing") is None
+
+
+INSTALLING = """
+    import sys
+    from pathlib import Path
+    from maquette.installer import catalogue, library, partial, upkeep
+    content = catalogue.read(Path(sys.argv[1]).read_text())
+    catalogue._content = lambda: content
+    partial.SYNC = 8192
+    print("go", flush=True)
+    upkeep.install(library.by_id("free"), lambda fraction, line: print(line, flush=True))
+    print("done", flush=True)
+"""
+
+
+def _start(tmp_path: Path) -> subprocess.Popen:
+    command = [sys.executable, "-c", textwrap.dedent(INSTALLING), str(tmp_path / "catalogue.toml")]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ))
+
+
+def test_killed_at_ten_moments_of_an_install(root, server, tmp_path) -> None:
+    """The next start repairs; what lies under a right name is right at every moment."""
+    for path in ("one", "two"):
+        server.always[f"/free/resolve/main/{path}.safetensors"] = faults.trickles(150, 2048)
+    right = {root / "free/one.safetensors": FREE, root / "free/two.safetensors": SECOND}
+    resumed = 0
+    for delay in (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8):
+        child = _start(tmp_path)
+        assert child.stdout is not None and child.stdout.readline() == b"go\n"
+        time.sleep(delay)
+        child.kill()
+        child.communicate()
+        for path, content in right.items():
+            assert not path.exists() or path.read_bytes() == content
+        resumed += state("free") == library.UNFINISHED
+    assert resumed > 1
+    server.always.clear()
+    install("free")
+    assert {path: path.read_bytes() for path in right} == right and state("free") == library.INSTALLED
+    assert not list(root.rglob("*.part*"))
+
+
+def test_two_at_once_download_once(root, server, tmp_path) -> None:
+    for path in ("one", "two"):
+        server.always[f"/free/resolve/main/{path}.safetensors"] = faults.trickles(150, 4096)
+    children = [_start(tmp_path) for _ in range(2)]
+    said = [child.communicate(timeout=60) for child in children]
+    assert [child.returncode for child in children] == [0, 0], said
+    assert sorted(path for path, _ in server.requests) == [
+        "/free/resolve/main/one.safetensors",
+        "/free/resolve/main/two.safetensors",
+    ]
+    assert any(b"Another Maquette is at work" in output for output, _ in said)
+    assert (root / "free/one.safetensors").read_bytes() == FREE
+
+
+def test_whoever_waits_for_another_can_stop(root) -> None:
+    target = root / "free/one.safetensors"
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with upkeep.alone(target, quiet):
+            entered.set()
+            leave.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait(20)
+
+    def stop(_fraction: float, line: str) -> None:
+        if "waiting" in line:
+            raise transfer_errors.Stopped
+
+    try:
+        with pytest.raises(transfer_errors.Stopped):
+            install("free", stop)
+    finally:
+        leave.set()
+        holder.join()
+    assert install("free")
+
+
+@pytest.mark.parametrize("name", ["with space", "Modèle 模型 модель", "l" * 200])
+def test_odd_roots(root, tmp_path, monkeypatch, name) -> None:
+    monkeypatch.setenv("MAQUETTE_MODELS", str(tmp_path / name))
+    install("free")
+    assert state("free") == library.INSTALLED
+    assert upkeep.verify(library.by_id("free").files[0], quiet).state == upkeep.RIGHT
+    upkeep.delete(library.by_id("free"), quiet)
+    assert state("free") == library.NOT_INSTALLED
+
+
+def test_a_root_that_cannot_be_written(root, tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("MAQUETTE_MODELS", str(tmp_path / "file"))
+    with pytest.raises(transfer_errors.NotWritable, match="file"):
+        install("free")
+
+
+def test_an_import_that_was_killed_leaves_nothing_that_counts(root) -> None:
+    """A partial copy has no record: it is no download to be resumed."""
+    target = root / "free/one.safetensors"
+    target.parent.mkdir(parents=True)
+    part_of(target).write_bytes(FREE[:100])
+    assert state("free") == library.NOT_INSTALLED
+    install("free")
+    assert target.read_bytes() == FREE and not part_of(target).exists() and not record_of(target).exists()
+    unfinished = Partial(root / "free/two.safetensors", "https://example.org/other")
+    unfinished.write(b"x" * 100)
+    unfinished.close()
+    assert install("free") == [] and state("free") == library.INSTALLED
