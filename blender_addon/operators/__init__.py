@@ -8,6 +8,7 @@ from .depth import MAQUETTE_OT_estimate_depth
 from .detail import CLASSES as DETAIL
 from .hands import MAQUETTE_OT_refine_hands
 from .job import MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory, MAQUETTE_OT_open_preferences
+from .maps import MAQUETTE_OT_make_map
 from .models import CLASSES as MODEL_CLASSES
 from .normals import MAQUETTE_OT_estimate_normals
 from .packages import CLASSES as PACKAGE_CLASSES
@@ -26,6 +27,7 @@ CLASSES = (
     MAQUETTE_OT_estimate_normals,
     MAQUETTE_OT_refine_hands,
     MAQUETTE_OT_recover_people,
+    MAQUETTE_OT_make_map,
     *DETAIL,
     MAQUETTE_OT_find_bones,
     MAQUETTE_OT_add_bone,

@@ -8,6 +8,7 @@ from .depth import DepthPanel, DepthSettingsPanel
 from .detail import DetailComparePanel, DetailModelPanel, DetailPanel, DetailSettingsPanel
 from .hands import HandsPanel, HandsSettingsPanel
 from .library_page import CLASSES as MENUS
+from .maps import MapsPanel
 from .memory import MemoryPanel
 from .normals import NormalsPanel, NormalsSettingsPanel
 from .people import PeoplePanel, PeopleSettingsPanel
@@ -33,6 +34,7 @@ _PANELS = (
     DetailComparePanel,
     DetailSettingsPanel,
     DetailModelPanel,
+    MapsPanel,
     MemoryPanel,
 )
 

@@ -21,6 +21,7 @@ TASKS = {
     "maquette.estimate_normals": ("normals", properties.NormalsSettings),
     "maquette.refine_hands": ("hands", properties.HandsSettings),
     "maquette.recover_people": ("people", properties.PeopleSettings),
+    "maquette.make_map": ("maps", properties.MapsSettings),
     "maquette.detail_mask": ("detail", properties.DetailSettings),
     "maquette.plan_detail": ("detail", properties.DetailSettings),
 }

@@ -12,6 +12,7 @@ from .common import Common, PhotoInput, names
 from .depth import DepthSettings
 from .detail import DetailSettings
 from .hands import HandsSettings
+from .maps import MapsSettings
 from .masks import MaskSettings
 from .normals import NormalsSettings
 from .people import PeopleSettings
@@ -23,6 +24,7 @@ __all__ = [
     "DepthSettings",
     "DetailSettings",
     "HandsSettings",
+    "MapsSettings",
     "MaskSettings",
     "NormalsSettings",
     "PeopleSettings",
@@ -41,6 +43,10 @@ class MAQUETTE_PG_normals(NormalsSettings, bpy.types.PropertyGroup):
 
 class MAQUETTE_PG_hands(HandsSettings, bpy.types.PropertyGroup):
     """Hands settings of a scene."""
+
+
+class MAQUETTE_PG_maps(MapsSettings, bpy.types.PropertyGroup):
+    """Settings of a scene for image passes."""
 
 
 class MAQUETTE_PG_detail(DetailSettings, bpy.types.PropertyGroup):
@@ -86,6 +92,7 @@ class MAQUETTE_PG_settings(Common, bpy.types.PropertyGroup):
     normals: PointerProperty(type=MAQUETTE_PG_normals)
     hands: PointerProperty(type=MAQUETTE_PG_hands)
     people: PointerProperty(type=MAQUETTE_PG_people)
+    maps: PointerProperty(type=MAQUETTE_PG_maps)
     rigs: PointerProperty(type=MAQUETTE_PG_rigs)
     calibrate: PointerProperty(type=MAQUETTE_PG_calibrate)
     detail: PointerProperty(type=MAQUETTE_PG_detail)
@@ -99,6 +106,7 @@ CLASSES = (
     MAQUETTE_PG_normals,
     MAQUETTE_PG_hands,
     MAQUETTE_PG_people,
+    MAQUETTE_PG_maps,
     MAQUETTE_PG_detail,
     MAQUETTE_PG_settings,
 )

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Image passes of a real photo through the operator: images, what acts on which pass, and what is refused."""
+
+from __future__ import annotations
+
+import bpy
+import maquette
+import numpy as np
+import pytest
+from maquette import inference
+from maquette.blender_addon import jobs, properties
+from maquette.blender_addon.builders import image as images
+from maquette.blender_addon.builders import roles
+from maquette.blender_addon.properties.maps import SAFE, SCRIBBLED, THRESHOLDS
+from maquette.demo.samples import sample_photo
+from maquette.installer import catalogue
+
+
+@pytest.fixture(scope="module", autouse=True)
+def addon():
+    maquette.register()
+    yield
+    maquette.unregister()
+
+
+@pytest.fixture(scope="module")
+def wall(tmp_path_factory) -> str:
+    from PIL import Image
+
+    path = tmp_path_factory.mktemp("Mauer") / "wall.png"
+    with Image.open(sample_photo("brick")) as photo:
+        photo.crop((0, 0, 120, 80)).save(path)
+    return str(path)
+
+
+def made(path: str, **options) -> np.ndarray:
+    """The new image's pixels (h, w, 3), 0..255."""
+    assert bpy.ops.maquette.make_map(filepath=path, **options) == {"FINISHED"}
+    line = jobs.outcome().line
+    assert line.startswith("Made the image ")
+    return np.rint(images.image_array(bpy.data.images[line.removeprefix("Made the image ")])[..., :3] * 255)
+
+
+def test_the_image_is_what_inference_makes(wall) -> None:
+    expected = inference.make_map(wall, "canny", resolution=64, thresholds=(40, 90)).image
+    np.testing.assert_array_equal(made(wall, resolution=64, edge_low=40, edge_high=90), expected)
+    image = bpy.data.images["wall.canny"]
+    assert image.packed_file and image[roles.ROLE] == "map" and image[roles.LICENCE] == "GPL-3.0-or-later"
+    assert image.colorspace_settings.name == "sRGB" and expected.std() > 1
+
+
+def test_each_call_makes_an_image_of_its_own(wall) -> None:
+    one, other = (made(wall, model="content-shuffle", resolution=0, seed=seed) for seed in (1, 2))
+    assert one.shape == other.shape == (80, 120, 3) and (one != other).any()
+    assert {"wall.content-shuffle", "wall.content-shuffle.001"} <= set(bpy.data.images.keys())
+
+
+def test_an_open_image(wall) -> None:
+    photo = bpy.data.images.load(wall)
+    assert bpy.ops.maquette.make_map(image=photo.name, model="lineart-standard", resolution=0, blur=3) == {"FINISHED"}
+    expected = inference.make_map(wall, "lineart-standard", resolution=0, thresholds=(3, 8)).image
+    name = jobs.outcome().line.removeprefix("Made the image ")
+    np.testing.assert_array_equal(np.rint(images.image_array(bpy.data.images[name])[..., :3] * 255), expected)
+
+
+def test_what_acts_on_which_pass_is_known() -> None:
+    passes = {model.id for model in catalogue.models("maps")}
+    assert set(THRESHOLDS) | SAFE | SCRIBBLED <= passes
+    assert {name for pair in THRESHOLDS.values() for name in pair} <= set(properties.names(properties.MapsSettings))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model": "hed"}, "ControlNetHED.pth"),
+        ({"edge_low": 200, "edge_high": 100}, "find no edges"),
+    ],
+)
+def test_what_is_refused_leaves_nothing(wall, monkeypatch, tmp_path, options, said) -> None:
+    monkeypatch.setenv("MAQUETTE_MODELS", str(tmp_path))
+    before = len(bpy.data.images)
+    with pytest.raises(RuntimeError, match=said):
+        bpy.ops.maquette.make_map(filepath=wall, **options)
+    assert len(bpy.data.images) == before
