@@ -17,6 +17,7 @@ from ...inference.mesh import skinning
 from ...inference.rigs.template import in_bones_of
 from . import action, armature, axes, materials, meshes, rigify, roles, skin, vertex_cache
 from . import scene as scenes
+from .correctives import add_correctives
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Mesh, Object, Scene
@@ -45,6 +46,7 @@ def build_people(
     folder: str | Path | None = None,
     sliders: bool = True,
     rig: str = "OWN",
+    correctives: str = "LIVE",
 ) -> list[Collection]:
     """Every track of `people` through `build_person`, in collections `<name>.person.<n>` inside one `<name>.people`.
 
@@ -72,6 +74,7 @@ def build_people(
             sliders=sliders,
             template=template,
             control_rig=rig == "RIGIFY" and mode == "ARMATURE",
+            correctives=correctives,
         )
         for number, track in enumerate(tracks.values(), start=1)
     ]
@@ -94,19 +97,19 @@ def build_person(
     sliders: bool = True,
     template: Mesh | None = None,
     control_rig: bool = False,
+    correctives: str = "LIVE",
 ) -> Collection:
     """One person as a collection.
 
     track : (frame index, Person) in order; index 0 lands on `start_frame`. One entry gives a pose with one key.
     world_from_camera : (4, 4) z-up world, metres, from the camera axes of the photo; None: `axes`' default.
     mode : "ARMATURE": armature with the person's own rest joints, skinned mesh with the person's own rest shape, one
-        action with quaternions for every joint and the root's location. Pose blend shapes, where a body has them, are
-        left out: the other modes are exact then.
+        action with quaternions for every joint and the root's location.
         "VERTEX_CACHE": mesh with the exact vertices of every frame in a PC2 file (in `folder`, by default `maquette`
         beside the .blend, or the temporary folder while that is unsaved) read by a Mesh Cache modifier.
         "SHAPE_KEYS": the same in absolute shape keys, inside the .blend.
-    sliders : with an armature, shape keys for the body's traits (gender, age, muscle, weight, height, proportions)
-        where the body has them, from -1 to 1; 1 is half of a trait's whole range more than the person's own.
+    sliders : with an armature, shape keys for the body's shape; see `skin.shape_deltas`.
+    correctives : with an armature, what becomes of a body's pose blend shapes (see `correctives`).
     control_rig : replace the armature by a generated Rigify rig whose controls have the motion.
     template : mesh from `skin.skinned_mesh` to copy, when several bodies are built.
 
@@ -131,7 +134,7 @@ def build_person(
     collection.objects.link(obj)
     local = np.linalg.inv(place) @ world
     if mode == "ARMATURE":
-        rig = _add_rig(obj, body, persons, frames + start_frame, local, name, collection, sliders)
+        rig = _add_rig(obj, body, persons, frames + start_frame, local, name, collection, sliders, correctives)
         rig.matrix_world = Matrix(place.tolist())
         if control_rig:
             rigify.to_control_rig(rig, obj, body, (frames + start_frame).tolist(), name=name, collection=collection)
@@ -192,6 +195,7 @@ def _add_rig(
     name: str,
     collection: Collection,
     sliders: bool,
+    correctives: str,
 ) -> Object:
     """Armature, skin and action of a person. local (4, 4): the armature's space from camera axes."""
     shape = np.mean([person.shape for person in persons], axis=0)
@@ -202,10 +206,10 @@ def _add_rig(
     vertices, joints = turned + stand, rest_joints @ _TURN.T + stand
     meshes.set_positions(obj.data, vertices)  # type: ignore[arg-type]
     if sliders:
-        deltas = skin.trait_deltas(body, persons[0].attributes)
+        deltas, reach = skin.shape_deltas(body, persons[0].attributes)
         if deltas:
             turned_deltas = {trait: delta @ _TURN.T for trait, delta in deltas.items()}
-            skin.add_sliders(obj, vertices, turned_deltas)
+            skin.add_sliders(obj, vertices, turned_deltas, reach)
     obj.data.update()  # type: ignore[union-attr]
 
     rig = armature.new_armature(f"{name}.rig", body, joints, vertices, collection)
@@ -219,7 +223,9 @@ def _add_rig(
     quaternions = armature.bone_local(_turned(rotations), rest)
     quaternions[:, 0] = skinning.quaternions_of(roots[:, :3, :3])
     confidence = np.mean([person.confidence for person in persons], axis=0)
-    _key_pose(rig, body.joint_names, frames, armature.aligned(quaternions), roots[:, :3, 3], confidence, name)
+    quaternions = armature.aligned(quaternions)
+    _key_pose(rig, body.joint_names, frames, quaternions, roots[:, :3, 3], confidence, name)
+    add_correctives(obj, rig, body, rest, quaternions, frames, correctives, name)
     return rig
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _STEPS = 65535
 #: A slider at 1 moves its trait by half of the trait's whole range.
 SLIDER_RANGE = 0.5
+#: Shape coefficients that get a slider, and how far it goes; people lie within about 3.
+_BETAS, _BETA_REACH = 10, 10.0
 
 
 def skinned_mesh(name: str, body: Body) -> Mesh:
@@ -52,13 +54,27 @@ def add_weights(obj: Object, names: tuple[str, ...], weights: NDArray, steps: in
     return groups
 
 
-def add_sliders(obj: Object, rest: NDArray, deltas: Mapping[str, NDArray]) -> None:
-    """Relative shape keys from -1 to 1: rest vertices (V, 3) of the mesh, and what each adds (V, 3) at 1."""
+def add_sliders(obj: Object, rest: NDArray, deltas: Mapping[str, NDArray], reach: float = 1.0) -> None:
+    """Relative shape keys from -reach to reach: rest vertices (V, 3) of the mesh, and what each adds (V, 3) at 1."""
     obj.shape_key_add(name="Basis", from_mix=False)
     for name, delta in deltas.items():
         key = obj.shape_key_add(name=name, from_mix=False)
-        key.slider_min, key.slider_max, key.value = -1.0, 1.0, 0.0
+        key.slider_min, key.slider_max, key.value = -reach, reach, 0.0
         key.data.foreach_set("co", np.ascontiguousarray(rest + delta, np.float32).ravel())
+
+
+def shape_deltas(body: Body, attributes: Mapping[str, float]) -> tuple[dict[str, NDArray[np.float32]], float]:
+    """Sliders of a person's shape, as offsets (V, 3) in the body's axes at 1, and how far each may be moved either way.
+
+    The built-in body has its traits (gender, age, muscle, weight, height, proportions); 1 is half of a trait's whole
+    range more than the person's own. Other bodies have their first ten shape coefficients ("betas") in their own
+    units.
+    """
+    traits = trait_deltas(body, attributes)
+    if traits:
+        return traits, 1.0
+    shapes = body.shape_blend_shapes[:_BETAS]
+    return {f"beta.{number}": shape for number, shape in enumerate(shapes)}, _BETA_REACH
 
 
 def trait_deltas(body: Body, attributes: Mapping[str, float]) -> dict[str, NDArray[np.float32]]:

@@ -22,6 +22,8 @@ class PeoplePanel(SidebarPanel):
         layout.prop(settings.people, "bodies")
         if settings.people.bodies == "ARMATURE":
             layout.prop(settings.people, "rig")
+            if settings.people.model != "builtin":
+                layout.prop(settings.people, "correctives")
         layout.prop(settings.people, "masks")
         task_button(layout, settings, "maquette.recover_people", "OUTLINER_OB_ARMATURE")
 

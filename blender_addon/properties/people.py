@@ -59,6 +59,15 @@ class PeopleSettings(MaskSettings):
             ("RIGIFY", "Rigify", "A generated control rig, posed by its FK controls, for the built-in body"),
         ],
     )
+    correctives: EnumProperty(
+        name="Correctives",
+        description="What becomes of the shapes by which a body's joints bulge and fold, for bodies that have them",
+        items=[
+            ("LIVE", "Live", "Shape keys driven by the bones, whoever poses them"),
+            ("BAKED", "Baked", "Shape keys with the values of every frame: plays faster, and fits this motion only"),
+            ("OFF", "Off", "The skin follows the bones alone"),
+        ],
+    )
     start_frame: start_frame_property()
     mask_grow: FloatProperty(
         name="Grow",

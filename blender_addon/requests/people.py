@@ -27,6 +27,7 @@ class PeopleRequest(Request):
     boxes: str
     bodies: str
     rig: str
+    correctives: str
     start_frame: int
     masks: MaskBuild
 

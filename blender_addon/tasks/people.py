@@ -28,6 +28,7 @@ def request(properties: Any, context: Context) -> PeopleRequest:
         boxes=properties.boxes,
         bodies=properties.bodies,
         rig=properties.rig,
+        correctives=properties.correctives,
         start_frame=properties.start_frame,
         masks=mask_build(properties, grow=properties.mask_grow),
     )
@@ -51,6 +52,7 @@ def build(request: PeopleRequest, inferred: Inferred, scene: Scene) -> str:
         world_from_camera=axes.world_from_camera_of(camera),
         mode=request.bodies,
         rig=request.rig,
+        correctives=request.correctives,
         start_frame=request.start_frame,
         scene=scene,
         folder=request.folder,

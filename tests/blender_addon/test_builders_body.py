@@ -12,7 +12,8 @@ import pytest
 from maquette.blender_addon.builders import armature, axes, skin, transaction
 from maquette.blender_addon.builders import body as bodies
 from maquette.inference.errors import BadInput, NothingFound
-from maquette.inference.results import People
+from maquette.inference.mesh import skinning
+from maquette.inference.results import Body, People, Person
 from mathutils import Vector
 
 #: Metres. An armature rounds its weights and turns through float32 quaternions; the other two only store.
@@ -208,3 +209,51 @@ def test_bone_axes_look_forward(body, make_track):
     rig = part(bodies.build_person(body, make_track(), name="street.person.1"), "ARMATURE")
     for name in ("upperleg02.L", "lowerarm01.R", "spine03", "head"):
         assert rig.data.bones[name].matrix_local.col[2].xyz.dot(Vector((0, -1, 0))) > 0.5, name
+
+
+@pytest.fixture(scope="module")
+def folding_body():
+    """A body of a few joints and 60 points whose skin bulges as joints turn, as SMPL's does."""
+    random = np.random.default_rng(11)
+    joints = np.float32([[0, 0, 0], [0, -0.3, 0.02], [0.2, -0.5, 0], [0.45, -0.52, 0.05], [-0.2, -0.5, 0]])
+    vertices = (joints[random.integers(0, 5, 60)] + random.normal(0, 0.08, (60, 3))).astype(np.float32)
+    weights = np.exp(-((vertices[:, None] - joints) ** 2).sum(-1) * 20)
+    return Body(
+        "folding", "licence of the folding body", vertices, random.integers(0, 60, (90, 3)).astype(np.int32),
+        ("hips", "spine", "arm.L", "hand.L", "arm.R"), np.int32([-1, 0, 1, 2, 1]), joints,
+        (weights / weights.sum(1, keepdims=True)).astype(np.float32),
+        random.normal(0, 0.01, (12, 60, 3)).astype(np.float32), random.normal(0, 0.003, (12, 5, 3)).astype(np.float32),
+        random.normal(0, 0.02, (36, 60, 3)).astype(np.float32),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["LIVE", "BAKED", "OFF"])
+def test_correctives_make_an_armature_exact(mode, folding_body, world, evaluated, reopened):
+    random, track = np.random.default_rng(1), []
+    shape = random.normal(0, 1, 12).astype(np.float32)
+    for frame in range(4):
+        rotations = random.normal(0, 1, (5, 4)).astype(np.float32)
+        rotations[:, 0] += 2
+        rotations /= np.linalg.norm(rotations, axis=1, keepdims=True)
+        place = np.float32([0.1 * frame, 0.2, 3])
+        vertices, joints = skinning.pose_body(folding_body, shape, rotations, place)
+        track.append((frame, Person(
+            0, (0, 0, 9, 9), 0.9, None, vertices, joints, joints[:, :2], rotations, shape, place, np.ones(5, np.float32)
+        )))  # fmt: skip
+    made = bodies.build_person(folding_body, track, name="x", world_from_camera=world, correctives=mode)
+    names = [block.name for block in part(made, "MESH").data.shape_keys.key_blocks]
+    assert names[:11] == ["Basis", *(f"beta.{number}" for number in range(10))]
+    assert len(names) == (11 if mode == "OFF" else 11 + 36)
+    reopened()
+    obj = part(bpy.data.collections["x"], "MESH")
+    worst = 0.0
+    for frame, person in track:
+        truth = axes.transform(world, person.vertices)
+        worst = max(worst, float(np.abs(evaluated(obj, frame + 1) - truth).max()))
+    assert worst < 1e-4 if mode != "OFF" else worst > 0.02
+    if mode == "LIVE":  # they follow the artist's own poses as well
+        rig = obj.parent
+        rig.animation_data_clear()
+        before = evaluated(obj, 1)
+        rig.pose.bones["arm.L"].rotation_quaternion = (0.8, 0.6, 0, 0)
+        assert np.abs(evaluated(obj, 1) - before).max() > 0.01
