@@ -36,8 +36,11 @@ PICTURE_SUFFIXES = frozenset(
 _FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "WEBP", "GIF", "TGA", "AVIF", "PPM", "JPEG2000", "ICO", "SGI")
 _READABLE = "Save it as PNG, JPEG, TIFF, WebP or OpenEXR."
 
+#: First brands of HEIC and HEIF files (ISO/IEC 23008-12), as phones take photos.
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
 # EXIF tags (CIPA DC-008, Exif 2.32, tables 4 and 8)
-_ORIENTATION, _EXIF_FOLDER, _PIXELS_ACROSS = 0x0112, 0x8769, 0xA002
+_ORIENTATION, _EXIF_FOLDER, _PIXELS_ACROSS, _PIXELS_DOWN = 0x0112, 0x8769, 0xA002, 0xA003
 _FOCAL_LENGTH, _FOCAL_35MM = 0x920A, 0xA405
 _PLANE_X, _PLANE_Y, _PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
 #: FocalPlaneResolutionUnit -> millimetres (inch, centimetre, and two in use beyond the standard).
@@ -128,9 +131,11 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # check_size has the last word
             with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
                 check_size(*image.size)
-                orientation, camera = _camera_from_exif(image)
+                orientation, tags = _exif(image)
                 image.load()
-                return _upright(_srgb_pixels(image), orientation), camera
+                # Pillow turns some formats (TIFF) itself while it loads them, and drops the tag then.
+                pixels = _upright(_srgb_pixels(image), min(orientation, _exif(image)[0]))
+                return pixels, _camera_from_exif(tags, orientation, (pixels.shape[1], pixels.shape[0]))
     except Image.DecompressionBombError as error:
         raise BadInput("The photo has more pixels than can be worked on.", "Make it smaller.") from error
     except UnidentifiedImageError as error:
@@ -142,7 +147,10 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
 def _what_pillow_cannot(path: Path, error: Exception) -> tuple[NDArray[np.uint8], None]:
     """TIFF variants that only OpenCV knows (RGB of 16 bits or float in several planes); else the error."""
     with path.open("rb") as file:
-        if file.read(4) not in (b"II*\0", b"MM\0*"):
+        head = file.read(12)
+        if head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS:
+            raise BadInput(f"{path} is a HEIC photo, which cannot be read.", "Export it as JPEG or PNG.") from error
+        if head[:4] not in (b"II*\0", b"MM\0*"):
             raise BadInput(f"{path} is not a picture, or of a kind that cannot be read.", _READABLE) from error
     pixels = _read_with_opencv(path)
     if pixels.dtype.kind == "f":
@@ -233,43 +241,67 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def _camera_from_exif(image: Image) -> tuple[int, Camera | None]:
-    """Orientation (1..8) and camera of the upright picture, None where the data are missing or absurd."""
+def _exif(image: Image) -> tuple[int, dict[int, float]]:
+    """Orientation (1..8), and the tags that tell of the lens as numbers, 0 where one is missing."""
     try:
         exif = image.getexif()
         orientation = exif.get(_ORIENTATION, 1)
-        folder = exif.get_ifd(_EXIF_FOLDER)
-        tags = {tag: _number({**exif, **folder}.get(tag)) for tag in _NUMERIC_TAGS}
+        every = {**exif, **exif.get_ifd(_EXIF_FOLDER)}
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return 1, None
-    orientation = orientation if orientation in range(1, 9) else 1
-    width, height = image.size
+        orientation, every = 1, {}
+    return orientation if orientation in range(1, 9) else 1, {tag: _number(every.get(tag)) for tag in _NUMERIC_TAGS}
+
+
+_NUMERIC_TAGS = (_FOCAL_35MM, _FOCAL_LENGTH, _PLANE_X, _PLANE_Y, _PLANE_UNIT, _PIXELS_ACROSS, _PIXELS_DOWN)
+
+
+def _camera_from_exif(tags: dict[int, float], orientation: int, size: tuple[int, int]) -> Camera | None:
+    """Camera of the upright picture of this size, None where the data are missing or absurd."""
     turned = orientation >= 5
-    size = (height, width) if turned else (width, height)
+    stored = size[::-1] if turned else size
     if tags[_FOCAL_35MM] > 0:
-        camera = Camera.from_focal_35mm(tags[_FOCAL_35MM], *size)
-        return orientation, camera if _plausible(camera.fx, *size) else None
-    fx, fy = _focal_from_sensor(tags, width)
+        # The picture as it was taken, whose diagonal counts, in the pixels that it has now.
+        scale, (across, down) = _as_taken(tags, stored)
+        focal = Camera.from_focal_35mm(tags[_FOCAL_35MM], across, down).fx * scale
+        fx, fy = focal, focal
+    else:
+        fx, fy = _focal_from_sensor(tags, _as_taken(tags, stored)[0])
     if not (_plausible(fx, *size) and _plausible(fy, *size)):
-        return orientation, None
+        return None
     fx, fy = (fy, fx) if turned else (fx, fy)
-    return orientation, Camera(fx, fy, size[0] / 2, size[1] / 2, *size, source="exif")
+    return Camera(fx, fy, size[0] / 2, size[1] / 2, *size, source="exif")
 
 
-_NUMERIC_TAGS = (_FOCAL_35MM, _FOCAL_LENGTH, _PLANE_X, _PLANE_Y, _PLANE_UNIT, _PIXELS_ACROSS)
+def _as_taken(tags: dict[int, float], stored: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+    """By how much a picture was scaled since it was taken, and its size then (PixelXDimension, PixelYDimension).
+
+    One that has kept its shape was scaled, also where a program has turned it and left the numbers. One of another
+    shape that lies within the numbers was cropped; where from nobody knows, so that its middle stays the lens's.
+    Numbers that fit neither are not believed.
+    """
+    across, down = int(tags[_PIXELS_ACROSS]), int(tags[_PIXELS_DOWN])
+    width, height = stored
+    if across <= 0:
+        return 1.0, stored
+    if down <= 0:
+        return width / across, (across, round(height * across / width))
+    if abs(width * down - height * across) < 0.02 * height * across:
+        return width / across, (across, down)
+    if abs(width * across - height * down) < 0.02 * height * down:
+        return width / down, (down, across)
+    return 1.0, ((across, down) if width <= across and height <= down else stored)
 
 
-def _focal_from_sensor(tags: dict[int, float], width: int) -> tuple[float, float]:
+def _focal_from_sensor(tags: dict[int, float], scale: float) -> tuple[float, float]:
     """Focal length in pixels (fx, fy) from millimetres and the sensor's pixels per unit; 0 where one is missing.
 
-    The sensor's resolution is that of the picture as taken, PixelXDimension wide, which may since have been resized.
+    The sensor's resolution is that of the picture as taken; scale : by how much it was scaled since.
     """
     unit = _UNIT_MM.get(int(tags[_PLANE_UNIT] or 2), 25.4)
-    resized = width / tags[_PIXELS_ACROSS] if tags[_PIXELS_ACROSS] > 0 else 1.0
     across = tags[_PLANE_X]
     down = tags[_PLANE_Y] or across
-    scale = tags[_FOCAL_LENGTH] / unit * resized
-    return scale * across, scale * down
+    focal = tags[_FOCAL_LENGTH] / unit * scale
+    return focal * across, focal * down
 
 
 def _number(value: object) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from maquette.inference import BadInput, Camera, Clip, MaquetteError, Photo, exr, load_clip, load_photo
 from maquette.inference.photo import as_clip, as_photo
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, features
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +111,19 @@ def test_every_exif_orientation_comes_upright_as_in_pillow(tmp_path, picture, or
     path = save(picture, tmp_path / "turned.png", exif=exif)
     with Image.open(path) as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
-    photo = load_photo(path)
-    np.testing.assert_array_equal(photo.pixels, expected)
-    assert photo.pixels.flags.c_contiguous
+    # Pillow turns TIFF files itself.
+    for file in (path, save(picture, tmp_path / "turned.tif", exif=exif)):
+        photo = load_photo(file)
+        np.testing.assert_array_equal(photo.pixels, expected)
+        assert photo.pixels.flags.c_contiguous
+
+
+def test_a_photo_as_phones_take_them_is_named(tmp_path):
+    path = tmp_path / "IMG_1.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    with pytest.raises(BadInput, match="HEIC photo") as raised:
+        load_photo(path)
+    assert "JPEG" in raised.value.remedy
 
 
 def linear_profile() -> bytes:
@@ -264,11 +274,15 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path):
 
 
 def with_exif(picture, path, orientation=1, **tags):
+    numbers = {"film": 0xA405, "focal": 0x920A, "x": 0xA20E, "y": 0xA20F, "unit": 0xA210, "across": 0xA002}
+    numbers["down"] = 0xA003
+    folder = {numbers[name]: value for name, value in tags.items()}
+    if path.suffix == ".tif":
+        return load_photo(save(picture, path, tiffinfo={0x0112: orientation, 0x8769: folder}))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    numbers = {"film": 0xA405, "focal": 0x920A, "x": 0xA20E, "y": 0xA20F, "unit": 0xA210, "across": 0xA002}
-    exif.get_ifd(0x8769).update({numbers[name]: value for name, value in tags.items()})
-    return load_photo(save(picture, path, exif=exif))
+    exif.get_ifd(0x8769).update(folder)
+    return load_photo(save(picture, path, exif=exif.tobytes()))
 
 
 def test_the_35_mm_focal_length_comes_first(tmp_path, picture):
@@ -286,6 +300,34 @@ def test_focal_plane_resolution_follows_resizing_and_rotation(tmp_path, picture)
     turned = with_exif(picture, tmp_path / "b.jpg", orientation=6, **tags).camera
     assert (turned.fx, turned.fy) == pytest.approx((40.0, 20.0))
     assert (turned.width, turned.height) == (24, 36)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
+def test_every_kind_of_file_tells_its_lens(tmp_path, picture, suffix):
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow knows no AVIF")
+    for orientation, size in ((1, (36, 24)), (6, (24, 36))):
+        photo = with_exif(picture, tmp_path / f"a.{suffix}", orientation, film=50)
+        assert photo.size == size and photo.camera is not None
+        assert (photo.camera.width, photo.camera.height) == size
+        assert (photo.camera.fx, photo.camera.fy) == pytest.approx((50, 50))
+
+
+def test_a_cropped_or_turned_photo_keeps_its_lens(tmp_path, picture):
+    # Taken with 60 x 40 pixels, whose diagonal is the film's, and cropped to 24 x 24.
+    square = picture[:, :24]
+    taken = with_exif(square, tmp_path / "a.jpg", film=50, across=60, down=40).camera
+    assert taken.fx == pytest.approx(50 / np.hypot(36, 24) * np.hypot(60, 40))
+    # Scaled, not cropped: the same shape.
+    scaled = with_exif(picture, tmp_path / "b.jpg", film=50, across=72, down=48).camera
+    assert scaled.fx == pytest.approx(50)
+    # Turned by a program that has left the numbers as they were.
+    stood = with_exif(picture.transpose(1, 0, 2).copy(), tmp_path / "c.jpg", film=50, across=72, down=48).camera
+    assert stood.fx == pytest.approx(50)
+    # Numbers that cannot be this picture's: it is larger than they say.
+    assert with_exif(square, tmp_path / "d.jpg", film=50, across=20, down=10).camera.fx == pytest.approx(
+        50 / np.hypot(36, 24) * np.hypot(24, 24)
+    )
 
 
 @pytest.mark.parametrize("tags", [{}, {"film": 0}, {"film": 60000}, {"focal": 5.0}, {"focal": 5.0, "x": 0.0}])
