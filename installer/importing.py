@@ -19,7 +19,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Iterator, List, Optional, Tuple
+from typing import IO, Iterator, List, Optional, Set, Tuple
 
 from . import catalogue, recognise, store
 from .catalogue import File, in_words
@@ -51,17 +51,26 @@ class Taken:
     path: Path
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What looked like a model and was not taken. remedy : a sentence, where there is a better one than the usual."""
+
+    source: str
+    why: str
+    remedy: str = "Download it again from its page and import it unchanged."
+
+
 @dataclass
 class Outcome:
     """What an import did.
 
-    taken : copied.  known : in the library already.  refused : source and reason, for what looked like a model.
+    taken : copied.  known : in the library already.  refused : what looked like a model and is none.
     seen : how many files were looked at.
     """
 
     taken: List[Taken] = field(default_factory=list)
     known: List[Taken] = field(default_factory=list)
-    refused: List[Tuple[str, str]] = field(default_factory=list)
+    refused: List[Refusal] = field(default_factory=list)
     seen: int = 0
 
 
@@ -87,7 +96,7 @@ def import_from(source: Path, report: Report, path: str = "", replace: bool = Fa
             except OSError as error:
                 if candidate == source or isinstance(disk_error(error, source), DiskFull):
                     raise
-                outcome.refused.append((str(candidate), f"it cannot be read ({error.strerror or error})"))
+                outcome.refused.append(Refusal(str(candidate), f"it cannot be read ({error.strerror or error})"))
     except OSError as error:
         raise disk_error(error, source) from error
     if not outcome.taken and not outcome.known:
@@ -101,12 +110,9 @@ def _nothing(source: Path, outcome: Outcome) -> WrongFile:
             f"Nothing in {source} is a file of a known model ({outcome.seen} files were looked at).",
             "Choose the folder, the file or the archive that was downloaded from the model's page, unchanged.",
         )
-    name, reason = outcome.refused[0]
+    first = outcome.refused[0]
     more = f" (and {len(outcome.refused) - 1} more)" if len(outcome.refused) > 1 else ""
-    return WrongFile(
-        f"{Path(name).name} cannot be taken: {reason}{more}.",
-        "Download it again from its page and import it unchanged.",
-    )
+    return WrongFile(f"{Path(first.source).name} cannot be taken: {first.why}{more}.", first.remedy)
 
 
 def _candidates(source: Path) -> Iterator[Path]:
@@ -134,18 +140,18 @@ def _import_file(
     try:
         file = _file_of(path, named, contents, as_path, report)
     except WrongFile as error:
-        outcome.refused.append((shown, f"{error.message} {error.remedy}".rstrip(".")))
+        outcome.refused.append(Refusal(shown, error.message.rstrip("."), error.remedy))
         return
     if file is None:
         plain = _converted_copy(path, named)
         if plain is not None:
             _take(path, shown, plain, store.converted(own(plain)) or own(plain), outcome, report, replace)
         elif contents.damage and contents.kind != recognise.OTHER:
-            outcome.refused.append((shown, contents.damage))
+            outcome.refused.append(Refusal(shown, contents.damage))
         elif contents.hostile:
-            outcome.refused.append((shown, f"it would call {contents.hostile}; nothing of it was run"))
+            outcome.refused.append(Refusal(shown, f"it would call {contents.hostile}; nothing of it was run"))
         elif contents.kind in (recognise.TORCH, recognise.SAFETENSORS, recognise.PICKLE) or named.suffix in _ENDINGS:
-            outcome.refused.append((shown, contents.damage or "it is no file of a known model"))
+            outcome.refused.append(Refusal(shown, contents.damage or "it is no file of a known model"))
         return
     _take(path, shown, file, own(file), outcome, report, replace)
 
@@ -157,7 +163,9 @@ def _take(path: Path, shown: str, file: File, target: Path, outcome: Outcome, re
             outcome.known.append(Taken(shown, file, present))
             return
         if present == target and not replace:
-            outcome.refused.append((shown, f"another {target.name} is in the library already; delete that one first"))
+            outcome.refused.append(
+                Refusal(shown, f"another {target.name} is in the library already; delete that one first")
+            )
             return
     with alone(target, report):
         sha256, size = _copy(path, target, report)
@@ -209,23 +217,28 @@ def _file_of(path: Path, named: Path, contents: recognise.Contents, as_path: str
         fitting = right or [file for file in fitting if not file.sha256]
     fitting = [file for file in fitting if not _contradicts(file, named)]
     if len(fitting) > 1:
-        hinted = [file for file in fitting if _hinted(file, named)]
+        hinted = _hinted(fitting, named)
         if len(hinted) != 1:
             choices = ", ".join(file.path for file in hinted or fitting)
-            raise WrongFile(f"it could be any of: {choices}.", "Put it into a folder of that name, or say which it is")
+            raise WrongFile(
+                f"it could be any of: {choices}.",
+                "Put it into a folder of the right one's name and import that, or name it with --as in a shell.",
+            )
         fitting = hinted
     return fitting[0] if fitting else None
 
 
-def _hinted(file: File, named: Path) -> bool:
-    """Whether the name or a folder of a file says which of several alike it is."""
-    words = {part.lower() for part in (*named.parts, named.stem)}
-    hints = {
-        PurePosixPath(file.path).parent.name,
-        PurePosixPath(file.path).stem,
-        file.page.rstrip("/").rpartition("/")[2],
-    }
-    return not words.isdisjoint(hint.lower() for hint in hints if hint)
+def _hinted(files: List[File], named: Path) -> List[File]:
+    """Those of several alike that the name or a folder of a file speaks for."""
+    words = {word.lower() for part in (*named.parts, named.stem) for word in (part, *part.split("--"))}
+    hints = {file: _hints(file) for file in files}
+    common = set.intersection(*hints.values())
+    return [file for file in files if not words.isdisjoint(hints[file] - common)]
+
+
+def _hints(file: File) -> Set[str]:
+    path, page = PurePosixPath(file.path), file.page.rstrip("/").rpartition("/")[2]
+    return {hint.lower() for hint in (path.parent.name, path.stem, page)}
 
 
 _SEXES = {"neutral": ("neutral", "_n_"), "female": ("female", "_f_"), "male": ("male", "_m_")}
@@ -276,7 +289,7 @@ def _import_archive(archive: Path, root: Path, outcome: Outcome, report: Report,
         RuntimeError,
         NotImplementedError,
     ) as error:
-        outcome.refused.append((str(archive), f"the archive is damaged or locked ({error})"))
+        outcome.refused.append(Refusal(str(archive), f"the archive is damaged or locked ({error})"))
     finally:
         with suppress(OSError):
             unpacked.unlink(missing_ok=True)

@@ -294,7 +294,7 @@ def _import(voice: Voice, options: argparse.Namespace) -> int:
             {
                 "taken": [{"from": entry.source, "path": entry.file.path, "to": str(entry.path)} for entry in taken],
                 "known": [{"from": entry.source, "path": entry.file.path, "at": str(entry.path)} for entry in known],
-                "refused": [{"from": source, "why": why} for source, why in refused],
+                "refused": [{"from": entry.source, "why": entry.why} for entry in refused],
             }
         )
         return DONE
@@ -303,8 +303,8 @@ def _import(voice: Voice, options: argparse.Namespace) -> int:
         print(f"           licence: {entry.file.licence}")
     for entry in known:
         print(f"there      {entry.source} is {entry.path}")
-    for source, why in refused:
-        print(f"refused    {source}: {why}")
+    for refusal in refused:
+        print(f"refused    {refusal.source}: {refusal.why}")
     return DONE
 
 
