@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine that needs no model: fills what is under the mask from its surroundings.
+"""The engine that needs no model: closes what is under the mask with pieces of its surroundings.
 
-It invents nothing. A hole is closed smoothly from its rim (Telea 2004, as OpenCV has it), and gets the texture that the
-surroundings have beyond that: their detail, shuffled by the seed, at their strength. `denoise` blends between what was
-there and the filling.
+It knows nothing of what it paints: walls, ground, sky, cloth and skin go on, a face does not come back. `denoise` 1
+leaves nothing of what was there. Below it, what was there keeps its broad forms, as in retouching by frequencies, and
+only what is finer comes from the surroundings: the less `denoise`, the finer. Where no surroundings are left, the
+picture keeps its forms and gets its own detail in new places.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from .completion import completed
+from .fillings import surroundings
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -20,62 +24,68 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
-#: Longer side at which a hole is closed: what is filled is smooth, and the method is slow.
-_CLOSE_AT = 256
-#: Sigma in pixels of what counts as detail of the surroundings, which the smooth filling lacks.
+#: Sigma in pixels of what counts as detail where a picture gets its own in new places.
 _DETAIL = 4.0
-#: Side of the pieces of texture that are laid into the hole, and how far they overlap.
+#: Side of the pieces of texture that are then laid over each other, and how far they overlap.
 _PIECE, _OVERLAP = 32, 8
 #: Places that a piece is drawn from, and among how many at most they are sought.
 _ALIKE, _MOST_SOURCES = 8, 2000
 
 
 class Filler:
-    """See `job.Engine`."""
+    """See `job.Engine`. Works at the photo's own size: enlarging a crop first would only blur its detail."""
+
+    native = True
 
     def repaint(self, crop: Pixels, noise_mask: Pixels | None, *, seed: int, settings: Settings) -> Pixels:
-        height, width = crop.shape[:2]
-        mask = np.ones((height, width), np.float32)
-        if noise_mask is not None:
-            mask = cv2.resize(noise_mask, (width, height), interpolation=cv2.INTER_LINEAR)
-        hole = mask > 0
-        if hole.all():  # nothing is left to fill from: only the texture is made anew
-            smooth, known = cv2.GaussianBlur(crop, (0, 0), _DETAIL), np.ones_like(hole)
-        else:
-            smooth, known = _closed(crop, hole), ~hole
-        settings.run.report(0.5, "Filling from the surroundings")
-        detail = crop - cv2.GaussianBlur(crop, (0, 0), _DETAIL)
-        filled = np.clip(
-            smooth + _texture(detail, np.asarray(smooth, np.float32), known, np.random.default_rng(seed)), 0, 1
-        )
-        share = (mask * np.float32(settings.denoise))[..., None]
-        return crop * (1 - share) + filled * share
+        chance = np.random.default_rng(seed)
+        run = settings.run
+        if noise_mask is None:
+            return _textured(crop, settings.denoise, chance)
+        height, width = noise_mask.shape
+        if crop.shape[:2] != noise_mask.shape:
+            area = crop.shape[0] * crop.shape[1] > height * width
+            crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if area else cv2.INTER_CUBIC)
+            crop = np.clip(crop, 0, 1)
+        # What is grey all over counts as a whole: it is laid over the photo as weakly as it is grey.
+        hole = noise_mask >= 0.5 * noise_mask.max()
+        if not noise_mask.max() > 0:
+            return crop
+        run.report(0.0, "Filling from the surroundings")
+        filled = completed(crop, hole, chance, lambda share: run.report(share, "Filling from the surroundings"))
+        if filled is None:
+            if np.count_nonzero(~hole) * 4 < hole.size:
+                return _textured(crop, settings.denoise, chance)
+            filled = surroundings(crop, hole.astype(np.float32))
+        return np.clip(_with_forms(filled, crop, hole, settings.denoise), 0, 1)
 
 
-def _closed(crop: Pixels, hole: NDArray[np.bool_]) -> Pixels:
-    """The crop with the hole closed smoothly from its rim."""
-    height, width = hole.shape
-    scale = min(1.0, _CLOSE_AT / max(height, width))
-    size = (max(8, round(width * scale)), max(8, round(height * scale)))
-    small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-    small_hole = cv2.resize(hole.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    small_hole = cv2.dilate(small_hole, np.ones((3, 3), np.uint8))
-    if small_hole.all():
-        small_hole[:, 0] = small_hole[0] = 0
-    closed = cv2.inpaint(np.rint(small * 255).astype(np.uint8), small_hole, 3, cv2.INPAINT_TELEA)
-    enlarged = cv2.resize(closed.astype(np.float32) / 255, (width, height), interpolation=cv2.INTER_CUBIC)
-    enlarged = cv2.GaussianBlur(enlarged, (0, 0), _DETAIL)
-    return np.where(hole[..., None], enlarged, crop)
+def _with_forms(filled: Pixels, crop: Pixels, hole: NDArray[np.bool_], denoise: float) -> Pixels:
+    """The filling with the broad forms that were under it, those broader than the hole's depth times d / (1 - d)."""
+    if denoise >= 1:
+        return filled
+    depth = float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3).max())
+    sigma = min(depth * denoise / (1 - denoise), 4.0 * max(hole.shape))
+    forms = crop - filled
+    if sigma > 0.1:
+        forms = cv2.GaussianBlur(forms, (0, 0), sigma)
+    return np.where(hole[..., None], filled + forms, filled)
 
 
-def _texture(detail: Pixels, smooth: Pixels, known: NDArray[np.bool_], chance: np.random.Generator) -> Pixels:
-    """Detail (H, W, 3) for the whole crop: pieces of the surroundings, faded into each other. A piece is drawn from
-    the `_ALIKE` places whose colour is most like that of the filling."""
-    height, width = known.shape
+def _textured(crop: Pixels, denoise: float, chance: np.random.Generator) -> Pixels:
+    """The crop with its own detail in new places."""
+    smooth = cv2.GaussianBlur(crop, (0, 0), _DETAIL)
+    new = np.clip(smooth + _texture(crop - smooth, np.asarray(smooth, np.float32), chance), 0, 1)
+    return (crop + (new - crop) * np.float32(denoise)).astype(np.float32)
+
+
+def _texture(detail: Pixels, smooth: Pixels, chance: np.random.Generator) -> Pixels:
+    """Pieces (H, W, 3) of the detail, faded into each other. Each is drawn from the `_ALIKE` places whose colour is
+    most like that of the picture there."""
+    height, width = detail.shape[:2]
     side = min(_PIECE, height, width)
-    sources = _places_of(known, side)
-    if not len(sources):
-        return np.zeros_like(detail)
+    rows, columns = np.mgrid[: height - side + 1, : width - side + 1]
+    sources = np.stack([rows.ravel(), columns.ravel()], 1)
     if len(sources) > _MOST_SOURCES:
         sources = sources[chance.choice(len(sources), _MOST_SOURCES, replace=False)]
     colours = cv2.blur(smooth, (side, side))
@@ -95,10 +105,3 @@ def _texture(detail: Pixels, smooth: Pixels, known: NDArray[np.bool_], chance: n
             weight[y : y + side, x : x + side] += window**2
     # Divided by the root of the squares: where independent pieces overlap, their strength stays.
     return total / np.sqrt(np.maximum(weight, 1e-6))
-
-
-def _places_of(known: NDArray[np.bool_], side: int) -> NDArray[np.intp]:
-    """Upper left corners (N, 2) of the squares in which everything is known."""
-    sums = cv2.integral(known.astype(np.uint8))
-    inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return np.argwhere(inside == side * side)

@@ -106,6 +106,14 @@ def softened(mask: Mask, amount: int) -> Mask:
     return np.asarray(blurred, np.float32)
 
 
+def grown(segment: Segment, feather: int) -> Segment:
+    """The segment spread by the feather, so that what is under the mask does not show through it."""
+    if feather == 0:
+        return segment
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * feather + 1,) * 2)
+    return replace(segment, mask=np.asarray(cv2.dilate(segment.mask, disc), np.float32))
+
+
 def strength_of(segment: Segment, size: tuple[int, int], feather: int) -> Mask:
     """How strongly the repainted crop is laid over the photo: down to 0 at crop edges that lie inside the photo."""
     x0, y0, x1, y1 = segment.crop

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FILLINGS = ("original", "grey", "surroundings", "noise")
 #: Standard deviation of "noise", on the scale 0..1.
 _NOISE = 0.2
+#: A mask below this keeps a pixel.  Pixels around the mask that are not trusted either.
+_KEPT, _RIM = 1 / 255, 3
 #: Kept pixels below this count tell nothing about colours.
 _FEWEST = 64
 #: How far a channel's contrast may be led back: further means that the model painted something else.
@@ -41,13 +43,16 @@ def surroundings(crop: Pixels, mask: Pixels) -> Pixels:
 
     Pull-push interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4.2).
     """
-    known = (1 - mask)[..., None] * np.ones_like(crop)
+    # At the mask's rim a pixel may still show what is under the mask.
+    inside = cv2.dilate((mask > _KEPT).astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8))
+    known = (1 - inside if not inside.all() else 1 - mask).astype(np.float32)
     if known.max() <= 0:
         return np.full_like(crop, 0.5)
-    return _spread(crop * known, known)
+    weight = np.repeat(known[..., None], crop.shape[2], -1)
+    return spread(crop * weight, weight)
 
 
-def _spread(colour: Pixels, weight: Pixels) -> Pixels:
+def spread(colour: Pixels, weight: Pixels) -> Pixels:
     height, width = weight.shape[:2]
     average = colour / np.maximum(weight, 1e-6)
     if max(height, width) <= 2 or weight.min() >= 1:
@@ -58,7 +63,7 @@ def _spread(colour: Pixels, weight: Pixels) -> Pixels:
     coarse = cv2.resize(colour, half, interpolation=cv2.INTER_AREA)
     # A coarse pixel counts fully as soon as a quarter of what it covers is known.
     gain = np.minimum(4 * coarse_weight, 1) / np.maximum(coarse_weight, 1e-6)
-    below = _spread(np.asarray(coarse * gain, np.float32), np.asarray(coarse_weight * gain, np.float32))
+    below = spread(np.asarray(coarse * gain, np.float32), np.asarray(coarse_weight * gain, np.float32))
     below = cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR)
     return average + (below - average) * (1 - np.minimum(weight, 1))
 
@@ -67,7 +72,7 @@ def recoloured(painted: Pixels, seen: Pixels, mask: Pixels) -> Pixels:
     """The repainted crop (h', w', 3) with each channel's mean and contrast as they were, judged by what the mask
     (h, w) keeps of the crop that the model saw (h, w, 3)."""
     painted_small = cv2.resize(painted, (seen.shape[1], seen.shape[0]), interpolation=cv2.INTER_LINEAR)
-    kept = mask < 1 / 255
+    kept = mask < _KEPT
     if np.count_nonzero(kept) < _FEWEST:
         return painted
     was, became = seen[kept], painted_small[kept]

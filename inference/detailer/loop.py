@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
+#: Least size of the crop of an engine that takes everything from the surroundings, in sizes of the part.
+_SURROUNDINGS = 2.0
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -60,9 +63,26 @@ class Placed:
         return self.work[0] / (self.segment.crop[2] - self.segment.crop[0])
 
 
-def placed(segment: Segment, size: tuple[int, int], layout: Layout, hook: Any) -> Placed:
+def is_native(engine: Any) -> bool:
+    """Whether an engine takes the photo's own pixels and joins what it paints to its surroundings by itself."""
+    return bool(getattr(engine, "native", engine == "builtin"))
+
+
+def segments_for(
+    mask: Pixels, size: tuple[int, int], layout: Layout, engine: Any
+) -> tuple[list[Segment], list[tuple[Segment, str]]]:
+    """The segments to work on, and those left out with the reason."""
+    if is_native(engine):
+        layout = replace(layout, crop_factor=max(layout.crop_factor, _SURROUNDINGS))
+    return layout.manner.segments_of(mask, size, layout)
+
+
+def placed(segment: Segment, size: tuple[int, int], layout: Layout, hook: Any, engine: Any) -> Placed:
     """size : width and height of the photo."""
     segment, work = layout.manner.fitted(segment, size, layout.guide_size, layout.guide_by_box, layout.max_size)
+    crop = segment.crop[2] - segment.crop[0], segment.crop[3] - segment.crop[1]
+    if is_native(engine) and work[0] > crop[0]:
+        work = crop
     return Placed(segment, asked(hook, "touch_scaled_size", work, *work))
 
 
@@ -82,7 +102,7 @@ def detail(
     photo : (H, W, 3) float32.  mask : (h, w) float32 0..1.  control : (H, W, 3) float32 0..1 or None.
     """
     size = photo.shape[1], photo.shape[0]
-    kept, dropped = layout.manner.segments_of(mask, size, layout)
+    kept, dropped = segments_for(mask, size, layout, engine)
     records = [DetailedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
     if dropped:
         settings.course.note(
@@ -117,15 +137,19 @@ def _detail_segment(
 ) -> tuple[DetailedSegment, Pixels]:
     size = picture.shape[1], picture.shape[0]
     manner = layout.manner
-    place = placed(segment, size, layout, settings.hook)
+    place = placed(segment, size, layout, settings.hook, engine)
     segment, work = place.segment, place.work
+    if is_native(engine):
+        segment = manner.grown(segment, layout.feather)
     width, height = segment.crop[2] - segment.crop[0], segment.crop[3] - segment.crop[1]
-    seen = manner.resized(np.clip(cut(picture, segment.crop), 0, 1), *work)
+    # Clipped once more: Lanczos swings over at edges.
+    seen = np.clip(manner.resized(np.clip(cut(picture, segment.crop), 0, 1), *work), 0, 1)
     if control is not None:
-        settings = replace(settings, control=manner.resized(cut(control, segment.crop), *work))
+        settings = replace(settings, control=np.clip(manner.resized(cut(control, segment.crop), *work), 0, 1))
     noise_mask, pixels = None, seen
     if layout.mask_mode:
-        noise_mask = manner.softened(segment.mask, layout.noise_mask_feather)
+        soften = 0 if is_native(engine) else layout.noise_mask_feather
+        noise_mask = manner.softened(segment.mask, soften)
         settings = replace(settings, differential=layout.noise_mask_feather > 0)
         pixels = filled(seen, resized_mask(noise_mask, *work), layout.fill, seeds[0])
     repainted = _repainted(pixels, noise_mask, engine, settings, seeds)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -17,7 +18,7 @@ from ..runtime.run import Run
 from . import Checkpoint, request
 from .diffusion.heads import Footprint, footprint
 from .engines import find_model
-from .loop import placed
+from .loop import is_native, placed, segments_for
 from .sampling.masked import calls_a_step
 
 #: float32 numbers that the networks hold at their peak, measured with Stable Diffusion 1.5 at 256 to 768 pixels: of the
@@ -43,7 +44,7 @@ class PlannedSegment:
     crop: tuple[int, int, int, int]
     work: tuple[int, int] = (0, 0)
     latent: tuple[int, int] = (0, 0)
-    scale: float = 0.0
+    scale: float = 1.0
     calls: int = 0
     memory: int = 0
     skipped: str = ""
@@ -73,19 +74,19 @@ def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan
     # The CPU always computes in float32; without a device named, it is not known which one will.
     size = 2 if given["precision"] == "float16" and given["device"] != "cpu" else 4
     models = [_footprint(one, run) for one in (model, given["refiner"]) if one is not None]
-    segments = _segments(job, models, given, size)
+    segments = _segments(job, models, {**given, "model": model}, size)
     known = [one for one in models if one is not None]
     numbers = max((one.largest for one in known), default=0) if given["offload"] else sum(o.parameters for o in known)
     peak = max((one.memory for one in segments), default=0)
     calls = sum(one.calls for one in segments) * job.batch_size
-    available = _free_memory() if device == "cpu" else None
+    available = _available(given["device"])
     return Plan(
         tuple(segments),
         numbers * size,
         numbers * size + peak,
         calls,
         available,
-        tuple(_notes(segments, numbers * size + peak, available, given)),
+        tuple(_notes(segments, numbers * size + peak, available, {**given, "model": model})),
     )
 
 
@@ -99,14 +100,14 @@ def _footprint(model: Any, run: Run) -> Footprint | None:
 def _segments(
     job: request.Job, models: list[Footprint | None], given: Mapping[str, Any], size: int
 ) -> list[PlannedSegment]:
-    kept, dropped = job.layout.manner.segments_of(job.mask, job.size, job.layout)
+    kept, dropped = segments_for(job.mask, job.size, job.layout, given["model"])
     segments = [PlannedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
     known = [model for model in models if model is not None]
     # Guidance is two calls in one: the prompt's and the negative one's.
     guided = 1 if job.settings.cfg == 1 else 2
     calls = job.settings.steps * job.settings.cycles * calls_a_step(job.settings.sampler) if known else 0
     for segment in kept:
-        place = placed(segment, job.size, job.layout, job.settings.hook)
+        place = placed(segment, job.size, job.layout, job.settings.hook, given["model"])
         width, height = place.work
         memory = max((_bytes(one, width, height, guided, given["tiling"], size) for one in known), default=0)
         segments.append(
@@ -114,7 +115,7 @@ def _segments(
                 segment.box,
                 place.segment.crop,
                 place.work,
-                (width // GRID, height // GRID),
+                (width // GRID, height // GRID) if known else (0, 0),
                 place.scale,
                 calls,
                 memory or width * height * _BUILTIN_BYTES,
@@ -136,22 +137,34 @@ def _notes(segments: list[PlannedSegment], memory: int, available: int | None, g
     if not done:
         notes.append("There is nothing to do: the mask holds no part that is large enough.")
     if len(done) < len(segments):
-        notes.append(f"{len(segments) - len(done)} of {len(segments)} parts are too small to detail.")
+        notes.append(f"{len(segments) - len(done)} of {len(segments)} parts left out as too small.")
     smaller = [one for one in done if one.scale < 1 - 1e-6]
     if smaller:
-        notes.append(f"{len(smaller)} parts are worked on smaller than they are, because of max_size.")
-    limit = min(int(given["guide_size"]), int(given["max_size"]))
-    guided = given["guide_size_for"] == "bbox" and not given["compatibility"]
-    capped = [one for one in done if one.scale >= 1 and guided and _short(one) * one.scale < limit - GRID]
-    if capped:
-        notes.append(f"{len(capped)} parts stay smaller than guide_size, because their crops would exceed max_size.")
+        notes.append(f"{_parts(smaller)} smaller than in the photo, because of max_size.")
+    if given["guide_size_for"] == "bbox" and not is_native(given["model"]):
+        least = min(int(given["guide_size"]), int(given["max_size"])) - GRID
+        capped = [one for one in done if one.scale >= 1 and _short(one) * one.scale < least]
+        if capped:
+            notes.append(f"{_parts(capped)} below guide_size, because the crop would exceed max_size.")
     if available is not None and memory > available:
         notes.append("This needs more memory than is free: lower max_size, or switch on tiling or offload.")
     return notes
 
 
+def _parts(segments: list[PlannedSegment]) -> str:
+    return "1 part is worked on" if len(segments) == 1 else f"{len(segments)} parts are worked on"
+
+
 def _short(segment: PlannedSegment) -> int:
     return min(segment.box[2] - segment.box[0], segment.box[3] - segment.box[1])
+
+
+def _available(device: str | None) -> int | None:
+    """Bytes that are free on the device; of an accelerator only once something else has loaded torch."""
+    torch = sys.modules.get("torch")
+    if torch is not None and device != "cpu" and torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info(device)[0])
+    return _free_memory() if device in (None, "cpu") else None
 
 
 def _free_memory() -> int | None:

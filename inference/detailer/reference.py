@@ -86,6 +86,10 @@ def softened(mask: Mask, amount: int) -> Mask:
     return feathered(mask, amount)
 
 
+def grown(segment: Segment, feather: int) -> Segment:
+    return segment
+
+
 def strength_of(segment: Segment, size: tuple[int, int], feather: int) -> Mask:
     """How strongly the repainted crop is laid over the photo."""
     return feathered(segment.mask, feather)

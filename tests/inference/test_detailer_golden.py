@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from maquette.inference import detailer
-from maquette.inference.detailer import blending, reference, segments
+from maquette.inference.detailer import blending, loop, reference, segments
 from maquette.inference.detailer.sampling import masked, schedules
 
 FOLDER = Path(__file__).parent / "golden" / "detailer"
@@ -64,8 +64,23 @@ def test_work_sizes():
 
 
 def test_steps():
-    for (steps, denoise, *_), expected in zip(PURE["steps_in"], PURE["steps_out"], strict=True):
-        assert schedules.step_range(int(steps), denoise) == tuple(expected[:2])
+    for (steps, denoise, ratio, refined), expected in zip(PURE["steps_in"], PURE["steps_out"], strict=True):
+        total, start, end = expected[:3]
+        assert schedules.step_range(int(steps), denoise) == (total, start)
+        if refined:
+            assert schedules.steps_before_refiner(int(steps), ratio) == end - start
+
+
+@pytest.mark.parametrize("case", ["match0", "match1", "match2"])
+def test_masks_of_another_size(case):
+    mask = (PURE[f"{case}_mask"] / 255).astype(np.float32)
+    layout = loop.Layout(reference, 384, True, 1024, True, 5, 2.0, 5, 0, True)
+    found, _ = reference.segments_of(mask, tuple(PURE[f"{case}_image_wh"].tolist()), layout)
+    assert [one.box for one in found] == [tuple(box) for box in PURE[f"{case}_bbox"]]
+    assert [one.crop for one in found] == [tuple(crop) for crop in PURE[f"{case}_crop"]]
+    for number, one in enumerate(found):
+        expected = PURE[f"{case}_m{number}"]
+        np.testing.assert_allclose(one.mask, expected / (255 if expected.dtype == np.uint8 else 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in PURE if name.startswith("blur_") and "_mask_" not in name])

@@ -16,7 +16,7 @@ from ..blending import centred, holed
 from ..hooks import asked
 from ..job import Settings
 from ..sampling.masked import Kept, calls_a_step, noised, sample
-from ..sampling.schedules import sigmas, step_range
+from ..sampling.schedules import sigmas, step_range, steps_before_refiner
 from .denoiser import Control, Denoiser, Inpainting, Prompt
 from .tokens import Encoded, encode
 
@@ -191,7 +191,7 @@ class _Work:
         noise = _noise(seed, self.clean) if noise is None else noise
         steps = len(levels) - 1
         keep_noise = _noise(seed + 1, self.clean) if settings.sampler == "ddim" else noise
-        split = steps if settings.refiner is None else int(steps * (1 - settings.refiner_ratio))
+        split = steps if settings.refiner is None else steps_before_refiner(steps, settings.refiner_ratio)
         latent = noised(self.clean, noise, float(levels[0]))
         count = _Count(settings, steps)
         for engine, part in ((self.engine, levels[: split + 1]), (settings.refiner, levels[split:])):

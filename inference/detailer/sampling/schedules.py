@@ -140,6 +140,11 @@ def step_range(steps: int, denoise: float) -> tuple[int, int]:
     return total, total - steps
 
 
+def steps_before_refiner(steps: int, ratio: float) -> int:
+    """How many of the steps that are run the first model takes, where a refiner takes the share `ratio`."""
+    return int(steps * (1 - ratio))
+
+
 def sigmas_from(scheduler: str, steps: int, denoise: float, sampler: str = "euler") -> NDArray[np.float64]:
     """Noise levels (steps + 1,) of the steps that are run."""
     return sigmas(scheduler, step_range(steps, denoise)[0], sampler)[-(steps + 1) :]

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hole in a picture closed with pieces of the rest, coarse to fine, without a network.
+
+Every patch that touches the hole is given the patch of the rest that is most like it, and every pixel of the hole the
+weighted mean of what the patches over it say; both are repeated until they agree (Wexler, Shechtman and Irani 2007,
+"Space-Time Completion of Video", section 3). Likest patches are found by passing good places on to neighbours and
+trying random ones (Barnes et al. 2009, "PatchMatch", section 3), here for all patches at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .fillings import spread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.float32]
+    Hole = NDArray[np.bool_]
+
+#: Sides of a patch, the first for which there are `_FEWEST` whole ones outside of the hole.
+_SIDES, _FEWEST = (7, 5, 3), 40
+#: The coarsest picture is that in which the hole is nowhere deeper than so many pixels.
+_DEPTH = 4
+#: Shortest side of the coarsest picture.
+_LEAST_SIDE = 24
+#: Rounds of search and mean at the coarsest level, and at least at every other.
+_MOST_ROUNDS, _LEAST_ROUNDS = 12, 2
+#: Most patches that are searched for at a level; finer levels only follow what was found.
+_MOST_PATCHES = 25_000
+#: Numbers of patch values held at a time.
+_AT_ONCE = 6_000_000
+#: Sigma in pixels of what a mean loses.
+_GRAIN = 1.0
+#: How much nearer each random place is sought than the one before.
+_NEARER = 4.0
+#: How much more a patch's known pixels count than those still guessed.
+_KNOWN_WEIGHT = 2.0
+
+
+@dataclass
+class _Level:
+    """One size of the picture.
+
+    picture : (H, W, 3), the guess where `hole` is.  around : `picture` mirrored by half a patch on each side.
+    weight : (H, W) how much a pixel counts where patches are compared.  sources : whether a whole known patch is about
+    a pixel.  places : (N, 2) rows and columns of the patches' middles.  found : (N, 2) the middle of each one's likest
+    patch.  unlike : (N,) how far off that is.
+    """
+
+    picture: Pixels
+    hole: Hole
+    half: int
+    weight: Pixels
+    sources: Hole
+    places: NDArray[np.intp]
+    found: NDArray[np.intp]
+    unlike: Pixels
+
+    @property
+    def side(self) -> int:
+        return 2 * self.half + 1
+
+
+def completed(
+    picture: Pixels, hole: Hole, chance: np.random.Generator, report: Callable[[float], None] = lambda share: None
+) -> Pixels | None:
+    """The picture (H, W, 3) with its hole (H, W) closed; None where too little is known to take pieces from.
+
+    report : told the share that is done, at short intervals; may raise to stop.
+    """
+    side = next((side for side in _SIDES if np.count_nonzero(_whole(~hole, side)) >= _FEWEST), None)
+    if side is None or not hole.any():
+        return None
+    pictures, holes = _pyramid(picture, hole, side)
+    level: _Level | None = None
+    for number, (small, small_hole) in enumerate(zip(pictures, holes, strict=True)):
+        level = _first(small, small_hole, side) if level is None else _finer(level, small, small_hole, chance)
+        rounds = max(_MOST_ROUNDS >> number, _LEAST_ROUNDS)
+        rounds = 0 if len(level.places) > _MOST_PATCHES else rounds
+        for turn in range(rounds):
+            report((number + turn / rounds) / len(pictures))
+            _search(level, chance)
+            _agree(level)
+    assert level is not None
+    return _sharpened(level, picture)
+
+
+def _pyramid(picture: Pixels, hole: Hole, side: int) -> tuple[list[Pixels], list[Hole]]:
+    """From coarse to fine. A coarse pixel is the mean of what is known below it."""
+    known = (~hole).astype(np.float32)
+    colours, weights = [picture * known[..., None]], [known]
+    holes = [hole]
+    while True:
+        depth = cv2.distanceTransform(holes[0].astype(np.uint8), cv2.DIST_L2, 3).max()
+        height, width = weights[0].shape
+        if depth <= _DEPTH or min(height, width) < 2 * _LEAST_SIDE:
+            break
+        size = (width + 1) // 2, (height + 1) // 2
+        weight = cv2.resize(weights[0], size, interpolation=cv2.INTER_AREA)
+        colour = cv2.resize(colours[0], size, interpolation=cv2.INTER_AREA)
+        small_hole = weight < 0.5
+        if np.count_nonzero(_whole(~small_hole, side)) < _FEWEST:
+            break
+        share = np.where(small_hole, 0, 1 / np.maximum(weight, 1e-6)).astype(np.float32)
+        colours.insert(0, colour * share[..., None])
+        weights.insert(0, (~small_hole).astype(np.float32))
+        holes.insert(0, small_hole)
+    return colours, holes
+
+
+def _whole(known: Hole, side: int) -> Hole:
+    """Whether the patch about a pixel lies in the picture and is known."""
+    kernel = np.ones((side, side), np.uint8)
+    inside = cv2.erode(known.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return inside.astype(bool)
+
+
+def _level(picture: Pixels, hole: Hole, side: int) -> _Level:
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((side, side), np.uint8))
+    places = np.argwhere(near)
+    none = np.zeros((len(places), 2), np.intp)
+    weight = np.where(hole, 1, _KNOWN_WEIGHT).astype(np.float32)
+    unlike = np.zeros(len(places), np.float32)
+    return _Level(picture.copy(), hole, side // 2, weight, _whole(~hole, side), places, none, unlike)
+
+
+def _first(picture: Pixels, hole: Hole, side: int) -> _Level:
+    """The coarsest level, its hole closed ring by ring from its rim, so that what is around goes on into it."""
+    level = _level(picture, hole, side)
+    depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3)
+    weight, at_places = level.weight, depth[tuple(level.places.T)]
+    for ring in range(1, int(np.ceil(depth.max())) + 1):
+        level.weight = np.where(depth > ring - 1, 0, weight).astype(np.float32)
+        _search_all(level, np.flatnonzero(at_places <= ring))
+        inside = (depth > ring - 1) & (depth <= ring)
+        level.picture[inside] = _with_grain(level, _said(level, 0.5, at_places <= ring))[inside]
+    level.weight = weight
+    return level
+
+
+def _search_all(level: _Level, which: NDArray[np.intp]) -> None:
+    """The likest of all sources for the places `which`."""
+    half, side = level.half, level.side
+    sources = np.argwhere(level.sources)
+    patches = sliding_window_view(level.picture, (side, side), (0, 1))[tuple((sources - half).T)].reshape(
+        len(sources), -1
+    )
+    squares = (patches**2).T
+    share = max(1, _AT_ONCE // len(sources))
+    for start in range(0, len(which), share):
+        part = which[start : start + share]
+        targets, weights = _targets(level, level.places[part])
+        # The square of the difference, multiplied out: a product of matrices.
+        off = weights @ squares - 2 * (weights * targets) @ patches.T + (weights * targets**2).sum(1)[:, None]
+        best = off.argmin(1)
+        level.found[part] = sources[best]
+        level.unlike[part] = np.maximum(off[np.arange(len(part)), best], 0) / weights.sum(1)
+
+
+def _targets(level: _Level, places: NDArray[np.intp]) -> tuple[Pixels, Pixels]:
+    """The patches about places, and the weights of their values, both (N, 3 * side * side)."""
+    half, side = level.half, level.side
+    border = cv2.copyMakeBorder(level.picture, half, half, half, half, cv2.BORDER_REFLECT_101)
+    weight = cv2.copyMakeBorder(level.weight, half, half, half, half, cv2.BORDER_CONSTANT, value=0)
+    rows, columns = places.T
+    targets = sliding_window_view(border, (side, side), (0, 1))[rows, columns].reshape(len(places), -1)
+    weights = sliding_window_view(weight, (side, side))[rows, columns].reshape(len(places), -1)
+    return targets, np.tile(weights, 3)
+
+
+def _finer(coarse: _Level, picture: Pixels, hole: Hole, chance: np.random.Generator) -> _Level:
+    """The next level, its guess made of the pieces that were found at the coarser one."""
+    level = _level(picture, hole, coarse.side)
+    table = np.full((*coarse.hole.shape, 2), -1, np.intp)
+    table[tuple(coarse.places.T)] = coarse.found
+    below = np.minimum(level.places // 2, np.array(coarse.hole.shape) - 1)
+    found = table[tuple(below.T)]
+    guess = np.where(found >= 0, 2 * found + level.places % 2, 0)
+    guess = np.clip(guess, level.half, np.array(hole.shape) - 1 - level.half)
+    wrong = (found[:, 0] < 0) | ~level.sources[tuple(guess.T)]
+    level.found = np.where(wrong[:, None], _random_sources(level, chance), guess)
+    enlarged = cv2.resize(coarse.picture, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    level.picture[hole] = enlarged[hole]
+    share = max(1, _AT_ONCE // (3 * level.side**2))
+    for start in range(0, len(level.places), share):
+        part = slice(start, start + share)
+        level.unlike[part] = _unlike(level, level.found[part], *_targets(level, level.places[part]))
+    _agree(level)
+    return level
+
+
+def _random_sources(level: _Level, chance: np.random.Generator) -> NDArray[np.intp]:
+    places = np.argwhere(level.sources)
+    return places[chance.integers(len(places), size=len(level.places))]
+
+
+def _search(level: _Level, chance: np.random.Generator) -> None:
+    """Better sources for all patches: the neighbours', each moved along, then random ones ever nearer."""
+    targets, weights = _targets(level, level.places)
+    level.unlike = _unlike(level, level.found, targets, weights)
+    number = np.full(level.hole.shape, -1, np.intp)
+    number[tuple(level.places.T)] = np.arange(len(level.places))
+    limit = np.array(level.hole.shape) - 1
+    for step in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        beside = level.places - step
+        there = ((beside >= 0) & (beside <= limit)).all(1)
+        neighbour = np.where(there, number[tuple(np.clip(beside, 0, limit).T)], -1)
+        _try(level, np.where((neighbour >= 0)[:, None], level.found[neighbour] + step, -1), targets, weights)
+    reach = float(max(level.hole.shape))
+    while reach >= 1:
+        away = np.rint(chance.uniform(-reach, reach, level.found.shape)).astype(np.intp)
+        _try(level, level.found + away, targets, weights)
+        reach /= _NEARER
+
+
+def _try(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weights: Pixels) -> None:
+    """Take the candidates that are whole, known, new and more alike."""
+    limit = np.array(level.hole.shape)
+    good = ((candidates >= 0) & (candidates < limit)).all(1) & (candidates != level.found).any(1)
+    good[good] = level.sources[tuple(candidates[good].T)]
+    which = np.flatnonzero(good)
+    if not len(which):
+        return
+    unlike = _unlike(level, candidates[which], targets[which], weights[which])
+    better = unlike < level.unlike[which]
+    level.found[which[better]] = candidates[which[better]]
+    level.unlike[which[better]] = unlike[better]
+
+
+def _unlike(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weights: Pixels) -> Pixels:
+    """Weighted mean square difference (N,) between target patches and the patches about the candidates."""
+    sources = sliding_window_view(level.picture, (level.side, level.side), (0, 1))
+    rows, columns = candidates.T - level.half
+    difference = targets - sources[rows, columns].reshape(len(rows), -1)
+    difference *= difference
+    difference *= weights
+    return difference.sum(1) / weights.sum(1)
+
+
+def _agree(level: _Level) -> None:
+    """Give each pixel of the hole what the patches over it say. What means are too smooth to say comes from each
+    pixel's own likest patch; otherwise smooth patches would become the likest ones, round by round."""
+    level.picture[level.hole] = _with_grain(level, _said(level, 0.5))[level.hole]
+
+
+def _with_grain(level: _Level, mean: Pixels) -> Pixels:
+    own = level.picture.copy()
+    own[tuple(level.places.T)] = level.picture[tuple(level.found.T)]
+    lost = own - mean
+    return mean + lost - cv2.GaussianBlur(lost, (0, 0), _GRAIN)
+
+
+def _said(level: _Level, sharpness: float, only: Hole | None = None) -> Pixels:
+    """What the patches say of all pixels that they cover, (H, W, 3); the picture elsewhere.
+
+    sharpness : quantile of the unlikenesses at which a patch counts little.  only : (N,) the patches that are asked.
+    """
+    half, limit = level.half, np.array(level.hole.shape) - 1
+    spread_of = max(float(np.quantile(level.unlike, sharpness)), 1e-6)
+    trust = np.exp(-level.unlike / (2 * spread_of)) + 1e-4
+    trust = trust if only is None else trust * only
+    total, weight = np.zeros_like(level.picture), np.zeros(level.hole.shape, np.float32)
+    for down in range(-half, half + 1):
+        for right in range(-half, half + 1):
+            step = np.array((down, right))
+            target = level.places + step
+            inside = ((target >= 0) & (target <= limit)).all(1)
+            rows, columns = target[inside].T
+            from_rows, from_columns = (level.found[inside] + step).T
+            total[rows, columns] += level.picture[from_rows, from_columns] * trust[inside, None]
+            weight[rows, columns] += trust[inside]
+    return np.where((weight > 0)[..., None], total / np.maximum(weight, 1e-12)[..., None], level.picture)
+
+
+def _sharpened(level: _Level, picture: Pixels) -> Pixels:
+    """The means, with the grain that they lost from each pixel's own likest patch, and led to the rim's colours."""
+    mean = _said(level, 0.25)
+    result = _with_grain(level, mean)
+    rim = np.zeros(level.hole.shape, bool)
+    rim[tuple(level.places.T)] = True
+    rim &= ~level.hole
+    weight = np.repeat(rim[..., None], 3, -1).astype(np.float32)
+    off = cv2.GaussianBlur((picture - mean) * weight, (0, 0), 2.0) / np.maximum(
+        cv2.GaussianBlur(weight, (0, 0), 2.0), 1e-6
+    )
+    result = result + spread(off * weight, weight)
+    return np.where(level.hole[..., None], result, picture).astype(np.float32)

@@ -1,0 +1,540 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The detailer with diffusion models: real pipelines of all kinds with random weights, whole, offline."""
+
+import json
+import math
+import os
+import runpy
+import shutil
+import socket
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from maquette import inference
+from maquette.demo.samples import sample_photo
+from maquette.inference import detailer
+from maquette.inference.detailer.diffusion import heads, lora, published, tokens
+from maquette.inference.detailer.sampling.masked import SAMPLERS
+from safetensors.torch import load_file, save_file
+
+PHOTO = inference.load_photo(sample_photo("brick")).pixels[:160, :200]
+SMOOTH = PHOTO.astype(np.float32) / 255
+QUICK = {"steps": 2, "guide_size": 64, "max_size": 96, "crop_factor": 1.3, "device": "cpu"}
+KINDS = ("sd4", "sd9", "cn", "xl4", "xl9")
+SYNTH = Path(__file__).parent / "synth" / "tiny_pipelines.py"
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory):
+    """Random pipelines of all kinds, as folder and as single file: kind -> (folder, file). The script that makes them
+    forbids all connections; a ControlNet that is new says nothing, so this one's last layers are made up."""
+    root = tmp_path_factory.mktemp("pipelines")
+    arguments, connect, environment = sys.argv, socket.socket.connect, dict(os.environ)
+    try:
+        for kind in KINDS:
+            sys.argv = [str(SYNTH), kind, str(root / kind)]
+            runpy.run_path(str(SYNTH), run_name="__main__")
+    finally:
+        sys.argv, socket.socket.connect = arguments, connect
+        os.environ.clear()
+        os.environ.update(environment)
+    file = root / "cn" / "cn" / "controlnet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    chance = torch.Generator().manual_seed(0)
+    for name in [name for name in tensors if name.startswith(("controlnet_down_blocks", "controlnet_mid"))]:
+        tensors[name] = torch.randn(tensors[name].shape, generator=chance)
+    save_file(tensors, file)
+    yield {kind: (root / kind / kind, root / kind / f"{kind}.safetensors") for kind in KINDS}
+    inference.free_memory()
+
+
+@pytest.fixture
+def mask():
+    mask = np.zeros(PHOTO.shape[:2], np.float32)
+    mask[40:80, 30:70] = 1
+    return mask
+
+
+@pytest.fixture
+def sd4(pipelines):
+    return pipelines["sd4"][0]
+
+
+def repainted(mask, model, **given):
+    return detailer.detail_mask(PHOTO, mask, model, **{**QUICK, **given}).image[0]
+
+
+def apart(one, other):
+    return float(np.abs(one - other).max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_pipeline_from_folder_and_file(mask, pipelines, kind):
+    folder, file = pipelines[kind]
+    given = {"seed": 3, "prompt": "bricks", "control": PHOTO if kind == "cn" else None}
+    found = repainted(mask, folder, **given)
+    np.testing.assert_array_equal(found, repainted(mask, folder, **given))
+    assert apart(found, repainted(mask, folder, **{**given, "seed": 4})) > 0.01
+    np.testing.assert_array_equal(found[:, 190:], SMOOTH[:, 190:])
+    alone = detailer.Checkpoint(file, config=folder, controlnet=folder / "controlnet" if kind == "cn" else None)
+    np.testing.assert_allclose(repainted(mask, alone, **given), found, atol=1e-3)
+
+
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_every_sampler_runs_a_pipeline(mask, sd4, sampler):
+    found = repainted(mask, sd4, sampler=sampler, steps=3)
+    assert np.isfinite(found).all() and not np.array_equal(found[60, 50], SMOOTH[60, 50])
+
+
+def test_a_refiner_takes_the_last_steps(mask, sd4, pipelines):
+    given = {"steps": 4, "noise_mask_feather": 0}  # above 0, either model has its own order of greys
+    alone = repainted(mask, sd4, **given)
+    np.testing.assert_allclose(repainted(mask, sd4, refiner=sd4, refiner_ratio=0.5, **given), alone, atol=1e-4)
+    assert apart(repainted(mask, sd4, refiner=pipelines["sd9"][0], refiner_ratio=0.5, **given), alone) > 0.01
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_a_refiner_of_no_or_all_steps(mask, sd4, pipelines, ratio):
+    expected = repainted(mask, sd4 if ratio == 0 else pipelines["xl4"][0], noise_mask_feather=0)
+    found = repainted(mask, sd4, refiner=pipelines["xl4"][0], refiner_ratio=ratio, noise_mask_feather=0)
+    if ratio == 0:
+        np.testing.assert_array_equal(found, expected)
+    assert np.isfinite(found).all() and apart(found, SMOOTH) > 0.01
+
+
+def test_a_long_run_is_stopped_inside_a_part(mask, sd4):
+    steps = []
+
+    def stop(share, text):
+        steps.append(text)
+        if text.startswith("Step 3 "):
+            raise inference.Cancelled
+
+    with pytest.raises(inference.Cancelled) as raised:
+        repainted(mask, sd4, progress=stop, steps=10000)
+    assert steps[-1] == "Step 3 of 10000"
+    np.testing.assert_array_equal(raised.value.finished.image[0], SMOOTH)
+
+
+@pytest.mark.parametrize(
+    "given", [{"denoise": 0.0001, "steps": 1}, {"denoise": 1.0, "steps": 1}, {"cfg": 1.0}], ids=str
+)
+def test_the_ends_of_the_ranges(mask, sd4, given):
+    assert np.isfinite(repainted(mask, sd4, **given)).all()
+
+
+def test_tiles_and_offload_give_the_same_picture(mask, sd4):
+    expected = repainted(mask, sd4)
+    np.testing.assert_allclose(repainted(mask, sd4, offload=True), expected, atol=1e-5)
+    np.testing.assert_allclose(repainted(mask, sd4, tiling=True), expected, atol=1e-5)  # smaller than a tile
+    large = {"guide_size": 384, "max_size": 384, "crop_factor": 1.0, "steps": 1}
+    assert 0 < apart(repainted(mask, sd4, tiling=True, **large), repainted(mask, sd4, **large)) < 0.5
+
+
+def test_memory_that_runs_out_is_answered_with_tiles(mask, sd4, monkeypatch):
+    from diffusers import AutoencoderKL
+
+    tiled, decode = [], AutoencoderKL.decode
+
+    def scarce(self, *arguments, **given):
+        tiled.append(self.use_tiling)
+        if not self.use_tiling:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return decode(self, *arguments, **given)
+
+    monkeypatch.setattr(AutoencoderKL, "decode", scarce)
+    mask[100:140, 120:170] = 1
+    found = detailer.detail_mask(PHOTO, mask, sd4, **QUICK)
+    assert tiled == [False, True, True]  # the second part begins with tiles
+    assert len(found.notes) == 1 and "tiles" in found.notes[0]
+    monkeypatch.setattr(AutoencoderKL, "decode", decode)
+    assert not detailer.detail_mask(PHOTO, mask, sd4, **QUICK).notes
+
+
+# Prompts
+
+
+def test_weights_of_words():
+    assert tokens.weighted("a (cat), ((dog)) (bird:0.5)") == [
+        ("a ", 1.0),
+        ("cat", 1.1),
+        (", ", 1.0),
+        ("dog", pytest.approx(1.21)),
+        (" ", 1.0),
+        ("bird", 0.5),
+    ]
+    assert tokens.weighted("(a (b:0.5) c:2)") == [("a ", 2.0), ("b", 0.5), (" c", 2.0)]
+    assert tokens.weighted(r"\(a\), 3:2 (b (c") == [("(a), 3:2 (b (c", 1.0)]
+    assert tokens.weighted("") == [("", 1.0)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    from transformers import CLIPTokenizer
+
+    folder = tmp_path_factory.mktemp("clip")
+    published.write_tokenizer(folder, "tokenizer")
+    return CLIPTokenizer.from_pretrained(folder / "tokenizer")
+
+
+def test_clips_vocabulary(tokenizer):
+    words = published.vocabulary()
+    assert len(words) == 49408 and (words[published.START], words[published.END]) == (49406, 49407)
+    assert tokenizer("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
+
+
+@pytest.mark.parametrize("prompt", ["don't, it's 8k masterpiece!", "café 🎨, a.b.c", "w" * 40, "", "two  spaces\nline"])
+def test_prompts_are_cut_as_the_tokenizer_does(tokenizer, prompt):
+    (piece,) = tokens.pieces(prompt, tokenizer)
+    assert piece.tokens == tokenizer(prompt, padding="max_length", max_length=77, truncation=True).input_ids
+
+
+def test_long_prompts_are_cut_between_words(tokenizer):
+    pieces = tokens.pieces("masterpiece photorealism " * 30, tokenizer)
+    assert len(pieces) > 1 and all(len(piece.tokens) == len(piece.weights) == 77 for piece in pieces)
+    whole = tokenizer("masterpiece photorealism " * 30).input_ids[1:-1]
+    joined = [token for piece in pieces for token in piece.tokens if token < 49406]
+    assert joined == whole
+    first = [token for token in pieces[1].tokens if token < 49406]
+    assert tokenizer.convert_ids_to_tokens(first[:1])[0] in ("masterpiece</w>", "photo", "photorealism</w>", "photore")
+
+
+def test_the_end_of_a_long_prompt_and_weights_are_heard(mask, sd4):
+    words = "a red wall " * 20
+    one = repainted(mask, sd4, prompt=words + "b")
+    assert apart(one, repainted(mask, sd4, prompt=words + "c")) > 0
+    assert apart(one, repainted(mask, sd4, prompt=words + "(b:1.5)")) > 0
+    np.testing.assert_array_equal(one, repainted(mask, sd4, prompt=words + "(b:1.0)"))
+    assert apart(one, repainted(mask, sd4, prompt=words + "b", negative_prompt="blurry")) > 0
+
+
+def test_weights_move_away_from_the_empty_prompt(sd4):
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(sd4 / "tokenizer")
+    encoder = CLIPTextModel.from_pretrained(sd4 / "text_encoder").eval()
+    with torch.no_grad():
+        plain, empty, heavy = (
+            tokens.encode(text, tokenizer, encoder, penultimate=False).embeddings for text in ("ab", "", "(ab:3)")
+        )
+    # The start and what follows the words stay.
+    changed = (heavy - plain).abs().amax((0, 2)) > 1e-6
+    assert changed.nonzero().flatten().tolist() == [1, 2]
+    torch.testing.assert_close(heavy[:, 1:3], (empty + 3 * (plain - empty))[:, 1:3])
+
+
+# ControlNet
+
+
+def test_control_acts_where_it_should(mask, sd4, pipelines):
+    folder = pipelines["cn"][0] / "controlnet"
+    model = detailer.Checkpoint(sd4, controlnet=folder)
+    given = {"steps": 4, "control": PHOTO[:, ::-1]}
+    plain = repainted(mask, sd4, steps=4)
+    full = repainted(mask, model, **given)
+    assert apart(full, plain) > 0.01
+    for none in ({"control_strength": 0}, {"control_end": 0.0}, {"control_start": 1.0}, {"control": None}):
+        np.testing.assert_array_equal(repainted(mask, model, **{**given, **none}), plain)
+    half = repainted(mask, model, **given, control_end=0.5)
+    assert apart(half, full) > 1e-4 < apart(half, plain)
+    assert apart(repainted(mask, model, **given, control_strength=0.5), full) > 1e-4
+    single = detailer.Checkpoint(sd4, controlnet=folder / "diffusion_pytorch_model.safetensors")
+    np.testing.assert_allclose(repainted(mask, single, **given), full, atol=1e-5)
+    with pytest.raises(inference.BadModelFile, match="ControlNet"):
+        repainted(mask, detailer.Checkpoint(sd4, controlnet=pipelines["sd4"][1]), **given)
+
+
+def test_our_own_maps_steer_a_model(mask, pipelines):
+    from maquette.inference.camera import Camera
+    from maquette.inference.results import DepthMap, HandMaps, NormalMap
+
+    camera = Camera.default(200, 160)
+    ramp = np.tile(np.linspace(0, 255, 100).astype(np.uint8), (80, 1))
+    picture = np.dstack([ramp, ramp, ramp])
+    flat = np.zeros((160, 200), np.float32)
+    maps = (
+        DepthMap(depth=flat, valid=flat > 0, normals=None, metric=True, camera=camera, preview=picture),
+        NormalMap(normals=np.zeros((160, 200, 3), np.float32), valid=flat > 0, camera=camera, preview=picture),
+        HandMaps(depth=flat, mask=mask, preview=picture, hands=(), camera=camera),
+    )
+    model = pipelines["cn"][0]
+    found = [repainted(mask, model, control=control) for control in maps]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    assert apart(found[0], repainted(mask, model, control=255 - picture)) > 0
+    hands = detailer.detail_mask(PHOTO, maps[2], model, control=maps[2], **QUICK)
+    np.testing.assert_array_equal(hands.image[0], found[2])
+
+
+# LoRA
+
+
+def random_lora(folder, names, layers, style):
+    """A LoRA of rank 2 for layers (name -> weight) of a network, in one of the namings in use."""
+    chance, tensors = torch.Generator().manual_seed(1), {}
+    for name, called in names.items():
+        shape = layers[name].shape
+        down = torch.randn((2, *shape[1:]), generator=chance)
+        up = torch.randn((shape[0], 2, *(1,) * (len(shape) - 2)), generator=chance) * 0.1
+        ends = (".lora_A.weight", ".lora_B.weight") if style == "peft" else (".lora_down.weight", ".lora_up.weight")
+        tensors |= {called + ends[0]: down, called + ends[1]: up}
+        if style != "peft":
+            tensors[called + ".alpha"] = torch.tensor(1.0)
+    save_file(tensors, folder / f"{style}.safetensors")
+    return folder / f"{style}.safetensors"
+
+
+@pytest.mark.parametrize("kind", ["sd4", "xl4"])
+def test_loras_of_all_namings_do_the_same(mask, pipelines, kind, tmp_path):
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(pipelines[kind][0] / "unet")
+    layers = {name: module.weight for name, module in unet.named_modules() if hasattr(module, "weight")}
+    wanted = ("attn2.to_k", "attn1.to_out.0", "resnets.0.conv1", "proj_in", "conv_in", "upsamplers.0.conv", "time_emb")
+    chosen = [name for name in layers if any(word in name for word in wanted) and layers[name] is not None]
+    assert len(chosen) > 15
+    depth = unet.config.layers_per_block
+    styles = {
+        "kohya": {name: "lora_unet_" + name.replace(".", "_") for name in chosen},
+        "original": {name: "lora_unet_" + lora.original_name(name, depth, unet).replace(".", "_") for name in chosen},
+        "peft": {name: "unet." + name for name in chosen},
+    }
+    assert not set(styles["original"].values()) & set(styles["kohya"].values())
+    plain, found = repainted(mask, pipelines[kind][0]), {}
+    for style, names in styles.items():
+        file = random_lora(tmp_path, names, layers, style)
+        # Without an alpha it counts as the rank, so PEFT's file has twice the effect.
+        strength = 0.5 if style == "peft" else 1.0
+        found[style] = repainted(mask, detailer.Checkpoint(pipelines[kind][0], loras=[(file, strength)]))
+        none = detailer.Checkpoint(pipelines[kind][0], loras=[(file, 0.0)])
+        np.testing.assert_array_equal(repainted(mask, none), plain)
+    assert apart(found["kohya"], plain) > 1e-3
+    np.testing.assert_allclose(found["original"], found["kohya"], atol=1e-4)
+    np.testing.assert_allclose(found["peft"], found["kohya"], atol=1e-4)
+
+
+def test_the_original_names_are_those_of_the_single_file(pipelines):
+    from diffusers import UNet2DConditionModel
+
+    for kind in ("sd4", "xl4"):
+        unet = UNet2DConditionModel.from_pretrained(pipelines[kind][0] / "unet")
+        names = {name.removeprefix("model.diffusion_model.") for name in heads.read_head(pipelines[kind][1]).tensors}
+        linear = [name for name, module in unet.named_modules() if type(module).__name__ in ("Linear", "Conv2d")]
+        originals = {lora.original_name(name, unet.config.layers_per_block, unet) + ".weight" for name in linear}
+        assert len(originals) == len(linear) and originals <= names
+
+
+def test_a_lora_of_a_text_encoder(mask, sd4, tmp_path):
+    tensors = {}
+    for end, shape in ((".lora_down.weight", (2, 16)), (".lora_up.weight", (16, 2))):
+        tensors["lora_te_text_model_encoder_layers_0_self_attn_q_proj" + end] = torch.ones(shape)
+        tensors["lora_unet_no_such_layer" + end] = torch.ones(shape)
+    save_file(tensors, tmp_path / "text.safetensors")
+    model = detailer.Checkpoint(sd4, loras=[(tmp_path / "text.safetensors", 2.0)])
+    found = detailer.detail_mask(PHOTO, mask, model, prompt="bricks", **QUICK)
+    assert apart(found.image[0], repainted(mask, sd4, prompt="bricks")) > 0
+    assert "1 of 2 layers" in found.notes[0]
+
+
+def test_loras_that_do_not_fit(mask, sd4, pipelines, tmp_path):
+    name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
+    large = {name + ".lora_down.weight": torch.ones(2, 2048), name + ".lora_up.weight": torch.ones(1280, 2)}
+    save_file(large, tmp_path / "large.safetensors")
+    save_file({name + ".hada_w1_a": torch.ones(2, 2)}, tmp_path / "hada.safetensors")
+    save_file({"x.lora_down.weight": torch.ones(2, 2)}, tmp_path / "half.safetensors")
+    for file, said in (
+        (tmp_path / "large.safetensors", "another model"),
+        (tmp_path / "hada.safetensors", "LoHa"),
+        (tmp_path / "half.safetensors", "no LoRA"),
+        (pipelines["sd4"][1], "no LoRA"),
+        (tmp_path / "none.safetensors", "no LoRA"),
+    ):
+        with pytest.raises(inference.MaquetteError, match=said) as raised:
+            repainted(mask, detailer.Checkpoint(sd4, loras=[(file, 1.0)]))
+        assert raised.value.remedy
+
+
+# Single files of the published sizes
+
+
+def sparse_checkpoint(path, shapes, metadata=None):
+    """A file with a head of such tensors and, where the system can, no bytes on the disk behind it."""
+    head, end = {"__metadata__": metadata} if metadata else {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * math.prod(shape)
+        head[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(head).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+    return path
+
+
+UNET = "model.diffusion_model."
+TEXT = {
+    "sd15": "cond_stage_model.transformer.text_model.a",
+    "sdxl": "conditioner.embedders.1.model.a",
+    "sdxl_refiner": "conditioner.embedders.0.model.a",
+}
+
+
+def shapes_of(family, channels, context):
+    width = 384 if family == "sdxl_refiner" else 320
+    place = 1 if family == "sd15" else 4
+    return {
+        UNET + "input_blocks.0.0.weight": (width, channels, 3, 3),
+        f"{UNET}input_blocks.{place}.1.transformer_blocks.0.attn2.to_k.weight": (width, context),
+        "first_stage_model.decoder.conv_out.weight": (3, 128, 3, 3),
+        TEXT[family]: (1,),
+    }
+
+
+@pytest.mark.parametrize(
+    ("family", "channels", "context"),
+    [("sd15", 4, 768), ("sd15", 9, 768), ("sdxl", 4, 2048), ("sdxl", 9, 2048), ("sdxl_refiner", 4, 1280)],
+)
+def test_the_kind_of_a_single_file(tmp_path, family, channels, context):
+    file = sparse_checkpoint(tmp_path / "a.safetensors", shapes_of(family, channels, context))
+    assert heads.kind_of(heads.read_head(file), file) == heads.Kind(family, channels, "epsilon")
+    said = {"modelspec.prediction_type": "v"}
+    velocity = sparse_checkpoint(tmp_path / "v.safetensors", shapes_of(family, channels, context), said)
+    assert heads.kind_of(heads.read_head(velocity), velocity).prediction == "v_prediction"
+    marked = sparse_checkpoint(tmp_path / "m.safetensors", {**shapes_of(family, channels, context), "v_pred": ()})
+    assert heads.kind_of(heads.read_head(marked), marked).prediction == "v_prediction"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ({"lora_unet_x.lora_down.weight": (1,)}, "a LoRA"),
+        ({"control_model.input_hint_block.0.weight": (1,)}, "a ControlNet"),
+        ({"double_blocks.0.img_attn.proj.weight": (1,)}, "Flux"),
+        ({"decoder.conv_in.weight": (1,)}, "a VAE"),
+        ({"down_blocks.0.resnets.0.conv1.weight": (1,)}, "a UNet without"),
+        ({"a": (1,)}, "no Stable Diffusion"),
+        (shapes_of("sd15", 8, 768), "8 channels"),
+        (shapes_of("sd15", 4, 1024), "Stable Diffusion 2"),
+        (shapes_of("sd15", 4, 96), "another size"),
+        ({n: s for n, s in shapes_of("sd15", 4, 768).items() if "first_stage" not in n}, "no VAE"),
+        ({n: s for n, s in shapes_of("sd15", 4, 768).items() if "cond_stage" not in n}, "no text encoder"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_single_files_of_another_kind(mask, tmp_path, shapes, said):
+    with pytest.raises(inference.BadModelFile, match=said) as raised:
+        repainted(mask, sparse_checkpoint(tmp_path / "a.safetensors", shapes))
+    assert raised.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("family", "channels", "count"),
+    [("sd15", 4, 859_520_964), ("sd15", 9, 859_535_364), ("sdxl", 4, 2_567_463_684), ("sdxl", 9, 2_567_478_084)],
+)
+def test_the_shipped_shapes_are_the_published_networks(family, channels, count):
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    with published.config_folder(heads.Kind(family, channels, "v_prediction")) as folder, torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
+        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
+        first = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
+        sizes = [sum(part.numel() for part in network.parameters()) for network in (unet, vae, first)]
+        assert sizes == [count, 83_653_863, 123_060_480]
+        assert json.loads((folder / "scheduler" / "scheduler_config.json").read_text())["prediction_type"][0] == "v"
+        if family == "sdxl":
+            second = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(folder / "text_encoder_2"))
+            assert sum(part.numel() for part in second.parameters()) == 694_659_840
+            assert CLIPTokenizer.from_pretrained(folder / "tokenizer_2").pad_token_id == 0
+    assert not folder.exists()
+
+
+# Files
+
+
+def test_files_that_are_no_model(mask, tmp_path, pipelines):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "noise.safetensors").write_bytes(os.urandom(100))
+    (tmp_path / "model.ckpt").write_bytes(b"x")
+    (tmp_path / "cut.safetensors").write_bytes(pipelines["sd4"][1].read_bytes()[:-1000])
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    for model, error in (
+        (tmp_path / "nowhere", inference.MissingModel),
+        ("no-such-model", inference.MissingModel),
+        (tmp_path / "empty", inference.BadModelFile),
+        (tmp_path / "model.ckpt", inference.BadModelFile),
+        (tmp_path / "noise.safetensors", inference.BadModelFile),
+        (tmp_path / "cut.safetensors", inference.BadModelFile),
+        (pipelines["sd4"][1], inference.BadModelFile),  # of no published size
+        (detailer.Checkpoint(tmp_path / "noise.safetensors", config=pipelines["sd4"][0]), inference.BadModelFile),
+        (detailer.Checkpoint(pipelines["sd4"][1], config=tmp_path / "empty"), inference.BadModelFile),
+        (broken, inference.BadModelFile),
+        (other, inference.BadModelFile),
+    ):
+        with pytest.raises(error) as raised:
+            repainted(mask, model)
+        assert raised.value.remedy
+
+
+def test_a_folder_without_tokenizer(mask, sd4, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(sd4, folder, ignore=shutil.ignore_patterns("tokenizer"))
+    with pytest.raises(inference.BadModelFile, match="no tokenizer"):
+        repainted(mask, folder)
+    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    (folder / "text_encoder" / "config.json").write_text(
+        json.dumps({**config, "vocab_size": 49408, "eos_token_id": 2, "bos_token_id": 0})
+    )
+    weights = load_file(folder / "text_encoder" / "model.safetensors")
+    (name,) = [name for name in weights if name.endswith("token_embedding.weight")]
+    weights[name] = torch.randn(49408, weights[name].shape[1])
+    save_file(weights, folder / "text_encoder" / "model.safetensors", {"format": "pt"})
+    assert np.isfinite(repainted(mask, folder, prompt="a photo of a cat")).all()
+
+
+def test_models_are_found_by_name(mask, sd4, pipelines, tmp_path):
+    root = tmp_path / "models" / "detailer"
+    (root / "controlnet").mkdir(parents=True)
+    shutil.copytree(sd4, root / "mine")
+    shutil.copy(pipelines["sd4"][1], root / "single.safetensors")
+    shutil.copytree(pipelines["cn"][0] / "controlnet", root / "controlnet" / "depth")
+    where = {"models_dir": tmp_path / "models"}
+    expected = repainted(mask, sd4)
+    np.testing.assert_array_equal(repainted(mask, "mine", **where), expected)
+    single = detailer.Checkpoint("single", config=sd4, controlnet="depth")
+    np.testing.assert_allclose(repainted(mask, single, **where), expected, atol=1e-3)
+    with pytest.raises(inference.MissingModel, match="depths"):
+        repainted(mask, detailer.Checkpoint("mine", controlnet="depths"), **where)
+
+
+def test_a_model_that_answers_nothing_finite(mask, sd4, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(sd4, folder)
+    weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    weights["conv_out.bias"][:] = math.nan
+    save_file(weights, folder / "unet" / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(inference.MaquetteError, match="not finite"):
+        repainted(mask, folder)
+
+
+def test_a_plan_of_a_pipeline(mask, sd4, pipelines):
+    plan = detailer.plan(PHOTO, mask, sd4, **QUICK, sampler="heun", cycle=2)
+    (part,) = plan.segments
+    done = detailer.detail_mask(PHOTO, mask, sd4, **QUICK).segments[0]
+    assert (part.box, part.crop, part.work, part.scale) == (done.box, done.crop, done.work, done.scale)
+    assert part.latent == (part.work[0] // 8, part.work[1] // 8) and plan.calls == part.calls == 2 * 2 * 2
+    numbers = heads.read_head(pipelines["sd4"][1]).parameters()
+    assert plan.weights == pytest.approx(4 * numbers, rel=0.01) and plan.memory == plan.weights + part.memory
+    halved = detailer.plan(PHOTO, mask, sd4, **{**QUICK, "device": "cuda"}, precision="float16")
+    assert halved.weights * 2 == plan.weights
+    assert detailer.plan(PHOTO, mask, sd4, **QUICK, refiner=pipelines["sd9"][0]).weights > 1.9 * plan.weights
+    with pytest.raises(inference.MissingModel):
+        detailer.plan(PHOTO, mask, "no-such-model")
