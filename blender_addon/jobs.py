@@ -354,8 +354,10 @@ def draw_remedy(layout: Any, shown: Outcome) -> None:
     """The button that mends what went wrong, where there is one."""
     if shown.operator is None:
         return
+    from .operators.models import button_text
+
     layout.operator_context = "INVOKE_DEFAULT"  # a popup would carry it out at once, without its dialog
-    button = layout.operator(shown.operator)
+    button = layout.operator(shown.operator, text=button_text(shown.operator, dict(shown.arguments)))
     for name, value in shown.arguments:
         setattr(button, name, value)
 

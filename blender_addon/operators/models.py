@@ -4,7 +4,7 @@
 Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bpy.props import BoolProperty, StringProperty
 from ...installer import catalogue, library, licences, store
 from ...installer.catalogue import Model, in_words
 from ...installer.errors import SetupError
-from ...installer.transfer_errors import NeedsRegistration
+from ...installer.transfer_errors import LicenceNeeded, NeedsRegistration
 from .. import jobs
 from .online import how_to_allow, is_online, require_online
 from .task import failed
@@ -33,6 +33,10 @@ class LibraryOperator(bpy.types.Operator):
         """What to do. Raises MaquetteError or SetupError where it cannot be done."""
         raise NotImplementedError
 
+    def chosen(self) -> Model | None:
+        """The model that it is done to."""
+        return None
+
     def execute(self, context: Any) -> set[Any]:
         from ...inference.errors import MaquetteError
 
@@ -43,10 +47,16 @@ class LibraryOperator(bpy.types.Operator):
                 return {"FINISHED"}
             self.report({"INFO"}, jobs.run(job))
         except SetupError as error:
-            return failed(self, explained(error))
+            return failed(self, explained(error, self._model()))
         except MaquetteError as error:
             return failed(self, error)
         return {"FINISHED"}
+
+    def _model(self) -> Model | None:
+        try:
+            return self.chosen()
+        except SetupError:  # there is none of that name
+            return None
 
     def invoke(self, context: Any, event: Any) -> set[Any]:
         self.clicked = True
@@ -57,7 +67,7 @@ def explained(error: SetupError, model: Model | None = None) -> Any:
     """The error of the set-up as one with a button: where the licence or a registration is missing, the model's own."""
     from ...inference.errors import MaquetteError
 
-    if model is not None and isinstance(error, NeedsRegistration):
+    if model is not None and isinstance(error, (LicenceNeeded, NeedsRegistration)):
         return MaquetteError(error.message, error.remedy, "maquette.install_model", {"model": model.id})
     return MaquetteError(error.message, error.remedy, "maquette.open_preferences")
 
@@ -157,7 +167,7 @@ class MAQUETTE_OT_repair_model(OneModel, LibraryOperator):
         require_online(_IMPORT_INSTEAD)
 
         def finish(come: list[Path]) -> str:
-            return f"{model.label}: {len(come)} files downloaded anew" if come else f"{model.label} is whole"
+            return f"{model.label}: {_files(len(come))} downloaded anew" if come else f"{model.label} is whole"
 
         return library_job(f"Repair {model.label}", lambda report: upkeep.repair(model, report), finish, model)
 
@@ -244,7 +254,7 @@ class MAQUETTE_OT_delete_model(OneModel, LibraryOperator):
         return library_job(
             f"Delete {model.label}",
             lambda report: upkeep.delete(model, report),
-            lambda gone: f"{len(gone)} files of {model.label} deleted" if gone else "There was nothing to delete",
+            lambda gone: f"{_files(len(gone))} of {model.label} deleted" if gone else "There was nothing to delete",
             model,
         )
 
@@ -284,7 +294,8 @@ def _imported(outcome: Any) -> str:
     taken = ", ".join(dict.fromkeys(entry.file.name for entry in outcome.taken))
     line = f"Imported {taken}" if taken else "Everything is in the library already"
     if outcome.refused:
-        line += f"; {len(outcome.refused)} other files were not taken"
+        others = len(outcome.refused)
+        line += f"; {others} other {'file was' if others == 1 else 'files were'} not taken"
     return line
 
 
@@ -305,6 +316,17 @@ def _named(model: str, file: str) -> Model | None:
         return library.by_id(model) if model else library.needing(file)
     except SetupError:
         return None
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def button_text(operator: str, arguments: Mapping[str, str]) -> str | None:
+    """What a button that mends a missing or damaged model says; None for other operators, which say it themselves."""
+    verb = {"maquette.install_model": "Install", "maquette.repair_model": "Repair"}.get(operator)
+    model = _named(arguments.get("model", ""), arguments.get("file", "")) if verb else None
+    return f"{verb} {model.label}{'...' if verb == 'Install' else ''}" if model else None
 
 
 def _in_root(path: Path) -> bool:

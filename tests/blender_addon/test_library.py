@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The library of models in Blender: one operator for each thing, errors with the button that mends them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import bpy
+import maquette
+import pytest
+from maquette.blender_addon import jobs
+from maquette.blender_addon.operators import models as operators
+from maquette.blender_addon.panels import library_page
+from maquette.inference.errors import MissingModel
+from maquette.installer import catalogue, library, licences, network, store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "installer"))
+import faulty_server as faults
+from test_library import FREE, root, server  # noqa: F401  fixtures
+
+
+@pytest.fixture(autouse=True)
+def registered(root):  # noqa: F811
+    maquette.register()
+    library_page._overviews.clear()
+    yield
+    maquette.unregister()
+    network.set_network(None)
+
+
+@pytest.fixture
+def online(monkeypatch):
+    monkeypatch.setattr(operators, "require_online", lambda instead="": None)
+
+
+def state(name: str) -> str:
+    return library.overview(library.by_id(name)).state
+
+
+class TestInstall:
+    def test_from_a_script_to_its_end(self, root, online) -> None:  # noqa: F811
+        assert bpy.ops.maquette.install_model(model="free") == {"FINISHED"}
+        assert (root / "free/one.safetensors").read_bytes() == FREE
+        outcome = jobs.outcome()
+        assert outcome is not None and outcome.line == "Installed Free" and not outcome.failed
+        bpy.ops.maquette.install_model(file="free/one.safetensors")
+        assert jobs.outcome().line == "Free is installed"
+
+    def test_without_leave_to_use_the_network(self, server, monkeypatch) -> None:  # noqa: F811
+        monkeypatch.setattr("maquette.blender_addon.operators.online.is_online", lambda: False)
+        with pytest.raises(RuntimeError, match="not allowed to use the network"):
+            bpy.ops.maquette.install_model(model="free")
+        outcome = jobs.outcome()
+        assert outcome is not None and "import them from disk" in outcome.remedy
+        assert outcome.operator == "screen.userpref_show" and not server.requests
+
+    def test_a_non_commercial_licence_is_accepted_once(self, online, server) -> None:  # noqa: F811
+        with pytest.raises(RuntimeError, match="may not be used commercially"):
+            bpy.ops.maquette.install_model(model="research")
+        outcome = jobs.outcome()
+        assert outcome is not None and not server.requests
+        assert (outcome.operator, outcome.arguments) == ("maquette.install_model", (("model", "research"),))
+        with pytest.raises(RuntimeError, match=r"BODY\.pkl"):
+            bpy.ops.maquette.install_model(model="research", accept=True)
+        assert not licences.is_needed(library.by_id("research"))
+        assert "https://example.org/register" in jobs.outcome().remedy
+
+    def test_a_download_that_fails_is_one_sentence(self, online, server) -> None:  # noqa: F811
+        server.always["/free/resolve/main/one.safetensors"] = faults.status(404)
+        with pytest.raises(RuntimeError, match=r"has no one\.safetensors"):
+            bpy.ops.maquette.install_model(model="free")
+
+    def test_an_unknown_model(self) -> None:
+        with pytest.raises(RuntimeError, match="no model called nothing"):
+            bpy.ops.maquette.install_model(model="nothing")
+
+    def test_it_does_not_keep_a_photo_waiting(self, online, server) -> None:  # noqa: F811
+        """Downloads have a thread of their own, and can be stopped alone."""
+        server.always["/free/resolve/main/one.safetensors"] = faults.stalls(1000)
+        download = jobs.submit(operators.MAQUETTE_OT_install_model.job(_called(model="free")))
+        photo = jobs.submit(jobs.Job("Photo", lambda report: "seen", lambda result: str(result)))
+        assert photo.wait(20) and download.state is jobs.State.RUNNING
+        bpy.ops.maquette.cancel_library()
+        assert download.wait(20) and download.state is jobs.State.CANCELLED
+        jobs.pump()
+        assert photo.state is jobs.State.DONE and not jobs.active()
+
+
+def _called(**named: Any) -> Any:
+    """An operator as Blender would make it, without Blender."""
+    made = SimpleNamespace(model="", file="", accept=False, **{})
+    made.__dict__.update(named)
+    made.chosen = lambda: operators.MAQUETTE_OT_install_model.chosen(made)
+    return made
+
+
+class TestKeeping:
+    def test_verify_repair_and_delete(self, root, online) -> None:  # noqa: F811
+        bpy.ops.maquette.install_model(model="free")
+        bpy.ops.maquette.verify_models()
+        assert jobs.outcome().line == "2 of 2 files have their checksum"
+        (root / "free/one.safetensors").write_bytes(FREE[:-1] + b"?")
+        with pytest.raises(RuntimeError, match="published checksum"):
+            bpy.ops.maquette.verify_models(model="free")
+        outcome = jobs.outcome()
+        assert (outcome.operator, outcome.arguments) == ("maquette.repair_model", (("model", "free"),))
+        bpy.ops.maquette.repair_model(model="free")
+        assert (root / "free/one.safetensors").read_bytes() == FREE
+        assert jobs.outcome().line == "Free: 1 file downloaded anew"
+        bpy.ops.maquette.delete_model(model="free")
+        assert state("free") == library.NOT_INSTALLED and not (root / "free").exists()
+
+    def test_import(self, root, tmp_path) -> None:  # noqa: F811
+        (tmp_path / "one.safetensors").write_bytes(FREE)
+        (tmp_path / "other.pth").write_bytes(b"<html>")
+        bpy.ops.maquette.import_models(filepath=str(tmp_path) + "/")
+        assert (root / "free/one.safetensors").read_bytes() == FREE
+        assert jobs.outcome().line == "Imported one.safetensors; 1 other file was not taken"
+        with pytest.raises(RuntimeError, match="web page"):
+            bpy.ops.maquette.import_models(filepath=str(tmp_path / "other.pth"))
+
+
+class TestRemedies:
+    def test_a_missing_file_leads_to_its_model(self) -> None:
+        error = MissingModel("It is missing.", "Get it.", "maquette.install_model", {"file": "free/one.safetensors"})
+        outcome = jobs.Outcome.of(error)
+        layout = Recorder()
+        jobs.draw_remedy(layout, outcome)
+        (button,) = layout.operators()
+        assert button.name == "maquette.install_model" and button.file == "free/one.safetensors"
+        assert button.text == "Install Free..."
+        assert layout.operator_context == "INVOKE_DEFAULT", "a popup would install without asking"
+
+    def test_the_real_error_of_a_missing_model(self, photo, monkeypatch) -> None:
+        monkeypatch.undo()  # the real catalogue, and no models
+        monkeypatch.setenv("MAQUETTE_MODELS", "/nowhere")
+        from maquette.inference import estimate_normals
+
+        with pytest.raises(MissingModel) as caught:
+            estimate_normals(photo, "midas")
+        assert caught.value.operator == "maquette.install_model"
+        model = operators._named("", caught.value.arguments["file"])
+        assert model is not None and model.id == "midas"
+
+
+class Recorder:
+    """Stands where Blender has a layout: keeps what is drawn into it."""
+
+    def __init__(self, drawn: list | None = None) -> None:
+        self.__dict__["drawn"] = [] if drawn is None else drawn
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            item = SimpleNamespace(kind=name, name=arguments[0] if arguments else "", text=named.get("text"))
+            self.drawn.append(item)
+            return item if name == "operator" else Recorder(self.drawn)
+
+        return call
+
+    def operators(self) -> list[Any]:
+        return [item for item in self.drawn if item.kind == "operator"]
+
+    def texts(self) -> str:
+        return " | ".join(str(item.text) for item in self.drawn if item.text)
+
+
+def drawn_model(name: str) -> Recorder:
+    library_page._overviews.clear()
+    layout = Recorder()
+    library_page._draw_model(layout, library.by_id(name), 80)  # type: ignore[arg-type]
+    return layout
+
+
+class TestPage:
+    def test_every_state_has_its_words_and_buttons(self, root, online) -> None:  # noqa: F811
+        def buttons(layout: Recorder) -> list[str]:
+            return [button.name.removeprefix("maquette.") for button in layout.operators()]
+
+        assert buttons(drawn_model("ships")) == []
+        new = drawn_model("free")
+        assert buttons(new) == ["install_model"] and "MIT" in new.texts()
+        bpy.ops.maquette.install_model(model="free")
+        assert buttons(drawn_model("free")) == ["verify_models", "delete_model"]
+        (root / "free/one.safetensors").write_bytes(b"")
+        damaged = drawn_model("free")
+        assert buttons(damaged) == ["repair_model", "delete_model"] and "damaged" in damaged.texts()
+        research = drawn_model("research")
+        assert buttons(research) == ["wm.url_open", "install_model"]
+        assert "no commercial use" in research.texts() and "BODY.pkl has to be had" in research.texts()
+        assert research.operators()[0].url == "https://example.org/register"
+
+    def test_the_dialog_shows_size_licence_and_page(self) -> None:
+        layout = Recorder()
+        library_page.draw_install(layout, SimpleNamespace(), library.by_id("research"))  # type: ignore[arg-type]
+        said = layout.texts()
+        assert "to download" in said and "Non-commercial" in said and "handed out by its owner only" in said
+        assert any(item.kind == "prop" for item in layout.drawn), "the licence is to be accepted"
+
+    def test_the_sidebar_offers_what_is_missing(self, online) -> None:
+        def drawn(model: str) -> Recorder:
+            library_page._overviews.clear()
+            layout = Recorder()
+            library_page.draw_choice(layout, SimpleNamespace(model=model), "depth")  # type: ignore[arg-type]
+            return layout
+
+        (button,) = drawn("free").operators()
+        assert button.text.startswith("Install Free (") and button.model == "depth/free"
+        assert not drawn("ships").operators()
+        bpy.ops.maquette.install_model(model="free")
+        assert not drawn("free").operators()
+
+    def test_a_slow_disk_is_not_asked_at_every_redraw(self, monkeypatch) -> None:
+        asked = []
+        look = library.overview
+        monkeypatch.setattr(library, "overview", lambda model: asked.append(model) or look(model))
+        for _ in range(20):
+            library_page.overview(library.by_id("free"))
+        assert len(asked) == 1
+        known = library_page._overviews["depth", "free"]
+        library_page._overviews["depth", "free"] = (time.monotonic() - 60, known[1])
+        library_page.overview(library.by_id("free"))
+        assert len(asked) == 2
+
+    def test_every_task_has_a_menu_of_models(self) -> None:
+        tasks = {model.task for model in catalogue.models()}
+        for task in tasks & set(library_page.TASKS):
+            assert hasattr(bpy.types, f"MAQUETTE_MT_{task}_models")
+        assert store.models_root()
