@@ -25,6 +25,7 @@ _COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "relief": ("estimate_depth", "surface relief of a material photo as displaced grid", {"model": "relief"}),
     "normals": ("estimate_normals", "normal map of a photo", {}),
     "hands": ("refine_hands", "depth, mask and meshes of the hands in a photo", {}),
+    "detail": ("detail_mask", "a part of a photo, texture or render repainted", {}),
     "people": ("recover_people", "people of a photo or clip as rigged, animated bodies", {}),
 }
 #: Properties that have an option of their own here.
@@ -46,9 +47,8 @@ def main(arguments: list[str]) -> int:
     given = {name: value for name, value in options.items() if value is not None}
     try:
         _open(template)
-        line = _run(
-            command, filepath=str(Path(photo).absolute()), **{"folder": str(output.parent / "maquette"), **given}
-        )
+        chosen = {} if photo is None else {"filepath": str(Path(photo).absolute())}
+        line = _run(command, **chosen, **{"folder": str(output.parent / "maquette"), **given})
         _save(output)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -78,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(_COMMANDS))
     for command, (operator, what, defaults) in _COMMANDS.items():
         options = commands.add_parser(command, help=what, description=what.capitalize() + ".")
-        options.add_argument("--photo", required=True, metavar="FILE", help="photo, movie, or shot_%%04d.png")
+        # A texture of the file that is opened can be repainted too.
+        options.add_argument(
+            "--photo", required=command != "detail", metavar="FILE", help="photo, movie, or shot_%%04d.png"
+        )
         options.add_argument(
             "--output", dest="file", required=True, metavar="FILE.blend", help="the .blend file to write"
         )

@@ -26,3 +26,10 @@ def found(kind: str) -> list[str]:
         paths = sorted((root / place).iterdir())
         names += [path.name for path in paths if path.suffix == ".safetensors" or (index and (path / index).is_file())]
     return list(dict.fromkeys(names))
+
+
+def located(name: str, kind: str) -> str:
+    """The path of what bears this name in the models' folder; anything else as it is. Blender may have been started
+    anywhere, so that a file of the same name where it was is not meant."""
+    path = store.models_root() / _PLACES[kind][0] / name
+    return str(path) if name and name in found(kind) and path.exists() else name

@@ -55,6 +55,8 @@ def settings_of(image: Image) -> dict[str, Any]:
     if image.packed_file is not None:
         packed: Any = image.packed_file
         return settings_in(packed.data)
+    if not image.filepath:
+        return parsed(None)
     return settings_in_file(bpy.path.abspath(image.filepath, library=image.library))
 
 

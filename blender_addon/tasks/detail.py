@@ -15,7 +15,7 @@ from ..builders import camera as cameras
 from ..builders import detail, paint, paint_slots, roles
 from ..builders import image as images
 from ..builders.projection import mesh_of
-from ..detail_models import BUILTIN
+from ..detail_models import BUILTIN, located
 from ..requests import DetailBuild, DetailRequest
 from . import detail_controls, detail_masks
 from . import detail_projection as projection
@@ -70,7 +70,7 @@ def request(properties: Any, context: Any) -> DetailRequest:
         build=_build(properties, context, image, source.path, size, mapping),
         settings={"version": 1, **remembered, **parameters, "picture": source.name},
         checkpoint=_checkpoint(properties),
-        refiner=_absolute(properties.refiner),
+        refiner=_located(properties.refiner, "checkpoint"),
         control=detail_controls.control_of(properties),
     )
 
@@ -147,7 +147,7 @@ def _size(source: Source, picture: Picture, image: Image | None) -> tuple[int, i
 
 def _checkpoint(properties: Any) -> dict[str, Any] | None:
     """The fields of `Checkpoint`; None for the engine that needs no model. Raises BadInput."""
-    model = _absolute(properties.model)
+    model = _located(properties.model, "checkpoint")
     if model == BUILTIN:
         return None
     if not model:
@@ -158,7 +158,7 @@ def _checkpoint(properties: Any) -> dict[str, Any] | None:
     if properties.control != "NONE":
         if not properties.controlnet:
             raise BadInput("No ControlNet is chosen to follow the control image.", "Choose its folder or file.")
-        fields["controlnet"] = _absolute(properties.controlnet)
+        fields["controlnet"] = _located(properties.controlnet, "controlnet")
     return fields
 
 
@@ -172,7 +172,11 @@ def _loras(properties: Any) -> list[tuple[str, float]]:
                 f"The LoRAs {properties.loras!r} cannot be read.",
                 'Write them as [["path", strength], ...], or leave them empty.',
             ) from error
-    return [(_absolute(path), strength) for path, strength in files]
+    return [(_located(path, "lora"), strength) for path, strength in files]
+
+
+def _located(name: str, kind: str) -> str:
+    return located(_absolute(name), kind)
 
 
 def _absolute(path: str) -> str:

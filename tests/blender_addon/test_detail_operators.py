@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Around a repainted mask: cancelled jobs, full disks, plans, comparing, and settings that are read back."""
+
+from __future__ import annotations
+
+import resource
+import types
+from pathlib import Path
+
+import bpy
+import maquette
+import numpy as np
+import pytest
+from maquette.blender_addon import cli, detail_plan_shown, detail_presets, jobs, paint_layers
+from maquette.blender_addon.builders import image as images
+from maquette.blender_addon.tasks import common, detail
+from maquette.inference.detailer.sampling.masked import SAMPLERS
+from maquette.inference.detailer.sampling.schedules import SCHEDULES
+from maquette.inference.errors import BadInput, Cancelled
+
+
+@pytest.fixture(scope="module", autouse=True)
+def addon():
+    maquette.register()
+    yield
+    maquette.unregister()
+
+
+@pytest.fixture
+def photo():
+    """160 x 120 bytes of noise."""
+    return new_image("photo.png", np.random.default_rng(0).integers(0, 256, (120, 160, 3)) / 255)
+
+
+def new_image(name: str, values: np.ndarray):
+    if values.ndim == 2:
+        values = np.dstack([values] * 3)
+    values = np.dstack([values, np.ones(values.shape[:2])])
+    made = bpy.data.images.new(name, values.shape[1], values.shape[0], alpha=True)
+    made.pixels.foreach_set(values[::-1].astype(np.float32).ravel())
+    made.update()
+    return made
+
+
+def masked(*places: tuple[int, int, int], shape=(120, 160)) -> None:
+    """An image called mask with a white square at each (row, column, side)."""
+    values = np.zeros(shape)
+    for row, column, side in places:
+        values[row : row + side, column : column + side] = 1
+    new_image("mask", values)
+
+
+QUICK = {"mask_name": "mask", "denoise": 1.0, "guide_size": 64.0, "max_size": 96.0}
+
+
+def run(**options) -> str:
+    assert bpy.ops.maquette.detail_mask(**{**QUICK, **options}) == {"FINISHED"}
+    return jobs.outcome().line
+
+
+def properties(**options):
+    """The operator's properties as it would see them."""
+    declared = bpy.ops.maquette.detail_mask.get_rna_type().properties
+    given = {prop.identifier: prop.default for prop in declared if not prop.is_readonly}
+    return types.SimpleNamespace(**{**given, **QUICK, **options})
+
+
+def job(**options) -> jobs.Job:
+    return common.job_of("Detail Mask", detail.request(properties(**options), bpy.context), detail.build)
+
+
+def stopped_at(monkeypatch, words: str) -> None:
+    """Cancel whatever job says this."""
+    report = jobs.Job.report
+
+    def reported(self, fraction, message):
+        if words in message:
+            self.cancel()
+        report(self, fraction, message)
+
+    monkeypatch.setattr(jobs.Job, "report", reported)
+
+
+def test_a_cancelled_job_keeps_the_parts_that_were_finished(photo, monkeypatch):
+    masked((20, 20, 20), (70, 100, 20))
+    stopped_at(monkeypatch, "part 2 of 2")
+    line = jobs.run(job(image="photo.png"))
+    assert "1 part" in line and "cancelled" in line
+    changed = (images.image_array(bpy.data.images["photo.detail"]) != images.image_array(photo)).any(-1)
+    assert changed[25:35, 25:35].any() and not changed[70:90, 100:120].any()
+
+
+def test_a_job_that_is_cancelled_before_anything_is_finished_leaves_nothing(photo, monkeypatch, blocks):
+    masked((20, 20, 20))
+    before = blocks()
+    stopped_at(monkeypatch, "part 1 of 1")
+    with pytest.raises(Cancelled):
+        jobs.run(job(image="photo.png"))
+    assert blocks() == before and jobs.outcome().line == "Detail Mask was cancelled"
+
+
+def test_one_undo_step_takes_image_and_layer_away(photo):
+    masked((20, 20, 20))
+    bpy.ops.mesh.primitive_plane_add(size=2)
+    material = bpy.data.materials.new("Mine")
+    material.use_nodes = True
+    texture = material.node_tree.nodes.new("ShaderNodeTexImage")
+    texture.image = photo
+    material.node_tree.links.new(
+        texture.outputs["Color"], material.node_tree.nodes["Principled BSDF"].inputs["Base Color"]
+    )
+    bpy.context.object.data.materials.append(material)
+    photo.pack()
+    bpy.ops.ed.undo_push(message="Before")
+    run(source="PAINT_SLOT")
+    assert "photo.detail" in bpy.data.images
+    bpy.ops.ed.undo()
+    assert "photo.detail" not in bpy.data.images
+    nodes = bpy.data.materials["Mine"].node_tree.nodes
+    assert [node.type for node in nodes if node.type in {"MIX", "TEX_IMAGE"}] == ["TEX_IMAGE"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mask_name": ""}, "No mask is chosen"),
+        ({"mask_name": "nothing"}, "no image called 'nothing'"),
+        ({"image": "nothing"}, "no image called 'nothing'"),
+        ({"mask": "STENCIL"}, "no stencil"),
+        ({"mask": "VERTEX_GROUP"}, "No object is active|There is no camera"),
+        ({"mask": "SPLINES", "mask_name": ""}, "No mask of the Mask editor"),
+        ({"model": ""}, "No model is chosen"),
+        ({"model": "/nowhere/model.safetensors"}, "There is no model at /nowhere"),
+        ({"model": "/nowhere", "control": "DEPTH"}, "No ControlNet is chosen"),
+        ({"model": "/nowhere", "loras": "[1, 2]"}, "LoRAs .* cannot be read"),
+        ({"output": "LAYER"}, "No object is active"),
+        ({"source": "RENDER"}, "no render yet"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_with_a_remedy_and_leaves_nothing(photo, blocks, options, message):
+    masked((20, 20, 20))
+    before = blocks()
+    with pytest.raises(RuntimeError, match=message) as raised:
+        run(**{"image": "photo.png", **options})
+    assert str(raised.value).count("\n") <= 1 and jobs.outcome().remedy
+    assert blocks() == before
+
+
+def test_an_empty_mask_and_one_of_crumbs_say_so(photo, blocks):
+    masked()
+    with pytest.raises(RuntimeError, match="The mask is empty"):
+        run(image="photo.png")
+    bpy.data.images.remove(bpy.data.images["mask"])
+    masked((20, 20, 3), (60, 60, 2))
+    before = blocks()
+    with pytest.raises(RuntimeError, match=r"Every part of the mask was left out: .*Lower Drop Size"):
+        run(image="photo.png")
+    assert blocks() == before
+    assert "1 part" in run(image="photo.png", drop_size=2)
+    bpy.data.images.remove(bpy.data.images["mask"])
+    masked((20, 20, 20), (60, 60, 2))
+    assert "left out" in run(image="photo.png")
+
+
+def test_a_mask_that_touches_every_border(photo):
+    masked((0, 0, 160))
+    run(image="photo.png", feather=0, noise_mask_feather=0)
+    changed = images.image_array(bpy.data.images["photo.detail"]) != images.image_array(photo)
+    assert changed[..., :3].any(-1).mean() > 0.9 and not changed[..., 3].any()
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_neither_file_nor_image(photo, tmp_path, blocks):
+    masked((20, 20, 20))
+    before, folder = blocks(), tmp_path / "made here"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wanted = job(image="photo.png", folder=str(folder))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        with pytest.raises(BadInput, match=r"cannot be written.*make room on the disk"):
+            jobs.run(wanted)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert blocks() == before and not folder.exists()
+    assert np.array_equal(images.image_array(bpy.data.images["photo.png"]), images.image_array(photo))
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(photo, tmp_path, blocks):
+    masked((20, 20, 20))
+    (tmp_path / "file").write_text("not a folder")
+    before = blocks()
+    with pytest.raises(RuntimeError, match="cannot be written"):
+        run(image="photo.png", folder=str(tmp_path / "file" / "below"))
+    assert blocks() == before
+
+
+def test_a_build_that_fails_takes_image_and_file_back(photo, tmp_path, blocks):
+    """The object goes while the worker paints."""
+    masked((20, 20, 20))
+    bpy.ops.mesh.primitive_plane_add(size=2)
+    plane = bpy.context.object
+    plane.data.materials.append(bpy.data.materials.new("Mine"))
+    started = job(image="photo.png", output="LAYER", mapping="UV", folder=str(tmp_path))
+    bpy.data.objects.remove(plane)
+    before = blocks()
+    with pytest.raises(BadInput, match="The object Plane is gone"):
+        jobs.run(started)
+    assert blocks() == before and list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_tells_sizes_and_memory_and_builds_nothing(photo, blocks):
+    masked((20, 20, 20), (60, 60, 30), (0, 150, 3))
+    before = blocks()
+    assert bpy.ops.maquette.plan_detail(image="photo.png", **QUICK) == {"FINISHED"}
+    line = jobs.outcome().line
+    assert "2 parts" in line and " x " in line and "of memory" in line and "1 of 3 parts" in line
+    assert blocks() == before
+    settings = bpy.context.scene.maquette.detail
+    shown = detail_plan_shown.last()
+    assert "; ".join(shown.lines) == line and shown.asked != detail_plan_shown.signature(settings)
+    detail_presets.apply(settings, QUICK)
+    assert shown.asked == detail_plan_shown.signature(settings)
+
+
+def test_settings_come_back_from_the_image_and_from_its_file(photo, tmp_path):
+    masked((20, 20, 20))
+    given = {"seed": 77, "feather": 9, "prompt": "bricks", "crop_factor": 2.5, "sampler": "heun", "bbox_fill": True}
+    run(image="photo.png", folder=str(tmp_path), **given)
+    settings = bpy.context.scene.maquette.detail
+    for source in ({"image": "photo.detail"}, {"filepath": str(tmp_path / "photo.detail.png")}):
+        settings.seed, settings.prompt, settings.feather = 0, "", 5
+        assert bpy.ops.maquette.load_detail_settings(**source) == {"FINISHED"}
+        assert {name: getattr(settings, name) for name in given} == given
+    made = bpy.data.images["photo.detail"]
+    del made["maquette_detail"]
+    settings.seed = 0
+    bpy.ops.maquette.load_detail_settings(image="photo.detail")
+    assert settings.seed == 77, "from the file of the image"
+    with pytest.raises(RuntimeError, match="does not tell how it was detailed"):
+        bpy.ops.maquette.load_detail_settings(image="mask")
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        bpy.ops.maquette.load_detail_settings(filepath=str(tmp_path / "none.png"))
+
+
+def test_before_and_after(photo):
+    from maquette.blender_addon.builders.compare import other_image
+
+    masked((20, 20, 20))
+    run(image="photo.png")
+    run(image="photo.png", seed=1)
+    first, second = bpy.data.images["photo.detail"], bpy.data.images["photo.detail.001"]
+    assert other_image(first) == photo and other_image(second) == photo and other_image(photo) == second
+    bpy.ops.mesh.primitive_plane_add(size=2)
+    with pytest.raises(RuntimeError, match="no detailed image or layer"):
+        bpy.ops.maquette.toggle_detail()
+    run(image="photo.png", output="LAYER", mapping="UV")
+    ((_, shown),) = paint_layers.layers(bpy.context.object.active_material)
+    for value in (0.0, 1.0):
+        bpy.ops.maquette.toggle_detail()
+        assert shown.default_value == value
+
+
+def test_presets_are_made_of_properties_that_exist_and_do_what_they_say(photo):
+    declared = bpy.ops.maquette.detail_mask.get_rna_type().properties.keys()
+    settings = bpy.context.scene.maquette.detail
+    for name, preset in detail_presets.PRESETS.items():
+        assert set(preset) <= set(declared)
+        bpy.ops.maquette.detail_preset(preset=name)
+        for prop, value in preset.items():
+            assert getattr(settings, prop) == pytest.approx(value), prop
+    bpy.ops.maquette.new_detail_seed()
+    drawn = settings.seed
+    bpy.ops.maquette.new_detail_seed()
+    assert settings.seed != drawn
+
+
+def test_the_user_s_own_presets_are_kept_and_read_back(monkeypatch, tmp_path):
+    monkeypatch.setenv("BLENDER_USER_SCRIPTS", str(tmp_path))
+    settings = bpy.context.scene.maquette.detail
+    settings.prompt, settings.steps = 'a "mossy" wall', 33
+    assert bpy.ops.maquette.add_detail_preset(name="Moss") == {"FINISHED"}
+    (path,) = Path(bpy.utils.user_resource("SCRIPTS", path="presets/maquette/detail")).glob("[Mm]oss.py")
+    settings.prompt, settings.steps = "", 1
+    bpy.ops.script.execute_preset(filepath=str(path), menu_idname="MAQUETTE_MT_detail_presets")
+    assert settings.prompt == 'a "mossy" wall' and settings.steps == 33
+    path.unlink()
+
+
+def test_the_choices_are_those_that_the_samplers_have():
+    declared = bpy.ops.maquette.detail_mask.get_rna_type().properties
+    assert {item.identifier for item in declared["sampler"].enum_items} == set(SAMPLERS)
+    assert {item.identifier for item in declared["scheduler"].enum_items} == set(SCHEDULES)
+    from maquette.inference.detailer.fillings import FILLINGS
+
+    assert {item.identifier for item in declared["fill"].enum_items} == set(FILLINGS)
+
+
+def test_every_parameter_of_the_detailer_is_a_property():
+    import inspect
+
+    from maquette.inference import Checkpoint, detail_mask
+
+    declared = set(bpy.ops.maquette.detail_mask.get_rna_type().properties.keys())
+    elsewhere = {"photo", "hook", "linear", "precision", "progress", "models_dir"}
+    assert set(inspect.signature(detail_mask).parameters) - declared == elsewhere
+    assert set(inspect.signature(Checkpoint).parameters) - declared == {"path"}
+
+
+def test_the_command_line_repaints_a_file(photo, tmp_path):
+    from PIL import Image
+
+    masked((20, 20, 20))
+    for name in ("photo.png", "mask"):
+        bytes_ = np.rint(images.image_array(bpy.data.images[name]) * 255).astype(np.uint8)
+        Image.fromarray(bytes_[..., :3]).save(tmp_path / f"{Path(name).stem}.png")
+    output = tmp_path / "out" / "detail.blend"
+    given = ["--photo", tmp_path / "photo.png", "--mask-name", tmp_path / "mask.png", "--output", output]
+    assert (
+        cli.main([str(word) for word in ["detail", *given, "--guide-size", "64", "--denoise", "1", "--seed", "3"]]) == 0
+    )
+    bpy.ops.wm.open_mainfile(filepath=str(output))
+    assert bpy.data.images["photo.detail"].filepath == "//maquette/photo.detail.png"
+    assert (output.parent / "maquette" / "photo.detail.png").exists()
+    assert cli.main(["detail", "--output", str(output), "--mask-name", "x"]) == 1
