@@ -210,7 +210,7 @@ class ModelsMenu:
         group = getattr(context.scene.maquette, self.task)
         for model in catalogue.models(self.task):
             state = overview(model)
-            size = "" if state.state in (library.SHIPS, library.INSTALLED) else f"   {model.size}"
+            size = "" if state.state in (library.SHIPS, library.INSTALLED) else f"   ({model.size} to download)"
             text = f"{model.label}{size}"
             self.layout.prop_enum(group, "model", model.id, text=text, icon=state_icon(model))  # type: ignore[arg-type]
 
