@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HMR 2.0's people per second, beside the sequence of steps of the reference node, in one run.
+
+    python benchmarks/hmr2.py MODELS [--device cpu] [--threads 2] [--people 8] [--repeats 2] [--json FILE]
+
+MODELS is a root of model files with those of HMR 2.0; `benchmarks/golden_people.py --models MODELS` makes one with
+made-up weights. Photos of one to three people, boxes given, so that the detector, which is the user's, is no part of
+it. The reference's sequence: the whole photo copied and, for large people, blurred in float64 once for each of them; a
+batch never holds people of two photos; attention as explicit products; the body by dense products over all joints.
+Both sides take turns in one process with one network's weights, warm once, then `--repeats` times; the shortest time
+counts. `--batch` are the people in the network at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import cv2
+import numpy as np
+import torch
+from maquette.demo.samples import sample_photo
+from maquette.inference import Photo, load_photo, recover_people
+from maquette.inference.people.hmr2 import answers, network
+from maquette.inference.people.hmr2.body import Template
+from maquette.inference.people.hmr2.crops import SIDE, Crop
+from maquette.inference.people.hmr2.network import HMR2, Block
+from maquette.inference.runtime.run import Run, start
+from scipy import ndimage
+
+BOXES = {
+    "bus": [(48, 398, 246, 904), (669, 392, 810, 877), (222, 405, 344, 858)],
+    "zidane": [(123, 197, 1111, 711)],
+}
+
+
+def reference_square(pixels: np.ndarray, crop: Crop) -> np.ndarray:
+    """The whole photo copied, and blurred where it is reduced."""
+    image: np.ndarray = pixels[..., ::-1].copy()
+    reduction = crop.size / SIDE / 2
+    if reduction > 1.1:
+        sigma = (reduction - 1) / 2
+        image = ndimage.gaussian_filter(image.astype(np.float64), (sigma, sigma, 0), mode="nearest")
+    square = cv2.warpAffine(image, crop.matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)[..., ::-1]
+    mean, spread = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
+    return ((square - mean) / spread).transpose(2, 0, 1).astype(np.float32)
+
+
+def explicit_block(block: Block, x: torch.Tensor, _tick: Callable[[], None]) -> torch.Tensor:
+    batch, count, width = x.shape
+    query, key, value = block.qkv(block.norm1(x)).reshape(batch, count, 3, block.heads, -1).permute(2, 0, 3, 1, 4)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    seen = scores.softmax(-1) @ value
+    x = x + block.proj(seen.transpose(1, 2).reshape(batch, count, width))
+    return x + block.fc2(torch.nn.functional.gelu(block.fc1(block.norm2(x))))
+
+
+def dense_body(template: Template, tensors: dict[str, torch.Tensor], shape: torch.Tensor, turns: torch.Tensor) -> Any:
+    """Vertices (B, V, 3): every vertex by every joint, as `smplx` does it."""
+    batch = len(shape)
+    shaped = tensors["rest"] + torch.einsum("bl,mkl->bmk", shape, tensors["shapes"])
+    joints = torch.einsum("bik,ji->bjk", shaped, tensors["regressor"])
+    feature = (turns[:, 1:] - torch.eye(3, device=turns.device)).reshape(batch, -1)
+    posed = shaped + (feature @ tensors["poses"]).reshape(batch, -1, 3)
+    parents = template.body.parents
+    relative = joints.clone()
+    relative[:, 1:] -= joints[:, parents[1:]]
+    local = torch.cat(
+        [torch.nn.functional.pad(turns, (0, 0, 0, 1)), torch.nn.functional.pad(relative, (0, 1), value=1)[..., None]],
+        -1,
+    )
+    chain = [local[:, 0]]
+    for joint in range(1, len(parents)):
+        chain.append(chain[parents[joint]] @ local[:, joint])
+    world = torch.stack(chain, 1)
+    back = world @ torch.nn.functional.pad(joints, (0, 1))[..., None]
+    relative_world = world - torch.nn.functional.pad(back, (3, 0))
+    blended = (tensors["weights"].expand(batch, -1, -1) @ relative_world.reshape(batch, -1, 16)).reshape(
+        batch, -1, 4, 4
+    )
+    return (blended @ torch.nn.functional.pad(posed, (0, 1), value=1)[..., None])[..., :3, 0]
+
+
+def body_tensors(template: Template, device: torch.device) -> dict[str, torch.Tensor]:
+    body = template.body
+    regressor = np.linalg.lstsq(body.vertices.T @ body.vertices, body.vertices.T, rcond=None)[0]
+    arrays = {
+        "rest": body.vertices[None],
+        "shapes": np.moveaxis(body.shape_blend_shapes, 0, 2),
+        # Dense as the published one is; which joints it makes does not matter for the time.
+        "regressor": body.joints @ regressor,
+        "poses": (body.pose_blend_shapes if body.pose_blend_shapes is not None else np.zeros(0)).reshape(207, -1),
+        "weights": body.skin_weights[None],
+    }
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device) for name, array in arrays.items()
+    }
+
+
+def reference(
+    photos: Sequence[Photo], boxes: Sequence[Sequence[Any]], net: HMR2, run: Run, batch: int, held: Any
+) -> int:
+    """Photo by photo, the people of each in batches of their own."""
+    template, tensors = held
+    found = 0
+    for photo, some in zip(photos, boxes, strict=True):
+        for first in range(0, len(some), batch):
+            squares = [reference_square(photo.pixels, Crop.around(box)) for box in some[first : first + batch]]
+            pictures = torch.from_numpy(np.stack(squares)).to(run.torch_device)[:, :, :, 32:224]
+            with torch.no_grad():
+                answer = net(pictures)
+                vertices = dense_body(template, tensors, answer.shape, network.matrices(answer.turns))
+            found += len(vertices.cpu().numpy())
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--people", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    names = (["bus", "zidane"] * options.people)[: max(1, options.people // 2)]
+    photos = [load_photo(sample_photo(name)) for name in names]
+    boxes = [BOXES[name] for name in names]
+    count = sum(map(len, boxes))
+    run = start(options.device, models_dir=options.models)
+    answers.ready(run)
+    net, template = answers._network(run), answers.template(run)
+    held = template, body_tensors(template, run.torch_device)
+    rows = []
+    for batch in options.batch:
+        ours = timed(lambda: ours_of(photos, boxes, options, batch), options.repeats)  # noqa: B023  # called at once
+        forward = Block.forward
+        Block.forward = explicit_block  # type: ignore[method-assign]
+        theirs = timed(lambda: reference(photos, boxes, net, run, batch, held), options.repeats)  # noqa: B023
+        Block.forward = forward  # type: ignore[method-assign]
+        rows.append({"batch": batch, "ours": count / ours, "reference": count / theirs, "ratio": theirs / ours})
+        print(
+            f"batch {batch:2}: {count / ours:6.2f} people/s, the reference's sequence {count / theirs:6.2f}, "
+            f"{theirs / ours:.2f} times as fast",
+            flush=True,
+        )
+    if options.json:
+        options.json.write_text(
+            json.dumps({"device": options.device, "people": count, "rows": rows}, indent=1), "utf-8"
+        )
+
+
+def ours_of(photos: Sequence[Photo], boxes: Sequence[Any], options: argparse.Namespace, batch: int) -> None:
+    where: dict[str, Any] = {"device": options.device, "models_dir": options.models}
+    recover_people(photos, "hmr2", boxes=boxes, hmr_batch_size=batch, **where)
+
+
+def timed(work: Callable[[], object], repeats: int) -> float:
+    work()
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    main()
