@@ -83,14 +83,14 @@ class Written:
 
     def write(self, index: int) -> None:
         """Write the still, or the frame of this index."""
-        picture, name = self.picture, f"{clean_name(self.picture.name)}.{index:06d}.exr"
+        picture, name = self.picture, clean_name(self.picture.name)
         factor = np.float32(picture.factor)
         if picture.values is not None:
-            self.files.append(self.scratch.write(name, picture.values * factor))
+            self.files.append(self.scratch.write(f"{name}.exr", picture.values * factor))
             return
         planes = read_exr(picture.files[index].read_bytes())
         scaled = {channel: plane if channel == "A" else plane * factor for channel, plane in planes.items()}
-        self.files.append(self.scratch.write(name, scaled))
+        self.files.append(self.scratch.write(f"{name}.{index:06d}.exr", scaled))
 
 
 def discard(written: Sequence[Written]) -> None:

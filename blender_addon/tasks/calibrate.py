@@ -188,6 +188,8 @@ def _take_place(old: Any, new: Any) -> None:
 
     on_failure(restore)
     old.user_remap(new)
+    for user in bpy.data.user_map(subset=[new])[new]:
+        user.update_tag()  # a texture goes on showing the old one otherwise
     old.name = f"{name}.before"
     new.name = name
 

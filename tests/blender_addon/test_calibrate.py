@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 import maquette
 import numpy as np
@@ -11,7 +13,9 @@ from bpy_extras.object_utils import world_to_camera_view
 from maquette.blender_addon import jobs
 from maquette.blender_addon.builders import belongings, image, meshes, roles
 from maquette.demo.samples import sample_photo
+from maquette.inference.exr import read_exr
 from mathutils import Vector
+from PIL import Image, ImageChops
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -133,6 +137,86 @@ def test_what_is_built_later_has_the_scale(built, evaluated):
     other = seen(camera, evaluated)
     for name in ("zidane.relief", next(name for name in other if name.endswith(".body"))):
         np.testing.assert_allclose(np.ptp(other[name][1], axis=0), np.ptp(after[name][1], axis=0), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"output": "LIVE"},
+        {"output": "GRID", "grid_method": "NODES"},
+        {"output": "GRID", "grid_method": "DISPLACE"},
+    ],
+    ids=["live", "nodes", "displace"],
+)
+def test_what_a_depth_image_displaces_grows_as_the_rest(built, evaluated, options):
+    camera = built("estimate_depth", "recover_people", estimate_depth={**options, "mesh_resolution": 128})
+    before = seen(camera, evaluated)
+    calibrated(known="CAMERA", distance=4.0)
+    first = grown(before, seen(camera, evaluated))
+    later = built("estimate_depth", estimate_depth={**options, "mesh_resolution": 128})
+    assert later == camera
+    (surface, again) = (obj for obj in belongings.all_of(camera) if obj.parent == camera)
+    np.testing.assert_allclose(evaluated(again), evaluated(surface), atol=1e-4 * first)
+    before = seen(camera, evaluated)
+    calibrated(known="CAMERA", distance=1.0)
+    assert grown(before, seen(camera, evaluated)) == pytest.approx(0.25, rel=1e-4)
+    # Left as they are, the images keep what they say, and the objects their size.
+    before = seen(camera, evaluated)
+    depth = image.image_array(bpy.data.images["zidane.depth"]).copy()
+    calibrated(known="CAMERA", distance=2.0, rewrite=False)
+    grown(before, seen(camera, evaluated))
+    np.testing.assert_array_equal(image.image_array(bpy.data.images["zidane.depth"]), depth)
+    before = seen(camera, evaluated)
+    calibrated(known="CAMERA", distance=3.0)
+    grown(before, seen(camera, evaluated))
+    np.testing.assert_allclose(image.image_array(bpy.data.images["zidane.depth"])[..., 0], 3 * depth[..., 0], rtol=1e-4)
+
+
+def test_a_whole_clip(evaluated, tmp_path, zidane):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    with Image.open(zidane) as photo:
+        half = photo.resize((640, 360))
+    for number in (1, 2, 3):
+        ImageChops.offset(half, 4 * number, 0).save(tmp_path / f"shot_{number:03d}.png")
+    clip = str(tmp_path / "shot_###.png")
+    bpy.ops.maquette.estimate_depth(filepath=clip, frames="CLIP", mesh_resolution=64)
+    bpy.ops.maquette.recover_people(filepath=clip)
+    bpy.ops.maquette.estimate_depth(filepath=clip, frame=2, mesh_resolution=64)
+    camera = bpy.context.scene.camera
+    assert len([obj for obj in bpy.data.objects if obj.type == "CAMERA"]) == 1, "one camera for all frames of a clip"
+    before = {frame: seen(camera, evaluated, frame) for frame in (1, 3)}
+    assert len(before[1]) >= 3
+    depth = bpy.data.images["shot.depth"]
+    files = [str(file) for file in image.sequence_files(depth)]
+    calibrated(known="CAMERA", distance=5.0)
+    ratio = grown(before[1], seen(camera, evaluated, 1))
+    grown(before[3], seen(camera, evaluated, 3))
+    depth = bpy.data.images["shot.depth"]
+    assert depth.source == "SEQUENCE" and depth[image.LENGTH] == 3
+    for old, new in zip(files, image.sequence_files(depth), strict=True):
+        old, new = (read_exr(Path(file).read_bytes()) for file in (old, new))
+        for channel in old:
+            np.testing.assert_allclose(new[channel], old[channel] * ratio, rtol=1e-4)
+    # A new depth of the whole clip has the scale too.
+    bpy.ops.maquette.estimate_depth(filepath=clip, frames="CLIP", mesh_resolution=64)
+    first, second = (obj for obj in bpy.data.objects if obj.name.startswith("shot.relief") and obj.parent == camera
+                     and obj.modifiers)  # fmt: skip
+    np.testing.assert_allclose(evaluated(second, 2), evaluated(first, 2), atol=1e-4 * ratio)
+
+
+def test_keys_of_a_moving_camera_and_rig_go_along(built, evaluated):
+    camera = built("recover_people")
+    rig = next(obj for obj in bpy.data.objects if obj.type == "ARMATURE")
+    for obj in (camera, rig):
+        for frame in (1, 20):
+            obj.location.z += 0.1 * frame
+            obj.keyframe_insert("location", frame=frame)
+            obj.keyframe_insert("scale", frame=frame)
+    before = {frame: seen(camera, evaluated, frame) for frame in (1, 11, 20)}
+    bpy.context.scene.frame_set(1)
+    calibrated(distance=camera.matrix_world.translation.z * 1.5, known="CAMERA")
+    for frame, was in before.items():
+        assert grown(was, seen(camera, evaluated, frame)) == pytest.approx(1.5, rel=1e-3)
 
 
 @pytest.mark.parametrize("bodies", ["ARMATURE", "VERTEX_CACHE", "SHAPE_KEYS"])
