@@ -45,8 +45,8 @@ class Filler:
         height, width = noise_mask.shape
         if crop.shape[:2] != noise_mask.shape:
             area = crop.shape[0] * crop.shape[1] > height * width
-            crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if area else cv2.INTER_CUBIC)
-            crop = np.clip(crop, 0, 1)
+            resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if area else cv2.INTER_CUBIC)
+            crop = np.clip(np.asarray(resized, np.float32), 0, 1)
         # What is grey all over counts as a whole: it is laid over the photo as weakly as it is grey.
         hole = noise_mask >= 0.5 * noise_mask.max()
         if not noise_mask.max() > 0:

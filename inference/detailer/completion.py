@@ -119,8 +119,13 @@ def _pyramid(picture: Pixels, hole: Hole, side: int) -> tuple[list[Pixels], list
 def _whole(known: Hole, side: int) -> Hole:
     """Whether the patch about a pixel lies in the picture and is known."""
     kernel = np.ones((side, side), np.uint8)
-    inside = cv2.erode(known.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    inside = cv2.erode(known.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,))
     return inside.astype(bool)
+
+
+def _patches(picture: NDArray, side: int) -> NDArray:
+    """A view (H - side + 1, W - side + 1, ..., side, side) of all patches."""
+    return sliding_window_view(picture, (side, side), axis=(0, 1))  # type: ignore[call-overload, arg-type]
 
 
 def _level(picture: Pixels, hole: Hole, side: int) -> _Level:
@@ -150,9 +155,7 @@ def _search_all(level: _Level, which: NDArray[np.intp]) -> None:
     """The likest of all sources for the places `which`."""
     half, side = level.half, level.side
     sources = np.argwhere(level.sources)
-    patches = sliding_window_view(level.picture, (side, side), (0, 1))[tuple((sources - half).T)].reshape(
-        len(sources), -1
-    )
+    patches = _patches(level.picture, side)[tuple((sources - half).T)].reshape(len(sources), -1)
     squares = (patches**2).T
     share = max(1, _AT_ONCE // len(sources))
     for start in range(0, len(which), share):
@@ -169,10 +172,10 @@ def _targets(level: _Level, places: NDArray[np.intp]) -> tuple[Pixels, Pixels]:
     """The patches about places, and the weights of their values, both (N, 3 * side * side)."""
     half, side = level.half, level.side
     border = cv2.copyMakeBorder(level.picture, half, half, half, half, cv2.BORDER_REFLECT_101)
-    weight = cv2.copyMakeBorder(level.weight, half, half, half, half, cv2.BORDER_CONSTANT, value=0)
+    weight = cv2.copyMakeBorder(level.weight, half, half, half, half, cv2.BORDER_CONSTANT, value=(0.0,))
     rows, columns = places.T
-    targets = sliding_window_view(border, (side, side), (0, 1))[rows, columns].reshape(len(places), -1)
-    weights = sliding_window_view(weight, (side, side))[rows, columns].reshape(len(places), -1)
+    targets = _patches(border, side)[rows, columns].reshape(len(places), -1)
+    weights = _patches(weight, side)[rows, columns].reshape(len(places), -1)
     return targets, np.tile(weights, 3)
 
 
@@ -237,7 +240,7 @@ def _try(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weights: 
 
 def _unlike(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weights: Pixels) -> Pixels:
     """Weighted mean square difference (N,) between target patches and the patches about the candidates."""
-    sources = sliding_window_view(level.picture, (level.side, level.side), (0, 1))
+    sources = _patches(level.picture, level.side)
     rows, columns = candidates.T - level.half
     difference = targets - sources[rows, columns].reshape(len(rows), -1)
     difference *= difference
@@ -263,21 +266,32 @@ def _said(level: _Level, sharpness: float, only: Hole | None = None) -> Pixels:
 
     sharpness : quantile of the unlikenesses at which a patch counts little.  only : (N,) the patches that are asked.
     """
-    half, limit = level.half, np.array(level.hole.shape) - 1
-    spread_of = max(float(np.quantile(level.unlike, sharpness)), 1e-6)
-    trust = np.exp(-level.unlike / (2 * spread_of)) + 1e-4
+    half = level.half
+    little = max(float(np.quantile(level.unlike, sharpness)), 1e-6)
+    trust = np.exp(-level.unlike / (2 * little)) + np.float32(1e-4)
     trust = trust if only is None else trust * only
-    total, weight = np.zeros_like(level.picture), np.zeros(level.hole.shape, np.float32)
+    # Only the rectangle about the places, with a margin for the patches' halves, which may reach out of the picture.
+    corner = level.places.min(0) - 2 * half
+    height, width = level.places.max(0) - corner + 2 * half + 1
+    table = np.zeros((height, width, 3), np.float32)
+    table[tuple((level.places - corner).T)] = np.column_stack([level.found[:, ::-1], trust])
+    inner = height - 2 * half, width - 2 * half
+    total, weight = np.zeros((*inner, 3), np.float32), np.zeros(inner, np.float32)
     for down in range(-half, half + 1):
         for right in range(-half, half + 1):
-            step = np.array((down, right))
-            target = level.places + step
-            inside = ((target >= 0) & (target <= limit)).all(1)
-            rows, columns = target[inside].T
-            from_rows, from_columns = (level.found[inside] + step).T
-            total[rows, columns] += level.picture[from_rows, from_columns] * trust[inside, None]
-            weight[rows, columns] += trust[inside]
-    return np.where((weight > 0)[..., None], total / np.maximum(weight, 1e-12)[..., None], level.picture)
+            said = table[half - down : half - down + inner[0], half - right : half - right + inner[1]]
+            columns, rows, trusted = said[..., 0] + right, said[..., 1] + down, said[..., 2]
+            total += cv2.remap(level.picture, columns, rows, cv2.INTER_NEAREST) * trusted[..., None]
+            weight += trusted
+    result = level.picture.copy()
+    top, left = np.maximum(corner + half, 0)
+    bottom, right = np.minimum(corner + half + inner, level.hole.shape)
+    inside = np.s_[
+        top - corner[0] - half : bottom - corner[0] - half, left - corner[1] - half : right - corner[1] - half
+    ]
+    covered = weight[inside] > 0
+    result[top:bottom, left:right][covered] = (total[inside] / np.maximum(weight[inside], 1e-12)[..., None])[covered]
+    return result
 
 
 def _sharpened(level: _Level, picture: Pixels) -> Pixels:

@@ -63,8 +63,8 @@ class Settings:
 
 
 class Engine(Protocol):
-    """Anything that repaints a crop. One whose attribute `native` is true takes the photo's own pixels: it gets crops at
-    their own size (or smaller, by max_size) and the mask as it is, only spread by the feather."""
+    """Anything that repaints a crop. One whose attribute `native` is true takes the photo's own pixels: it gets crops
+    at their own size (or smaller, by max_size) and the mask as it is, only spread by the feather."""
 
     def repaint(
         self,
