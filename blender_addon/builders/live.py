@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEPTH = "depth"
 #: Name of the input that multiplies metres about the camera.
 DEPTH_SCALE = "Depth Scale"
+#: Vertices along the long side at most: the nodes count points in 32-bit floats, which are exact up to 4096 ** 2.
+_FINEST = 4096
 
 
 def live_relief(
@@ -48,7 +50,7 @@ def live_relief(
     A child of `camera_object`, in its space, with UVs on the photo and its colours. All that follows stays adjustable
     in the modifier, and so does a smoothing along the lines of sight that keeps the tears.
 
-    resolution : vertices along the long side; None for one a pixel.
+    resolution : vertices along the long side, up to 4096; None for one a pixel.
     scale : multiplies the depths about the camera, so that the mesh still matches the photo.
     tear, grazing : as for the relief mesh; a tear of None leaves the mesh whole.
     max_distance : metres (after scaling) beyond which there is no surface; 0 for no limit.
@@ -114,8 +116,9 @@ class _Surface:
         self.sequence = picture if picture.source == "SEQUENCE" else None
         self.image = graph.input("Depth", "Image", picture, "The image of depths that the surface is made from")
         self.resolution = graph.input(
-            "Resolution", "Int", resolution, "Vertices along the long side of the surface", min_value=2, max_value=16384
-        )
+            "Resolution", "Int", min(resolution, _FINEST), "Vertices along the long side of the surface", min_value=2,
+            max_value=_FINEST,
+        )  # fmt: skip
 
     def smoothing(self) -> None:
         self.smooth = self.graph.input(
@@ -290,28 +293,27 @@ class _Relief(_Surface):
         one behind it; 1/z is linear over the picture of a plane.
         """
         graph = self.graph
-        with graph.stage("Which points continue a straight line"):
+        with graph.stage("Which points bend the surface"):
             index = graph.out(graph.node("GeometryNodeInputIndex"))
             self.nearness = 1.0 / self.depth
-            inside = (self.row > 0.5) & (self.row < self.rows - 1.5)
-            across = self._straight(index - self.rows, index + self.rows)
-            down = self._straight(index - 1.0, index + 1.0) & inside
+            border = (self.row < 0.5) | (self.row > self.rows - 1.5)
+            across = self._bends(index - self.rows, index + self.rows)
+            down = self._bends(index - 1.0, index + 1.0) | border
             across, down = graph.captured("POINT", across=("BOOLEAN", across), down=("BOOLEAN", down))
         with graph.stage("Which edges lie on one surface"):
             ends = graph.node("GeometryNodeInputMeshEdgeVertices")
             first, second = graph.out(ends, "Vertex Index 1"), graph.out(ends, "Vertex Index 2")
             left, right = graph.at(first, self.nearness), graph.at(second, self.nearness)
-            close = ~(left.most(right) > left.least(right) * (self.tear + 1.0))
-            along_row = graph.at(first, across, "BOOLEAN") | graph.at(second, across, "BOOLEAN")
-            along_column = graph.at(first, down, "BOOLEAN") | graph.at(second, down, "BOOLEAN")
-            straight = graph.choose(abs(second - first) < 1.5, along_row, along_column, "BOOLEAN")
-            (self.connected,) = graph.captured("EDGE", connected=("BOOLEAN", close | straight | ~self.torn))
+            apart = left.most(right) > left.least(right) * (self.tear + 1.0)
+            # On an edge, a truth of points holds where it holds for both ends.
+            bends = graph.choose(abs(second - first) < 1.5, across, down, "BOOLEAN")
+            (self.connected,) = graph.captured("EDGE", connected=("BOOLEAN", ~(apart & bends & self.torn)))
 
-    def _straight(self, before: Field, after: Field) -> Field:
-        """Whether a point lies on the line through its neighbours, both of which are there."""
+    def _bends(self, before: Field, after: Field) -> Field:
+        """Whether a point does not lie on the line through its neighbours, or one of them is not there."""
         outer = [self.graph.at(index, self.nearness) for index in (before, after)]
         sag = abs(outer[0] + outer[1] - self.nearness * 2.0)
-        return ~(sag > self.nearness * self.tear) & (outer[0].least(outer[1]) > 0.0)
+        return (sag > self.nearness * self.tear) | ~(outer[0].least(outer[1]) > 0.0)
 
     def _cut(self) -> None:
         graph = self.graph
@@ -339,8 +341,10 @@ class _Relief(_Surface):
         """Blurs 1/z, which keeps planes plane; the points move along their lines of sight alone."""
         graph, rough = self.graph, self.graph.flow
         with graph.stage("Smoothed"):
+            place = graph.position()
+            nearness = -1.0 / graph.xyz(place)[2]
             blurred = graph.node("GeometryNodeBlurAttribute", data_type="FLOAT")
-            graph.link(1.0 / self.depth, next(socket for socket in blurred.inputs if socket.enabled))
+            graph.link(nearness, next(socket for socket in blurred.inputs if socket.enabled))
             graph.link(self.smooth, blurred.inputs["Iterations"])
-            graph.move_to(graph.scaled(self.ray, 1.0 / graph.out(blurred)))
+            graph.move_to(graph.scaled(place, nearness / graph.out(blurred)))
             graph.flow = graph.choose(self.smooth > 0.5, rough, graph.flow, "GEOMETRY")
