@@ -30,17 +30,17 @@ _SHOWN = {
 #: Seconds for which what lies on the disk is remembered while the page is redrawn.
 _REMEMBERED = 1.0
 
-_overviews: dict[tuple[str, str], tuple[float, library.Overview]] = {}
+_overviews: dict[tuple[str, str], tuple[float, object, library.Overview]] = {}
 
 
 def overview(model: Model) -> library.Overview:
-    """How a model stands, looked up at most once a second: a page is redrawn at every move of the mouse, and the disk
-    may be a network's."""
-    key, now = (model.task, model.id), time.monotonic()
+    """How a model stands, looked up at most once a second and after every job: a page is redrawn at every move of the
+    mouse, and the disk may be a network's."""
+    key, now, outcome = (model.task, model.id), time.monotonic(), jobs.outcome()
     known = _overviews.get(key)
-    if known is None or now - known[0] > _REMEMBERED:
-        known = _overviews[key] = (now, library.overview(model))
-    return known[1]
+    if known is None or now - known[0] > _REMEMBERED or known[1] is not outcome:
+        known = _overviews[key] = (now, outcome, library.overview(model))
+    return known[2]
 
 
 def state_icon(model: Model) -> str:
@@ -105,19 +105,24 @@ def _draw_work(layout: UILayout, context: Any) -> None:
 def _draw_model(box: UILayout, model: Model, width: int) -> None:
     state = overview(model)
     icon, words = _SHOWN[state.state]
+    busy = any(job.thread == jobs.LIBRARY and job.label.endswith(f" {model.label}") for job in jobs.active())
+    if busy:
+        icon, words = "SORTTIME", "at work"
     split = box.split(factor=0.42)
     split.label(text=model.label, icon=icon)  # type: ignore[arg-type]
     right = split.split(factor=0.48)
     right.label(text=", ".join(filter(None, (model.size, words))))
-    buttons = right.row(align=True)
-    buttons.alignment = "RIGHT"
-    _draw_buttons(buttons, model, state)
+    if not busy:
+        buttons = right.row(align=True)
+        buttons.alignment = "RIGHT"
+        _draw_buttons(buttons, model, state)
     column = box.column(align=True)
     column.active = False
     column.scale_y = 0.8
     commercial = "" if model.commercial else "  (no commercial use)"
     _draw_lines(column, f"{model.licence}{commercial}", width, "BLANK1")
-    for text in (state.why if state.state != library.NOT_INSTALLED or state.to_register else "", model.note):
+    why = state.why if (state.state != library.NOT_INSTALLED or state.to_register) and not busy else ""
+    for text in (why, model.note):
         if text:
             _draw_lines(column, text, width, "BLANK1")
 
