@@ -11,7 +11,8 @@ from typing import Any
 PRESETS: dict[str, dict[str, Any]] = {
     "REMOVE": {
         **{"model": "builtin", "denoise": 1.0, "feather": 6, "noise_mask_feather": 4, "crop_factor": 2.5},
-        **{"guide_size": 256.0, "guide_size_for": "bbox", "drop_size": 1, "mask_grow": 3.0, "control": "NONE"},
+        **{"guide_size": 256.0, "guide_size_for": "bbox", "drop_size": 1, "mask_grow": 2.0, "control": "NONE"},
+        "contour_fill": False,
     },
     "HANDS": {
         **{"mask": "HANDS", "mask_grow": 8.0, "prompt": "a detailed hand, five fingers", "denoise": 0.6, "steps": 28},

@@ -40,7 +40,7 @@ class MAQUETTE_OT_toggle_detail(bpy.types.Operator):
 
     bl_idname = "maquette.toggle_detail"
     bl_label = "Before / After"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER"}
 
     def execute(self, context: Any) -> set[Any]:
         from ..builders import compare
@@ -53,6 +53,7 @@ class MAQUETTE_OT_toggle_detail(bpy.types.Operator):
                 return {"FINISHED"}
         obj = context.active_object
         if obj is not None and compare.toggle_layer(obj.active_material):
+            bpy.ops.ed.undo_push(message=self.bl_label)  # which image an editor shows is no step
             return {"FINISHED"}
         self.report({"ERROR"}, "There is no detailed image or layer to compare")
         return {"CANCELLED"}

@@ -12,7 +12,7 @@ import bpy
 
 from ...inference.errors import BadInput
 from ..builders import camera as cameras
-from ..builders import detail, paint, paint_slots, roles
+from ..builders import compare, detail, paint, paint_slots, roles
 from ..builders import image as images
 from ..builders.projection import mesh_of
 from ..detail_models import BUILTIN, located
@@ -83,6 +83,7 @@ def build(request: Request, inferred: Inferred, scene: Scene) -> str:
     line = f"Made the image {made[0].name}" if len(made) == 1 else f"Made {len(made)} images, first {made[0].name}"
     if wanted.build.output != "IMAGE":
         line += _layer(wanted, found, made[0], before)
+    compare.show(made[0], before)
     return line + _summary(found)
 
 

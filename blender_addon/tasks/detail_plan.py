@@ -42,9 +42,9 @@ def lines_of(plan: Plan) -> list[str]:
         largest = max(done, key=lambda one: one.work[0] * one.work[1])
         parts = "1 part" if len(done) == 1 else f"{len(done)} parts"
         width, height = largest.work
-        lines.append(
-            f"{parts}, worked on at {'up to ' * (len(done) > 1)}{width} x {height} ({largest.scale:.2g} times)"
-        )
+        at = f"{'up to ' * (len(done) > 1)}{width} x {height} pixels"
+        larger = f", {largest.scale:.2g} times as large" if abs(largest.scale - 1) > 0.01 else ""
+        lines.append(f"{parts}, worked on at {at}{larger}")
     if plan.calls:
         lines.append(f"{plan.calls:,} calls of the model")
     memory = f"About {_size(plan.memory)} of memory"

@@ -14,7 +14,7 @@ from maquette.blender_addon import detail_files, jobs, paint_layers
 from maquette.blender_addon.builders import image as images
 
 #: Rows and columns under the mask, and how far around them the result may reach.
-PART, REACH = (slice(40, 70), slice(60, 100)), 14
+PART, REACH = (slice(40, 70), slice(60, 100)), 16
 
 
 @pytest.fixture(scope="module", autouse=True)
