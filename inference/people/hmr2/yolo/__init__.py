@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 
+from .....installer import store
 from ....runtime.memory import keep
 from ..find import Finder, Found, Thresholds
 from .network import Detector, load_detector
@@ -40,9 +41,10 @@ _CANDIDATES = 30000
 
 def detector_file(models_dir: Path) -> Path | None:
     """The detector to use: the first of `KNOWN` that is there, else any other file of that kind, else None."""
-    folder = models_dir / FOLDER
-    known = [folder / name for name in KNOWN if (folder / name).is_file()]
-    return next(iter(known or sorted(path for path in folder.glob("*.pt") if path.is_file())), None)
+    known = (store.find(f"{FOLDER}/{name}", models_dir) for name in KNOWN)
+    roots = store.search_path() if models_dir == store.models_root() else (models_dir,)
+    others = (path for root in roots for path in sorted((root / FOLDER).glob("*.pt")))
+    return next((path for path in (*known, *others) if path.is_file()), None)
 
 
 def yolo_finder(path: Path, run: Run, thresholds: Thresholds) -> Finder:
