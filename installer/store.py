@@ -76,6 +76,17 @@ def find(path: str, root: Optional[Path] = None) -> Path:
     return places[0]
 
 
+def is_shared(path: Path) -> bool:
+    """Whether a file lies in a shared root, where nothing is written."""
+    return models_root() not in path.parents and any(root in path.parents for root in shared_roots())
+
+
+def kept_elsewhere(source: Path, stamp: str) -> Path:
+    """Where what is made of a published file is kept when it cannot be beside it. stamp : the file's `identity`."""
+    plain = converted(source) or source
+    return user_data() / "converted" / f"{stamp}-{plain.name}"
+
+
 def locate(file: File, root: Optional[Path] = None) -> Path:
     """Where a catalogue's file lies, or belongs: see `find`."""
     return find(file.path, root)

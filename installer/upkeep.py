@@ -276,7 +276,7 @@ def _converted_elsewhere(target: Path) -> List[Path]:
     plain = store.converted(target)
     if plain is None or not target.is_file():
         return []
-    copy = store.user_data() / "converted" / f"{identity(target)}-{plain.name}"
+    copy = store.kept_elsewhere(target, identity(target))
     return [copy] if copy.is_file() else []
 
 

@@ -46,7 +46,8 @@ class Licensed(Generic[Model]):
     prepare: Callable[[dict[str, Any]], dict[str, Any]] = dict
 
     def load(self, models_dir: Path) -> Model:
-        """Read the user's file, and keep a plain .npz of it beside it; that alone is enough the next time.
+        """Read the user's file, and keep a plain .npz of it beside it; that alone is enough the next time. Where the
+        folder is a shared one, or cannot be written, the plain file is kept in the user's data.
 
         A replaced file is read again. The published arrays as an .npz are taken as well, under either name.
         Raises `MissingModel`, and `BadModelFile` for another model, or a damaged or unsafe file.
@@ -58,11 +59,14 @@ class Licensed(Generic[Model]):
                 raise missing(source, self.path)
             return self._from_any(read_licensed(plain), plain)
         stamp = identity(source)
-        if _stamp(plain) == stamp:
-            return self._checked(read_licensed(plain), plain)
+        elsewhere = store.kept_elsewhere(source, stamp)
+        for copy in (plain, elsewhere):
+            if _stamp(copy) == stamp:
+                return self._checked(read_licensed(copy), copy)
         model = self._from_any(read_licensed(source), source)
-        if not plain.exists() or _stamp(plain) is not None:  # another's file of this name stays as it is
-            _keep(model, plain, stamp)
+        theirs = plain.exists() and _stamp(plain) is None  # another's file of this name stays as it is
+        if theirs or store.is_shared(source) or not _keep(model, plain, stamp):
+            _keep(model, elsewhere, stamp)
         return model
 
     def _from_any(self, content: dict[str, Any], path: Path) -> Model:
@@ -116,16 +120,18 @@ def _stamp(plain: Path) -> str | None:
         return None
 
 
-def _keep(model: Any, plain: Path, stamp: str) -> None:
-    """Write the arrays under their name in one step; a folder that cannot be written keeps the published file only."""
+def _keep(model: Any, plain: Path, stamp: str) -> bool:
+    """Write the arrays under their name in one step; False for a folder that cannot be written."""
     part = plain.with_name(f"{plain.name}.{os.getpid()}-{uuid4().hex[:6]}.part")
     arrays: dict[str, Any] = {field.name: getattr(model, field.name) for field in fields(model)}
     try:
+        plain.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             np.savez(file, **arrays, licence=np.array(model.licence), **{_STAMP: np.array(stamp)})
         part.replace(plain)
     except OSError:
-        pass
+        return False
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+    return True

@@ -111,13 +111,14 @@ def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | No
         return _as_it_is(beside, published, expected)  # the published tensors in the other format
     if beside == source:
         return _as_it_is(source, published, expected)
-    stamp = f"{_LAYOUT} {published.version} {identity(source)}"
-    elsewhere = store.user_data() / "converted" / f"{stamp.split()[-1]}-{beside.name}"
+    file = identity(source)
+    stamp = f"{_LAYOUT} {published.version} {file}"
+    elsewhere = store.kept_elsewhere(source, file)
     for target in (beside, elsewhere):
         if _stamp(target) == stamp:
             return _checked(target, read_tensors(target), expected)
     state = _converted(source, published, expected)
-    for target in (elsewhere,) if _is_theirs(beside) else (beside, elsewhere):
+    for target in (elsewhere,) if _is_theirs(beside) or store.is_shared(source) else (beside, elsewhere):
         if _write(run, target, state, stamp):
             return _checked(target, read_tensors(target), expected)
     check_finite(source, state)

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import scipy.sparse
 from maquette.inference import BadModelFile, MissingModel
+from maquette.inference.weights import licensed
 from maquette.inference.weights.mano import PATH, load_mano
 from maquette.inference.weights.pickles import read_licensed, read_object_arrays
+from maquette.installer import store
 
 
 @pytest.fixture
-def root(tmp_path, synthetic_models):
+def root(tmp_path, synthetic_models, monkeypatch):
+    monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")
     (tmp_path / "mano").mkdir()
     shutil.copyfile(synthetic_models / PATH, tmp_path / PATH)
     return tmp_path
@@ -191,6 +194,16 @@ def test_a_folder_that_cannot_be_written(root, published):
     (root / PATH).with_suffix(".npz").mkdir()
     np.testing.assert_array_equal(load_mano(root).vertices, published["v_template"])
     assert sorted(path.name for path in (root / "mano").iterdir()) == ["MANO_RIGHT.npz", "MANO_RIGHT.pkl"]
+    assert [path.name.endswith("-MANO_RIGHT.npz") for path in (root / "user" / "converted").iterdir()] == [True]
+
+
+def test_a_shared_folder_is_only_read(root, published, monkeypatch):
+    """What is made of its file is kept in the user's data, and used from there."""
+    monkeypatch.setenv("MAQUETTE_MODELS", f"{root / 'own'}{os.pathsep}{root}")
+    np.testing.assert_array_equal(load_mano(store.models_root()).vertices, published["v_template"])
+    assert [path.name for path in (root / "mano").iterdir()] == ["MANO_RIGHT.pkl"] and not (root / "own").exists()
+    monkeypatch.setattr(licensed.Licensed, "_from_any", lambda *_: pytest.fail("it was read again"))
+    np.testing.assert_array_equal(load_mano(store.models_root()).vertices, published["v_template"])
 
 
 def test_a_sparse_matrix_that_claims_to_be_vast(root, published):

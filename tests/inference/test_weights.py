@@ -16,6 +16,7 @@ from maquette.inference.runtime import start
 from maquette.inference.weights import Published, load_network
 from maquette.inference.weights.checkpoint import read_tensors
 from maquette.inference.weights.convert import write_tensors
+from maquette.installer import store
 from maquette.installer.disk import identity
 from torch import nn
 
@@ -90,8 +91,6 @@ def test_the_state_dict_itself_and_a_training_file_are_read(root, state):
 
 
 def test_a_folder_that_cannot_be_written_keeps_the_result_elsewhere(root, state, tmp_path, monkeypatch):
-    from maquette.installer import store
-
     monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")
     beside = root / "tiny" / "tiny.safetensors"
     beside.mkdir()  # nothing can be put under this name
@@ -99,6 +98,24 @@ def test_a_folder_that_cannot_be_written_keeps_the_result_elsewhere(root, state,
     kept = list((tmp_path / "user" / "converted").glob("*tiny.safetensors"))
     assert len(kept) == 1
     same(load(root), state)
+
+
+def test_a_shared_folder_is_only_read(root, state, tmp_path, monkeypatch):
+    """A studio's store: converted once into the user's data, and what the studio has converted itself is used."""
+    monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")
+    monkeypatch.setenv("MAQUETTE_MODELS", f"{tmp_path / 'own'}{os.pathsep}{root}")
+    same(load(None), state)
+    assert [path.name for path in (root / "tiny").iterdir()] == ["tiny.pth"] and not (tmp_path / "own").exists()
+    (kept,) = (tmp_path / "user" / "converted").iterdir()
+    written = kept.stat().st_mtime_ns
+    same(load(None), state)
+    assert kept.stat().st_mtime_ns == written
+    kept.unlink()
+    with monkeypatch.context() as keepers:
+        keepers.setenv("MAQUETTE_MODELS", str(root))
+        load(None)
+    same(load(None), state)
+    assert not kept.exists()
 
 
 def test_weights_are_mapped_not_copied(root):
@@ -299,7 +316,6 @@ def test_a_file_of_the_users_under_the_converted_name_stays(root, state, tmp_pat
 
 def test_a_disk_without_room_loads_without_keeping(root, state, tmp_path, monkeypatch):
     from maquette.inference.weights import load as loading
-    from maquette.installer import store
 
     monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")
     full = type("Usage", (), {"free": 10})
