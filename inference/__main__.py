@@ -57,6 +57,8 @@ _OPTIONS: dict[str, tuple[tuple[str, type, tuple[str, ...] | None, str], ...]] =
         ("det_iou_thresh", float, None, "of detections that overlap more, the weaker is dropped, default 0.7"),
         ("det_batch_size", int, None, "photos that pass through the detector at once"),
         ("hmr_batch_size", int, None, "people that pass through a network at once"),
+        ("smoothing", float, None, "of a clip: 0 keeps every frame's own pose, default 1, more is calmer"),
+        ("plant", float, None, "of a clip: 1, the default, holds planted feet in place, 0 leaves them to slide"),
     ),
 }
 
