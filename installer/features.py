@@ -6,6 +6,8 @@ Every group but the core holds only what it adds to the core, so that it can be 
 
 from __future__ import annotations
 
+import platform
+import re
 import sys
 from functools import lru_cache
 from importlib.util import find_spec
@@ -47,12 +49,28 @@ def locked(locks: Path, python: str) -> Tuple[Pin, ...]:
 
 def pins_of(locks: Path, python: str, feature: str) -> List[Pin]:
     """What a group adds: everything it needs without what belongs to Blender and, but for the core, to the core."""
-    pins = locked(locks, python)
+    pins = [pin for pin in locked(locks, python) if applies(pin.marker)]
     core = select(pins, [CORE], without=BLENDERS_OWN)
     if feature == CORE:
         return core
     in_core = {pin.name for pin in core}
     return [pin for pin in select(pins, [CORE, feature], without=BLENDERS_OWN) if pin.name not in in_core]
+
+
+def applies(marker: str) -> bool:
+    """Whether a pin's marker is for this system, as far as the system decides it ("" is for all)."""
+    if not marker or "(" in marker:
+        return True
+    return any(all(map(_holds, part.split(" and "))) for part in marker.split(" or "))
+
+
+def _holds(term: str) -> bool:
+    """One comparison of a marker; what the system does not decide (a Python's version) counts as held."""
+    match = re.match(r"^\s*(\w+) (==|!=) '([^']*)'\s*$", term)
+    names = {"sys_platform": sys.platform, "platform_machine": platform.machine(), "platform_system": platform.system()}
+    if match is None or match[1] not in names:
+        return True
+    return (names[match[1]] == match[3]) == (match[2] == "==")
 
 
 def offered(locks: Path, python: str) -> List[str]:

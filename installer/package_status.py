@@ -40,12 +40,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Status:
-    """All groups for one Python. root : where they lie, or would."""
+    """All groups for one Python. root : where they lie, or would.  kept_mb : of an unfinished download."""
 
     python: str
     root: str
     free_mb: int
     groups: List[Group]
+    kept_mb: int = 0
 
     @property
     def state(self) -> str:
@@ -84,7 +85,7 @@ def _examine(python: str, here: bool, deep: bool) -> Status:
         return Status(python, str(root), free_megabytes(root), groups)
     busy = is_held(root / folders.LOCK) if root.is_dir() else False
     groups = [_group(python, feature, here, busy, deep) for feature in features]
-    return Status(python, str(root), free_megabytes(root), groups)
+    return Status(python, str(root), free_megabytes(root), groups, folders.count(root / folders.WHEELS)[1])
 
 
 def _group(python: str, feature: str, here: bool, busy: bool, deep: bool) -> Group:
@@ -99,9 +100,8 @@ def _group(python: str, feature: str, here: bool, busy: bool, deep: bool) -> Gro
     if folder is None:
         return _absent(python, feature, busy, active)
     damage = packages.damage(folder) if deep else ""
-    state = BROKEN if damage else READY
-    if here and active is not None and active != folder.path:
-        state = RESTART
+    waiting = here and active is not None and active != folder.path
+    state = BROKEN if damage else RESTART if waiting else READY
     return Group(
         feature, state, damage or summary(folder), str(folder.path), folder.megabytes, folder.backend, folder.proof
     )
@@ -109,7 +109,7 @@ def _group(python: str, feature: str, here: bool, busy: bool, deep: bool) -> Gro
 
 def _absent(python: str, feature: str, busy: bool, active: Optional[Path]) -> Group:
     if busy:
-        return Group(feature, INSTALLING, "an installation is at work, perhaps by another Blender")
+        return Group(feature, INSTALLING, "an installation is at work")
     if active is not None:
         return Group(feature, NOT_INSTALLED, "removed; its space is given back when Blender is closed")
     old = folders.superseded(python, feature)
@@ -133,9 +133,9 @@ def summary(folder: folders.Folder) -> str:
 def build_name(backend: str) -> str:
     """A build of torch in words."""
     if backend == REGISTRY:
-        return {"linux": "CUDA 13", "darwin": "Metal"}.get(sys.platform, "processor")
+        return {"linux": "CUDA 13", "darwin": "Metal"}.get(sys.platform, "the processor")
     if backend.startswith("cu"):
         return f"CUDA {backend[2:-1]}.{backend[-1]}"
     if backend.startswith("rocm"):
         return f"ROCm {backend[4:]}"
-    return {"cpu": "processor", "xpu": "Intel XPU"}.get(backend, backend)
+    return {"cpu": "the processor", "xpu": "Intel XPU"}.get(backend, backend)

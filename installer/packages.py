@@ -32,7 +32,7 @@ from .transfer_errors import Stopped
 from .voice import DownloadProgress
 
 #: Bytes on the disk while a wheel is installed, for each of its own: itself, and its files.
-_UNPACKED = 3.9
+_UNPACKED = 2.9
 
 #: Longest path of the root under Windows; torch's own files need the rest of the 260 letters.
 _LONGEST_ON_WINDOWS = 110
@@ -72,13 +72,15 @@ class Watch:
 
 @dataclass
 class _Work:
-    """One group on its way: `pins` are fetched, `reused` linked from an earlier folder."""
+    """One group on its way: `pins` are fetched, `reused` linked from an earlier folder. linked : the folder that has
+    all of `pins` already, from a cache."""
 
     feature: str
     build: TorchBuild
     pins: List[Pin]
     reused: Dict[str, Tuple[Path, str]] = field(default_factory=dict)
     wheels: List[wheels.Wheel] = field(default_factory=list)
+    linked: Optional[Path] = None
 
     @property
     def bytes(self) -> int:
@@ -158,22 +160,31 @@ def _check_root(root: Path) -> None:
         )
 
 
-def _install(python: str, version: str, todo: Sequence[str], watch: Watch, tools: Place, sources: Sources) -> None:
+def _install(
+    python: str,
+    version: str,
+    todo: Sequence[str],
+    watch: Watch,
+    tools: Place,
+    sources: Sources,
+    deep: bool = False,
+) -> None:
+    """Install groups while the lock is held. `deep`: read every file before it is taken over."""
     root = folders.packages_root()
     tool = uv_tool.ensure(tools, watch.line, sources).using(sources)
     build = _build_for(python, version, tool, todo, watch, sources)
-    jobs = [
-        _planned(version, feature, build if feature == CORE else TorchBuild(torch_build.REGISTRY)) for feature in todo
-    ]
+    registry = TorchBuild(torch_build.REGISTRY)
+    jobs = [_planned(version, feature, build if feature == CORE else registry, deep) for feature in todo]
     fetched = root / folders.WHEELS
-    if not _is_cached(tool, python, jobs, watch):
-        for job in jobs:
-            watch.tick()
+    for job in jobs:
+        watch.tick()
+        job.linked = _linked(tool, python, job, watch)
+        if job.linked is None:
             job.wheels = _resolved(tool, python, job, sources, watch)
-        _require_space(root, fetched, jobs)
-        if sources.folder is None:
-            every = [wheel for job in jobs for wheel in job.wheels]
-            wheels.load(every, fetched, watch.loaded)
+    _require_space(root, fetched, jobs)
+    if sources.folder is None:
+        every = [wheel for job in jobs for wheel in job.wheels]
+        wheels.load(every, fetched, watch.loaded)
     for job in jobs:
         _build(job, python, version, tool, sources, watch)
     wheels.clear(fetched)
@@ -196,33 +207,40 @@ def _build_for(
     return build
 
 
-def _planned(version: str, feature: str, build: TorchBuild) -> _Work:
+def _planned(version: str, feature: str, build: TorchBuild, deep: bool) -> _Work:
     """A group's work, with what earlier folders of this Python can give."""
     pins = pins_of(locks_folder(), version, feature)
     wanted = {pin.name: build.version(pin) for pin in pins}
     donors = [folder.path for folder in folders.all_folders() if folder.python == version]
-    reused = records.find_whole(donors, wanted)
+    reused = records.find_whole(donors, wanted, deep)
     if build.backend != torch_build.REGISTRY:  # what torch's index brings besides is not in the lock
         names = {pin.name for pin in build.locked(pins)}
         reused = {name: found for name, found in reused.items() if name in names}
     return _Work(feature, build, [pin for pin in pins if pin.name not in reused], reused)
 
 
-def _is_cached(tool: uv_tool.Uv, python: str, jobs: Sequence[_Work], watch: Watch) -> bool:
-    """Whether uv's own cache, where it is kept, holds all that is to be installed (a checkout's does)."""
+def _linked(tool: uv_tool.Uv, python: str, job: _Work, watch: Watch) -> Optional[Path]:
+    """The group's folder from uv's own cache, where that is kept and holds everything (a checkout's does); None where
+    something has to be fetched."""
     cache = Path(tool.environment().get("UV_CACHE_DIR") or "nowhere")
-    if "UV_NO_INDEX" in tool.settings or not any(cache.glob("wheels-v*")):
-        return False
-    for job in jobs:
-        if job.build.separate(job.pins):
-            return False
-        with _requirements("".join(pin.requirement() for pin in job.pins)) as path:
-            command = [str(tool.path), "pip", "install", "--offline", "--dry-run", "--reinstall", "--python", python]
-            command += ["--target", str(path.parent), "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-            code, output = stream([*command, "-r", str(path)], tool.environment(), lambda line: None, watch.tick)
-        if code or "Would download" in output:
-            return False
-    return True
+    if "UV_NO_INDEX" in tool.settings or job.build.separate(job.pins) or not any(cache.glob("wheels-v*")):
+        return None
+    building = _new_folder()
+    with _requirements("".join(pin.requirement() for pin in job.pins)) as path:
+        command = [str(tool.path), "pip", "install", "--offline", "--python", python, "--target", str(building)]
+        command += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(path)]
+        code, _ = stream(command, tool.environment(), lambda line: None, watch.tick)
+    if code == 0:
+        return building
+    folders.remove_tree(building)
+    return None
+
+
+def _new_folder() -> Path:
+    """An empty folder that `_installing` removes if we do not come to it."""
+    path = Path(tempfile.mkdtemp(prefix=folders.BUILDING, dir=folders.packages_root()))
+    path.chmod(0o755)  # mkdtemp's own rights would keep the other users of a shared folder out
+    return path
 
 
 @contextmanager
@@ -255,14 +273,14 @@ def _require_space(root: Path, fetched: Path, jobs: Sequence[_Work]) -> None:
 def _build(job: _Work, python: str, version: str, tool: uv_tool.Uv, sources: Sources, watch: Watch) -> None:
     """Build one group's folder beside the others and give it its name."""
     root = folders.packages_root()
-    building = Path(tempfile.mkdtemp(prefix=folders.BUILDING, dir=root))
+    building = job.linked or _new_folder()
     try:
-        building.chmod(0o755)  # mkdtemp's own rights would keep the other users of a shared folder out
         watch.line(f"Installing {job.feature}: {len(job.pins)} packages, {len(job.reused)} more are here already")
         for donor, dist_info in job.reused.values():
             watch.tick()
             records.link(donor, dist_info, building)
-        _run_uv(job, python, building, tool, sources, watch)
+        if job.linked is None:
+            _run_uv(job, python, building, tool, sources, watch)
         _check(building)
         watch.line(f"Trying {job.feature}")
         report = _proved(python, version, job.feature, building, watch)
@@ -404,7 +422,7 @@ def _repaired(
     version = version_of(python)
     sources = sources or chosen_sources()
     with _installing(watch):
-        _install(python, version, wrong, watch, tools or place(), sources)
+        _install(python, version, wrong, watch, tools or place(), sources, deep=True)
     return [folder.path for folder in (folders.finished(version, feature) for feature in wrong) if folder]
 
 

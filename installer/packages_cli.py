@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python3 -m installer packages install | status | verify | repair | remove`, for scripts and render farms."""
+"""`python3 -m installer packages install | status | verify | repair | remove | requirements`, for scripts and farms."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, List
 
 from . import interpreters, package_folders, package_status, packages
 from . import uv as uv_tool
-from .features import CORE, FEATURES, locks_folder, offered
-from .locks import DEFAULT_BLENDER, blender
+from .features import CORE, FEATURES, locks_folder, offered, pins_of
+from .locks import DEFAULT_BLENDER, Pin, blender
 from .network import Network, set_network
 from .place import Place, make_writable
 from .sources import Sources
@@ -29,7 +29,7 @@ examples:
   python3 -m installer packages install --python /opt/blender/4.5/python/bin/python3.11
   python3 -m installer packages install --features people detailer
   python3 -m installer packages install --accelerator cpu --wheels /mnt/wheels
-  python3 -m installer packages status --json
+  python3 -m installer packages requirements --features all > requirements.txt    for pip download
 """
 
 
@@ -152,10 +152,23 @@ def _remove(place: Place, voice: Voice, options: argparse.Namespace) -> int:
     return 0
 
 
+def _requirements(place: Place, voice: Voice, options: argparse.Namespace) -> int:
+    version = _version(place, options)
+    pins = {pin.name: pin for name in [CORE, *_features(options, version)] for pin in _pins(version, name)}
+    content = {name: pin.version for name, pin in pins.items()}
+    _print(options, content, "".join(pin.requirement() for pin in pins.values()).rstrip("\n"))
+    return 0
+
+
+def _pins(version: str, feature: str) -> List[Pin]:
+    return pins_of(locks_folder(), version, feature)
+
+
 _ACTIONS: Dict[str, Callable[[Place, Voice, argparse.Namespace], int]] = {
     "install": _install,
     "status": _status,
     "verify": _verify,
     "repair": _repair,
     "remove": _remove,
+    "requirements": _requirements,
 }

@@ -43,7 +43,10 @@ def version(name):
 
 numpy = version("numpy") if importlib.util.find_spec("numpy") else None
 own = numpy and numpy.__file__
-sys.path.extend(folders)
+if importlib.util.find_spec("torch"):  # this Python has its own; what is proved is ours
+    sys.path[0:0] = folders
+else:
+    sys.path.extend(folders)
 import_started = time.perf_counter()
 torch = version("torch")
 report["import_seconds"] = round(time.perf_counter() - import_started, 2)

@@ -67,8 +67,9 @@ def damaged(folder: Path) -> List[str]:
     return sorted(name for (name, _), info in _dist_infos(folder).items() if not is_whole(folder, info, deep=True))
 
 
-def find_whole(donors: Sequence[Path], wanted: Mapping[str, str]) -> Dict[str, Tuple[Path, str]]:
-    """Package -> folder and dist-info of the first donor that has it whole, in just the wanted version."""
+def find_whole(donors: Sequence[Path], wanted: Mapping[str, str], deep: bool) -> Dict[str, Tuple[Path, str]]:
+    """Package -> folder and dist-info of the first donor that has it whole, in just the wanted version. `deep` reads
+    every file."""
     found: Dict[str, Tuple[Path, str]] = {}
     for folder in donors:
         try:
@@ -76,7 +77,7 @@ def find_whole(donors: Sequence[Path], wanted: Mapping[str, str]) -> Dict[str, T
         except OSError:
             continue
         for (name, version), info in here.items():
-            if wanted.get(name) == version and name not in found and is_whole(folder, info, deep=True):
+            if wanted.get(name) == version and name not in found and is_whole(folder, info, deep):
                 found[name] = folder, info
     return found
 

@@ -13,10 +13,11 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Callable, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from .download import Progress, Wanted, fetch
 from .errors import SetupError, explain
@@ -30,6 +31,9 @@ from .uv import Uv
 
 #: Files that are asked for their size at once, and seconds for an answer.
 _ASKED, _PATIENCE = 8, 20.0
+
+#: Half seconds over which the speed is measured.
+_MARKS = 10
 
 
 @dataclass(frozen=True)
@@ -169,23 +173,39 @@ def load(wheels: Sequence[Wheel], folder: Path, tell: Callable[[Loading], None])
     for wheel in here:
         if wheel.bytes and (folder / wheel.name).stat().st_size != wheel.bytes:
             (folder / wheel.name).unlink()
-    sizes: Dict[str, int] = {wheel.package: wheel.bytes for wheel in wheels}
-    done = 0
+    progress = _Progress(wheels, tell)
     for wheel in sorted((wheel for wheel in wheels if wheel.url), key=lambda wheel: wheel.bytes):
         target = folder / wheel.name
         if not target.exists():
-            _load(wheel, target, sizes, done, tell)
-        done += target.stat().st_size if target.exists() else 0
+            _load(wheel, target, progress)
+        progress.before += target.stat().st_size if target.exists() else 0
 
 
-def _load(wheel: Wheel, target: Path, sizes: Dict[str, int], before: int, tell: Callable[[Loading], None]) -> None:
-    def on_progress(progress: Progress) -> None:
-        sizes[wheel.package] = max(sizes[wheel.package], progress.total)
-        total = sum(sizes.values())
-        tell(Loading(before + progress.done, total, progress.speed, wheel.package, progress.message))
+class _Progress:
+    """How far all files are together. The speed is that of the last seconds, over the files that came in them."""
 
+    def __init__(self, wheels: Sequence[Wheel], tell: Callable[[Loading], None]) -> None:
+        self.sizes: Dict[str, int] = {wheel.package: wheel.bytes for wheel in wheels}
+        self.before = 0
+        self._tell = tell
+        self._marks: Deque[Tuple[float, int]] = deque([(time.monotonic(), 0)], _MARKS)
+
+    def __call__(self, wheel: Wheel, progress: Progress) -> None:
+        self.sizes[wheel.package] = max(self.sizes[wheel.package], progress.total)
+        now, done = time.monotonic(), self.before + progress.done
+        if progress.message != "Downloading":  # bytes that were here already
+            self._marks.clear()
+            self._marks.append((now, done))
+        elif now - self._marks[-1][0] > 0.5:
+            self._marks.append((now, done))
+        since, then = self._marks[0]
+        speed = (done - then) / (now - since) if now - since > 0.2 else 0.0
+        self._tell(Loading(done, sum(self.sizes.values()), speed, wheel.package, progress.message))
+
+
+def _load(wheel: Wheel, target: Path, progress: _Progress) -> None:
     try:
-        fetch(Wanted(wheel.url, wheel.bytes, wheel.sha256, wheel.url), target, on_progress)
+        fetch(Wanted(wheel.url, wheel.bytes, wheel.sha256, wheel.url), target, lambda now: progress(wheel, now))
     except (Refused, NotThere):
         return  # uv may have a login for the registry; if not, its own error says more
     except WrongFile as error:

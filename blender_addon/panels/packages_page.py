@@ -11,6 +11,7 @@ from ...installer import package_status as states
 from ...installer import sizes
 from ...installer.features import CORE
 from ...installer.locks import FEATURES
+from ...installer.torch_build import REGISTRY
 from .. import jobs
 from ..operators import packages as work
 from ..operators.online import how_to_allow, is_online
@@ -25,8 +26,11 @@ _SHOWN = {
     states.INSTALLING: ("SORTTIME", "Being installed"),
     states.BROKEN: ("ERROR", "Damaged"),
     states.READY: ("CHECKMARK", "Ready"),
-    states.OUTDATED: ("FILE_REFRESH", "Of another version of Maquette"),
-    states.RESTART: ("RECOVER_LAST", "Start Blender again to use the new packages"),
+    states.OUTDATED: (
+        "FILE_REFRESH",
+        "Installed for another version of Maquette; an update downloads what has changed",
+    ),
+    states.RESTART: ("RECOVER_LAST", "Start Blender again to use the new packages; until then the earlier ones stay"),
     states.PROVIDED: ("CHECKMARK", "Ready, from this Blender's own environment"),
     states.UNFIT: ("ERROR", "Another add-on is in the way"),
     states.UNSUPPORTED: ("ERROR", "This Blender's Python is not supported"),
@@ -45,11 +49,12 @@ def draw(layout: UILayout, context: Any) -> None:
     width = _characters(context)
     layout.label(text="Packages", icon="PREFERENCES")
     box = layout.box()
-    _draw_state(box, status, width)
     active = [job for job in jobs.active() if job.thread == jobs.LIBRARY and job.label.endswith("Packages")]
     if active:
+        box.label(text=active[0].label, icon="SORTTIME")
         _draw_progress(box, active[0])
     else:
+        _draw_state(box, status, width)
         _draw_groups(box, status, chosen)
         _draw_buttons(box, status, chosen)
     if not is_online() and status.state not in (states.PROVIDED, states.UNFIT):
@@ -76,10 +81,12 @@ def _draw_state(box: UILayout, status: states.Status, width: int) -> None:
     if state in (states.READY, states.PROVIDED) and core.detail:
         text = f"{words}: {core.detail}"
     _draw_lines(box, text, width, icon)
-    if state == states.BROKEN:
+    if state == states.INSTALLING:
+        _draw_lines(box, "Another Blender installs them; this page shows when it is done", width, "BLANK1")
+    elif state == states.BROKEN:
         names = ", ".join(LABELS[feature] for feature in work.machine.damaged) or "The core"
         _draw_lines(box, f"{names}: files are missing. Repair downloads only what is damaged.", width, "BLANK1")
-    elif state in (states.UNFIT, states.UNSUPPORTED, states.INSTALLING, states.NOT_INSTALLED) and core.detail:
+    elif state in (states.UNFIT, states.UNSUPPORTED, states.NOT_INSTALLED) and core.detail:
         _draw_lines(box, core.detail, width, "BLANK1")
 
 
@@ -139,6 +146,7 @@ def _draw_buttons(box: UILayout, status: states.Status, chosen: Any) -> None:
     elif left:
         row.enabled = is_online() or bool(chosen.wheels_folder)
         verb = "Update" if state == states.OUTDATED else "Install" if CORE in left else "Add"
+        verb = "Resume Installing" if status.kept_mb else verb
         row.operator("maquette.install_packages", text=f"{verb} Packages", icon="IMPORT").features = " ".join(left)
     if status.megabytes and state not in (states.NOT_INSTALLED, states.OUTDATED):
         row = box.row(align=True)
@@ -157,11 +165,18 @@ def _draw_plan(box: UILayout, status: states.Status, features: list[str]) -> Non
     if work.machine.device is None and CORE in features:
         column.label(text="Looking at the graphics driver ...", icon="SORTTIME")
     elif CORE in features:
-        column.label(text=f"{work.machine.device}: {states.build_name(backend)}", icon="MEMORY")
+        column.label(text=f"This machine has: {work.machine.device}", icon="MEMORY")
+        column.label(text=f"PyTorch's build for it: {states.build_name(backend)}", icon="BLANK1")
     if backend:
         download, disk = sizes.about(features, backend)
         text = f"About {in_words(download)} to download, {in_words(disk)} on the disk ({in_words(status.free_mb)} free)"
         column.label(text=text, icon="IMPORT")
+        if status.kept_mb:
+            column.label(text=f"{in_words(status.kept_mb)} of it have come already", icon="BLANK1")
+        elif CORE in features and backend != REGISTRY:
+            other = in_words(sizes.about(features, REGISTRY)[0])
+            text = f"{other} from the registry, where PyTorch's own one, which has this build, is out of reach"
+            column.label(text=text, icon="BLANK1")
     column.label(text=status.root, icon="FILE_FOLDER")
 
 

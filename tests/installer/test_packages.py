@@ -389,7 +389,7 @@ def test_a_file_that_is_not_what_the_lock_says(machine: Machine) -> None:
 
 def test_a_full_disk(machine: Machine) -> None:
     code = machine.root / "installer" / "packages.py"
-    code.write_text(code.read_text("utf-8").replace("_UNPACKED = 3.9", "_UNPACKED = 1e15"))
+    code.write_text(code.read_text("utf-8").replace("_UNPACKED = 2.9", "_UNPACKED = 1e15"))
     one_sentence(*machine.call("install"), words="MB, but the disk of")
 
 
