@@ -7,6 +7,7 @@ level moves the answer of such a network by 0.24. The exact comparisons are ther
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,28 @@ def test_a_changed_weight_would_be_noticed(golden, photo, options, inverse):
     finally:
         weight.copy_(kept)
     assert np.abs(moved[::2, ::2] - golden["v2_pred"]).max() > 0.05
+
+
+def test_half_precision_stays_within_its_bound(photo, options):
+    """Measured at 192 x 256, two photos: depth errs by 0.2 % of its spread on average and 0.9 % at most, normals by 0.3
+    and 1.5 degrees; with the residual network in half precision as well by 5 %, 17 %, 2 and 20 degrees."""
+    run = start("cpu", models_dir=options["models_dir"], model=find_model("normals", "midas"))
+    exact = midas.keep(run.model_key, lambda: midas.loaded(run, run.model.files[0].path))
+    half = midas.loaded(replace(run, precision="float16"), run.model.files[0].path)
+    kinds = {name: tensor.dtype for name, tensor in half.named_parameters()}
+    assert kinds["encoder.vit.blocks.3.mlp.fc1.weight"] == kinds["fusions.0.out.weight"] == torch.float16
+    assert kinds["encoder.vit.patch_embed.proj.weight"] == kinds["head.0.weight"] == torch.float32
+    picture = torch.from_numpy(working_picture(photo.pixels[100:164, 200:264], 64)).permute(2, 0, 1)[None].contiguous()
+    with torch.inference_mode():
+        answers = [
+            midas._answers(net, picture[..., :32, :64], run.torch_device, 0, lambda: None)[0].numpy()
+            for net in (exact, half)
+        ]
+    error = np.abs(answers[1] - answers[0]) / answers[0].std()
+    assert answers[1].dtype == np.float32 and 1e-4 < error.max() < 0.03 and error.mean() < 0.01
+    normals = [surface_normals(answer, TAU, 0.0)[0] for answer in answers]
+    turned = np.degrees(np.arccos(np.clip((normals[0] * normals[1]).sum(-1), -1, 1)))
+    assert turned.mean() < 1 and turned.max() < 3
 
 
 def test_the_later_form_squashes_as_its_processor_does(golden, photo, options):
@@ -182,4 +205,4 @@ def test_parameters_out_of_range(photo, options, wrong):
 def test_a_missing_file_names_its_page(photo, tmp_path):
     with pytest.raises(inference.MissingModel, match="dpt_hybrid-midas-501f0c75") as raised:
         inference.estimate_normals(photo, "midas", models_dir=tmp_path, device="cpu")
-    assert "http" in raised.value.remedy and raised.value.operator == "maquette.open_preferences"
+    assert "http" in raised.value.remedy and raised.value.operator == "maquette.install_model"

@@ -8,9 +8,9 @@ is that they follow every detail, also where no metric depth is to be had.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -111,7 +111,7 @@ def _predict(pictures: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.flo
     assert run.model is not None
     side, path = int(str(run.model.options["side"])), run.model.files[0].path
     run.report(0.0, "Loading MiDaS")
-    net = keep(run.model_key, lambda: load_network(run, published(path), Midas))
+    net = keep(run.model_key, lambda: loaded(run, path))
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, picture in enumerate(pictures):
         groups.setdefault(picture.shape, []).append(index)
@@ -130,17 +130,22 @@ def _predict(pictures: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.flo
     return [found[index] for index in range(len(pictures))]
 
 
+def loaded(run: Run, path: str) -> Midas:
+    """The network in the run's precision, see `Midas.halved`. Raises `MissingModel`, `BadModelFile`."""
+    network = cast("Midas", load_network(replace(run, precision="float32"), published(path), Midas))
+    return network.halved() if run.precision == "float16" else network
+
+
 def _answers(net: Midas, pictures: Tensor, device: torch.device, side: int, step: Callable[[], None]) -> Tensor:
     """Relative inverse depth (B, H, W) of pictures (B, 3, H, W) uint8 in main memory.
 
     side : 0 for the network at the pictures' own size; otherwise they are brought to a square of this side, in 8 bits
         and antialiased, and what the network says of it is brought back, as the later form of the node does.
     """
-    dtype = next(net.parameters()).dtype
     if not side:
-        return net((pictures.to(device).float() / 127.5 - 1).to(dtype), step)
+        return net(pictures.to(device).float() / 127.5 - 1, step)
     # In main memory: devices interpolate no 8-bit pictures.
     square = functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
     square = square.to(device).float()
-    answers = net(((square / 255 - 0.5) / 0.5).to(dtype), step)
+    answers = net((square / 255 - 0.5) / 0.5, step)
     return functional.interpolate(answers[:, None], size=pictures.shape[2:], mode="bicubic")[:, 0]

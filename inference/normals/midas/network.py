@@ -40,20 +40,32 @@ class Midas(nn.Module):
             [nn.Conv2d(_FEATURES, 128, 3, padding=1), nn.Conv2d(128, 32, 3, padding=1), nn.Conv2d(32, 1, 1)]
         )
 
+    def halved(self) -> Midas:
+        """Half precision where it costs little: in the transformer and in the decoder up to its last level.
+
+        The residual network, whose weights are standardised, would make thirty times their error, and rounding the last
+        level would turn the normals, which are its slopes. Both keep float32.
+        """
+        for part in (self.encoder.vit.blocks, self.readouts, self.narrow, self.fusions):
+            part.half()
+        return self
+
     def forward(self, pictures: Tensor, step: Callable[[], None] = _nothing) -> Tensor:
         """Pictures (B, 3, H, W) from -1 to 1, sides multiples of 32 -> (B, H, W) float32 >= 0, larger is nearer."""
         fine, middle, *tokens = self.encoder(pictures, step)
         grid = (pictures.shape[2] // _PATCH, pictures.shape[3] // _PATCH)
         levels = [fine, middle, *(read(one, grid) for read, one in zip(self.readouts, tokens, strict=True))]
-        levels = [narrow(level) for narrow, level in zip(self.narrow, levels, strict=True)]
+        kind = next(self.fusions.parameters()).dtype
+        levels = [narrow(level.to(kind)) for narrow, level in zip(self.narrow, levels, strict=True)]
         path = None
         for number in (3, 2, 1, 0):
             size = levels[number - 1].shape[2:] if number else None
             path = self.fusions[number](levels[number], path, size)
             step()
         assert path is not None
+        path = path.float()
         result = self.head[1](_enlarged(self.head[0](path), None)).relu()
-        return self.head[2](result).relu()[:, 0].float()
+        return self.head[2](result).relu()[:, 0]
 
 
 class Encoder(nn.Module):
@@ -80,7 +92,7 @@ class Encoder(nn.Module):
         rows, columns = patches.shape[2:]
         tokens = patches.flatten(2).transpose(1, 2)
         tokens = torch.cat([self.vit.cls_token.expand(len(pictures), -1, -1), tokens], 1)
-        tokens = tokens + self.positions(rows, columns)
+        tokens = (tokens + self.positions(rows, columns)).to(self.vit.blocks[0].norm1.weight.dtype)
         taps = []
         for number, block in enumerate(self.vit.blocks, 1):
             tokens = block(tokens)
@@ -92,9 +104,9 @@ class Encoder(nn.Module):
     def positions(self, rows: int, columns: int) -> Tensor:
         """The trained positions (1, 1 + rows * columns, 768), sampled bilinearly for another grid."""
         trained = self.vit.pos_embed
-        grid = trained[:, 1:].float().reshape(1, _TRAINED_GRID, _TRAINED_GRID, -1).permute(0, 3, 1, 2)
+        grid = trained[:, 1:].reshape(1, _TRAINED_GRID, _TRAINED_GRID, -1).permute(0, 3, 1, 2)
         grid = functional.interpolate(grid, size=(rows, columns), mode="bilinear", align_corners=False)
-        return torch.cat([trained[:, :1], grid.flatten(2).transpose(1, 2).to(trained.dtype)], 1)
+        return torch.cat([trained[:, :1], grid.flatten(2).transpose(1, 2)], 1)
 
 
 class Readout(nn.Module):
