@@ -11,13 +11,14 @@ import platform
 import re
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List
 
 from . import environment as environments
 from . import interpreters, package_status, store
 from . import uv as uv_tool
-from .accelerator import detect
+from .accelerator import CUDA, Accelerator, detect
 from .errors import SetupError
 from .locks import blenders
 from .place import Place, free_megabytes
@@ -26,7 +27,7 @@ from .voice import Voice
 
 def examine(place: Place, voice: Voice) -> Dict[str, Any]:
     """Everything that the report says, as plain data."""
-    uv = uv_tool.find(place)
+    uv, device = uv_tool.find(place), detect()
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -35,7 +36,8 @@ def examine(place: Place, voice: Voice) -> Dict[str, Any]:
         "free_mb": free_megabytes(place.home),
         "uv": {"path": str(uv.path), "version": ".".join(map(str, uv.version))} if uv else None,
         "git": shutil.which("git"),
-        "nvidia_driver_cuda": detect().version or None,
+        "accelerator": asdict(device),
+        "nvidia_driver_cuda": device.version if device.kind == CUDA else None,
         "environments": {version: _environment(place, version, voice) for version in blenders(place.locks)},
         "packages_for_blender": {
             python: package_status.of_folders(python).plain()
@@ -108,8 +110,7 @@ def print_report(report: Dict[str, Any], as_json: bool) -> int:
     print(f"folder    {report['home']}, {report['free_mb']:,} MB free")
     print(f"uv        {uv['version'] + ' at ' + uv['path'] if uv else 'not here; fetched with the first set-up'}")
     print(f"git       {report['git'] or 'not on PATH; needed to fetch changes only'}")
-    driver = report["nvidia_driver_cuda"]
-    print(f"NVIDIA    {'driver for CUDA ' + driver if driver else 'no driver found; torch runs on the processor'}")
+    print(f"computes  on {Accelerator(**report['accelerator'])}")
     for version, entry in report["environments"].items():
         print(f"Blender {version}  {entry['state']}")
         found = entry.get("found")

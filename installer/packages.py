@@ -435,7 +435,8 @@ class Removed:
 
 
 def remove(python_version: str = "", features: Optional[Sequence[str]] = None) -> Removed:
-    """Remove groups (None: all) of a Python ("": of all), and with the core what needs it; downloads go too."""
+    """Remove groups (None: all) of a Python ("": of all), and with the core what needs it; downloads go too, and where
+    no group is left, uv and its cache."""
     root = folders.packages_root()
     gone = later = 0
     with _installing(Watch(lambda line: None)):
@@ -450,7 +451,19 @@ def remove(python_version: str = "", features: Optional[Sequence[str]] = None) -
         if (root / folders.WHEELS).is_dir():
             gone += folders.count(root / folders.WHEELS)[1]
             wheels.clear(root / folders.WHEELS)
+        if not folders.all_folders(root):
+            gone += _remove_tools()
     return Removed(gone, later)
+
+
+def _remove_tools() -> int:
+    """Remove what only installations for an installed Blender need; a checkout keeps its own. Returns MB."""
+    home = store.user_data()
+    tools = [path for path in (home / "cache", *home.glob("uv-*")) if path.is_dir()]
+    size = sum(folders.count(path)[1] for path in tools)
+    for path in tools:
+        folders.remove_tree(path)
+    return size
 
 
 def activate() -> bool:

@@ -117,9 +117,9 @@ class MAQUETTE_OT_install_packages(LibraryOperator):
     def draw(self, context: Any) -> None:
         from ..panels.packages_page import draw_install
 
-        draw_install(self.layout, self.chosen())  # type: ignore[arg-type]
+        draw_install(self.layout, self.groups())  # type: ignore[arg-type]
 
-    def chosen(self) -> list[str]:
+    def groups(self) -> list[str]:
         """The groups to install."""
         from ...installer.features import CORE
         from ..package_settings import wanted
@@ -136,7 +136,7 @@ class MAQUETTE_OT_install_packages(LibraryOperator):
 
         if chosen_sources().folder is None:
             require_online(_WHEELS_INSTEAD)
-        features, anew = self.chosen(), self.anew
+        features, anew = self.groups(), self.anew
 
         def work(report: jobs.Report) -> Any:
             return packages.install(sys.executable, features, _watch(report), anew=anew)
