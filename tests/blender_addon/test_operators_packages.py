@@ -26,6 +26,7 @@ from maquette.installer.wheels import Loading
 @pytest.fixture(autouse=True)
 def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("MAQUETTE_PACKAGES", str(tmp_path / "packages"))
+    monkeypatch.setattr(packages.store, "user_data", lambda: tmp_path)
     maquette.register()
     yield
     maquette.unregister()

@@ -97,6 +97,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         "UV_HTTP_RETRIES": "0",
         "UV_CACHE_DIR": str(tmp_path / "cache"),
         "MAQUETTE_PACKAGES": str(data),
+        **dict.fromkeys(("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"), str(tmp_path / "home")),
         "PATH": os.pathsep.join([str(tool.path.parent), *([] if os.name == "nt" else ["/usr/bin", "/bin"])]),
     }
     yield Machine(root, data, registry, variables)
