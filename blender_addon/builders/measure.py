@@ -63,9 +63,9 @@ def pixel_point(camera_object: Object, pixel: tuple[float, float]) -> Vector:
     ray = Vector(((u - intrinsics.cx) / intrinsics.fx, (v - intrinsics.cy) / intrinsics.fy, 1.0))
     world = Matrix(axes.world_from_camera_of(camera_object).tolist())
     place, direction = world.translation, world.to_3x3() @ ray
-    hits = [hit for obj in belongings.all_of(camera_object) if (hit := _hit(obj, place, direction)) is not None]
-    if hits:
-        return min(hits, key=lambda point: (point - place).length_squared)
+    found = surface_point(camera_object, place, direction)
+    if found is not None:
+        return found
     depth = _depth_at(camera_object, intrinsics, u, v)
     if depth is None:
         raise BadInput(
@@ -73,6 +73,22 @@ def pixel_point(camera_object: Object, pixel: tuple[float, float]) -> Vector:
             "Estimate the depth first, or choose a pixel that has depth.",
         )
     return place + direction * depth
+
+
+def surface_point(camera_object: Object, origin: Vector, direction: Vector) -> Vector | None:
+    """Where a ray in the world first meets what was built of the photo and shows; None where it meets nothing."""
+    hits = [hit for obj in belongings.all_of(camera_object) if (hit := _hit(obj, origin, direction)) is not None]
+    return min(hits, key=lambda point: (point - origin).length_squared, default=None)
+
+
+def pixel_of(camera_object: Object, point: Vector) -> tuple[float, float] | None:
+    """The pixel (u, v) of the photo at which a place in the world lies; None behind the camera."""
+    intrinsics = camera.known_intrinsics(camera_object)
+    seen = np.linalg.inv(axes.world_from_camera_of(camera_object)) @ np.array([*point, 1.0])
+    if intrinsics is None or seen[2] <= 0:
+        return None
+    u, v = intrinsics.project(seen[:3])
+    return float(u), float(v)
 
 
 def chosen_person(context: Any, camera_object: Object) -> Object:

@@ -13,6 +13,7 @@ from .models import CLASSES as MODEL_CLASSES
 from .normals import MAQUETTE_OT_estimate_normals
 from .packages import CLASSES as PACKAGE_CLASSES
 from .people import MAQUETTE_OT_recover_people
+from .pick import MAQUETTE_OT_pick_point
 from .rigs import (
     MAQUETTE_OT_add_bone,
     MAQUETTE_OT_export_person,
@@ -23,6 +24,7 @@ from .rigs import (
 
 CLASSES = (
     MAQUETTE_OT_calibrate_distance,
+    MAQUETTE_OT_pick_point,
     MAQUETTE_OT_estimate_depth,
     MAQUETTE_OT_estimate_normals,
     MAQUETTE_OT_refine_hands,

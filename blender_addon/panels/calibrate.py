@@ -30,8 +30,11 @@ class CalibratePanel(SidebarPanel):
             layout.prop(scale, "points")
             if scale.points != "SELECTION":
                 pair = ("pixel_a", "pixel_b") if scale.points == "PIXELS" else ("point_a", "point_b")
-                for name in pair:
-                    layout.prop(scale, name)
+                for letter, name in zip("AB", pair, strict=True):
+                    row = layout.row(align=True)
+                    row.prop(scale, name)
+                    pick = row.operator("maquette.pick_point", text="", icon="EYEDROPPER")
+                    pick.which, pick.camera = letter, camera.name
         layout.prop(scale, "distance", text={"PERSON": "Height", "CAMERA": "Height"}.get(scale.known, "Length"))
         if scale.known != "CAMERA":
             layout.prop(scale, "keep")

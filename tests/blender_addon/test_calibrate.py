@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from maquette.blender_addon import jobs
-from maquette.blender_addon.builders import belongings, image, meshes, roles
+from maquette.blender_addon.builders import belongings, image, measure, meshes, roles
 from maquette.demo.samples import sample_photo
 from maquette.inference.exr import read_exr
 from mathutils import Vector
@@ -251,9 +251,16 @@ def test_the_cameras_height(built, evaluated):
 
 def test_pixels_of_the_photo_and_typed_points(built):
     camera = built("estimate_depth")
-    depth = image.image_array(bpy.data.images["zidane.depth"])[..., 0]
-    rows, columns = np.nonzero(depth)
-    pair = {"pixel_a": (columns[0] + 0.5, rows[0] + 0.5), "pixel_b": (columns[-1] + 0.5, rows[-1] + 0.5)}
+    relief = bpy.data.objects["zidane.relief"]
+    middles = [relief.matrix_world @ relief.data.polygons[index].center for index in (2000, 100000)]
+    pair = dict(zip(("pixel_a", "pixel_b"), (measure.pixel_of(camera, middle) for middle in middles), strict=True))
+    for pixel in pair.values():
+        point = measure.pixel_point(camera, pixel)
+        assert measure.pixel_of(camera, point) == pytest.approx(pixel, abs=0.01)
+        eye = camera.matrix_world.translation
+        assert (measure.surface_point(camera, eye, point - eye) - point).length < 1e-4
+        assert measure.surface_point(camera, eye, eye - point) is None
+        assert measure.pixel_of(camera, 2 * eye - point) is None
     line = calibrated(points="PIXELS", **pair, distance=0.5)
     again = calibrated(points="PIXELS", **pair, distance=0.5)
     assert "was 0.5" in again and "was 0.5" not in line
