@@ -9,20 +9,20 @@ from .. import jobs
 
 
 class MAQUETTE_OT_cancel_job(bpy.types.Operator):
-    """Stop the running job and those that wait; nothing of them is built"""
+    """Stop the running task and those that wait; nothing of them is built"""
 
     bl_idname = "maquette.cancel_job"
     bl_label = "Cancel Job"
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        if not jobs.active():
-            cls.poll_message_set("No job is running")
+        if not any(job.thread == jobs.TORCH for job in jobs.active()):
+            cls.poll_message_set("No task is running")
             return False
         return True
 
     def execute(self, context: Any) -> set[Any]:
-        jobs.cancel()
+        jobs.cancel(jobs.TORCH)
         return {"FINISHED"}
 
 

@@ -299,6 +299,19 @@ def _imported(outcome: Any) -> str:
     return line
 
 
+class MAQUETTE_FH_models(bpy.types.FileHandler):
+    """Model files that are dropped into a window."""
+
+    bl_idname = "MAQUETTE_FH_models"
+    bl_label = "Maquette Models"
+    bl_import_operator = "maquette.import_models"
+    bl_file_extensions = ".pth;.pt;.ckpt;.safetensors;.pkl"
+
+    @classmethod
+    def poll_drop(cls, context: Any) -> bool:
+        return context.area is not None and context.area.type in {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}
+
+
 class MAQUETTE_OT_cancel_library(bpy.types.Operator):
     """Stop what is being downloaded, copied or checked; what has come is kept for the next time"""
 
@@ -345,4 +358,5 @@ CLASSES = (
     MAQUETTE_OT_delete_model,
     MAQUETTE_OT_import_models,
     MAQUETTE_OT_cancel_library,
+    MAQUETTE_FH_models,
 )

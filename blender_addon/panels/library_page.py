@@ -165,7 +165,11 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
     if state.to_download:
         column.label(text=f"{in_words(state.download_bytes)} to download, {in_words(free)} free", icon="IMPORT")
     column.label(text=str(root), icon="FILE_FOLDER")
+    if model.memory_mb:
+        column.label(text=f"About {in_words(model.memory_mb * 1e6)} of memory", icon="MEMORY")
     _draw_lines(column, f"Licence: {model.licence}", 66, "TEXT")
+    if model.note:
+        _draw_lines(column, model.note, 66, "INFO")
     for file in state.to_register:
         box = column.box()
         _draw_lines(

@@ -70,16 +70,10 @@ def draw_lens(layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> No
 
 
 def draw_jobs(layout: UILayout) -> None:
-    """Progress of the running job with its cancel button, or the last one's closing line and remedy."""
-    active = list(jobs.active())
-    if active:
-        column = layout.column(align=True)
-        waiting = f" (+{len(active) - 1})" if len(active) > 1 else ""
-        column.label(text=f"{active[0].label}{waiting}", icon="SORTTIME")
-        row = column.row(align=True)
-        message = "Stopping" if active[0].cancelled else active[0].message
-        row.progress(factor=active[0].fraction, type="BAR", text=message)
-        row.operator("maquette.cancel_job", text="", icon="X")
+    """Progress of what is running with its cancel button, or the last job's closing line and remedy."""
+    for thread, cancel in ((jobs.TORCH, "maquette.cancel_job"), (jobs.LIBRARY, "maquette.cancel_library")):
+        _draw_running(layout, [job for job in jobs.active() if job.thread == thread], cancel)
+    if jobs.active():
         return
     outcome = jobs.outcome()
     if outcome is None:
@@ -91,6 +85,19 @@ def draw_jobs(layout: UILayout) -> None:
     for number, line in enumerate([*wrapped(outcome.line, width), *wrapped(outcome.remedy, width)]):
         box.label(text=line, icon="BLANK1" if number else icon)
     jobs.draw_remedy(box, outcome)
+
+
+def _draw_running(layout: UILayout, active: list[jobs.Job], cancel: str) -> None:
+    """The jobs of one thread: the first with its progress, and how many wait behind it."""
+    if not active:
+        return
+    column = layout.column(align=True)
+    waiting = f" (+{len(active) - 1})" if len(active) > 1 else ""
+    column.label(text=f"{active[0].label}{waiting}", icon="SORTTIME")
+    row = column.row(align=True)
+    message = "Stopping" if active[0].cancelled else active[0].message
+    row.progress(factor=active[0].fraction, type="BAR", text=message)
+    row.operator(cancel, text="", icon="X")
 
 
 def characters() -> int:
