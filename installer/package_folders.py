@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, Iterator, List, Optional, Union
 
 from . import store
-from .features import CORE, FEATURES, importable, locks_folder, pins_of, this_python
+from .features import FEATURES, importable, locks_folder, pins_of, this_python
 from .filelock import is_held, try_held
 from .locks import digest, lock_file
 
@@ -346,10 +346,6 @@ def count(folder: Path) -> "tuple[int, int]":
                     elif not entry.name.startswith(STAMP):
                         files += 1
                         size += entry.stat(follow_symlinks=False).st_size
-        except FileNotFoundError:
+        except OSError:  # gone meanwhile, or not ours to look into
             continue
     return files, round(size / 1e6)
-
-
-def core_folder(python: str) -> Optional[Folder]:
-    return finished(python, CORE)

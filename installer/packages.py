@@ -8,6 +8,7 @@ numpy, requests and their like are Blender's own and never lie in it.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from . import package_folders as folders
 from . import proof, records, store, torch_build, wheels
 from . import uv as uv_tool
 from .accelerator import detect
+from .disk import settle
 from .errors import SetupError, explain
 from .features import CORE, FEATURES, importable, locks_folder, modules_of, pins_of
 from .filelock import held
@@ -149,7 +151,21 @@ def _installing(watch: Watch) -> Iterator[None]:
                 folders.remove_tree(left)
             yield
     except OSError as error:
-        raise explain(f"{error} os error {error.errno}", "Installing the packages") from error
+        raise _disk_error(error, root) from error
+
+
+#: What the operating system says where a folder cannot be made or written.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.EEXIST)
+
+
+def _disk_error(error: OSError, root: Path) -> SetupError:
+    if error.errno in _REFUSED:
+        return SetupError(
+            f"The folder {root} cannot be written ({error.strerror}).",
+            "Make it writable for you, or choose another folder for the packages (in the preferences, or in "
+            "MAQUETTE_PACKAGES).",
+        )
+    return explain(f"{error} os error {error.errno}", "Installing the packages")
 
 
 def _check_root(root: Path) -> None:
@@ -292,7 +308,7 @@ def _build(job: _Work, python: str, version: str, tool: uv_tool.Uv, sources: Sou
             folders.Folder(building, version, job.feature, backend, number, files, megabytes, packages, report)
         )
         target = _free_name(root, folders.folder_name(locks_folder(), version, job.feature, backend), number)
-        building.replace(target)
+        settle(building, target)
         folders.record_user(target, version)
     finally:
         folders.remove_tree(building)

@@ -64,6 +64,8 @@ def make_writable(place: Place) -> None:
 def free_megabytes(folder: Path) -> int:
     """Free space, in MB (10^6 bytes), on the disk of a folder that need not exist yet."""
     while not folder.exists():
+        if folder == folder.parent:  # a drive that is not there
+            return 0
         folder = folder.parent
     return shutil.disk_usage(folder).free // 1_000_000
 

@@ -26,7 +26,7 @@ from .network import chosen_network, opener
 from .processes import stream
 from .sources import FIND_HERE, Sources
 from .torch_build import TorchBuild, index_options
-from .transfer_errors import Busy, NoConnection, NotThere, Refused, WrongFile
+from .transfer_errors import Busy, DiskFull, NoConnection, NotThere, NotWritable, Refused, WrongFile
 from .uv import Uv
 
 #: Files that are asked for their size at once, and seconds for an answer.
@@ -210,6 +210,12 @@ def _load(wheel: Wheel, target: Path, progress: _Progress) -> None:
         return  # uv may have a login for the registry; if not, its own error says more
     except WrongFile as error:
         raise explain("hash mismatch", "Downloading") from error
+    except (DiskFull, NotWritable) as error:
+        raise SetupError(
+            error.message,
+            "Free some space, or choose another folder for the packages (in the preferences, or in "
+            "MAQUETTE_PACKAGES); what has come is kept.",
+        ) from error
     except (NoConnection, Busy) as error:
         raise SetupError(
             error.message, "Check the network and the proxy, then press Install again: it goes on where it ended."
