@@ -46,10 +46,13 @@ SHORTEST, LEAST_SHARE = 0.25, 0.4
 
 @dataclass(frozen=True)
 class Sighting:
-    """One person in one frame.  colours : see `appearance.colours`.  clear : nobody else is near in the picture."""
+    """One person in one frame.
+
+    colours : see `appearance.colours`; None where they are not known.  clear : nobody else is near in the picture.
+    """
 
     landmarks: PoseLandmarks
-    colours: NDArray[np.float32]
+    colours: NDArray[np.float32] | None
     clear: bool = True
 
     @property
@@ -85,8 +88,8 @@ class Track:
             keep = 0.6**gap if len(self.sightings) > 1 else 0.0
             self.velocity = keep * self.velocity + (1 - keep) * moved * np.array([1, 1, 0.3])
         self.sightings[frame] = sighting
-        if self.colours is None:
-            self.colours = sighting.colours
+        if self.colours is None or sighting.colours is None:
+            self.colours = sighting.colours if self.colours is None else self.colours
         elif sighting.clear:
             self.colours = (0.9 * self.colours + 0.1 * sighting.colours).astype(np.float32)
 

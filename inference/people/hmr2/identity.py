@@ -138,6 +138,7 @@ class Follower:
 
 def _sighting(found: Found, pixels: NDArray[np.uint8], number: int, clear: bool) -> _Numbered:
     landmarks = stand_in(found, pixels)
-    worn = colours(pixels, landmarks)
+    # In the box of somebody who meets another one are colours of both: they tell nothing.
+    worn = colours(pixels, landmarks) if clear else None
     # A long clip has no room for the masks, which only the colours needed.
     return _Numbered(replace(landmarks, mask_logits=np.zeros((0, 0), np.float32)), worn, clear, number)
