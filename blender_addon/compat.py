@@ -85,6 +85,13 @@ def node_inputs(modifier: Any) -> dict[str, str]:
     return {item.name: item.identifier for item in items if item.item_type == "SOCKET" and item.in_out == "INPUT"}
 
 
+def make_single(socket: Any) -> None:
+    """An input of a node group that takes one value, no attribute, so that the modifier does not offer one."""
+    socket.force_non_field = True
+    if "structure_type" in socket.bl_rna.properties:  # from 4.5 on
+        socket.structure_type = "SINGLE"
+
+
 def get_node_input(modifier: Any, name: str) -> Any:
     """The value of a Geometry Nodes modifier's input; None for a geometry."""
     identifier = node_inputs(modifier)[name]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
+from .. import compat
+
 if TYPE_CHECKING:
     from bpy.types import NodeTree
 
@@ -112,6 +114,7 @@ class Graph:
         for key, value in limits.items():  # the subtype first: it brings limits of its own
             setattr(socket, key, value)
         socket.default_value = default
+        compat.make_single(socket)
         return self.out(self._inputs, name)
 
     def node(self, kind: str, *sources: Any, **settings: Any) -> Any:
