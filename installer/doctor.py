@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from . import environment as environments
-from . import interpreters, package_status, store
+from . import catalogue, interpreters, library, package_status, store
 from . import uv as uv_tool
 from .accelerator import CUDA, Accelerator, detect
 from .errors import SetupError
@@ -43,8 +43,24 @@ def examine(place: Place, voice: Voice) -> Dict[str, Any]:
             python: package_status.of_folders(python).plain()
             for python in dict.fromkeys(entry.python for entry in blenders(place.locks).values())
         },
-        "models": {"folder": str(store.models_root()), "exists": store.models_root().exists()},
+        "models": _models(),
     }
+
+
+def _models() -> Dict[str, Any]:
+    """The folders of the models, and how those that were begun stand, by names and lengths only."""
+    report: Dict[str, Any] = {
+        "folder": str(store.models_root()),
+        "exists": store.models_root().exists(),
+        "shared": [str(root) for root in store.shared_roots()],
+    }
+    try:
+        states = {model.id: library.overview(model).state for model in catalogue.models() if model.files}
+    except SetupError:  # a Python too old for the catalogue, which everything else here runs on
+        return report
+    for state in (library.INSTALLED, library.UNFINISHED, library.DAMAGED):
+        report[state] = [name for name, found in states.items() if found == state]
+    return report
 
 
 def _environment(place: Place, version: str, voice: Voice) -> Dict[str, Any]:
@@ -122,9 +138,20 @@ def print_report(report: Dict[str, Any], as_json: bool) -> int:
             print(f"          -> {entry['remedy']}")
     for python, entry in report["packages_for_blender"].items():
         _print_packages(python, entry)
-    models = report["models"]
-    print(f"models    {models['folder']}{'' if models['exists'] else ' (not there; the built-in models need none)'}")
+    _print_models(report["models"])
     return 0 if whole else 1
+
+
+def _print_models(models: Dict[str, Any]) -> None:
+    print(f"models    {models['folder']}{'' if models['exists'] else ' (not there; the built-in models need none)'}")
+    for root in models["shared"]:
+        print(f"          shared: {root}")
+    for state in (library.INSTALLED, library.UNFINISHED, library.DAMAGED):
+        if models.get(state):
+            print(f"          {state}: {', '.join(models[state])}")
+    for state, action in ((library.UNFINISHED, "install"), (library.DAMAGED, "repair")):
+        if models.get(state):
+            print(f"          -> python3 -m installer models {action} {' '.join(models[state])}")
 
 
 def _print_packages(python: str, entry: Dict[str, Any]) -> None:

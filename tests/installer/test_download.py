@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Downloads from a server at its worst: the right file in the end or a clear error, never a wrong one under its name."""
+"""Downloads from a server at its worst: the right file in the end or a clear error, never a wrong one in its place."""
 
 import errno
 import hashlib

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from maquette.installer import commands, library, models_cli, network, store
+from maquette.installer import commands, doctor, library, models_cli, network, store
 
 sys.path.insert(0, str(Path(__file__).parent))
 import faulty_server as faults
@@ -146,3 +146,14 @@ def test_a_download_that_fails_says_why_and_keeps_what_came(root, capsys, server
     assert models("install", "free", "--yes", "--json") == models_cli.FAILED
     result = answer(capsys)
     assert result["kind"] == "NotThere" and "one.safetensors" in result["error"] and result["remedy"]
+
+
+def test_doctor_tells_of_models(root, server, capsys) -> None:  # noqa: F811
+    models("install", "free", "--yes")
+    (root / "research").mkdir()
+    (root / "research/net.safetensors").write_bytes(b"")
+    report = doctor._models()
+    assert report["installed"] == ["free"] and report["damaged"] == ["research"] and not report["shared"]
+    capsys.readouterr()
+    doctor._print_models(report)
+    assert "-> python3 -m installer models repair research" in capsys.readouterr().out
