@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List
 
-from . import environment as environments
 from . import catalogue, interpreters, library, package_status, store
+from . import environment as environments
 from . import uv as uv_tool
 from .accelerator import CUDA, Accelerator, detect
 from .errors import SetupError
