@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import bpy
@@ -36,16 +35,19 @@ class Machine:
 
 machine = Machine()
 _known: tuple[float, Any] = (0.0, None)
+_ready = (-_REMEMBERED, False)
 
 
-@lru_cache(maxsize=1)
 def ready() -> bool:
-    """Whether torch can be imported; asked by every redraw, so it is remembered until something is installed."""
+    """Whether torch can be imported; asked by every redraw, so the answer is remembered: a no for a moment only, as
+    another Blender may be installing it."""
     from ...installer import package_status, packages
 
-    if not packages.activate():
-        return False
-    return package_status.of_process().state in package_status.USABLE
+    global _ready
+    now = time.monotonic()
+    if not _ready[1] and now - _ready[0] > _REMEMBERED:
+        _ready = (now, packages.activate() and package_status.of_process().state in package_status.USABLE)
+    return _ready[1]
 
 
 def status() -> Any:
@@ -61,9 +63,8 @@ def status() -> Any:
 
 def look_again() -> None:
     """Forget what was known: something has been installed, removed or chosen."""
-    global _known
-    ready.cache_clear()
-    _known = (0.0, None)
+    global _known, _ready
+    _ready, _known = (-_REMEMBERED, False), (0.0, None)
     machine.device, machine.damaged = None, ()
 
 

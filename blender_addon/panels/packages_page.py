@@ -175,8 +175,7 @@ def _draw_plan(box: UILayout, status: states.Status, features: list[str]) -> Non
             column.label(text=f"{in_words(status.kept_mb)} of it have come already", icon="BLANK1")
         elif CORE in features and backend != REGISTRY:
             other = in_words(sizes.about(features, REGISTRY)[0])
-            text = f"{other} from the registry, where PyTorch's own one, which has this build, is out of reach"
-            column.label(text=text, icon="BLANK1")
+            column.label(text=f"{other} where PyTorch's own registry is out of reach", icon="BLANK1")
     column.label(text=status.root, icon="FILE_FOLDER")
 
 
