@@ -51,6 +51,12 @@ def channels_of(action: Any, datablock: Any) -> Any:
     return strip.channelbag(slot, ensure=True)
 
 
+def working_space() -> str | None:
+    """The colour space that Blender holds floats in; from 5.0 on a file chooses it, before it is that of new images."""
+    colours: Any = getattr(bpy.data, "colorspace", None)
+    return colours.working_space if colours is not None else None
+
+
 def node_tree_of(material: Material) -> NodeTree:
     """The material's node tree, made where an old material has none."""
     if not ALWAYS_NODES and not material.use_nodes:

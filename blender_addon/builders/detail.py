@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ...inference.errors import BadInput
+from .. import compat
 from ..detail_files import KEY, parsed, settings_in
 from . import transaction
 from .image import output_folder, unused_file
@@ -39,6 +40,8 @@ def result_image(
     if before is not None:
         _take_after(image, before)
         image[BEFORE] = before
+    elif image.is_float:
+        _as_light(image)
     image[KEY] = json.dumps(settings)
     image.use_fake_user = True  # a result is kept with the file, used or not
     if packed:
@@ -73,10 +76,20 @@ def _take_after(image: Any, before: Any) -> None:
     data = before.colorspace_settings.is_data
     if data or not before.is_float:
         image.colorspace_settings.name = before.colorspace_settings.name
+    else:
+        _as_light(image)
     if before.is_float:
         image.alpha_mode = "CHANNEL_PACKED" if before.alpha_mode == "CHANNEL_PACKED" else "PREMUL"
     else:
-        image.alpha_mode = before.alpha_mode
+        # PNG holds colours that are not multiplied by alpha, as Blender holds bytes whatever their file did.
+        image.alpha_mode = "STRAIGHT" if before.alpha_mode == "PREMUL" else before.alpha_mode
+
+
+def _as_light(image: Any) -> None:
+    """The file holds light as Blender does, so that nothing is converted when it is read."""
+    space = compat.working_space()
+    if space is not None and image.colorspace_settings.name != space:
+        image.colorspace_settings.name = space
 
 
 def _placed(name: str, file: Path, folder: Path) -> Path:

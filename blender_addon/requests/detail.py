@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
-#: Shares of the progress: the mask is there, the parts are painted.
-_MASKED, _PAINTED = 0.1, 0.92
+#: Shares of the progress: the mask is there, the control image is, the parts are painted.
+_MASKED, _GUIDED, _PAINTED = 0.06, 0.1, 0.92
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,13 @@ class DetailInferred(Inferred):
 
     strengths: Pixels | None = None
     partial: bool = False
-    planned: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetailRequest(Request):
     """parameters : keywords of `detail_mask`.  checkpoint : fields of `Checkpoint`, or None for the engine "builtin".
-    settings : what the image is to remember.  whole_photo : the source is a photo that the other tasks know too.
+    settings : what the image is to remember.  refiner : path of a second model, or "".
     """
 
     picture: Picture
@@ -144,8 +143,10 @@ class DetailRequest(Request):
         mask = self.mask.drawn(drawing)
         if not mask.any():
             raise NothingFound("The mask is empty: nothing in it is white.", "Paint on it, or choose another mask.")
-        control = self.control.drawn(drawing) if self.control is not None else None
-        detailed, partial = self._detailed(canvas, mask, control, _part(report, _MASKED, _PAINTED))
+        control = None
+        if self.control is not None:
+            control = self.control.drawn(replace(drawing, where=self._where(_part(report, _MASKED, _GUIDED))))
+        detailed, partial = self._detailed(canvas, mask, control, _part(report, _GUIDED, _PAINTED))
         records = detailed.segments
         done = [one for one in records if not one.skipped]
         if not done:

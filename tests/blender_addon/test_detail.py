@@ -138,6 +138,18 @@ def test_floats_stay_floats_bit_by_bit_with_what_lies_beyond_white(tmp_path):
     np.testing.assert_array_equal(read_exr(data)["G"], after[..., 1])
 
 
+@pytest.mark.skipif(bpy.app.version < (5, 0, 0), reason="a file has no working space of its own")
+def test_light_stays_the_same_in_another_working_space(tmp_path):
+    bpy.ops.wm.set_working_color_space(working_space="ACEScg")
+    values = np.random.default_rng(6).uniform(0, 2, (120, 160, 4)).astype(np.float32)
+    values[..., 3] = 1
+    new_image("plate.exr", values, is_float=True)
+    new_mask()
+    detail(image="plate.exr", folder=str(tmp_path))
+    after = images.image_array(bpy.data.images["plate.detail"])
+    np.testing.assert_array_equal(after[outside()], values[outside()])
+
+
 def test_numbers_stay_numbers(pixels):
     new_image("normal.png", pixels, is_data=True)
     new_mask()
