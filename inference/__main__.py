@@ -3,6 +3,7 @@
 
     python -m maquette.inference depth|normals|hands|maps|people|relief --photo FILE --output FILE.npz|.exr|.png|.glb
     python -m maquette.inference depth|normals|hands|maps|relief --photo MOVIE|FOLDER|PATTERN|FILES --output FOLDER
+    python -m maquette.inference detail --photo FILE --mask FILE --output FILE.png|.exr|.npz [--model ...]
     python -m maquette.inference --list [--models-dir FOLDER] [--json]
 
 Of many photos and of clips every frame gives a file, written as soon as it is made; those that are written stay when a
@@ -25,6 +26,7 @@ from typing import Any
 
 from ..installer import catalogue, store
 from . import batch, export, recover_people
+from .detailer import command
 from .errors import BadInput, Cancelled, MaquetteError
 from .hands import MASK_TYPES
 from .photo import Clip, Photo, load_clip
@@ -78,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("a TASK is needed, or --list")
     progress = _Progress(options.json)
     try:
-        written = [str(path) for path in (_people if options.task == "people" else _frames)(options, progress)]
+        task = {"people": _people, "detail": command.run}.get(options.task, _frames)
+        written = [str(path) for path in task(options, progress)]
     except (KeyboardInterrupt, Cancelled):
         progress.end("Cancelled.", {"cancelled": True})
         return 130
@@ -277,6 +280,10 @@ def _parser() -> argparse.ArgumentParser:
         if task == "relief":
             subparser.add_argument("--invert", action=argparse.BooleanOptionalAction, help="bright is deep")
             subparser.add_argument("--tileable", action="store_true", help="the photo repeats without a seam")
+    text = f"{command.SUMMARY[0].upper()}{command.SUMMARY[1:]}."
+    command.add_options(subparser := tasks.add_parser("detail", help=command.SUMMARY, description=text))
+    _add_device(subparser)
+    _add_places(subparser)
     return parser
 
 
@@ -294,9 +301,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--fx", type=float, help="focal length in pixels; default: the photo's own, else 55 degrees on the long side")
     add("--fy", type=float, help="default: as fx")
     add("--resolution", type=int, default=512, help="short side of the preview in pixels, 0 for the photo's size")
-    add("--device", help="cpu, cuda, cuda:1, mps ...; default: the best there is")
-    add("--precision", choices=("float32", "float16"))
+    _add_device(parser)
     _add_places(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; default: the best there is")
+    parser.add_argument("--precision", choices=("float32", "float16"))
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:

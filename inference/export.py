@@ -56,7 +56,7 @@ def save(path: Path, result: Result, photo: Photo, *, picture: str = "preview", 
     frame : of a clip, the one whose bodies a GLB, or whose mask a PNG, holds.
     Raises `BadInput` where the result has nothing of that format, or the file cannot be written.
     """
-    _write_whole(path, _writer(path.suffix.lower(), result, photo, picture, bits, frame))
+    save_with(path, _writer(path.suffix.lower(), result, photo, picture, bits, frame))
 
 
 def _writer(
@@ -137,7 +137,7 @@ def save_amass(path: Path, people: People, track_id: int | None = None, *, overw
         raise BadInput(f"{path} is no .npz file.", "End the name in .npz.")
     check_output(path, overwrite=overwrite)
     arrays = amass_of(people, track_id)
-    _write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+    save_with(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def floats_of(result: Result) -> NDArray:
@@ -269,6 +269,9 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
         **_camera_arrays(*people.cameras),
         "fps": np.array(np.nan if people.fps is None else people.fps),
     }
+    for name in ("keypoints_3d", "crop_camera"):
+        if persons and all(getattr(person, name) is not None for person in persons):
+            arrays |= _stacked(persons, (name,))
     masks = [np.rint(person.mask * 255).astype(np.uint8) for person in persons if person.mask is not None]
     if masks and len(masks) == len(persons) and len({mask.shape for mask in masks}) == 1:
         arrays["mask"] = np.stack(masks)
@@ -278,7 +281,8 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
     return {**arrays, **body}
 
 
-def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def save_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a file, which appears whole or not at all. Raises `BadInput` where it cannot be written."""
     part = _part(path)
     try:
         with _removed_on_failure(part):

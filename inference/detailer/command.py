@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Detailing from the command line: every parameter of `detail_mask` as an option of the same name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from .. import export
+from ..errors import BadInput, MaquetteError
+from ..exr import write_exr
+from . import Checkpoint, detail_mask, plan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..results import Detailed
+
+SUMMARY = "repaint what is under a mask in more detail"
+#: Parameters that other options stand for, or none can.
+_OTHERS = ("hook", "control", "linear", "device", "precision", "progress", "models_dir", "refiner")
+_FORMATS = (".png", ".exr", ".npz")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The defaults are those of `detail_mask`."""
+    add = parser.add_argument
+    add("--photo", required=True, metavar="FILE", help="the photo or render, alpha and floats included")
+    add("--mask", required=True, metavar="FILE", help="white where to paint")
+    add("--output", required=True, metavar="FILE", help=".png, .exr or .npz; several pictures are numbered")
+    add("--overwrite", action="store_true", help="replace files that exist")
+    add("--bits", type=int, choices=(8, 16), default=8, help="of a PNG")
+    add("--model", default="builtin", help="builtin, a model's name, a diffusers folder or a .safetensors file")
+    add("--config", metavar="FOLDER", help="a diffusers folder that tells the shape of a single file of no usual size")
+    add("--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times")
+    add("--controlnet", metavar="PATH", help="folder or file of a ControlNet")
+    add("--control", metavar="FILE", help="picture that steers it: a depth or normal map of the same photo")
+    add("--refiner", metavar="MODEL", help="a second model for the last steps")
+    add("--linear", action=argparse.BooleanOptionalAction, help="floats are linear light; default: in files of floats")
+    add("--plan", action="store_true", help="only print what would be done, and what memory it would take")
+    for name, default in (detail_mask.__kwdefaults__ or {}).items():
+        if name in _OTHERS:
+            continue
+        option = "--" + name.replace("_", "-")
+        if isinstance(default, bool):
+            add(option, action=argparse.BooleanOptionalAction, default=default)
+        else:
+            add(option, type=type(default), default=default, help=f"default: {default}" if default != "" else None)
+
+
+def run(options: argparse.Namespace, progress: Callable[[float, str], None]) -> Iterator[Path]:
+    """The files that were written. Raises `MaquetteError`."""
+    names = [name for name in detail_mask.__kwdefaults__ or {} if name not in ("hook", "progress")]
+    given = {name: getattr(options, name) for name in names}
+    photo, model = Path(options.photo), _model(options)
+    if options.plan:
+        print(json.dumps(asdict(plan(photo, options.mask, model, **given)), indent=1))
+        return
+    output = Path(options.output)
+    if output.suffix.lower() not in _FORMATS:
+        raise BadInput(f"{output} names no kind of picture that can be written.", f"End it in {', '.join(_FORMATS)}.")
+    outputs = _outputs(output, options.batch_size)
+    for path in outputs:
+        if path.resolve() in (photo.resolve(), Path(options.mask).resolve()):
+            raise BadInput(f"{path} is the photo or the mask itself.", "Choose another output.")
+        export.check_output(path, overwrite=options.overwrite)
+    result = detail_mask(photo, options.mask, model, progress=progress, **given)
+    for note in result.notes:
+        progress(1.0, note)
+    light = _is_light(photo, options.linear)
+    for number, path in enumerate(outputs):
+        _save(path, result, number, light, options.bits)
+        yield path
+
+
+def _outputs(output: Path, count: int) -> list[Path]:
+    """One file, which for .npz holds all pictures; else one a picture."""
+    if count <= 1 or output.suffix.lower() == ".npz":
+        return [output]
+    return [output.with_name(f"{output.stem}.{number + 1:04d}{output.suffix}") for number in range(count)]
+
+
+def _model(options: argparse.Namespace) -> str | Checkpoint:
+    if not (options.lora or options.controlnet or options.config):
+        return options.model
+    return Checkpoint(options.model, options.config, tuple(map(_lora, options.lora)), options.controlnet)
+
+
+def _lora(text: str) -> tuple[str, float]:
+    file, _, strength = text.rpartition("=")
+    try:
+        return (file, float(strength)) if file else (text, 1.0)
+    except ValueError:
+        return text, 1.0
+
+
+def _is_light(photo: Path, linear: bool | None) -> bool:
+    """Whether the result is linear light, as the photo was."""
+    from .source import source_of
+
+    return source_of(photo, linear).light is not None
+
+
+def _save(path: Path, result: Detailed, number: int, light: bool, bits: int) -> None:
+    """A PNG is sRGB and an OpenEXR picture linear light, whatever the photo was; an .npz holds the values themselves."""
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        arrays = _arrays(result)
+        export.save_with(path, lambda file: np.savez_compressed(file, **arrays))
+        return
+    from .source import from_light, to_light
+
+    image = result.image[number]
+    if suffix == ".exr":
+        colours = image[..., :3] if light else to_light(image[..., :3])
+        channels = {name: colours[..., index] for index, name in enumerate("RGB")}
+        channels |= {"A": image[..., 3]} if image.shape[2] == 4 else {}
+        export.save_with(path, lambda file: write_exr(file, channels))
+        return
+    colours = from_light(image[..., :3]) if light else image[..., :3]
+    export.save_with(path, _png(np.concatenate([colours, image[..., 3:]], -1), bits))
+
+
+def _png(image: NDArray[np.float32], bits: int) -> Callable[[BinaryIO], object]:
+    import cv2
+
+    top, kind = (255, np.uint8) if bits == 8 else (65535, np.uint16)
+    whole = np.rint(np.clip(image, 0, 1) * top).astype(kind)
+    written, data = cv2.imencode(".png", whole[..., [2, 1, 0, 3][: whole.shape[2]]])
+    if not written:
+        raise MaquetteError("The picture could not be written as PNG.", "Save it as .npz.")
+    return lambda file: file.write(data.tobytes())
+
+
+def _arrays(result: Detailed) -> dict[str, NDArray]:
+    """The pictures, and of each part its box, crop, scale, seed, picture and why it was left out."""
+    parts = list(result.segments)
+    names = ("box", "crop", "scale", "seed", "work", "batch", "skipped")
+    arrays = {"image": result.image, "notes": np.array(result.notes, dtype=np.str_)}
+    arrays |= {f"segment_{name}": np.array([getattr(part, name) for part in parts]) for name in names}
+    done = [(number, part.alpha) for number, part in enumerate(parts) if part.alpha is not None]
+    return {**arrays, **{f"segment_{number}_rgba": alpha for number, alpha in done}}
