@@ -2,6 +2,7 @@
 """`recover_people(..., "hmr2")` through the public function, with a small network of made-up weights: photos, clips,
 people in front of each other, bad input. What these people look like is nonsense; where they are is not."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -149,6 +150,7 @@ def test_masks_are_left_out_where_there_is_no_room(recover, astronaut, monkeypat
         ({"boxes": [(50, 50, 20, 90)]}, "no pixel"),
         ({"boxes": [(0, 0, np.nan, 9)]}, "not finite"),
         ({"boxes": [(900, 900, 950, 950)]}, "no pixel"),
+        ({"boxes": [(0, 0, 1e9, 1e9)]}, "8 times as large"),
         ({"boxes": [[BOX], [BOX]]}, "2 lists"),
         ({"det_confidence_thresh": 1.5}, "confidence threshold"),
         ({"det_iou_thresh": -0.1}, "overlap threshold"),
@@ -308,3 +310,44 @@ def test_half_precision_on_the_cpu_is_float32(recover, astronaut):
     full = recover(astronaut, boxes=[BOX]).frames[0][0]
     half = recover(astronaut, boxes=[BOX], precision="float16").frames[0][0]
     np.testing.assert_array_equal(full.vertices, half.vertices)
+
+
+def test_a_long_clip_streams(recover):
+    """Photos are read in small groups and let go."""
+    alive: set[int] = set()
+    most = 0
+
+    def photos():
+        nonlocal most
+        for number in range(40):
+            photo = noise(48, 36, number % 3)
+            alive.add(number)
+            weakref.finalize(photo, alive.discard, number)
+            most = max(most, len(alive))
+            yield photo
+
+    clip = Clip("long", 40, 25.0, photos)
+    people = recover(clip, boxes=[[(2, 2, 30, 46)]] * 40, det_batch_size=3, hmr_batch_size=4)
+    assert len(people.frames) == 40 and all(len(frame) == 1 for frame in people.frames)
+    assert most <= 8
+
+
+def test_frames_of_different_sizes_in_a_clip(recover):
+    sizes = [(48, 36), (48, 36), (80, 60), (80, 60), (30, 90)]
+    clip = Clip("sizes", 5, 25.0, lambda: (noise(*size, seed) for seed, size in enumerate(sizes)))
+    people = recover(clip, boxes=[[(2, 2, 28, 28)]] * 5)
+    assert [(camera.height, camera.width) for camera in people.cameras] == sizes
+    assert [len(frame) for frame in people.frames] == [1] * 5
+    for frame, size in zip(people.frames, sizes, strict=True):
+        assert frame[0].mask.shape == size and np.isfinite(frame[0].vertices).all()
+
+
+def test_everything_is_saved(recover, astronaut, tmp_path):
+    people = recover(astronaut, boxes=[BOX, (0, 0, 100, 200)])
+    export.save(tmp_path / "people.npz", people, astronaut)
+    with np.load(tmp_path / "people.npz", allow_pickle=False) as content:
+        assert content["keypoints_3d"].shape == (2, 44, 3) and content["crop_camera"].shape == (2, 3)
+        assert content["vertices"].shape == (2, 6890, 3) and "non-commercial" in str(content["body_licence"])
+    export.save(tmp_path / "people.glb", people, astronaut)
+    export.save(tmp_path / "mask.png", people, astronaut, picture="mask")
+    assert (tmp_path / "people.glb").stat().st_size > 100_000

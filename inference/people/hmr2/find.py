@@ -12,6 +12,7 @@ import numpy as np
 
 from ...builtin import pose
 from ...builtin.crops import Pyramid, clip_box
+from ...errors import BadInput
 from ..builtin import box_overlap, landmark_box, person_box, separate_masks
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ...camera import Camera
     from ...photo import Photo
     from ...runtime.run import Run
+
+#: A given box may be so many times as large as the photo: to reduce a larger one would take hours.
+_FARTHEST = 8
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,12 @@ def given_boxes(boxes: Sequence[Sequence[float]], photo: Photo) -> list[Found]:
     width, height = photo.size
     for box in boxes:
         clip_box(box, height, width, "person")
+        x0, y0, x1, y1 = (float(edge) for edge in box)
+        if max(x1 - x0, y1 - y0) > _FARTHEST * max(width, height):
+            raise BadInput(
+                f"The person box {box!r} is more than {_FARTHEST} times as large as the photo.",
+                "Give (x0, y0, x1, y1) in pixels of the photo.",
+            )
     return [Found(np.array(box, np.float32), 1.0) for box in boxes]
 
 
