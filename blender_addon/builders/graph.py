@@ -14,7 +14,7 @@ from .. import compat
 if TYPE_CHECKING:
     from bpy.types import NodeTree
 
-_ROW, _FOLDED_ROW, _COLUMN, _GAP = 250, 60, 210, 120
+_ROW, _FOLDED_ROW, _COLUMN, _GAP, _LINE = 250, 60, 210, 120, 4000
 
 
 class Field:
@@ -95,7 +95,7 @@ class Graph:
     def stage(self, label: str) -> Iterator[None]:
         """A frame around the nodes that are made inside."""
         self._stage = self._tree.nodes.new("NodeFrame")
-        self._stage.label = label
+        self._stage.label, self._stage.label_size, self._stage.select = label, 40, False
         yield
         self._stage = None
 
@@ -218,16 +218,20 @@ class Graph:
         return self._tree
 
     def _arrange(self) -> None:
-        """Stage after stage from left to right, in each the nodes by how many lie before them."""
+        """Stage after stage from left to right, line by line, in each the nodes by how many lie before them."""
         stages: dict[Any, list[Any]] = {}
         for node in self._tree.nodes:
             if node.bl_idname != "NodeFrame":
                 stages.setdefault(node.parent.name if node.parent else node.name, []).append(node)
-        left = 0
+        left = top = height = 0
         for nodes in stages.values():
-            heights: dict[int, int] = {}
+            if left > _LINE:
+                left, top, height = 0, top - height - 2 * _GAP, 0
+            below: dict[int, int] = {}
             for node in nodes:
                 level = self._levels[node.name]
-                node.location = (left + _COLUMN * level, -heights.get(level, 0))
-                heights[level] = heights.get(level, 0) + (_FOLDED_ROW if node.hide else _ROW)
-            left += _COLUMN * (max(heights) + 1) + _GAP
+                node.location = (left + _COLUMN * level, top - below.get(level, 0))
+                node.select = False
+                below[level] = below.get(level, 0) + (_FOLDED_ROW if node.hide else _ROW)
+            left += _COLUMN * (max(below) + 1) + _GAP
+            height = max(height, *below.values())
