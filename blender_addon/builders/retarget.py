@@ -7,8 +7,9 @@ Blender itself: a hidden armature shows the controls what is wanted, and their o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from bpy.types import Action, Object, Scene
     from numpy.typing import NDArray
 
+#: Hips that come out this near to where they are to be (of the legs' length) are left so.
+_STILL = 1e-4
+
 
 def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
     """The armature object at rest in the world. Raises BadInput where the mapping lacks needed parts."""
@@ -33,7 +37,7 @@ def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
     parents = np.array([index[bone.parent.name] if bone.parent else -1 for bone in bones])
     place = np.array(obj.matrix_world, np.float64)
     rest = _in_world(place, np.array([bone.matrix_local for bone in bones], np.float64))
-    return rigs.Rig(names, parents, rest, mapping.checked(obj.name).roles, place)
+    return rigs.Rig(names, parents, rest, mapping.checked(obj.name).roles, place, mapping.shown_by)
 
 
 def read_poses(
@@ -77,7 +81,7 @@ def retarget(
     if _is_plain(target, moved):
         basis = rigs.apply_turns(other, turns, hips)[:, [other.index[bone] for bone in moved]]
     else:
-        basis = _posed_by_blender(target, other, turns, hips, root, moved, frames, scene, report)
+        basis = _posed_by_blender(target, _Wanted(other, turns, hips, root, moved, frames), scene, report)
     _key(target, keyed, moved, basis, root, frames)
     return keyed
 
@@ -166,55 +170,74 @@ def _is_plain(target: Object, moved: Sequence[str]) -> bool:
     return not any(f'"{bpy.utils.escape_identifier(name)}"' in curve.data_path for curve in drivers for name in seen)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a target's bones are to do: turns name -> (T, 3, 3) and the place (T, 3) of the root, in the world."""
+
+    rig: rigs.Rig
+    turns: Mapping[str, NDArray]
+    hips: NDArray
+    root: str
+    moved: Sequence[str]
+    frames: Sequence[int]
+
+    def middle(self) -> NDArray[np.float64]:
+        """(T, 3) where the middle between the hip joints is to be."""
+        bone = self.rig.index[self.root]
+        turned = self.turns[self.root] @ self.rig.rest[bone, :3, :3].T
+        return self.hips + turned @ (self.rig.middle - self.rig.rest[bone, :3, 3])
+
+
 def _posed_by_blender(
-    target: Object,
-    rig: rigs.Rig,
-    turns: dict[str, NDArray],
-    hips: NDArray,
-    root: str,
-    moved: Sequence[str],
-    frames: Sequence[int],
-    scene: Scene,
-    report: Callable[[float], object],
+    target: Object, wanted: _Wanted, scene: Scene, report: Callable[[float], object]
 ) -> NDArray[np.float64]:
-    """(T, N, 4, 4) matrix_basis of the moved bones under everything that acts on them."""
-    with _shown(target, rig, turns, hips, root, moved, frames, scene) as guide, _alone(scene, target, guide) as stage:
-        basis = np.empty((len(frames), len(moved), 4, 4))
-        for number, frame in enumerate(frames):
+    """(T, N, 4, 4) matrix_basis of the moved bones under everything that acts on them.
+
+    In some rigs the spine's controls move the hips as well (Rigify turns the lower spine about a pivot above them). How
+    far off the hips come out is seen in a first pass and taken away in a second.
+    """
+    basis, middle = _one_pass(target, wanted, scene, lambda share: report(0.5 + share / 4))
+    off = wanted.middle() - middle
+    if np.abs(off).max() < _STILL * wanted.rig.leg:
+        return basis
+    return _one_pass(target, replace(wanted, hips=wanted.hips + off), scene, lambda share: report(0.75 + share / 4))[0]
+
+
+def _one_pass(
+    target: Object, wanted: _Wanted, scene: Scene, report: Callable[[float], object]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """matrix_basis (T, N, 4, 4) of the moved bones, and the middle (T, 3) between the hip joints as it came out."""
+    basis = np.empty((len(wanted.frames), len(wanted.moved), 4, 4))
+    middle = np.empty((len(wanted.frames), 3))
+    thighs = [wanted.rig.roles[f"thigh.{side}"][0] for side in "LR"]
+    with _shown(target, wanted, scene) as guide, _alone(scene, target, guide) as stage:
+        for number, frame in enumerate(wanted.frames):
             evaluated: Any = _evaluated(stage, target, frame)
-            report(0.5 + 0.5 * number / len(frames))
-            for place, name in enumerate(moved):
-                bone = evaluated.pose.bones[name]
+            report(number / len(wanted.frames))
+            bones = evaluated.pose.bones
+            middle[number] = evaluated.matrix_world @ ((bones[thighs[0]].head + bones[thighs[1]].head) / 2)
+            for place, name in enumerate(wanted.moved):
                 basis[number, place] = evaluated.convert_space(
-                    pose_bone=bone, matrix=bone.matrix, from_space="POSE", to_space="LOCAL"
+                    pose_bone=bones[name], matrix=bones[name].matrix, from_space="POSE", to_space="LOCAL"
                 )
-    return basis
+    return basis, middle
 
 
 @contextmanager
-def _shown(
-    target: Object,
-    rig: rigs.Rig,
-    turns: dict[str, NDArray],
-    hips: NDArray,
-    root: str,
-    moved: Sequence[str],
-    frames: Sequence[int],
-    scene: Scene,
-) -> Iterator[Object]:
+def _shown(target: Object, wanted: _Wanted, scene: Scene) -> Iterator[Object]:
     """A hidden armature whose free bones do what is wanted, and constraints that have the target's bones copy them."""
-    rest = np.stack([rig.rest[rig.index[name]] for name in moved])
-    guide = armature.free_bones("Maquette guide", moved, rest, scene.collection)
+    rest = np.stack([wanted.rig.rest[wanted.rig.index[name]] for name in wanted.moved])
+    guide = armature.free_bones("Maquette guide", wanted.moved, rest, scene.collection)
     constraints = []
     try:
         keyed = action.new_action(guide, "Maquette guide")
-        for place, name in enumerate(moved):
-            wanted = np.broadcast_to(rest[place], (len(frames), 4, 4)).copy()
-            wanted[:, :3, :3] = turns[name]
-            wanted[:, :3, 3] = hips if name == root else rest[place, :3, 3]
-            _key(guide, keyed, [name], (np.linalg.inv(rest[place]) @ wanted)[:, None], root, frames)
+        for place, name in enumerate(wanted.moved):
+            posed = np.broadcast_to(rest[place], (len(wanted.frames), 4, 4)).copy()
+            posed[:, :3, :3] = wanted.turns[name]
+            posed[:, :3, 3] = wanted.hips if name == wanted.root else rest[place, :3, 3]
+            _key(guide, keyed, [name], (np.linalg.inv(rest[place]) @ posed)[:, None], wanted.root, wanted.frames)
             bone: Any = target.pose.bones[name]  # type: ignore[union-attr]
-            for kind in ("COPY_ROTATION", *(("COPY_LOCATION",) if name == root else ())):
+            for kind in ("COPY_ROTATION", *(("COPY_LOCATION",) if name == wanted.root else ())):
                 constraint = bone.constraints.new(kind)
                 constraint.target, constraint.subtarget = guide, name
                 constraints.append((bone, constraint))

@@ -110,7 +110,7 @@ def bone_map(obj: Object, given: str = "") -> rigs.Mapping:
 
 
 def _checked(obj: Object, roles: dict[str, tuple[str, ...]]) -> rigs.Mapping:
-    """A mapping of bones that exist, with the switches of the control rig whose bones they are."""
+    """A mapping of bones that exist, with what is known of the control rig whose bones they are."""
     names = set(_bone_names(obj))
     unknown = [bone for chain in roles.values() for bone in chain if bone not in names]
     if unknown:
@@ -118,8 +118,8 @@ def _checked(obj: Object, roles: dict[str, tuple[str, ...]]) -> rigs.Mapping:
     strange = [role for role in roles if role not in rigs.ROLES]
     if strange:
         raise BadInput(f"There is no part of the body called {strange[0]!r}.", f"Parts are: {', '.join(rigs.ROLES)}.")
-    switches = rigs.map_bones(names).switches
-    return rigs.Mapping(roles, switches=switches)
+    known = rigs.map_bones(names)
+    return rigs.Mapping(roles, switches=known.switches, shown_by=known.shown_by)
 
 
 def _parsed(text: str) -> dict[str, tuple[str, ...]]:

@@ -46,6 +46,7 @@ class Preset:
     roles : role -> bones of its chain.  prefix : regular expression of what may stand before every name.
     controls : these are the controls that an animator moves, which count before the bones that they move.
     switches : custom property of a bone -> the value at which these bones have the say (FK rather than IK).
+    shown_by : control -> the bone that begins where its part of the body does (see `retarget.Rig`).
     rig : how the built-in body becomes such a rig (see `template`), or nothing.
     """
 
@@ -55,6 +56,7 @@ class Preset:
     prefix: str = ""
     controls: bool = False
     switches: Mapping[str, float] = field(default_factory=dict)
+    shown_by: Mapping[str, str] = field(default_factory=dict)
     rig: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def named(self, names: frozenset[str]) -> dict[str, tuple[str, ...]]:
@@ -96,5 +98,6 @@ def _read(path: Path) -> Preset:
         content.get("prefix", ""),
         content.get("controls", False),
         content.get("switches", {}),
+        content.get("shown_by", {}),
         {"sides": content["sides"], **content["rig"]} if "rig" in content else {},
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import BadInput
-from .humanoid import FINGERS, NEEDED, load_presets
+from .humanoid import FINGERS, NEEDED, Preset, load_presets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
@@ -47,12 +47,13 @@ class Mapping:
     """role -> bones of its chain, from the hips outwards; see `humanoid.ROLES`.
 
     preset : the id of the preset that it comes from, "" where it was guessed or typed.
-    switches : see `humanoid.Preset`.
+    switches, shown_by : see `humanoid.Preset`.
     """
 
     roles: MappingType[str, tuple[str, ...]]
     preset: str = ""
     switches: MappingType[str, float] = field(default_factory=dict)
+    shown_by: MappingType[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -81,10 +82,15 @@ def map_bones(names: Iterable[str], preset: str = "") -> Mapping:
             raise BadInput(
                 f"There is no bone map called {preset!r}.", f"Choose one of {', '.join(one.id for one in presets)}."
             )
-        return Mapping(chosen[0].named(known), preset, chosen[0].switches)
-    found = [(Mapping(one.named(known), one.id, one.switches), one.controls) for one in presets]
+        return _by_preset(chosen[0], known)
+    found = [(_by_preset(one, known), one.controls) for one in presets]
     best, _ = max(found, key=lambda one: (not one[0].missing, one[1], sum(map(len, one[0].roles.values()))))
     return best if not best.missing else _better(best, Mapping(_guessed(known)))
+
+
+def _by_preset(preset: Preset, names: frozenset[str]) -> Mapping:
+    shown_by = {control: bone for control, bone in preset.shown_by.items() if {control, bone} <= names}
+    return Mapping(preset.named(names), preset.id, preset.switches, shown_by)
 
 
 def _better(one: Mapping, other: Mapping) -> Mapping:

@@ -37,6 +37,7 @@ class Rig:
     rest : (J, 4, 4) rest matrices in the world, without scale in their axes; lengths in the world's units.
     roles : role -> bones of its chain.
     place : (4, 4) of the armature in the world: its axes tell how the figure stands, its origin where the ground is.
+    shown_by : control -> the bone that begins where the part of the body does, where the control begins elsewhere.
     """
 
     names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Rig:
     rest: NDArray[np.float64]
     roles: Mapping[str, tuple[str, ...]]
     place: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    shown_by: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -119,7 +121,9 @@ def retarget(
         base = turned.get(PARENTS.get(role, ""))
         for place, bone in enumerate(chain, start=1):
             turns = _sampled(turned[role], base if role in ("spine", "neck") else None, place / len(chain))
-            if len(chain) == 1:
+            if role in ("spine", "neck"):
+                turns = _along(source, poses, target, role, place - 1, turns)
+            elif len(chain) == 1:
                 turns = _towards(source, poses, role, turns)
             wanted[target.names[bone]] = away @ turns @ aligned[role] @ target.rest[bone, :3, :3]
     return wanted, _hips(source, poses, turned["hips"][:, -1], target, placement, away)
@@ -191,8 +195,47 @@ def _towards(source: Rig, poses: NDArray, role: str, turns: NDArray) -> NDArray[
     rest = _direction(source, role)
     if len(chain) < 2 or not ends or rest is None:
         return turns
-    along = poses[:, ends][..., :3, 3].mean(axis=1) - poses[:, chain[0], :3, 3]
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
+    return _pointed(turns, rest, poses[:, ends][..., :3, 3].mean(axis=1) - poses[:, chain[0], :3, 3])
+
+
+def _along(source: Rig, poses: NDArray, target: Rig, role: str, bone: int, turns: NDArray) -> NDArray[np.float64]:
+    """Turns (T, 3, 3) of a target's bone of the spine or neck, turned on by the least that lays it along the part of
+    the source's that lies as high at rest: what they carry comes out where it belongs."""
+    own, other = _curve(source, role), _curve(target, role)
+    if not own or not other:
+        return turns
+    shares, ends = _heights(source, role, own), _heights(target, role, other)[bone : bone + 2]
+    rest = [_point(source.rest[None, own][..., :3, 3], shares, share)[0] for share in ends]
+    posed = [_point(poses[:, own][..., :3, 3], shares, share) for share in ends]
+    return _pointed(turns, _unit(rest[1] - rest[0]), posed[1] - posed[0])
+
+
+def _curve(rig: Rig, role: str) -> list[int]:
+    """The bones whose heads a spine or neck runs through, up to where the next part begins; empty where none does."""
+    after = rig.chain("neck") if role == "spine" else []
+    bones = [*rig.chain(role), *(after or rig.chain("head"))[:1]]
+    shown = [rig.index[rig.shown_by.get(rig.names[bone], rig.names[bone])] for bone in bones]
+    return shown if after or rig.chain("head") else []
+
+
+def _heights(rig: Rig, role: str, curve: list[int]) -> NDArray[np.float64]:
+    """(N,) shares of the height over the hip joints, or over the beginning of the neck, at which the points of a curve
+    lie at rest; 1 at its end. Rigs begin their spines at different heights, so lengths along them would not agree."""
+    up = rig.frame[:, 2]
+    heights = (rig.rest[curve, :3, 3] - (rig.middle if role == "spine" else rig.rest[curve[0], :3, 3])) @ up
+    return np.maximum.accumulate(heights) / max(float(heights[-1]), 1e-9)
+
+
+def _point(points: NDArray, shares: NDArray, share: float) -> NDArray[np.float64]:
+    """(T, 3) at a share of the way along points (T, N, 3) that lie at these shares."""
+    after = int(np.clip(np.searchsorted(shares, share), 1, len(shares) - 1))
+    part = (share - shares[after - 1]) / max(float(shares[after] - shares[after - 1]), 1e-9)
+    return points[:, after - 1] * (1 - part) + points[:, after] * part
+
+
+def _pointed(turns: NDArray, rest: NDArray, along: NDArray) -> NDArray[np.float64]:
+    """Turns (T, 3, 3), turned on by the least that brings the direction `rest` (3,) to `along` (T, 3)."""
+    along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
     return np.stack([_shortest(turn @ rest, to) @ turn for turn, to in zip(turns, along, strict=True)])
 
 
@@ -221,7 +264,7 @@ def _hips(
     """
     stride, up = target.leg / source.leg, source.frame[:, 2]
     rest, own_rest = source.middle, target.middle
-    middle = poses[:, source.chain("hips")[0], :3, 3] + turned @ (rest - source._place("hips"))
+    middle = (poses[:, source.chain("thigh.L")[0], :3, 3] + poses[:, source.chain("thigh.R")[0], :3, 3]) / 2
     if placement == "LOCAL":
         followed = own_rest + stride * (middle - rest) @ away.T
     else:
