@@ -151,8 +151,9 @@ class MAQUETTE_MT_detail_presets(bpy.types.Menu):
         layout: Any = self.layout
         for identifier, label, _ in detail_presets.ITEMS:
             layout.operator("maquette.detail_preset", text=label).preset = identifier
-        layout.separator()
-        bpy.types.Menu.draw_preset(self, context)
+        if bpy.utils.preset_paths(self.preset_subdir):  # the menu of Blender says that paths are missing otherwise
+            layout.separator()
+            bpy.types.Menu.draw_preset(self, context)
 
 
 def _add_preset_operator() -> type:

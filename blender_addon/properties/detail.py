@@ -118,7 +118,7 @@ class DetailSettings:
     negative_prompt: StringProperty(name="Negative", description="What is not to be seen there")
     seed: IntProperty(name="Seed", description="The same seed gives the same picture", default=0, min=0)
     randomise: BoolProperty(
-        name="New Seed Each Time", description="Draw a seed for each run; the image remembers which it was"
+        name="Random Seed", description="Draw a seed for each run; the image remembers which it was"
     )
     steps: IntProperty(
         name="Steps",
