@@ -34,11 +34,11 @@ def estimate_normals(
     ----------
     photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
     model : "from-depth" or "builtin" (both: from the built-in depth), or "metric3d-vit-small", "-large", "-giant2"
-        (from the same pass of the network as that model's depth, which is computed once for either), or "midas" and
-        "midas-384" (from the slopes of a relative depth).
+        (from the same pass of the network as that model's depth, which is computed once for either), "midas" and
+        "midas-384" (from the slopes of a relative depth), or "normalbae".
     a, bg_threshold : strength and background threshold of models that make normals from relative depth.
     resolution : short side of `preview` in pixels, up to 16384; 0 leaves it at the photo's size. It is also the size at
-        which MiDaS works, 64 and up (less counts as 512), and so changes its normals.
+        which MiDaS works, 64 and up (less counts as 512), and NormalBae, and so changes their normals.
 
     Returns a `NormalMap` at the photo's size. Raises `MaquetteError` with a remedy.
     """
