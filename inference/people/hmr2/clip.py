@@ -8,26 +8,25 @@ landmarks of the built-in network (`people.track`), which needs a pass over the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...builtin import pose
 from ...errors import BadInput
-from ...mesh.skinning import pose_body
+from ...mesh.skinning import chain, pose_body, rotation_matrices
 from ...results import People, Person
 from .. import rotations as quaternion
 from ..builtin import separate_masks
 from ..clip import USUAL_FPS
 from ..contact import plant_feet
 from ..ground import fit_ground, gather_motion_evidence, snap_motions
-from ..motion import Motion
+from ..motion import Motion, rest_joints
 from ..smooth import smooth_motion
 from ..track import follow_people
 from . import answers, placing
 from .answers import Predicted, Wanted
-from .body import house_rotations, house_translation
 from .crops import Crop, picture
 from .find import Found, found_person
 from .identity import Follower
@@ -56,6 +55,8 @@ class Seen:
 
 #: A person over the frames of a clip.
 Followed = dict[int, Seen]
+#: The keypoints (44, 2) that the network sees of a person, by frame, pixels.
+Pixels = dict[int, "NDArray[np.float32]"]
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,18 @@ def recover_clip(clip: Clip, run: Run, search: Search, batch: int, style: Style)
     tracks = follow(clip, run.part(0.0, 0.85), search, batch, cameras)
     template = answers.template(run)
     fps = clip.fps or USUAL_FPS
-    motions = []
+    motions, keypoints = [], []
     for number, track in enumerate(tracks):
         part = run.part(0.85 + 0.07 * number / len(tracks), 0.85 + 0.07 * (number + 1) / len(tracks))
-        part.report(0.0, "Fitting the motion")
-        motions.append(_motion(template, track, cameras, fps, part, style))
+        motion, pixels = _motion(template, track, cameras, fps, part, style)
+        motions.append(motion)
+        keypoints.append(pixels)
     if style.plant > 0 and motions:
         run.report(0.92, "Planting the feet")
         ground = fit_ground([gather_motion_evidence(template.body, motion) for motion in motions])
         motions = [plant_feet(template.body, motion, ground, style.plant) for motion in motions]
         motions = snap_motions(template.body, motions, ground) if len(motions) > 1 else motions
-    people = _assemble(template, tracks, motions, cameras, clip.fps, run.part(0.94, 1.0))
+    people = _assemble(template, tracks, motions, keypoints, cameras, clip.fps, run.part(0.94, 1.0))
     run.report(1.0, f"{len(tracks)} people found")
     return people
 
@@ -148,13 +150,17 @@ def _usable(tracks: Sequence[Followed]) -> list[Followed]:
 
 def _motion(
     template: Template, track: Followed, cameras: Sequence[Camera], fps: float, run: Run, style: Style
-) -> Motion:
-    """One shape and one motion for all frames from the first to the last."""
+) -> tuple[Motion, Pixels]:
+    """One shape and one motion for all frames from first to last, and the keypoints as the network sees them."""
     frames = np.array(list(track))
     seen = list(track.values())
     # The network's shapes scatter from frame to frame: the middle one is not drawn aside by a few bad frames.
     shape = np.median([one.answer.shape for one in seen], axis=0).astype(np.float32)
-    own = [make_person(template, one.found, one.crop, one.answer, cameras[frame]) for frame, one in track.items()]
+    own = []
+    for number, (frame, one) in enumerate(track.items()):
+        run.report(0.5 * number / len(track), "Fitting the motion")
+        own.append(make_person(template, one.found, one.crop, one.answer, cameras[frame]))
+    pixels = {frame: person.keypoints_2d for frame, person in zip(track, own, strict=True)}
     rotations = quaternion.align_hemisphere(np.stack([person.rotations for person in own]).astype(np.float64))
     places = np.stack(
         [_placed(template, person, shape, cameras[frame]) for frame, person in zip(frames, own, strict=True)]
@@ -163,18 +169,17 @@ def _motion(
     motion = _filled(frames, rotations, places, confidence, shape, fps)
     if style.refine:
         landmarks = {frame: one.found.landmarks for frame, one in track.items()}
-        return refine_motion(template, motion, landmarks, cameras, run, style.smoothing)
-    return smooth_motion(motion, style.smoothing)
+        return refine_motion(template, motion, landmarks, cameras, run.part(0.5, 1.0), style.smoothing), pixels
+    return smooth_motion(motion, style.smoothing), pixels
 
 
 def _placed(template: Template, person: Person, shape: NDArray, camera: Camera) -> NDArray[np.float64]:
-    """The translation of the person with another shape: it covers the same pixels."""
+    """The translation of the person with another shape: the joints stay on their pixels."""
     if np.array_equal(shape, person.shape):
         return person.translation.astype(np.float64)
-    assert person.keypoints_3d is not None
-    vertices, joints = pose_body(template.body, shape, person.rotations, np.zeros(3))
-    points = template.keypoints(vertices, joints)
-    return placing.anywhere(points, camera.project(person.keypoints_3d), camera, person.translation)
+    turns = rotation_matrices(person.rotations.astype(np.float64))[None]
+    _, joints = chain(template.body.parents, rest_joints(template.body, shape)[None], turns, np.zeros((1, 3)))
+    return placing.anywhere(joints[0], camera.project(person.joints), camera, person.translation)
 
 
 def _filled(
@@ -195,6 +200,7 @@ def _assemble(
     template: Template,
     tracks: Sequence[Followed],
     motions: Sequence[Motion],
+    keypoints: Sequence[Pixels],
     cameras: Sequence[Camera],
     fps: float | None,
     run: Run,
@@ -207,8 +213,8 @@ def _assemble(
             run.report(0.7 * (number + index / len(motion)) / len(motions), "Posing bodies")
             frame = first + index
             seen = track.get(frame)
-            person = _person(template, number, seen, motion, index, cameras[frame])
-            frames[frame].append((seen.found if seen else None, person))
+            person = _person(template, seen, keypoints[number].get(frame), motion, index, cameras[frame])
+            frames[frame].append((seen.found if seen else None, replace(person, track_id=number)))
     wanted = sum(mask_bytes(len(people), camera) for people, camera in zip(frames, cameras, strict=True))
     whole = []
     for number, (people, camera) in enumerate(zip(frames, cameras, strict=True)):
@@ -229,41 +235,36 @@ def _bare(people: Sequence[tuple[Found | None, Person]]) -> list[Person]:
     return [person for _, person in people]
 
 
-def _person(template: Template, number: int, seen: Seen | None, motion: Motion, index: int, camera: Camera) -> Person:
+def _person(
+    template: Template,
+    seen: Seen | None,
+    pixels: NDArray[np.float32] | None,
+    motion: Motion,
+    index: int,
+    camera: Camera,
+) -> Person:
     """One person of one frame; in a gap the keypoints and the box are those of the interpolated body."""
     turns = motion.rotations[index].astype(np.float32)
     path, shape = motion.translation[index].astype(np.float32), motion.shape.astype(np.float32)
     vertices, joints = pose_body(template.body, shape, turns, path)
     keypoints = template.keypoints(vertices, joints)
     if seen is None:
-        pixels = camera.project(vertices)
-        box, score, crop_camera = (*pixels.min(0), *pixels.max(0)), 0.0, None
-        points = camera.project(keypoints)
+        outline = camera.project(vertices)
+        box, score, crop_camera = (*outline.min(0), *outline.max(0)), 0.0, None
     else:
         box, score, crop_camera = seen.found.box, seen.found.score, seen.answer.camera
-        points = _network_keypoints(template, seen)
     return Person(
-        track_id=number,
+        track_id=-1,
         box=tuple(float(edge) for edge in box),  # type: ignore[arg-type]
         score=score,
         mask=None,
         vertices=vertices,
         joints=joints,
-        keypoints_2d=points.astype(np.float32),
+        keypoints_2d=camera.project(keypoints).astype(np.float32) if pixels is None else pixels,
         rotations=turns,
         shape=shape,
         translation=path,
         confidence=motion.confidence[index].astype(np.float32),
         keypoints_3d=keypoints,
         crop_camera=crop_camera,
-    )
-
-
-def _network_keypoints(template: Template, seen: Seen) -> NDArray[np.float32]:
-    """The keypoints as the network sees them in this frame, pixels."""
-    answer = seen.answer
-    at_origin = house_translation(template.body, answer.shape, np.zeros(3))
-    vertices, joints = pose_body(template.body, answer.shape, house_rotations(answer.matrices), at_origin)
-    return placing.picture_keypoints(
-        placing.crop_keypoints(template.keypoints(vertices, joints), answer.camera), seen.crop
     )
