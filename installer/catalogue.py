@@ -67,7 +67,8 @@ class Model:
     """One entry of the catalogue.
 
     code : the module under `inference` that runs it.  memory_mb : weights in memory, float32.
-    files : what it needs on the disk; none for what ships.  options : what tells apart models that share their code.
+    files : what it needs on the disk; none for what ships.  optional : what it can use beside that.
+    options : what tells apart models that share their code.
     packages : the group of packages that it needs.  note : what else it needs, in a sentence.
     """
 
@@ -83,6 +84,7 @@ class Model:
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
     packages: str = "core"
     note: str = ""
+    optional: tuple[File, ...] = ()
 
     @property
     def size(self) -> str:
@@ -91,6 +93,11 @@ class Model:
             return ""
         rough = "about " if any(not file.bytes for file in self.files) else ""
         return rough + in_words(sum(file.about_bytes for file in self.files))
+
+    @property
+    def everything(self) -> tuple[File, ...]:
+        """The files that it needs and those that it can use."""
+        return self.files + self.optional
 
     @property
     def pages(self) -> tuple[str, ...]:
@@ -114,10 +121,11 @@ def read(text: str) -> tuple[tuple[Model, ...], tuple[File, ...]]:
         files[file.path] = file
     models: dict[tuple[str, str], Model] = {}
     for entry in content.get("model", ()):
-        unknown = [path for path in entry.get("files", ()) if path not in files]
+        named = {kind: entry[kind] for kind in ("files", "optional") if kind in entry}
+        unknown = [path for paths in named.values() for path in paths if path not in files]
         if unknown:
             raise ValueError(f"the model {entry.get('id')} needs {unknown[0]}, which no [[file]] describes")
-        model = _made(Model, {**entry, "files": tuple(files[path] for path in entry.get("files", ()))}, "id")
+        model = _made(Model, {**entry, **{kind: [files[path] for path in named[kind]] for kind in named}}, "id")
         if (model.task, model.id) in models:
             raise ValueError(f"the model {model.id} is listed twice for {model.task}")
         models[model.task, model.id] = model

@@ -41,6 +41,7 @@ class Overview:
     model: Model
     state: str
     files: Tuple[Standing, ...]
+    optional: Tuple[Standing, ...] = ()
 
     @property
     def why(self) -> str:
@@ -50,6 +51,11 @@ class Overview:
     @property
     def to_download(self) -> Tuple[File, ...]:
         return tuple(standing.file for standing in self.files if not standing.ready and standing.file.url)
+
+    @property
+    def to_add(self) -> Tuple[File, ...]:
+        """Optional files that can be downloaded."""
+        return tuple(standing.file for standing in self.optional if not standing.ready and standing.file.url)
 
     @property
     def to_register(self) -> Tuple[File, ...]:
@@ -81,7 +87,7 @@ def by_id(name: str) -> Model:
 
 def needing(path: str, task: str = "") -> Optional[Model]:
     """The first model that needs a file, among those of a task where there is one."""
-    models = [model for model in catalogue.models() if any(file.path == path for file in model.files)]
+    models = [model for model in catalogue.models() if any(file.path == path for file in model.everything)]
     return next((model for model in models if model.task == task), models[0] if models else None)
 
 
@@ -97,7 +103,7 @@ def overview(model: Model) -> Overview:
         state = DAMAGED
     else:
         state = UNFINISHED if store.PARTIAL in states else NOT_INSTALLED
-    return Overview(model, state, files)
+    return Overview(model, state, files, tuple(_standing(file) for file in model.optional))
 
 
 def _standing(file: File) -> Standing:

@@ -63,6 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--yes", action="store_true", help="do not ask before the download")
         action.add_argument("--accept-licence", action="store_true", help="accept non-commercial licences; kept")
         _add_network(action)
+        if name == "install":
+            action.add_argument("--optional", action="store_true", help="with the files that models can use beside")
     add("verify", _verify, "compare installed models with their checksums; all of them without a name", "*")
     delete = add("delete", _delete, "delete the files of models from your own folder", "+")
     delete.add_argument("--yes", action="store_true", help="do not ask")
@@ -105,11 +107,12 @@ def describe(model: Model) -> Dict[str, Any]:
     """Everything about a model as plain data."""
     state = library.overview(model)
     files = []
-    for standing in state.files:
+    for standing in state.files + state.optional:
         file = standing.file
         files.append(
             {
                 "path": file.path,
+                "optional": standing in state.optional,
                 "state": standing.state,
                 "location": str(standing.path),
                 "shared": standing.shared,
@@ -178,7 +181,8 @@ def _print_model(entry: Dict[str, Any]) -> None:
     print(f"  licence    {entry['licence']}; commercial use: {'yes' if entry['commercial'] else 'no'}")
     print(f"  memory     about {entry['memory_mb']:,} MB, packages: {entry['packages']}")
     for file in entry["files"]:
-        print(f"  {file['state']:10} {file['path']}  {file['size']}")
+        optional = "  (optional)" if file["optional"] else ""
+        print(f"  {file['state']:10} {file['path']}  {file['size']}{optional}")
         print(f"             {file['location']}" + ("  (shared)" if file["shared"] else ""))
         print(f"             {file['page'] if file['gated'] or not file['url'] else file['url']}")
     for name in ("why", "note"):
@@ -187,7 +191,10 @@ def _print_model(entry: Dict[str, Any]) -> None:
 
 
 def _install(voice: Voice, options: argparse.Namespace) -> int:
-    return _bring(voice, options, upkeep.install, "installed")
+    def install(model: Model, report: upkeep.Report) -> List[Path]:
+        return upkeep.install(model, report, optional=options.optional)
+
+    return _bring(voice, options, install, "installed")
 
 
 def _repair(voice: Voice, options: argparse.Namespace) -> int:
@@ -197,7 +204,7 @@ def _repair(voice: Voice, options: argparse.Namespace) -> int:
 def _bring(voice: Voice, options: argparse.Namespace, bring: Callable[..., List[Path]], said: str) -> int:
     """Show sizes and licences, ask, then install or repair one model after the other."""
     models = [model for model in _models(options.models) if model.files]
-    waiting = [model for model in models if library.overview(model).state != library.INSTALLED]
+    waiting = [model for model in models if _lacks(model, getattr(options, "optional", False))]
     for model in waiting:
         state = library.overview(model)
         size = in_words(state.download_bytes) if state.download_bytes else "nothing to download"
@@ -213,6 +220,11 @@ def _bring(voice: Voice, options: argparse.Namespace, bring: Callable[..., List[
     else:
         voice.say(f"{', '.join(model.label for model in models) or 'Nothing'}: {said}.")
     return DONE
+
+
+def _lacks(model: Model, optional: bool) -> bool:
+    state = library.overview(model)
+    return state.state != library.INSTALLED or (optional and bool(state.to_add))
 
 
 def _agree(voice: Voice, options: argparse.Namespace, model: Model) -> None:
@@ -241,7 +253,7 @@ def _confirm(voice: Voice, question: str) -> None:
 
 def _verify(voice: Voice, options: argparse.Namespace) -> int:
     chosen = _models(options.models) if options.models else catalogue.models()
-    files = dict.fromkeys(file for model in chosen for file in model.files)
+    files = dict.fromkeys(file for model in chosen for file in model.everything)
     if not options.models:
         files = {file: None for file in files if store.file_state(file) in (store.PRESENT, store.BAD_SIZE)}
     verdicts = [upkeep.verify(file, _Lines(voice)) for file in files]

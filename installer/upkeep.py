@@ -42,18 +42,23 @@ class Verdict:
 
 
 def install(
-    model: Model, report: Report, network: Optional[Network] = None, patience: Patience = PATIENCE
+    model: Model,
+    report: Report,
+    network: Optional[Network] = None,
+    patience: Patience = PATIENCE,
+    optional: bool = False,
 ) -> List[Path]:
-    """Download what a model lacks; returns the files that have come.
+    """Download what a model lacks, on request with its optional files; returns the files that have come.
 
     What only its owner hands out is asked for at the end, with `NeedsRegistration`. Several processes may do this at
     once: one downloads a file, the others wait for it. The licence has been accepted by then.
     """
     state = overview(model)
-    _require_room(state.to_download)
+    lacking = state.to_download + (state.to_add if optional else ())
+    _require_room(lacking)
     come: List[Path] = []
-    done, total = 0, max(1, sum(file.about_bytes for file in state.to_download))
-    for file in state.to_download:
+    done, total = 0, max(1, sum(file.about_bytes for file in lacking))
+    for file in lacking:
 
         def tell(progress: Progress, file: File = file, before: int = done) -> None:
             share = progress.fraction * file.about_bytes if file.about_bytes else progress.done
@@ -214,7 +219,7 @@ def repair(
 
     A wrong file that only its owner hands out is not removed but renamed to NAME.wrong.
     """
-    for file in model.files:
+    for file in model.everything:
         verdict = verify(file, report)
         if verdict.state != WRONG:
             continue
@@ -236,12 +241,12 @@ def repair(
 def deletable(model: Model) -> List[Path]:
     """Everything in the user's own root that deleting a model removes: its files, what was made of them, and unfinished
     downloads; not what another installed model needs too. A folder that leads out of the root is left alone."""
-    return [path for file in model.files for path in _deletable(model, file)]
+    return [path for file in model.everything for path in _deletable(model, file)]
 
 
 def _deletable(model: Model, file: File) -> List[Path]:
     target = own(file)
-    others = (other for other in catalogue.models() if other.id != model.id and file in other.files)
+    others = (other for other in catalogue.models() if other.id != model.id and file in other.everything)
     if not _inside(target) or any(store.is_installed(other) for other in others):
         return []
     plain = store.converted(target)
@@ -251,7 +256,7 @@ def _deletable(model: Model, file: File) -> List[Path]:
 
 def delete(model: Model, report: Report) -> List[Path]:
     """Delete the files of a model; returns those that are gone."""
-    going = {file: _deletable(model, file) for file in model.files}  # before the first goes: others may need it
+    going = {file: _deletable(model, file) for file in model.everything}  # before the first goes: others may need it
     gone: List[Path] = []
     for file, paths in going.items():
         with alone(own(file), report):

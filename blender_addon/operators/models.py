@@ -109,6 +109,9 @@ class MAQUETTE_OT_install_model(OneModel, LibraryOperator):
         description="The licence forbids commercial use; the answer is kept",
         options={"SKIP_SAVE"},
     )
+    optional: BoolProperty(
+        name="Optional Files", description="Also download what the model can use beside", options={"SKIP_SAVE"}
+    )
 
     @classmethod
     def description(cls, context: Any, properties: Any) -> str:
@@ -144,13 +147,17 @@ class MAQUETTE_OT_install_model(OneModel, LibraryOperator):
         if self.accept:
             licences.accept(model)
         licences.require(model)
-        if library.overview(model).to_download:
+        state, optional = library.overview(model), self.optional
+        if state.to_download or (optional and state.to_add):
             require_online(_IMPORT_INSTEAD)
 
         def finish(come: list[Path]) -> str:
             return f"Installed {model.label}" if come else f"{model.label} is installed"
 
-        return library_job(f"Install {model.label}", lambda report: upkeep.install(model, report), finish, model)
+        def work(report: jobs.Report) -> list[Path]:
+            return upkeep.install(model, report, optional=optional)
+
+        return library_job(f"Install {model.label}", work, finish, model)
 
 
 class MAQUETTE_OT_repair_model(OneModel, LibraryOperator):
@@ -182,7 +189,7 @@ class MAQUETTE_OT_verify_models(OneModel, LibraryOperator):
         from ...installer import upkeep
 
         model = self.chosen() if self.model else None
-        candidates = model.files if model else catalogue.files()
+        candidates = model.everything if model else catalogue.files()
         there = [file for file in candidates if store.file_state(file) not in (store.MISSING, store.PARTIAL)]
         total = max(1, sum(file.about_bytes for file in there))
 

@@ -135,6 +135,8 @@ def _draw_buttons(row: UILayout, model: Model, state: library.Overview) -> None:
     elif state.to_download:
         text = "Resume" if state.state == library.UNFINISHED else "Install..."
         row.operator("maquette.install_model", text=text, icon="IMPORT").model = model.id
+    if state.to_add and not state.to_download and not state.to_register:
+        row.operator("maquette.install_model", text="Add...", icon="ADD").model = model.id
     if model.files and state.state in (library.INSTALLED, library.DAMAGED, library.UNFINISHED):
         if state.state == library.INSTALLED:
             row.operator("maquette.verify_models", text="", icon="VIEWZOOM").model = model.id
@@ -165,6 +167,11 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
     if state.to_download:
         column.label(text=f"{in_words(state.download_bytes)} to download, {in_words(free)} free", icon="IMPORT")
     column.label(text=str(root), icon="FILE_FOLDER")
+    if state.to_add:
+        names = " and ".join(f"{file.name} ({file.size}; {file.licence})" for file in state.to_add)
+        box = column.box()
+        _draw_lines(box, f"It can also use {names}", 66, "INFO")
+        box.prop(operator, "optional")
     if model.memory_mb:
         column.label(text=f"About {in_words(model.memory_mb * 1e6)} of memory", icon="MEMORY")
     _draw_lines(column, f"Licence: {model.licence}", 66, "TEXT")

@@ -92,7 +92,7 @@ class TestInstall:
 
 def _called(**named: Any) -> Any:
     """An operator as Blender would make it, without Blender."""
-    made = SimpleNamespace(model="", file="", accept=False, **{})
+    made = SimpleNamespace(model="", file="", accept=False, optional=False)
     made.__dict__.update(named)
     made.chosen = lambda: operators.MAQUETTE_OT_install_model.chosen(made)
     return made

@@ -36,7 +36,7 @@ def test_every_entry_is_whole() -> None:
             ROOT / "inference" / model.code.replace(".", "/") / "__init__.py"
         ).exists()
         assert model.gated == any(file.gated for file in model.files)
-    needed = {file.path for model in catalogue.models() for file in model.files}
+    needed = {file.path for model in catalogue.models() for file in model.everything}
     assert needed == {file.path for file in catalogue.files()}
     for file in catalogue.files():
         assert file.page.startswith("https://") and file.size

@@ -87,6 +87,32 @@ gated = true
 memory_mb = 1
 files = ["research/net.safetensors", "free/two.safetensors", "owner/BODY.pkl"]
 
+[[model]]
+id = "more"
+task = "people"
+label = "More"
+code = "a"
+licence = "MIT"
+commercial = true
+gated = false
+memory_mb = 1
+files = ["more/three.safetensors"]
+optional = ["more/four.safetensors"]
+
+[[file]]
+path = "more/three.safetensors"
+url = "{url}/three"
+page = "https://example.org/more"
+about_mb = 1
+licence = "MIT"
+
+[[file]]
+path = "more/four.safetensors"
+url = "{url}/four"
+page = "https://example.org/more"
+about_mb = 1
+licence = "MIT"
+
 [[file]]
 path = "free/one.safetensors"
 url = "{url}/free/resolve/main/one.safetensors"
@@ -125,6 +151,8 @@ def server():
     server.put("/free/resolve/main/one.safetensors", FREE)
     server.put("/free/resolve/main/two.safetensors", SECOND)
     server.put("/net.safetensors", RESEARCH)
+    server.put("/three", SECOND)
+    server.put("/four", RESEARCH)
     yield server
     server.close()
 
@@ -166,6 +194,16 @@ def test_from_nothing_to_installed(root) -> None:
     assert (root / "free/one.safetensors").read_bytes() == FREE
     assert state("free") == library.INSTALLED and not library.overview(library.by_id("free")).why
     assert install("free") == []
+
+
+def test_optional_files_come_on_request(root) -> None:
+    install("more")
+    overview = library.overview(library.by_id("more"))
+    assert overview.state == library.INSTALLED and [file.name for file in overview.to_add] == ["four.safetensors"]
+    added = upkeep.install(library.by_id("more"), quiet, Network(), QUICK, optional=True)
+    assert added == [root / "more/four.safetensors"] and not library.overview(library.by_id("more")).to_add
+    upkeep.delete(library.by_id("more"), quiet)
+    assert not (root / "more").exists()
 
 
 def test_progress_has_megabytes_and_rises_over_all_files(root) -> None:
@@ -398,7 +436,7 @@ class TestLicences:
 
 def test_a_model_is_found_by_its_name(root) -> None:
     assert library.by_id("normals/free").task == "normals" and library.by_id("free").task == "depth"
-    with pytest.raises(Exception, match=r"no model called nothing.*free, research"):
+    with pytest.raises(Exception, match=r"no model called nothing.*free, research, more"):
         library.by_id("nothing")
     assert library.needing("owner/BODY.pkl").id == "research"  # type: ignore[union-attr]
     assert library.needing("free/one.safetensors", "normals").task == "normals"  # type: ignore[union-attr]

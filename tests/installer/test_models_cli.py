@@ -36,6 +36,7 @@ def test_the_list_says_what_is_installed(root, capsys) -> None:  # noqa: F811
         ("depth", "free"): "not installed",
         ("normals", "free"): "not installed",
         ("hands", "research"): "not installed",
+        ("people", "more"): "not installed",
     }
     research = listed["hands", "research"]
     assert not research["commercial"] and not research["licence_accepted"]
@@ -91,9 +92,14 @@ class TestInstall:
         assert (root / "research/net.safetensors").read_bytes() == RESEARCH
         assert models("install", "research", "--yes") == models_cli.FAILED, "the answer was kept"
 
+    def test_optional_files(self, root, capsys) -> None:  # noqa: F811
+        assert models("install", "more", "--yes") == models_cli.DONE
+        assert models("install", "more", "--yes", "--optional", "--json") == models_cli.DONE
+        assert answer(capsys)["downloaded"] == [str(root / "more/four.safetensors")]
+
     def test_a_mirror_and_a_proxy(self, root, server, capsys, monkeypatch) -> None:  # noqa: F811
         seen = []
-        monkeypatch.setattr(models_cli.upkeep, "install", lambda model, report: seen.append(network.chosen_network()))
+        monkeypatch.setattr(models_cli.upkeep, "install", lambda *_, **__: seen.append(network.chosen_network()))
         monkeypatch.setattr(models_cli, "_bring", lambda voice, options, bring, said: bring(None, None) or 0)
         models("install", "free", "--mirror", "https://mirror.example.org", "--proxy", "http://proxy:8080")
         assert seen[0].hub_address == "https://mirror.example.org" and seen[0].proxy == "http://proxy:8080"
