@@ -38,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         voice.say("\nStopped. The same command takes up again where this one ended.")
         return 130
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except OSError as error:
         known = explain(f"{error} os error {error.errno}", "The set-up")
         voice.say(f"\nerror: {known.message} ({error})\n{known.remedy}")

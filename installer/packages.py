@@ -194,7 +194,8 @@ def _install(
     fetched = root / folders.WHEELS
     for job in jobs:
         watch.tick()
-        job.linked = _linked(tool, python, job, watch)
+        if not deep:  # a cache shares its files with what it gave them to: with damage to them as well
+            job.linked = _linked(tool, python, job, watch)
         if job.linked is None:
             job.wheels = _resolved(tool, python, job, sources, watch)
     _require_space(root, fetched, jobs)
@@ -310,6 +311,7 @@ def _build(job: _Work, python: str, version: str, tool: uv_tool.Uv, sources: Sou
         target = _free_name(root, folders.folder_name(locks_folder(), version, job.feature, backend), number)
         settle(building, target)
         folders.record_user(target, version)
+        _remove_replaced(target, job.feature)
     finally:
         folders.remove_tree(building)
     warning = proof.slower_than_hoped(report, backend)
@@ -380,12 +382,19 @@ def _proved(python: str, version: str, feature: str, folder: Path, watch: Watch)
 
 
 def _free_name(root: Path, name: str, number: int) -> Path:
-    """The folder's name; with a number where a damaged one that is in use has it."""
-    target = root / name
-    if target.exists() and not folders.remove(target):
-        start, _, ending = name.rpartition("-")
-        target = root / f"{start}-{number}-{ending}"
-    return target
+    """The folder's name; with a number where a damaged one, or one that is to be replaced, has it."""
+    if not (root / name).exists():
+        return root / name
+    start, _, ending = name.rpartition("-")
+    return root / f"{start}-{number}-{ending}"
+
+
+def _remove_replaced(new: Path, feature: str) -> None:
+    """Remove the folders of the same content, now that the new one is there; those in use go at a later start."""
+    tag, ending = new.name.partition("-")[0], new.name.rpartition("-")[2]
+    for path in new.parent.glob(f"{tag}-{feature}-*{ending}"):
+        if path != new and not folders.in_use(path):
+            folders.remove(path)
 
 
 # what is there
