@@ -36,7 +36,8 @@ def estimate_depth(
         "metric3d-vit-small", "-large", "-giant2" (metres everywhere but in the sky; needs its file), or another of
         docs/models.md: metres or, where `DepthMap.metric` is False, the relative inverse depth as a height.
     fx, fy : focal length in pixels, which metres are in proportion to (but those of Depth Anything and ZoeDepth, which
-        are of the lens they were trained with); one given stands for both. None takes the photo's own, else the stated default; `DepthMap.camera.source` says which it was.
+        are of the lens they were trained with); one given stands for both. None takes
+        the photo's own, else the stated default; `DepthMap.camera.source` says which it was.
     resolution : short side of `preview` in pixels, up to 16384; 0 leaves it at the photo's size.
 
     Returns a `DepthMap` at the photo's size. Raises `MaquetteError` with a remedy.

@@ -241,6 +241,28 @@ def test_unknown_models_and_words(photo):
         batch.make_maps([photo], "canny", treshold=(1, 2))
 
 
+def test_the_command_line(tmp_path, capsys):
+    import PIL.Image
+    from maquette.inference.__main__ import main
+
+    for number in range(2):
+        pixels = np.roll(inference.load_photo(sample_photo("coins")).pixels[:90, :120], 30 * number, 1)
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    (tmp_path / "out").mkdir()
+    given = ["--thresholds", "40", "90", "--resolution", "64", "--format", "png"]
+    assert main(["maps", "--photo", str(tmp_path), "--output", str(tmp_path / "out"), *given]) == 0
+    expected = inference.make_map(tmp_path / "1.png", resolution=64, thresholds=(40, 90)).image
+    np.testing.assert_array_equal(np.asarray(PIL.Image.open(tmp_path / "out" / "1.maps.png")), expected)
+    file = tmp_path / "lines.npz"
+    assert main(["maps", "--photo", str(tmp_path / "0.png"), "--output", str(file), "--model", "lineart-standard"]) == 0
+    with np.load(file) as arrays:
+        assert arrays["model"] == "lineart-standard" and arrays["image"].shape == (512, 683, 3)
+    for suffix in ("exr", "glb"):
+        output = str(tmp_path / f"lines.{suffix}")
+        assert main(["maps", "--photo", str(tmp_path / "0.png"), "--output", output]) == 1
+        assert "An image pass has no" in capsys.readouterr().err
+
+
 def test_too_large_for_a_network(photo, options):
     with pytest.raises(inference.BadInput, match="megapixels"):
         inference.make_map(photo, "hed", resolution=4000, **options)
