@@ -12,6 +12,7 @@ import shutil
 import sys
 import threading
 import time
+import urllib.parse
 import zipfile
 from pathlib import Path
 
@@ -76,15 +77,16 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 """
 
 
-def write_wheel(folder: Path, module: str, version: str = "", code: str = "") -> Path:
+def write_wheel(folder: Path, module: str, version: str = "", code: str = "", needs: tuple[str, ...] = ()) -> Path:
     """A wheel of one module, in its usual version and with its usual code unless told otherwise."""
-    name, usual, _ = PACKAGES[module]
+    name, usual, _ = PACKAGES.get(module, (module.replace("_", "-"), "1.0", None))
     stem = f"{name.replace('-', '_')}-{version or usual}"
     path = folder / f"{stem}-py3-none-any.whl"
     files = {
-        f"{module}/__init__.py": code or MODULES[module],
+        f"{module}/__init__.py": code or MODULES.get(module, ""),
         f"{module}/data.txt": "data" * 100,
-        f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version or usual}\n",
+        f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version or usual}\n"
+        + "".join(f"Requires-Dist: {other}\n" for other in needs),
         f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{file},{_recorded(text)},{len(text)}\n" for file, text in files.items())
@@ -116,6 +118,7 @@ class Registry:
         self.ranges: list[str] = []
         self.wheels: dict[str, Path] = {}
         self.published: dict[str, str] = {}
+        self.builds: dict[tuple[str, str], Path] = {}
         for module in PACKAGES:
             self.publish(module)
         registry = self
@@ -142,12 +145,12 @@ class Registry:
 
             @property
             def parts(self) -> list[str]:
-                return self.path.strip("/").split("/")
+                return urllib.parse.unquote(self.path).strip("/").split("/")
 
             def respond(self, body: bytes | None, start: int = 0) -> None:
                 length = len(body or b"")
                 self.send_response(404 if body is None else 206 if start else 200)
-                kind = "text/html" if self.parts[0] == "simple" else "application/octet-stream"
+                kind = "text/html" if self.parts[0] in ("simple", "whl") else "application/octet-stream"
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(length - start))
                 if start:
@@ -167,11 +170,25 @@ class Registry:
         self.wheels[PACKAGES[module][0]] = wheel
         self.published[wheel.name] = sha256(wheel).replace(":", "=")
 
+    def publish_build(self, backend: str) -> str:
+        """Offer a build of torch on an index of its own, with a library that only this build needs; returns the
+        address."""
+        code = MODULES["torch"].replace("'2.11.0'", f"'2.11.0+{backend}'")
+        needs = ("nvidia-cublas-cu12==12.8", "scipy", "numpy")
+        for module, version in (("torch", f"2.11.0+{backend}"), ("nvidia_cublas_cu12", "12.8")):
+            wheel = write_wheel(
+                self.folder, module, version, code if module == "torch" else "x = 1", needs if module == "torch" else ()
+            )
+            self.builds[backend, module.replace("_", "-")] = wheel
+            self.published[wheel.name] = sha256(wheel).replace(":", "=")
+        return self.index.removesuffix("/simple") + "/whl"
+
     def answer(self, parts: list[str]) -> bytes | None:
+        if parts[0] == "whl":
+            build = self.builds.get((parts[1], parts[-1]))
+            return self.link(build) if build else None
         if parts[0] == "simple" and parts[-1] in self.wheels:
-            wheel = self.wheels[parts[-1]]
-            link = f"/files/{wheel.name}#{self.published[wheel.name]}"
-            return f'<a href="{link}" data-core-metadata="true">{wheel.name}</a>'.encode()
+            return self.link(self.wheels[parts[-1]])
         if parts[0] == "files" and parts[-1].endswith(".metadata"):
             with zipfile.ZipFile(self.folder / parts[-1].removesuffix(".metadata")) as wheel:
                 return wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA")))
@@ -179,6 +196,11 @@ class Registry:
         if parts[0] == "files" and file.exists():
             return file.read_bytes()
         return None
+
+    def link(self, wheel: Path) -> bytes:
+        """A page of the index with one file."""
+        link = f"/files/{wheel.name.replace('+', '%2B')}#{self.published[wheel.name]}"
+        return f'<a href="{link}" data-core-metadata="true">{wheel.name}</a>'.encode()
 
     def downloads(self) -> list[str]:
         return [path for path in self.requests if path.startswith("/files/") and path.endswith(".whl")]

@@ -474,6 +474,27 @@ def test_a_folder_of_wheels_that_lacks_one(machine: Machine, tmp_path: Path) -> 
     one_sentence(*machine.call("install", "--wheels", str(tmp_path / "none")), words="There is no folder")
 
 
+def test_another_build_of_torch_comes_from_its_own_index_with_its_libraries(machine: Machine) -> None:
+    mirror = machine.registry.publish_build("cu128")
+    code, output, errors = machine.call("install", "--accelerator", "cu128", "--torch-index", mirror, "--json")
+    assert code == 0, errors
+    (core,) = json.loads(output)["folders"]
+    assert "-core-cu128-" in core
+    stamp = json.loads(Path(core, "maquette-packages.json").read_text())
+    assert stamp["packages"]["torch"] == "2.11.0+cu128" and stamp["packages"]["nvidia-cublas-cu12"] == "12.8"
+    assert "numpy" not in stamp["packages"] and stamp["proof"]["versions"]["torch"] == "2.11.0+cu128"
+    machine.registry.requests.clear()
+    machine.call("install", "--accelerator", "registry")
+    assert [Path(path).name.split("-")[0] for path in machine.registry.downloads()] == ["torch"], "the rest is linked"
+    assert [name.split("-")[2] for name in machine.contents()] == ["registry"]
+
+
+def test_an_index_of_torch_that_is_out_of_reach_is_told_and_replaced(machine: Machine) -> None:
+    code, output, errors = machine.call("install", "--accelerator", "cu128", "--torch-index", "http://127.0.0.1:9/whl")
+    assert code == 0 and "out of reach: taking the registry's build of torch" in errors
+    assert "-core-registry-" in output
+
+
 @pytest.mark.parametrize(
     ("version", "vision", "state"),
     [("2.8.0", "0.23.0", "ready"), ("1.13.1", None, "unfit"), ("2.8.0", "0.26.0", "unfit")],
