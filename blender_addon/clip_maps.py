@@ -64,7 +64,8 @@ class DepthClipRequest(DepthRequest):
         """Metres stay metres; heights without unit are brought to one scale (see `Steady`). A frame in which a model
         finds nothing is left empty; raises NothingFound where all are."""
 
-        steady, heights, metre = Steady(), Heights(self.build.max_distance), np.float32(self.metre())
+        steady, metre = Steady(), np.float32(self.metre())
+        heights = Heights(self.build.max_distance / self.metre())
 
         def values(depth_map: DepthMap) -> NDArray[np.float32]:
             if depth_map.metric and self.build.output == "MATERIAL":

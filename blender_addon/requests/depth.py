@@ -120,8 +120,10 @@ class DepthRequest(Request):
         photo = self.source.photo()
         result = inference.estimate_depth(photo, self.model, resolution=self.resolution, **self._where(report))
         report(0.95, "Making the surface")
-        found = self.build.surface(result)
-        name, values = self.build.picture(result)
+        metre = self.metre(photo)
+        limited = replace(self.build, max_distance=self.build.max_distance / metre)  # the model's metres are unscaled
+        found = limited.surface(result)
+        name, values = limited.picture(result)
         if result.metric:
-            values = values * np.float32(self.metre(photo))
+            values = values * np.float32(metre)
         return InferredDepth(result, photo, surface=found, **self._written(**{name: values}))

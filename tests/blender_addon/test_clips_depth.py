@@ -292,3 +292,29 @@ def test_axes_of_a_moving_relief_are_the_cameras(tmp_path) -> None:
     obj = relief_clip.moving_relief(CAMERA, sequence_of(depths(), tmp_path), name="street", resolution=20)
     bpy.context.view_layer.update()
     np.testing.assert_allclose(np.array(obj.matrix_world), axes.camera_matrix(None), atol=1e-6)
+
+
+def test_limits_of_a_moving_relief(tmp_path) -> None:
+    """Beyond 2.5 m there is the board alone, in every frame; a piece smaller than it goes too."""
+    options = {"resolution": None, "max_distance": 2.5}
+    arrays = [np.where(np.arange(120)[:, None] < 65, depth, 0) for depth in depths()]
+    obj = relief_clip.moving_relief(CAMERA, sequence_of(arrays, tmp_path), name="street", **options)
+    for frame in (START, START + 3):
+        assert at_frame(obj, frame)[1] == 29 * 39
+    gone = relief_clip.moving_relief(CAMERA, sequence_of(arrays, tmp_path), name="none", specks=29 * 39 + 1, **options)
+    assert at_frame(gone, START)[1] == 0
+
+
+def test_metres_of_a_clip_stand_out_of_one_wall_in_the_material(street, saved) -> None:
+    """All frames before the farthest point of the first, so that the wall stays where it is."""
+    bpy.ops.mesh.primitive_plane_add(size=2)
+    plane = bpy.context.object
+    bpy.ops.maquette.estimate_depth(filepath=street, frames="CLIP", start_frame=START, output="MATERIAL")
+    texture = next(node for node in plane.active_material.node_tree.nodes if node.type == "TEX_IMAGE")
+    assert texture.image.name == "street.height" and texture.image.source == "SEQUENCE"
+    folder = Path(bpy.path.abspath(texture.image.filepath)).parent
+    first, second = (read_exr(file.read_bytes())["Y"] for file in sorted(folder.iterdir()))
+    alone = inference.estimate_depth(street.replace("#", "1"), "builtin")
+    wanted = np.where(alone.valid, alone.depth[alone.valid].max() - alone.depth, 0)
+    np.testing.assert_allclose(first, wanted, atol=1e-4)
+    assert second.min() == 0 and second.max() > 0

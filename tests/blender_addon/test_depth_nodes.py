@@ -256,3 +256,24 @@ def test_without_a_camera_it_stands_where_the_default_camera_sees_it(depth_map) 
     obj = live_of(depth_map)
     bpy.context.view_layer.update()
     np.testing.assert_allclose(np.array(obj.matrix_world), axes.camera_matrix(None), atol=1e-6)
+
+
+def test_a_distance_counts_in_the_metres_of_a_photo_that_was_rescaled(depth_map, photo, monkeypatch, tmp_path) -> None:
+    """By the model the board stands at 2 m and the wall at 3 m; a known length made that 4 m and 6 m."""
+    from maquette import inference
+    from maquette.blender_addon.requests import DepthBuild, DepthRequest, Source, Target
+
+    monkeypatch.setattr(inference, "estimate_depth", lambda *given, **options: depth_map)
+    monkeypatch.setattr(Source, "photo", lambda source: photo)
+    for output, sizes in (("RELIEF", 40 * 40), ("GRID", 40 * 40)):
+        request = DepthRequest(
+            source=Source("street"),
+            target=Target("Scene"),
+            model="builtin",
+            directory=str(tmp_path),
+            resolution=64,
+            build=DepthBuild(output, 160, 0.04, 87.0, "DISPLACE", 2.0, 0.1, max_distance=5.0),
+            scales={photo.digest: 2.0},
+        )
+        surface, edges = request.infer(lambda *told: None).surface
+        assert len(surface.vertices) == sizes and len(edges.vertices) == 2 * 40 * 39
