@@ -24,6 +24,7 @@ _COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "depth": ("estimate_depth", "depth of a photo as relief mesh, grid or image", {}),
     "relief": ("estimate_depth", "surface relief of a material photo as displaced grid", {"model": "relief"}),
     "normals": ("estimate_normals", "normal map of a photo", {}),
+    "maps": ("make_map", "edges, lines or shuffled content of a photo as an image", {}),
     "hands": ("refine_hands", "depth, mask and meshes of the hands in a photo", {}),
     "detail": ("detail_mask", "a part of a photo, texture or render repainted", {}),
     "people": ("recover_people", "people of a photo or clip as rigged, animated bodies", {}),

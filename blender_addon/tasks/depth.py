@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import BadInput
+from ...inference.registry import find_model
 from ..builders import displacement, image, live, relief, roles
 from ..clip_maps import DepthClipRequest
 from ..requests import DepthBuild, DepthRequest, Inferred
@@ -39,10 +40,11 @@ def request(properties: Any, context: Context) -> DepthRequest:
     )
     if properties.output == "MATERIAL":
         mesh_object(wanted, "displacement")
-    if properties.output == "RELIEF" and properties.model == "relief":
+    if properties.output == "RELIEF" and not find_model("depth", properties.model).options.get("metres", True):
+        what = "surface relief of a material" if properties.model == "relief" else "relative depth of this model"
         raise BadInput(
-            "The surface relief of a material has no distances for a relief mesh.",
-            "Build a displaced grid or a material displacement.",
+            f"The {what} has no distances for a relief mesh.",
+            "Build a displaced grid or a material displacement, or choose a model that gives metres.",
         )
     if properties.frames == "CLIP" and wanted.source.is_clip:
         return depth_clip.request(wanted, properties.start_frame)

@@ -153,6 +153,7 @@ def test_boxes_that_cannot_be_read(refused, wall) -> None:
 
 def test_a_relief_mesh_of_what_has_no_distances(refused, wall) -> None:
     refused("no distances", filepath=wall, model="relief", output="RELIEF")
+    refused("relative depth", filepath=wall, model="depth-anything-v2-small", output="RELIEF")
 
 
 def test_targets_that_do_not_fit(refused, wall) -> None:

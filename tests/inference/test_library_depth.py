@@ -149,6 +149,7 @@ def test_at_the_photos_size(model, photo, options, reference):
     """Bilinear and divided at edges, where the library's is bicubic: close wherever it is smooth."""
     result = inference.estimate_depth(photo, model, **options)
     expected = reference(model)[1]
+    assert result.metric is find_model("depth", model).options.get("metres", True)
     assert result.depth.shape == result.valid.shape == expected.shape == photo.pixels.shape[:2]
     assert result.valid.mean() > 0.05
     ours, theirs = result.depth[result.valid], expected[result.valid]
