@@ -13,6 +13,7 @@ import bpy
 from ...inference.errors import BadInput
 from .. import compat
 from ..detail_files import KEY, parsed, settings_in
+from ..requests import clean_name
 from . import transaction
 from .image import output_folder, unused_file
 
@@ -47,7 +48,7 @@ def result_image(
     if packed:
         image.pack()
         path.unlink()
-        image.filepath_raw = f"//maquette/{name}{file.suffix}"  # where Unpack shall put it
+        image.filepath_raw = f"//maquette/{clean_name(image.name)}{file.suffix}"  # where Unpack shall put it
     return image
 
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ... import inference
 from ...inference.detailer.source import from_light, to_light
 from ...inference.errors import BadInput, Cancelled, NothingFound
 from ...inference.photo import Photo
+from ...inference.runtime.device import missing_package
 from ..surface import baked, view_of
 from .common import Inferred, Request, clean_name
 from .detail_masks import Drawing
@@ -138,6 +140,10 @@ class DetailRequest(Request):
     control: Control | None = None
 
     def infer(self, report: Report) -> DetailInferred:
+        with _packages_needed():
+            return self._inferred(report)
+
+    def _inferred(self, report: Report) -> DetailInferred:
         canvas = self._canvas()
         drawing = Drawing(canvas.size, self._photo(canvas), self._where(_part(report, 0.0, _MASKED)))
         mask = self.mask.drawn(drawing)
@@ -168,12 +174,11 @@ class DetailRequest(Request):
         """What `infer` would take. The worker's part."""
         from ...inference.detailer import plan
 
-        canvas = self._canvas()
-        drawing = Drawing(canvas.size, self._photo(canvas), self._where(report))
-        where = {"device": self.device, "precision": self.precision}
-        return plan(
-            canvas.shown, self.mask.drawn(drawing), self._model(), **self._refined(), **self.parameters, **where
-        )
+        given = {**self._refined(), **self.parameters, "device": self.device, "precision": self.precision}
+        with _packages_needed():
+            canvas = self._canvas()
+            drawing = Drawing(canvas.size, self._photo(canvas), self._where(report))
+            return plan(canvas.shown, self.mask.drawn(drawing), self._model(), **given)
 
     def _canvas(self) -> Canvas:
         """The picture, read and ready for the detailer."""
@@ -243,6 +248,15 @@ class DetailRequest(Request):
             scratch.discard()
             raise
         return {"files": files, "scratch": scratch}
+
+
+@contextmanager
+def _packages_needed() -> Iterator[None]:
+    """A package that is not there is one clear error, with the operator that installs it."""
+    try:
+        yield
+    except ImportError as error:
+        raise missing_package(error.name, error) from error
 
 
 def canvas_of(picture: Picture) -> Canvas:

@@ -105,7 +105,8 @@ def _view(properties: Any, context: Any) -> tuple[Source, Picture, Image | None]
     obj, scene = active_object(context), context.scene
     slot = paint_slots.active_slot(obj, scene)
     check_single(slot.image)
-    camera_object = detail_projection.camera_for(properties, scene, None)
+    photo = bpy.data.images.get(properties.image) if properties.image else None
+    camera_object = detail_projection.camera_for(properties, scene, photo)
     size = detail_projection.view_size(camera_object, scene)
     surface, camera = detail_projection.seen_surface(obj, scene, camera_object, size, slot)
     picture = replace(picture_from(slot.image), view=surface)

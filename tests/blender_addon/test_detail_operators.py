@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import types
 from pathlib import Path
 
@@ -120,6 +121,26 @@ def test_one_undo_step_takes_image_and_layer_away(photo):
     assert [node.type for node in nodes if node.type in {"MIX", "TEX_IMAGE"}] == ["TEX_IMAGE"]
 
 
+def test_a_texture_in_a_group_gets_its_layer_there(photo):
+    """And the paint slot is found though no image node of the material itself is active."""
+    masked((20, 20, 20))
+    bpy.ops.mesh.primitive_plane_add(size=2)
+    material = bpy.data.materials.new("Mine")
+    material.use_nodes = True
+    group = bpy.data.node_groups.new("Paint", "ShaderNodeTree")
+    group.interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
+    texture, output = group.nodes.new("ShaderNodeTexImage"), group.nodes.new("NodeGroupOutput")
+    texture.image = photo
+    group.links.new(texture.outputs["Color"], output.inputs[0])
+    node = material.node_tree.nodes.new("ShaderNodeGroup")
+    node.node_tree = group
+    material.node_tree.links.new(node.outputs[0], material.node_tree.nodes["Principled BSDF"].inputs["Base Color"])
+    bpy.context.object.data.materials.append(material)
+    run(source="PAINT_SLOT")
+    mix = output.inputs[0].links[0].from_node
+    assert mix.type == "MIX" and [image.name for image, _ in paint_layers.layers(material)] == ["photo.detail"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -144,6 +165,15 @@ def test_what_cannot_be_done_is_one_sentence_with_a_remedy_and_leaves_nothing(ph
         run(**{"image": "photo.png", **options})
     assert str(raised.value).count("\n") <= 1 and jobs.outcome().remedy
     assert blocks() == before
+
+
+def test_a_package_that_is_missing_is_named_with_the_operator_that_installs_it(photo, monkeypatch, blocks):
+    new_image("wide", np.ones((30, 90)))
+    before = blocks()
+    monkeypatch.setitem(sys.modules, "cv2", None)  # which a mask of another size needs first
+    with pytest.raises(RuntimeError, match="The Python package cv2 is not installed"):
+        run(image="photo.png", mask_name="wide")
+    assert jobs.outcome().operator == "maquette.install_packages" and blocks() == before
 
 
 def test_an_empty_mask_and_one_of_crumbs_say_so(photo, blocks):
