@@ -124,14 +124,13 @@ def test_a_task_runs_with_them(bare: Path, root: Path, core: package_folders.Fol
     found = in_blender(
         bare,
         root,
-        "from maquette.demo.samples import sample_photo\n"
-        "image = bpy.data.images.new('grey', 96, 64)\n"
         "import torch\n"
-        "from maquette.inference import recover_people, load_photo\n"
-        "people = recover_people([numpy.full((64, 96, 3), 128, numpy.uint8)])\n"
-        "show(state=package_status.of_process().state, torch=torch.__file__, people=len(people.frames[0])"
-        " if hasattr(people, 'frames') else 0)\n",
+        "from maquette.inference import recover_people, refine_hands\n"
+        "grey = numpy.full((64, 96, 3), 128, numpy.uint8)\n"
+        "people, hands = recover_people(grey), refine_hands(grey)\n"
+        "show(state=package_status.of_process().state, torch=torch.__file__, size=list(hands.depth.shape))\n",
     )
+    assert found["size"] == [64, 96]
     assert found["state"] == "ready" and found["torch"].startswith(str(core.path))
 
 
