@@ -52,6 +52,7 @@ def recover(
     track: bool,
     smoothing: float = 1.0,
     plant: float = 1.0,
+    detector: str | None = None,
 ) -> People:
     """See `people.recover_people`."""
     check_share(det_confidence_thresh, "confidence threshold")
@@ -60,6 +61,8 @@ def recover(
     check_count(hmr_batch_size, "body batch size")
     check_strength(smoothing, "smoothing")
     check_share(plant, "strength of planting the feet")
+    if detector not in (None, "builtin"):
+        raise BadInput("The built-in people are found by the built-in networks.", "Leave out the detector.")
     given = boxes_per_photo(boxes, len(clip))
     if track and clip.fps is not None and len(clip) > 1:
         from .clip import recover_clip

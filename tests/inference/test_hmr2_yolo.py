@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maquette.inference import BadModelFile, Photo, recover_people, runtime
+from maquette.inference import BadInput, BadModelFile, MissingModel, Photo, recover_people, runtime
 from maquette.inference.people.hmr2 import yolo
 from maquette.inference.people.hmr2.find import Thresholds
 from maquette.inference.people.hmr2.yolo.network import Seen, load_detector
@@ -129,6 +129,13 @@ def test_the_users_detector_is_used_in_the_references_order(made, reference, sma
     assert yolo.detector_file(tmp_path).name == "mine.pt"
     shutil.copyfile(made / "yolov8n-seg.pt", tmp_path / "yolo" / "person_yolov8s-seg.pt")
     assert yolo.detector_file(tmp_path).name == "person_yolov8s-seg.pt"
+    assert yolo.detector_file(tmp_path, "mine.pt").name == "mine.pt"
+    assert yolo.detector_file(tmp_path, str(made / "yolov9t.pt")) == made / "yolov9t.pt"
+    assert yolo.detector_file(tmp_path, "builtin") is None
+    with pytest.raises(MissingModel, match=r"no detector .*yolov8x\.pt"):
+        recover_people(Photo(reference["picture"]), "hmr2", device="cpu", models_dir=tmp_path, detector="yolov8x.pt")
+    with pytest.raises(BadInput, match="built-in networks"):
+        recover_people(Photo(reference["picture"]), device="cpu", detector="yolov8x.pt")
     people = recover_people(Photo(reference["picture"]), "hmr2", device="cpu", models_dir=tmp_path)
     expected = reference["yolov8n-seg_found"]
     assert abs(len(people.frames[0]) - len(expected)) < 0.1 * len(expected)

@@ -43,6 +43,7 @@ def recover(
     track: bool,
     smoothing: float = 1.0,
     plant: float = 1.0,
+    detector: str | None = None,
 ) -> People:
     """See `people.recover_people`."""
     check_share(det_confidence_thresh, "confidence threshold")
@@ -54,9 +55,11 @@ def recover(
     given = boxes_per_photo(boxes, len(clip))
     thresholds = Thresholds(det_confidence_thresh, det_iou_thresh, det_batch_size)
     answers.ready(run)
-    path = None if given is not None else detector_file(run.models_dir)
+    path = None if given is not None else detector_file(run.models_dir, detector)
     if given is None and path is None:
-        run.report(0.0, f"No detector in {run.models_dir / FOLDER}: people are found by the built-in one")
+        run.report(
+            0.0, "People are found by the built-in networks" + ("" if detector else f": no detector in {FOLDER}")
+        )
     tracked = track and clip.fps is not None and len(clip) > 1
     find = None if path is None else yolo_finder(path, run, thresholds)
     if tracked:
