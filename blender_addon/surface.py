@@ -7,6 +7,7 @@ UV maps their origin at the lower left.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 #: A texel may lie this part of its distance behind the surface that its pixel shows and still be that surface.
 _TOLERANCE = 5e-3
+#: Pixels that are worked on at once.
+_BATCH = 1 << 19
+#: Pixels around what is painted in which a triangle still counts, because places are read between pixels.
+_AROUND = 2
 #: Texels around the UV islands that take what the nearest one in an island has, so that no seam shows.
 BLEED = 3
 
@@ -41,18 +46,22 @@ class Surface:
 class Fragments:
     """What a picture (H, W) shows of a mesh.
 
-    drawn : (H, W) bool.  face : (N,) int the triangle of each drawn pixel, row by row.  weights : (N, 3) of corners.
+    drawn : (H, W) bool.  face : (N,) int32 the triangle of each drawn pixel, row by row.  weights : (N, 3) of corners.
     depth : (H, W) metres, 0 where nothing is drawn.
     """
 
     drawn: NDArray[np.bool_]
-    face: NDArray[np.int64]
-    weights: NDArray[np.float64]
+    face: NDArray[np.int32]
+    weights: Values
     depth: Values
 
     def at(self, corners: NDArray) -> NDArray[np.float64]:
         """Values (T, 3[, C]) of the triangles' corners, at each drawn pixel (N[, C])."""
-        return np.einsum("nk,nk...->n...", self.weights, np.asarray(corners, np.float64)[self.face])
+        corners = np.asarray(corners, np.float64)
+        result = np.empty((len(self.face), *corners.shape[2:]))
+        for part in _batches(len(self.face)):
+            result[part] = np.einsum("nk,nk...->n...", self.weights[part], corners[self.face[part]])
+        return result
 
     def spread(self, values: NDArray, background: float = 0.0) -> Values:
         """Values (N[, C]) of the drawn pixels as a picture (H, W[, C])."""
@@ -69,22 +78,29 @@ def in_uv_space(uvs: NDArray, width: int, height: int) -> Fragments:
     plain = Camera(1.0, 1.0, 0.0, 0.0, width, height)
     _, face = rasterise(points, np.arange(len(points)).reshape(-1, 3), plain)
     drawn = face >= 0
+    face = face[drawn]
     row, column = np.nonzero(drawn)
-    a, b, c = np.moveaxis(flat[face[drawn]], 1, 0)
-    centre = np.stack([column + 0.5, row + 0.5], -1)
-    weights = np.stack([_area(centre, b, c), _area(centre, c, a), _area(centre, a, b)], -1)
-    return Fragments(drawn, face[drawn].astype(np.int64), _normalised(weights), drawn.astype(np.float32))
+    weights = np.empty((len(face), 3), np.float32)
+    for part in _batches(len(face)):
+        a, b, c = np.moveaxis(flat[face[part]], 1, 0)
+        centre = np.stack([column[part] + 0.5, row[part] + 0.5], -1)
+        weights[part] = _normalised(np.stack([_area(centre, b, c), _area(centre, c, a), _area(centre, a, b)], -1))
+    return Fragments(drawn, face, weights, drawn.astype(np.float32))
 
 
 def from_camera(corners: NDArray, camera: Camera) -> Fragments:
     """What the camera sees. corners (T, 3, 3) in its axes."""
     depth, face = rasterise(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3), camera)
     drawn = face >= 0
+    face = face[drawn]
     row, column = np.nonzero(drawn)
-    ray = np.stack([(column + 0.5 - camera.cx) / camera.fx, (row + 0.5 - camera.cy) / camera.fy, np.ones(len(row))], -1)
-    a, b, c = np.moveaxis(corners[face[drawn]], 1, 0)
-    weights = np.stack([(ray * np.cross(*pair)).sum(-1) for pair in ((b, c), (c, a), (a, b))], -1)
-    return Fragments(drawn, face[drawn].astype(np.int64), _normalised(weights), depth)
+    weights = np.empty((len(face), 3), np.float32)
+    for part in _batches(len(face)):
+        x, y = (column[part] + 0.5 - camera.cx) / camera.fx, (row[part] + 0.5 - camera.cy) / camera.fy
+        ray = np.stack([x, y, np.ones_like(x)], -1)
+        a, b, c = np.moveaxis(corners[face[part]], 1, 0)
+        weights[part] = _normalised(np.stack([(ray * np.cross(p, q)).sum(-1) for p, q in ((b, c), (c, a), (a, b))], -1))
+    return Fragments(drawn, face, weights, depth)
 
 
 def sampled(picture: Values, places: NDArray, *, repeat: bool) -> Values:
@@ -151,14 +167,16 @@ def baked(surface: Surface, texture: Values, picture: Values, strengths: Values)
     assert surface.corners is not None and surface.camera is not None
     camera = surface.camera
     height, width = texture.shape[:2]
-    texels = in_uv_space(surface.uvs, width, height)
-    points = texels.at(surface.corners)
+    near = _reaching(surface.corners, camera, strengths)
+    corners = surface.corners[near]
+    texels = in_uv_space(surface.uvs[near], width, height)
+    points = texels.at(corners)
     in_front = points[:, 2] > 1e-6
     places = np.full((len(points), 2), -1.0)
     places[in_front] = camera.project(points[in_front])
     inside = in_front & ((places >= 0) & (places < [camera.width, camera.height])).all(1)
     column, row = (places[inside].astype(int)).T
-    depth = _farthest_around(from_camera(surface.corners, camera).depth)[row, column]
+    depth = _farthest_around(from_camera(corners, camera).depth)[row, column]
     inside[inside] = points[inside, 2] <= depth * (1 + _TOLERANCE)
     scale = [picture.shape[1] / camera.width, picture.shape[0] / camera.height]
     strength, colours = np.zeros(len(points), np.float32), np.zeros((len(points), picture.shape[2]), np.float32)
@@ -171,6 +189,26 @@ def baked(surface: Surface, texture: Values, picture: Values, strengths: Values)
     share = painted[where][:, None]
     result[where] = texture[where] * (1 - share) + layer[where] * share
     return result, painted
+
+
+def _reaching(corners: NDArray, camera: Camera, strengths: Values) -> NDArray[np.bool_]:
+    """(T,) the triangles that reach into the part of the picture that is painted: most of a mesh does not."""
+    rows, columns = np.nonzero(strengths.any(1))[0], np.nonzero(strengths.any(0))[0]
+    if not len(rows):
+        return np.zeros(len(corners), bool)
+    scale = [camera.width / strengths.shape[1], camera.height / strengths.shape[0]]
+    low = np.array([columns[0], rows[0]]) * scale - _AROUND
+    high = np.array([columns[-1] + 1, rows[-1] + 1]) * scale + _AROUND
+    in_front = corners[..., 2] > 1e-6
+    places = np.zeros((*corners.shape[:2], 2))
+    places[in_front] = camera.project(corners[in_front])
+    beyond = (places.max(1) < low) | (places.min(1) > high)
+    return in_front.any(1) & ~(beyond.any(1) & in_front.all(1))
+
+
+def _batches(count: int) -> Iterator[slice]:
+    """Parts of so many pixels: the corners of their triangles would take gigabytes for a large texture at once."""
+    return (slice(first, first + _BATCH) for first in range(0, count, _BATCH))
 
 
 def _farthest_around(depth: Values) -> Values:
