@@ -258,7 +258,7 @@ _NUMERIC_TAGS = (_FOCAL_35MM, _FOCAL_LENGTH, _PLANE_X, _PLANE_Y, _PLANE_UNIT, _P
 def _camera_from_exif(tags: dict[int, float], orientation: int, size: tuple[int, int]) -> Camera | None:
     """Camera of the upright picture of this size, None where the data are missing or absurd."""
     turned = orientation >= 5
-    stored = size[::-1] if turned else size
+    stored = (size[1], size[0]) if turned else size
     if tags[_FOCAL_35MM] > 0:
         # The picture as it was taken, whose diagonal counts, in the pixels that it has now.
         scale, (across, down) = _as_taken(tags, stored)

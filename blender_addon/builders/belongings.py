@@ -81,7 +81,7 @@ def metres_of(camera_object: Object) -> list[Image]:
 
 
 def _is_of(obj: Any, photo: Image) -> bool:
-    return obj.get(roles.OF_IMAGE) == photo and roles.IMAGE not in obj
+    return obj.get(roles.OF_IMAGE) == photo and roles.IMAGE not in obj and obj.library is None
 
 
 def _above(obj: Object) -> Iterable[Object]:

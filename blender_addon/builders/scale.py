@@ -149,11 +149,12 @@ def _map_values(curve: Any, mapping: Callable[[np.ndarray], np.ndarray]) -> None
 
 
 def _scale_lens(camera_object: Object, ratio: float) -> None:
-    """What a camera measures in the scene's units; its symbol stays as large as it was."""
+    """What a camera measures in the scene's units; its symbol stays as large as it was. Clipping only widens: the
+    artist's own objects, which keep their places, stay in sight."""
     data: Any = camera_object.data
     for owner, name, factor in (
-        (data, "clip_start", ratio),
-        (data, "clip_end", ratio),
+        (data, "clip_start", min(ratio, 1.0)),
+        (data, "clip_end", max(ratio, 1.0)),
         (data, "display_size", 1 / ratio),
         (data.dof, "focus_distance", ratio),
     ):

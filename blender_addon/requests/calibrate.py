@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...inference.errors import BadInput
 from ...inference.exr import read_exr
 from .common import clean_name
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Picture:
     """An image of metres: its datablock's name, and what its values are to be multiplied by.
 
-    values : (H, W) of a still.  files : of the frames of a sequence.
+    values : (H, W) of a still that lies in Blender alone.  files : OpenEXR files of a still, or of a sequence's frames.
     folder : takes the new files; "" for an image that is packed into the .blend.
     """
 
@@ -88,7 +89,13 @@ class Written:
         if picture.values is not None:
             self.files.append(self.scratch.write(f"{name}.exr", picture.values * factor))
             return
-        planes = read_exr(picture.files[index].read_bytes())
+        path = picture.files[index]
+        try:
+            planes = read_exr(path.read_bytes())
+        except OSError as error:
+            raise BadInput(f"The file {path} cannot be read: {error.strerror}.", "Copy it again.") from error
+        except BadInput as error:
+            raise BadInput(f"{path}: {error.message}", error.remedy) from error
         scaled = {channel: plane if channel == "A" else plane * factor for channel, plane in planes.items()}
         self.files.append(self.scratch.write(f"{name}.{index:06d}.exr", scaled))
 

@@ -127,11 +127,14 @@ def _picture(picture: Image, total: float) -> Picture | None:
     if picture.source == "SEQUENCE":
         files = image.sequence_files(picture)[: int(picture.get(image.LENGTH, 1))]  # type: ignore[arg-type]
         return Picture(picture.name, factor, files=files, folder=str(files[0].parent.parent)) if files else None
+    folder = ""
+    if path is not None and path.is_file() and picture.packed_file is None:
+        folder = str(path.parent)
+        if not picture.is_dirty:  # the worker reads it sooner than Blender would hand out its pixels
+            return Picture(picture.name, factor, files=(path,), folder=folder)
     if not picture.size[0]:
         return None
-    packed = picture.packed_file is not None or path is None
-    values = image.image_array(picture)[..., 0]
-    return Picture(picture.name, factor, values=values, folder="" if packed else str(path.parent))  # type: ignore[union-attr]
+    return Picture(picture.name, factor, values=image.image_array(picture)[..., 0], folder=folder)
 
 
 def _rescaled(request: CalibrateRequest, written: list[Written]) -> str:
@@ -188,7 +191,8 @@ def _take_place(old: Any, new: Any) -> None:
 
     on_failure(restore)
     old.user_remap(new)
-    for user in bpy.data.user_map(subset=[new])[new]:
+    users: Any = bpy.data.user_map
+    for user in users(subset=[new])[new]:
         user.update_tag()  # a texture goes on showing the old one otherwise
     old.name = f"{name}.before"
     new.name = name

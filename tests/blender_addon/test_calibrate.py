@@ -91,6 +91,7 @@ def test_depth_people_and_hands_grow_together_and_stay_on_the_photo(built, evalu
     before, stood = seen(camera, evaluated), camera.matrix_world.translation.copy()
     floor = min(places[:, 2].min() for name, (_, places) in before.items() if ".body" in name)
     a, b = empties((0.1, 2.0, 0.4), (0.3, 2.2, 1.1))
+    near, far = camera.data.clip_start, camera.data.clip_end
     line = calibrated(distance=2.0, keep=keep)
     assert "2 now, and was 0.755" in line
     ratio = grown(before, seen(camera, evaluated))
@@ -106,6 +107,7 @@ def test_depth_people_and_hands_grow_together_and_stay_on_the_photo(built, evalu
     scaled = image.image_array(bpy.data.images["zidane.depth"])[..., 0]
     np.testing.assert_allclose(scaled, depth * ratio, rtol=1e-4)
     assert camera[roles.SCALE] == pytest.approx(ratio, rel=1e-4)
+    assert camera.data.clip_start == near and camera.data.clip_end == pytest.approx(far * ratio, rel=1e-4)
 
 
 def test_calibrating_again_starts_from_what_is_there(built, evaluated):
@@ -137,6 +139,19 @@ def test_what_is_built_later_has_the_scale(built, evaluated):
     other = seen(camera, evaluated)
     for name in ("zidane.relief", next(name for name in other if name.endswith(".body"))):
         np.testing.assert_allclose(np.ptp(other[name][1], axis=0), np.ptp(after[name][1], axis=0), rtol=1e-3)
+
+
+def test_hands_are_placed_by_a_rescaled_depth_image_as_before(built, evaluated):
+    by_depth = {"scene_depth": "zidane.depth", "masks": "NONE"}
+    camera = built("estimate_depth", "refine_hands", refine_hands=by_depth)
+    calibrated(known="CAMERA", distance=3.0)
+    built("refine_hands", refine_hands=by_depth)
+    hands = [obj for obj in belongings.all_of(camera) if ".hand." in obj.name]
+    first = [obj for obj in hands if not obj.name[-1].isdigit()]
+    second = [bpy.data.objects[f"{obj.name}.001"] for obj in first]
+    assert first and len(hands) == 2 * len(first)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(evaluated(other), evaluated(one), atol=1e-3)
 
 
 @pytest.mark.parametrize(
