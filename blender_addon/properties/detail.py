@@ -130,7 +130,7 @@ class DetailSettings:
     )
     denoise: FloatProperty(
         name="Denoise",
-        description="How far the result may depart from what is there",
+        description="How far the result may depart from what is there; the builtin model fades it in by so much",
         default=0.5,
         min=0.0001,
         max=1.0,
