@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...installer import catalogue, library, licences, store
+from ...installer import catalogue, features, library, licences, store
 from ...installer.catalogue import Model, in_words
 from .. import jobs
 from ..library_settings import TASKS
 from ..operators.models import offline_line
+from ..package_settings import LABELS
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -30,6 +31,8 @@ _SHOWN = {
 #: Seconds for which what lies on the disk is remembered while the page is redrawn.
 _REMEMBERED = 1.0
 
+#: Group of packages -> when it was looked for, and whether it was found.
+_importable: dict[str, tuple[float, bool]] = {}
 _overviews: dict[tuple[str, str], tuple[float, object, library.Overview]] = {}
 
 
@@ -41,6 +44,17 @@ def overview(model: Model) -> library.Overview:
     if known is None or now - known[0] > _REMEMBERED or known[1] is not outcome:
         known = _overviews[key] = (now, outcome, library.overview(model))
     return known[2]
+
+
+def lacking_packages(model: Model) -> str:
+    """A line about the group of packages that a model needs beside the core, where that is not installed."""
+    group, now = model.packages, time.monotonic()
+    if group == features.CORE:
+        return ""
+    known = _importable.get(group)
+    if known is None or now - known[0] > _REMEMBERED:
+        known = _importable[group] = (now, features.importable(group))
+    return "" if known[1] else f"Needs the packages of the group {LABELS.get(group, group)}, which are not installed"
 
 
 def state_icon(model: Model) -> str:
@@ -122,7 +136,7 @@ def _draw_model(box: UILayout, model: Model, width: int) -> None:
     commercial = "" if model.commercial else "  (no commercial use)"
     _draw_lines(column, f"{model.licence}{commercial}", width, "BLANK1")
     why = state.why if (state.state != library.NOT_INSTALLED or state.to_register) and not busy else ""
-    for text in (why, model.note):
+    for text in (why, lacking_packages(model), model.note):
         if text:
             _draw_lines(column, text, width, "BLANK1")
 

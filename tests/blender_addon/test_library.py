@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -192,6 +193,16 @@ class TestPage:
         assert buttons(research) == ["wm.url_open", "install_model"]
         assert "no commercial use" in research.texts() and "BODY.pkl has to be had" in research.texts()
         assert research.operators()[0].url == "https://example.org/register"
+
+    def test_the_packages_that_a_model_needs(self, monkeypatch) -> None:
+        model = replace(library.by_id("free"), packages="detailer")
+        monkeypatch.setattr(library_page.features, "importable", lambda group: False)
+        library_page._importable.clear()
+        assert "group Detailer" in library_page.lacking_packages(model)
+        assert library_page.lacking_packages(library.by_id("free")) == ""
+        monkeypatch.setattr(library_page.features, "importable", lambda group: True)
+        library_page._importable.clear()
+        assert library_page.lacking_packages(model) == ""
 
     def test_the_dialog_shows_size_licence_and_page(self) -> None:
         layout = Recorder()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from maquette.installer import catalogue, store
+from maquette.installer.locks import CORE, FEATURES
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +37,7 @@ def test_every_entry_is_whole() -> None:
             ROOT / "inference" / model.code.replace(".", "/") / "__init__.py"
         ).exists()
         assert model.gated == any(file.gated for file in model.files)
+        assert model.packages in (CORE, *FEATURES)
     needed = {file.path for model in catalogue.models() for file in model.everything}
     assert needed == {file.path for file in catalogue.files()}
     for file in catalogue.files():
