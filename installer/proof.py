@@ -8,11 +8,13 @@ The report is plain data, kept with the packages: versions, device, and what wen
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
 from .errors import SetupError
+from .locks import BLENDERS_OWN
 from .processes import clean_environment, stream
 
 #: Seconds; the first import after a download is slow where a virus scanner reads every file.
@@ -50,9 +52,8 @@ else:
 import_started = time.perf_counter()
 torch = version("torch")
 report["import_seconds"] = round(time.perf_counter() - import_started, 2)
-for name in modules:
-    if numpy is not None or name not in ("cv2", "scipy", "timm", "trimesh", "diffusers", "transformers", "accelerate",
-                                         "ultralytics", "smplx"):
+if numpy is not None:  # a Python that is no Blender's has none, and almost everything needs it
+    for name in modules:
         version(name)
 found = importlib.machinery.PathFinder.find_spec("numpy")
 report["numpy"] = {"version": numpy and numpy.__version__, "file": own,
@@ -166,6 +167,12 @@ def _import_error(error: Dict[str, Any]) -> SetupError:
     if error["kind"] == "numpy" or ("numpy" in text.lower() and "compiled" in text.lower()):
         return SetupError(
             f"{module} does not fit this Blender's numpy: {text[:300]}", "Use a Blender of the versions 4.2 to 5.2."
+        )
+    own = next((name for name in sorted(BLENDERS_OWN) if re.search(rf"['\"]{name}['\"]", text)), None)
+    if own and ("No module named" in text or "metadata" in text):
+        return SetupError(
+            f"This Python has no {own}, which Blender brings itself and {module} needs.",
+            f"Give Blender's own Python program, or install {own} for this one as your system does it.",
         )
     missing = error.get("missing")
     what = f"the module {missing} is missing" if missing and "No module named" in text else text[:300]

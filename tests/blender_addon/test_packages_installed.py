@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from maquette.installer import interpreters, package_folders, package_status, packages, records
 from maquette.installer import uv as uv_tool
-from maquette.installer.features import CORE, this_python
-from maquette.installer.locks import blender, blenders
+from maquette.installer.features import CORE, locked, offered, this_python
+from maquette.installer.locks import BPY, blender, blenders, select
 from maquette.installer.place import default_place
 from maquette.installer.sources import Sources
 
@@ -50,14 +50,15 @@ def show(**result):
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a Blender as it is delivered: bpy and numpy."""
+    """The Python of a Blender as it is delivered: bpy, numpy, and what Blender brings besides."""
     tool = uv_tool.find(default_place())
     assert tool is not None, "`python3 -m installer test` brings uv"
     entry = blender(default_place().locks, VERSION)
     folder = tmp_path_factory.mktemp("blender") / "python"
     base = interpreters.find(entry.python) or sys.executable
     requirements = folder.parent / "requirements.txt"
-    requirements.write_text(entry.requirements())
+    pins = select(locked(default_place().locks, entry.python), [BPY])
+    requirements.write_text(entry.requirements() + "".join(pin.requirement() for pin in pins))
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     env = tool.environment()
     subprocess.run([str(tool.path), "venv", "-q", "--no-project", "-p", str(base), str(folder)], check=True, env=env)
@@ -145,8 +146,11 @@ def test_a_group_is_missed_by_name_and_added(bare: Path, root: Path, core: packa
     )
     missed = in_blender(bare, root, code)
     assert missed["arguments"] == {"features": "people"} and "--features people" in missed["remedy"]
-    packages.install(str(bare), ["people"], packages.Watch(print), default_place())
+    groups = offered(default_place().locks, this_python())
+    packages.install(str(bare), groups, packages.Watch(print), default_place())
     assert "-people-" in in_blender(bare, root, code)["file"]
+    for group in package_status.of_folders(this_python()).groups:
+        assert group.state == package_status.READY and not group.proof["errors"], group
 
 
 def test_what_is_damaged_is_found_by_its_content(bare: Path, root: Path, core: package_folders.Folder) -> None:
