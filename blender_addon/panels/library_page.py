@@ -12,6 +12,7 @@ import bpy
 
 from ...installer import catalogue, features, library, licences, store
 from ...installer.catalogue import Model, in_words
+from ...installer.errors import SetupError
 from .. import jobs
 from ..library_settings import TASKS
 from ..operators.models import offline_line
@@ -53,7 +54,11 @@ def lacking_packages(model: Model) -> str:
         return ""
     known = _importable.get(group)
     if known is None or now - known[0] > _REMEMBERED:
-        known = _importable[group] = (now, features.importable(group))
+        try:
+            found = features.importable(group)
+        except SetupError:  # there are no packages for this Python at all, as the page says above
+            found = False
+        known = _importable[group] = (now, found)
     return "" if known[1] else f"Needs the packages of the group {LABELS.get(group, group)}, which are not installed"
 
 

@@ -18,6 +18,7 @@ from maquette.blender_addon.operators import models as operators
 from maquette.blender_addon.panels import library_page
 from maquette.inference.errors import MissingModel
 from maquette.installer import catalogue, library, licences, network, store
+from maquette.installer.errors import SetupError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "installer"))
 import faulty_server as faults
@@ -200,6 +201,13 @@ class TestPage:
         library_page._importable.clear()
         assert "group Detailer" in library_page.lacking_packages(model)
         assert library_page.lacking_packages(library.by_id("free")) == ""
+
+        def unknown(group: str) -> bool:
+            raise SetupError("There are no packages for this Python.", "Use another.")
+
+        monkeypatch.setattr(library_page.features, "importable", unknown)
+        library_page._importable.clear()
+        assert "group Detailer" in library_page.lacking_packages(model), "the page is drawn all the same"
         monkeypatch.setattr(library_page.features, "importable", lambda group: True)
         library_page._importable.clear()
         assert library_page.lacking_packages(model) == ""
