@@ -14,13 +14,14 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 from maquette.blender_addon.builders import body as bodies
-from maquette.blender_addon.builders import camera, grease_pencil, image, mask_data, relief, scene
+from maquette.blender_addon.builders import camera, grease_pencil, image, live, mask_data, meshes, relief, scene
 from maquette.blender_addon.requests import Traced
 from maquette.inference import matte
 from maquette.inference.builtin.body import ATTRIBUTES, load_body, shape_from_attributes
@@ -130,9 +131,18 @@ def measure(repeat: int) -> dict[str, float]:
     def person(mode: str) -> Callable[[], None]:
         return lambda: bodies.build_person(body, track, name="walker", mode=mode, folder=folder) and None
 
+    prepared = replace(surface, uvs=surface.uvs[surface.quads]), surface.edges()
     return {
         "relief of 1,048,576 vertices, from the depth map": seconds(build_relief, repeat),
+        "  of that on the main thread, its arrays made by the worker": seconds(
+            lambda: relief.relief_mesh(million, name="wall", found=prepared), repeat
+        ),
+        "  the same mesh, its edges looked for by Blender": seconds(
+            lambda: meshes.new_mesh("wall", surface.vertices, surface.quads, prepared[0].uvs), repeat
+        ),
         "  the same mesh through from_pydata, without UVs": seconds(plain_mesh, 1),
+        "live relief of 1,048,576 vertices, one evaluation": _evaluation(million, repeat, specks=0),
+        "  specks looked for": _evaluation(million, repeat, specks=16),
         "float image 2048 x 2048, in memory": seconds(
             lambda: image.new_image("wall", depth.depth, is_float=True, is_data=True), repeat
         ),
@@ -149,6 +159,20 @@ def measure(repeat: int) -> dict[str, float]:
         "body, 300 frames, vertex cache": seconds(person("VERTEX_CACHE"), repeat),
         "body, 300 frames, shape keys": seconds(person("SHAPE_KEYS"), repeat),
     }
+
+
+def _evaluation(depth_map: DepthMap, repeat: int, *, specks: int) -> float:
+    """The best time in which Blender evaluates the modifier of a live relief again."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    picture = image.new_image("wall", depth_map.depth, is_float=True, is_data=True)
+    obj = live.live_relief(depth_map.camera, picture, name="wall", resolution=None, specks=specks)
+    best = float("inf")
+    for _ in range(repeat + 1):  # the first reads the image
+        obj.update_tag()
+        started = time.perf_counter()
+        scene.view_layer().update()
+        best = min(best, time.perf_counter() - started)
+    return best
 
 
 def _plain_image(depth: np.ndarray) -> None:

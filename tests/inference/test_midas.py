@@ -175,6 +175,20 @@ def test_several_photos_pass_together(photo, options, result):
     assert maps[2].preview.shape == (256, 655, 3)
 
 
+def test_two_photos_in_a_row_load_the_model_once(photo, options, monkeypatch):
+    loads = []
+    original = midas.load_network
+    monkeypatch.setattr(midas, "load_network", lambda *given: loads.append(1) or original(*given))
+    inference.free_memory()
+    turned = inference.Photo(np.ascontiguousarray(photo.pixels[::-1]))
+    for one in (photo, turned):
+        inference.estimate_normals(one, "midas", resolution=64, **options)
+    assert len(loads) == 1
+    inference.free_memory()
+    inference.estimate_normals(turned, "midas", resolution=64, **options)
+    assert len(loads) == 2
+
+
 def test_the_model_is_kept_and_given_back(photo, options, result):
     assert any("midas" in key for key in kept_models())
     inference.free_memory()
