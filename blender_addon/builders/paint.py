@@ -27,6 +27,7 @@ def add_mask_layer(
     *,
     camera: Camera | None = None,
     camera_object: Object | None = None,
+    seen_only: bool = False,
 ) -> ShaderNodeTexImage:
     """Add the mask as a texture paint slot of the active material: colour shows where the mask is white, as strongly as
     the colour's alpha says.
@@ -34,7 +35,8 @@ def add_mask_layer(
     Every node of the material survives: what fed the base colour becomes the lower input of a Mix node whose factor is
     the mask. Works on an object without material, with an empty slot, and on an output that no Principled BSDF feeds
     (there a Mix Shader lays the colour over whatever shader there is). With `camera` and `camera_object` the mask is
-    projected onto the object from there through a UV map of its own; otherwise the active UV map is used.
+    projected onto the object from there through a UV map of its own, with `seen_only` onto no face that the object
+    itself wholly hides; otherwise the active UV map is used.
     Returns the mask's Image Texture node, selected as the paint slot. Raises BadInput for an object that is no mesh,
     and for one without UV map where no camera is given.
     """
@@ -49,7 +51,8 @@ def add_mask_layer(
         texture = _mix_shader(material, mask_image, colour)
     if camera is not None and camera_object is not None:
         uv: Any = materials.add_node(tree, "ShaderNodeUVMap", texture, (-200, -60))
-        uv.uv_map = project_uvs(obj, camera, camera_object, f"{camera_object.name}.uv")
+        name = f"{camera_object.name}.seen.uv" if seen_only else f"{camera_object.name}.uv"
+        uv.uv_map = project_uvs(obj, camera, camera_object, name, seen_only=seen_only)
         materials.connect(tree, uv.outputs["UV"], texture.inputs["Vector"])
     texture.extension = "CLIP"  # black outside the picture
     make_room(tree, before)

@@ -94,7 +94,7 @@ def add_layer_over_all(
 ) -> Any:
     """Lay an image over whatever colour the active material has, as strongly as a mask says; with a camera both are
     projected from there (see `paint.add_mask_layer`). Returns the Math node whose second value shows the layer."""
-    mask_node: Any = add_mask_layer(obj, mask, camera=camera, camera_object=camera_object)
+    mask_node: Any = add_mask_layer(obj, mask, camera=camera, camera_object=camera_object, seen_only=True)
     tree: Any = mask_node.id_data
     (link,) = mask_node.outputs["Color"].links
     mix, factor = link.to_node, link.to_socket

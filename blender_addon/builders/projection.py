@@ -48,10 +48,13 @@ def mesh_of(obj: Object) -> Mesh:
     return mesh
 
 
-def project_uvs(obj: Object, camera: Camera, camera_object: Object, name: str = "photo") -> str:
+def project_uvs(
+    obj: Object, camera: Camera, camera_object: Object, name: str = "photo", *, seen_only: bool = False
+) -> str:
     """A UV map of the photo, projected from its camera onto the object as it stands; returns the map's name.
 
     A map of this name is projected anew. Which map is active, for editing and for rendering, does not change.
+    seen_only : faces that the object itself wholly hides from the camera lie outside of the picture.
     """
     mesh = mesh_of(obj)
     pixels, in_front = project_vertices(obj, camera, camera_object)
@@ -63,9 +66,23 @@ def project_uvs(obj: Object, camera: Camera, camera_object: Object, name: str = 
         raise BadInput(f"{obj.name} has no room for another UV map.", "Remove one of its UV maps.")
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)  # type: ignore[arg-type]
-    layer.uv.foreach_set("vector", uvs[corners].ravel())
+    if seen_only:
+        uvs = np.where(
+            _of_seen_faces(mesh, corners, in_view(obj, camera, camera_object))[:, None], uvs[corners], _OUTSIDE
+        )
+    else:
+        uvs = uvs[corners]
+    layer.uv.foreach_set("vector", np.ascontiguousarray(uvs, np.float32).ravel())
     mesh.update()
     return layer.name
+
+
+def _of_seen_faces(mesh: Any, corners: NDArray, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(L,) the face corners of faces of which any vertex is seen. corners (L,) : the vertex of each."""
+    sizes = np.empty(len(mesh.polygons), np.int32)
+    mesh.polygons.foreach_get("loop_total", sizes)
+    any_seen = np.logical_or.reduceat(seen[corners], np.cumsum(sizes) - sizes)
+    return np.repeat(any_seen, sizes)
 
 
 def project_vertices(obj: Object, camera: Camera, camera_object: Object) -> tuple[NDArray, NDArray[np.bool_]]:

@@ -163,7 +163,7 @@ def test_a_photo_lies_on_the_object_through_the_camera(wall, rendered):
     ((image, shown),) = paint_layers.layers(wall.active_material)
     assert image.name == "photo.detail" and shown.default_value == 1
     names = {layer.name for layer in wall.data.uv_layers}
-    assert names == {"UVMap", "Camera.uv"} and wall.data.uv_layers.active.name == "UVMap"
+    assert names == {"UVMap", "Camera.seen.uv"} and wall.data.uv_layers.active.name == "UVMap"
     tree = wall.active_material.node_tree
     base = tree.nodes["Principled BSDF"].inputs["Base Color"].links[0].from_node
     emission = tree.nodes.new("ShaderNodeEmission")
@@ -176,6 +176,20 @@ def test_a_photo_lies_on_the_object_through_the_camera(wall, rendered):
     shown.default_value = 0
     hidden = rendered(bpy.context.scene.camera, 160, 120, samples=16)
     assert np.abs(hidden[53:67, 73:87] - grey).max() > 0.05
+
+
+def test_a_projected_layer_leaves_hidden_faces_out(wall):
+    """Both sides of a cube: the far one lies outside of the projected picture."""
+    bpy.ops.mesh.primitive_cube_add(size=1)
+    cube = bpy.context.object
+    new_image("photo.png", np.full((120, 160, 3), 0.5))
+    new_image("mask", box(slice(50, 70), slice(70, 90)))
+    detail(image="photo.png", output="LAYER", mapping="CAMERA")
+    uvs = np.empty(len(cube.data.loops) * 2, np.float32)
+    cube.data.uv_layers["Camera.seen.uv"].uv.foreach_get("vector", uvs)
+    normals = np.array([face.normal for face in cube.data.polygons]) @ np.array(cube.matrix_world)[:3, :3].T
+    shown = (uvs.reshape(-1, 4, 2) > -1).all((1, 2))
+    assert shown[normals[:, 1] < -0.5].all() and not shown[normals[:, 1] > 0.5].any()
 
 
 def test_a_photo_is_baked_into_the_texture(wall):
