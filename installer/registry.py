@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Dict, Mapping, Optional
@@ -80,7 +81,13 @@ def _reachable(words: str) -> str:
 
 
 def _ask_pip() -> str:
-    return ask([sys.executable, "-m", "pip", "config", "list"], env=dict(os.environ)) or ""
+    """pip's configuration by this Python's pip, or by another one: most of it is the user's and the machine's."""
+    others = [program for program in map(shutil.which, ("pip3", "pip")) if program]
+    for command in ([sys.executable, "-m", "pip"], *([program] for program in others)):
+        answer = ask([*command, "config", "list"], env=dict(os.environ))
+        if answer is not None:
+            return answer
+    return ""
 
 
 def _uv_configuration(environ: Mapping[str, str]) -> bool:
