@@ -59,6 +59,7 @@ def request(properties: Any, context: Any) -> DetailRequest:
         return projection.seen_surface(obj, context.scene, seen_from, size)[0]
 
     ground = detail_masks.Ground(context.scene, obj, image, surface, properties.source in {"PAINT_SLOT", "VIEW"})
+    checkpoint = _checkpoint(properties)
     seed = secrets.randbelow(2**31) if properties.randomise else properties.seed
     parameters = {name: _value(properties, name) for name in _PARAMETERS} | {"seed": seed}
     remembered = {name: _value(properties, name) for name in _REMEMBERED}
@@ -69,9 +70,9 @@ def request(properties: Any, context: Any) -> DetailRequest:
         parameters=parameters,
         build=_build(properties, context, image, source.path, size, mapping),
         settings={"version": 1, **remembered, **parameters, "picture": source.name},
-        checkpoint=_checkpoint(properties),
+        checkpoint=checkpoint,
         refiner=_located(properties.refiner, "checkpoint"),
-        control=detail_controls.control_of(properties),
+        control=detail_controls.control_of(properties) if checkpoint is not None else None,
     )
 
 
