@@ -12,9 +12,12 @@ import bpy
 import maquette
 import numpy as np
 import pytest
+from maquette import inference
 from maquette.blender_addon import cli, detail_plan_shown, detail_presets, jobs, paint_layers
 from maquette.blender_addon.builders import image as images
-from maquette.blender_addon.tasks import common, detail
+from maquette.blender_addon.builders import roles
+from maquette.blender_addon.requests.detail_masks import Drawing
+from maquette.blender_addon.tasks import common, detail, detail_controls
 from maquette.inference.detailer.sampling.masked import SAMPLERS
 from maquette.inference.detailer.sampling.schedules import SCHEDULES
 from maquette.inference.errors import BadInput, Cancelled
@@ -174,6 +177,25 @@ def test_a_package_that_is_missing_is_named_with_the_operator_that_installs_it(p
     with pytest.raises(RuntimeError, match="The Python package cv2 is not installed"):
         run(image="photo.png", mask_name="wide")
     assert jobs.outcome().operator == "maquette.install_packages" and blocks() == before
+
+
+def test_a_control_image_is_what_was_made_of_this_photo(photo):
+    """The newest depth of the photo, nearest white, linear in 1 / metres, at the picture's size."""
+    seen = inference.photo.as_photo(np.zeros((120, 160, 3), np.uint8))
+    metres = np.zeros((60, 80), np.float32)
+    metres[:, 20:40], metres[:, 40:60], metres[:, 60:] = 1, 4 / 3, 2
+    for name, values, digest in (
+        ("old", np.ones((60, 80)), seen.digest),
+        ("new", metres, seen.digest),
+        ("other", np.ones((60, 80)), "x"),
+    ):
+        made = bpy.data.images.new(name, 80, 60, alpha=True, float_buffer=True, is_data=True)
+        made.pixels.foreach_set(np.dstack([values] * 3 + [np.ones((60, 80))])[::-1].astype(np.float32).ravel())
+        roles.mark(made, "depth", digest)
+    control = detail_controls.control_of(properties(control="DEPTH"))
+    drawn = control.drawn(Drawing((160, 120), seen, {}))
+    assert drawn.shape == (120, 160, 3)
+    np.testing.assert_allclose(drawn[60, [10, 60, 100, 140], 0], [0, 255, 127.5, 0], atol=1)
 
 
 def test_an_empty_mask_and_one_of_crumbs_say_so(photo, blocks):
