@@ -15,14 +15,14 @@ _FREE_SECONDS = 5.0
 
 @persistent
 def stop_jobs(*_arguments: object) -> None:
-    """Another file is being opened: what the jobs were to be built into goes away."""
-    jobs.cancel()
+    """Another file is being opened: what the tasks were to be built into goes away. Downloads go on."""
+    jobs.cancel(jobs.TORCH)
 
 
 @persistent
 def free_for_render(*_arguments: object) -> None:
-    """A render starts: it gets the graphics card for itself, unless a job is using it."""
-    if free_before_render() and not jobs.active():
+    """A render starts: it gets the graphics card for itself, unless a task is using it."""
+    if free_before_render() and not any(job.thread == jobs.TORCH for job in jobs.active()):
         jobs.free_memory(_FREE_SECONDS)
 
 

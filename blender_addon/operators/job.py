@@ -34,7 +34,8 @@ class MAQUETTE_OT_free_memory(bpy.types.Operator):
 
     def execute(self, context: Any) -> set[Any]:
         # In a script the memory is free on return; a click never waits for a job that is under way.
-        jobs.free_memory(seconds=0.0 if jobs.active() else jobs.STOP_SECONDS)
+        busy = any(job.thread == jobs.TORCH for job in jobs.active())
+        jobs.free_memory(seconds=0.0 if busy else jobs.STOP_SECONDS)
         return {"FINISHED"}
 
 

@@ -186,11 +186,6 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
     if state.to_download:
         column.label(text=f"{in_words(state.download_bytes)} to download, {in_words(free)} free", icon="IMPORT")
     column.label(text=str(root), icon="FILE_FOLDER")
-    if state.to_add:
-        names = " and ".join(f"{file.name} ({file.size}; {file.licence})" for file in state.to_add)
-        box = column.box()
-        _draw_lines(box, f"It can also use {names}", 66, "INFO")
-        box.prop(operator, "optional")
     if model.memory_mb:
         column.label(text=f"About {in_words(model.memory_mb * 1e6)} of memory", icon="MEMORY")
     _draw_lines(column, f"Licence: {model.licence}", 66, "TEXT")
@@ -204,6 +199,11 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
         row = box.row()
         row.operator("wm.url_open", text="Open Page", icon="URL").url = file.page
         row.operator("maquette.import_models", text="Import from Disk...", icon="FILE_FOLDER")
+    if state.to_add:
+        names = " and ".join(f"{file.name} ({file.size}; {file.licence})" for file in state.to_add)
+        box = column.box()
+        _draw_lines(box, f"It can also use {names}", 66, "INFO")
+        box.prop(operator, "optional")
     if line := offline_line():
         _draw_lines(column.box(), line, 66, "INTERNET_OFFLINE")
     if licences.is_needed(model):
