@@ -8,18 +8,16 @@ BGR from 0 to 255.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import torch
 
-from ..maps.architectures import architecture, published
+from ..maps.architectures import architecture, loaded, published
 from ..preview import check_resolution, preview_size
-from ..runtime.memory import keep
 from ..runtime.passes import answers
 from ..runtime.recall import recall_all
-from ..weights import load_network
 from .library.picture import IMAGENET
 from .relative import inverse_at_photo_size, near_is_bright, relative_map, unit
 
@@ -79,7 +77,7 @@ def _predict(pixels: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float
     assert run.model is not None
     path = run.model.files[0].path
     run.report(0.0, "Loading LeReS")
-    network = keep(("depth", *run.model_key), lambda: load_network(run, published(path, "depth_model"), build))
+    network: Any = loaded(run, published(path, "depth_model"), build)
     mean, deviation = (np.array(values, np.float32) for values in IMAGENET)
     pictures = [(cv2.resize(one, (_SIDE, _SIDE)).astype(np.float32) / 255 - mean) / deviation for one in pixels]
     tensors = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]

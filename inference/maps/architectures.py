@@ -9,6 +9,7 @@ ask for mediapipe.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -17,10 +18,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..runtime.device import missing_package
-from ..weights import Published
+from ..runtime.memory import keep
+from ..weights import Published, load_network
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from ..runtime import Run
 
 
 def architecture(module: str, name: str) -> Any:
@@ -50,6 +56,14 @@ def _without_code(package: str) -> ModuleType:
     module = ModuleType(package)
     module.__path__ = list(spec.submodule_search_locations)
     return module
+
+
+def loaded(run: Run, published: Published, build: Callable[[], nn.Module]) -> nn.Module:
+    """The network, kept in memory. It always has float32: these networks were never meant for less (PiDiNet's code
+    fails in half precision, LeReS overflows, NormalBae's uncertainties make another answer of it), and most are small.
+    """
+    run = replace(run, precision="float32")
+    return keep(run.model_key, lambda: load_network(run, published, build))
 
 
 def published(path: str, *wrappers: str) -> Published:

@@ -16,10 +16,8 @@ from torch import nn
 from ..errors import BadInput
 from ..preview import check_resolution, padded, preview_size, to_resolution
 from ..results import MapImage
-from ..runtime.memory import keep
 from ..runtime.passes import answers
-from ..weights import load_network
-from .architectures import architecture, published
+from .architectures import architecture, loaded, published
 from .plain import darker_than_around, three
 
 if TYPE_CHECKING:
@@ -65,8 +63,7 @@ def make_batch(photos: Sequence[Photo], run: Run, *, resolution: int, options: O
     kind, path = KINDS[run.model.id], run.model.files[0].path
     sizes = [_size(photo, resolution) for photo in photos]
     run.report(0.0, f"Loading {run.model.label}")
-    key = ("maps", *run.model_key)
-    network = keep(key, lambda: load_network(run, kind.published(path), kind.build))
+    network = loaded(run, kind.published(path), kind.build)
     pictures = [padded(to_resolution(photo.pixels, resolution)) for photo in photos]
     said = answers(network, [kind.see(picture) for picture in pictures], run, "Finding lines")
     maps = []

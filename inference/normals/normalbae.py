@@ -19,13 +19,11 @@ from torch import nn
 
 from ..depth.library.picture import IMAGENET
 from ..errors import BadInput
-from ..maps.architectures import architecture, published
+from ..maps.architectures import architecture, loaded, published
 from ..preview import check_resolution, padded, preview_size, to_resolution
 from ..results import NormalMap
-from ..runtime.memory import keep
 from ..runtime.passes import answers
 from ..runtime.recall import recall_all
-from ..weights import load_network
 from .from_depth import check_parameters
 
 if TYPE_CHECKING:
@@ -116,8 +114,7 @@ def _predict(pixels: list[NDArray[np.uint8]], resolution: int, run: Run) -> list
     assert run.model is not None
     path = run.model.files[0].path
     run.report(0.0, "Loading NormalBae")
-    key = ("normals", *run.model_key)
-    network = keep(key, lambda: load_network(run, published(path, "model"), NormalBae))
+    network = loaded(run, published(path, "model"), NormalBae)
     mean, deviation = (np.array(values, np.float32) for values in IMAGENET)
     pictures = [(padded(to_resolution(one, resolution)).astype(np.float32) / 255 - mean) / deviation for one in pixels]
     tensors = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]

@@ -308,6 +308,18 @@ def test_nothing_is_asked_of_a_network(photo, options, monkeypatch):
         inference.make_map(photo, model, resolution=64, **options)
 
 
+def test_half_precision_is_not_for_these(options):
+    from dataclasses import replace
+
+    from maquette.inference.maps.architectures import loaded
+    from maquette.inference.runtime import start
+
+    run = start("cpu", models_dir=options["models_dir"], model=find_model("maps", "teed"))
+    kind = lines.KINDS["teed"]
+    network = loaded(replace(run, precision="float16"), kind.published(run.model.files[0].path), kind.build)
+    assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
+
+
 def test_a_cancelled_map(photo, options):
     def stop(share, _message):
         if share > 0.2:
