@@ -39,12 +39,7 @@ def control_image(maps: HandMaps, *, name: str) -> Image:
 
     Non-Color, 8 bits, packed: its grey levels are read and saved as they are, through no colour curve.
     """
-    picture = image.new_image(
-        f"{name}.hands.control", maps.preview.astype(np.float32) / 255.0, is_float=False, is_data=True
-    )
-    picture.pack()
-    picture.use_fake_user = True
-    return picture
+    return image.control_image(f"{name}.hands.control", maps.preview.astype(np.float32) / 255.0)
 
 
 def hand_meshes(

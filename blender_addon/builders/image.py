@@ -134,6 +134,14 @@ def _placed(name: str, values: NDArray | Path, folder: Path) -> Path:
     return path
 
 
+def control_image(name: str, pixels: NDArray) -> Image:
+    """A picture (H, W, 3) 0..1 for a ControlNet: Non-Color, 8 bits, packed, kept without users."""
+    picture = new_image(name, pixels, is_float=False, is_data=True)
+    picture.pack()
+    picture.use_fake_user = True
+    return picture
+
+
 def mask_image(name: str, mask: NDArray) -> Image:
     """A Non-Color 8-bit image, packed, of a mask (H, W) float32 0..1 or bool: ready to be painted on."""
     image = new_image(name, np.clip(mask, 0, 1), is_float=False, is_data=True)

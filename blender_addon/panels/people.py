@@ -25,6 +25,7 @@ class PeoplePanel(SidebarPanel):
             if settings.people.model != "builtin":
                 layout.prop(settings.people, "correctives")
         layout.prop(settings.people, "masks")
+        layout.prop(settings.people, "skeleton_image")
         task_button(layout, settings, "maquette.recover_people", "OUTLINER_OB_ARMATURE")
 
 

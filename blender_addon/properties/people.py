@@ -69,6 +69,15 @@ class PeopleSettings(MaskSettings):
         ],
     )
     start_frame: start_frame_property()
+    skeleton_image: EnumProperty(
+        name="Skeletons",
+        description="Whether to paint the people's skeletons, in the first frame, as an image for a ControlNet",
+        items=[
+            ("NONE", "None", "Paint none"),
+            ("coco_18", "OpenPose", "18 joints, as most ControlNets for poses were taught"),
+            ("body_25", "OpenPose with Feet", "25 joints, with feet"),
+        ],
+    )
     mask_grow: FloatProperty(
         name="Grow",
         description="Grow the masks by so many pixels; shrink them where negative",

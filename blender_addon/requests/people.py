@@ -13,6 +13,9 @@ from .common import Inferred, Request, parsed_boxes
 from .masks import MaskBuild
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...inference.results import People
     from ..jobs import Report
 
 
@@ -29,6 +32,7 @@ class PeopleRequest(Request):
     rig: str
     correctives: str
     start_frame: int
+    skeleton_image: str
     masks: MaskBuild
 
     def infer(self, report: Report) -> Inferred:
@@ -54,5 +58,19 @@ class PeopleRequest(Request):
         masks = self.masks.shaped({name: one.mask for name, one in found.items() if one.mask is not None})
         distances = {name: float(np.median(one.vertices[:, 2])) for name, one in found.items()}
         return Inferred(
-            result, next(iter(clip)), len(clip), world, masks=masks, outlines=self.masks.traced(masks, distances)
+            result,
+            next(iter(clip)),
+            len(clip),
+            world,
+            masks=masks,
+            outlines=self.masks.traced(masks, distances),
+            maps=self._skeletons(result),
         )
+
+    def _skeletons(self, people: People) -> dict[str, NDArray]:
+        """The skeletons of the first frame as OpenPose paints them, (H, W, 3) 0..1, where they are asked for."""
+        if self.skeleton_image == "NONE" or not people.frames:
+            return {}
+        from ...inference.people import skeleton_picture
+
+        return {"skeletons": skeleton_picture(people, layout=self.skeleton_image).astype(np.float32) / 255}

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import NothingFound
-from ..builders import axes, body
+from ..builders import axes, body, image, roles
 from ..requests import Inferred, PeopleRequest
-from .common import matched, shared
+from .common import licence_of, matched, shared
 from .masks import build_masks, check_target, mask_build
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def request(properties: Any, context: Context) -> PeopleRequest:
         rig=properties.rig,
         correctives=properties.correctives,
         start_frame=properties.start_frame,
+        skeleton_image=properties.skeleton_image,
         masks=mask_build(properties, grow=properties.mask_grow),
     )
     check_target(wanted)
@@ -57,7 +58,20 @@ def build(request: PeopleRequest, inferred: Inferred, scene: Scene) -> str:
         scene=scene,
         folder=request.folder,
     )
-    made = build_masks(request, inferred, people.cameras[0], camera, scene, people.body.licence)
+    made = [
+        build_masks(request, inferred, people.cameras[0], camera, scene, people.body.licence),
+        _skeletons(request, inferred),
+    ]
     found = f"Recovered {len(tracks)} {'person' if len(tracks) == 1 else 'people'}"
     frames = f" over {len(people.frames)} frames" if len(people.frames) > 1 else ""
-    return f"{found}{frames}{', made ' + made if made else ''}"
+    return f"{found}{frames}{', made ' + ' and '.join(filter(None, made)) if any(made) else ''}"
+
+
+def _skeletons(request: PeopleRequest, inferred: Inferred) -> str:
+    """The picture of the skeletons, where it was asked for."""
+    picture = inferred.maps.get("skeletons")
+    if picture is None:
+        return ""
+    made = image.control_image(f"{request.source.name}.people.control", picture)
+    roles.mark(made, "people.control", roles.digest_of(inferred.photo), licence_of(request, "people"))
+    return f"the skeletons {made.name}"

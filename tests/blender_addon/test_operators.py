@@ -222,7 +222,11 @@ def astronaut() -> str:
 
 
 def test_people_stand_on_the_ground_before_the_matched_camera(astronaut, evaluated) -> None:
-    bpy.ops.maquette.recover_people(filepath=astronaut, masks="IMAGE")
+    bpy.ops.maquette.recover_people(filepath=astronaut, masks="IMAGE", skeleton_image="coco_18")
+    control = bpy.data.images["astronaut.people.control"]
+    painted = images.image_array(control)[..., :3]
+    assert control["maquette_role"] == "people.control" and control.packed_file and control.use_fake_user
+    assert 0.005 < (painted.max(axis=-1) > 0.3).mean() < 0.2 and (painted == 0).all(axis=-1).mean() > 0.7
     (armature,) = [obj for obj in bpy.data.objects if obj.type == "ARMATURE"]
     (body,) = [obj for obj in bpy.data.objects if obj.type == "MESH"]
     assert armature.animation_data.action and body.parent == armature
