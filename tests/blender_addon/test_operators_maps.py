@@ -82,3 +82,39 @@ def test_what_is_refused_leaves_nothing(wall, monkeypatch, tmp_path, options, sa
     with pytest.raises(RuntimeError, match=said):
         bpy.ops.maquette.make_map(filepath=wall, **options)
     assert len(bpy.data.images) == before
+
+
+class Drawn:
+    """Stands where Blender's layout does, and notes what is drawn."""
+
+    def __init__(self, shown: list[str]) -> None:
+        self.shown = shown
+
+    def prop(self, settings, name: str, **_) -> None:
+        assert name in settings.bl_rna.properties
+        self.shown.append(name)
+
+    def operator(self, name: str, **_):
+        self.button = bpy.context.window_manager.operator_properties_last(name)
+        return self.button
+
+    def column(self, **_):
+        return self
+
+    row = column
+
+
+@pytest.mark.parametrize("model", [model.id for model in catalogue.models("maps")])
+def test_the_panel_shows_what_acts(model) -> None:
+    from maquette.blender_addon.panels.maps import MapsPanel
+
+    settings = bpy.context.scene.maquette
+    settings.maps.model, settings.maps.edge_low = model, 33
+    layout = Drawn([])
+    MapsPanel.draw_into(None, layout, settings)
+    expected = {"model", "resolution", *THRESHOLDS.get(model, ())}
+    expected |= {"safe"} if model in SAFE else set()
+    expected |= {"scribble"} if model in SCRIBBLED else set()
+    expected |= {"seed"} if model == "content-shuffle" else set()
+    assert set(layout.shown) == expected
+    assert layout.button.model == model and layout.button.edge_low == 33
