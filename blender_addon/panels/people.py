@@ -49,4 +49,10 @@ class PeopleSettingsPanel(SidebarPanel):
         column = layout.column(heading="Fit")
         column.prop(people, "refine")
         column.prop(people, "track")
+        if people.track:
+            column = layout.column(align=True)
+            column.prop(people, "smoothing")
+            column.prop(people, "plant")
+        if people.model == "hmr2" and not people.boxes:
+            layout.prop(people, "detector")
         layout.prop(people, "start_frame")

@@ -40,6 +40,26 @@ class PeopleSettings(MaskSettings):
     track: BoolProperty(
         name="Track", description="Follow each person through a clip and smooth the motion", default=True
     )
+    smoothing: FloatProperty(
+        name="Smoothing",
+        description="How calm the motion of a tracked clip becomes; 0 keeps every frame's own pose",
+        default=1.0,
+        min=0.0,
+        soft_max=4.0,
+    )
+    plant: FloatProperty(
+        name="Plant Feet",
+        description="How firmly planted feet of a tracked clip are held in place; 0 leaves them to slide",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    detector: StringProperty(
+        name="Detector",
+        description='What finds people for HMR 2.0: "builtin", a YOLO file in the models\' folder yolo, or a path; '
+        "empty takes the first there is, else the built-in one",
+    )
     boxes: StringProperty(
         name="Boxes",
         description="People as [[x0, y0, x1, y1], ...] in pixels (a list of such lists for a clip); empty finds them",

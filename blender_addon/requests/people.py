@@ -27,6 +27,9 @@ class PeopleRequest(Request):
     hmr_batch_size: int
     refine: bool
     track: bool
+    smoothing: float
+    plant: float
+    detector: str
     boxes: str
     bodies: str
     rig: str
@@ -50,6 +53,9 @@ class PeopleRequest(Request):
             refine=self.refine,
             boxes=boxes if boxes is None or self.source.is_clip else [boxes],
             track=self.track,
+            smoothing=self.smoothing,
+            plant=self.plant,
+            detector=self.detector or None,
             **self._where(report),
         )
         world = world_from_camera(result) if result.tracks() else None
