@@ -143,11 +143,11 @@ def main() -> None:
     held = template, body_tensors(template, run.torch_device)
     rows = []
     for batch in options.batch:
-        ours = timed(lambda: ours_of(photos, boxes, options, batch), options.repeats)  # noqa: B023  # called at once
-        forward = Block.forward
-        Block.forward = explicit_block  # type: ignore[method-assign]
-        theirs = timed(lambda: reference(photos, boxes, net, run, batch, held), options.repeats)  # noqa: B023
-        Block.forward = forward  # type: ignore[method-assign]
+        sides = (
+            lambda: ours_of(photos, boxes, options, batch),  # noqa: B023  # called at once
+            lambda: with_explicit_attention(lambda: reference(photos, boxes, net, run, batch, held)),  # noqa: B023
+        )
+        ours, theirs = timed(sides, options.repeats)
         seconds = {"ours": [part / count for part in ours], "reference": [part / count for part in theirs]}
         rows.append({"batch": batch, **seconds})
         print(
@@ -167,16 +167,24 @@ def ours_of(photos: Sequence[Photo], boxes: Sequence[Any], options: argparse.Nam
     recover_people(photos, "hmr2", boxes=boxes, hmr_batch_size=batch, **where)
 
 
-def timed(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """The shortest seconds of the clock, and of the processor."""
-    work()
-    clock, processor = [], []
-    for _ in range(repeats):
-        started, computed = time.perf_counter(), time.process_time()
+def with_explicit_attention(work: Callable[[], object]) -> None:
+    forward = Block.forward
+    Block.forward = explicit_block  # type: ignore[method-assign]
+    try:
         work()
-        clock.append(time.perf_counter() - started)
-        processor.append(time.process_time() - computed)
-    return min(clock), min(processor)
+    finally:
+        Block.forward = forward  # type: ignore[method-assign]
+
+
+def timed(sides: Sequence[Callable[[], object]], repeats: int) -> list[tuple[float, float]]:
+    """The shortest seconds of the clock, and of the processor, of each side; they take turns."""
+    taken: list[list[tuple[float, float]]] = [[] for _ in sides]
+    for _ in range(1 + repeats):
+        for side, own in zip(sides, taken, strict=True):
+            started, computed = time.perf_counter(), time.process_time()
+            side()
+            own.append((time.perf_counter() - started, time.process_time() - computed))
+    return [(min(clock for clock, _ in own[1:]), min(processor for _, processor in own[1:])) for own in taken]
 
 
 if __name__ == "__main__":
