@@ -48,9 +48,7 @@ def build(folder: Path, width: int) -> None:
         text = transformers.CLIPTextConfig.from_pretrained(config / "text_encoder")
         diffusers.StableDiffusionInpaintPipeline(
             vae=diffusers.AutoencoderKL.from_config(vae),
-            text_encoder=transformers.CLIPTextModel(
-                transformers.CLIPTextConfig.from_pretrained(config / "text_encoder")
-            ),
+            text_encoder=transformers.CLIPTextModel(text),
             tokenizer=transformers.CLIPTokenizer.from_pretrained(config / "tokenizer"),
             unet=diffusers.UNet2DConditionModel.from_config(unet),
             scheduler=diffusers.EulerDiscreteScheduler.from_pretrained(config / "scheduler"),

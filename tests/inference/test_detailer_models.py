@@ -17,6 +17,7 @@ import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import detailer
+from maquette.inference.detailer import hooks
 from maquette.inference.detailer.diffusion import heads, lora, published, tokens
 from maquette.inference.detailer.sampling.masked import SAMPLERS
 from safetensors.torch import load_file, save_file
@@ -26,6 +27,8 @@ SMOOTH = PHOTO.astype(np.float32) / 255
 QUICK = {"steps": 2, "guide_size": 64, "max_size": 96, "crop_factor": 1.3, "device": "cpu"}
 KINDS = ("sd4", "sd9", "cn", "xl4", "xl9")
 SYNTH = Path(__file__).parent / "synth" / "tiny_pipelines.py"
+#: Layers of a ControlNet that are 0 until it is trained.
+_SILENT = ("controlnet_down_blocks", "controlnet_mid", "controlnet_cond_embedding.conv_out")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def pipelines(tmp_path_factory):
     file = root / "cn" / "cn" / "controlnet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(file)
     chance = torch.Generator().manual_seed(0)
-    for name in [name for name in tensors if name.startswith(("controlnet_down_blocks", "controlnet_mid"))]:
+    for name in [name for name in tensors if name.startswith(_SILENT)]:
         tensors[name] = torch.randn(tensors[name].shape, generator=chance)
     save_file(tensors, file)
     yield {kind: (root / kind / kind, root / kind / f"{kind}.safetensors") for kind in KINDS}
@@ -153,6 +156,45 @@ def test_memory_that_runs_out_is_answered_with_tiles(mask, sd4, monkeypatch):
     assert len(found.notes) == 1 and "tiles" in found.notes[0]
     monkeypatch.setattr(AutoencoderKL, "decode", decode)
     assert not detailer.detail_mask(PHOTO, mask, sd4, **QUICK).notes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_stays_near(mask, pipelines, kind, monkeypatch):
+    """The CPU is never asked for it, but can do it; here it stands for a GPU."""
+    from maquette.inference.runtime import run
+
+    given = {"prompt": "a (wall:1.3)", "control": PHOTO if kind == "cn" else None}
+    expected = repainted(mask, pipelines[kind][0], **given)
+    monkeypatch.setattr(run, "choose_precision", lambda precision, device: "float16")
+    found = repainted(mask, pipelines[kind][0], **given)
+    assert 0 < apart(found, expected) < 0.03 and found.dtype == np.float32
+
+
+def test_a_hook_reaches_into_the_latent(mask, sd4):
+    said = []
+
+    class Hook:
+        def __getattr__(self, name):
+            if name.startswith("_") or not hasattr(hooks.Hook, name):
+                raise AttributeError(name)
+
+            def method(*arguments):
+                said.append((name, tuple(getattr(arguments[-1], "shape", ()))))
+                if name == "get_custom_noise":
+                    return torch.zeros_like(arguments[1])
+                return arguments if len(arguments) > 1 else arguments[0]
+
+            return method
+
+    found = repainted(mask, sd4, hook=Hook(), cycle=2)
+    names = [name for name, _ in said]
+    once = ["set_steps", "cycle_latent", "pre_ksample", "get_custom_noise"]
+    ends = ["pre_decode", "post_decode", "post_paste"]
+    assert names == ["touch_scaled_size", "post_encode", *once, *once, *ends]
+    shapes = dict(said)
+    height, width = shapes["post_decode"][:2]
+    assert shapes["cycle_latent"] == shapes["pre_decode"] == (1, 4, height // 8, width // 8)
+    assert apart(found, repainted(mask, sd4, cycle=2)) > 0.001
 
 
 # Prompts
