@@ -65,20 +65,21 @@ def node_tree_of(material: Material) -> NodeTree:
     return material.node_tree
 
 
+def check_adaptive(scene: Scene) -> None:
+    """Raise BadInput where adaptive subdivision is a setting of Cycles, which is switched off."""
+    if not (ADAPTIVE_MODIFIER or hasattr(scene, "cycles")):
+        raise BadInput("Adaptive subdivision is Cycles', which is switched off.", "Enable the add-on Cycles.")
+
+
 def adaptive_settings(
     obj: Object, modifier: bpy.types.SubsurfModifier, scene: Scene, pixels: float
 ) -> list[tuple[Any, dict[str, Any]]]:
-    """What to set on what, so that Cycles dices the object to `pixels` per edge in the render.
-
-    Raises BadInput where Cycles is needed for that and is switched off.
-    """
+    """What to set on what, so that Cycles dices the object to `pixels` per edge in the render."""
     if ADAPTIVE_MODIFIER:
         wanted = {"use_adaptive_subdivision": True, "adaptive_space": "PIXEL", "adaptive_pixel_size": pixels}
         return [(modifier, wanted)]
     any_scene: Any = scene
     any_object: Any = obj
-    if not hasattr(scene, "cycles"):
-        raise BadInput("Adaptive subdivision is Cycles', which is switched off.", "Enable the add-on Cycles.")
     return [
         (any_scene.cycles, {"feature_set": "EXPERIMENTAL"}),
         (any_object.cycles, {"use_adaptive_subdivision": True, "dicing_rate": pixels}),

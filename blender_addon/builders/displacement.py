@@ -126,6 +126,13 @@ def displace_material(
     return node
 
 
+def check_adaptive(obj: Object) -> None:
+    """Raise BadInput where `adaptive_subdivision` would, before any work is done."""
+    if obj.library is not None:
+        raise BadInput(f"{obj.name} is linked from another file.", "Make it local first, or make an override.")
+    compat.check_adaptive(scene.current())
+
+
 def adaptive_subdivision(obj: Object, *, pixels: float = 1.0) -> str:
     """Let Cycles subdivide the object as finely as the render needs, in the current scene.
 
@@ -136,8 +143,7 @@ def adaptive_subdivision(obj: Object, *, pixels: float = 1.0) -> str:
     on top. In Blender 4 it is an experimental feature of Cycles, which is switched on for the scene. Returns what was
     changed of the scene, "" for nothing. Raises BadInput where the object cannot be changed or Cycles is not there.
     """
-    if obj.library is not None:
-        raise BadInput(f"{obj.name} is linked from another file.", "Make it local first, or make an override.")
+    check_adaptive(obj)
     last: Any = obj.modifiers[-1] if obj.modifiers else None
     if last is None or last.type != "SUBSURF" or not last.show_render:
         last = obj.modifiers.new("Adaptive Subdivision", "SUBSURF")

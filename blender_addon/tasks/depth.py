@@ -39,7 +39,9 @@ def request(properties: Any, context: Context) -> DepthRequest:
         ),
     )
     if properties.output == "MATERIAL":
-        mesh_object(wanted, "displacement")
+        obj = mesh_object(wanted, "displacement")
+        if properties.adaptive:
+            displacement.check_adaptive(obj)
     if properties.output == "RELIEF" and not find_model("depth", properties.model).options.get("metres", True):
         what = "surface relief of a material" if properties.model == "relief" else "relative depth of this model"
         raise BadInput(

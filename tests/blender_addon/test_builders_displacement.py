@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from maquette.blender_addon import compat, jobs
 from maquette.blender_addon.builders import axes, camera, displacement, image, materials, transaction
-from maquette.blender_addon.requests.depth import Heights
+from maquette.blender_addon.requests.depth import DepthRequest, Heights
 from maquette.demo.samples import sample_photo
 from maquette.inference.errors import BadInput, NothingFound
 
@@ -174,14 +174,28 @@ def test_failed_adaptive_subdivision_leaves_object_and_scene():
             assert bpy.context.scene.cycles.feature_set == "SUPPORTED" and not obj.cycles.use_adaptive_subdivision
 
 
-def test_adaptive_subdivision_of_a_linked_object_is_refused(tmp_path):
+def test_adaptive_subdivision_of_a_linked_object_is_refused(tmp_path, monkeypatch):
     plane_with().name = "theirs"
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, wanted):
         wanted.objects = ["theirs"]
+    theirs = bpy.data.objects["theirs"]
     with pytest.raises(BadInput, match="linked from another file"):
-        displacement.adaptive_subdivision(bpy.data.objects["theirs"])
+        displacement.adaptive_subdivision(theirs)
+    bpy.context.scene.collection.objects.link(theirs)
+    bpy.context.view_layer.objects.active = theirs
+    started = []
+    monkeypatch.setattr(DepthRequest, "infer", lambda *given: started.append(given))
+    maquette.register()
+    try:
+        with pytest.raises(RuntimeError, match="linked from another file"):
+            bpy.ops.maquette.estimate_depth(
+                filepath=str(sample_photo("brick")), model="relief", output="MATERIAL", adaptive=True
+            )
+    finally:
+        maquette.unregister()
+    assert not started, "said before the work"
 
 
 def test_metres_stand_out_of_a_wall_by_how_much_nearer_they_are(depth_map):
