@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from ..installer import catalogue, store
 
 BUILTIN = "builtin"
@@ -16,20 +19,24 @@ _PLACES = {
 
 def found(kind: str) -> list[str]:
     """What there is of a kind ("checkpoint", "controlnet", "lora"): single files and diffusers folders, by name."""
-    place, index = _PLACES[kind]
-    root = store.models_root()
     names = []
     if kind == "checkpoint":
         installed = [model.id for model in catalogue.models("detailer") if store.is_installed(model)]
         names = [BUILTIN, *(name for name in installed if name != BUILTIN)]
-    if (root / place).is_dir():
-        paths = sorted((root / place).iterdir())
-        names += [path.name for path in paths if path.suffix == ".safetensors" or (index and (path / index).is_file())]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([*names, *sorted(path.name for path in _paths(kind))]))
 
 
 def located(name: str, kind: str) -> str:
-    """The path of what bears this name in the models' folder; anything else as it is. Blender may have been started
-    anywhere, so that a file of the same name where it was is not meant."""
-    path = store.models_root() / _PLACES[kind][0] / name
-    return str(path) if name and name in found(kind) and path.exists() else name
+    """The path of what bears this name below the roots of the models; anything else as it is. Blender may have been
+    started anywhere, so that a file of the same name where it was is not meant."""
+    return next((str(path) for path in _paths(kind) if path.name == name), name)
+
+
+def _paths(kind: str) -> Iterator[Path]:
+    """The files and folders of a kind, in the user's own root first."""
+    place, index = _PLACES[kind]
+    for root in store.search_path():
+        folder = root / place
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.suffix == ".safetensors" or (index and (path / index).is_file()):
+                yield path

@@ -101,6 +101,20 @@ def test_what_lies_in_the_models_folder_is_found_by_name():
     assert detail_models.found("controlnet") == ["depth"] and detail_models.found("lora") == []
 
 
+def test_shared_folders_are_looked_into_too(models, tmp_path):
+    (tmp_path / "detailer" / "loras").mkdir(parents=True)
+    shared = tmp_path / "detailer" / "loras" / "brush.safetensors"
+    shared.write_bytes(b"")
+    store.set_shared_roots([tmp_path])
+    try:
+        assert detail_models.found("lora") == ["brush.safetensors"]
+        assert detail_models.located("brush.safetensors", "lora") == str(shared)
+        assert detail_models.located("tiny", "checkpoint") == str(models / "tiny")
+        assert detail_models.located("/elsewhere/tiny", "checkpoint") == "/elsewhere/tiny"
+    finally:
+        store.set_shared_roots([])
+
+
 def test_it_paints_under_the_mask_alone_and_the_same_again(photo):
     before, made = images.image_array(photo), run(seed=3, prompt="a wall")
     changed = (made != before).any(-1)
