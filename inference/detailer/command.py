@@ -108,7 +108,7 @@ def _is_light(photo: Path, linear: bool | None) -> bool:
 
 
 def _save(path: Path, result: Detailed, number: int, light: bool, bits: int) -> None:
-    """A PNG is sRGB and an OpenEXR picture linear light, whatever the photo was; an .npz holds the values themselves."""
+    """A PNG is sRGB and an OpenEXR picture linear light, whatever the photo was; an .npz holds the values."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
         arrays = _arrays(result)
