@@ -10,7 +10,7 @@ import maquette
 import numpy as np
 import pytest
 from maquette.blender_addon import compat, jobs
-from maquette.blender_addon.builders import axes, camera, image, live, meshes, relief
+from maquette.blender_addon.builders import axes, camera, image, live, meshes, relief, transaction
 from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from maquette.inference.results import DepthMap
@@ -250,6 +250,22 @@ def test_the_operator_builds_it_of_people_and_of_a_surface(evaluated) -> None:
     assert made.active_material.users and len(still.data.polygons) > 1000
     assert abs(len(mesh_of(made).polygons) - len(still.data.polygons)) <= 0.002 * len(still.data.polygons)
     np.testing.assert_array_equal(np.array(made.matrix_world), np.array(still.matrix_world))
+    before = np.ptp(evaluated(made), axis=0)
+    bpy.ops.maquette.calibrate_distance(
+        known="DISTANCE", points="PIXELS", pixel_a=(200, 200), pixel_b=(300, 300), distance=2.0
+    )
+    grown = np.ptp(evaluated(made), axis=0)
+    np.testing.assert_allclose(grown, np.ptp(evaluated(still), axis=0), rtol=1e-3)
+    assert np.all(grown > 2 * before), "the two points were some 25 cm apart"
+
+
+def test_a_build_that_fails_leaves_nothing(depth_map, photo, blocks, monkeypatch) -> None:
+    depth_image, photo_image = image.float_image("depth", depth_map.depth), image.photo_image(photo)
+    before = blocks()
+    monkeypatch.setattr(live.Graph, "finish", lambda graph: 1 / 0)
+    with pytest.raises(ZeroDivisionError), transaction.transaction():
+        live.live_relief(depth_map.camera, depth_image, name="live", photo_image=photo_image)
+    assert blocks() == before
 
 
 def test_without_a_camera_it_stands_where_the_default_camera_sees_it(depth_map) -> None:
