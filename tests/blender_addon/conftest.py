@@ -12,6 +12,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+import maquette  # noqa: E402
 from maquette.blender_addon.builders import axes, image, meshes, transaction  # noqa: E402
 from maquette.inference.camera import Camera  # noqa: E402
 from maquette.inference.photo import Photo  # noqa: E402
@@ -39,6 +40,14 @@ def empty_scene():
     """A new, empty file with factory settings."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     yield
+
+
+@pytest.fixture(scope="module")
+def addon():
+    """The add-on, registered for the tests of a module."""
+    maquette.register()
+    yield
+    maquette.unregister()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
@@ -17,12 +16,7 @@ from maquette.inference.exr import read_exr
 from mathutils import Vector
 from PIL import Image, ImageChops
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 @pytest.fixture(scope="module")

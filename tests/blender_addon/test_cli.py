@@ -8,17 +8,11 @@ import sys
 from pathlib import Path
 
 import bpy
-import maquette
 import pytest
 from maquette.blender_addon import cli
 from maquette.demo.samples import sample_photo
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette import inference
@@ -20,15 +19,10 @@ from maquette.inference.errors import BadInput
 from maquette.inference.exr import read_exr
 from maquette.inference.results import DepthMap
 
+pytestmark = pytest.mark.usefixtures("addon")
+
 CAMERA = Camera(150.0, 150.0, 84.0, 57.0, 160, 120)
 START = 5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
 
 
 @pytest.fixture(scope="module")

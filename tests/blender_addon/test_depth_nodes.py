@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette.blender_addon import compat, jobs
@@ -15,12 +14,7 @@ from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from maquette.inference.results import DepthMap
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 def cluttered(width: int, height: int, seed: int = 0) -> DepthMap:

@@ -7,21 +7,15 @@ import json
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette.blender_addon import detail_files, jobs, paint_layers
 from maquette.blender_addon.builders import image as images
 
+pytestmark = pytest.mark.usefixtures("addon")
+
 #: Rows and columns under the mask, and how far around them the result may reach.
 PART, REACH = (slice(40, 70), slice(60, 100)), 16
-
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
 
 
 @pytest.fixture

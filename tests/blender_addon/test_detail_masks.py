@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette.blender_addon import jobs
@@ -12,14 +11,9 @@ from maquette.blender_addon.builders import image as images
 from maquette.blender_addon.builders import splines
 from maquette.blender_addon.requests.detail_masks import Drawing
 
+pytestmark = pytest.mark.usefixtures("addon")
+
 SIZE = (160, 120)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
 
 
 def new_image(name: str, values: np.ndarray):

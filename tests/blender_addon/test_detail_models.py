@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette import inference
@@ -19,15 +18,10 @@ from maquette.blender_addon import detail_models, jobs
 from maquette.blender_addon.builders import image as images
 from maquette.installer import store
 
+pytestmark = pytest.mark.usefixtures("addon")
+
 SCRIPT = Path(__file__).parents[1] / "inference" / "synth" / "tiny_pipelines.py"
 QUICK = {"mask_name": "mask", "steps": 2, "guide_size": 64.0, "max_size": 64.0, "crop_factor": 1.2, "denoise": 1.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
 
 
 @pytest.fixture(scope="module", autouse=True)

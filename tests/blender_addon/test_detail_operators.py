@@ -9,7 +9,6 @@ import types
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette import inference
@@ -22,12 +21,7 @@ from maquette.inference.detailer.sampling.masked import SAMPLERS
 from maquette.inference.detailer.sampling.schedules import SCHEDULES
 from maquette.inference.errors import BadInput, Cancelled
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette.blender_addon import jobs, paint_layers, surface
@@ -14,12 +13,7 @@ from maquette.blender_addon.builders import image as images
 from maquette.blender_addon.builders import surfaces
 from maquette.inference.camera import Camera
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 def new_image(name: str, values: np.ndarray):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import bpy
-import maquette
 import pytest
 from maquette.blender_addon import jobs
 from maquette.blender_addon.builders import camera, image, roles, transaction
@@ -13,12 +12,7 @@ from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from PIL import Image
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import inspect
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette import inference
@@ -17,19 +16,14 @@ from maquette.blender_addon.builders.body import MODES
 from maquette.demo.samples import sample_photo
 from maquette.inference.hands import MASK_TYPES
 
+pytestmark = pytest.mark.usefixtures("addon")
+
 TASKS = {
     "estimate_depth": properties.DepthSettings,
     "estimate_normals": properties.NormalsSettings,
     "refine_hands": properties.HandsSettings,
     "recover_people": properties.PeopleSettings,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
 
 
 @pytest.fixture(scope="session")

@@ -6,18 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette.blender_addon import jobs
 from maquette.demo.samples import sample_photo
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette import inference
@@ -17,16 +16,11 @@ from maquette.blender_addon.builders import image as images
 from maquette.demo.samples import sample_photo
 from maquette.inference.hands import parts
 
+pytestmark = pytest.mark.usefixtures("addon")
+
 #: Two hands in the piece of the photo that the tests use; given, so that nobody has to look for them.
 BOXES = [(70, 75, 130, 130, "right"), (88, 215, 132, 270, "left")]
 TYPED = str([list(box) for box in BOXES]).replace("'", '"')
-
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette import inference
@@ -15,12 +14,7 @@ from maquette.blender_addon.properties.maps import SAFE, SCRIBBLED, THRESHOLDS
 from maquette.demo.samples import sample_photo
 from maquette.installer import catalogue
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-import maquette
 import numpy as np
 import pytest
 from maquette import inference
@@ -15,12 +14,7 @@ from maquette.blender_addon.builders import axes, materials, roles
 from maquette.blender_addon.builders import image as images
 from maquette.demo.samples import sample_photo
 
-
-@pytest.fixture(scope="module", autouse=True)
-def addon():
-    maquette.register()
-    yield
-    maquette.unregister()
+pytestmark = pytest.mark.usefixtures("addon")
 
 
 @pytest.fixture(scope="module")
