@@ -27,6 +27,8 @@ _LEFT = (SIDE - WIDTH) // 2
 #: ImageNet's mean colour and its spread, of 0..255.
 _MEAN = 255 * np.array([0.485, 0.456, 0.406])
 _SPREAD = 255 * np.array([0.229, 0.224, 0.225])
+#: Steps between two pixels.
+_STEPS = 32
 #: Reductions beyond this are blurred.
 _SHARP = 1.1
 #: A Gaussian ends at so many standard deviations.
@@ -86,9 +88,43 @@ def square(pixels: NDArray[np.uint8], crop: Crop) -> NDArray[np.float32]:
         elif sigma:
             kernel = _gaussian(sigma, radius)
             plane = cv2.sepFilter2D(plane, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
-        values = cv2.warpAffine(plane, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        seen[channel] = (values.astype(np.float32) - _MEAN[channel]) / _SPREAD[channel]
+        seen[channel] = (_warped(np.asarray(plane), matrix).astype(np.float32) - _MEAN[channel]) / _SPREAD[channel]
     return seen
+
+
+def _warped(plane: NDArray, matrix: NDArray[np.float64]) -> NDArray:
+    """The square (256, 256) of a plane, uint8 or float32, as OpenCV 4 samples it: between pixels in steps of 1/32.
+
+    OpenCV 5 has finer steps, which change edges by a level or two; the network's pictures are not to depend on that.
+    """
+    rows, row_shares, columns, column_shares = _steps(matrix)
+    height, width = plane.shape
+    exact = plane.dtype == np.uint8
+    total = np.zeros((SIDE, SIDE), np.int64 if exact else np.float32)
+    for row in (0, 1):
+        for column in (0, 1):
+            y, x = rows + row, columns + column
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            share = (row_shares if row else _STEPS - row_shares) * (column_shares if column else _STEPS - column_shares)
+            values = plane[y.clip(0, height - 1), x.clip(0, width - 1)]
+            weight = share if exact else (share / _STEPS**2).astype(np.float32)
+            total += np.where(inside, values, 0) * weight
+    return (total + _STEPS**2 // 2) // _STEPS**2 if exact else total
+
+
+def _steps(matrix: NDArray[np.float64]) -> tuple[NDArray[np.int64], ...]:
+    """Of the square's pixels: row and column of the pixel before, and how many of `_STEPS` steps lie between."""
+    back = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
+    along = np.arange(SIDE)
+    found: list[NDArray[np.int64]] = []
+    for across, down, start in back[::-1]:
+        # In 1/1024 pixels, each part rounded for itself, then cut off to the coarser steps after half of one.
+        fine = (
+            np.rint(across * along * 1024)[None] + np.rint((down * along + start) * 1024)[:, None] + 1024 // _STEPS // 2
+        )
+        steps = fine.astype(np.int64) // (1024 // _STEPS)
+        found += [steps // _STEPS, steps % _STEPS]
+    return tuple(found)
 
 
 def _shown(crop: Crop, shape: tuple[int, ...]) -> tuple[slice, slice]:
