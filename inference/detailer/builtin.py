@@ -51,6 +51,8 @@ class Filler:
         hole = noise_mask >= 0.5 * noise_mask.max()
         if not noise_mask.max() > 0:
             return crop
+        if settings.masked is not None and settings.masked.shape == hole.shape:
+            hole = hole | settings.masked  # other parts of the mask are not there to be copied
         run.report(0.0, "Filling from the surroundings")
         filled = completed(crop, hole, chance, lambda share: run.report(share, "Filling from the surroundings"))
         if filled is None:

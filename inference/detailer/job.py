@@ -35,6 +35,8 @@ class Settings:
 
     cycle, cycles : the number of this pass over the crop (0 first), and how many there are.
     differential : parts join one after the other, as grey as their mask (differential diffusion).
+    masked : (h', w') bool, all that the mask holds of the crop, other parts as well, at the crop's own size; only for
+        native engines (see `Engine`), which take nothing from there.  None without.
     control : (h, w, 3) float32 0..1, the control image of this crop at its work size, or None.
     control_start, control_end : shares of the steps between which it acts, with `control_strength`.
     run : progress, cancelling and device.
@@ -52,6 +54,7 @@ class Settings:
     refiner_ratio: float = 0.2
     inpaint_model: bool = False
     differential: bool = False
+    masked: NDArray[np.bool_] | None = None
     control: NDArray[np.float32] | None = None
     control_strength: float = 1.0
     control_start: float = 0.0

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -109,6 +109,7 @@ def detail(
             f"{len(dropped)} of {len(kept) + len(dropped)} parts of the mask were too small to detail."
         )
     pictures = [photo] * batch_size
+    masked = _masked(kept, size) if is_native(engine) and layout.mask_mode else None
 
     def so_far() -> Detailed:
         return Detailed(np.stack(pictures), tuple(records), tuple(settings.course.notes))
@@ -121,9 +122,25 @@ def detail(
             part = replace(settings, run=settings.run.part(done * share, (done + 1) * share))
             part.run.report(0.0, f"Detailing part {number + 1} of {len(kept)}")
             seeds = [layout.manner.seed_of(seed, batch, number, segment, cycle) for cycle in range(settings.cycles)]
-            record, pictures[batch] = _detail_segment(pictures[batch], segment, engine, layout, part, seeds, control)
+            record, pictures[batch] = _detail_segment(
+                pictures[batch], segment, engine, layout, part, seeds, control, masked
+            )
             records.append(replace(record, batch=batch))
             yield so_far()
+
+
+def _masked(segments: Sequence[Segment], size: tuple[int, int]) -> Pixels:
+    """(H, W) 1 where any of the segments masks anything, else 0."""
+    width, height = size
+    masked = np.zeros((height, width), np.float32)
+    for segment in segments:
+        left, top, right, bottom = segment.crop
+        inside = slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right))
+        part = segment.mask[
+            inside[0].start - top : inside[0].stop - top, inside[1].start - left : inside[1].stop - left
+        ]
+        masked[inside][part > 0] = 1
+    return masked
 
 
 def _detail_segment(
@@ -134,6 +151,7 @@ def _detail_segment(
     settings: Settings,
     seeds: list[int],
     control: Pixels | None,
+    masked: Pixels | None,
 ) -> tuple[DetailedSegment, Pixels]:
     size = picture.shape[1], picture.shape[0]
     manner = layout.manner
@@ -146,6 +164,8 @@ def _detail_segment(
     seen = np.clip(manner.resized(np.clip(cut(picture, segment.crop), 0, 1), *work), 0, 1)
     if control is not None:
         settings = replace(settings, control=np.clip(manner.resized(cut(control, segment.crop), *work), 0, 1))
+    if masked is not None:
+        settings = replace(settings, masked=cut(masked, segment.crop) > 0)
     noise_mask, pixels = None, seen
     if layout.mask_mode:
         soften = 0 if is_native(engine) else layout.noise_mask_feather

@@ -413,3 +413,23 @@ def test_a_mask_that_touches_every_border():
         found = detail(cross, compatibility=compatibility, crop_factor=1.0)
         assert found.segments[0].crop[:2] <= (0, 0) and np.abs(found.image[0, 80] - 0.25).max() < 0.02
         np.testing.assert_array_equal(found.image[0, :40, :60], PHOTO[:40, :60].astype(np.float32) / 255)
+
+
+def test_the_filling_takes_nothing_from_other_parts_of_the_mask(monkeypatch):
+    """The surroundings of a spot hold others: none of them may be copied, be they filled already or not."""
+    from maquette.inference.detailer import builtin
+
+    photo = np.random.default_rng(0).integers(90, 160, (90, 120, 3)).astype(np.uint8)
+    spots = np.zeros((90, 120), np.float32)
+    spots[30:42, 30:42] = spots[30:42, 60:72] = spots[60:72, 45:57] = 1
+    closed, seen = builtin.completed, []
+    monkeypatch.setattr(
+        builtin, "completed", lambda crop, hole, *rest: seen.append((crop, hole)) or closed(crop, hole, *rest)
+    )
+    photo[spots > 0] = 255, 0, 255
+    made = inference.detail_mask(photo, spots, denoise=1.0, feather=0, crop_factor=9.0)
+    assert len(seen) == len(made.segments) == 3
+    for number, (crop, hole) in enumerate(seen):
+        foreign = (crop[..., 1] < 0.2) & (crop[..., 0] > 0.9)
+        assert foreign.sum() == 144 * (3 - number) and hole[foreign].all()
+    assert (made.image[0][..., 1] > 0.3).all()
