@@ -9,7 +9,7 @@ import bpy
 
 from .. import jobs
 from ..builders import roles
-from ..operators.packages import ready
+from ..operators.packages import ready, status
 from .common import SidebarPanel, matched_camera
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ class PhotoPanel(SidebarPanel):
     def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
         jobs.prepare()
         if not ready():
-            box = layout.box()
-            box.label(text="PyTorch is not installed", icon="ERROR")
-            box.operator("maquette.install_packages", icon="IMPORT")
+            _draw_packages(layout)
         row = layout.row()
         row.prop(settings, "source", expand=True)
         if settings.source == "IMAGE":
@@ -37,6 +35,30 @@ class PhotoPanel(SidebarPanel):
             layout.prop(settings, "filepath", text="")
         draw_lens(layout, settings)
         draw_jobs(layout)
+
+
+def _draw_packages(layout: UILayout) -> None:
+    """What is the matter with the packages, and the button that mends it."""
+    from ...installer import package_status
+
+    state = status().state
+    box = layout.box()
+    if state == package_status.NOT_INSTALLED:
+        box.label(text="PyTorch is not installed", icon="ERROR")
+        box.operator("maquette.install_packages", icon="IMPORT")
+        return
+    box.label(text=_PACKAGES.get(state, "The packages cannot be used"), icon="ERROR")
+    box.operator("maquette.open_preferences", icon="PREFERENCES")
+
+
+#: State of the core packages (see `installer.package_status`) -> how the panel tells it.
+_PACKAGES = {
+    "installing": "The packages are being installed",
+    "broken": "The packages are damaged",
+    "outdated": "The packages are of another version",
+    "unfit": "Another add-on's PyTorch is in the way",
+    "unsupported": "There are no packages for this Blender",
+}
 
 
 class PhotoOptionsPanel(SidebarPanel):
