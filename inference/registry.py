@@ -23,7 +23,7 @@ def model_module(task: str, name: str) -> ModuleType:
     except ImportError as error:
         if error.name is not None and error.name.startswith(str(__package__)):
             raise  # a module of our own: a fault of the program, not of the installation
-        raise missing_package(error.name, error) from error
+        raise missing_package(error.name, error, model.packages) from error
 
 
 def find_model(task: str, name: str) -> catalogue.Model:

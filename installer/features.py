@@ -100,14 +100,16 @@ def _found(module: str) -> bool:
         return False
 
 
-def feature_of(module: str) -> str:
-    """The group that brings a module ("ultralytics.nn" -> "people"); the core for what none of them names."""
+def feature_of(module: str, preferred: str = "") -> str:
+    """The group that brings a module ("ultralytics.nn" -> "people"); the core for what none of them names. Of several
+    that bring it, `preferred` if it is one of them."""
     name = module.partition(".")[0]
     try:
         features = {feature: _names(feature) for feature in FEATURES}
     except SetupError:
         return CORE
-    return next((feature for feature, names in features.items() if normalised(name) in names), CORE)
+    bringing = [feature for feature, names in features.items() if normalised(name) in names]
+    return preferred if preferred in bringing else (bringing or [CORE])[0]
 
 
 @lru_cache(maxsize=8)

@@ -36,11 +36,11 @@ def require_torch() -> ModuleType:
     return torch
 
 
-def missing_package(name: str | None, error: Exception) -> MissingPackages:
+def missing_package(name: str | None, error: Exception, feature: str = "") -> MissingPackages:
     """The error to raise where an import failed: which group of packages is missing, and the operator that installs
-    it."""
+    it. feature : the group that the model is said to need, which counts where several groups bring the package."""
     reason = "is not installed for this Python" if isinstance(error, ModuleNotFoundError) else f"cannot load: {error}"
-    feature = feature_of(name or "torch")
+    feature = feature_of(name or "torch", feature)
     command = f"python3 -m installer packages install --features {feature}"
     return MissingPackages(
         f"The Python package {name or 'that this task needs'} {reason}.",

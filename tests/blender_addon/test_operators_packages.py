@@ -111,6 +111,9 @@ class TestOperators:
         assert (error.operator, error.arguments) == ("maquette.install_packages", {"features": "detailer"})
         properties = bpy.ops.maquette.install_packages.get_rna_type().properties
         assert set(error.arguments) <= set(properties.keys())
+        absent = ModuleNotFoundError("No module named 'transformers'")
+        assert missing_package("transformers", absent, "maps").arguments == {"features": "maps"}  # two groups bring it
+        assert missing_package("diffusers", absent, "maps").arguments == {"features": "detailer"}
 
 
 class Chosen(SimpleNamespace):
