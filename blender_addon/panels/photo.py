@@ -47,7 +47,9 @@ def _draw_packages(layout: UILayout) -> None:
         box.label(text="PyTorch is not installed", icon="ERROR")
         box.operator("maquette.install_packages", icon="IMPORT")
         return
-    box.label(text=_PACKAGES.get(state, "The packages cannot be used"), icon="ERROR")
+    lines = wrapped(_PACKAGES.get(state, "The packages cannot be used"), characters())
+    for number, line in enumerate(lines):
+        box.label(text=line, icon="BLANK1" if number else "ERROR")
     box.operator("maquette.open_preferences", icon="PREFERENCES")
 
 
