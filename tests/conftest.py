@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One thread: spinning OpenMP threads are many times slower on a shared machine. And the marks that choose tests."""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -105,3 +106,14 @@ def _link(source: Path, target: Path) -> None:
         target.symlink_to(source)
     except OSError:  # Windows allows links only to some
         os.link(source, target)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave what tests inside Blender left to the end of the process: Blender 4.2 crashes where Python objects that
+    point into its data are collected long after that data is gone, as `free_memory` would have them collected."""
+    if "bpy" in sys.modules and not _frozen and item.get_closest_marker("blender") is None:
+        gc.freeze()
+        _frozen.append(True)
+
+
+_frozen: list[bool] = []

@@ -6,6 +6,7 @@ Rigify ships with Blender. The metarig stays beside the rig, hidden, so that it 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -198,6 +199,10 @@ def _generate(stage: Scene, metarig: Any, name: str) -> Any:
         bpy.ops.pose.rigify_generate()  # type: ignore[attr-defined]
     except RuntimeError as error:
         raise BadInput(f"Rigify could not generate a rig: {error}", "Choose another rig.") from error
+    finally:
+        # Rigify leaves circles of objects that point into Blender's data; Blender 4.2 crashes where they are collected
+        # after that data is gone, when another file has been opened.
+        gc.collect()
     made = [obj for obj in bpy.data.objects if obj not in before and obj.type == "ARMATURE"]
     if not made:
         raise BadInput("Rigify generated no rig.", "Choose another rig.")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
@@ -102,6 +103,7 @@ def generated_rig():
     rigify.enable()
     bpy.ops.object.armature_human_metarig_add()
     bpy.ops.pose.rigify_generate()
+    gc.collect()  # see builders.rigify
     return bpy.context.object
 
 
