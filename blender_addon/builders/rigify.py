@@ -18,6 +18,7 @@ from mathutils import Vector
 
 from ...inference import rigs
 from ...inference.errors import BadInput
+from .. import compat
 from . import retarget, skin, transaction
 from . import scene as scenes
 
@@ -112,6 +113,8 @@ def to_control_rig(
         _lay_into(stage, metarig, rig)
         control = _generate(stage, metarig, f"{name}.rig")
     for made in (metarig, control):
+        for home in made.users_collection:
+            home.objects.unlink(made)
         collection.objects.link(made)
         made.matrix_world = place
     metarig.hide_set(True)
@@ -132,9 +135,12 @@ def to_control_rig(
 @contextmanager
 def _stage() -> Iterator[Scene]:
     """A scene of its own: Rigify changes modes hundreds of times, and each would evaluate all of the artist's scene."""
-    stage = bpy.data.scenes.new("Maquette stage")
     texts = set(bpy.data.texts)
     transaction.on_failure(lambda: [bpy.data.texts.remove(text) for text in bpy.data.texts if text not in texts])
+    if not compat.SLOTTED_ACTIONS:  # Blender 4.2 may crash when the scene of a window changes and then goes
+        yield scenes.current()
+        return
+    stage = bpy.data.scenes.new("Maquette stage")
     context: Any = bpy.context
     window = context.window or context.window_manager.windows[0]
     before = window.scene
