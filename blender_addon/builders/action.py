@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -22,6 +23,20 @@ def new_action(datablock: ID, name: str) -> Action:
     action = bpy.data.actions.new(name)
     compat.assign_action(datablock, action)
     return action
+
+
+def frames_of(datablock: Any) -> tuple[int, int] | None:
+    """First and last whole frame of a datablock's action; None where it has none."""
+    data = datablock.animation_data
+    if data is None or data.action is None:
+        return None
+    first, last = data.action.frame_range
+    return math.floor(first), max(math.ceil(last), math.floor(first))
+
+
+def rotation_property(mode: str) -> str:
+    """The property that turns an object or bone of this rotation mode."""
+    return {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(mode, "rotation_euler")
 
 
 def add_fcurves(action: Action, datablock: ID, path: str, frames: NDArray, values: NDArray, group: str = "") -> None:

@@ -126,25 +126,11 @@ def _sort_into_collections(data: bpy.types.Armature, names: Sequence[str]) -> No
 
 @contextmanager
 def _edit_mode(obj: Object) -> Iterator[None]:
-    """Edit mode of this object, the only way to make bones; the artist's active object, selection, mode come back."""
-    layer = scene.view_layer()
-    before = layer.objects.active
-    mode = before.mode if before is not None else "OBJECT"
-    selected = [other for other in layer.objects if other.select_get(view_layer=layer)]
-    if mode != "OBJECT":
-        bpy.ops.object.mode_set(mode="OBJECT")
-    for other in selected:
-        other.select_set(False, view_layer=layer)
-    layer.objects.active = obj
-    try:
+    """Edit mode of this object, the only way to make bones."""
+    with scene.selection_kept() as layer:
+        layer.objects.active = obj
         bpy.ops.object.mode_set(mode="EDIT")
         try:
             yield
         finally:
             bpy.ops.object.mode_set(mode="OBJECT")
-    finally:
-        layer.objects.active = before
-        for other in selected:
-            other.select_set(True, view_layer=layer)
-        if mode != "OBJECT":
-            bpy.ops.object.mode_set(mode=mode)

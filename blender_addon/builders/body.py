@@ -113,10 +113,8 @@ def build_person(
     control_rig : replace the armature by a generated Rigify rig whose controls have the motion.
     template : mesh from `skin.skinned_mesh` to copy, when several bodies are built.
 
-    The objects stand where the person's feet meet the ground in the first frame. Every object has the licence of the
-    body (`maquette_licence`) and its height when it stands straight (`maquette_height`) written on it, the armature's
-    pose bones the confidence of each joint (`confidence`, the mean over the track). Raises BadInput for an unknown mode
-    or an empty track.
+    The objects stand where the person's feet meet the ground in the first frame. Written on them: the body's licence,
+    its height when it stands straight, on pose bones the joint's mean `confidence`. Raises BadInput for bad values.
     """
     if mode not in MODES:
         raise BadInput(f"There is no way {mode!r} to build a body.", f"Choose one of {', '.join(MODES)}.")

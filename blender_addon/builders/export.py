@@ -15,6 +15,7 @@ import bpy
 from mathutils import Matrix
 
 from ...inference.errors import BadInput
+from . import action
 from . import scene as scenes
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def export_person(
     if kind == "BVH" and obj.type != "ARMATURE":
         raise BadInput(f"{obj.name} has no skeleton, which is all that BVH holds.", "Choose another format.")
     _enable(kind)
-    first, last = _frames(obj, scene) if animation else (scene.frame_current, scene.frame_current)
+    first = last = scene.frame_current
+    if animation:
+        first, last = action.frames_of(obj) or (scene.frame_start, scene.frame_end)
     unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
         with _selected([obj, *_moved_by(obj)], obj):
@@ -131,42 +134,24 @@ def _moved_by(armature: Object) -> list[Object]:
     ]
 
 
-def _frames(obj: Any, scene: Scene) -> tuple[int, int]:
-    data = obj.animation_data
-    if data is not None and data.action is not None:
-        first, last = data.action.frame_range
-        return int(first), max(int(last), int(first))
-    return scene.frame_start, scene.frame_end
-
-
 @contextmanager
 def _selected(objects: list[Object], active: Object) -> Iterator[None]:
     """These objects selected and visible in object mode, the scene's frame range that of their motion; all of it
     comes back."""
-    layer = scenes.view_layer()
-    before, mode = layer.objects.active, "OBJECT"
-    if before is not None and before.mode != "OBJECT":
-        mode = before.mode
-        bpy.ops.object.mode_set(mode="OBJECT")
-    chosen = [obj for obj in layer.objects if obj.select_get(view_layer=layer)]
-    hidden = [obj for obj in objects if obj.hide_get(view_layer=layer)]
-    scene = scenes.current()
-    frames, current = (scene.frame_start, scene.frame_end), scene.frame_current
-    try:
-        for obj in hidden:
-            obj.hide_set(False, view_layer=layer)
-        for obj in layer.objects:
-            obj.select_set(obj in objects, view_layer=layer)
-        layer.objects.active = active
-        scene.frame_start, scene.frame_end = _frames(active, scene)
-        yield
-    finally:
-        scene.frame_start, scene.frame_end = frames
-        scene.frame_set(current)
-        for obj in layer.objects:
-            obj.select_set(obj in chosen, view_layer=layer)
-        for obj in hidden:
-            obj.hide_set(True, view_layer=layer)
-        layer.objects.active = before
-        if mode != "OBJECT":
-            bpy.ops.object.mode_set(mode=mode)
+    with scenes.selection_kept() as layer:
+        hidden = [obj for obj in objects if obj.hide_get(view_layer=layer)]
+        scene = scenes.current()
+        frames, current = (scene.frame_start, scene.frame_end), scene.frame_current
+        try:
+            for obj in hidden:
+                obj.hide_set(False, view_layer=layer)
+            for obj in objects:
+                obj.select_set(True, view_layer=layer)
+            layer.objects.active = active
+            scene.frame_start, scene.frame_end = action.frames_of(active) or frames
+            yield
+        finally:
+            scene.frame_start, scene.frame_end = frames
+            scene.frame_set(current)
+            for obj in hidden:
+                obj.hide_set(True, view_layer=layer)

@@ -34,10 +34,7 @@ def save_pose(rig: Object, name: str, scene: Scene) -> Action:
         bones: Any = rig.pose.bones  # type: ignore[union-attr]
         for bone in bones:
             path = f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].'
-            turn = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(
-                bone.rotation_mode, "rotation_euler"
-            )
-            for attribute in ("location", turn, "scale"):
+            for attribute in ("location", action.rotation_property(bone.rotation_mode), "scale"):
                 values = np.array(getattr(bone, attribute), np.float64)[None]
                 action.add_fcurves(made, rig, path + attribute, np.array([1]), values, bone.name)
     finally:

@@ -88,11 +88,8 @@ def retarget(
 
 def action_frames(obj: Object) -> list[int]:
     """The whole frames of the object's action; the scene's current frame where it has none."""
-    data = obj.animation_data
-    if data is None or data.action is None:
-        return [scenes.current().frame_current]
-    first, last = data.action.frame_range
-    return list(range(int(np.floor(first)), int(np.ceil(last)) + 1))
+    frames = action.frames_of(obj)
+    return list(range(frames[0], frames[1] + 1)) if frames else [scenes.current().frame_current]
 
 
 def _in_world(place: NDArray, matrices: NDArray) -> NDArray[np.float64]:
@@ -259,7 +256,8 @@ def _key(obj: Object, keyed: Action, names: Sequence[str], basis: NDArray, root:
     for place, name in enumerate(names):
         bone = bones[name]
         path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
-        attribute, values = _rotation_keys(bone.rotation_mode, basis[:, place])
+        attribute = action.rotation_property(bone.rotation_mode)
+        values = _rotation_keys(bone.rotation_mode, basis[:, place])
         setattr(bone, attribute, values[0].tolist())
         action.add_fcurves(keyed, obj, path + attribute, times, values, name)
         if name == root:
@@ -267,19 +265,19 @@ def _key(obj: Object, keyed: Action, names: Sequence[str], basis: NDArray, root:
             action.add_fcurves(keyed, obj, path + "location", times, basis[:, place, :3, 3], name)
 
 
-def _rotation_keys(mode: str, basis: NDArray) -> tuple[str, NDArray[np.float64]]:
-    """Which property of a pose bone turns it in this mode, and its values (T, C), each next to the one before."""
+def _rotation_keys(mode: str, basis: NDArray) -> NDArray[np.float64]:
+    """The values (T, C) that turn a bone of this rotation mode so, each next to the one before."""
     quaternions = skinning.quaternions_of(basis[:, :3, :3])
     aligned = armature.aligned(quaternions[:, None])[:, 0]
     if mode == "QUATERNION":
-        return "rotation_quaternion", aligned
+        return aligned
     if mode == "AXIS_ANGLE":
         angles = 2 * np.arctan2(np.linalg.norm(aligned[:, 1:], axis=1), aligned[:, 0])
         axes = aligned[:, 1:] / np.maximum(np.linalg.norm(aligned[:, 1:], axis=1, keepdims=True), 1e-9)
         axes[angles < 1e-6] = (0, 1, 0)
-        return "rotation_axis_angle", np.asarray(np.column_stack([angles, axes]), np.float64)
+        return np.asarray(np.column_stack([angles, axes]), np.float64)
     eulers = []
     for matrix in basis[:, :3, :3]:
         turned = Matrix(matrix.tolist())
         eulers.append(turned.to_euler(mode, eulers[-1]) if eulers else turned.to_euler(mode))
-    return "rotation_euler", np.array(eulers, np.float64)
+    return np.array(eulers, np.float64)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -25,6 +27,27 @@ def current() -> Scene:
 def view_layer() -> ViewLayer:
     """The view layer of the context."""
     return _context.view_layer
+
+
+@contextmanager
+def selection_kept() -> Iterator[ViewLayer]:
+    """Object mode with nothing selected; the artist's active object, selection and mode come back."""
+    layer = view_layer()
+    before = layer.objects.active
+    mode = before.mode if before is not None else "OBJECT"
+    selected = [obj for obj in layer.objects if obj.select_get(view_layer=layer)]
+    if mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    try:
+        for obj in selected:
+            obj.select_set(False, view_layer=layer)
+        yield layer
+    finally:
+        for obj in layer.objects:
+            obj.select_set(obj in selected, view_layer=layer)
+        layer.objects.active = before
+        if mode != "OBJECT":
+            bpy.ops.object.mode_set(mode=mode)
 
 
 def link(obj: Object, parent: Collection | None) -> None:
