@@ -36,5 +36,5 @@ def find_model(task: str, name: str) -> catalogue.Model:
 
 def check_choice(value: str, choices: tuple[str, ...], what: str) -> None:
     """Raise `BadInput` unless `value` is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise BadInput(f"There is no {what} {value!r}.", f"Choose one of: {', '.join(choices)}.")

@@ -122,14 +122,17 @@ def detail_mask(
     """
     given = dict(locals())
     from . import request
-    from .engines import engine_for
+    from .engines import engine_for, refiner_for
+    from .loop import is_native
 
     run = runtime.start(device, precision, progress, models_dir)
     with run.computing():
         job = request.checked(photo, mask, run, given)
         engine = engine_for(model, run, offload=offload)
-        if refiner is not None:
-            job = job.refined_by(engine_for(refiner, run, offload=offload))
+        for note in request.unused(given, is_native(engine)):
+            job.settings.course.note(note)
+        if refiner is not None and not is_native(engine):
+            job = job.refined_by(refiner_for(refiner, engine, run, offload=offload))
         finished: Detailed | None = None
         try:
             for so_far in job.steps(engine):

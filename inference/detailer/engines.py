@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
-from os import PathLike, fsdecode
+from numbers import Real
+from os import PathLike, fsdecode, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +32,7 @@ def engine_for(model: Any, run: Run, *, offload: bool = False) -> Engine:
         from .builtin import Filler
 
         return Filler()
-    if not isinstance(model, (str, bytes, PathLike, Checkpoint)):
-        raise BadInput(
-            f"A {type(model).__name__} is no model that repaints.",
-            "Choose builtin, a diffusers folder, a .safetensors file, or an object with repaint().",
-        )
+    check_model(model)
     checkpoint = find_model(model, run)
     try:
         from .diffusion.load import load_engine
@@ -41,6 +40,48 @@ def engine_for(model: Any, run: Run, *, offload: bool = False) -> Engine:
         return load_engine(checkpoint, run, offload=offload)
     except ImportError as error:
         raise missing_package(error.name, error) from error
+
+
+def check_model(model: Any) -> None:
+    """Raises `BadInput` for what cannot stand for a model."""
+    if not isinstance(model, (str, bytes, PathLike, Checkpoint)) and not callable(getattr(model, "repaint", None)):
+        raise BadInput(
+            f"A {type(model).__name__} is no model that repaints.",
+            "Choose builtin, a diffusers folder, a .safetensors file, or an object with repaint().",
+        )
+    if isinstance(model, Checkpoint):
+        _check_checkpoint(model)
+
+
+def _check_checkpoint(checkpoint: Checkpoint) -> None:
+    loras = checkpoint.loras
+    if isinstance(loras, str) or not isinstance(loras, Sequence):
+        raise BadInput(f"The LoRAs are {loras!r}, which is no list.", "Give (file, strength) of each.")
+    for pair in loras:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise BadInput(f"The LoRA {pair!r} is no pair of file and strength.", 'Give ("detail.safetensors", 0.7).')
+        if not isinstance(pair[1], Real) or not math.isfinite(pair[1]):
+            raise BadInput(f"The strength {pair[1]!r} of a LoRA is no number.", "Choose one about 1.")
+    paths = [("model", checkpoint.path), *(("LoRA", file) for file, _ in loras)]
+    paths += [
+        (what, path)
+        for what, path in (("config", checkpoint.config), ("ControlNet", checkpoint.controlnet))
+        if path is not None
+    ]
+    for what, path in paths:
+        if not isinstance(path, (str, PathLike)) or not fspath(path):
+            raise BadInput(f"The path {path!r} of the {what} is none.", "Choose a folder or a .safetensors file.")
+
+
+def refiner_for(model: Any, engine: Engine, run: Run, *, offload: bool = False) -> Engine:
+    """The engine for the last steps after those of `engine`. Raises as `engine_for` does."""
+    refiner = engine_for(model, run, offload=offload)
+    if hasattr(engine, "repaint_cycles") and not hasattr(refiner, "repaint_cycles"):
+        raise BadInput(
+            "The refiner is no diffusion model, so it cannot take over from one.",
+            "Choose a diffusers folder or a .safetensors file, or no refiner.",
+        )
+    return refiner
 
 
 def find_model(model: str | bytes | PathLike[str] | Checkpoint, run: Run) -> Checkpoint:
@@ -51,6 +92,7 @@ def find_model(model: str | bytes | PathLike[str] | Checkpoint, run: Run) -> Che
     `detailer/controlnet`.
     """
     checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(fsdecode(model))
+    check_model(checkpoint)
     folder = run.models_dir / FOLDER
     loras = [(_found(file, folder / LORAS, run, "LoRA"), strength) for file, strength in checkpoint.loras]
     control = checkpoint.controlnet

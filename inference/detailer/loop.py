@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ..errors import MaquetteError
+from ..errors import BadInput, MaquetteError
 from ..results import Detailed, DetailedSegment
 from ..runtime.memory import is_out_of_memory, release_unused
 from .blending import pasted, resized_mask
@@ -83,7 +83,10 @@ def placed(segment: Segment, size: tuple[int, int], layout: Layout, hook: Any, e
     crop = segment.crop[2] - segment.crop[0], segment.crop[3] - segment.crop[1]
     if is_native(engine) and work[0] > crop[0]:
         work = crop
-    return Placed(segment, asked(hook, "touch_scaled_size", work, *work))
+    work = asked(hook, "touch_scaled_size", work, *work)
+    if not isinstance(work, tuple) or len(work) != 2 or not all(isinstance(side, int) and side >= 8 for side in work):
+        raise BadInput(f"The hook's touch_scaled_size answered {work!r}.", "Return (width, height), each at least 8.")
+    return Placed(segment, work)
 
 
 def detail(
@@ -178,6 +181,8 @@ def _detail_segment(
     refined = manner.resized(repainted, width, height)
     strength = manner.strength_of(segment, size, layout.feather)
     result = asked(settings.hook, "post_paste", paste(picture, refined, strength, segment.crop))
+    if getattr(result, "shape", None) != picture.shape:
+        raise BadInput("The hook's post_paste gave back no picture of the same size.", "Return the picture.")
     alpha = np.dstack([refined, strength])
     return DetailedSegment(segment.box, segment.crop, place.scale, seeds[0], refined, alpha, work=work), result
 
@@ -197,7 +202,10 @@ def _repainted(
     if result is None:  # outside of the handler, which would hold the failed attempt's tensors
         release_unused()
         result = _all_cycles(pixels, noise_mask, engine, settings, seeds)
-    result = np.asarray(result, np.float32)
+    try:
+        result = np.asarray(result, np.float32)
+    except (TypeError, ValueError):
+        result = np.empty(0, np.float32)
     if result.ndim != 3 or result.shape[2] != 3 or not result.size:
         raise MaquetteError(
             f"The model answered with an array of shape {result.shape} instead of a picture.",

@@ -17,7 +17,7 @@ from ...installer import store
 from ..runtime.run import Run
 from . import Checkpoint, request
 from .diffusion.heads import Footprint, footprint
-from .engines import find_model
+from .engines import check_model, find_model
 from .loop import is_native, placed, segments_for
 from .sampling.masked import calls_a_step
 
@@ -73,7 +73,8 @@ def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan
     job = request.checked(photo, mask, run, given)
     # The CPU always computes in float32; without a device named, it is not known which one will.
     size = 2 if given["precision"] == "float16" and given["device"] != "cpu" else 4
-    models = [_footprint(one, run) for one in (model, given["refiner"]) if one is not None]
+    refiner = None if is_native(model) else given["refiner"]
+    models = [_footprint(model, run)] + ([] if refiner is None else [_footprint(refiner, run)])
     segments = _segments(job, models, {**given, "model": model}, size)
     known = [one for one in models if one is not None]
     numbers = max((one.largest for one in known), default=0) if given["offload"] else sum(o.parameters for o in known)
@@ -92,6 +93,7 @@ def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan
 
 def _footprint(model: Any, run: Run) -> Footprint | None:
     """None for an engine that is an object, of which nothing is known, and for "builtin"."""
+    check_model(model)
     if isinstance(model, (str, bytes, PathLike, Checkpoint)) and model != "builtin":
         return footprint(Path(find_model(model, run).path))
     return None
@@ -133,7 +135,7 @@ def _bytes(model: Footprint, width: int, height: int, guided: int, tiled: bool, 
 
 def _notes(segments: list[PlannedSegment], memory: int, available: int | None, given: Mapping[str, Any]) -> list[str]:
     done = [one for one in segments if not one.skipped]
-    notes = []
+    notes = request.unused(given, is_native(given["model"]))
     if not done:
         notes.append("There is nothing to do: the mask holds no part that is large enough.")
     if len(done) < len(segments):

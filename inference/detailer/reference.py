@@ -28,7 +28,8 @@ def segments_of(mask: Mask, size: tuple[int, int], layout: Layout) -> tuple[list
     Segments of a mask of another size are scaled to the photo afterwards, by cutting off fractions.
     """
     if layout.combined:
-        found, drop_size = combined(mask, crop_factor=layout.crop_factor, bbox_fill=layout.bbox_fill), -1
+        # A box that ends one pixel early may be empty, and an empty one has no scale.
+        found, drop_size = combined(mask, crop_factor=layout.crop_factor, bbox_fill=layout.bbox_fill), 0
     else:
         found, drop_size = (
             find_segments(
@@ -44,7 +45,7 @@ def segments_of(mask: Mask, size: tuple[int, int], layout: Layout) -> tuple[list
         if min(segment.size) > drop_size:
             kept.append(_scaled(segment, size[0] / mask.shape[1], size[1] / mask.shape[0]))
         else:
-            dropped.append((segment, "one side is not longer than drop_size"))
+            dropped.append((segment, f"one side is not longer than {drop_size} pixels"))
     return kept, dropped
 
 

@@ -56,6 +56,18 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "scheduler": tuple(SCHEDULES),
     "fill": FILLINGS,
 }
+#: What is either on or off.
+_SWITCHES = (
+    "mask_mode",
+    "inpaint_model",
+    "contour_fill",
+    "bbox_fill",
+    "combined",
+    "match_colours",
+    "compatibility",
+    "tiling",
+    "offload",
+)
 #: Shapes of a mask and a photo that differ by less than this count as the same.
 _SAME_SHAPE = 0.01
 
@@ -102,6 +114,10 @@ def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
         _check_range(name, given[name], low, high, whole)
     for name, choices in _CHOICES.items():
         check_choice(given[name], choices, name)
+    for name in _SWITCHES:
+        _check_switch(name, given[name])
+    if given["linear"] is not None:
+        _check_switch("linear", given["linear"])
     for name in ("prompt", "negative_prompt"):
         if not isinstance(given[name], str):
             raise BadInput(f"The {name} is a {type(given[name]).__name__}, not text.", "Give words, or nothing.")
@@ -159,11 +175,22 @@ _SETTINGS = (
 )
 
 
+def unused(given: Mapping[str, Any], native: bool) -> list[str]:
+    """What an engine will not use of what was given, a sentence each. native : see `job.Engine`."""
+    names = {"refiner": "refiner", "control": "control picture"}
+    return [f"builtin uses no {what}." for name, what in names.items() if native and given[name] is not None]
+
+
 def _check_range(name: str, value: object, low: float, high: float, whole: bool) -> None:
     kind = Integral if whole else Real
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:  # type: ignore[operator]
         what = "whole number" if whole else "number"
         raise BadInput(f"{name} is {value!r}, which is no {what} from {low:g} to {high:g}.", "Choose one in between.")
+
+
+def _check_switch(name: str, value: object) -> None:
+    if not isinstance(value, (Integral, np.bool_)) or value not in (0, 1):
+        raise BadInput(f"{name} is {value!r}, which is neither on nor off.", "Give True or False.")
 
 
 def _mask_values(mask: Any, size: tuple[int, int]) -> Pixels:

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -179,6 +180,18 @@ def test_a_mask_of_another_size_is_brought_to_the_photos(mask):
         {"guide_size_for": "face"},
         {"model": 7},
         {"control": np.zeros((160, 100, 3), np.uint8)},
+        {"mask_mode": "whole"},
+        {"linear": 2},
+        {"sampler": np.arange(2)},
+        {"model": detailer.Checkpoint("")},
+        {"model": detailer.Checkpoint(".", loras=["detail.safetensors"])},
+        {"model": detailer.Checkpoint(".", loras=[("detail.safetensors", float("nan"))])},
+        {"model": detailer.Checkpoint(".", controlnet=5)},
+        {"refiner": 7},
+        {"hook": SimpleNamespace(touch_scaled_size=lambda width, height: None)},
+        {"hook": SimpleNamespace(touch_scaled_size=lambda width, height: (0, height))},
+        {"hook": SimpleNamespace(post_paste=lambda picture: None)},
+        {"model": SimpleNamespace(repaint=lambda crop, noise_mask, **_: "a picture")},
     ],
     ids=str,
 )
@@ -187,6 +200,29 @@ def test_bad_input_is_one_clear_sentence(mask, wrong):
     with pytest.raises(inference.MaquetteError) as raised:
         detailer.detail_mask(given.pop("photo"), given.pop("mask"), given.pop("model"), device="cpu", **given)
     assert raised.value.remedy
+
+
+def test_a_plan_refuses_what_detailing_would(mask, tmp_path):
+    for model in (7, None, tmp_path, detailer.Checkpoint("")):
+        with pytest.raises(inference.MaquetteError):
+            detailer.plan(PHOTO, mask, model)
+
+
+def test_what_the_filling_does_not_use_is_said(mask):
+    given = {"refiner": "nothing of this name", "control": PHOTO, "device": "cpu"}
+    said = ("builtin uses no refiner.", "builtin uses no control picture.")
+    assert detailer.detail_mask(PHOTO, mask, **given).notes[:2] == said
+    assert detailer.plan(PHOTO, mask, **given).notes[:2] == said
+
+
+@pytest.mark.parametrize("part", [np.s_[40:41, 60:61], np.s_[40:80, 60:61], np.s_[40:41, 30:90]])
+def test_all_parts_as_one_that_is_one_pixel_wide(part):
+    """The reference's box of it is empty."""
+    mask = np.zeros((160, 200), np.float32)
+    mask[part] = 1
+    found = detail(mask, combined=True, compatibility=True)
+    assert found.segments[0].skipped
+    np.testing.assert_array_equal(found.image[0], PHOTO / np.float32(255))
 
 
 @pytest.mark.parametrize("answer", [np.nan, None])

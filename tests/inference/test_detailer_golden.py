@@ -114,6 +114,18 @@ def test_schedules(name):
     np.testing.assert_allclose(found, SAMPLING[name], rtol=1e-5)
 
 
+@pytest.mark.parametrize("scheduler", list(schedules.SCHEDULES))
+def test_the_end_of_a_very_long_schedule(scheduler):
+    """Most steps at the least denoise are the end of 100 million; in full the same as where there are fewer."""
+    long = schedules.sigmas_from(scheduler, 10_000, 0.0001)
+    assert 999 <= len(long) - 1 <= 10_000
+    assert (np.diff(long) <= 0).all() and long[-1] == 0
+    for steps, denoise, sampler in ((7, 0.3, "euler"), (40, 0.02, "dpm_2"), (3, 0.001, "euler")):
+        total = schedules.step_range(steps, denoise)[0]
+        whole = schedules.sigmas(scheduler, total, sampler)
+        np.testing.assert_array_equal(schedules.sigmas_from(scheduler, steps, denoise, sampler), whole[-steps - 1 :])
+
+
 @pytest.mark.parametrize("sampler", list(masked.SAMPLERS))
 def test_samplers(sampler):
     """Every schedule, whole and half, without a mask and with hard, soft and differential ones."""

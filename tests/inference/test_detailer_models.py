@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,6 +99,12 @@ def test_a_refiner_takes_the_last_steps(mask, sd4, pipelines):
     alone = repainted(mask, sd4, **given)
     np.testing.assert_allclose(repainted(mask, sd4, refiner=sd4, refiner_ratio=0.5, **given), alone, atol=1e-4)
     assert apart(repainted(mask, sd4, refiner=pipelines["sd9"][0], refiner_ratio=0.5, **given), alone) > 0.01
+
+
+@pytest.mark.parametrize("refiner", ["builtin", SimpleNamespace(repaint=print)])
+def test_a_refiner_is_a_diffusion_model(mask, sd4, refiner):
+    with pytest.raises(inference.MaquetteError, match="refiner"):
+        repainted(mask, sd4, refiner=refiner)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
@@ -288,6 +295,13 @@ def test_control_acts_where_it_should(mask, sd4, pipelines):
     np.testing.assert_allclose(repainted(mask, single, **given), full, atol=1e-5)
     with pytest.raises(inference.BadModelFile, match="ControlNet"):
         repainted(mask, detailer.Checkpoint(sd4, controlnet=pipelines["sd4"][1]), **given)
+
+
+def test_control_that_nothing_follows_is_said(mask, pipelines):
+    found = detailer.detail_mask(PHOTO, mask, pipelines["sd4"][0], control=PHOTO, **QUICK)
+    assert any("no ControlNet" in note for note in found.notes)
+    found = detailer.detail_mask(PHOTO, mask, pipelines["cn"][0], **QUICK)
+    assert any("control picture" in note for note in found.notes)
 
 
 def test_our_own_maps_steer_a_model(mask, pipelines):

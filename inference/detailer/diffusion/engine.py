@@ -16,7 +16,7 @@ from ..blending import centred, holed
 from ..hooks import asked
 from ..job import Settings
 from ..sampling.masked import Kept, calls_a_step, noised, sample
-from ..sampling.schedules import sigmas, step_range, steps_before_refiner
+from ..sampling.schedules import sigmas_from, steps_before_refiner
 from .denoiser import Control, Denoiser, Inpainting, Prompt
 from .tokens import Encoded, encode
 
@@ -185,8 +185,7 @@ class _Work:
 
     def sampled(self, seed: int) -> Tensor:
         settings = self.settings
-        levels = sigmas(settings.scheduler, step_range(settings.steps, settings.denoise)[0], settings.sampler)
-        levels = levels[-(settings.steps + 1) :]
+        levels = sigmas_from(settings.scheduler, settings.steps, settings.denoise, settings.sampler)
         noise = asked(settings.hook, "get_custom_noise", None, seed, self.clean)
         noise = _noise(seed, self.clean) if noise is None else noise
         steps = len(levels) - 1
@@ -224,6 +223,10 @@ class _Work:
     def _control(self, engine: DiffusionEngine, levels: NDArray[np.float64]) -> Control | None:
         settings = self.settings
         if engine.control is None or settings.control is None:
+            if settings.control is not None and engine is self.engine:
+                settings.course.note("The model has no ControlNet, so the control picture did nothing.")
+            if engine.control is not None:
+                settings.course.note("Without a control picture, the ControlNet did nothing.")
             return None
         steps = len(levels) - 1
         first, last = (float(levels[round(share * steps)]) for share in (settings.control_start, settings.control_end))

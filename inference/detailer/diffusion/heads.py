@@ -13,6 +13,8 @@ from pathlib import Path
 from ...errors import BadModelFile
 
 REMEDY = "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL."
+#: Pipelines whose networks the engine knows.
+_KNOWN = ("StableDiffusion", "StableDiffusionXL")
 #: Longest head that a file may have (as the safetensors library has it), bytes.
 _LONGEST = 100_000_000
 #: Prefixes of a single file's networks: the UNet, the VAE, and the text encoders of 1.5, XL, and XL's refiner.
@@ -114,6 +116,22 @@ def _family(head: Head, width: int, path: Path) -> str:
     )
 
 
+def check_folder(folder: Path) -> None:
+    """Raises `BadModelFile` for a folder that holds no pipeline that the engine knows."""
+    name = class_name(folder)
+    if not name.startswith(_KNOWN) or not name.endswith("Pipeline"):
+        raise BadModelFile(f"{folder} holds a {name or 'folder'}, which cannot repaint.", REMEDY)
+
+
+def class_name(folder: Path) -> str:
+    """The pipeline's class, as the folder's index tells it; "" where it has none."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text("utf-8"))
+        return str(index.get("_class_name", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
 @dataclass(frozen=True)
 class Footprint:
     """parameters : of all networks.  largest : of the largest one.  unet, vae : channels of their first and last
@@ -128,6 +146,7 @@ class Footprint:
 def footprint(path: Path) -> Footprint:
     """Of a diffusers folder or single file. Raises `BadModelFile`."""
     if path.is_dir():
+        check_folder(path)
         return _of_folder(path)
     head = read_head(path)
     parts = [head.parameters(prefix) for prefix in (_UNET, _VAE, "cond_stage_model.", _FIRST, _SECOND)]

@@ -17,7 +17,7 @@ import torch
 from ...errors import BadModelFile, MaquetteError
 from ...runtime.memory import is_out_of_memory, keep
 from .engine import DiffusionEngine
-from .heads import REMEDY, kind_of, read_head
+from .heads import REMEDY, check_folder, class_name, kind_of, read_head
 from .lora import add_lora
 from .published import config_folder, vocabulary, write_tokenizer
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ...runtime import Run
     from .. import Checkpoint
 
-#: Pipelines whose networks the engine knows.
-_KNOWN = ("StableDiffusion", "StableDiffusionXL")
 #: The first layer of a ControlNet's file, and the layers that tell the sizes of what reads its picture, by the names of
 #: diffusers and of the original in both forms.
 _CONTROL_STARTS = ("conv_in.", "control_model.input_blocks.0.0.", "input_blocks.0.0.")
@@ -79,7 +77,7 @@ def _pipeline(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Any:
         with config_folder(kind_of(head, path)) as config:
             return _from_file(path, config, dtype)
     config = Path(checkpoint.config).expanduser()
-    _check_folder(config)
+    check_folder(config)
     return _from_file(path, config, dtype)
 
 
@@ -87,14 +85,14 @@ def _from_file(path: Path, config: Path, dtype: torch.dtype) -> Any:
     import diffusers
 
     # A single file holds no ControlNet, whatever the folder that describes it does.
-    kind = getattr(diffusers, _class_name(config).replace("ControlNet", ""))
+    kind = getattr(diffusers, class_name(config).replace("ControlNet", ""))
     return kind.from_single_file(str(path), config=str(config), torch_dtype=dtype, local_files_only=True)
 
 
 def _from_folder(path: Path, dtype: torch.dtype) -> Any:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
-    _check_folder(path)
+    check_folder(path)
     index = json.loads((path / "model_index.json").read_text("utf-8"))
     # The safety checker's network is never used here.
     parts: dict[str, Any] = {name: None for name in ("safety_checker", "feature_extractor") if name in index}
@@ -132,21 +130,6 @@ def _variant(folder: Path) -> str | None:
     """ "fp16" for a folder that holds only the files in half precision."""
     names = [file.name for file in folder.glob("*.safetensors")]
     return "fp16" if names and all(".fp16." in name for name in names) else None
-
-
-def _check_folder(folder: Path) -> None:
-    name = _class_name(folder)
-    if not name.startswith(_KNOWN) or not name.endswith("Pipeline"):
-        raise BadModelFile(f"{folder} holds a {name or 'folder'}, which cannot repaint.", REMEDY)
-
-
-def _class_name(folder: Path) -> str:
-    """The pipeline's class, as the folder's index tells it; "" where it has none."""
-    try:
-        index = json.loads((folder / "model_index.json").read_text("utf-8"))
-        return str(index.get("_class_name", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
 
 
 def _control(path: Path, unet: Any, dtype: torch.dtype) -> Any:

@@ -25,6 +25,8 @@ _TIMESTEPS, _FIRST_BETA, _LAST_BETA = 1000, 0.00085, 0.012
 #: Shape of the beta distribution by which "beta" spaces the timesteps (Lee et al. 2024, "Beta Sampling is All You
 #: Need", section 3).
 _BETA_SHAPE = 0.6
+#: With so many steps a timestep, "beta" comes by every timestep.
+_DENSE = 10
 
 #: Curvature of "karras" (Karras et al. 2022, "Elucidating the Design Space", eq. 5).
 _KARRAS_RHO = 7.0
@@ -53,34 +55,44 @@ def timestep_of_sigma(sigma: float, train: NDArray[np.float64]) -> int:
     return int(np.abs(np.log(train) - math.log(max(sigma, 1e-12))).argmin())
 
 
-def _simple(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+def _spaced(start: float, end: float, steps: int, first: int) -> NDArray[np.float64]:
+    """numpy's linspace(start, end, steps)[first:], without what comes before."""
+    values = np.arange(first, steps) * ((end - start) / max(steps - 1, 1)) + start
+    if steps > 1:
+        values[-1] = end
+    return values
+
+
+def _simple(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     stride = len(train) / steps
-    return train[[len(train) - 1 - int(step * stride) for step in range(steps)]]
+    return train[[len(train) - 1 - int(step * stride) for step in range(first, steps)]]
 
 
-def _normal(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
-    return sigma_of_timestep(np.linspace(len(train) - 1, 0, steps), train)
+def _normal(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+    return sigma_of_timestep(_spaced(len(train) - 1, 0, steps, first), train)
 
 
-def _sgm_uniform(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
-    return sigma_of_timestep(np.linspace(len(train) - 1, 0, steps + 1)[:-1], train)
+def _sgm_uniform(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+    return sigma_of_timestep(_spaced(len(train) - 1, 0, steps + 1, first)[:-1], train)
 
 
-def _ddim_uniform(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ddim_uniform(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     """Every so many timesteps from the second one on; a step more than asked where they do not divide evenly."""
     return train[1 :: max(len(train) // steps, 1)][::-1]
 
 
-def _karras(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+def _karras(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     ends = train[[-1, 0]] ** (1 / _KARRAS_RHO)
-    return (ends[0] + np.linspace(0, 1, steps) * (ends[1] - ends[0])) ** _KARRAS_RHO
+    return (ends[0] + _spaced(0, 1, steps, first) * (ends[1] - ends[0])) ** _KARRAS_RHO
 
 
-def _exponential(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.exp(np.linspace(math.log(train[-1]), math.log(train[0]), steps))
+def _exponential(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+    return np.exp(_spaced(math.log(train[-1]), math.log(train[0]), steps, first))
 
 
-def _beta(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+def _beta(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+    if steps > _DENSE * len(train):
+        return train[::-1]  # every timestep is met
     from scipy.stats import beta
 
     share = beta.ppf(1 - np.linspace(0, 1, steps, endpoint=False), _BETA_SHAPE, _BETA_SHAPE)
@@ -88,23 +100,24 @@ def _beta(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
     return train[timesteps[np.r_[True, timesteps[1:] != timesteps[:-1]]]]
 
 
-def _kl_optimal(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+def _kl_optimal(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     """Sabour et al. 2024, "Align Your Steps", eq. 11: evenly spaced in the arc tangent."""
-    return np.tan(np.linspace(math.atan(train[-1]), math.atan(train[0]), steps))
+    return np.tan(_spaced(math.atan(train[-1]), math.atan(train[0]), steps, first))
 
 
-def _linear_quadratic(steps: int, train: NDArray[np.float64]) -> NDArray[np.float64]:
+def _linear_quadratic(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     """The first half goes down evenly by `_LINEAR_SHARE`, the rest by the parabola that goes on with the same slope."""
     if steps == 1:
         return train[-1:]
-    first = steps // 2
-    slope, rest = _LINEAR_SHARE / first, steps - first
-    ahead = np.maximum(np.arange(steps) - first, 0)
+    linear = steps // 2
+    slope, rest = _LINEAR_SHARE / linear, steps - linear
+    step = np.arange(first, steps)
     bend = (1 - _LINEAR_SHARE - slope * rest) / rest**2
-    return train[-1] * (1 - slope * np.arange(steps) - bend * ahead**2)
+    return train[-1] * (1 - slope * step - bend * np.maximum(step - linear, 0) ** 2)
 
 
-SCHEDULES: dict[str, Callable[[int, NDArray[np.float64]], NDArray[np.float64]]] = {
+#: Name -> levels of so many steps, from the one numbered `first` on; a schedule that drops some begins earlier.
+SCHEDULES: dict[str, Callable[[int, NDArray[np.float64], int], NDArray[np.float64]]] = {
     "normal": _normal,
     "karras": _karras,
     "exponential": _exponential,
@@ -120,16 +133,17 @@ SCHEDULES: dict[str, Callable[[int, NDArray[np.float64]], NDArray[np.float64]]] 
 _WITHOUT_LAST = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
 
 
-def sigmas(scheduler: str, steps: int, sampler: str = "euler") -> NDArray[np.float64]:
+def sigmas(scheduler: str, steps: int, sampler: str = "euler", first: int = 0) -> NDArray[np.float64]:
     """Noise levels (about steps + 1,) float64 of a whole schedule, falling, the last one 0.
 
+    first : step before which no level is needed: 10,000 steps at a denoise of 0.0001 are the end of 100 million.
     Raises `BadInput` for a scheduler that does not exist.
     """
     if scheduler not in SCHEDULES:
         raise BadInput(f"There is no scheduler {scheduler!r}.", f"Choose one of: {', '.join(SCHEDULES)}.")
     train = training_sigmas()
     without_last = sampler in _WITHOUT_LAST
-    levels = SCHEDULES[scheduler](steps + without_last, train)
+    levels = SCHEDULES[scheduler](steps + without_last, train, first)
     return np.append(levels[:-1] if without_last else levels, 0.0)
 
 
@@ -147,4 +161,5 @@ def steps_before_refiner(steps: int, ratio: float) -> int:
 
 def sigmas_from(scheduler: str, steps: int, denoise: float, sampler: str = "euler") -> NDArray[np.float64]:
     """Noise levels (steps + 1,) of the steps that are run."""
-    return sigmas(scheduler, step_range(steps, denoise)[0], sampler)[-(steps + 1) :]
+    total, first = step_range(steps, denoise)
+    return sigmas(scheduler, total, sampler, first)[-(steps + 1) :]
