@@ -24,6 +24,9 @@ from .uv import Uv
 #: The name of the build that the lock file holds.
 REGISTRY = "registry"
 
+#: Where torch's own index of builds is, each in a folder of its name.
+TORCH_INDEX = "https://download.pytorch.org/whl"
+
 #: Packages whose builds must be of one kind.
 FAMILY = ("torch", "torchvision", "torchaudio")
 

@@ -11,7 +11,8 @@ from ...installer import package_status as states
 from ...installer import sizes
 from ...installer.features import CORE
 from ...installer.locks import FEATURES
-from ...installer.torch_build import REGISTRY
+from ...installer.torch_build import REGISTRY, TORCH_INDEX
+from ...installer.uv import PUBLIC_INDEX
 from .. import jobs
 from ..operators import packages as work
 from ..operators.online import how_to_allow, is_online
@@ -196,8 +197,8 @@ def _draw_sources(layout: UILayout, chosen: Any, width: int) -> None:
     column = layout.column()
     column.prop(chosen, "accelerator")
     column.prop(chosen, "packages_folder", placeholder=work.status().root)
-    column.prop(chosen, "package_index", placeholder="https://pypi.org/simple")
-    column.prop(chosen, "torch_index", placeholder="https://download.pytorch.org/whl")
+    column.prop(chosen, "package_index", placeholder=PUBLIC_INDEX)
+    column.prop(chosen, "torch_index", placeholder=TORCH_INDEX)
     column.prop(chosen, "wheels_folder")
     if sys.platform == "win32" and len(work.status().root) > 110:
         _draw_lines(column, "This folder's path is too long for Windows; choose a shorter one.", width, "ERROR")
