@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from . import interpreters, torch_build
 from . import uv as uv_tool
+from .accelerator import detect
 from .errors import SetupError, explain
 from .filelock import held
 from .locks import (
@@ -38,6 +39,7 @@ from .locks import (
 )
 from .place import Place, make_writable, require_space
 from .processes import ask, clean_environment, stream
+from .torch_build import REGISTRY, TorchBuild
 from .voice import DownloadProgress, Voice
 
 #: Raised when the way in which environments are built changes.
@@ -167,9 +169,7 @@ def groups_of(version: str) -> List[str]:
     return [*FEATURES, BPY, TEST, SAMPLES, *([LINT] if version == DEFAULT_BLENDER else [])]
 
 
-def _install(
-    environment: Environment, tool: uv_tool.Uv, build: torch_build.TorchBuild, pins: Sequence[Pin], voice: Voice
-) -> None:
+def _install(environment: Environment, tool: uv_tool.Uv, build: TorchBuild, pins: Sequence[Pin], voice: Voice) -> None:
     """Everything but Maquette itself. `--no-deps`: the lock is complete, and nothing else may come in but what another
     build of torch brings with it."""
     text = environment.blender.requirements() + "".join(pin.requirement() for pin in build.locked(pins))
@@ -286,17 +286,37 @@ def _home_of(folder: Path) -> Path:
     return folder / "missing"
 
 
-def _require_space(environment: Environment, build: torch_build.TorchBuild) -> None:
-    place, python = environment.place, environment.blender.python
-    finished = [Environment(place, environment.blender, path.parent) for path in place.environments.glob(f"*/{STAMP}")]
-    pythons = {".".join(other.stamp["found"]["python"].split(".")[:2]) for other in finished if other.stamp}
-    if python in pythons:
-        kind = "same Python"
-    elif build.is_cuda:
-        kind = "second Python" if pythons else "cuda"
-    else:
-        kind = "plain"
-    require_space(place.home, MEGABYTES[kind], f"Setting up Blender {environment.blender.version}")
+def megabytes_missing(environments: Sequence[Environment], is_cuda: Optional[bool] = None) -> int:
+    """MB that those of them that are not set up will take together. `is_cuda`: with the CUDA build of torch; None takes
+    the build of the environments that there are, else the largest that this machine may get."""
+    missing = [environment for environment in environments if environment.damage()]
+    if not missing:
+        return 0
+    folder = missing[0].place.environments
+    stamps = [
+        Environment(missing[0].place, missing[0].blender, path.parent).stamp for path in folder.glob(f"*/{STAMP}")
+    ]
+    pythons = {".".join(stamp["found"]["python"].split(".")[:2]) for stamp in stamps if stamp}
+    if is_cuda is None:
+        # Torch's own index may be out of reach, and then it is the registry's build.
+        builds = [stamp.get("torch_build", REGISTRY) for stamp in stamps if stamp]
+        is_cuda = any(TorchBuild(build).is_cuda for build in builds or [*torch_build.candidates(detect()), REGISTRY])
+    total = 0
+    for environment in missing:
+        if environment.blender.python in pythons:
+            kind = "same Python"
+        elif is_cuda:
+            kind = "second Python" if pythons else "cuda"
+        else:
+            kind = "plain"
+        total += MEGABYTES[kind]
+        pythons.add(environment.blender.python)
+    return total
+
+
+def _require_space(environment: Environment, build: TorchBuild) -> None:
+    need = megabytes_missing([environment], build.is_cuda)
+    require_space(environment.place.home, need, f"Setting up Blender {environment.blender.version}")
 
 
 def _write_stamp(environment: Environment, stamp: Dict[str, Any]) -> None:

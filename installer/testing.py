@@ -18,13 +18,17 @@ from typing import List, Optional, Sequence
 from . import environment as environments
 from .errors import NoPython
 from .locks import DEFAULT_BLENDER
-from .place import Place
+from .package_folders import count
+from .place import Place, require_space
 from .voice import Voice
 
 #: What marks the tests that every Blender runs; tests/conftest.py gives the first to all of tests/blender_addon.
 ON_EVERY_BLENDER = "blender or smoke"
 
 NO_TESTS = "no test was found."
+
+#: MB that the whole suite writes: the weights that it makes for itself and keeps, and what its tests leave for a while.
+SUITE_MEGABYTES = 6000
 
 #: On a machine shared with others, spinning OpenMP threads are many times slower than one.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"}
@@ -52,15 +56,10 @@ def run_tests(
     place: Place, voice: Voice, others: Sequence[str], quick: bool = False, pytest_arguments: Sequence[str] = ()
 ) -> int:
     """Set up and run everything asked for; returns 0 when all of it is good."""
-    main = environments.ensure(place, DEFAULT_BLENDER, voice)
-    complaints = [] if quick else run_checks(main, voice)
-    outcomes = [run_pytest(main, [*pytest_arguments], voice)]
-    for version in others:
-        try:
-            environment = environments.ensure(place, version, voice)
-        except NoPython as error:
-            voice.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
-            continue
+    ready = set_up([DEFAULT_BLENDER, *others], place, voice, room=0 if pytest_arguments else SUITE_MEGABYTES)
+    complaints = [] if quick else run_checks(ready[0], voice)
+    outcomes = [run_pytest(ready[0], [*pytest_arguments], voice)]
+    for environment in ready[1:]:
         outcome = run_pytest(environment, ["-m", ON_EVERY_BLENDER, *pytest_arguments], voice)
         if outcome.verdict == NO_TESTS and pytest_arguments:
             continue  # what was picked by hand has no part that faces Blender
@@ -78,6 +77,24 @@ def run_tests(
             voice.say(f"Blender {outcome.blender}: {summary([outcome])}")
         print(summary(outcomes), flush=True)
     return 1 if bad or complaints else 0
+
+
+def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> List[environments.Environment]:
+    """The environments of these Blenders, all of them before the first test runs: what cannot be had, or does not fit
+    on the disk, is told at once. `room`: MB that the tests write besides. A Blender whose Python is not to be had is
+    left out, unless it is the first."""
+    room = max(0, room - count(place.root / ".maquette" / "synthetic")[1])
+    need = environments.megabytes_missing([environments.locate(place, version) for version in versions]) + room
+    require_space(place.home, need, f"Testing Blender {', '.join(versions)}")
+    ready: List[environments.Environment] = []
+    for version in versions:
+        try:
+            ready.append(environments.ensure(place, version, voice))
+        except NoPython as error:
+            if not ready:
+                raise
+            voice.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
+    return ready
 
 
 def run_checks(environment: environments.Environment, voice: Voice) -> List[str]:
