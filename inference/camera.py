@@ -8,6 +8,7 @@ the picture's left edge is u = 0 and its right edge is u = width.
 from __future__ import annotations
 
 import math
+import reprlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 #: Field of view of the long side for a photo that says nothing about its lens (a 35 mm lens on full frame is 54.4).
 DEFAULT_FIELD_OF_VIEW = math.radians(55.0)
 
+#: Least and greatest focal length in pixels. Beyond, depths are 0 or infinite as 32-bit floats.
+_FOCAL_RANGE = 1e-3, 1e9
 _FOCAL_REMEDY = "Give fx and fy in pixels, or leave them empty to use the photo's own."
 
 
@@ -46,6 +49,9 @@ class Camera:
                 f"The focal length ({self.fx:g}, {self.fy:g}) is not a positive number of pixels.",
                 _FOCAL_REMEDY,
             )
+        least, most = _FOCAL_RANGE
+        if not least <= min(self.fx, self.fy) <= max(self.fx, self.fy) <= most:
+            raise BadInput(f"No lens has a focal length of {self.fx:g} and {self.fy:g} pixels.", _FOCAL_REMEDY)
         if self.width < 1 or self.height < 1:
             raise BadInput(f"A picture of {self.width} x {self.height} pixels has no camera.", "Choose another photo.")
 
@@ -215,9 +221,11 @@ def _alike(first: float, second: float) -> bool:
 def _pixels(name: str, focal: object) -> float:
     """A focal length that the caller gave, checked."""
     try:
-        pixels = float(focal)  # type: ignore[arg-type]
+        pixels = math.nan if isinstance(focal, bool) else float(focal)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         pixels = math.nan
     if not (math.isfinite(pixels) and pixels > 0):
-        raise BadInput(f"The focal length {name} = {focal!r} is not a positive number of pixels.", _FOCAL_REMEDY)
+        raise BadInput(
+            f"The focal length {name} = {reprlib.repr(focal)} is not a positive number of pixels.", _FOCAL_REMEDY
+        )
     return pixels

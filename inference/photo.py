@@ -146,7 +146,7 @@ def as_clip(photos: PhotoLike | Clip | Iterable[PhotoLike | Clip]) -> Clip:
     if isinstance(photos, (str, bytes, PathLike)):
         return load_clip(photos)
     if hasattr(photos, "__array__"):
-        array = np.asarray(photos)
+        array = _as_array(photos)
         if array.ndim == 4 and len(array):
             return Clip("photos", len(array), None, lambda: (as_photo(frame) for frame in array))
         return as_clip(as_photo(array))
@@ -161,7 +161,7 @@ def pixels_from_array(array: object) -> NDArray[np.uint8]:
     uint8 is taken as it is, uint16 as 0..65535, bool as black and white, other integers as 0..255, floats as 0..1.
     Raises `BadInput`.
     """
-    array = np.asarray(array)
+    array = _as_array(array)
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype.kind not in "buif":
@@ -171,6 +171,14 @@ def pixels_from_array(array: object) -> NDArray[np.uint8]:
     if pixels.shape[2] == 4:
         return over_white(pixels[..., :3], pixels[..., 3])
     return np.repeat(pixels, 3, -1) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
+
+
+def _as_array(given: object) -> NDArray:
+    """What numpy makes of it. Raises `BadInput` for rows of several lengths, and tensors of a GPU or with gradients."""
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"This {type(given).__name__} is no array of pixels that numpy can read.", _ARRAYS) from error
 
 
 def _to_eight_bits(array: NDArray) -> NDArray[np.uint8]:

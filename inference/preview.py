@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,9 @@ MULTIPLE = 64
 
 def check_resolution(resolution: int) -> int:
     """The short side of the preview, 0 for the photo's own. Raises `BadInput`."""
-    if not isinstance(resolution, Integral) or not 0 <= resolution <= MOST:
+    if isinstance(resolution, bool) or not isinstance(resolution, Integral) or not 0 <= resolution <= MOST:
         raise BadInput(
-            f"The resolution {resolution!r} is not a number of pixels that a preview can have.",
+            f"The resolution {reprlib.repr(resolution)} is not a number of pixels that a preview can have.",
             f"Give a whole number up to {MOST}, or 0 for the photo's own size.",
         )
     return int(resolution)

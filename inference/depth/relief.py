@@ -86,7 +86,7 @@ def height(
     tileable : the photo repeats seamlessly, and so shall the height.
     """
     rows, columns = pixels.shape[:2]
-    largest = largest_feature if largest_feature is not None else max(rows, columns) / 6
+    largest = largest_feature if largest_feature is not None else max(2.0, max(rows, columns) / 6)
     _check(detail, largest, light)
     if tileable:
         margin = [min(side, math.ceil(2 * largest)) for side in (rows, columns)]

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
+from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .. import runtime
 from ..errors import BadInput
@@ -72,11 +76,16 @@ def checked(thresholds: tuple[float, float] | None, safe: bool | None, scribble:
     if thresholds is not None:
         try:
             low, high = (float(value) for value in thresholds)
-        except (TypeError, ValueError) as error:
-            raise BadInput(f"The thresholds {thresholds!r} are not two numbers.", "Give two, or None.") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BadInput(
+                f"The thresholds {reprlib.repr(thresholds)} are not two numbers.", "Give two, or None."
+            ) from error
         if not (0 <= low < float("inf") and 0 <= high < float("inf")):
             raise BadInput(f"The thresholds {low} and {high} are out of range.", "Give two numbers from 0 up.")
         thresholds = low, high
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise BadInput(f"The seed {seed!r} is not a whole number.", "Give 0 or more.")
-    return Options(thresholds, safe, bool(scribble), seed)
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise BadInput(f"The seed {reprlib.repr(seed)} is not a whole number.", "Give 0 or more.")
+    for name, value in (("safe", safe), ("scribble", scribble)):
+        if not isinstance(value, (bool, np.bool_, Integral, type(None))):
+            raise BadInput(f"{name} = {reprlib.repr(value)} is neither true nor false.", "Give True or False.")
+    return Options(thresholds, None if safe is None else bool(safe), bool(scribble), int(seed))

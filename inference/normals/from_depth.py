@@ -8,6 +8,7 @@ In the picture of a pinhole camera the inverse depth of a plane is linear: with 
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,9 +47,13 @@ def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolutio
 
 def check_parameters(a: float, bg_threshold: float) -> None:
     """Raise `BadInput` unless 0 <= a <= 5 pi and 0 <= bg_threshold <= 1, the node's ranges."""
-    if not (0 <= a <= _MOST_A and 0 <= bg_threshold <= 1):
+    try:
+        inside = bool(0 <= a <= _MOST_A and 0 <= bg_threshold <= 1)
+    except (TypeError, ValueError):  # no numbers, or several
+        inside = False
+    if not inside:
         raise BadInput(
-            f"a = {a!r} and bg_threshold = {bg_threshold!r} are out of range.",
+            f"a = {reprlib.repr(a)} and bg_threshold = {reprlib.repr(bg_threshold)} are out of range.",
             "Give a from 0 to 5 pi (15.7) and bg_threshold from 0 to 1.",
         )
 

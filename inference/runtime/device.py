@@ -8,6 +8,7 @@ within rounding.
 from __future__ import annotations
 
 import os
+import reprlib
 import sys
 from types import ModuleType
 
@@ -62,17 +63,18 @@ def choose_device(device: str | None) -> str:
         return present[0] if present else "cpu"
     kind, _, number = str(device).partition(":")
     known = kind in present and (not number or (number.isdecimal() and int(number) < counts[kind]))
-    if not known and device != "cpu":
+    if not isinstance(device, str) or (not known and device != "cpu"):
         raise BadInput(
-            f"There is no device {device!r} on this machine.", f"Choose one of: {', '.join([*present, 'cpu'])}."
+            f"There is no device {reprlib.repr(device)} on this machine.",
+            f"Choose one of: {', '.join([*present, 'cpu'])}.",
         )
-    return str(device)
+    return device
 
 
 def choose_precision(precision: str | None, device: str) -> str:
     """float32 unless half precision is asked for; the CPU always computes in float32."""
-    if precision not in (None, "float32", "float16"):
-        raise BadInput(f"There is no precision {precision!r}.", "Choose float32 or float16.")
+    if precision is not None and (not isinstance(precision, str) or precision not in ("float32", "float16")):
+        raise BadInput(f"There is no precision {reprlib.repr(precision)}.", "Choose float32 or float16.")
     return "float32" if precision is None or device == "cpu" else precision
 
 

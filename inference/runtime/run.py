@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,5 +107,10 @@ def start(
     if progress is not None and not callable(progress):
         raise BadInput("progress is not a function.", "Give a function of (fraction, message), or None.")
     chosen = choose_device(device)
-    root = Path(fspath(models_dir)).expanduser() if models_dir is not None else store.models_root()
+    if models_dir is not None and not isinstance(models_dir, (str, PathLike)):
+        raise BadInput(f"models_dir = {reprlib.repr(models_dir)} is no folder.", "Give the path of one, or None.")
+    try:
+        root = Path(models_dir).expanduser() if models_dir is not None else store.models_root()
+    except RuntimeError as error:  # "~name" of nobody
+        raise BadInput(f"There is no home folder for {models_dir}.", "Give the whole path.") from error
     return Run(chosen, choose_precision(precision, chosen), root, progress, model=model)

@@ -53,15 +53,21 @@ def test_one_focal_length_stands_for_both():
         assert (given.fx, given.fy, given.source) == (*expected, "given")
 
 
-@pytest.mark.parametrize("focal", [0, -5, math.nan, math.inf, -math.inf, "wide", [1, 2]])
+@pytest.mark.parametrize("focal", [0, -5, math.nan, math.inf, -math.inf, "wide", [1, 2], True])
 def test_absurd_focal_lengths(focal):
     for fx, fy, name in [(focal, None, "fx"), (None, focal, "fy"), (500.0, focal, "fy")]:
         with pytest.raises(BadInput, match=f"focal length {name} = ") as raised:
             Camera.default(100, 80).with_focal(fx, fy)
         assert repr(focal) in raised.value.message and raised.value.remedy
-    if isinstance(focal, (int, float)):
+    if isinstance(focal, (int, float)) and not isinstance(focal, bool):
         with pytest.raises(BadInput, match="focal length"):
             Camera(500.0, focal, 50, 40, 100, 80)
+
+
+@pytest.mark.parametrize("focal", [1e-300, 1e-4, 1e10, 1e300])
+def test_focal_lengths_that_make_every_depth_zero_or_infinite(focal):
+    with pytest.raises(BadInput, match="No lens"):
+        Camera.default(100, 80).with_focal(focal, None)
 
 
 def test_a_camera_needs_a_picture():

@@ -200,6 +200,8 @@ def test_shuffled_content_keeps_its_colours(photo):
     )
     np.testing.assert_array_equal(one, same)
     assert (one != other).any(-1).mean() > 0.5
+    again = inference.make_map(photo, "content-shuffle", seed=np.int64(5), resolution=0)
+    assert again.image.shape == photo.pixels.shape
     found = {tuple(colour) for colour in photo.pixels.reshape(-1, 3)[::7]}
     assert np.abs(one.mean((0, 1)) - photo.pixels.mean((0, 1))).max() < 60 and found
 
@@ -219,6 +221,10 @@ def test_thresholds(photo):
         {"thresholds": "ab"},
         {"thresholds": (float("nan"), 1)},
         {"thresholds": (-1, 5)},
+        {"thresholds": (1, 10**400)},
+        {"safe": "yes"},
+        {"scribble": np.ones(3)},
+        {"resolution": True},
         {"seed": -1},
         {"seed": 1.5},
         {"resolution": -1},

@@ -108,6 +108,9 @@ def test_an_empty_photo_and_absurd_parameters():
         {"a": math.nan},
         {"bg_threshold": 2.0},
         {"bg_threshold": math.nan},
+        {"a": "strong"},
+        {"bg_threshold": None},
+        {"a": np.ones(2)},
         {"resolution": -1},
     ]:
         with pytest.raises(BadInput):

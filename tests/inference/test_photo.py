@@ -8,6 +8,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
+import torch
 from maquette.inference import BadInput, Camera, Clip, MaquetteError, Photo, exr, load_clip, load_photo
 from maquette.inference.photo import as_clip, as_photo
 from PIL import Image, ImageCms, ImageOps, features
@@ -379,6 +380,8 @@ def test_arrays_of_all_kinds(picture):
         None,
         3.5,
         {"a": 1},
+        [[1, 2, 3], [4, 5]],
+        torch.zeros(20, 20, 3, requires_grad=True),
     ],
 )
 def test_arrays_that_are_no_photo(array):

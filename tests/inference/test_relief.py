@@ -138,6 +138,11 @@ def test_the_public_function():
         estimate_depth(sample_photo("brick"), "relief", progress=stop)
 
 
+def test_the_smallest_photo_has_a_relief():
+    tiny = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    assert np.ptp(estimate_depth(tiny, "relief").depth) == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [{"detail": -0.1}, {"detail": 2}, {"detail": float("nan")}, {"largest_feature": 0}, {"light": float("inf")}],

@@ -34,7 +34,7 @@ def test_the_device_is_the_best_there_is_or_the_one_asked_for():
     assert runtime.start("cpu").torch_device == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["abacus", "cuda:77", "cuda:x", "cpu:0:1", "", 5, "mps:9"])
+@pytest.mark.parametrize("name", ["abacus", "cuda:77", "cuda:x", "cpu:0:1", "", 5, "mps:9", np.ones(2)])
 def test_devices_that_are_not_here(name):
     with pytest.raises(BadInput, match="no device") as raised:
         runtime.start(name)
@@ -183,6 +183,18 @@ def test_float32_is_exact_while_computing_and_settings_are_restored():
 
 
 # -- models and their place -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", [5, True, ["models"], b"models", "~nobody-of-this-name/models"])
+def test_folders_that_are_none(folder):
+    with pytest.raises(BadInput):
+        runtime.start("cpu", models_dir=folder)
+
+
+@pytest.mark.parametrize("precision", ["half", 16, np.ones(2)])
+def test_precisions_that_are_none(precision):
+    with pytest.raises(BadInput, match="no precision"):
+        runtime.start("cpu", precision)
 
 
 def test_the_root_of_the_models(tmp_path, monkeypatch):
