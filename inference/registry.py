@@ -21,8 +21,6 @@ def model_module(task: str, name: str) -> ModuleType:
     try:
         return import_module("." + model.code, __package__)
     except ImportError as error:
-        if error.name is not None and error.name.startswith(str(__package__)):
-            raise  # a module of our own: a fault of the program, not of the installation
         raise missing_package(error.name, error, model.packages) from error
 
 

@@ -18,6 +18,9 @@ from ..errors import BadInput, MissingPackages
 #: The networks are small: more threads only wait for each other, and all of the cores wait for other work besides.
 _MOST_THREADS = 4
 
+#: How the names of Maquette's own modules begin, in scripts and as an extension.
+_OWN = f"{str(__package__).rpartition('.inference')[0]}."
+
 
 def require_torch() -> ModuleType:
     """Import torch, or say how to get it. torch is imported here first, when a task is first run.
@@ -39,7 +42,12 @@ def require_torch() -> ModuleType:
 
 def missing_package(name: str | None, error: Exception, feature: str = "") -> MissingPackages:
     """The error to raise where an import failed: which group of packages is missing, and the operator that installs
-    it. feature : the group that the model is said to need, which counts where several groups bring the package."""
+    it. feature : the group that the model is said to need, which counts where several groups bring the package.
+
+    Raises `error` itself where a module of Maquette's own is at fault: no package would mend that.
+    """
+    if (name or "").startswith(_OWN):
+        raise error
     reason = "is not installed for this Python" if isinstance(error, ModuleNotFoundError) else f"cannot load: {error}"
     feature = feature_of(name or "torch", feature)
     command = f"python3 -m installer packages install --features {feature}"

@@ -2,7 +2,6 @@
 """Devices, memory, progress and cancelling, and the registry of models."""
 
 import builtins
-import importlib
 import os
 import subprocess
 import sys
@@ -256,4 +255,10 @@ def test_a_fault_of_our_own_is_not_blamed_on_the_installation(monkeypatch):
     monkeypatch.setattr(registry, "import_module", broken)
     with pytest.raises(ModuleNotFoundError):
         registry.model_module("depth", "relief")
-    assert importlib.import_module("maquette.inference.registry") is registry
+
+
+def test_half_of_an_update_is_not_blamed_on_the_packages():
+    error = ImportError("cannot import name 'anything'", name="maquette.inference.detailer.diffusion.heads")
+    with pytest.raises(ImportError) as raised:
+        device.missing_package(error.name, error)
+    assert raised.value is error
