@@ -88,6 +88,45 @@ def test_every_kind_of_pipeline_from_folder_and_file(mask, pipelines, kind):
     np.testing.assert_allclose(repainted(mask, alone, **given), found, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["sd4", "xl9"])
+@pytest.mark.parametrize(
+    ("usual", "unusual"),
+    [
+        ("", "state_dict."),
+        ("model.diffusion_model.", "diffusion_model."),
+        ("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer."),
+        ("conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.0.transformer."),
+    ],
+)
+def test_names_that_other_programs_gave_the_tensors(mask, pipelines, tmp_path, kind, usual, unusual):
+    folder, file = pipelines[kind]
+    tensors = {
+        unusual + name.removeprefix(usual) if name.startswith(usual) else name: tensor.bfloat16()
+        for name, tensor in load_file(file).items()
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    found = repainted(mask, detailer.Checkpoint(tmp_path / "model.safetensors", config=folder))
+    assert apart(found, repainted(mask, folder)) < 0.05
+
+
+@pytest.mark.parametrize("lacking", ["unet", "vae", "text_encoder"])
+def test_a_model_that_lacks_tensors(mask, pipelines, tmp_path, lacking):
+    """The libraries would fill them up with chance."""
+    folder = shutil.copytree(pipelines["sd4"][0], tmp_path / "folder")
+    repainted(mask, folder)
+    file = next((folder / lacking).glob("*.safetensors"))
+    tensors = load_file(file)
+    del tensors[next(name for name in tensors if name.endswith("norm.weight") or "group_norm.weight" in name)]
+    save_file(tensors, file)
+    with pytest.raises(inference.MaquetteError, match="lacks"):
+        repainted(mask, folder)  # it was in memory, but is another one now
+    part = {"unet": "out.2.bias", "vae": "decoder.conv_in.bias", "text_encoder": "final_layer_norm.bias"}[lacking]
+    tensors = {name: tensor for name, tensor in load_file(pipelines["sd4"][1]).items() if not name.endswith(part)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(inference.MaquetteError, match="lacks"):
+        repainted(mask, detailer.Checkpoint(tmp_path / "model.safetensors", config=pipelines["sd4"][0]))
+
+
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
 def test_every_sampler_runs_a_pipeline(mask, sd4, sampler):
     found = repainted(mask, sd4, sampler=sampler, steps=3)
@@ -371,6 +410,34 @@ def test_loras_of_all_namings_do_the_same(mask, pipelines, kind, tmp_path):
     assert apart(found["kohya"], plain) > 1e-3
     np.testing.assert_allclose(found["original"], found["kohya"], atol=1e-4)
     np.testing.assert_allclose(found["peft"], found["kohya"], atol=1e-4)
+
+
+@pytest.mark.parametrize("said", ["within", "beside", "rank", "pattern", "rooted"])
+def test_a_lora_says_its_strength_beside_its_tensors(mask, sd4, tmp_path, said):
+    """As diffusers (within the file) and PEFT (beside it) save LoRAs; alpha over the rank is what counts."""
+    layer, rank = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k", 4
+    chance = torch.Generator().manual_seed(1)
+    down, up = (torch.randn(shape, generator=chance) for shape in ((rank, 16), (16, rank)))
+    start = "base_model.model." if said == "beside" else "unet."
+    tensors = {f"{start}{layer}.lora_A.weight": down, f"{start}{layer}.lora_B.weight": up}
+    words = {
+        "within": {"unet.lora_alpha": 8, "unet.r": rank},
+        "rank": {"text_encoder.lora_alpha": 8},
+        "pattern": {"unet.lora_alpha": 1, "unet.alpha_pattern": {layer: 8}},
+        "rooted": {"unet.lora_alpha": 4, "unet.use_rslora": True},
+    }.get(said)
+    file = tmp_path / "adapter_model.safetensors"
+    save_file(tensors, file, {"lora_adapter_metadata": json.dumps(words)} if words else None)
+    if said == "beside":
+        (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "r": rank}))
+    plain = tmp_path / "plain.safetensors"
+    save_file({**tensors, f"{start}{layer}.alpha": torch.tensor(4.0 if said == "rank" else 8.0)}, plain)
+    found, expected = (
+        repainted(mask, detailer.Checkpoint(sd4, loras=[(one, 1.0)]), prompt="bricks") for one in (file, plain)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    half = repainted(mask, detailer.Checkpoint(sd4, loras=[(plain, 0.5)]), prompt="bricks")
+    assert apart(half, found) > 1e-5
 
 
 def test_the_original_names_are_those_of_the_single_file(pipelines):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +15,23 @@ from ...errors import BadModelFile
 
 REMEDY = "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL."
 #: Pipelines whose networks the engine knows.
-_KNOWN = ("StableDiffusion", "StableDiffusionXL")
+_KNOWN, _UNKNOWN = ("StableDiffusion", "StableDiffusionXL"), "StableDiffusion3"
 #: Longest head that a file may have (as the safetensors library has it), bytes.
 _LONGEST = 100_000_000
 #: Prefixes of a single file's networks: the UNet, the VAE, and the text encoders of 1.5, XL, and XL's refiner.
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _CLIP, _FIRST, _SECOND = "cond_stage_model.transformer.", "conditioner.embedders.0.", "conditioner.embedders.1."
+#: Beginnings that some programs gave to the tensors' names -> those that Stable Diffusion was published with.
+_UNUSUAL = (
+    (re.compile(r"^state_dict\."), ""),
+    (re.compile(r"^diffusion_model\."), _UNET),
+    (
+        re.compile(
+            r"^(cond_stage_model|conditioner\.embedders\.0)\.transformer\.(embeddings|encoder|final_layer_norm)\."
+        ),
+        r"\1.transformer.text_model.\2.",
+    ),
+)
 #: What other files hold that artists take for a checkpoint: start of a name -> what it is.
 _OTHERS = {
     "lora_": "a LoRA, which changes a model but is none",
@@ -38,10 +50,11 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Head:
-    """tensors : name -> shape.  metadata : what the file says of itself."""
+    """tensors : name -> shape.  metadata : what the file says of itself.  unusual : the file has other names."""
 
     tensors: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str]
+    unusual: bool = False
 
     def shape(self, name: str) -> tuple[int, ...]:
         """() for a tensor that is not there."""
@@ -66,6 +79,13 @@ class Kind:
     prediction: str
 
 
+def usual_name(name: str) -> str:
+    """The name that Stable Diffusion was published with, of a tensor of a single file."""
+    for unusual, usual in _UNUSUAL:
+        name = unusual.sub(usual, name)
+    return name
+
+
 def read_head(path: Path) -> Head:
     """The head of a .safetensors file. Raises `BadModelFile`."""
     try:
@@ -75,13 +95,13 @@ def read_head(path: Path) -> Head:
                 raise ValueError("its head is too long")
             content = json.loads(file.read(length))
         metadata = content.pop("__metadata__", {})
-        tensors = {name: tuple(entry["shape"]) for name, entry in content.items()}
+        tensors = {usual_name(name): tuple(entry["shape"]) for name, entry in content.items()}
         ends = [entry["data_offsets"][1] for entry in content.values()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise BadModelFile(f"{path} is no .safetensors file, or damaged.", "Download it again.") from error
     if path.stat().st_size < 8 + length + max(ends, default=0):
         raise BadModelFile(f"{path} is cut off.", "Download it again.")
-    return Head(tensors, metadata)
+    return Head(tensors, metadata, unusual=tensors.keys() != content.keys())
 
 
 def kind_of(head: Head, path: Path) -> Kind:
@@ -91,8 +111,7 @@ def kind_of(head: Head, path: Path) -> Kind:
         found = next((what for prefix, what in _OTHERS.items() if head.starts(prefix)), "no Stable Diffusion model")
         raise BadModelFile(f"{path} holds {found}.", REMEDY)
     family = _family(head, first[0], path)
-    if first[1] not in (4, 9):
-        raise BadModelFile(f"{path} has a UNet of {first[1]} channels, which is for another job.", REMEDY)
+    check_channels(first[1], path)
     encoder = {"sd15": _CLIP, "sdxl": _SECOND, "sdxl_refiner": _FIRST}[family]
     for prefix, what in ((_VAE, "VAE"), (encoder, "text encoder")):
         if not head.starts(prefix):
@@ -100,6 +119,12 @@ def kind_of(head: Head, path: Path) -> Kind:
     said = head.metadata.get("modelspec.prediction_type", "").lower()
     velocity = "v_pred" in head.tensors or said in ("v", "v_prediction", "velocity")
     return Kind(family, first[1], "v_prediction" if velocity else "epsilon")
+
+
+def check_channels(count: int, path: Path) -> None:
+    """Raises `BadModelFile` for a UNet that reads other pictures than this engine shows it."""
+    if count not in (4, 9):
+        raise BadModelFile(f"{path} has a UNet of {count} channels, which is for another job.", REMEDY)
 
 
 def _family(head: Head, width: int, path: Path) -> str:
@@ -119,7 +144,7 @@ def _family(head: Head, width: int, path: Path) -> str:
 def check_folder(folder: Path) -> None:
     """Raises `BadModelFile` for a folder that holds no pipeline that the engine knows."""
     name = class_name(folder)
-    if not name.startswith(_KNOWN) or not name.endswith("Pipeline"):
+    if not name.startswith(_KNOWN) or name.startswith(_UNKNOWN) or not name.endswith("Pipeline"):
         raise BadModelFile(f"{folder} holds a {name or 'folder'}, which cannot repaint.", REMEDY)
 
 
@@ -148,20 +173,32 @@ def footprint(path: Path) -> Footprint:
     if path.is_dir():
         check_folder(path)
         return _of_folder(path)
-    head = read_head(path)
-    parts = [head.parameters(prefix) for prefix in (_UNET, _VAE, "cond_stage_model.", _FIRST, _SECOND)]
+    head, parts = read_head(path), list(parts_of(path).values())
     first, last = head.shape(_UNET + "input_blocks.0.0.weight"), head.shape(_VAE + "decoder.conv_out.weight")
     if not first or not last:
         kind_of(head, path)
     return Footprint(sum(parts), max(parts), first[0] if first else 320, last[1] if len(last) > 1 else 128)
 
 
-def _of_folder(folder: Path) -> Footprint:
-    parts = []
+def parts_of(path: Path) -> dict[str, int]:
+    """Network -> how many numbers the folder or single file holds of it. Raises `BadModelFile`."""
+    if not path.is_dir():
+        head = read_head(path)
+        first, second = head.parameters("cond_stage_model.") + head.parameters(_FIRST), head.parameters(_SECOND)
+        # XL's refiner has only the second encoder, under the first one's name.
+        texts = (first, second) if second or not head.starts(_FIRST + "model.") else (0, first)
+        names = ("unet", "vae", "text_encoder", "text_encoder_2")
+        return dict(zip(names, (head.parameters(_UNET), head.parameters(_VAE), *texts), strict=True))
+    parts = {}
     for name in ("unet", "vae", "text_encoder", "text_encoder_2", "controlnet"):
-        files = sorted((folder / name).glob("*.safetensors"), key=lambda file: len(file.name))
+        files = sorted((path / name).glob("*.safetensors"), key=lambda file: len(file.name))
         plain = [file for file in files if ".fp16" not in file.name and ".non_ema" not in file.name] or files
-        parts.append(sum(read_head(file).parameters() for file in plain))
+        parts[name] = sum(read_head(file).parameters() for file in plain)
+    return parts
+
+
+def _of_folder(folder: Path) -> Footprint:
+    parts = list(parts_of(folder).values())
     return Footprint(
         sum(parts), max(parts), _first_channels(folder / "unet", 320), _first_channels(folder / "vae", 128)
     )

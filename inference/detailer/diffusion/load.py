@@ -8,7 +8,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import torch
 from ...errors import BadModelFile, MaquetteError
 from ...runtime.memory import is_out_of_memory, keep
 from .engine import DiffusionEngine
-from .heads import REMEDY, check_folder, class_name, kind_of, read_head
+from .heads import REMEDY, check_channels, check_folder, class_name, kind_of, parts_of, read_head, usual_name
 from .lora import add_lora
 from .published import config_folder, vocabulary, write_tokenizer
 
@@ -40,10 +40,16 @@ def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> D
     path = Path(checkpoint.path)
     files = [path, *(Path(file) for file, _ in checkpoint.loras)]
     files += [Path(checkpoint.controlnet)] if checkpoint.controlnet is not None else []
-    states = tuple((file, file.stat().st_mtime_ns) for file in files)
+    states = tuple(_state(file) for file in files)
     key = ("detailer", states, str(checkpoint), run.device, run.precision, offload)
     run.report(0.0, f"Loading {path.name}")
     return keep(key, lambda: _load(checkpoint, path, run, offload))
+
+
+def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """What tells a file from one that was put in its place; a folder has no other time where a file in it changed."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> DiffusionEngine:
@@ -51,6 +57,8 @@ def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> Diffus
     notes = []
     with _offline():
         pipeline = _read(path, lambda: _pipeline(checkpoint, path, dtype))
+        check_channels(pipeline.unet.config.in_channels, path)
+        _check_complete(path, pipeline)
         for file, strength in checkpoint.loras:
             notes.append(_read(Path(file), lambda file=file, by=strength: add_lora(pipeline, Path(file), by)))
         control = getattr(pipeline, "controlnet", None)
@@ -73,12 +81,40 @@ def _pipeline(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Any:
     if path.suffix != ".safetensors":
         raise BadModelFile(f"{path} is no .safetensors file.", REMEDY)
     head = read_head(path)
-    if checkpoint.config is None:
-        with config_folder(kind_of(head, path)) as config:
-            return _from_file(path, config, dtype)
-    config = Path(checkpoint.config).expanduser()
-    check_folder(config)
-    return _from_file(path, config, dtype)
+    with _usual_names() if head.unusual else nullcontext():
+        if checkpoint.config is None:
+            with config_folder(kind_of(head, path)) as config:
+                return _from_file(path, config, dtype)
+        config = Path(checkpoint.config).expanduser()
+        check_folder(config)
+        return _from_file(path, config, dtype)
+
+
+@contextmanager
+def _usual_names() -> Iterator[None]:
+    """diffusers finds a file's tensors only under the names that Stable Diffusion was published with."""
+    from diffusers.loaders import single_file
+
+    module: Any = single_file
+    read = module.load_single_file_checkpoint
+
+    def renamed(*given: Any, **named: Any) -> dict[str, Any]:
+        return {usual_name(name): tensor for name, tensor in read(*given, **named).items()}
+
+    module.load_single_file_checkpoint = renamed
+    try:
+        yield
+    finally:
+        module.load_single_file_checkpoint = read
+
+
+def _check_complete(path: Path, pipeline: Any) -> None:
+    """The libraries fill up what a file lacks with chance, or with nothing. Raises `BadModelFile`."""
+    for name, held in parts_of(path).items():
+        network = getattr(pipeline, name, None)
+        wanted = 0 if network is None else sum(tensor.numel() for tensor in network.parameters())
+        if held < wanted:
+            raise BadModelFile(f"{path} lacks {wanted - held:,} numbers of its {name}.", "Download it again.")
 
 
 def _from_file(path: Path, config: Path, dtype: torch.dtype) -> Any:
@@ -164,6 +200,8 @@ def _read(path: Path, read: Callable[[], Any]) -> Any:
     except Exception as error:  # the libraries raise many kinds
         if is_out_of_memory(error):
             raise
+        if isinstance(error, NotImplementedError) and "meta tensor" in str(error):
+            raise BadModelFile(f"{path} lacks some of the model's tensors.", "Download it again.") from error
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise BadModelFile(f"{path} cannot be loaded: {first}", REMEDY) from error
 

@@ -8,12 +8,16 @@ names in use: kohya's with underscores, after diffusers' modules or after the or
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ...errors import BadModelFile, MissingModel
@@ -90,16 +94,46 @@ def add_lora(pipeline: Any, file: Path, strength: float) -> str:
     return f"{missed} of {len(changes)} layers of the LoRA {file.name} have no place in this model." if missed else ""
 
 
+def _said(file: Path) -> dict[str, Any]:
+    """What a file says of its strength beside its tensors: diffusers within it, PEFT in a file beside it."""
+    with safe_open(str(file), "pt") as opened:
+        text = (opened.metadata() or {}).get("lora_adapter_metadata", "")
+    beside = file.with_name("adapter_config.json")
+    if not text and file.name == "adapter_model.safetensors" and beside.is_file():
+        text = beside.read_text("utf-8")
+    try:
+        said = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _alpha(name: str, rank: int, said: Mapping[str, Any]) -> float:
+    """The alpha of a layer that has no tensor of it; without a word about it, the rank."""
+    network, _, layer = name.partition(".")
+    start = network + "." if f"{network}.lora_alpha" in said else ""
+    layer = layer if start else name.removeprefix("base_model.model.")
+    alpha = said.get(start + "lora_alpha", rank)
+    for pattern, other in (said.get(start + "alpha_pattern") or {}).items():
+        if layer == pattern.lstrip("^") or layer.endswith("." + pattern):
+            alpha = other
+    return float(alpha) * (math.sqrt(rank) if said.get(start + "use_rslora") else 1)
+
+
 def _changes(file: Path) -> dict[str, dict[str, Tensor]]:
     """Name of a layer, with underscores -> the parts of its change."""
     changes: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    said = _said(file)
     for name, tensor in load_file(str(file)).items():
         other = next((kind for end, kind in _OTHERS.items() if name.endswith(end)), None)
         if other is not None:
             raise BadModelFile(f"{file} is a {other} file, which is not supported.", "Choose a plain LoRA.")
         end = next((end for end in _PARTS if name.endswith(end)), None)
         if end is not None:
-            changes[_plain(name.removesuffix(end))][_PARTS[end]] = tensor
+            parts = changes[_plain(name.removesuffix(end))]
+            parts[_PARTS[end]] = tensor
+            if said and _PARTS[end] == "down":
+                parts.setdefault("alpha", torch.tensor(_alpha(name.removesuffix(end), len(tensor), said)))
     whole = {name: parts for name, parts in changes.items() if {"down", "up"} <= parts.keys()}
     if not whole:
         raise BadModelFile(f"{file} is no LoRA.", _REMEDY)
