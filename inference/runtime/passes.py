@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from ..errors import BadModelFile
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,9 +40,23 @@ def answers(
         with torch.inference_mode(), reporting(part, network, message):
             said = (ask or network)(stack)
         said = [tensor.float().cpu() for tensor in (said if isinstance(said, (list, tuple)) else [said])]
+        check_numbers(said, run)
         for place, index in enumerate(members):
             found[index] = [tensor[place] for tensor in said]
     return [found[index] for index in range(len(pictures))]
+
+
+def check_numbers(said: Iterable[Tensor], run: Run) -> None:
+    """Raise `BadModelFile` where a network says NaN or infinity: weights within every limit can lead there."""
+    if all(bool(torch.isfinite(values).all()) for values in said):
+        return
+    label = run.model.label if run.model is not None else "The network"
+    raise BadModelFile(
+        f"{label} gave values that are no numbers: its file is damaged"
+        + (", or half precision too coarse for this photo." if run.precision == "float16" else "."),
+        "Verify the model in Maquette's preferences, or download it again"
+        + ("; or compute in full precision." if run.precision == "float16" else "."),
+    )
 
 
 def by_shape(pictures: Sequence[Any]) -> list[list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ..errors import BadModelFile
 if TYPE_CHECKING:
     from torch import Tensor
 
+_CHUNK = 1 << 24
 _AGAIN = "Download it again from its page, and put it there unchanged."
 
 #: How published networks begin the names of their tensors, to say what a wrong file seems to be.
@@ -46,10 +47,33 @@ def read_tensors(path: Path, wrappers: tuple[str, ...] = (), *, objects: bool = 
             content = content[wrapper]
     if not isinstance(content, Mapping):
         raise BadModelFile(f"{path} holds no named tensors.", _AGAIN)
-    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if not tensors:
-        raise BadModelFile(f"{path} holds no named tensors.", _AGAIN)
+        within = next((model for model in map(family, filter(_is_state, content.values())) if model), "")
+        seems = f": it seems to be one of {within}." if within else "."
+        raise BadModelFile(f"{path} holds no named tensors of this model{seems}", _AGAIN)
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
+            kind = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout).removeprefix("torch.")
+            raise BadModelFile(f"{path} holds {name!r} as {kind}: it is not the published file.", _AGAIN)
     return tensors
+
+
+def check_whole(path: Path, step: Callable[[], None]) -> None:
+    """Raise `BadModelFile` where a torch checkpoint's own checksums say that some of its values are not what was saved:
+    torch maps files of the right length without looking. step : called between pieces."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if not entry.CRC:  # saved without
+                    continue
+                with archive.open(entry) as file:
+                    while file.read(_CHUNK):
+                        step()
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise BadModelFile(f"{path} is damaged: its checksums do not fit what it holds.", _AGAIN) from error
 
 
 def family(names: Mapping[str, Any]) -> str:
@@ -58,6 +82,10 @@ def family(names: Mapping[str, Any]) -> str:
         if any(name.startswith(start) for name in names):
             return model
     return ""
+
+
+def _is_state(content: Any) -> bool:
+    return isinstance(content, Mapping) and all(isinstance(name, str) for name in content)
 
 
 def _check_head(path: Path) -> None:

@@ -21,7 +21,7 @@ from ...installer.disk import identity
 from ...installer.filelock import held
 from ..errors import BadModelFile, MaquetteError, MissingModel
 from ..runtime.memory import is_out_of_memory
-from .checkpoint import family, read_tensors
+from .checkpoint import check_whole, family, read_tensors
 from .convert import check_finite, write_tensors
 
 if TYPE_CHECKING:
@@ -108,32 +108,35 @@ def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | No
             raise missing(source, published.path)
         if beside == source or not _is_theirs(beside):
             return _checked(beside, read_tensors(beside), expected)
-        return _as_it_is(beside, published, expected)  # the published tensors in the other format
+        return _as_it_is(run, beside, published, expected)  # the published tensors in the other format
+    if source.is_dir():
+        raise BadModelFile(f"{source} is a folder, not a model.", "Put the published file there instead of it.")
     if beside == source:
-        return _as_it_is(source, published, expected)
+        return _as_it_is(run, source, published, expected)
     file = identity(source)
     stamp = f"{_LAYOUT} {published.version} {file}"
     elsewhere = store.kept_elsewhere(source, file)
     for target in (beside, elsewhere):
         if _stamp(target) == stamp:
             return _checked(target, read_tensors(target), expected)
-    state = _converted(source, published, expected)
+    state = _converted(run, source, published, expected)
     for target in (elsewhere,) if _is_theirs(beside) or store.is_shared(source) else (beside, elsewhere):
-        if _write(run, target, state, stamp):
+        if _write(run, source, target, state, stamp):
             return _checked(target, read_tensors(target), expected)
     check_finite(source, state)
     run.report(0.0, "The converted model can be kept nowhere: it will be converted again next time")
     return state
 
 
-def _as_it_is(source: Path, published: Published, expected: Mapping[str, Tensor] | None) -> State:
+def _as_it_is(run: Run, source: Path, published: Published, expected: Mapping[str, Tensor] | None) -> State:
     """The tensors of a .safetensors file, which is used where it lies."""
-    state = _converted(source, published, expected)
+    state = _converted(run, source, published, expected)
     check_finite(source, state)
     return state
 
 
-def _converted(source: Path, published: Published, expected: Mapping[str, Tensor] | None) -> State:
+def _converted(run: Run, source: Path, published: Published, expected: Mapping[str, Tensor] | None) -> State:
+    check_whole(source, lambda: run.report(0.0, "Checking the model file, once"))
     tensors = read_tensors(source, published.wrappers, objects=published.objects)
     if expected is None:
         return published.convert(tensors)
@@ -167,6 +170,12 @@ def _checked(
                 f"{list(tensor.shape)}.",
                 "Give the file its published name back, or download the one that belongs here.",
             )
+        if state[name].is_floating_point() != tensor.is_floating_point():
+            kinds = [str(one.dtype).removeprefix("torch.") for one in (state[name], tensor)]
+            raise BadModelFile(
+                f"{path} holds {name!r} as {kinds[0]} instead of {kinds[1]}: it is not the published file.",
+                "Download it again from its page.",
+            )
     return state
 
 
@@ -198,8 +207,8 @@ def _is_theirs(path: Path) -> bool:
         return False
 
 
-def _write(run: Run, target: Path, state: State, stamp: str) -> bool:
-    """Write the converted file under its name in one step; False where this folder cannot take it.
+def _write(run: Run, source: Path, target: Path, state: State, stamp: str) -> bool:
+    """Write the conversion of `source` under its name in one step; False where this folder cannot take it.
 
     Processes of this machine wait for each other; those of other machines that share the folder write beside each
     other, and each gives its whole file the name.
@@ -220,7 +229,7 @@ def _write(run: Run, target: Path, state: State, stamp: str) -> bool:
     except OSError:  # read-only, full, or the old file is in use (Windows)
         return False
     except MaquetteError as error:
-        raise type(error)(f"{target.name}: {error.message}", error.remedy, error.operator, error.arguments) from error
+        raise type(error)(f"{source}: {error.message}", error.remedy, error.operator, error.arguments) from error
     return True
 
 

@@ -260,6 +260,23 @@ def test_the_network_is_kept_until_memory_is_freed(options, monkeypatch):
     assert len(loads) == 2
 
 
+def test_a_network_that_gives_no_numbers_is_damaged(options, monkeypatch):
+    original = canonical.load_network
+
+    def huge(*given):
+        network = original(*given)
+        for parameter in network.parameters():
+            parameter.data = torch.full_like(parameter, 3e38)
+        return network
+
+    monkeypatch.setattr(canonical, "load_network", huge)
+    inference.free_memory()
+    for task in inference.estimate_depth, inference.estimate_normals:
+        with pytest.raises(inference.BadModelFile, match="no numbers"):
+            task(noise(64, 80, 9), NAME, **options)
+    inference.free_memory()
+
+
 def test_cancelling_within_the_network_leaves_nothing_behind(options, monkeypatch):
     photo, told = noise(64, 80, 7), []
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ...runtime.memory import keep
+from ...runtime.passes import check_numbers
 from ...runtime.recall import recall_all
 from ...weights import load_network
 from .checkpoint import published
@@ -76,6 +77,7 @@ def _compute(photos: list[Photo], run: Run) -> list[Canonical]:
     pictures = torch.from_numpy(np.stack([network_picture(photo.pixels) for photo in photos]))
     with torch.inference_mode():
         prediction = net(pictures.to(run.torch_device), step)
+    check_numbers((prediction.depth, prediction.confidence, prediction.normal), run)
     return [_canonical(photo, prediction, index) for index, photo in enumerate(photos)]
 
 

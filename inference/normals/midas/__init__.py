@@ -20,6 +20,7 @@ from torch.nn import functional
 from ...preview import preview_size
 from ...results import NormalMap
 from ...runtime.memory import keep
+from ...runtime.passes import check_numbers
 from ...runtime.recall import recall_all
 from ...weights import load_network
 from ..from_depth import check_parameters
@@ -125,6 +126,7 @@ def _predict(pictures: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.flo
         stack = torch.from_numpy(np.stack([pictures[index] for index in members])).permute(0, 3, 1, 2).contiguous()
         with torch.inference_mode():
             answers = _answers(net, stack, run.torch_device, side, step)
+        check_numbers([answers], run)
         found.update(zip(members, answers.cpu().numpy(), strict=True))
         assert answers.shape[1:] == shape[:2]
     return [found[index] for index in range(len(pictures))]
