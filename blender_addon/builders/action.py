@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
+from ...inference.errors import BadInput
 from .. import compat
 
 if TYPE_CHECKING:
@@ -26,12 +27,28 @@ def new_action(datablock: ID, name: str) -> Action:
 
 
 def frames_of(datablock: Any) -> tuple[int, int] | None:
-    """First and last whole frame of a datablock's action; None where it has none."""
+    """First and last whole frame of a datablock's action, else of its strips; None where it has neither."""
     data = datablock.animation_data
-    if data is None or data.action is None:
+    if data is None:
         return None
-    first, last = data.action.frame_range
+    if data.action is not None:
+        first, last = data.action.frame_range
+    else:
+        strips = [strip for track in data.nla_tracks if not track.mute for strip in track.strips if not strip.mute]
+        if not strips:
+            return None
+        first, last = min(strip.frame_start for strip in strips), max(strip.frame_end for strip in strips)
     return math.floor(first), max(math.ceil(last), math.floor(first))
+
+
+def check_free(datablock: Any) -> None:
+    """Raise BadInput where a strip of the datablock's is being tweaked: until that ends its action cannot change."""
+    data = datablock.animation_data
+    if data is not None and data.use_tweak_mode:
+        raise BadInput(
+            f"A strip of {datablock.name} is being tweaked.",
+            "Leave tweak mode in the Nonlinear Animation editor (Tab).",
+        )
 
 
 def rotation_property(mode: str) -> str:

@@ -25,8 +25,9 @@ _INK, _PAPER = np.array([0.80, 0.62, 0.52]), np.array([0.16, 0.16, 0.17])
 def save_pose(rig: Object, name: str, scene: Scene) -> Action:
     """A new action with the present pose of all bones of an armature, marked as an asset of this file.
 
-    What the armature does stays as it is. The licence of its body is written on the asset.
+    What the armature does stays as it is. The licence of its body is written on the asset. Raises BadInput.
     """
+    action.check_free(rig)
     data: Any = rig.animation_data or rig.animation_data_create()
     before, slot = data.action, getattr(data, "action_slot", None)
     made = action.new_action(rig, name)

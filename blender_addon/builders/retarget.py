@@ -17,6 +17,7 @@ import numpy as np
 from mathutils import Matrix
 
 from ...inference import rigs
+from ...inference.errors import BadInput
 from ...inference.mesh import skinning
 from . import action, armature, transaction
 from . import scene as scenes
@@ -25,19 +26,34 @@ if TYPE_CHECKING:
     from bpy.types import Action, Object, Scene
     from numpy.typing import NDArray
 
+#: Objects may be scaled by this much more along one axis than along another.
+_UNEVEN = 0.02
 #: Hips that come out this near to where they are to be (of the legs' length) are left so.
 _STILL = 1e-4
 
 
 def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
-    """The armature object at rest in the world. Raises BadInput where the mapping lacks needed parts."""
+    """The armature object at rest in the world. Raises BadInput where the mapping lacks needed parts, and where the
+    object is scaled so that its bones have no turns."""
+    mapping = mapping.checked(obj.name)
     bones: Any = obj.data.bones  # type: ignore[union-attr]
     names = tuple(bone.name for bone in bones)
     index = {name: number for number, name in enumerate(names)}
     parents = np.array([index[bone.parent.name] if bone.parent else -1 for bone in bones])
     place = np.array(obj.matrix_world, np.float64)
+    _check_scale(obj.name, place[:3, :3])
     rest = _in_world(place, np.array([bone.matrix_local for bone in bones], np.float64))
-    return rigs.Rig(names, parents, rest, mapping.checked(obj.name).roles, place, mapping.shown_by)
+    roles = mapping.roles if mapping.switches else rigs.carried(mapping.roles, names, parents)
+    return rigs.Rig(names, parents, rest, roles, place, mapping.shown_by).checked(obj.name)
+
+
+def _check_scale(name: str, axes: NDArray) -> None:
+    sizes = np.linalg.norm(axes, axis=0)
+    if not sizes.min() > 1e-9:
+        raise BadInput(f"The armature {name} is scaled to nothing.", "Give it a size.")
+    skew = np.abs((axes / sizes).T @ (axes / sizes) - np.eye(3)).max()
+    if sizes.max() > (1 + _UNEVEN) * sizes.min() or skew > _UNEVEN:
+        raise BadInput(f"The armature {name} is stretched along one of its axes.", "Apply its scale first.")
 
 
 def read_poses(
@@ -68,22 +84,64 @@ def retarget(
     """A new action on `target` that shows what `source` does at these frames (increasing).
 
     The action that the target had stays in the file (with a fake user); bones keep their rotation modes; bones without
-    a part keep their pose. `report` is told the share that is done. Raises BadInput where a mapping lacks needed parts.
+    a part keep their pose. `report` is told the share that is done. Raises BadInput where a mapping lacks needed parts,
+    and for rigs that cannot be posed.
     """
-    own, other = rig_of(source, source_bones), rig_of(target, target_bones)
-    turns, hips = rigs.retarget(own, read_poses(source, frames, scene, report), other, placement=placement)
-    keyed = _take_over(target, name)
+    with _out_of_edit_mode(source, target):
+        own, other = rig_of(source, source_bones), rig_of(target, target_bones)
+        turns, hips = rigs.retarget(own, read_poses(source, frames, scene, report), other, placement=placement)
+        keyed = _take_over(target, name)
+        _carry_over(target, target_bones, other, keyed, (turns, hips), frames, placement, scene, report)
+    return keyed
+
+
+def _carry_over(
+    target: Object,
+    target_bones: rigs.Mapping,
+    other: rigs.Rig,
+    keyed: Action,
+    motion: tuple[Mapping[str, NDArray], NDArray],
+    frames: Sequence[int],
+    placement: rigs.Placement,
+    scene: Scene,
+    report: Callable[[float], object],
+) -> None:
+    """Key the wanted turns and places in the target's new action."""
+    turns, hips = motion
     for bone, switch in _switches(target, target_bones):
         path = f'pose.bones["{bpy.utils.escape_identifier(bone)}"]["{bpy.utils.escape_identifier(switch)}"]'
         action.add_switch(keyed, target, path, np.array(frames[:1]), np.array([target_bones.switches[switch]]))
     root = other.names[other.chain("hips")[0]]
     moved = [bone for bone in other.names if bone in turns]
-    if _is_plain(target, moved):
+    plain, drift = _is_plain(target, moved), _drift(target, frames, scene)
+    if drift is not None and plain == (placement == "WORLD"):
+        # In arrays the target stands still, under Blender it goes with what it hangs on.
+        away = np.linalg.inv(drift) if plain else drift
+        turned = away[:, :3, :3] / np.cbrt(np.linalg.det(away[:, :3, :3]))[:, None, None]
+        turns = {bone: turned @ turn for bone, turn in turns.items()}
+        hips = np.einsum("tij,tj->ti", away[:, :3, :3], hips) + away[:, :3, 3]
+    if plain:
         basis = rigs.apply_turns(other, turns, hips)[:, [other.index[bone] for bone in moved]]
     else:
         basis = _posed_by_blender(target, _Wanted(other, turns, hips, root, moved, frames), scene, report)
     _key(target, keyed, moved, basis, root, frames)
-    return keyed
+
+
+def _drift(target: Object, frames: Sequence[int], scene: Scene) -> NDArray[np.float64] | None:
+    """(T, 4, 4) how what the target hangs on has moved it in the world since it was looked at; None where nothing
+    does."""
+    animated = target.animation_data
+    if (
+        target.parent is None
+        and not target.constraints
+        and not (animated and (animated.drivers or animated.nla_tracks))
+    ):
+        return None
+    now = np.linalg.inv(np.array(target.matrix_world, np.float64))
+    with _alone(scene, target) as stage:
+        places = [np.array(_evaluated(stage, target, frame).matrix_world, np.float64) for frame in frames]
+    moved = np.stack(places) @ now
+    return None if np.abs(moved - np.eye(4)).max() < 1e-6 else moved
 
 
 def action_frames(obj: Object) -> list[int]:
@@ -117,20 +175,49 @@ def _evaluated(stage: Scene, obj: Object, frame: int) -> Object:
 def _alone(scene: Scene, *objects: Object) -> Iterator[Scene]:
     """A scene of its own for these objects, so that a change of frame evaluates nothing else."""
     stage = bpy.data.scenes.new("Maquette stage")
+    hidden = [obj for obj in objects if obj.hide_viewport]  # Blender evaluates no hidden objects
+    resting: list[Any] = [obj.data for obj in objects if obj.data.pose_position == "REST"]  # type: ignore[union-attr]
     try:
+        for obj in hidden:
+            obj.hide_viewport = False
+        for data in resting:
+            data.pose_position = "POSE"
         stage.render.fps, stage.render.fps_base = scene.render.fps, scene.render.fps_base
         stage.frame_start, stage.frame_end = scene.frame_start, scene.frame_end
         for obj in objects:
             stage.collection.objects.link(obj)
         yield stage
     finally:
+        for obj in hidden:
+            obj.hide_viewport = True
+        for data in resting:
+            data.pose_position = "REST"
         bpy.data.scenes.remove(stage)
+
+
+@contextmanager
+def _out_of_edit_mode(*objects: Object) -> Iterator[None]:
+    """In edit mode armatures are at rest, and the bones that are edited are not theirs yet."""
+    if not any(obj.mode == "EDIT" for obj in objects):
+        yield
+        return
+    with scenes.selection_kept():
+        yield
 
 
 def _take_over(target: Object, name: str) -> Action:
     """A new action on the target. The old one is kept, and taken up again if the job fails."""
     data: Any = target.animation_data or target.animation_data_create()
+    action.check_free(target)
     before, slot = data.action, getattr(data, "action_slot", None)
+    mixed = data.action_blend_type, data.action_influence
+    # Whatever strips lie below it: the new action says how the bones turn.
+    data.action_blend_type, data.action_influence = "REPLACE", 1.0
+
+    def unmix() -> None:
+        data.action_blend_type, data.action_influence = mixed
+
+    transaction.on_failure(unmix)
     if before is not None:
         kept = before.use_fake_user
         before.use_fake_user = True

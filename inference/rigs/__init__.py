@@ -6,7 +6,18 @@ bones of other rigs. Nothing here knows Blender; bones are names, rest matrices 
 from __future__ import annotations
 
 from .humanoid import ROLES, Preset, load_presets
-from .mapping import Mapping, map_bones
+from .mapping import Mapping, carried, map_bones
 from .retarget import Placement, Rig, apply_turns, retarget
 
-__all__ = ["ROLES", "Mapping", "Placement", "Preset", "Rig", "apply_turns", "load_presets", "map_bones", "retarget"]
+__all__ = [
+    "ROLES",
+    "Mapping",
+    "Placement",
+    "Preset",
+    "Rig",
+    "apply_turns",
+    "carried",
+    "load_presets",
+    "map_bones",
+    "retarget",
+]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..errors import BadInput
 from ..mesh import skinning
 from .humanoid import FINGERS, PARENTS, ROLES
 
@@ -77,6 +78,15 @@ class Rig:
         left = _snapped(left - up * (left @ up), own)
         left = _unit(left - up * (left @ up))
         return np.stack([left, np.cross(up, left), up], axis=1)
+
+    def checked(self, name: str) -> Rig:
+        """Itself. Raises BadInput where left, up or a leg's length cannot be told; `name` names the armature."""
+        if not abs(np.linalg.det(self.frame)) > 0.5 or not self.leg > 1e-9:
+            raise BadInput(
+                f"The legs and the trunk of the armature {name} lie at one place.",
+                "Correct the bone map, or give its bones their places.",
+            )
+        return self
 
     @cached_property
     def middle(self) -> NDArray[np.float64]:

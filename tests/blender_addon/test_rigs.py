@@ -191,6 +191,130 @@ def test_the_users_own_motion_and_modes_are_kept(person):
     np.testing.assert_allclose(turned[..., 2], stays[..., 2], atol=1e-3)  # the same lean of every limb
 
 
+def rest_position(source, target):
+    source.data.pose_position = target.data.pose_position = "REST"
+
+
+def hidden_in_viewports(source, target):
+    source.hide_viewport = target.hide_viewport = True
+
+
+def edited(source, target):
+    bpy.context.view_layer.objects.active = source
+    bpy.ops.object.mode_set(mode="EDIT")
+
+
+def strips_only(source, target):
+    data = source.animation_data
+    data.nla_tracks.new().strips.new("motion", 3, data.action)
+    data.action = None
+
+
+def added_to_strips(source, target):
+    """The target's action is added to another one's strip."""
+    data = target.animation_data_create()
+    other = bpy.data.actions.new("other")
+    data.action = other
+    target.pose.bones["mixamorig:LeftArm"].keyframe_insert("rotation_quaternion", frame=1)
+    data.nla_tracks.new().strips.new("other", 1, other)
+    data.action, data.action_blend_type, data.action_influence = None, "ADD", 0.5
+
+
+def riding(source, target):
+    """On something that moves."""
+    horse = bpy.data.objects.new("horse", None)
+    bpy.context.scene.collection.objects.link(horse)
+    for frame, angle in ((3, 0.0), (10, 2.0)):
+        horse.rotation_euler, horse.location = (0.2, 0.1, angle), (0, 0, angle)
+        horse.keyframe_insert("rotation_euler", frame=frame)
+        horse.keyframe_insert("location", frame=frame)
+    target.parent = horse
+    bpy.context.scene.frame_set(5)
+
+
+def torn(source, target):
+    """Hips and spine hang side by side."""
+    bpy.context.view_layer.objects.active = target
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = target.data.edit_bones
+    root = bones.new("Ground")
+    root.head, root.tail = (0, 0, 0), (0, 20, 0)
+    bones["mixamorig:Hips"].parent = bones["mixamorig:Spine"].parent = root
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize(
+    "change", [rest_position, hidden_in_viewports, edited, strips_only, added_to_strips, riding, torn]
+)
+def test_whatever_state_the_artist_left_them_in(change, control, person):
+    source, _ = person()
+    target = foreign_rig()
+    if control:  # Blender poses rigs with constraints
+        target.pose.bones["mixamorig:Spine"].constraints.new("LIMIT_SCALE")
+    truth = directions(source, names_of(source), FRAMES)
+    before = middle_of_hips(source, names_of(source))
+    change(source, target)
+    mode, resting, hidden = bpy.context.mode, target.data.pose_position, target.hide_viewport
+    assert bpy.ops.maquette.retarget(source=source.name, target=target.name) == {"FINISHED"}
+    assert (bpy.context.mode, target.data.pose_position, target.hide_viewport) == (mode, resting, hidden)
+    assert apart(truth, directions(target, names_of(target), FRAMES)) < 0.1
+    # On the ground where the source stands, and in one piece.
+    np.testing.assert_allclose(middle_of_hips(target, names_of(target))[:, :2], before[:, :2], atol=1e-3)
+    poses = retarget.read_poses(target, FRAMES, bpy.context.scene)
+    hips, spine = (names_of(target).roles[role][0] for role in ("hips", "spine"))
+    index = [bone.name for bone in target.data.bones].index
+    gap = np.linalg.norm(poses[:, index(hips), :3, 3] - poses[:, index(spine), :3, 3], axis=1)
+    np.testing.assert_allclose(gap, 0.08, atol=1e-3)
+
+
+def stretched(target):
+    target.scale.x *= 2
+
+
+def vanished(target):
+    target.scale = (0, 0, 0)
+
+
+def tweaked(target):
+    data = target.animation_data_create()
+    track = data.nla_tracks.new()
+    strip = track.strips.new("other", 1, bpy.data.actions.new("other"))
+    data.nla_tracks.active, track.select, strip.select, data.use_tweak_mode = track, True, True, True
+
+
+def without_legs(target):
+    bpy.context.view_layer.objects.active = target
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = target.data.edit_bones
+    bones["mixamorig:LeftUpLeg"].head = bones["mixamorig:RightUpLeg"].head
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (stretched, "stretched along one of its axes. Apply its scale"),
+        (vanished, "scaled to nothing"),
+        (tweaked, "is being tweaked. Leave tweak mode"),
+        (without_legs, "lie at one place. Correct the bone map"),
+    ],
+)
+def test_what_cannot_be_posed(change, message, person, blocks):
+    source, _ = person()
+    target = foreign_rig()
+    change(target)
+    bpy.context.view_layer.update()
+    before = blocks()
+    with pytest.raises(RuntimeError, match=re.escape(message)):
+        bpy.ops.maquette.retarget(source=source.name, target=target.name)
+    assert blocks() == before
+    if change is tweaked:
+        with pytest.raises(RuntimeError, match="is being tweaked"):
+            bpy.ops.maquette.save_pose(armature=target.name)
+        assert blocks() == before
+
+
 def test_one_pose_of_a_frame(person):
     source, _ = person()
     target = foreign_rig()

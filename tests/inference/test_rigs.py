@@ -74,6 +74,17 @@ def test_controls_count_before_the_bones_that_they_move():
             {"upper_arm.L": ("arm_left",), "clavicle.L": ("shoulder_left",), "thigh.R": ("leg_right",),
              "shin.R": ("knee_right",), "forearm.R": ("elbow_right",)},
         ),
+        (  # chains as they hang together, not by the alphabet; hips above what they carry; "bend" is no end
+            "hip,pelvis,lThighBend,lThighTwist,lShin,lFoot,rThighBend,rShin,rFoot,spine,abdomen,chest,neck,head,"
+            "lCollar,lShldrBend,lForearmBend,lHand,rCollar,rShldrBend,rForearmBend,rHand",
+            {"hips": ("hip",), "spine": ("spine", "abdomen", "chest"), "thigh.L": ("lThighBend",),
+             "upper_arm.R": ("rShldrBend",), "forearm.L": ("lForearmBend",)},
+        ),
+        (
+            "pelvis_jnt,spine_jnt,head_jnt,l_clav_jnt,l_shoulder_jnt,l_elbow_jnt,l_wrist_jnt,l_hip_jnt,l_knee_jnt,"
+            "r_clav_jnt,r_shoulder_jnt,r_elbow_jnt,r_wrist_jnt,r_hip_jnt,r_knee_jnt",
+            {"clavicle.L": ("l_clav_jnt",), "upper_arm.L": ("l_shoulder_jnt",), "thigh.R": ("r_hip_jnt",)},
+        ),
     ],
 )  # fmt: skip
 def test_unknown_rigs_are_guessed_by_words(names, expected):
@@ -90,6 +101,20 @@ def test_what_is_missing_is_named():
     assert "bone map" in caught.value.remedy
     with pytest.raises(BadInput, match="no bone map called 'sims'"):
         rigs.map_bones(["a"], "sims")
+
+
+def test_a_bone_cannot_be_two_parts():
+    roles = {role: (role,) for role in NEEDED} | {"spine": ("thigh.L",)}
+    with pytest.raises(BadInput, match=r"the bone thigh\.L stands twice, for thigh\.L and spine"):
+        rigs.Mapping(roles).checked("Robot")
+
+
+def test_hips_carry_legs_and_trunk():
+    roles = {"hips": ("pelvis",), "spine": ("spine",), "thigh.L": ("left",), "thigh.R": ("right",)}
+    names = ("world", "root", "pelvis", "left", "right", "spine")
+    assert rigs.carried(roles, names, (-1, 0, 1, 2, 2, 1))["hips"] == ("root", "pelvis")
+    assert rigs.carried(roles, names, (-1, 0, 1, 2, 2, 2)) is roles
+    assert rigs.carried(roles, names, (-1, 0, 1, 2, 2, -1)) is roles  # nothing carries both
 
 
 def figure(arms_down: float, *, chains: bool = False, place=None, roll: int = 0) -> rigs.Rig:
