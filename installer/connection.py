@@ -5,13 +5,14 @@ is looked up or a server says nothing."""
 from __future__ import annotations
 
 import queue
+import string
 import threading
 import time
 import urllib.request
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from .network import Network, host, opener
 
@@ -55,19 +56,20 @@ class Answer:
         first = span.partition("-")[0]
         if unit != "bytes":
             return None, None
-        return int(first) if first.isdigit() else None, int(total) if total.strip().isdigit() else None
+        return number(first), number(total)
 
     @property
     def length(self) -> int:
         """Bytes that follow, as the server says; -1 where it does not."""
-        text = self.headers.get("Content-Length", "")
-        return int(text) if text.strip().isdigit() and not self.headers.get("Transfer-Encoding") else -1
+        length = number(self.headers.get("Content-Length", ""))
+        return -1 if length is None or self.headers.get("Transfer-Encoding") else length
 
     @property
     def validator(self) -> str:
-        """What tells this version of the file from another: a strong ETag, else the date of its last change."""
+        """What tells this version of the file from another: a strong ETag, else the date of its last change, else a
+        weak ETag, which a server cannot be asked for but which can be compared."""
         etag = self.headers.get("ETag", "")
-        return etag if etag and not etag.startswith("W/") else self.headers.get("Last-Modified", "")
+        return etag if etag and not is_weak(etag) else self.headers.get("Last-Modified", "") or etag
 
 
 class Connection:
@@ -147,13 +149,33 @@ def _opened(network: Network, address: str, headers: Dict[str, str], timeout: fl
         if response.status not in (301, 302, 303, 307, 308) or not location:
             return response, Answer(response.status, response.headers, address, hub_sha256)
         response.close()
-        target = urljoin(address, location)
+        target = _target(address, location)
         if urlsplit(target).scheme not in ("http", "https") or (
             address.startswith("https:") and not target.startswith("https:")
         ):
             raise BadRedirect(f"{urlsplit(address).hostname} redirects to {target[:80]}, which is unsafe")
         address = target
     raise BadRedirect(f"{urlsplit(address).hostname} redirects in a circle")
+
+
+def _target(address: str, location: str) -> str:
+    """Where a redirect leads. What a server forgets to escape, a browser does for it, and so do we."""
+    try:
+        target = urljoin(address, quote(location, safe=string.punctuation, encoding="iso-8859-1"))
+        host(target)
+    except ValueError as error:
+        raise BadRedirect(f"{urlsplit(address).hostname} redirects to {location[:80]}, which is no address") from error
+    return target
+
+
+def is_weak(validator: str) -> bool:
+    return validator.startswith("W/")
+
+
+def number(text: str) -> Optional[int]:
+    """A number of bytes or seconds in a header; None for what is none."""
+    text = text.strip()
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 20 else None
 
 
 def _sha256(etag: str) -> str:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
 
-from .connection import Answer, BadRedirect, Connection
+from .connection import Answer, BadRedirect, Connection, is_weak, number
 from .errors import SetupError
 from .network import Network, chosen_network
 from .partial import OnDisk, Partial
@@ -176,10 +177,13 @@ class _Download:
     def _attempt(self) -> None:
         address = self.network.address(self.wanted.url)
         headers = {"User-Agent": "Maquette", "Accept": "*/*", "Accept-Encoding": "identity"}
+        known = self.partial.record
+        if self.partial.have and not (known.validator or known.sha256 or self.wanted.sha256):
+            self.partial.drop()  # nothing would tell if the rest were another version's
         if self.partial.have:
             headers["Range"] = f"bytes={self.partial.have}-"
-            if self.partial.record.validator:
-                headers["If-Range"] = self.partial.record.validator
+            if known.validator and not is_weak(known.validator):
+                headers["If-Range"] = known.validator
         try:
             with closing(Connection(self.network, address, headers, self.patience.stall, self._tell)) as connection:
                 answer = connection.answer()
@@ -195,7 +199,7 @@ class _Download:
             raise self._network_error(error, address) from error
 
     def _network_error(self, reason: Any, address: str) -> Exception:
-        server = address.split("/")[2]
+        server = urlsplit(address).hostname or "the server"
         if isinstance(reason, ssl.SSLCertVerificationError):
             return certificate_error(reason, server)
         if "Tunnel connection failed: 407" in str(reason):
@@ -228,6 +232,7 @@ class _Download:
         first, total = answer.content_range
         known = self.partial.record
         same = answer.hub_sha256 == known.sha256 if answer.hub_sha256 else answer.validator == known.validator
+        same = same or not self.partial.have
         if first != self.partial.have or not same or (known.length >= 0 and total not in (None, known.length)):
             self.partial.drop()
             raise _Again(f"{answer.server} goes on with another part or another file")
@@ -288,6 +293,9 @@ class _Download:
                 if self.partial.have - slow_from < self.patience.slowest * seconds:
                     raise _Again(f"next to nothing came for {seconds:.0f} s")
                 slow_since, slow_from = time.monotonic(), self.partial.have
+            if 0 <= total < self.partial.have:
+                self.partial.drop()
+                raise _Again("more comes than was announced")
             if self.wanted.bytes and self.partial.have > self.wanted.bytes:
                 self.partial.drop()
                 raise WrongFile(
@@ -296,6 +304,8 @@ class _Download:
                 )
         if total >= 0 and self.partial.have < total:
             raise _Again(f"the connection broke off at {self.partial.have / 1e6:,.1f} of {total / 1e6:,.1f} MB")
+        if not self.partial.have and total:
+            raise _Again("the connection broke off before the file")
         if total < 0:  # the server never said, so the end of the connection is the end of the file
             self.partial.note(length=self.partial.have)
 
@@ -389,8 +399,8 @@ class _Pace:
 def _retry_after(answer: Answer) -> float:
     """Seconds that the server asks to wait. A date is compared with the server's own, as our clock may be wrong."""
     text = answer.headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
+    if (seconds := number(text)) is not None:
+        return float(seconds)
     try:
         until = parsedate_to_datetime(text)
         return max(0.0, (until - parsedate_to_datetime(answer.headers.get("Date", ""))).total_seconds())

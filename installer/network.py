@@ -36,7 +36,15 @@ class Network:
     def hub_address(self) -> str:
         """The hub's address without a slash at its end: the chosen one, else HF_ENDPOINT, else the public one."""
         address = (self.hub or os.environ.get("HF_ENDPOINT") or HUB).strip().rstrip("/")
-        return address if "://" in address else f"https://{address}"
+        address = address if "://" in address else f"https://{address}"
+        try:
+            named = host(address)
+        except ValueError:
+            named = ""
+        if not named or " " in address or not urlsplit(address).hostname:
+            message = f"{address} is no address of a mirror."
+            raise SetupError(message, "Write it as https://mirror.example.org (in the preferences, or in HF_ENDPOINT).")
+        return address
 
     @property
     def hub_token(self) -> str:
@@ -49,9 +57,15 @@ class Network:
 
     def headers(self, address: str) -> Dict[str, str]:
         """The token, for the hub and nobody else."""
-        if self.hub_token and host(address) == host(self.hub_address):
-            return {"Authorization": f"Bearer {self.hub_token}"}
-        return {}
+        token = self.hub_token
+        if not token or host(address) != host(self.hub_address):
+            return {}
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise SetupError(
+                "The access token holds characters that no token has.",
+                "Copy it again from your account's page of the hub, without what stands around it.",
+            )
+        return {"Authorization": f"Bearer {token}"}
 
 
 _chosen = Network()

@@ -200,6 +200,29 @@ def another_part(handler: Handler, content: bytes) -> None:
     handler.wfile.write(content[7:])
 
 
+def more_than_announced(handler: Handler, content: bytes) -> None:
+    """More bytes than its Content-Range says."""
+    code, body, headers = handler.wanted(content)
+    handler.start(code, len(body) + 500, **headers)
+    handler.wfile.write(body + content[:500])
+
+
+def unasked_range(handler: Handler, content: bytes) -> None:
+    """206 for the whole file, that nobody asked for a part of."""
+    handler.start(206, len(content), Content_Range=f"bytes 0-{len(content) - 1}/{len(content)}")
+    handler.wfile.write(content)
+
+
+def raw(text: str) -> Behaviour:
+    """Sends these lines, and closes the connection."""
+
+    def behave(handler: Handler, _content: bytes) -> None:
+        handler.wfile.write(text.replace("\n", "\r\n").encode("latin1"))
+        handler.close_connection = True
+
+    return behave
+
+
 def page(handler: Handler, _content: bytes, kind: str = "text/html; charset=utf-8") -> None:
     """The login page of a gate or a hotel, with 200."""
     body = b"<!DOCTYPE html><html><body>Please sign in</body></html>" * 30

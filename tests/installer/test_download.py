@@ -86,6 +86,14 @@ FAULTS = {
     "says no length": [faults.says_no_length],
     "sends chunks": [faults.in_chunks],
     "breaks off among chunks": [partial(faults.in_chunks, whole=False)],
+    "breaks off among the headers": [faults.raw("HTTP/1.1 200 OK\nContent-Le")] * 3,
+    "sends more than it announced": [faults.breaks_off(100_000), faults.more_than_announced],
+    "sends a part that nobody asked for": [faults.unasked_range],
+    "has a range that is none": [
+        faults.breaks_off(100_000),
+        faults.raw("HTTP/1.1 206 OK\nContent-Range: bytes \xb2-\xb3/\xb9\nContent-Length: \xb2\n\n"),
+    ],
+    "has a wait that is none": [faults.raw("HTTP/1.1 429 Slow\nRetry-After: \xb2\nContent-Length: 0\n\n")],
 }
 MAY_REFUSE_AT_ONCE = {"claims more than it has"}
 
@@ -111,6 +119,30 @@ def test_the_right_file_in_the_end_when_nothing_is_published_about_it(server, ta
     fetched = get(url, target, patience=patience(case), bytes=0, sha256="")
     assert_right(target)
     assert fetched.sha256 == SHA256 and not fetched.checked
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"v1"'}, {"ETag": '"v1"'}, {"Last-Modified": "yesterday"}])
+def test_two_versions_of_a_file_are_never_joined(server, target, headers) -> None:
+    """The file changes on the server between two attempts, and nothing is published about it."""
+    server.headers = headers
+    other = CONTENT[::-1]
+    changed = {name: value.replace("v1", "v2").replace("yesterday", "today") for name, value in headers.items()}
+
+    def change(handler: faults.Handler, content: bytes) -> None:
+        server.headers, server.files["/network.pth"] = changed, other
+        faults.good(handler, other)
+
+    url = server.put("/network.pth", CONTENT, faults.breaks_off(100_000), change)
+    get(url, target, sha256="")
+    assert target.read_bytes() == other
+
+
+def test_a_redirect_is_escaped_where_the_server_forgot(server, target) -> None:
+    server.put("/le%20mod%C3%A8le.pth", CONTENT)
+    away = faults.raw("HTTP/1.1 302 OK\nLocation: /le mod\xc3\xa8le.pth?a=%20b\nContent-Length: 0\n\n")
+    get(server.put("/network.pth", CONTENT, always=away), target)
+    assert_right(target)
+    assert server.requests[-1][0] == "/le%20mod%C3%A8le.pth?a=%20b"
 
 
 def test_a_break_is_resumed_where_it_was(server, target) -> None:
@@ -232,6 +264,8 @@ ERRORS = {
         transfer_errors.WrongFile,
         "unsafe",
     ),
+    "redirects to no address": (faults.redirects("http://[::1"), transfer_errors.WrongFile, "no address"),
+    "429 for ever": (faults.status(429, Retry_After="9" * 400), transfer_errors.Busy, "429"),
     "an empty file": (faults.says_length(0), transfer_errors.WrongFile, "offers 0 bytes"),
 }
 
@@ -326,6 +360,21 @@ def test_a_mirror_takes_the_hubs_place(server, target, monkeypatch) -> None:
     get(public, target)
     assert server.requests[-1][1]["authorization"] == "Bearer secret-2"
     assert "secret" not in repr(Network(token="secret-1")) + record_of(target).name
+
+
+@pytest.mark.parametrize("mirror", ["http://[::1", "http://host:port", "http://host:99999", "not an address"])
+def test_a_mirror_that_is_no_address(target, mirror) -> None:
+    with pytest.raises(transfer_errors.SetupError, match="is no address of a mirror"):
+        get("https://huggingface.co/a/network.pth", target, Network(hub=mirror))
+
+
+@pytest.mark.parametrize("token", ["hf_abc\ndef", "hf_模", "hf_a b", "hf_a\x00"])
+def test_a_token_that_is_none_is_not_told(server, target, token) -> None:
+    url = server.put("/network.pth", CONTENT)
+    with pytest.raises(transfer_errors.SetupError, match="token") as caught:
+        get(url, target, Network(hub=server.url, token=token))
+    assert token.strip() not in str(caught.value) and "hf_" not in str(caught.value)
+    assert not server.requests
 
 
 def test_a_proxy_is_asked(server, target, monkeypatch) -> None:
