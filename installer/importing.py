@@ -83,8 +83,8 @@ def import_from(source: Path, report: Report, path: str = "", replace: bool = Fa
     source = source.expanduser().absolute()
     outcome = Outcome()
     try:
-        if not source.exists():
-            raise WrongFile(f"There is no {source}.", "Choose a file or a folder that exists.")
+        if not (source.is_file() or source.is_dir()):
+            raise WrongFile(f"There is no file or folder {source}.", "Choose a file or a folder that exists.")
         for candidate in _candidates(source):
             outcome.seen += 1
             report(0.0, f"Looking at {candidate.name}")
@@ -112,7 +112,8 @@ def _nothing(source: Path, outcome: Outcome) -> WrongFile:
         )
     first = outcome.refused[0]
     more = f" (and {len(outcome.refused) - 1} more)" if len(outcome.refused) > 1 else ""
-    return WrongFile(f"{Path(first.source).name} cannot be taken: {first.why}{more}.", first.remedy)
+    name = first.source[len(str(source if source.is_dir() else source.parent)) :].strip(os.sep)
+    return WrongFile(f"{name} cannot be taken: {first.why}{more}.", first.remedy)
 
 
 def _candidates(source: Path) -> Iterator[Path]:
@@ -281,14 +282,9 @@ def _import_archive(archive: Path, root: Path, outcome: Outcome, report: Report,
             _unpack(stream, unpacked, size, report)
             named = Path(archive.stem, *(part for part in PurePosixPath(name).parts if part not in ("/", "..")))
             _import_file(unpacked, f"{archive} ({name})", named, outcome, report, as_path, replace)
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        EOFError,
-        zipfile.LargeZipFile,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk; those of a damaged stream have none
+            raise
         outcome.refused.append(Refusal(str(archive), f"the archive is damaged or locked ({error})"))
     finally:
         with suppress(OSError):
@@ -305,11 +301,22 @@ def _members(archive: Path) -> Iterator[Tuple[str, int, IO[bytes]]]:
                     with opened.open(entry) as stream:
                         yield entry.filename, entry.file_size, stream
         return
+    _check_gzip(archive)
     with tarfile.open(archive, "r|*") as tape:
         for member in tape:
             stream = tape.extractfile(member) if member.isfile() else None
             if stream is not None:
                 yield member.name, member.size, stream
+
+
+def _check_gzip(archive: Path) -> None:
+    """Read a .tar.gz to its end: its checksum stands there, and `tarfile` does not look at it."""
+    with archive.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return
+    with gzip.open(archive) as stream:
+        while stream.read(READ):
+            pass
 
 
 def _unpack(stream: IO[bytes], target: Path, size: int, report: Report) -> None:

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files from disk: told by their content, whatever they are called; nothing hostile is run or written."""
 
+import bz2
 import dataclasses
 import errno
+import gzip
 import hashlib
 import io
+import lzma
 import os
 import pickle
 import shutil
 import sys
 import tarfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +273,32 @@ class TestArchives:
         archive.write_bytes(content)
         with pytest.raises(transfer_errors.WrongFile):
             take(archive)
+
+    @pytest.mark.parametrize("kind", ["zip deflated", "zip bzip2", "zip lzma", "tar.gz", "tar.xz", "tar.bz2"])
+    @pytest.mark.parametrize("end", [False, True])
+    def test_a_damaged_archive_gives_no_model(self, root, tmp_path, kind, end) -> None:
+        """Bytes in the middle have changed, or the end with the checksums is cut off."""
+        body = mano(tmp_path / "m")
+        archive = tmp_path / f"mano.{kind.partition(' ')[0]}"
+        if kind.startswith("zip"):
+            how = {"deflated": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}
+            with zipfile.ZipFile(archive, "w", how[kind[4:]]) as opened:
+                opened.write(body, "models/MANO_RIGHT.pkl")
+        else:
+            how = {"gz": gzip.open, "xz": lzma.open, "bz2": bz2.open}[kind[4:]]
+            with how(archive, "wb") as packed, tarfile.open(fileobj=packed, mode="w") as opened:
+                opened.add(body, "models/MANO_RIGHT.pkl")
+        content = bytearray(archive.read_bytes())
+        middle = len(content) // 2
+        content = content[:-7] if end else content[:middle] + bytes(20) + content[middle + 20 :]
+        archive.write_bytes(content)
+        if end and kind in ("tar.xz", "tar.bz2"):  # their blocks have checksums of their own: what has come is right
+            with suppress(transfer_errors.WrongFile):
+                take(archive)
+            return
+        with pytest.raises(transfer_errors.WrongFile, match=r"mano.\S+ cannot be taken: the archive is damaged"):
+            take(archive)
+        assert not (root / MANO).exists() and not (root / ".importing").exists()
 
 
 class Calls:
