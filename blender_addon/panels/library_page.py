@@ -13,6 +13,7 @@ import bpy
 from ...installer import catalogue, features, library, licences, store
 from ...installer.catalogue import Model, in_words
 from ...installer.errors import SetupError
+from ...installer.network import HUB
 from .. import jobs
 from ..library_settings import TASKS
 from ..operators.models import offline_line
@@ -170,7 +171,7 @@ def _draw_network(layout: UILayout, chosen: Any) -> None:
     row.prop(chosen, "show_network", icon=icon, emboss=False)
     if chosen.show_network:
         column = layout.column()
-        column.prop(chosen, "hub", placeholder="https://huggingface.co")
+        column.prop(chosen, "hub", placeholder=HUB)
         column.prop(chosen, "hub_token")
         column.prop(chosen, "proxy")
         column.prop(chosen, "ca_file")
