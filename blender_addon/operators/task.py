@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,7 +34,7 @@ class TaskOperator(bpy.types.Operator):
         if bpy.app.background:
             return self.execute(context)
         try:
-            jobs.submit(self._job(context))
+            jobs.submit(self._checked_job(context))
         except MaquetteError as error:
             return failed(self, error)
         return {"FINISHED"}
@@ -44,13 +45,25 @@ class TaskOperator(bpy.types.Operator):
         manager = context.window_manager
         manager.progress_begin(0, 1)
         try:
-            line = jobs.run(self._job(context), lambda fraction, _message: manager.progress_update(fraction))
+            line = jobs.run(self._checked_job(context), lambda fraction, _message: manager.progress_update(fraction))
         except MaquetteError as error:
             return failed(self, error)
         finally:
             manager.progress_end()
         self.report({"INFO"}, line)
         return {"FINISHED"}
+
+    def _checked_job(self, context: Any) -> jobs.Job:
+        from ...inference.errors import BadInput
+
+        for one in self.properties.bl_rna.properties:
+            if one.type != "FLOAT":
+                continue
+            value = getattr(self, one.identifier)
+            # Blender holds numbers to their limits, but lets NaN through.
+            if any(math.isnan(number) for number in (value if one.is_array else [value])):
+                raise BadInput(f"{one.name} is not a number (NaN).", "Give a number.")
+        return self._job(context)
 
     def _job(self, context: Any) -> jobs.Job:
         from ..tasks.common import job_of

@@ -20,7 +20,7 @@ from ..preferences import preferred_device, preferred_precision
 from ..preload import preload_torch
 from ..requests import Target
 from . import lens
-from .source import source_of
+from .source import source_of, whole_path
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
@@ -96,9 +96,9 @@ def writable_folder(folder: str) -> str | None:
             f"{folder} is relative to the .blend file, which is not saved yet.",
             "Save the .blend file, or give the whole path of the folder.",
         )
-    path = Path(bpy.path.abspath(folder)) if folder else Path(bpy.data.filepath).parent / "maquette"
     if not folder and not bpy.data.filepath:
         return None
+    path = whole_path(folder) if folder else Path(bpy.data.filepath).parent / "maquette"
     existing = path
     while not existing.exists():
         existing = existing.parent

@@ -55,7 +55,26 @@ def _absolute(filepath: str, image: Image | None = None) -> Path:
             f"{filepath} is relative to the .blend file, which is not saved yet.",
             "Save the .blend file, or choose the photo by its whole path.",
         )
-    return Path(bpy.path.abspath(filepath, library=image.library if image else None))
+    return whole_path(filepath, image.library if image else None)
+
+
+def whole_path(typed: str, library: Any = None) -> Path:
+    """A path as an artist types it: from the .blend file ("//") or the home folder ("~"). Raises BadInput for what is
+    no path, such as a name longer than the system's names."""
+    path = Path(bpy.path.abspath(typed, library=library))
+    try:
+        path = path.expanduser().absolute()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path  # what needs it says what it is needed for
+    except (OSError, ValueError, RuntimeError) as error:
+        shown = typed if len(typed) < 80 else f"{typed[:60]}..."
+        raise BadInput(f"{shown} is no path that can be used: {_reason(error)}.", "Check the path.") from error
+    return path
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
 def _file_source(path: Path, frame: int, focal: Focal) -> Source:

@@ -118,6 +118,22 @@ def test_an_output_folder_that_cannot_be_written(refused, wall, tmp_path) -> Non
     refused("cannot be written", filepath=wall, folder=str(tmp_path / "file"), model="relief")
 
 
+@pytest.mark.parametrize("option", ["fx", "strength", "grid_width", "max_distance", "tear", "grazing", "dicing"])
+def test_numbers_that_are_none(refused, wall, option) -> None:
+    refused("is not a number (NaN)", filepath=wall, model="relief", **{option: float("nan")})
+    if option == "strength":
+        refused("is not a number (NaN)", "estimate_normals", filepath=wall, strength=float("nan"))
+        refused("is not a number (NaN)", "calibrate_distance", points="POINTS", point_b=(0, float("nan"), 1))
+
+
+def test_names_longer_than_the_systems_and_the_home_folder(refused, wall, tmp_path, monkeypatch) -> None:
+    refused("is no path", filepath=str(tmp_path / ("a" * 400)))
+    refused("is no path", filepath=wall, folder=str(tmp_path / ("a" * 400)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    bpy.ops.maquette.estimate_depth(filepath=wall, model="relief", output="IMAGE", folder="~/depths")
+    assert [path.parent.name for path in tmp_path.rglob("*.exr")] == ["depths"]
+
+
 def test_nobody_and_no_hand_in_the_photo(refused, wall) -> None:
     refused("No person was found in the photo", operator="recover_people", filepath=wall)
     refused("No hand was found", operator="refine_hands", filepath=wall)
