@@ -77,7 +77,23 @@ def attribute_values(obj: Object, name: str = "") -> NDArray[np.float32]:
         raise BadInput(
             f"The attribute {attribute.name} holds no numbers.", "Choose one of type Float, Boolean or Color."
         )
-    return np.asarray(values, np.float32)[_elements(mesh, attribute.domain)]
+    values = np.asarray(values, np.float32)
+    if attribute.domain == "EDGE":
+        return _at_corners(mesh, values)[_elements(mesh, "CORNER")]
+    return values[_elements(mesh, attribute.domain)]
+
+
+def _at_corners(mesh: Mesh, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From edges to face corners (L,): the mean of the two edges of the face that meet there, as Blender does it."""
+    edges, starts, totals = (
+        np.empty(len(elements), np.int32) for elements in (mesh.loops, mesh.polygons, mesh.polygons)
+    )
+    mesh.loops.foreach_get("edge_index", edges)
+    mesh.polygons.foreach_get("loop_start", starts)
+    mesh.polygons.foreach_get("loop_total", totals)
+    before = np.arange(len(edges)) - 1
+    before[starts] = starts + totals - 1
+    return (values[edges] + values[edges[before]]) / 2
 
 
 def group_values(obj: Object, name: str = "") -> NDArray[np.float32]:
@@ -145,4 +161,4 @@ def _elements(mesh: Any, domain: str) -> NDArray[np.int32]:
         faces = np.empty(len(mesh.loop_triangles), np.int32)
         mesh.loop_triangles.foreach_get("polygon_index", faces)
         return np.repeat(faces[:, None], 3, 1)
-    raise BadInput("An attribute of edges cannot mask a surface.", "Choose one of points, faces or corners.")
+    raise BadInput(f"An attribute of {domain.lower()}s cannot mask a surface.", "Choose one of points or faces.")

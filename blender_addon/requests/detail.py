@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import inference
+from ...inference.detailer.job import TOO_SMALL
 from ...inference.detailer.source import from_light, to_light
 from ...inference.errors import BadInput, Cancelled, NothingFound
 from ...inference.photo import Photo
@@ -117,10 +118,12 @@ class DetailInferred(Inferred):
 
     strengths : (H, W) float32, how strongly the first picture was repainted.
     partial : the job was cancelled, and this is what was finished by then.
+    notes : what the artist is to know beside the records, a sentence each.
     """
 
     strengths: Pixels | None = None
     partial: bool = False
+    notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -166,6 +169,7 @@ class DetailRequest(Request):
             drawing.photo,
             strengths=strengths_of(canvas.size, [one for one in done if one.batch == 0]),
             partial=partial,
+            notes=tuple(note for note in detailed.notes if not note.endswith(TOO_SMALL)),
             settings=settings,
             **files,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ... import inference
+from ...inference.errors import NothingFound
 from .detail_masks import Drawing, covering
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ class Control:
             return inference.estimate_depth(photo, resolution=0, **where).preview
         if self.kind == "NORMALS":
             return inference.estimate_normals(photo, resolution=0, **where).preview
-        return inference.refine_hands(photo, resolution=0, **where).preview
+        maps = inference.refine_hands(photo, resolution=0, **where)
+        if not maps.hands:
+            raise NothingFound("No hand was found in the photo to follow.", "Choose another control image, or none.")
+        return maps.preview
 
 
 def nearness(depth: Values) -> Values:

@@ -235,4 +235,4 @@ def _summary(inferred: DetailInferred) -> str:
         words.append(f"{skipped} left out: {next(one.skipped for one in inferred.result if one.skipped)}")
     if inferred.partial:
         words.append("cancelled, only what was finished is kept")
-    return f" ({', '.join(words)})"
+    return " ".join([f" ({', '.join(words)})" + "." * bool(inferred.notes), *inferred.notes])

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ..runtime import Run
 
 
+#: End of the note on parts that were left out, of which the records tell more.
+TOO_SMALL = "parts of the mask were too small to detail."
+
+
 @dataclass
 class Course:
     """What a request learns on its way from segment to segment.

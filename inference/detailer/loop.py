@@ -17,6 +17,7 @@ from ..runtime.memory import is_out_of_memory, release_unused
 from .blending import pasted, resized_mask
 from .fillings import filled, recoloured
 from .hooks import asked
+from .job import TOO_SMALL
 from .segments import Segment
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ def detail(
     kept, dropped = segments_for(mask, size, layout, engine)
     records = [DetailedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
     if dropped:
-        settings.course.note(
-            f"{len(dropped)} of {len(kept) + len(dropped)} parts of the mask were too small to detail."
-        )
+        settings.course.note(f"{len(dropped)} of {len(kept) + len(dropped)} {TOO_SMALL}")
     pictures = [photo] * batch_size
     masked = _masked(kept, size) if is_native(engine) and layout.mask_mode else None
 

@@ -148,6 +148,13 @@ def test_vertex_groups_and_attributes_are_baked_through_the_uv_map(noise):
     detail(source="PAINT_SLOT", mask="ATTRIBUTE", mask_name="row", output="IMAGE")
     top, bottom, left, right = extent(changed("wood.detail.001", source))
     assert (bottom, left, right) == (120, 0, 160) and 112 <= top <= 114
+    edges = plane.data.attributes.new("rim", "FLOAT", "EDGE")
+    ends = np.empty(len(plane.data.edges) * 2, np.int32)
+    plane.data.edges.foreach_get("vertices", ends)
+    edges.data.foreach_set("value", upper[ends.reshape(-1, 2)].all(1).astype(np.float32))
+    detail(source="PAINT_SLOT", mask="ATTRIBUTE", mask_name="rim", output="IMAGE")
+    top, bottom, left, right = extent(changed("wood.detail.002", source))
+    assert (top, left, right) == (0, 0, 160) and 28 <= bottom <= 38
     for options in ({"mask_name": "nothing"}, {"mask": "ATTRIBUTE", "mask_name": "nothing"}):
         with pytest.raises(RuntimeError, match=r"has no (vertex group|attribute) 'nothing'"):
             detail(**{"source": "PAINT_SLOT", "mask": "VERTEX_GROUP", **options})

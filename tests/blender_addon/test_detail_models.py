@@ -128,6 +128,19 @@ def test_a_control_image_is_followed_as_strongly_as_asked(photo):
     assert (run(**{**control, "control_image": "control two"}) != followed).any()
 
 
+def test_what_the_model_has_to_say_is_in_the_closing_line(models, tmp_path):
+    """Here a LoRA that fits only in part."""
+    import torch
+    from safetensors.torch import save_file
+
+    ends = {".lora_down.weight": (2, 16), ".lora_up.weight": (16, 2)}
+    names = ("lora_unet_no_such_layer", "lora_te_text_model_encoder_layers_0_self_attn_q_proj")
+    tensors = {name + end: torch.ones(shape) for name in names for end, shape in ends.items()}
+    save_file(tensors, tmp_path / "half.safetensors")
+    run(lora=str(tmp_path / "half.safetensors"))
+    assert jobs.outcome().line.endswith("1 of 2 layers of the LoRA half.safetensors have no place in this model.")
+
+
 def test_steps_are_told_and_cancelling_inside_a_part_keeps_the_finished_one(photo, monkeypatch):
     said, report = [], jobs.Job.report
 
