@@ -3,26 +3,26 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import addon_utils
 import bpy
-from mathutils import Matrix
+import numpy as np
 
 from ...inference.errors import BadInput
-from . import action
+from ...inference.rigs.bvh import write_bvh
+from . import action, retarget
 from . import scene as scenes
 
 if TYPE_CHECKING:
     from bpy.types import Object, Scene
 
 #: Format -> the add-on that writes it, where it is one; all ship with Blender.
-_ADDONS = {"FBX": "io_scene_fbx", "GLTF": "io_scene_gltf2", "BVH": "io_anim_bvh"}
+_ADDONS = {"FBX": "io_scene_fbx", "GLTF": "io_scene_gltf2"}
 
 
 def export_person(
@@ -33,12 +33,8 @@ def export_person(
     Frames are the object's action's, else the scene's. The file appears whole or not at all. Raises BadInput where it
     exists and is not to be overwritten, where the folder cannot be written, and where this kind cannot hold the object.
     """
-    if path.exists() and not overwrite:
-        raise BadInput(f"The file {path} exists already.", "Choose another name, or allow it to be overwritten.")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise BadInput(f"The folder {path.parent} cannot be written.", "Choose another folder.")
-    if kind == "BVH" and obj.type != "ARMATURE":
-        raise BadInput(f"{obj.name} has no skeleton, which is all that BVH holds.", "Choose another format.")
+    _check_object(obj, kind, animation)
+    _check_path(path, overwrite)
     _enable(kind)
     first = last = scene.frame_current
     if animation:
@@ -46,15 +42,58 @@ def export_person(
     unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
         with _selected([obj, *_moved_by(obj)], obj):
-            _WRITERS[kind](str(unfinished), first, last, animation)
+            _WRITERS[kind](str(unfinished), obj, first, last, animation)
         unfinished.replace(path)
     except (RuntimeError, OSError) as error:
-        raise BadInput(f"Blender could not write {path}: {error}", "Choose another folder or format.") from error
+        raise BadInput(f"Blender could not write {path}: {_told(error)}", "Choose another folder or format.") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
-def _write_fbx(path: str, _first: int, _last: int, animation: bool) -> None:
+def _check_object(obj: Object, kind: str, animation: bool) -> None:
+    """Raise BadInput for what this format cannot hold."""
+    if obj.type not in {"ARMATURE", "MESH"}:
+        raise BadInput(f"{obj.name} is neither an armature nor a mesh.", "Choose a person's armature or mesh.")
+    if kind == "BVH" and obj.type != "ARMATURE":
+        raise BadInput(f"{obj.name} has no skeleton, which is all that BVH holds.", "Choose another format.")
+    if obj.type == "MESH" and animation and kind in _ADDONS and _moves_by_itself(obj):
+        raise BadInput(
+            f"{kind} does not hold the vertices of every frame, in which {obj.name} moves.",
+            "Choose Alembic or USD, or leave the animation out.",
+        )
+
+
+def _moves_by_itself(obj: Any) -> bool:
+    """Whether a mesh moves by absolute shape keys or a cache of its vertices."""
+    keys = obj.data.shape_keys
+    cached = any(modifier.type in {"MESH_CACHE", "MESH_SEQUENCE_CACHE"} for modifier in obj.modifiers)
+    return cached or (keys is not None and not keys.use_relative)
+
+
+def _check_path(path: Path, overwrite: bool) -> None:
+    try:
+        exists, is_folder = path.exists(), path.is_dir()
+    except OSError as error:  # a name that no file can have
+        raise BadInput(f"{path.name[:40]} can be no file's name: {error.strerror}.", "Choose another name.") from error
+    if is_folder:
+        raise BadInput(f"{path} is a folder.", "Choose the name of a file in it.")
+    if exists and not overwrite:
+        raise BadInput(f"The file {path} exists already.", "Choose another name, or allow it to be overwritten.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BadInput(f"The folder {path.parent} cannot be written.", "Choose another folder.")
+
+
+def _told(error: Exception) -> str:
+    """What an exporter says, without the path that an error took through its code."""
+    text = str(error).strip()
+    if "Traceback" not in text:
+        return text
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", "Location:"))]
+    return lines[-1] if lines else text
+
+
+def _write_fbx(path: str, _obj: Object, _first: int, _last: int, animation: bool) -> None:
     # Leaf bones and Blender's own bone axes are what other programs stumble over. Units are metres, applied.
     bpy.ops.export_scene.fbx(
         filepath=path, use_selection=True, object_types={"ARMATURE", "MESH"}, add_leaf_bones=False,
@@ -64,42 +103,41 @@ def _write_fbx(path: str, _first: int, _last: int, animation: bool) -> None:
     )  # fmt: skip
 
 
-def _write_gltf(path: str, _first: int, _last: int, animation: bool) -> None:
+def _write_gltf(path: str, obj: Any, _first: int, _last: int, animation: bool) -> None:
+    # Strips alone are no active action: then the scene is written as it moves.
+    mode = "ACTIVE_ACTIONS" if obj.animation_data and obj.animation_data.action else "SCENE"
     bpy.ops.export_scene.gltf(
         filepath=path, export_format="GLB", use_selection=True, export_animations=animation,
-        export_animation_mode="ACTIVE_ACTIONS", export_frame_range=False, export_force_sampling=True,
-        export_current_frame=not animation, export_extras=True,
+        export_animation_mode=mode, export_frame_range=mode == "SCENE", export_force_sampling=True,
+        export_current_frame=not animation, export_rest_position_armature=animation, export_extras=True,
     )  # fmt: skip
 
 
-def _write_bvh(path: str, first: int, last: int, _animation: bool) -> None:
-    # BVH has y up by custom, but Blender writes its own axes: a copy that lies on its back is written instead.
-    layer = scenes.view_layer()
-    obj: Any = layer.objects.active
-    turned = obj.copy()
-    turned.data = obj.data.copy()
-    turned.data.transform(Matrix.Rotation(-math.pi / 2, 4, "X"))
-    try:
-        scenes.link(turned, None)
-        layer.objects.active = turned
-        bpy.ops.export_anim.bvh(
-            filepath=path, frame_start=first, frame_end=last, root_transform_only=False, rotate_mode="NATIVE"
-        )
-    finally:
-        data = turned.data
-        bpy.data.objects.remove(turned)
-        bpy.data.armatures.remove(data)
-        layer.objects.active = obj
+def _write_bvh(path: str, obj: Any, first: int, last: int, _animation: bool) -> None:
+    # Blender's own writer leaves the object's place, turn and scale out.
+    scene: Any = scenes.current()
+    names, parents, rest = retarget.at_rest(obj)
+    tails = np.array([(*bone.tail_local, 1.0) for bone in obj.data.bones], np.float64)
+    write_bvh(
+        Path(path),
+        names,
+        parents,
+        rest,
+        (tails @ np.array(obj.matrix_world, np.float64).T)[:, :3],
+        retarget.read_poses(obj, range(first, last + 1), scene),
+        seconds=scene.render.fps_base / scene.render.fps,
+        title=obj.name,
+    )
 
 
-def _write_usd(path: str, _first: int, _last: int, animation: bool) -> None:
+def _write_usd(path: str, _obj: Object, _first: int, _last: int, animation: bool) -> None:
     bpy.ops.wm.usd_export(
         filepath=path, selected_objects_only=True, export_animation=animation, export_armatures=True,
         export_shapekeys=True, root_prim_path="/root",
     )  # fmt: skip
 
 
-def _write_alembic(path: str, first: int, last: int, _animation: bool) -> None:
+def _write_alembic(path: str, _obj: Object, first: int, last: int, _animation: bool) -> None:
     bpy.ops.wm.alembic_export(
         filepath=path,
         selected=True,
@@ -140,13 +178,17 @@ def _selected(objects: list[Object], active: Object) -> Iterator[None]:
     comes back."""
     with scenes.selection_kept() as layer:
         hidden = [obj for obj in objects if obj.hide_get(view_layer=layer)]
+        kept = [(obj, name, getattr(obj, name)) for obj in objects for name in ("hide_viewport", "hide_select")]
         scene = scenes.current()
         frames, current = (scene.frame_start, scene.frame_end), scene.frame_current
         try:
+            for obj, name, before in kept:
+                if before:
+                    setattr(obj, name, False)
             for obj in hidden:
                 obj.hide_set(False, view_layer=layer)
             for obj in objects:
-                obj.select_set(True, view_layer=layer)
+                _select(obj, layer)
             layer.objects.active = active
             scene.frame_start, scene.frame_end = action.frames_of(active) or frames
             yield
@@ -155,3 +197,15 @@ def _selected(objects: list[Object], active: Object) -> Iterator[None]:
             scene.frame_set(current)
             for obj in hidden:
                 obj.hide_set(True, view_layer=layer)
+            for obj, name, before in kept:
+                if before:
+                    setattr(obj, name, before)
+
+
+def _select(obj: Object, layer: Any) -> None:
+    """Raise BadInput where the object cannot be selected: exporters would leave it out."""
+    if layer.objects.get(obj.name) == obj:
+        obj.select_set(True, view_layer=layer)
+        if obj.select_get(view_layer=layer) and obj.visible_get(view_layer=layer):
+            return
+    raise BadInput(f"{obj.name} lies in a hidden or excluded collection.", "Show its collection in the Outliner.")

@@ -36,15 +36,24 @@ def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
     """The armature object at rest in the world. Raises BadInput where the mapping lacks needed parts, and where the
     object is scaled so that its bones have no turns."""
     mapping = mapping.checked(obj.name)
+    names, parents, rest = at_rest(obj)
+    roles = mapping.roles if mapping.switches else rigs.carried(mapping.roles, names, parents)
+    place = np.array(obj.matrix_world, np.float64)
+    return rigs.Rig(names, parents, rest, roles, place, mapping.shown_by).checked(obj.name)
+
+
+def at_rest(obj: Object) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.float64]]:
+    """The bones' names, the indices of their parents (J,), -1 for none, and their rest matrices (J, 4, 4) in the world,
+    without scale in their axes. Raises BadInput where the object is scaled so that they have no turns."""
     bones: Any = obj.data.bones  # type: ignore[union-attr]
+    if not len(bones):
+        raise BadInput(f"The armature {obj.name} has no bones.", "Choose another armature.")
     names = tuple(bone.name for bone in bones)
     index = {name: number for number, name in enumerate(names)}
     parents = np.array([index[bone.parent.name] if bone.parent else -1 for bone in bones])
     place = np.array(obj.matrix_world, np.float64)
     _check_scale(obj.name, place[:3, :3])
-    rest = _in_world(place, np.array([bone.matrix_local for bone in bones], np.float64))
-    roles = mapping.roles if mapping.switches else rigs.carried(mapping.roles, names, parents)
-    return rigs.Rig(names, parents, rest, roles, place, mapping.shown_by).checked(obj.name)
+    return names, parents, _in_world(place, np.array([bone.matrix_local for bone in bones], np.float64))
 
 
 def _check_scale(name: str, axes: NDArray) -> None:

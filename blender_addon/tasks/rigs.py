@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,8 +166,13 @@ def export(properties: Any, context: Any) -> str:
         raise BadInput(f"There is no object called {properties.armature!r}.", _CHOOSE)
     if obj.type == "MESH" and obj.find_armature() is not None:
         obj = obj.find_armature()
-    if not properties.filepath:
+    if not properties.filepath or properties.filepath.endswith(("/", os.sep)):
         raise BadInput("No file is chosen.", "Give the path of the file to write.")
+    if properties.filepath.startswith("//") and not bpy.data.filepath:
+        raise BadInput(
+            f"{properties.filepath} is relative to the .blend file, which is not saved yet.",
+            "Save the .blend file, or give the whole path.",
+        )
     path = Path(bpy.path.abspath(with_ending(properties.filepath, properties.format)))
     exporting.export_person(
         obj,

@@ -479,3 +479,66 @@ def test_bvh_holds_the_motion(person, tmp_path):
     with pytest.raises(RuntimeError, match="cannot be written"):
         bpy.ops.maquette.export_person(format="FBX", filepath=str(tmp_path / "no" / "such" / "walk.fbx"))
     assert {file.name for file in tmp_path.iterdir()} == {"walk.bvh"}
+
+
+def test_bvh_stands_where_the_figure_stands(person, tmp_path):
+    """In metres and upright, however the armature's object is scaled and turned."""
+    source, _ = person()
+    target = foreign_rig()
+    bpy.ops.maquette.retarget(source=source.name, target=target.name)
+    truth = directions(target, names_of(target), FRAMES)
+    stands = middle_of_hips(target, names_of(target))
+    bpy.ops.maquette.export_person(format="BVH", armature=target.name, filepath=str(tmp_path / "walk.bvh"))
+    came = next(obj for obj in imported("BVH", tmp_path / "walk.bvh") if obj.type == "ARMATURE")
+    frames = range(1, 1 + len(FRAMES))
+    assert apart(truth, directions(came, names_of(came), frames)) < 0.01
+    poses = retarget.read_poses(came, frames, bpy.context.scene)
+    hips = [came.data.bones.find(names_of(came).roles[f"thigh.{side}"][0]) for side in "LR"]
+    np.testing.assert_allclose(poses[:, hips][..., :3, 3].mean(axis=1), stands, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["FBX", "GLTF", "USD", "ALEMBIC"])
+def test_what_is_hidden_or_moved_by_strips_is_written_too(kind, person, evaluated, tmp_path):
+    source, mesh = person()
+    truth = evaluated(mesh, 8)
+    strips_only(source, None)
+    for obj in (source, mesh):
+        obj.hide_viewport = obj.hide_select = True
+    assert bpy.ops.maquette.export_person(format=kind, armature=source.name, filepath=str(tmp_path / "x")) == {
+        "FINISHED"
+    }
+    assert source.hide_viewport and mesh.hide_select
+    found = [
+        obj for obj in imported(kind, next(tmp_path.iterdir())) if obj.type == "MESH" and len(obj.data.vertices) > 999
+    ]
+    seen = evaluated(found[0], 8)
+    np.testing.assert_allclose(seen.min(axis=0), truth.min(axis=0), atol=0.012)
+    np.testing.assert_allclose(seen.max(axis=0), truth.max(axis=0), atol=0.012)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"armature": "lamp"}, "neither an armature nor a mesh"),
+        ({"filepath": "//walk.fbx"}, "not saved yet. Save the .blend file"),
+        ({"filepath": "{folder}/"}, "No file is chosen"),
+        ({"filepath": "{folder}/taken.fbx"}, "is a folder. Choose the name"),
+        ({"filepath": "{folder}/" + 300 * "n"}, "can be no file's name"),
+        ({"armature": "cached"}, "Choose Alembic or USD"),
+        ({"armature": "cached", "format": "GLTF"}, "Choose Alembic or USD"),
+        ({"exclude": True}, "hidden or excluded collection. Show its collection"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_exported(given, message, person, body, make_track, tmp_path):
+    source, _ = person()
+    bpy.context.scene.collection.objects.link(bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "SUN")))
+    if given.get("armature") == "cached":
+        bodies.build_person(body, make_track(range(3)), name="moving", mode="SHAPE_KEYS").objects[0].name = "cached"
+    bpy.context.view_layer.layer_collection.children[0].exclude = given.get("exclude", False)
+    (tmp_path / "taken.fbx").mkdir()
+    wanted = {"armature": source.name, "format": "FBX", "filepath": "{folder}/walk.fbx", **given}
+    wanted.pop("exclude", None)
+    with pytest.raises(RuntimeError, match=message) as caught:
+        bpy.ops.maquette.export_person(**wanted | {"filepath": wanted["filepath"].format(folder=tmp_path)})
+    assert "Traceback" not in str(caught.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["taken.fbx"]
