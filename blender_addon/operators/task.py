@@ -56,7 +56,8 @@ class TaskOperator(bpy.types.Operator):
     def _checked_job(self, context: Any) -> jobs.Job:
         from ...inference.errors import BadInput
 
-        for one in self.properties.bl_rna.properties:
+        declared: Any = self.properties.bl_rna.properties
+        for one in declared:
             if one.type != "FLOAT":
                 continue
             value = getattr(self, one.identifier)

@@ -204,4 +204,4 @@ def _srgb_bytes(pixels: NDArray[np.float32], linear: bool) -> NDArray[np.uint8]:
         colour = np.clip(pixels[..., :3], 0, 1)
         curve = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055)
         pixels = np.concatenate([curve, pixels[..., 3:]], axis=-1)
-    return (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return (np.fmin(np.fmax(pixels, 0), 1) * 255 + 0.5).astype(np.uint8)  # NaN, as in broken renders, becomes 0

@@ -45,6 +45,9 @@ def remarks(used_camera: Camera, matched: Object | None, scene: Scene, before: R
     """
     remedy = "; choose a camera or type the focal length" if used_camera.source == "default" else ""
     said = [f"Lens: {used_camera.lens}{remedy}"]
+    units: Any = scene.unit_settings
+    if units.system != "NONE" and abs(units.scale_length - 1) > _UNSEEN:
+        said.append(f"A metre is one unit long, which the scene's Unit Scale shows as {units.scale_length:.4g} m")
     if matched is None:
         return said
     own = camera.intrinsics_of(matched, used_camera.width, used_camera.height, scene)

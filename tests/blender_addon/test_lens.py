@@ -44,6 +44,14 @@ def test_a_photo_says_its_lens_itself(astronaut):
     assert matched_camera(settings) is None
 
 
+def test_a_scene_of_other_units_is_told(astronaut):
+    assert "Unit Scale" not in depth(astronaut, output="IMAGE")
+    bpy.context.scene.unit_settings.scale_length = 0.01
+    assert "A metre is one unit long, which the scene's Unit Scale shows as 0.01 m" in depth(astronaut)
+    bpy.context.scene.unit_settings.system = "NONE"
+    assert "Unit Scale" not in depth(astronaut, output="IMAGE")
+
+
 def test_a_guess_says_what_to_do_and_gives_way_to_a_lens_that_is_known(evaluated):
     photo = str(sample_photo("astronaut"))
     assert "Lens: 55° guessed; choose a camera or type the focal length" in depth(photo)

@@ -134,6 +134,16 @@ def test_names_longer_than_the_systems_and_the_home_folder(refused, wall, tmp_pa
     assert [path.parent.name for path in tmp_path.rglob("*.exr")] == ["depths"]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("is_float", [False, True])
+def test_pixels_that_are_no_numbers_are_black(is_float) -> None:
+    from maquette.blender_addon.requests.common import _srgb_bytes
+
+    pixels = np.full((2, 2, 4), np.nan, np.float32)
+    pixels[0] = (np.inf, -np.inf, 0.0, 1.0)
+    np.testing.assert_array_equal(_srgb_bytes(pixels, is_float)[:, 0], [[255, 0, 0, 255], [0, 0, 0, 0]])
+
+
 def test_nobody_and_no_hand_in_the_photo(refused, wall) -> None:
     refused("No person was found in the photo", operator="recover_people", filepath=wall)
     refused("No hand was found", operator="refine_hands", filepath=wall)
