@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -105,7 +106,7 @@ def amass_of(people: People, track_id: int | None = None) -> dict[str, NDArray]:
 
     tracks = people.tracks()
     chosen = min(tracks, default=None) if track_id is None else track_id
-    if chosen is None or chosen not in tracks:
+    if not isinstance(chosen, (int, np.integer)) or chosen not in tracks:
         raise BadInput(f"There is no person {'' if track_id is None else track_id} to save.", "Choose one of tracks().")
     frames, persons = zip(*tracks[chosen], strict=True)
     world, flip = world_from_camera(people), np.array([1.0, -1.0, -1.0])
@@ -131,8 +132,11 @@ def amass_of(people: People, track_id: int | None = None) -> dict[str, NDArray]:
     }
 
 
-def save_amass(path: Path, people: People, track_id: int | None = None, *, overwrite: bool = False) -> None:
+def save_amass(
+    path: str | PathLike[str], people: People, track_id: int | None = None, *, overwrite: bool = False
+) -> None:
     """Write `amass_of` as an .npz. Raises `BadInput`, also for a file that exists."""
+    path = Path(path)
     if path.suffix.lower() != ".npz":
         raise BadInput(f"{path} is no .npz file.", "End the name in .npz.")
     check_output(path, overwrite=overwrite)

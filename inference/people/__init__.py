@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import runtime
+from ..errors import BadInput
 from ..photo import PhotoLike, as_clip
 from ..registry import find_model, model_module
 
@@ -57,6 +62,11 @@ def recover_people(
 
     Returns `People`; a photo without a person gives an empty frame. Raises `MaquetteError` with a remedy.
     """
+    for name, value in (("refine", refine), ("track", track)):
+        if not isinstance(value, (bool, np.bool_, Integral)):
+            raise BadInput(f"{name} = {reprlib.repr(value)} is neither true nor false.", "Give True or False.")
+    if detector is not None and not isinstance(detector, (str, PathLike)):
+        raise BadInput(f"The detector {reprlib.repr(detector)} is no name.", "Give a file's name or path, or None.")
     module = model_module("people", model)
     clip = as_clip(photos)
     run = runtime.start(device, precision, progress, models_dir, find_model("people", model))
@@ -68,9 +78,9 @@ def recover_people(
             det_iou_thresh=det_iou_thresh,
             det_batch_size=det_batch_size,
             hmr_batch_size=hmr_batch_size,
-            refine=refine,
+            refine=bool(refine),
             boxes=boxes,
-            track=track,
+            track=bool(track),
             smoothing=smoothing,
             plant=plant,
             detector=detector,

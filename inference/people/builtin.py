@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 #: A false person gives itself away in several ways, each harmless by itself: the network is unsure of it under some
 #: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides.
 _DOUBT = 1.0
+_NUMBERS = (int, float, np.integer, np.floating)
 
 Boxes = Sequence[Sequence[tuple[float, float, float, float]]]
 
@@ -97,13 +98,13 @@ def recover(
 
 def check_share(value: float, what: str) -> None:
     """Raise `BadInput` unless `value` is between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0 <= value <= 1:
         raise BadInput(f"The {what} {value!r} is not between 0 and 1.", "Choose a number from 0 to 1.")
 
 
 def check_strength(value: float, what: str) -> None:
     """Raise `BadInput` unless `value` is a number from 0 on."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0 <= value < 1e6:
         raise BadInput(f"The {what} {value!r} is not a number from 0 on.", "Choose 0, or a number of about 1.")
 
 

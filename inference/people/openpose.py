@@ -84,15 +84,16 @@ def body_25(person: Person) -> NDArray[np.float64]:
 
 def draw(people: People, frame: int, layout: str, background: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     """See `people.skeleton_picture`."""
-    if layout not in LAYOUTS:
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise BadInput(f"There is no layout {layout!r}.", f"Choose one of: {', '.join(LAYOUTS)}.")
-    if not 0 <= frame < len(people.frames):
+    if isinstance(frame, bool) or not isinstance(frame, (int, np.integer)) or not 0 <= frame < len(people.frames):
         raise BadInput(f"There is no frame {frame}; there are {len(people.frames)}, from 0.", "Choose one of them.")
     camera = people.cameras[frame]
     picture = np.zeros((camera.height, camera.width, 3), np.uint8)
     if background is not None:
-        if np.shape(background) != picture.shape:
-            raise BadInput(f"The background is {np.shape(background)} instead of {picture.shape}.", "Give the photo.")
+        if np.shape(background) != picture.shape or np.asarray(background).dtype != np.uint8:
+            given = f"{np.shape(background)} {np.asarray(background).dtype}"
+            raise BadInput(f"The background is {given} instead of {picture.shape} uint8.", "Give the photo's pixels.")
         picture[:] = background
     # Those in front are painted last.
     for person in sorted(people.frames[frame], key=lambda one: -float(one.joints[0, 2])):

@@ -270,7 +270,15 @@ def test_the_skeletons_lie_where_the_people_are(recover, astronaut):
     over = skeleton_picture(people, background=astronaut.pixels)
     black = ~picture.any(-1)
     np.testing.assert_array_equal(over[black], astronaut.pixels[black])
-    for bad in ({"frame": 1}, {"layout": "coco"}, {"background": astronaut.pixels[:9]}):
+    for bad in (
+        {"frame": 1},
+        {"frame": "first"},
+        {"frame": np.nan},
+        {"layout": "coco"},
+        {"layout": ["coco_18"]},
+        {"background": astronaut.pixels[:9]},
+        {"background": astronaut.pixels / 255.0},
+    ):
         with pytest.raises(BadInput):
             skeleton_picture(people, **bad)
 

@@ -314,6 +314,12 @@ def test_a_threshold_of_one_leaves_nobody(astronaut):
         {"boxes": [(0, 0, "wide", 3)]},
         {"boxes": [[(0, 0, 9, 9)], [(0, 0, 9, 9)]]},
         {"boxes": 7},
+        {"refine": "yes"},
+        {"refine": []},
+        {"track": None},
+        {"track": np.array([1, 2])},
+        {"detector": 5},
+        {"detector": np.array([1, 2])},
     ],
 )
 def test_bad_input_is_one_clear_error(astronaut, bad):
