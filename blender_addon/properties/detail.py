@@ -146,7 +146,7 @@ class DetailSettings:
     )
     feather: IntProperty(
         name="Feather",
-        description="Pixels over which the result fades into the picture; beyond three times of it nothing changes",
+        description="Pixels over which the result fades into the picture; beyond it nothing changes",
         default=5,
         min=0,
         max=100,

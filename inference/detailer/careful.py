@@ -99,19 +99,25 @@ def fitted(
 
 
 def softened(mask: Mask, amount: int) -> Mask:
-    """The mask blurred by a Gaussian of sigma = amount / 2, so that it reaches about `amount` pixels."""
+    """The mask blurred by a Gaussian of sigma = amount / 2 that is lowered to 0 just beyond `amount` pixels, so that it
+    reaches no further."""
     if amount == 0:
         return mask
-    blurred = cv2.GaussianBlur(mask, (4 * amount + 1,) * 2, amount / 2, borderType=cv2.BORDER_REPLICATE)
+    place = np.arange(-amount - 1, amount + 2) / amount
+    bell = np.exp(-2 * place**2)
+    kernel = ((bell - bell[0]) / (bell - bell[0]).sum())[1:-1]
+    blurred = cv2.sepFilter2D(mask, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(blurred, np.float32)
 
 
-def grown(segment: Segment, feather: int) -> Segment:
-    """The segment spread by the feather, so that what is under the mask does not show through it."""
+def grown(segment: Segment, feather: int) -> tuple[Segment, int]:
+    """The segment spread by half of the feather, and the other half, over which it fades: what is under the mask does
+    not show through it then."""
     if feather == 0:
-        return segment
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * feather + 1,) * 2)
-    return replace(segment, mask=np.asarray(cv2.dilate(segment.mask, disc), np.float32))
+        return segment, 0
+    spread = (feather + 1) // 2
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * spread + 1,) * 2)
+    return replace(segment, mask=np.asarray(cv2.dilate(segment.mask, disc), np.float32)), feather - spread
 
 
 def strength_of(segment: Segment, size: tuple[int, int], feather: int) -> Mask:

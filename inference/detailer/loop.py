@@ -159,8 +159,9 @@ def _detail_segment(
     manner = layout.manner
     place = placed(segment, size, layout, settings.hook, engine)
     segment, work = place.segment, place.work
+    feather = layout.feather
     if is_native(engine):
-        segment = manner.grown(segment, layout.feather)
+        segment, feather = manner.grown(segment, feather)
     width, height = segment.crop[2] - segment.crop[0], segment.crop[3] - segment.crop[1]
     # Clipped once more: Lanczos swings over at edges.
     seen = np.clip(manner.resized(np.clip(cut(picture, segment.crop), 0, 1), *work), 0, 1)
@@ -178,7 +179,7 @@ def _detail_segment(
     if layout.match_colours:
         repainted = recoloured(repainted, seen, resized_mask(segment.mask, *work))
     refined = manner.resized(repainted, width, height)
-    strength = manner.strength_of(segment, size, layout.feather)
+    strength = manner.strength_of(segment, size, feather)
     result = asked(settings.hook, "post_paste", paste(picture, refined, strength, segment.crop))
     if getattr(result, "shape", None) != picture.shape:
         raise BadInput("The hook's post_paste gave back no picture of the same size.", "Return the picture.")

@@ -87,8 +87,8 @@ def softened(mask: Mask, amount: int) -> Mask:
     return feathered(mask, amount)
 
 
-def grown(segment: Segment, feather: int) -> Segment:
-    return segment
+def grown(segment: Segment, feather: int) -> tuple[Segment, int]:
+    return segment, feather
 
 
 def strength_of(segment: Segment, size: tuple[int, int], feather: int) -> Mask:

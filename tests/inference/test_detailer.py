@@ -50,6 +50,28 @@ def test_outside_the_feather_every_pixel_stays(mask):
     np.testing.assert_allclose(found.image[0, 60, 50], 0.25, atol=1e-6)
 
 
+@pytest.mark.parametrize("feather", [0, 1, 2, 5, 21])
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("compatibility", [False, True])
+def test_the_feather_reaches_no_further_than_it_says(mask, feather, native, compatibility):
+    """Of 8 bits and floats; what is under the mask is wholly gone where an engine closes it from around."""
+    model = "builtin" if native else Painter()
+    given = {"feather": feather, "compatibility": compatibility, "denoise": 1.0, "guide_size": 64, "drop_size": 1}
+    reach = np.ones((2 * feather + 1,) * 2, np.uint8)
+    for photo in (PHOTO, PHOTO.astype(np.float32) / 100 - 0.2):
+        found = detail(mask, model, photo=photo, **given)
+        before = photo / np.float32(255) if photo.dtype == np.uint8 else photo
+        changed = (found.image[0] != before).any(-1)
+        assert changed[mask == 1].mean() > 0.8
+        assert not changed[cv2.dilate((mask > 0).astype(np.uint8), reach) == 0].any()
+    if native and not compatibility:
+        strengths = np.zeros(mask.shape, np.float32)
+        for one in found.segments:
+            x0, y0, x1, y1 = one.crop
+            strengths[y0:y1, x0:x1] = np.maximum(strengths[y0:y1, x0:x1], one.alpha[..., 3])
+        assert strengths[mask == 1].min() > 0.98
+
+
 def test_alpha_and_floats_beyond_white_stay(mask):
     photo = np.dstack([PHOTO.astype(np.float32) / 60, np.linspace(0, 1, PHOTO[..., 0].size).reshape(PHOTO.shape[:2])])
     photo = photo.astype(np.float32)
