@@ -22,9 +22,8 @@ def active_material(obj: Object) -> Material:
 
     Raises BadInput for an object that takes no material.
     """
+    check_material(obj)
     data: Any = obj.data
-    if not hasattr(data, "materials"):
-        raise BadInput(f"{obj.name} takes no material.", "Choose a mesh object.")
     if obj.active_material is None:
         material = bpy.data.materials.new(obj.name)
         principled(material)
@@ -37,10 +36,25 @@ def active_material(obj: Object) -> Material:
             transaction.on_failure(lambda: data.materials.clear())  # there was no slot; pop() would leave one
     material = obj.active_material
     assert material is not None
-    if material.library is not None:
-        raise BadInput(f"The material {material.name} is linked from another file.", "Make it local first.")
     compat.node_tree_of(material)
     return material
+
+
+def check_material(obj: Object) -> None:
+    """Raise BadInput where `active_material` would: where an object takes no material, or another file owns it.
+
+    What is changed in another file's datablock is gone when this file is opened again.
+    """
+    data: Any = obj.data
+    if not hasattr(data, "materials"):
+        raise BadInput(f"{obj.name} takes no material.", "Choose a mesh object.")
+    if obj.active_material is not None:
+        owner, what = obj.active_material, "material"
+    else:
+        slot = obj.material_slots[obj.active_material_index or 0] if obj.material_slots else None
+        owner, what = (obj, "object") if slot is not None and slot.link == "OBJECT" else (data, "mesh")
+    if owner.library is not None:
+        raise BadInput(f"The {what} {owner.name} is linked from another file.", "Make it local first.")
 
 
 def photo_material(name: str, image: Image) -> Material:

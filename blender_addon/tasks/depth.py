@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...inference.errors import BadInput
 from ...inference.registry import find_model
-from ..builders import displacement, image, live, relief, roles
+from ..builders import displacement, image, live, materials, relief, roles
 from ..clip_maps import DepthClipRequest
 from ..requests import DepthBuild, DepthRequest, Inferred
 from . import depth_clip
@@ -40,6 +40,7 @@ def request(properties: Any, context: Context) -> DepthRequest:
     )
     if properties.output == "MATERIAL":
         obj = mesh_object(wanted, "displacement")
+        materials.check_material(obj)
         if properties.adaptive:
             displacement.check_adaptive(obj)
     if properties.output == "RELIEF" and not find_model("depth", properties.model).options.get("metres", True):

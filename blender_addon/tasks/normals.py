@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..builders import image, normals, roles
+from ..builders import image, materials, normals, roles
 from ..clip_maps import NormalsClipRequest
 from ..requests import Inferred, NormalsRequest
 from . import depth_clip
@@ -31,6 +31,7 @@ def request(properties: Any, context: Context) -> NormalsRequest:
     )
     if properties.output == "MATERIAL":
         obj = mesh_object(wanted, "normal map")
+        materials.check_material(obj)
         normals.check_mapping(obj, projected=properties.space == "CAMERA")
     if properties.frames == "CLIP" and wanted.source.is_clip:
         depth_clip.check_directory(wanted.directory)

@@ -134,6 +134,28 @@ def test_names_longer_than_the_systems_and_the_home_folder(refused, wall, tmp_pa
     assert [path.parent.name for path in tmp_path.rglob("*.exr")] == ["depths"]
 
 
+@pytest.mark.parametrize("slots", [0, 1, 2], ids=["no material", "an empty slot", "a material"])
+@pytest.mark.parametrize("operator", ["estimate_depth", "estimate_normals"])
+def test_materials_of_another_file_are_refused_before_the_work(refused, wall, tmp_path, monkeypatch, operator, slots):
+    bpy.ops.mesh.primitive_plane_add()
+    if slots:
+        bpy.context.object.data.materials.append(bpy.data.materials.new("theirs") if slots == 2 else None)
+    library = str(tmp_path / "library.blend")
+    bpy.data.libraries.write(library, {bpy.context.object.data})
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.meshes = ["Plane"]
+    obj = bpy.data.objects.new("mine", wanted.meshes[0])
+    bpy.context.scene.collection.objects.link(obj)
+    bpy.context.view_layer.objects.active = obj
+    monkeypatch.setattr(jobs, "run", None)
+    refused("linked from another file", operator, filepath=wall, output="MATERIAL")
+    if slots == 1:  # a slot of the object itself is this file's
+        obj.material_slots[0].link = "OBJECT"
+        with pytest.raises(RuntimeError, match="NoneType"):
+            getattr(bpy.ops.maquette, operator)(filepath=wall, output="MATERIAL")
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("is_float", [False, True])
 def test_pixels_that_are_no_numbers_are_black(is_float) -> None:
