@@ -117,6 +117,7 @@ def to_control_rig(
             home.objects.unlink(made)
         collection.objects.link(made)
         made.matrix_world = place
+        made.select_set(False)
     metarig.hide_set(True)
     metarig.hide_render = True
     _link_widgets(control, collection)
@@ -138,7 +139,8 @@ def _stage() -> Iterator[Scene]:
     texts = set(bpy.data.texts)
     transaction.on_failure(lambda: [bpy.data.texts.remove(text) for text in bpy.data.texts if text not in texts])
     if not compat.SLOTTED_ACTIONS:  # Blender 4.2 may crash when the scene of a window changes and then goes
-        yield scenes.current()
+        with scenes.selection_kept():  # Rigify's operators need object mode, and leave their rig active
+            yield scenes.current()
         return
     stage = bpy.data.scenes.new("Maquette stage")
     context: Any = bpy.context

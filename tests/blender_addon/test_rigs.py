@@ -387,6 +387,16 @@ def test_people_in_the_bones_of_other_rigs(rig, person, evaluated, reopened):
     assert groups <= {bone.name for bone in armature.data.bones}
 
 
+@pytest.mark.parametrize("mode", ["OBJECT", "EDIT"])
+def test_rigify_leaves_mode_and_selection_to_the_artist(mode, person):
+    bpy.ops.mesh.primitive_cube_add()
+    cube = bpy.context.object
+    bpy.ops.object.mode_set(mode=mode)
+    person("RIGIFY")
+    assert bpy.context.object == cube and cube.mode == mode
+    assert bpy.context.selected_objects == [cube]
+
+
 def test_another_body_has_its_own_bones_only(body, make_track):
     foreign = replace(body, name="smpl")
     people = People(((make_track()[0][1],),), foreign, camera(), (camera(),), None)
