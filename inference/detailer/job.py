@@ -43,6 +43,7 @@ class Settings:
         native engines (see `Engine`), which take nothing from there.  None without.
     control : (h, w, 3) float32 0..1, the control image of this crop at its work size, or None.
     control_start, control_end : shares of the steps between which it acts, with `control_strength`.
+    compatibility : the refiner takes over as in the reference, whose kept part carries no noise then.
     run : progress, cancelling and device.
     """
 
@@ -57,6 +58,7 @@ class Settings:
     refiner: Any = None
     refiner_ratio: float = 0.2
     inpaint_model: bool = False
+    compatibility: bool = False
     differential: bool = False
     masked: NDArray[np.bool_] | None = None
     control: NDArray[np.float32] | None = None

@@ -168,6 +168,7 @@ _SETTINGS = (
     "negative_prompt",
     "refiner_ratio",
     "inpaint_model",
+    "compatibility",
     "hook",
     "control_strength",
     "control_start",

@@ -140,6 +140,31 @@ def test_a_refiner_takes_the_last_steps(mask, sd4, pipelines):
     assert apart(repainted(mask, sd4, refiner=pipelines["sd9"][0], refiner_ratio=0.5, **given), alone) > 0.01
 
 
+@pytest.mark.parametrize("compatibility", [False, True])
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_what_is_kept_while_a_refiner_works(mask, sd4, pipelines, monkeypatch, compatibility, ratio):
+    """In the reference it carries no noise, and where the refiner takes all steps, nothing does."""
+    from maquette.inference.detailer.diffusion import engine
+
+    passes, really = [], engine.sample
+
+    def sample(name, denoise, start, levels, draw, kept):
+        passes.append((start, kept))
+        return really(name, denoise, start, levels, draw, kept)
+
+    monkeypatch.setattr(engine, "sample", sample)
+    given = {"steps": 4, "noise_mask_feather": 0, "compatibility": compatibility}
+    repainted(mask, sd4, refiner=sd4 if ratio < 1 else pipelines["xl4"][0], refiner_ratio=ratio, **given)
+    start, kept = passes[-1]
+    assert len(passes) == (2 if ratio < 1 else 1)
+    assert ratio == 1 or passes[0][1].noise.any()
+    assert bool((kept.noise == 0).all()) == compatibility
+    outside = (kept.mask == 0).expand_as(start)
+    assert outside.any() and torch.equal(start[outside], kept.latent[outside]) == compatibility
+    inside = (kept.mask == 1).expand_as(start)
+    assert torch.equal(start[inside], kept.latent[inside]) == (compatibility and ratio == 1)
+
+
 @pytest.mark.parametrize("refiner", ["builtin", SimpleNamespace(repaint=print)])
 def test_a_refiner_is_a_diffusion_model(mask, sd4, refiner):
     with pytest.raises(inference.MaquetteError, match="refiner"):

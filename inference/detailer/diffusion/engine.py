@@ -193,9 +193,12 @@ class _Work:
         split = steps if settings.refiner is None else steps_before_refiner(steps, settings.refiner_ratio)
         latent = noised(self.clean, noise, float(levels[0]))
         count = _Count(settings, steps)
-        for engine, part in ((self.engine, levels[: split + 1]), (settings.refiner, levels[split:])):
+        passes = (self.engine, levels[: split + 1]), (settings.refiner, levels[split:])
+        for number, (engine, part) in enumerate(passes):
             if engine is None or len(part) < 2:
                 continue
+            if settings.compatibility and number == 1:
+                latent, keep_noise = self._handed_over(latent if split else self.clean, keep_noise)
             kept = None
             if self.mask is not None:
                 kept = Kept(self.mask, self.clean, keep_noise, settings.differential)
@@ -204,6 +207,13 @@ class _Work:
             with engine.working(*networks):
                 latent = sample(settings.sampler, count.counted(denoiser), latent, part, _draws(seed, self.clean), kept)
         return latent
+
+    def _handed_over(self, latent: Tensor, keep_noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What the reference gives a refiner: what is kept carries no noise (but with "ddim", which draws its own), and
+        without a step of the first model nothing does."""
+        if self.mask is not None:
+            latent = latent * self.mask + self.clean * (1 - self.mask)
+        return latent, keep_noise if self.settings.sampler == "ddim" else torch.zeros_like(keep_noise)
 
     def _denoiser(self, engine: DiffusionEngine, levels: NDArray[np.float64]) -> Denoiser:
         settings = self.settings
