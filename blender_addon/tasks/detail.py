@@ -12,7 +12,7 @@ import bpy
 
 from ...inference.errors import BadInput
 from ..builders import camera as cameras
-from ..builders import compare, detail, paint, paint_slots, roles
+from ..builders import compare, detail, materials, paint, paint_slots, roles
 from ..builders import image as images
 from ..builders.projection import mesh_of
 from ..detail_models import BUILTIN, located
@@ -105,6 +105,7 @@ def _build(
     if output == "IMAGE":
         return wanted
     obj = _mesh(active_object(context))
+    materials.check_material(obj)
     slot = paint_slots.slot_of(obj.active_material, image) if image is not None else None
     if output == "LAYER" and mapping == "UV":
         if slot is None:

@@ -164,6 +164,24 @@ def test_what_cannot_be_done_is_one_sentence_with_a_remedy_and_leaves_nothing(ph
     assert blocks() == before
 
 
+def test_a_material_of_another_file_gets_no_layer(photo, blocks, tmp_path):
+    """It would be gone when this file is opened again."""
+    masked((20, 20, 20))
+    other = bpy.data.meshes.new("Other")
+    theirs = bpy.data.objects.new("Other", other)
+    other.materials.append(bpy.data.materials.new("Theirs"))
+    bpy.data.libraries.write(str(tmp_path / "other.blend"), {theirs})
+    bpy.data.batch_remove([theirs, other, bpy.data.materials["Theirs"]])
+    with bpy.data.libraries.load(str(tmp_path / "other.blend"), link=True) as (_, wanted):
+        wanted.objects = ["Other"]
+    bpy.context.collection.objects.link(wanted.objects[0])
+    bpy.context.view_layer.objects.active = wanted.objects[0]
+    before = blocks()
+    with pytest.raises(RuntimeError, match="material Theirs is linked from another file"):
+        run(image="photo.png", output="LAYER")
+    assert blocks() == before
+
+
 def test_a_package_that_is_missing_is_named_with_the_operator_that_installs_it(photo, monkeypatch, blocks):
     new_image("wide", np.ones((30, 90)))
     before = blocks()
