@@ -137,19 +137,19 @@ def follow_people(
     frames : pictures (H, W, 3) uint8 sRGB.  count : how many there are.
     boxes : per frame the people's (x0, y0, x1, y1); bypasses the detector.
     min_score : people whose landmarks are scored below it are left out.
-    Returns tracks in the order of their first frame; a track never spans a cut of the film.
+    Returns tracks in the order of their first frame; a track never spans a cut of the film, nor a change of size.
     """
     finished: list[Track] = []
     shot: _Shot | None = None
-    before = None
+    before, shape = None, ()
     frame = 0
     for frame, pixels in enumerate(frames):
         run.report(frame / max(count, 1), f"Following people, frame {frame + 1} of {count}")
         small = thumbnail(pixels)
-        if shot is None or is_cut(before, small):
+        if shot is None or pixels.shape != shape or is_cut(before, small):
             finished += shot.finish(frame) if shot else []
             shot = _Shot(frame, fps, max(min_score, LEAST_SCORE))
-        before = small
+        before, shape = small, pixels.shape
         part = run.part(frame / max(count, 1), (frame + 1) / max(count, 1))
         shot.step(frame, pixels, part, None if boxes is None else boxes[frame])
     return finished + (shot.finish(frame + 1) if shot else [])

@@ -90,6 +90,20 @@ def test_a_clip_without_people_gives_empty_frames():
     assert people.fps == 25.0
 
 
+def test_a_frame_of_another_size_begins_a_shot(crossing):
+    pictures = list(crossing[0][6:11])
+    pictures[2] = pictures[2].repeat(2, axis=0).repeat(2, axis=1)
+    photos = [Photo(picture, None, str(number)) for number, picture in enumerate(pictures)]
+    people = recover_people(Clip("sizes", 5, FPS, lambda: iter(photos)), device="cpu")
+    assert [camera.width for camera in people.cameras] == [384, 384, 768, 384, 384]
+    assert all(people.frames)
+    assert {frozenset(frame for frame, _ in track) for track in people.tracks().values()} == {
+        frozenset({0, 1}),
+        frozenset({2}),
+        frozenset({3, 4}),
+    }
+
+
 def test_key_frames_hold_the_first_and_the_last():
     assert key_frames(np.arange(10, 21), 25.0).tolist() == [0, 3, 6, 9, 10]
     assert key_frames(np.array([4, 5, 20]), 25.0).tolist() == [0, 2]
