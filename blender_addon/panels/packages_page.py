@@ -58,7 +58,7 @@ def draw(layout: UILayout, context: Any) -> None:
         _draw_state(box, status, width)
         _draw_groups(box, status, chosen)
         _draw_buttons(box, status, chosen)
-    if not is_online() and status.state not in (states.PROVIDED, states.UNFIT):
+    if not is_online() and status.state not in (states.PROVIDED, states.UNFIT, states.UNSUPPORTED):
         line = f"Blender is offline. {how_to_allow()}, or choose an offline folder of wheels under Sources"
         _draw_lines(box, line, width, "INTERNET_OFFLINE")
         chosen_folder = chosen.wheels_folder

@@ -207,6 +207,8 @@ class TestPage:
         page = drawn(monkeypatch, Group("core", package_status.NOT_INSTALLED))
         assert "Blender is offline" in page.texts()
         assert any(item.kind == "prop" and item.name == "wheels_folder" for item in page.drawn)
+        page = drawn(monkeypatch, Group("core", package_status.UNSUPPORTED))
+        assert "Blender is offline" not in page.texts(), "no network would help there"
 
     def test_the_report(self, online: None, monkeypatch: pytest.MonkeyPatch) -> None:
         proof = {
