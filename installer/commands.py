@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return options.command(default_place(), voice, options, rest)
     except SetupError as error:
-        voice.say(f"\nerror: {error.message}\n{error.remedy}")
+        _tell(voice, options, error)
     except KeyboardInterrupt:
         voice.say("\nStopped. The same command takes up again where this one ended.")
         return 130
@@ -42,8 +43,15 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except OSError as error:
         known = explain(f"{error} os error {error.errno}", "The set-up")
-        voice.say(f"\nerror: {known.message} ({error})\n{known.remedy}")
+        _tell(voice, options, SetupError(f"{known.message} ({error})", known.remedy))
     return 1
+
+
+def _tell(voice: Voice, options: argparse.Namespace, error: SetupError) -> None:
+    """Say what is wrong; where JSON was asked for, to the program that reads it as well."""
+    if getattr(options, "json", False):
+        print(json.dumps({"error": error.message, "remedy": error.remedy, "kind": type(error).__name__}, indent=1))
+    voice.say(f"\nerror: {error.message}\n{error.remedy}")
 
 
 def _stopped(_number: int, _frame: object) -> None:

@@ -35,6 +35,11 @@ _KNOWN = (
         "Make it writable, or name another place for the packages in MAQUETTE_HOME, and run the same command again.",
     ),
     (
+        r"file name too long|os error (36|63|206)\b",
+        "A folder's path is too long for this system.",
+        "Choose a folder with a shorter path and run the same command again.",
+    ),
+    (
         r"hash mismatch|hashes? .{0,40}do(es)? not match",
         "The registry served a file that differs from the one in the lock file.",
         "Run the same command again; if it stays so, the registry (or a proxy) alters packages: use another one.",

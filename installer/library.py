@@ -11,6 +11,7 @@ from . import catalogue, store
 from .catalogue import File, Model, in_words
 from .errors import SetupError
 from .partial import partial_bytes
+from .place import is_there
 
 #: How a model stands. SHIPS: it is part of the extension.
 SHIPS, INSTALLED, UNFINISHED, NOT_INSTALLED, DAMAGED = "ships", "installed", "unfinished", "not installed", "damaged"
@@ -128,6 +129,6 @@ def why_not(file: File, path: Path, state: str) -> str:
 
 def existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
-    while not folder.exists() and folder != folder.parent:
+    while not is_there(folder) and folder != folder.parent:
         folder = folder.parent
     return folder

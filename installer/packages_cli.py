@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from typing import Any, Callable, Dict, List
 
 from . import interpreters, package_folders, package_status, packages
@@ -13,7 +14,8 @@ from .features import CORE, FEATURES, locks_folder, offered, pins_of
 from .locks import DEFAULT_BLENDER, Pin, blender
 from .network import Network, set_network
 from .place import Place, make_writable
-from .sources import Sources
+from .sources import AUTO, Sources
+from .torch_build import REGISTRY
 from .transfer_errors import Stopped
 from .voice import Voice
 
@@ -44,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--features", nargs="+", default=[], metavar="GROUP", help=f"besides core: {', '.join(FEATURES)}, or {ALL}"
     )
     parser.add_argument("--folder", default=None, help="where the packages lie (also MAQUETTE_PACKAGES)")
-    parser.add_argument("--accelerator", default="", help="cpu, cu126, cu128, cu130, rocm6.4, xpu, registry, auto")
+    builds = "cpu, cu126, cu128, cu130, rocm6.4, xpu, registry, auto"
+    parser.add_argument("--accelerator", default="", type=_build, metavar="BUILD", help=builds)
     parser.add_argument("--index", default="", help="address of a package registry or mirror (also UV_DEFAULT_INDEX)")
     parser.add_argument("--torch-index", default="", help="address of a mirror of download.pytorch.org/whl")
     parser.add_argument("--wheels", default="", help="install from this folder, without a network (MAQUETTE_WHEELS)")
@@ -52,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ca-file", default="", help="certificates to trust, in PEM (also SSL_CERT_FILE)")
     parser.add_argument("--anew", action="store_true", help="install again what is installed")
     parser.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+
+
+def _build(name: str) -> str:
+    if name and not re.fullmatch(rf"{AUTO}|{REGISTRY}|cpu|xpu|cu\d+|rocm\d+(\.\d+)*", name):
+        raise argparse.ArgumentTypeError(f"there is no build of PyTorch called {name}")
+    return name
 
 
 def run(place: Place, voice: Voice, options: argparse.Namespace) -> int:

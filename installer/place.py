@@ -61,9 +61,17 @@ def make_writable(place: Place) -> None:
         ) from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path exists; what cannot even be asked for (a name that is too long) does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def free_megabytes(folder: Path) -> int:
     """Free space, in MB (10^6 bytes), on the disk of a folder that need not exist yet."""
-    while not folder.exists():
+    while not is_there(folder):
         if folder == folder.parent:  # a drive that is not there
             return 0
         folder = folder.parent

@@ -534,6 +534,13 @@ def test_odd_roots(root, tmp_path, monkeypatch, name) -> None:
     assert state("free") == library.NOT_INSTALLED
 
 
+def test_a_root_whose_name_is_too_long(root, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MAQUETTE_MODELS", str(tmp_path / ("l" * 300)))
+    assert state("free") == library.NOT_INSTALLED
+    with pytest.raises(transfer_errors.NotWritable, match="too long"):
+        install("free")
+
+
 def test_a_root_that_cannot_be_written(root, tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("MAQUETTE_MODELS", str(tmp_path / "file"))

@@ -450,6 +450,31 @@ def test_a_program_that_is_no_python(machine: Machine) -> None:
     one_sentence(child.returncode, child.stdout, child.stderr, words="does not run")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("install", "--features", "nothing"), "no group of packages called nothing"),
+        (("install", "--index", "not an address"), "not an address is no address of a package registry"),
+        (("install", "--wheels", "/no/such/folder"), "There is no folder"),
+        (("status", "--blender", "9.9"), "no set-up for Blender 9.9"),
+        (("install", "--folder", "l" * 300), "path is too long for this system"),
+    ],
+)
+def test_a_refusal_is_told_to_programs_too(machine: Machine, arguments: tuple[str, ...], said: str) -> None:
+    command = [sys.executable, "-m", "installer", "packages", *arguments, "--json"]
+    python = [] if "--blender" in arguments else ["--python", BARE]
+    env = {**os.environ, **machine.variables}
+    done = subprocess.run([*command, *python], cwd=machine.root, env=env, capture_output=True, text=True, timeout=60)
+    told = json.loads(done.stdout)
+    assert done.returncode == 1 and said in told["error"] and told["remedy"].endswith(".")
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_build_of_torch_that_does_not_exist(machine: Machine) -> None:
+    code, _, errors = machine.call("install", "--accelerator", "fastest")
+    assert code == 2 and "no build of PyTorch called fastest" in errors
+
+
 def test_an_unknown_group(machine: Machine) -> None:
     one_sentence(*machine.call("install", "--features", "music"), words="no group of packages called music")
 
