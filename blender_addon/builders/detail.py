@@ -15,7 +15,7 @@ from .. import compat
 from ..detail_files import KEY, parsed, settings_in
 from ..requests import clean_name
 from . import transaction
-from .image import output_folder, unused_file
+from .image import not_writable, output_folder, unused_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,5 @@ def _placed(name: str, file: Path, folder: Path) -> Path:
             transaction.made_file(path)
         shutil.move(file, path)
     except OSError as error:
-        raise BadInput(
-            f"The folder {folder} cannot be written.", "Choose another folder, or save the .blend elsewhere."
-        ) from error
+        raise not_writable(folder) from error
     return path

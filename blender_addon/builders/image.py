@@ -130,7 +130,7 @@ def _placed(name: str, values: NDArray | Path, folder: Path) -> Path:
         if isinstance(values, Path):
             shutil.move(values, path)
     except OSError as error:
-        raise _not_writable(path.parent) from error
+        raise not_writable(path.parent) from error
     return path
 
 
@@ -177,9 +177,9 @@ def output_folder(folder: str | Path | None) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_writable(path) from error
+        raise not_writable(path) from error
     if not os.access(path, os.W_OK):
-        raise _not_writable(path)
+        raise not_writable(path)
     return path
 
 
@@ -263,5 +263,6 @@ def _bitmap(pixels: NDArray[np.uint8]) -> bytes:
     return file + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, rows.size, 0, 0, 0, 0) + rows.tobytes()
 
 
-def _not_writable(folder: Path) -> BadInput:
+def not_writable(folder: Path) -> BadInput:
+    """The error to raise where an output folder cannot be written."""
     return BadInput(f"The folder {folder} cannot be written.", "Choose another folder, or save the .blend elsewhere.")

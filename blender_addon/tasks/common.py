@@ -103,7 +103,7 @@ def writable_folder(folder: str) -> str | None:
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise BadInput(f"The folder {path} cannot be written.", "Choose another folder, or save the .blend elsewhere.")
+        raise image.not_writable(path)
     return str(path) if folder else None
 
 
