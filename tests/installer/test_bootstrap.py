@@ -11,22 +11,25 @@ import pytest
 from maquette.installer import commands, extension, interpreters
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "installer").glob("*.py"))
+FILES = sorted((ROOT / "installer").rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_file_reads_as_python_3_9_and_imports_the_standard_library_alone(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 9))
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [node.module or ""]
-        for name in names:
-            assert name.split(".")[0] in sys.stdlib_module_names, f"{path.name} imports {name}"
-        if isinstance(node, ast.ImportFrom) and node.level:
-            assert node.level == 1, f"{path.name} reaches out of the installer"
+def test_every_file_reads_as_python_3_9_and_imports_the_standard_library_alone() -> None:
+    wrong = []
+    for path in FILES:
+        depth = len(path.relative_to(ROOT / "installer").parts)
+        for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path), feature_version=(3, 9))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [] if node.level else [node.module or ""]
+                if node.level > depth:
+                    wrong.append(f"{path.name}:{node.lineno} reaches out of the installer")
+            wrong += [
+                f"{path.name}:{getattr(node, 'lineno', 0)} imports {name}"
+                for name in names
+                if name.split(".")[0] not in sys.stdlib_module_names
+            ]
+    assert not wrong
 
 
 def test_it_runs_on_python_3_9() -> None:
