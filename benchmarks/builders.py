@@ -23,13 +23,13 @@ import numpy as np
 from maquette.blender_addon.builders import body as bodies
 from maquette.blender_addon.builders import camera, grease_pencil, image, live, mask_data, meshes, relief, scene
 from maquette.blender_addon.requests import Traced
-from maquette.inference import matte
-from maquette.inference.builtin.body import ATTRIBUTES, load_body, shape_from_attributes
 from maquette.inference.camera import Camera
-from maquette.inference.mesh.skinning import pose_body
-from maquette.inference.mesh.surface import unprojected
+from maquette.inference.geometry import mask_shape
+from maquette.inference.geometry.relief_grid import unprojected
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.photo import Photo
 from maquette.inference.results import DepthMap, Person
+from maquette.inference.shipped.body import ATTRIBUTES, load_body, shape_from_attributes
 
 _SIDE = 2048
 _FRAMES = 300
@@ -117,7 +117,7 @@ def measure(repeat: int) -> dict[str, float]:
     def draw_outline() -> None:
         mask = disc(_SIDE)
         started = time.perf_counter()
-        traced = Traced(tuple(matte.outlines(mask)), 2.0)
+        traced = Traced(tuple(mask_shape.outlines(mask)), 2.0)
         grease_pencil.outlines({"disc": {1: traced}}, Camera.default(_SIDE, _SIDE), name="disc")
         masked.append(time.perf_counter() - started)
 

@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from maquette import inference
 from maquette.demo.samples import sample_photo
-from maquette.inference.builtin.body import load_body
 from maquette.inference.depth import relief
-from maquette.inference.depth.preview import normal_preview
-from maquette.inference.mesh import surface
-from maquette.inference.mesh.raster import rasterise
+from maquette.inference.geometry import relief_grid
+from maquette.inference.geometry.map_previews import normal_preview
+from maquette.inference.geometry.previews import to_resolution
+from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.normals.from_depth import normals_from_depth
-from maquette.inference.preview import to_resolution
+from maquette.inference.shipped.body import load_body
 from numpy.typing import NDArray
 
 
@@ -94,7 +94,7 @@ def parts(repeat: int) -> None:
         f"z-buffer, {len(body.vertices)} vertices": lambda: rasterise(vertices, body.faces, camera),
         "normals of the body": lambda: normals_from_depth(depth, depth > 0, camera),
         "normals, every pixel": lambda: normals_from_depth(wall, wall > 0, camera),
-        "torn mesh, a vertex a pixel": lambda: surface.unprojected(wall_map, resolution=None),
+        "torn mesh, a vertex a pixel": lambda: relief_grid.unprojected(wall_map, resolution=None),
         "relief, 512 x 512": lambda: relief.height(gravel),
         "relief, 2048 x 2048": lambda: relief.height(large),
     }.items():

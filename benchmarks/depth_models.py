@@ -26,10 +26,10 @@ import torch
 from golden_depth import make_weights, peak_gigabytes
 from maquette import inference
 from maquette.demo.samples import sample_photo
-from maquette.inference.depth.metric3d import checkpoint, picture
-from maquette.inference.depth.metric3d.encoder import BACKBONES
-from maquette.inference.depth.metric3d.network import Metric3D
-from maquette.inference.depth.metric3d.refinement import upsampled
+from maquette.inference.models.metric3d import checkpoint, picture
+from maquette.inference.models.metric3d.encoder import BACKBONES
+from maquette.inference.models.metric3d.network import Metric3D
+from maquette.inference.models.metric3d.refinement import upsampled
 from maquette.inference.runtime import start
 from numpy.typing import NDArray
 

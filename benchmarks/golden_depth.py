@@ -30,8 +30,8 @@ import numpy as np
 import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
-from maquette.inference.depth.metric3d import canonical
-from maquette.inference.depth.metric3d.network import Metric3D
+from maquette.inference.models.metric3d import canonical
+from maquette.inference.models.metric3d.network import Metric3D
 from maquette.inference.photo import Photo
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import Run, start

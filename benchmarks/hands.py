@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, Photo, load_photo
-from maquette.inference.builtin import hand, pose
-from maquette.inference.builtin.body import load_body
-from maquette.inference.builtin.crops import Pyramid
-from maquette.inference.hands import builtin, fit
+from maquette.inference.hands import blazehand, fit
 from maquette.inference.results import HandMaps
 from maquette.inference.runtime.run import Run, start
+from maquette.inference.shipped import hand, pose
+from maquette.inference.shipped.body import load_body
+from maquette.inference.shipped.crops import Pyramid
 
 #: Hands that a person sees in each sample photo: (side, x, y) of the middle knuckle.
 SEEN = {
@@ -43,7 +43,7 @@ PARAMETERS = {"mask_bbox_padding": 30, "mask_type": "based_on_depth", "mask_expa
 
 def refine(photo: Photo, run: Run) -> tuple[HandMaps, float]:
     begun = time.process_time()
-    maps = builtin.refine(photo, run, **PARAMETERS, boxes=None)
+    maps = blazehand.refine(photo, run, **PARAMETERS, boxes=None)
     return maps, time.process_time() - begun
 
 
@@ -75,7 +75,7 @@ def fitting(run: Run) -> None:
         pyramid, camera = Pyramid(photo.pixels), photo.camera_or_default()
         found = hand.find_hands(pyramid, run, pose.find_people(pyramid, run, augment=False))
         begun = time.process_time()
-        both = [fit.fit_hands(found, [side] * len(found), camera) for side in builtin.SIDES]
+        both = [fit.fit_hands(found, [side] * len(found), camera) for side in blazehand.SIDES]
         seconds = (time.process_time() - begun) / max(len(found), 1)
         for pair in zip(*both, strict=True):
             best = min((one for one in pair if one is not None), key=lambda one: one.cost)

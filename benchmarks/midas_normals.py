@@ -27,10 +27,10 @@ from golden_depth import peak_gigabytes
 from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import batch
-from maquette.inference.normals.midas.checkpoint import published
-from maquette.inference.normals.midas.network import Midas
-from maquette.inference.normals.midas.picture import node_picture, working_picture
-from maquette.inference.preview import preview_size
+from maquette.inference.geometry.previews import preview_size
+from maquette.inference.models.midas.checkpoint import published
+from maquette.inference.models.midas.network import Midas
+from maquette.inference.models.midas.picture import node_picture, working_picture
 from maquette.inference.runtime import start
 from numpy.typing import NDArray
 

@@ -42,11 +42,11 @@ from typing import Any
 
 import numpy as np
 from maquette import inference
-from maquette.inference.builtin.body import load_landmarks
 from maquette.inference.camera import Camera
-from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.photo import Clip, Photo
 from maquette.inference.results import Body, Person
+from maquette.inference.shipped.body import load_landmarks
 from numpy.typing import NDArray
 from truth.measure import (
     best_pairs,
@@ -137,7 +137,7 @@ def _hips(joints: NDArray) -> NDArray[np.float64]:
 def network_errors(pixels: NDArray, rows: list[dict[str, Any]], truth: dict[str, NDArray]) -> None:
     """Add to the rows of one picture how far the pose network's own world landmarks are off; in place."""
     from maquette.inference import runtime
-    from maquette.inference.builtin import pose
+    from maquette.inference.shipped import pose
 
     found = pose.find_people(pixels, runtime.start(None, None, None, None))
     if not found:

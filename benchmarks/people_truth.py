@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from maquette.inference.builtin.body import load_body, shape_from_attributes
 from maquette.inference.camera import Camera
+from maquette.inference.shipped.body import load_body, shape_from_attributes
 from truth.anatomy import Figure
 from truth.dress import Tailor
 from truth.poses import pose_named, posed

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..inference.errors import BadInput
-from ..inference.exr import MAGIC, write_exr
+from ..inference.photo.exr import MAGIC, write_exr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

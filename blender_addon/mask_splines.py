@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..inference.camera import Camera
-from ..inference.mesh.raster import rasterise
+from ..inference.geometry.rasteriser import rasterise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..inference.errors import BadInput
-from ..inference.exr import write_exr
+from ..inference.photo.exr import write_exr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

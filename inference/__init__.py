@@ -19,10 +19,10 @@ from .errors import (
     UnknownModel,
 )
 from .hands import refine_hands
-from .maps import make_map
 from .normals import estimate_normals
 from .people import recover_people
 from .photo import Clip, Photo, load_clip, load_photo
+from .preprocessors import make_map
 from .results import Body, DepthMap, Detailed, DetailedSegment, Hand, HandMaps, MapImage, NormalMap, People, Person
 from .runtime import free_memory
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from . import exr
 from .camera import Camera, y_up
 from .errors import BadInput, MaquetteError, NothingFound
-from .mesh import surface
+from .geometry import relief_grid
+from .photo import exr
 from .results import DepthMap, HandMaps, MapImage, NormalMap, People
 from .runtime.device import missing_package
 
@@ -100,9 +100,9 @@ def amass_of(people: People, track_id: int | None = None) -> dict[str, NDArray]:
     shape; of photos it is the mean. Beside AMASS's own names: `frames`, `joint_names`, `camera_to_world`, `licence`.
     Raises `BadInput` where there is no such person.
     """
-    from .mesh.skinning import quaternions_of, rotation_matrices
-    from .people.ground import world_from_camera
-    from .people.rotations import align_hemisphere, to_rotation_vector
+    from .geometry.rotations import align_hemisphere, to_rotation_vector
+    from .geometry.skinning import quaternions_of, rotation_matrices
+    from .people.clip.ground import world_from_camera
 
     tracks = people.tracks()
     chosen = min(tracks, default=None) if track_id is None else track_id
@@ -193,7 +193,7 @@ def _textured(trimesh: Any, depth_map: DepthMap, photo: Photo) -> Any:
 
     from .depth.relief import HEIGHT
 
-    found = surface.unprojected(depth_map) if depth_map.metric else surface.lifted(depth_map, HEIGHT)
+    found = relief_grid.unprojected(depth_map) if depth_map.metric else relief_grid.lifted(depth_map, HEIGHT)
     if len(found.quads) == 0:
         raise NothingFound("The depth map holds no surface.", "Choose another photo.")
     triangles = np.concatenate([found.quads[:, [0, 1, 2]], found.quads[:, [0, 2, 3]]])

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.geometry.skinning import pose_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

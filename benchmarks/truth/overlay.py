@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from maquette.inference.camera import Camera
-from maquette.inference.mesh.raster import rasterise
-from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.geometry.rasteriser import rasterise
+from maquette.inference.geometry.skinning import pose_body
 
 if TYPE_CHECKING:
     from maquette.inference.results import Body, Person

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from maquette.inference.camera import Camera
-from maquette.inference.mesh.raster import rasterise
+from maquette.inference.geometry.rasteriser import rasterise
 
 from .anatomy import FORWARD, LEFT, UP, Figure, quaternions, turn
 

@@ -11,10 +11,10 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ...inference.builtin import body as builtin
 from ...inference.errors import BadInput, NothingFound
-from ...inference.mesh import skinning
+from ...inference.geometry import skinning
 from ...inference.rigs.template import in_bones_of
+from ...inference.shipped import body as builtin
 from . import action, armature, axes, materials, meshes, rigify, roles, skin, vertex_cache
 from . import scene as scenes
 from .correctives import add_correctives

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
-from ...inference.mesh import skinning
+from ...inference.geometry import skinning
 from . import action, axes, meshes
 
 if TYPE_CHECKING:

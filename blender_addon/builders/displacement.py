@@ -10,14 +10,14 @@ import bpy
 from mathutils import Matrix
 
 from ...inference.errors import BadInput, NothingFound
-from ...inference.mesh import surface
+from ...inference.geometry import relief_grid
 from .. import compat
 from . import axes, camera, live, materials, meshes, scene, transaction
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Image, Material, Object, ShaderNodeDisplacement
 
-    from ...inference.mesh.surface import Edges, Surface
+    from ...inference.geometry.relief_grid import Edges, Surface
     from ...inference.results import DepthMap
 
 METHODS = ("DISPLACE", "NODES")
@@ -69,7 +69,7 @@ def displaced_grid(
             tear=None, grazing=90.0, max_distance=max_distance, **made,
         )  # fmt: skip
     if at_rest is None:
-        found = surface.at_rest(depth_map, resolution=resolution, width=width, max_distance=max_distance)
+        found = relief_grid.at_rest(depth_map, resolution=resolution, width=width, max_distance=max_distance)
         at_rest = found, found.edges()
     found, edges = at_rest
     if not len(found.quads):

@@ -14,8 +14,8 @@ import bpy
 import numpy as np
 
 from ...inference.errors import BadInput
-from ...inference.exr import write_exr
-from ...inference.sequence import sequence_of
+from ...inference.photo.exr import write_exr
+from ...inference.photo.sequence import sequence_of
 from . import transaction
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bpy.types import Mesh
     from numpy.typing import NDArray
 
-    from ...inference.mesh.surface import Edges
+    from ...inference.geometry.relief_grid import Edges
 
 
 def new_mesh(

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from ...inference.camera import Camera
-from ...inference.mesh import raster
+from ...inference.geometry import rasteriser
 from . import action
 from .body import LICENCE
 
@@ -69,7 +69,7 @@ def _picture(rig: Object, scene: Scene) -> NDArray[np.float32] | None:
     reach = max(float((high - low)[:2].max()), 1e-3)
     seen[:, 2] += reach * _FIELD * 1.12
     camera = Camera(_SIZE * _FIELD, _SIZE * _FIELD, _SIZE / 2, _SIZE / 2, _SIZE, _SIZE)
-    _, face = raster.rasterise(seen, faces, camera)
+    _, face = rasteriser.rasterise(seen, faces, camera)
     return _shaded(seen, faces, face)
 
 

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ...inference.errors import BadInput
-from ...inference.mesh.raster import rasterise
+from ...inference.geometry.rasteriser import rasterise
 from . import axes, meshes
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ...inference.errors import BadInput, NothingFound
-from ...inference.mesh import surface
+from ...inference.geometry import relief_grid
 from . import axes, camera, materials, meshes, scene
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Image, Object
     from numpy.typing import NDArray
 
-    from ...inference.mesh.surface import Edges, Surface
+    from ...inference.geometry.relief_grid import Edges, Surface
     from ...inference.results import DepthMap
 
 
@@ -51,7 +51,7 @@ def relief_mesh(
     if not depth_map.metric:
         raise BadInput("A relief of a surface has no distances to unproject.", "Build a displaced grid instead.")
     if found is None:
-        seen = surface.unprojected(
+        seen = relief_grid.unprojected(
             depth_map, resolution=resolution, tear=tear, grazing=grazing, max_distance=max_distance, specks=specks
         )
         found = seen, seen.edges()

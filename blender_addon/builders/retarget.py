@@ -18,7 +18,7 @@ from mathutils import Matrix
 
 from ...inference import rigs
 from ...inference.errors import BadInput
-from ...inference.mesh import skinning
+from ...inference.geometry import skinning
 from . import action, armature, transaction
 from . import scene as scenes
 

@@ -83,7 +83,7 @@ def trait_deltas(body: Body, attributes: Mapping[str, float]) -> dict[str, NDArr
 
     The traits bend, so the offset is the slope over the range around the person's own value.
     """
-    from ...inference.builtin import body as builtin
+    from ...inference.shipped import body as builtin
 
     if body.name != builtin.load_body().name:
         return {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...inference.errors import BadInput
-from ...inference.exr import read_exr
+from ...inference.photo.exr import read_exr
 from .common import clean_name
 
 if TYPE_CHECKING:

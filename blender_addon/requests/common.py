@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inference.camera import Lens
-    from ...inference.matte import Outline
+    from ...inference.geometry.mask_shape import Outline
     from ..jobs import Report
     from ..scratch import Scratch
 

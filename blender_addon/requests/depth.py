@@ -10,13 +10,13 @@ import numpy as np
 
 from ... import inference
 from ...inference.errors import BadInput, NothingFound
-from ...inference.mesh import surface
+from ...inference.geometry import relief_grid as surface
 from .common import Inferred, Request
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...inference.mesh.surface import Edges, Surface
+    from ...inference.geometry.relief_grid import Edges, Surface
     from ...inference.results import DepthMap
     from ..jobs import Report
 

@@ -51,12 +51,12 @@ class Mask:
 
     def drawn(self, drawing: Drawing) -> Values:
         """(H, W) float32 0..1 of the picture's size."""
-        from ...inference import matte
+        from ...inference.geometry import mask_shape
 
         values = np.clip(covering(self.source.drawn(drawing), drawing.size), 0, 1)
         if self.invert:
             values = 1 - values
-        return matte.shaped(values, self.grow, 0.0) if self.grow else values
+        return mask_shape.shaped(values, self.grow, 0.0) if self.grow else values
 
 
 @dataclass(frozen=True)

@@ -52,16 +52,16 @@ class MaskBuild:
 
     def shaped(self, masks: Mapping[str, NDArray]) -> dict[str, NDArray[np.float32]]:
         """The masks grown and feathered; none where none are wanted. The worker's part."""
-        from ...inference import matte
+        from ...inference.geometry import mask_shape
 
         if self.output == "NONE":
             return {}
-        return {name: matte.shaped(mask, self.grow, self.feather, self.edge) for name, mask in masks.items()}
+        return {name: mask_shape.shaped(mask, self.grow, self.feather, self.edge) for name, mask in masks.items()}
 
     def traced(self, masks: Mapping[str, NDArray], distances: Mapping[str, float]) -> dict[str, Traced]:
         """The outlines of shaped masks, each at its distance in metres; none where none are wanted."""
-        from ...inference import matte
+        from ...inference.geometry import mask_shape
 
         if self.output != "GREASE_PENCIL":
             return {}
-        return {name: Traced(tuple(matte.outlines(mask)), distances[name]) for name, mask in masks.items()}
+        return {name: Traced(tuple(mask_shape.outlines(mask)), distances[name]) for name, mask in masks.items()}

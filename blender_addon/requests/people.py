@@ -39,7 +39,7 @@ class PeopleRequest(Request):
     masks: MaskBuild
 
     def infer(self, report: Report) -> Inferred:
-        from ...inference.people.ground import world_from_camera
+        from ...inference.people.clip.ground import world_from_camera
 
         clip = self.source.clip()
         boxes = parsed_boxes(self.boxes, "[[x0, y0, x1, y1], ...]")

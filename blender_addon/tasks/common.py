@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ...inference.errors import BadInput
+from ...inference.photo.sequence import are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
 from ...inference.registry import find_model
-from ...inference.sequence import are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
 from .. import jobs
 from ..builders import belongings, camera, image, roles, scale
 from ..builders.transaction import transaction

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ...inference.errors import BadInput
-from ...inference.sequence import is_movie, is_pattern
+from ...inference.photo.sequence import is_movie, is_pattern
 from ..builders import camera
 from ..builders import image as images
 from ..builders import scene as scenes

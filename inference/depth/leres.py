@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import torch
 
-from ..maps.architectures import architecture, loaded, published
-from ..preview import check_resolution, preview_size
+from ..geometry.previews import check_resolution, preview_size
+from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map, unit
+from ..models.controlnet_aux import architecture, loaded, published
 from ..runtime.passes import answers
-from ..runtime.recall import recall_all
-from .library.picture import IMAGENET
-from .relative import inverse_at_photo_size, near_is_bright, relative_map, unit
+from ..runtime.result_cache import recall_all
+from .transformers_models.picture import IMAGENET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map
 from ..normals.midas import NETWORK_SHARE, relative_inverse
-from .relative import inverse_at_photo_size, near_is_bright, relative_map
 
 if TYPE_CHECKING:
     from ..photo import Photo

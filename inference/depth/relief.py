@@ -21,10 +21,10 @@ import numpy as np
 import scipy.fft
 
 from ..errors import BadInput
+from ..geometry.map_previews import height_preview
+from ..geometry.previews import check_resolution
 from ..normals.from_depth import normals_from_height
-from ..preview import check_resolution
 from ..results import DepthMap
-from .preview import height_preview
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

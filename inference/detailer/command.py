@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import export
 from ..errors import BadInput, MaquetteError
-from ..exr import write_exr
+from ..photo.exr import write_exr
 from . import Checkpoint, detail_mask, plan
 
 if TYPE_CHECKING:

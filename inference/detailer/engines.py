@@ -29,7 +29,7 @@ def engine_for(model: Any, run: Run, *, offload: bool = False) -> Engine:
     if callable(getattr(model, "repaint", None)):
         return model
     if model == "builtin":
-        from .builtin import Filler
+        from .fill import Filler
 
         return Filler()
     check_model(model)

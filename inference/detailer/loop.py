@@ -15,7 +15,7 @@ from ..errors import BadInput, MaquetteError
 from ..results import Detailed, DetailedSegment
 from ..runtime.memory import is_out_of_memory, release_unused
 from .blending import pasted, resized_mask
-from .fillings import filled, recoloured
+from .fill.fillings import filled, recoloured
 from .hooks import asked
 from .job import TOO_SMALL
 from .segments import Segment

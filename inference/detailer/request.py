@@ -15,8 +15,9 @@ from ..errors import BadInput
 from ..photo import as_photo
 from ..registry import check_choice
 from ..results import Detailed, HandMaps, People
-from . import careful, loop, reference
-from .fillings import FILLINGS
+from . import loop
+from .arithmetic import default, impact
+from .fill.fillings import FILLINGS
 from .job import Course, Settings
 from .sampling.masked import SAMPLERS
 from .sampling.schedules import SCHEDULES
@@ -126,7 +127,7 @@ def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
     source = source_of(photo, given["linear"])
     size = source.pixels.shape[1], source.pixels.shape[0]
     layout = loop.Layout(
-        manner=reference if given["compatibility"] else careful,
+        manner=impact if given["compatibility"] else default,
         guide_by_box=given["guide_size_for"] == "bbox",
         **{name: given[name] for name in _LAYOUT},
     )
@@ -242,4 +243,4 @@ def _control_picture(control: Any, size: tuple[int, int]) -> Pixels:
     pixels = as_photo(getattr(control, "preview", control)).pixels.astype(np.float32) / 255
     if abs(pixels.shape[1] / pixels.shape[0] / (size[0] / size[1]) - 1) > _SAME_SHAPE:
         raise BadInput("The control picture has another shape than the photo.", "Make it from the same photo.")
-    return np.clip(careful.resized(pixels, *size), 0, 1)
+    return np.clip(default.resized(pixels, *size), 0, 1)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import exr
-from ..decode import check_file, check_size
 from ..errors import BadInput
-from ..photo import Photo, as_photo
+from ..photo import Photo, as_photo, exr
+from ..photo.decode import check_file, check_size
 from ..results import Detailed
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..builtin.crops import clip_box
 from ..errors import BadInput
-from ..preview import preview_size
+from ..geometry.previews import preview_size
 from ..results import HandMaps
+from ..shipped.crops import clip_box
 from . import masks, preview
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..builtin import hand, pose
-from ..builtin.crops import Pyramid
 from ..errors import BadInput
+from ..shipped import hand, pose
+from ..shipped.crops import Pyramid
 
 if TYPE_CHECKING:
-    from ..builtin.hand import HandLandmarks
     from ..photo import Photo
     from ..runtime.run import Run
+    from ..shipped.hand import HandLandmarks
 
 
 #: See `Thresholds`.

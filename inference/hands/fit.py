@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..builtin.hand_body import HandBody, load_hand_body
-from ..mesh.skinning import chain, pose_body, quaternions_of
+from ..geometry.skinning import chain, pose_body, quaternions_of
+from ..shipped.hand_body import HandBody, load_hand_body
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..builtin.hand import HandLandmarks
     from ..camera import Camera
+    from ..shipped.hand import HandLandmarks
 
 MAX_ITERATIONS = 25
 #: Standard deviations: metres of the landmarks in space; metres of those in the photo, at the hand's distance; of the

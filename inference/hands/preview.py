@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..preview import to_resolution
+from ..geometry.previews import to_resolution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

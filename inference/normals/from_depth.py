@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..depth.preview import normal_preview
 from ..errors import BadInput
-from ..preview import check_resolution
+from ..geometry.map_previews import normal_preview
+from ..geometry.previews import check_resolution
 from ..registry import model_module
 from ..results import NormalMap
 

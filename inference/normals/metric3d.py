@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..depth.metric3d import NETWORK_SHARE, check_photos, normalise, surface
-from ..depth.metric3d.canonical import predict
-from ..depth.metric3d.photo_size import at_photo_size
-from ..depth.metric3d.picture import normal_preview
+from ..geometry.resample import at_photo_size
+from ..models.metric3d.canonical import predict
+from ..models.metric3d.picture import normal_preview
 from ..results import NormalMap
 from .from_depth import check_parameters
 
 if TYPE_CHECKING:
-    from ..depth.metric3d.canonical import Canonical
+    from ..models.metric3d.canonical import Canonical
     from ..photo import Photo
     from ..runtime import Run
 

@@ -17,13 +17,13 @@ import timm
 import torch
 from torch import nn
 
-from ..depth.library.picture import IMAGENET
+from ..depth.transformers_models.picture import IMAGENET
 from ..errors import BadInput
-from ..maps.architectures import architecture, loaded, published
-from ..preview import check_resolution, padded, preview_size, to_resolution
+from ..geometry.previews import check_resolution, padded, preview_size, to_resolution
+from ..models.controlnet_aux import architecture, loaded, published
 from ..results import NormalMap
 from ..runtime.passes import answers
-from ..runtime.recall import recall_all
+from ..runtime.result_cache import recall_all
 from .from_depth import check_parameters
 
 if TYPE_CHECKING:

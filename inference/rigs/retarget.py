@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import BadInput
-from ..mesh import skinning
+from ..geometry import skinning
 from .humanoid import FINGERS, PARENTS, ROLES
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mesh import skinning
+from ..geometry import skinning
 from ..results import Body, People, Person
 from .humanoid import Preset, find_preset, load_presets
 
@@ -108,7 +108,7 @@ def _written(rig: Any) -> Iterator[_Bone]:
 
 
 def _bone(entry: Any, prefix: str, words: dict[str, str]) -> _Bone:
-    from ..builtin.body import load_body
+    from ..shipped.body import load_body
 
     joints: list[str] = []
     for written in entry["joints"]:

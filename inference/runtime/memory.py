@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .recall import forget
+from .result_cache import forget
 
 #: Bytes of weights that may stay loaded; past it the least recently used model goes, but never the one just asked for.
 #: The largest published network, 5.5 GB, fits with the shipped ones; on the CPU it is mapped from its file besides.

@@ -96,7 +96,7 @@ def world() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def body():
-    from maquette.inference.builtin.body import load_body
+    from maquette.inference.shipped.body import load_body
 
     return load_body()
 
@@ -104,8 +104,8 @@ def body():
 @pytest.fixture(scope="session")
 def make_track(body):
     """A function: frame numbers -> a track of one person who turns round while every joint swings."""
-    from maquette.inference.builtin.body import ATTRIBUTES, shape_from_attributes
-    from maquette.inference.mesh.skinning import pose_body
+    from maquette.inference.geometry.skinning import pose_body
+    from maquette.inference.shipped.body import ATTRIBUTES, shape_from_attributes
 
     def make(frames=(0,), seed: int = 0, track_id: int = 0) -> list[tuple[int, Person]]:
         random = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ import pytest
 from maquette.blender_addon.builders import armature, axes, skin, transaction
 from maquette.blender_addon.builders import body as bodies
 from maquette.inference.errors import BadInput, NothingFound
-from maquette.inference.mesh import skinning
+from maquette.inference.geometry import skinning
 from maquette.inference.results import Body, People, Person
 from mathutils import Vector
 

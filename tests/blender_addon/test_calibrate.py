@@ -12,7 +12,7 @@ from bpy_extras.object_utils import world_to_camera_view
 from maquette.blender_addon import jobs
 from maquette.blender_addon.builders import belongings, image, measure, meshes, roles
 from maquette.demo.samples import sample_photo
-from maquette.inference.exr import read_exr
+from maquette.inference.photo.exr import read_exr
 from mathutils import Vector
 from PIL import Image, ImageChops
 

@@ -16,7 +16,7 @@ from maquette.blender_addon.scratch import Scratch
 from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
-from maquette.inference.exr import read_exr
+from maquette.inference.photo.exr import read_exr
 from maquette.inference.results import DepthMap
 
 pytestmark = pytest.mark.usefixtures("addon")

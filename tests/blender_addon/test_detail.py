@@ -127,7 +127,7 @@ def test_floats_stay_floats_bit_by_bit_with_what_lies_beyond_white(tmp_path):
     assert after[50:60, 75:85].max() < 1.5, "a model paints no brighter than white"
     data = (tmp_path / "plate.detail.exr").read_bytes()
     assert detail_files.settings_in(data)["picture"] == "plate"
-    from maquette.inference.exr import read_exr
+    from maquette.inference.photo.exr import read_exr
 
     np.testing.assert_array_equal(read_exr(data)["G"], after[..., 1])
 

@@ -11,8 +11,8 @@ from bpy_extras.object_utils import world_to_camera_view
 from maquette.blender_addon import compat
 from maquette.blender_addon.builders import camera, grease_pencil, image, transaction
 from maquette.blender_addon.requests import Traced
-from maquette.inference import matte
 from maquette.inference.errors import NothingFound
+from maquette.inference.geometry import mask_shape
 from mathutils import Vector
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -34,7 +34,7 @@ def photo_camera(photo, world):
 
 
 def traced(mask, distance=2.0) -> Traced:
-    return Traced(tuple(matte.outlines(mask)), distance)
+    return Traced(tuple(mask_shape.outlines(mask)), distance)
 
 
 def strokes(layer, frame: int) -> list[tuple[np.ndarray, bool, int]]:
@@ -86,7 +86,7 @@ def test_strokes_fall_on_the_border_of_the_mask(mask, photo, photo_camera, reope
 def test_outlines_and_their_holes_are_filled_together(mask, photo):
     obj = grease_pencil.outlines({"hands": {1: traced(mask)}}, photo.camera, name="street.outline")
     ids = [stroke.fill_id for stroke in obj.data.layers[0].frames[0].drawing.strokes]
-    holes = [outline.hole for outline in matte.outlines(mask)]
+    holes = [outline.hole for outline in mask_shape.outlines(mask)]
     assert holes == [False, True, False, False] and ids == [1, 1, 2, 3]
 
 

@@ -17,7 +17,7 @@ from maquette.blender_addon.builders import body as bodies
 from maquette.blender_addon.builders import retarget, rigify
 from maquette.inference import rigs
 from maquette.inference.errors import BadInput
-from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.results import People
 
 LIMBS = (("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin"), ("shin", "foot"))

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maquette.inference.builtin.body import load_body
 from maquette.inference.camera import Camera
-from maquette.inference.mesh.raster import rasterise
-from maquette.inference.mesh.skinning import pose_body
-from maquette.inference.people import rotations as quaternion
-from maquette.inference.people.legs import find_legs, reach
-from maquette.inference.people.motion import Motion, joint_transforms
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.geometry.rasteriser import rasterise
+from maquette.inference.geometry.skinning import pose_body
+from maquette.inference.people.clip.motion import Motion, joint_transforms
+from maquette.inference.people.fit.legs import find_legs, reach
+from maquette.inference.shipped.body import load_body
 
 FPS, SPEED, STEP_TIME, CAMERA_HEIGHT = 25.0, 0.9, 0.5, 1.4
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from maquette.inference.builtin import body as body_module
 from maquette.inference.errors import BadInput
-from maquette.inference.mesh.skinning import pose_body, quaternions_of
+from maquette.inference.geometry.skinning import pose_body, quaternions_of
+from maquette.inference.shipped import body as body_module
 
 GOLDEN = Path(__file__).parent / "data" / "body.npz"
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import trimesh
 from maquette.demo.samples import sample_photo
-from maquette.inference import Camera, DepthMap, People, Person, export, exr, load_photo
+from maquette.inference import Camera, DepthMap, People, Person, export, load_photo
 from maquette.inference.__main__ import main
-from maquette.inference.builtin.body import load_body
 from maquette.inference.errors import BadInput
+from maquette.inference.photo import exr
+from maquette.inference.shipped.body import load_body
 from PIL import Image
 
 BRICK = str(sample_photo("brick"))

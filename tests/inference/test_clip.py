@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from maquette.inference import Camera, Cancelled, Clip, Photo, recover_people
-from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip import key_frames
 
 CAMERA = Camera(420, 420, 192, 144, 384, 288)

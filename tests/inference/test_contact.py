@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from maquette.inference.builtin.body import load_body
-from maquette.inference.people import rotations as quaternion
-from maquette.inference.people.contact import find_contacts, intervals, plant_feet
-from maquette.inference.people.ground import Ground
-from maquette.inference.people.legs import find_legs, reach, sole_points
-from maquette.inference.people.motion import joint_transforms
-from maquette.inference.people.smooth import smooth_motion
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.people.clip.contact import find_contacts, intervals, plant_feet
+from maquette.inference.people.clip.ground import Ground
+from maquette.inference.people.clip.motion import joint_transforms
+from maquette.inference.people.clip.smooth import smooth_motion
+from maquette.inference.people.fit.legs import find_legs, reach, sole_points
+from maquette.inference.shipped.body import load_body
 
 GROUND = Ground(np.array([0.0, -1.0, 0.0]), 1.4)
 

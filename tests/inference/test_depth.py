@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, NothingFound, Person, UnknownModel, estimate_depth, runtime
-from maquette.inference.builtin.body import load_body
-from maquette.inference.depth.builtin import complete, extend, people_depth
-from maquette.inference.depth.preview import depth_preview
-from maquette.inference.mesh.raster import rasterise
-from maquette.inference.preview import check_resolution, to_resolution
+from maquette.inference.depth.from_people import complete, extend, people_depth
+from maquette.inference.geometry.map_previews import depth_preview
+from maquette.inference.geometry.previews import check_resolution, to_resolution
+from maquette.inference.geometry.rasteriser import rasterise
+from maquette.inference.shipped.body import load_body
 
 CAMERA = Camera.default(240, 320)
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from maquette import inference
 from maquette.demo.samples import sample_photo
-from maquette.inference import detailer, exr
+from maquette.inference import detailer
 from maquette.inference.detailer import hooks
+from maquette.inference.photo import exr
 
 PHOTO = inference.load_photo(sample_photo("brick")).pixels[:160, :200]
 
@@ -475,7 +476,7 @@ def test_a_mask_that_touches_every_border():
 
 def test_the_filling_takes_nothing_from_other_parts_of_the_mask(monkeypatch):
     """The surroundings of a spot hold others: none of them may be copied, be they filled already or not."""
-    from maquette.inference.detailer import builtin
+    from maquette.inference.detailer import fill as builtin
 
     photo = np.random.default_rng(0).integers(90, 160, (90, 120, 3)).astype(np.uint8)
     spots = np.zeros((90, 120), np.float32)

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
-from maquette.inference import exr
 from maquette.inference.__main__ import main
 from maquette.inference.detailer import source
+from maquette.inference.photo import exr
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 from maquette.inference import detailer
-from maquette.inference.detailer import blending, loop, reference, segments
+from maquette.inference.detailer import blending, loop, segments
+from maquette.inference.detailer.arithmetic import impact
 from maquette.inference.detailer.sampling import masked, schedules
 
 FOLDER = Path(__file__).parent / "golden" / "detailer"
@@ -36,7 +37,7 @@ def test_segments(case):
     mask = (SEGMENTS["mask_" + case["mask"]] / np.float32(255)).astype(np.float32)
     given = {"crop_factor": case["crop_factor"], "bbox_fill": case["bbox_fill"]}
     if case["combined"]:
-        found = reference.combined(mask, **given)
+        found = impact.combined(mask, **given)
     else:
         given |= {"contour_fill": case["contour_fill"], "least": case["crop_min_size"]}
         found = [one for one in segments.find_segments(mask, **given) if min(one.size) > case["drop_size"]]
@@ -74,8 +75,8 @@ def test_steps():
 @pytest.mark.parametrize("case", ["match0", "match1", "match2"])
 def test_masks_of_another_size(case):
     mask = (PURE[f"{case}_mask"] / 255).astype(np.float32)
-    layout = loop.Layout(reference, 384, True, 1024, True, 5, 2.0, 5, 0, True)
-    found, _ = reference.segments_of(mask, tuple(PURE[f"{case}_image_wh"].tolist()), layout)
+    layout = loop.Layout(impact, 384, True, 1024, True, 5, 2.0, 5, 0, True)
+    found, _ = impact.segments_of(mask, tuple(PURE[f"{case}_image_wh"].tolist()), layout)
     assert [one.box for one in found] == [tuple(box) for box in PURE[f"{case}_bbox"]]
     assert [one.crop for one in found] == [tuple(crop) for crop in PURE[f"{case}_crop"]]
     for number, one in enumerate(found):

@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from maquette.inference import Camera, People, Person
-from maquette.inference.builtin.body import load_body
-from maquette.inference.mesh.skinning import pose_body
-from maquette.inference.people import rotations as quaternion
-from maquette.inference.people.ground import (
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.geometry.skinning import pose_body
+from maquette.inference.people.clip.ground import (
     EYE_HEIGHT,
     fit_ground,
     gather_evidence,
@@ -20,6 +19,7 @@ from maquette.inference.people.ground import (
     stand_together,
     world_from_camera,
 )
+from maquette.inference.shipped.body import load_body
 
 CAMERA = Camera(600, 600, 320, 240, 640, 480)
 HEIGHT = 1.4

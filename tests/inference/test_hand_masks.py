@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 from maquette.inference import BadInput
+from maquette.inference.geometry.previews import preview_size
 from maquette.inference.hands import masks, preview
-from maquette.inference.preview import preview_size
 from scipy import ndimage
 
 PLUS = ndimage.generate_binary_structure(2, 1)

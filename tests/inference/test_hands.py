@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, Photo, UnknownModel, load_photo, refine_hands
-from maquette.inference.builtin import hand
-from maquette.inference.builtin.hand_body import load_hand_body
-from maquette.inference.hands import builtin, fit, masks, preview
+from maquette.inference.hands import blazehand, fit, masks, preview
 from maquette.inference.hands.assemble import Pictures
 from maquette.inference.runtime.run import start
+from maquette.inference.shipped import hand
+from maquette.inference.shipped.hand_body import load_hand_body
 
 RUN = start("cpu")
 POINTING = (990, 400, 1160, 490, "left")
@@ -181,7 +181,7 @@ def test_boxes_keep_their_order_and_no_boxes_give_no_hands(zidane):
 
 def test_a_hand_that_cannot_be_fitted_is_left_out_alone(zidane, monkeypatch):
     real = fit.fit_hands
-    monkeypatch.setattr(builtin, "fit_hands", lambda *given: [None, *real(*given)[1:]])
+    monkeypatch.setattr(blazehand, "fit_hands", lambda *given: [None, *real(*given)[1:]])
     maps = refine_hands(zidane, boxes=[(700, 380, 900, 560, "right"), POINTING])
     assert [one.side for one in maps.hands] == ["left"] and maps.mask.any()
 
@@ -214,7 +214,7 @@ def test_a_box_larger_than_the_photo_is_the_photo(zidane):
 def test_the_masks_are_made_as_their_parameters_say(zidane, pointing, mask_type, expand, padding, resolution):
     hands = pointing.hands
     shape = zidane.pixels.shape[:2]
-    maps = builtin._maps(hands, pointing.camera, shape, Pictures(padding, mask_type, expand, resolution))
+    maps = blazehand._maps(hands, pointing.camera, shape, Pictures(padding, mask_type, expand, resolution))
     extents = [masks.extent(one.keypoints_2d, one.depth > 0) for one in hands]
     picture = preview.resize(preview.paint([one.depth for one in hands], shape), resolution)
     assert np.array_equal(maps.preview, picture)

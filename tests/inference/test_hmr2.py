@@ -18,8 +18,8 @@ from maquette.inference import (
     load_photo,
     recover_people,
 )
-from maquette.inference.mesh.skinning import pose_body, rotation_matrices
-from maquette.inference.people import rotations as quaternion
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.geometry.skinning import pose_body, rotation_matrices
 from maquette.inference.people import skeleton_picture
 from maquette.inference.people.hmr2 import answers, persons
 from maquette.inference.people.hmr2.placing import reference_focal

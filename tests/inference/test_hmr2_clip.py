@@ -5,13 +5,13 @@ network is one that knows them but errs by a few degrees in every frame."""
 import numpy as np
 import pytest
 from maquette.inference import Camera, Clip, Photo, recover_people
-from maquette.inference.mesh.skinning import pose_body, rotation_matrices
-from maquette.inference.people import rotations as quaternion
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.geometry.skinning import pose_body, rotation_matrices
+from maquette.inference.people.clip.motion import Motion, joint_transforms
+from maquette.inference.people.fit.legs import find_legs, reach
 from maquette.inference.people.hmr2 import answers, placing
 from maquette.inference.people.hmr2.answers import Predicted
 from maquette.inference.people.hmr2.body import FLIP, load_template
-from maquette.inference.people.legs import find_legs, reach
-from maquette.inference.people.motion import Motion, joint_transforms
 
 FRAMES, FPS, HEIGHT, SPEED, STEP = 50, 25.0, 1.4, 0.9, 0.5
 CAMERA = Camera(600.0, 600.0, 320.0, 180.0, 640, 360)

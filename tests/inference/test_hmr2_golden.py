@@ -13,7 +13,7 @@ import pytest
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, load_photo
-from maquette.inference.mesh.skinning import pose_body
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.hmr2 import checkpoint, crops, network, persons, placing
 from maquette.inference.people.hmr2.answers import Predicted
 from maquette.inference.people.hmr2.body import FLIP, house_rotations, house_translation, load_template

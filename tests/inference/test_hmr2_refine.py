@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from maquette.inference import Camera, Clip, recover_people, runtime
-from maquette.inference.builtin import pose
-from maquette.inference.builtin.crops import Region
-from maquette.inference.builtin.pose import PoseLandmarks
-from maquette.inference.mesh.skinning import pose_body, quaternions_of, rotation_matrices
-from maquette.inference.people import rotations as quaternion
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.geometry.skinning import pose_body, quaternions_of, rotation_matrices
+from maquette.inference.people.clip.motion import Motion
+from maquette.inference.people.clip.smooth import smooth_motion
 from maquette.inference.people.hmr2 import refine
 from maquette.inference.people.hmr2.body import load_template
 from maquette.inference.people.hmr2.markers import KEYPOINTS, SOURCES, landmark_markers
 from maquette.inference.people.hmr2.refine import Evidence, Pose
-from maquette.inference.people.motion import Motion
-from maquette.inference.people.smooth import smooth_motion
+from maquette.inference.shipped import pose
+from maquette.inference.shipped.crops import Region
+from maquette.inference.shipped.pose import PoseLandmarks
 
 CAMERA = Camera(900.0, 900.0, 320.0, 240.0, 640, 480)
 

@@ -16,9 +16,9 @@ import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import batch
-from maquette.inference.depth import library
-from maquette.inference.depth.library import networks, picture
-from maquette.inference.depth.relative import relative_map
+from maquette.inference.depth import transformers_models
+from maquette.inference.depth.transformers_models import networks, picture
+from maquette.inference.geometry.relative import relative_map
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import free_memory, kept_models, start
 from safetensors.torch import load_file, save_file
@@ -89,7 +89,7 @@ def models(shrunken, random_weights, tmp_path_factory):
     root = tmp_path_factory.mktemp("library")
     for model in REFERENCES:
         entry = find_model("depth", model)
-        family = library.FAMILIES[entry.options["family"]]
+        family = transformers_models.FAMILIES[entry.options["family"]]
         network = random_weights(family.network(entry.options).build(), seed=1)
         if "indoor" in model:
             network.head.conv3.weight.data *= 0.1  # else all is next to the viewer or as far as can be
@@ -139,7 +139,7 @@ def reference(models, photo):
 @pytest.mark.parametrize("model", sorted(REFERENCES))
 def test_the_network_says_what_the_librarys_does(model, photo, options, reference):
     run = start("cpu", models_dir=options["models_dir"], model=find_model("depth", model))
-    said, expected = library._predict([photo.pixels], run)[0], reference(model)[0]
+    said, expected = transformers_models._predict([photo.pixels], run)[0], reference(model)[0]
     assert said.shape == expected.shape
     assert np.ptp(expected) > 0.01 * np.abs(expected).max()  # a network that sees nothing would agree with any other
     np.testing.assert_allclose(said, expected, atol=2e-4 * np.abs(expected).max())
@@ -192,7 +192,7 @@ def test_what_is_too_far_is_no_surface(photo, options, monkeypatch):
     run = start("cpu", models_dir=options["models_dir"], model=find_model("depth", "depth-anything-v2-indoor-small"))
     answer = np.full((8, 16), 5, np.float32)
     answer[:, 8:] = 20
-    result = library._depth_map(answer, photo.camera_or_default(), run, 0)
+    result = transformers_models._depth_map(answer, photo.camera_or_default(), run, 0)
     assert result.valid[:, :250].all() and not result.valid[:, 262:].any()
     assert (result.depth[result.valid] == 5).all() and (result.depth[~result.valid] == 0).all()
 
@@ -279,7 +279,7 @@ def test_nothing_is_asked_of_a_network(photo, options, monkeypatch):
 
 def test_a_second_photo_does_not_load_again(photo, options, monkeypatch):
     inference.estimate_depth(photo, "dpt-large", **options)
-    monkeypatch.setattr(library, "load_network", lambda *_: pytest.fail("loaded again"))
+    monkeypatch.setattr(transformers_models, "load_network", lambda *_: pytest.fail("loaded again"))
     inference.estimate_depth(np.ascontiguousarray(photo.pixels[::-1]), "dpt-large", **options)
     assert any("dpt-large" in key for key in kept_models())
 
@@ -298,7 +298,7 @@ def test_progress_and_cancelling(photo, options):
     with pytest.raises(inference.Cancelled):
         inference.estimate_depth(other, "dpt-large", progress=stop, **options)
     run = start("cpu", models_dir=options["models_dir"], model=find_model("depth", "dpt-large"))
-    network = library.keep(("depth", *run.model_key), pytest.fail)
+    network = transformers_models.keep(("depth", *run.model_key), pytest.fail)
     hooks = [hook for module in network.modules() for hook in module._forward_hooks.values()]
     assert not any("reporting" in hook.__qualname__ for hook in hooks)  # the library has hooks of its own
 
@@ -309,7 +309,8 @@ def test_half_precision_stays_within_its_bound(models):
     wanted = networks.depth_anything("small", 0)
     published = wanted.published(run.model.files[0].path)
     exact, half = (
-        library.load_network(replace(run, precision=kind), published, wanted.build) for kind in ("float32", "float16")
+        transformers_models.load_network(replace(run, precision=kind), published, wanted.build)
+        for kind in ("float32", "float16")
     )
     picture = torch.randn(1, 3, 42, 56, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -320,8 +321,8 @@ def test_half_precision_stays_within_its_bound(models):
 
 def test_zoedepth_keeps_its_precision(photo, models):
     run = start("cpu", models_dir=models, model=find_model("depth", "zoedepth-kitti"))
-    library._predict([photo.pixels], replace(run, precision="float16"))
-    network = library.keep(("depth", *run.model_key), pytest.fail)
+    transformers_models._predict([photo.pixels], replace(run, precision="float16"))
+    network = transformers_models.keep(("depth", *run.model_key), pytest.fail)
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
 
 

@@ -15,11 +15,11 @@ from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import batch
 from maquette.inference.depth import leres
-from maquette.inference.depth.relative import unit
-from maquette.inference.maps import lines
-from maquette.inference.maps.architectures import architecture
+from maquette.inference.geometry.previews import padded, to_resolution
+from maquette.inference.geometry.relative import unit
+from maquette.inference.models.controlnet_aux import architecture
 from maquette.inference.normals import normalbae
-from maquette.inference.preview import padded, to_resolution
+from maquette.inference.preprocessors import lines
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import free_memory
 
@@ -171,7 +171,7 @@ def test_anyline_lays_dark_lines_over_edges(photo, options):
 
 
 def lines_options(**given):
-    from maquette.inference.maps import Options
+    from maquette.inference.preprocessors import Options
 
     return Options(**given)
 
@@ -317,7 +317,7 @@ def test_nothing_is_asked_of_a_network(photo, options, monkeypatch):
 def test_half_precision_is_not_for_these(options):
     from dataclasses import replace
 
-    from maquette.inference.maps.architectures import loaded
+    from maquette.inference.models.controlnet_aux import loaded
     from maquette.inference.runtime import start
 
     run = start("cpu", models_dir=options["models_dir"], model=find_model("maps", "teed"))
@@ -337,9 +337,9 @@ def test_a_cancelled_map(photo, options):
 
 
 def test_without_the_package(monkeypatch):
-    from maquette.inference.maps import architectures
+    from maquette.inference.models import controlnet_aux
 
-    monkeypatch.setattr(architectures, "find_spec", lambda _name: None)
+    monkeypatch.setattr(controlnet_aux, "find_spec", lambda _name: None)
     for name in [name for name in sys.modules if name.partition(".")[0] == "controlnet_aux"]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(inference.MissingPackages, match="controlnet"):

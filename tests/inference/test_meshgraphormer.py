@@ -11,11 +11,11 @@ import pytest
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, DepthMap, Photo, load_photo, refine_hands
+from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.hands import meshgraphormer, parts, preview
 from maquette.inference.hands.meshgraphormer import answers, crop
 from maquette.inference.hands.meshgraphormer.crop import Crop
 from maquette.inference.hands.meshgraphormer.lens import Lens, draw
-from maquette.inference.mesh.raster import rasterise
 from maquette.inference.registry import find_model
 from maquette.inference.runtime.run import start
 

@@ -13,9 +13,10 @@ import pytest
 import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
-from maquette.inference.depth.metric3d import CANONICAL_FOCAL, canonical, network
-from maquette.inference.depth.metric3d.canonical import predict
-from maquette.inference.depth.metric3d.encoder import BACKBONES
+from maquette.inference.depth.metric3d import CANONICAL_FOCAL
+from maquette.inference.models.metric3d import canonical, network
+from maquette.inference.models.metric3d.canonical import predict
+from maquette.inference.models.metric3d.encoder import BACKBONES
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import start
 

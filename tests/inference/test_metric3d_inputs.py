@@ -16,13 +16,14 @@ import torch
 from maquette import inference
 from maquette.inference import BadInput, Camera, Cancelled, MissingModel, Photo
 from maquette.inference.depth import metric3d
-from maquette.inference.depth.metric3d import canonical, checkpoint, photo_size, picture
-from maquette.inference.depth.metric3d.encoder import BACKBONES
-from maquette.inference.depth.metric3d.network import Metric3D
+from maquette.inference.geometry import resample
+from maquette.inference.models.metric3d import canonical, checkpoint, picture
+from maquette.inference.models.metric3d.encoder import BACKBONES
+from maquette.inference.models.metric3d.network import Metric3D
 from maquette.inference.normals import metric3d as normals_module
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import kept_models, start
-from maquette.inference.runtime.recall import forget
+from maquette.inference.runtime.result_cache import forget
 
 NAME = "metric3d-vit-small"
 #: Every fifth of the greys into which the reference node turns the share of the largest depth.
@@ -303,7 +304,7 @@ def test_a_smooth_surface_is_interpolated_bilinearly():
     rows, columns = np.mgrid[:20, :30].astype(np.float32)
     depth, other = 5 + 0.1 * rows + 0.07 * columns, np.stack([rows, columns], -1)
     for size in ((60, 90), (47, 101), (13, 17)):
-        found, (mapped,) = photo_size.at_photo_size(depth, [other], *size)
+        found, (mapped,) = resample.at_photo_size(depth, [other], *size)
         np.testing.assert_array_equal(found, cv2.resize(depth, size[::-1]))
         np.testing.assert_array_equal(mapped, cv2.resize(other, size[::-1]))
         inside = np.s_[size[0] // 4 : -size[0] // 4, size[1] // 4 : -size[1] // 4]
@@ -320,7 +321,7 @@ def test_no_pixel_hangs_between_the_two_sides_of_an_edge(factor):
     depth = np.where(disc, 2 + 0.01 * rows, 4 + 0.02 * columns).astype(np.float32)
     side = disc.astype(np.float32)
     size = round(40 * factor), round(60 * factor)
-    found, (sides,) = photo_size.at_photo_size(depth, [side], *size)
+    found, (sides,) = resample.at_photo_size(depth, [side], *size)
     assert not ((found > 2.5) & (found < 3.9)).any()
     assert set(np.unique(np.round(sides, 5))) == {0, 1}  # every map takes the same side
     np.testing.assert_array_equal(sides > 0.5, found < 3)

@@ -15,8 +15,8 @@ import pytest
 import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
+from maquette.inference.models.midas.picture import surface_normals, working_picture, working_side
 from maquette.inference.normals import midas
-from maquette.inference.normals.midas.picture import surface_normals, working_picture, working_side
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import kept_models, start
 

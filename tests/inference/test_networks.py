@@ -8,8 +8,8 @@ import pytest
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import MaquetteError, free_memory
-from maquette.inference.builtin import networks
 from maquette.inference.runtime.memory import kept_models
+from maquette.inference.shipped import networks
 from PIL import Image
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "networks.npz")

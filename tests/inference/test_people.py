@@ -6,15 +6,15 @@ import pytest
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, Photo, load_photo, recover_people, runtime
-from maquette.inference.builtin.body import load_body, load_landmarks, shape_from_attributes
-from maquette.inference.builtin.crops import Region
-from maquette.inference.builtin.pose import PoseLandmarks
-from maquette.inference.mesh.raster import rasterise
-from maquette.inference.mesh.skinning import pose_body
-from maquette.inference.people import builtin, hypotheses, outline, skeleton, solve
-from maquette.inference.people.fit import fit_people
-from maquette.inference.people.hands import relaxed_rotations
-from maquette.inference.people.observe import INDEX, observe, viewing_ray
+from maquette.inference.geometry.rasteriser import rasterise
+from maquette.inference.geometry.skinning import pose_body
+from maquette.inference.people import blazepose_anny
+from maquette.inference.people.fit import fit_people, hypotheses, outline, skeleton, solve
+from maquette.inference.people.fit.observe import INDEX, observe, viewing_ray
+from maquette.inference.people.fit.relaxed_fingers import relaxed_rotations
+from maquette.inference.shipped.body import load_body, load_landmarks, shape_from_attributes
+from maquette.inference.shipped.crops import Region
+from maquette.inference.shipped.pose import PoseLandmarks
 
 CAMERA = Camera(1300.0, 1300.0, 540.0, 540.0, 1080, 1080)
 
@@ -129,7 +129,7 @@ def test_points_of_the_chain_are_those_of_the_skinned_body():
     points, _ = skeleton.place_markers(outline.skin_markers(), posed, slopes=False)
     rotations = np.tile(np.eye(3), (104, 1, 1))
     rotations[skeleton_.joints] = skeleton.joint_turns(turns)[0].numpy()
-    from maquette.inference.mesh.skinning import quaternions_of
+    from maquette.inference.geometry.skinning import quaternions_of
 
     vertices, joints = pose_body(load_body(), posed.shape[0].numpy(), quaternions_of(rotations), np.ones(3))
     np.testing.assert_allclose(posed.places[0].numpy(), joints[skeleton_.joints], atol=1e-5)
@@ -198,7 +198,7 @@ def test_the_outline_tells_how_stout_a_person_is(run):
         mask = (rasterise(vertices, load_body().faces, CAMERA)[0] > 0).astype(np.float32)
         (fit,) = fit_people([landmarks_of(vertices, joints)], [CAMERA], run, masks=[mask])
         fitted[weight] = fit.attributes["weight"]
-        assert builtin.filled(fit, mask, CAMERA) > 0.8
+        assert blazepose_anny.filled(fit, mask, CAMERA) > 0.8
     # Clothes make everyone look stouter: the outline moves the attribute by part of the truth only.
     assert fitted[0.9] > fitted[0.1] + 0.03
 
@@ -332,14 +332,14 @@ def test_overlapping_people_are_thinned_by_the_threshold(run):
     one = landmarks_of(*person(0.0))
     near = landmarks_of(*person(0.0, translation=(0.13, 0.1, 4.0)))
     candidates = [(one, None, None), (near, None, None)]
-    assert len(builtin.without_overlaps(candidates, 0.5)) == 1
-    assert len(builtin.without_overlaps(candidates, 1.0)) == 2
+    assert len(blazepose_anny.without_overlaps(candidates, 0.5)) == 1
+    assert len(blazepose_anny.without_overlaps(candidates, 1.0)) == 2
 
 
 def test_masks_of_two_people_share_no_pixel():
     first, second = np.zeros((4, 6), np.float32), np.zeros((4, 6), np.float32)
     first[:, :4], second[:, 2:] = 0.9, 0.7
-    a, b = builtin.separate_masks([first, second])
+    a, b = blazepose_anny.separate_masks([first, second])
     assert not ((a > 0.5) & (b > 0.5)).any()
     assert (a[:, :4] > 0.5).all() and (b[:, 4:] > 0.5).all()
 

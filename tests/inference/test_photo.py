@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from maquette.inference import BadInput, Camera, Clip, MaquetteError, Photo, exr, load_clip, load_photo
-from maquette.inference.photo import as_clip, as_photo
+from maquette.inference import BadInput, Camera, Clip, MaquetteError, Photo, load_clip, load_photo
+from maquette.inference.photo import as_clip, as_photo, exr
 from PIL import Image, ImageCms, ImageOps, features
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Cancelled, load_photo
-from maquette.inference.builtin import crops, pose
 from maquette.inference.runtime.run import start
+from maquette.inference.shipped import crops, pose
 
 RUN = start("cpu")
 

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from maquette.inference import BadInput
-from maquette.inference.preview import MAX_PIXELS, check_resolution, padded, preview_size, to_resolution
+from maquette.inference.geometry.previews import MAX_PIXELS, check_resolution, padded, preview_size, to_resolution
 
 
 @pytest.mark.parametrize(

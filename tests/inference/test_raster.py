@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from maquette.inference import Camera
-from maquette.inference.mesh.raster import rasterise
+from maquette.inference.geometry.rasteriser import rasterise
 
 CAMERA = Camera(100.0, 90.0, 40.0, 30.0, 80, 60)
 
@@ -146,7 +146,7 @@ def test_no_faces_at_all():
 def test_batches_do_not_change_the_picture(monkeypatch):
     points, faces = sphere(np.array([0.0, 0, 3]), 1.0)
     whole = rasterise(points, faces, CAMERA)
-    monkeypatch.setattr("maquette.inference.mesh.raster._BATCH", 50)
+    monkeypatch.setattr("maquette.inference.geometry.rasteriser._BATCH", 50)
     parts = rasterise(points, faces, CAMERA)
     np.testing.assert_array_equal(whole[0], parts[0])
     np.testing.assert_array_equal(whole[1], parts[1])

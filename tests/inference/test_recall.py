@@ -4,12 +4,12 @@
 import numpy as np
 import pytest
 from maquette.inference import free_memory
-from maquette.inference.runtime import recall
+from maquette.inference.runtime import result_cache
 
 
 @pytest.fixture(autouse=True)
 def forget():
-    recall.forget()
+    result_cache.forget()
 
 
 def counted():
@@ -25,9 +25,9 @@ def counted():
 def test_same_photo_and_request_is_computed_once_and_handed_out_as_copies():
     calls, compute = counted()
     photo = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    first = recall.recall(photo, ("people", 0.25), compute)
+    first = result_cache.recall(photo, ("people", 0.25), compute)
     first[:] = 7
-    second = recall.recall(photo.copy(), ("people", 0.25), compute)
+    second = result_cache.recall(photo.copy(), ("people", 0.25), compute)
     assert len(calls) == 1
     assert not second.any()
 
@@ -35,25 +35,25 @@ def test_same_photo_and_request_is_computed_once_and_handed_out_as_copies():
 def test_other_pixels_shape_or_request_is_computed_anew():
     calls, compute = counted()
     photo = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    recall.recall(photo, "a", compute)
-    recall.recall(photo + 1, "a", compute)
-    recall.recall(photo.reshape(1, 4, 3), "a", compute)
-    recall.recall(photo, "b", compute)
+    result_cache.recall(photo, "a", compute)
+    result_cache.recall(photo + 1, "a", compute)
+    result_cache.recall(photo.reshape(1, 4, 3), "a", compute)
+    result_cache.recall(photo, "b", compute)
     assert len(calls) == 4
 
 
 def test_forgets_the_oldest_and_on_request():
     calls, compute = counted()
     photo = np.zeros((1, 1, 3), np.uint8)
-    for request in range(recall.LIMIT + 1):
-        recall.recall(photo, request, compute)
-    recall.recall(photo, recall.LIMIT, compute)
-    assert len(calls) == recall.LIMIT + 1
-    recall.recall(photo, 0, compute)
-    assert len(calls) == recall.LIMIT + 2
+    for request in range(result_cache.LIMIT + 1):
+        result_cache.recall(photo, request, compute)
+    result_cache.recall(photo, result_cache.LIMIT, compute)
+    assert len(calls) == result_cache.LIMIT + 1
+    result_cache.recall(photo, 0, compute)
+    assert len(calls) == result_cache.LIMIT + 2
     free_memory()
-    recall.recall(photo, 0, compute)
-    assert len(calls) == recall.LIMIT + 3
+    result_cache.recall(photo, 0, compute)
+    assert len(calls) == result_cache.LIMIT + 3
 
 
 def test_several_pictures_are_computed_together_but_for_those_remembered_or_twice_the_same():
@@ -64,8 +64,8 @@ def test_several_pictures_are_computed_together_but_for_those_remembered_or_twic
         return [np.full(2, index) for index in unknown]
 
     pictures = [np.full((1, 2, 3), value, np.uint8) for value in (5, 6, 5, 7)]
-    recall.recall(pictures[1], "a", lambda: np.full(2, 60))
-    results = recall.recall_all(pictures, "a", compute)
+    result_cache.recall(pictures[1], "a", lambda: np.full(2, 60))
+    results = result_cache.recall_all(pictures, "a", compute)
     assert [int(result[0]) for result in results] == [2, 60, 2, 3] and asked == [[2, 3]]
     results[0][:] = 9
-    assert recall.recall_all(pictures, "a", compute)[2].tolist() == [2, 2] and len(asked) == 1
+    assert result_cache.recall_all(pictures, "a", compute)[2].tolist() == [2, 2] and len(asked) == 1

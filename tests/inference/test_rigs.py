@@ -6,13 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from maquette.inference import rigs
-from maquette.inference.builtin.body import load_body
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
-from maquette.inference.mesh import skinning
+from maquette.inference.geometry import skinning
 from maquette.inference.results import People, Person
 from maquette.inference.rigs.humanoid import NEEDED, PARENTS
 from maquette.inference.rigs.template import in_bones_of, template_presets
+from maquette.inference.shipped.body import load_body
 
 pytestmark = pytest.mark.smoke
 

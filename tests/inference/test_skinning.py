@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import numpy as np
 import pytest
-from maquette.inference.builtin.body import load_body, shape_from_attributes
-from maquette.inference.mesh.skinning import pose_body, quaternions_of, rotation_matrices
+from maquette.inference.geometry.skinning import pose_body, quaternions_of, rotation_matrices
+from maquette.inference.shipped.body import load_body, shape_from_attributes
 
 IDENTITY = np.array([1.0, 0, 0, 0])
 

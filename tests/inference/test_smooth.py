@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from maquette.inference.people import rotations as quaternion
-from maquette.inference.people.smooth import (
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.people.clip.smooth import (
     CUTOFF,
     penalty,
     smooth_motion,

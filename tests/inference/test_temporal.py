@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 from maquette.inference import Camera, runtime
-from maquette.inference.builtin.crops import Region
-from maquette.inference.builtin.pose import PoseLandmarks
-from maquette.inference.people import observe as observation
-from maquette.inference.people import skeleton, temporal
-from maquette.inference.people.prior import attribute_prior, pose_prior
-from maquette.inference.people.solve import Problem, State, minimise
+from maquette.inference.people.clip import temporal
+from maquette.inference.people.fit import observe as observation
+from maquette.inference.people.fit import skeleton
+from maquette.inference.people.fit.prior import attribute_prior, pose_prior
+from maquette.inference.people.fit.solve import Problem, State, minimise
+from maquette.inference.shipped.crops import Region
+from maquette.inference.shipped.pose import PoseLandmarks
 
 FPS, FRAMES = 25.0, 50
 CAMERA = Camera(700, 700, 320, 240, 640, 480)

@@ -7,12 +7,20 @@ import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import load_photo, runtime
-from maquette.inference.builtin import pose
-from maquette.inference.builtin.crops import Region
-from maquette.inference.builtin.pose import PoseLandmarks
-from maquette.inference.people.appearance import affinity, colours, is_cut, thumbnail
 from maquette.inference.people.clip import keypoints
-from maquette.inference.people.track import Sighting, Track, assign, distinct, follow_people, join_tracks, similarity
+from maquette.inference.people.clip.appearance import affinity, colours, is_cut, thumbnail
+from maquette.inference.people.clip.track import (
+    Sighting,
+    Track,
+    assign,
+    distinct,
+    follow_people,
+    join_tracks,
+    similarity,
+)
+from maquette.inference.shipped import pose
+from maquette.inference.shipped.crops import Region
+from maquette.inference.shipped.pose import PoseLandmarks
 
 FPS = 25.0
 RED, BLUE = np.eye(2, 8, dtype=np.float32)

@@ -17,7 +17,7 @@ import numpy as np
 from ...results import Hand
 from .. import masks, preview
 from ..assemble import Pictures, against_scene, assemble, camera_of, check_boxes, check_scene
-from ..builtin import fitted
+from ..blazehand import fitted
 from ..find import DETECTION, PRESENCE, Thresholds, find
 from .answers import Predicted, predict, ready
 from .crop import Crop

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...camera import Camera
-from ...mesh.raster import rasterise
+from ...geometry.rasteriser import rasterise
 from .backbone import SIDE
 from .crop import LARGEST
 

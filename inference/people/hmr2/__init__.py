@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import BadInput
 from ...results import People
-from ...runtime.recall import recall
-from ..builtin import boxes_per_photo, check_count, check_share, check_strength
+from ...runtime.result_cache import recall
+from ..blazepose_anny import boxes_per_photo, check_count, check_share, check_strength
 from . import answers
 from .clip import Style, recover_clip
 from .find import Found, Thresholds, builtin_finder

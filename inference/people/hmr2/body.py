@@ -16,7 +16,7 @@ import numpy as np
 
 from ....installer import store
 from ...errors import BadModelFile
-from ...mesh.skinning import quaternions_of
+from ...geometry.skinning import quaternions_of
 from ...results import Body
 from ...weights.load import missing
 from ...weights.pickles import read_content

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...builtin import pose
 from ...errors import BadInput
-from ...mesh.skinning import chain, pose_body, rotation_matrices
+from ...geometry import rotations as quaternion
+from ...geometry.skinning import chain, pose_body, rotation_matrices
 from ...results import People, Person
-from .. import rotations as quaternion
-from ..builtin import separate_masks
+from ...shipped import pose
+from ..blazepose_anny import separate_masks
 from ..clip import USUAL_FPS
-from ..contact import plant_feet
-from ..ground import fit_ground, gather_motion_evidence, snap_motions
-from ..motion import Motion, rest_joints
-from ..smooth import smooth_motion
-from ..track import follow_people
+from ..clip.contact import plant_feet
+from ..clip.ground import fit_ground, gather_motion_evidence, snap_motions
+from ..clip.motion import Motion, rest_joints
+from ..clip.smooth import smooth_motion
+from ..clip.track import follow_people
 from . import answers, placing
 from .answers import Predicted, Wanted
 from .crops import Crop, picture
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ...camera import Camera
     from ...photo import Clip
     from ...runtime.run import Run
-    from ..track import Track
+    from ..clip.track import Track
     from .body import Template
 
 

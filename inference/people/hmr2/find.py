@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...builtin import pose
-from ...builtin.crops import Pyramid, clip_box
 from ...errors import BadInput
-from ..builtin import box_overlap, landmark_box, person_box, separate_masks
+from ...shipped import pose
+from ...shipped.crops import Pyramid, clip_box
+from ..blazepose_anny import box_overlap, landmark_box, person_box, separate_masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...builtin.pose import PoseLandmarks
     from ...camera import Camera
     from ...photo import Photo
     from ...runtime.run import Run
+    from ...shipped.pose import PoseLandmarks
 
 #: A given box may be so many times as large as the photo: to reduce a larger one would take hours.
 _FARTHEST = 8

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ...builtin.crops import Region
-from ...builtin.pose import PoseLandmarks
-from ..appearance import colours, is_cut, thumbnail
-from ..builtin import box_overlap
-from ..track import LEAST_SHARE, LONGEST_GAP, SHORTEST, Sighting, Track, assign, join_tracks
+from ...shipped.crops import Region
+from ...shipped.pose import PoseLandmarks
+from ..blazepose_anny import box_overlap
+from ..clip.appearance import colours, is_cut, thumbnail
+from ..clip.track import LEAST_SHARE, LONGEST_GAP, SHORTEST, Sighting, Track, assign, join_tracks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...mesh.skinning import chain
+from ...geometry.skinning import chain
 from .body import JOINT_NAMES, KEYPOINT_NAMES, keypoint_weights
 
 if TYPE_CHECKING:

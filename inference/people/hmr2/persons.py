@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...mesh.raster import rasterise
-from ...mesh.skinning import pose_body
+from ...geometry.rasteriser import rasterise
+from ...geometry.skinning import pose_body
 from ...results import Person
-from ..builtin import separate_masks
+from ..blazepose_anny import separate_masks
 from . import placing
 from .body import house_rotations, house_translation
 

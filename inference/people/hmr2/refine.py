@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...mesh.skinning import pose_body, quaternions_of, rotation_matrices
-from .. import rotations as quaternion
-from ..smooth import smooth_motion
+from ...geometry import rotations as quaternion
+from ...geometry.skinning import pose_body, quaternions_of, rotation_matrices
+from ..clip.smooth import smooth_motion
 from .body import JOINT_NAMES
 from .markers import KEYPOINTS, SOURCES, Markers, landmark_markers
 from .persons import in_sight
@@ -26,11 +26,11 @@ from .persons import in_sight
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...builtin.pose import PoseLandmarks
     from ...camera import Camera
     from ...results import Person
     from ...runtime.run import Run
-    from ..motion import Motion
+    from ...shipped.pose import PoseLandmarks
+    from ..clip.motion import Motion
     from .body import Template
     from .find import Found
 

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Metric depth where there are people: the z-buffer of the bodies fitted to them, completed inside their masks.
+
+The fitted body is a naked one. Where the photo shows more of a person than the body covers (a coat, hair, a bag), the
+surface goes on from the nearest body depth and rounds off towards the outline. Elsewhere nothing is known and nothing
+is claimed: `valid` is False on the floor and on the background.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ..errors import NothingFound
+from ..geometry.map_previews import depth_preview
+from ..geometry.previews import check_resolution
+from ..geometry.rasteriser import rasterise
+from ..normals.from_depth import normals_from_depth
+from ..photo import as_clip
+from ..registry import model_module
+from ..results import DepthMap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..camera import Camera
+    from ..photo import Photo
+    from ..results import Body, Person
+    from ..runtime import Run
+
+#: Confidence of a joint below which its limb is the fit's invention.
+_SUPPORTED = 0.1
+#: Cosine between surface and line of sight below which a body's rim is left to what covers it.
+_FACING = 0.6
+#: Metres: radius of the widest edge of what a mask shows beyond the body, and how far such a part may reach.
+_ROUNDING, _REACH = 0.12, 0.5
+
+
+def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
+    """Metres along z of the people in a photo. Raises `NothingFound` where there is nobody."""
+    check_resolution(resolution)
+    camera = photo.camera_or_default(fx, fy)
+    people = model_module("people", "builtin").recover(
+        as_clip(replace(photo, camera=camera)),
+        run.part(0.0, 0.85),
+        det_confidence_thresh=0.25,
+        det_iou_thresh=0.7,
+        det_batch_size=10,
+        hmr_batch_size=8,
+        refine=False,
+        boxes=None,
+        track=False,
+    )
+    persons = people.frames[0]
+    if not persons:
+        raise NothingFound(
+            "There is nobody in the photo, and the built-in depth comes from people.",
+            "Choose a photo of people, or the model relief for the surface of a material.",
+        )
+    depth = people_depth(persons, people.body, camera, run.part(0.85, 0.95))
+    valid = depth > 0
+    normals, _ = normals_from_depth(depth, valid, camera)
+    run.report(1.0, "Depth made")
+    return DepthMap(depth, valid, normals, camera, True, depth_preview(depth, valid, resolution))
+
+
+def people_depth(persons: tuple[Person, ...], body: Body, camera: Camera, run: Run) -> NDArray[np.float32]:
+    """Depth (H, W) float32 of all persons, the nearest at each pixel, 0 where there is none.
+
+    Limbs that the photo does not support are left out: an unseen arm would stand before the chest it hangs behind.
+    """
+    depth = np.zeros((camera.height, camera.width), np.float32)
+    for number, person in enumerate(persons):
+        run.report(number / len(persons), "Drawing the bodies")
+        # Culled, because where a limb is left out the body is open and would show its back from inside.
+        drawn, _ = rasterise(person.vertices, supported_faces(person, body), camera, cull=True)
+        mask = drawn > 0 if person.mask is None else person.mask > 0.5
+        window = _window(mask)
+        if window is None:
+            continue
+        person_depth = complete(drawn[window], mask[window], camera.cropped(*window))
+        nearer = (person_depth > 0) & ((depth[window] == 0) | (person_depth < depth[window]))
+        depth[window][nearer] = person_depth[nearer]
+    return depth
+
+
+def supported_faces(person: Person, body: Body) -> NDArray[np.int32]:
+    """The faces (F, 3) of the body whose joints the photo supports; all of them where it supports none."""
+    confidence = body.skin_weights @ person.confidence
+    supported = confidence[body.faces].mean(1) > _SUPPORTED
+    return body.faces[supported] if supported.any() else body.faces
+
+
+def complete(body: NDArray[np.float32], mask: NDArray[np.bool_], camera: Camera) -> NDArray[np.float32]:
+    """One person's depth (H, W) inside the mask, from the depth of the fitted body (H, W; 0 where there is none).
+
+    The part of the body that faces the viewer is kept. From there the surface goes on, bending away along a circle from
+    its slope there to the line of sight at the mask's outline; the body's rim shows where it is nearer.
+    """
+    seen = mask & (body > 0)
+    if not seen.any():
+        return np.zeros_like(body)
+    normals, known = normals_from_depth(body, body > 0, camera)
+    rays = camera.rays()
+    cosine = -(normals * rays).sum(-1) / np.linalg.norm(rays, axis=-1)
+    core = seen & known & (cosine > _FACING)
+    core = core if core.any() else seen
+    from_core = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5)
+    to_outline = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1, "edge"), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    cover = extend(body, core)
+    metres = cover * (2 / (camera.fx + camera.fy))  # of a pixel at that depth
+    start = math.sqrt(1 - _FACING**2)  # sine of the angle by which the surface has already turned away
+    band = np.maximum(from_core + to_outline, 1e-6)
+    radius = np.minimum(band * metres / (1 - start), _ROUNDING)
+    turned = start + (1 - start) * from_core / band
+    cover += radius * (_FACING - np.sqrt(np.maximum(1 - turned**2, 0)))
+    cover[~mask | (from_core * metres > _REACH)] = 0
+    depth = np.where(seen & ((cover == 0) | (body < cover)), body, cover)
+    depth[core] = body[core]
+    return depth
+
+
+def extend(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Continue the known values (H, W) smoothly over the whole picture.
+
+    Averages of what is known are halved in size until they cover all, and fill the gaps of the next finer ones on the
+    way back (pull-push: Gortler et al., "The Lumigraph", 1996, section 3.4).
+    """
+    weight = known.astype(np.float32)
+    levels = [(values * weight, weight)]
+    while levels[-1][1].size > 1 and not levels[-1][1].all():
+        total, weight = levels[-1]
+        size = [(side + 1) // 2 for side in total.shape[::-1]]
+        halves = [np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_AREA), np.float32) for array in levels[-1]]
+        levels.append((halves[0], halves[1]))
+    total, weight = levels[-1]
+    filled = total / np.maximum(weight, 1e-12)
+    for total, weight in reversed(levels[:-1]):
+        coarse = cv2.resize(filled, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        enough = np.minimum(weight * 4, 1)
+        filled = np.where(weight > 0, total / np.maximum(weight, 1e-12), 0) * enough + coarse * (1 - enough)
+    return np.where(known, values, filled).astype(np.float32)
+
+
+def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """The rows and columns that the mask needs, None where it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows) == 0:
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

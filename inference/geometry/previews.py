@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The size of pictures as the reference nodes make them: `resolution` is their short side."""
+
+from __future__ import annotations
+
+import reprlib
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from ..errors import BadInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Longest short side of a preview, pixels.
+MOST = 16384
+#: Largest preview in pixels: a narrow strip enlarged to a wide short side would not fit into memory.
+MAX_PIXELS = 1 << 28
+#: The nodes pad their working pictures to a multiple of this.
+MULTIPLE = 64
+
+
+def check_resolution(resolution: int) -> int:
+    """The short side of the preview, 0 for the photo's own. Raises `BadInput`."""
+    if isinstance(resolution, bool) or not isinstance(resolution, Integral) or not 0 <= resolution <= MOST:
+        raise BadInput(
+            f"The resolution {reprlib.repr(resolution)} is not a number of pixels that a preview can have.",
+            f"Give a whole number up to {MOST}, or 0 for the photo's own size.",
+        )
+    return int(resolution)
+
+
+def preview_size(height: int, width: int, resolution: int) -> tuple[int, int]:
+    """(height, width) of the preview: short side = `resolution`, sides rounded half to even; 0 = the photo's size.
+
+    Raises `BadInput` where that picture would be too large for the memory.
+    """
+    if resolution == 0:
+        return height, width
+    scale = resolution / min(height, width)
+    size = round(height * scale), round(width * scale)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise BadInput(
+            f"A preview of {size[1]} x {size[0]} pixels is too large.",
+            "Choose a smaller resolution, or 0 for the photo's.",
+        )
+    return size
+
+
+def to_resolution(picture: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
+    """Scale a picture (H, W) or (H, W, 3) to `preview_size`: by area when it shrinks, cubic when it grows."""
+    height, width = preview_size(picture.shape[0], picture.shape[1], resolution)
+    if (height, width) == picture.shape[:2]:
+        return picture
+    method = cv2.INTER_CUBIC if resolution > min(picture.shape[:2]) else cv2.INTER_AREA
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
+
+
+def padded(picture: NDArray[Any], multiple: int = MULTIPLE) -> NDArray[Any]:
+    """A picture (H, W, ...) whose last row and column are repeated until both sides are multiples of `multiple`."""
+    rows, columns = (-side % multiple for side in picture.shape[:2])
+    if rows == columns == 0:
+        return picture
+    return np.pad(picture, ((0, rows), (0, columns), *((0, 0),) * (picture.ndim - 2)), mode="edge")

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The people of a clip: one identity and one shape each, a smooth motion, feet that stand.
+
+follow people over the frames -> fit the body to key frames -> the most likely motion through all frames -> find the
+ground -> plant the feet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...camera import Camera
+from ...geometry import rotations as quaternion
+from ...geometry.skinning import pose_body, quaternions_of
+from ...photo import Clip
+from ...results import Body, People, Person
+from ...runtime.run import Run
+from ...shipped import pose
+from ...shipped.body import load_body
+from ...shipped.pose import PoseLandmarks
+from ..fit import fit_landmarks, joint_confidence, share_shape
+from ..fit.observe import Observed, observe
+from ..fit.relaxed_fingers import relaxed_rotations
+from ..fit.skeleton import ATTRIBUTE_NAMES, joint_turns, load_skeleton, shape_of
+from ..fit.solve import State
+from .backdrop import partly_hidden
+from .contact import plant_feet
+from .ground import fit_ground, gather_motion_evidence, snap_motions
+from .motion import Motion
+from .temporal import bridge, fit_motion
+from .track import Track, follow_people
+
+#: Frame rate taken for numbered pictures, which do not say theirs.
+USUAL_FPS = 25.0
+#: Seconds between the frames in which starting poses are searched for.
+KEY_TIME = 0.12
+#: Bytes of full-size masks that a result may hold; a longer clip comes without masks.
+MASK_BYTES = 1 << 30
+
+
+def recover_clip(
+    clip: Clip,
+    run: Run,
+    *,
+    det_confidence_thresh: float = 0.25,
+    refine: bool = False,
+    boxes: Sequence[Sequence[Sequence[float]]] | None = None,
+    smoothing: float = 1.0,
+    plant: float = 1.0,
+) -> People:
+    """Recover the people of a clip that a camera at rest has filmed.
+
+    smoothing : 0 gives every frame's own fit; above 1 the motion is calmer than usual.
+    plant : 0 leaves the feet to slide, 1 holds planted ones in place.
+    A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
+    """
+    fps = clip.fps or USUAL_FPS
+    cameras: list[Camera] = []
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for photo in clip:
+            cameras.append(photo.camera_or_default())
+            yield photo.pixels
+
+    tracks = follow_people(frames(), len(clip), fps, run.part(0.0, 0.5), boxes=boxes, min_score=det_confidence_thresh)
+    body = load_body()
+    motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), refine=refine, smoothing=smoothing)
+    run.report(0.88, "Planting the feet")
+    if plant > 0 and motions:
+        ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions])
+        motions = [plant_feet(body, motion, ground, plant) for motion in motions]
+        motions = snap_motions(body, motions, ground) if len(motions) > 1 else motions
+    people = assemble(body, tracks, motions, cameras, clip.fps, run.part(0.9, 1.0))
+    run.report(1.0, f"{len(tracks)} people found")
+    return people
+
+
+def fit_tracks(
+    tracks: Sequence[Track],
+    cameras: Sequence[Camera],
+    fps: float,
+    run: Run,
+    *,
+    refine: bool = False,
+    smoothing: float = 1.0,
+) -> list[Motion]:
+    """A motion per track over all frames from its first to its last.
+
+    The expensive search over starting poses is made at key frames, for all tracks at once; the frames between start
+    from there, and one problem over all frames of a track ends it (`temporal.fit_motion`).
+    """
+    if not tracks:
+        return []
+    frames = [np.array(sorted(track.sightings)) for track in tracks]
+    seen = [
+        observe([seen_of(track, frame, tracks) for frame in own], [cameras[frame] for frame in own])
+        for track, own in zip(tracks, frames, strict=True)
+    ]
+    keys = [key_frames(own, fps if smoothing > 0 else 0.0) for own in frames]
+    persons = [number for number, own in enumerate(keys) for _ in own]
+    chosen = concatenated([one.take(own.tolist()) for one, own in zip(seen, keys, strict=True)])
+    state = share_shape(chosen, fit_landmarks(chosen, run.part(0.0, 0.6), refine), persons)
+    motions, start = [], 0
+    for number, (one, own, picked) in enumerate(zip(seen, frames, keys, strict=True)):
+        poses = state.take(range(start, start + len(picked)))
+        start += len(picked)
+        part = run.part(0.6 + 0.4 * number / len(tracks), 0.6 + 0.4 * (number + 1) / len(tracks))
+        poses = bridge(poses, own[picked], own[0], own[-1])
+        if smoothing > 0:
+            poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing)
+        motions.append(motion_of(poses, own, joint_confidence(one), fps))
+    return motions
+
+
+def seen_of(track: Track, frame: int, tracks: Sequence[Track]) -> PoseLandmarks:
+    """A track's landmarks in a frame; those on people in front, who have their feet lower, are as good as unseen."""
+    own = track.sightings[frame].landmarks
+    others = [other.sightings[frame].landmarks for other in tracks if other is not track and frame in other.sightings]
+    foot = own.points[27:33, 1].max()
+    return partly_hidden(own, [other for other in others if other.points[27:33, 1].max() > foot])
+
+
+def key_frames(frames: NDArray[np.int64], fps: float) -> NDArray[np.int64]:
+    """Which of a track's frames are `KEY_TIME` apart, the first and the last among them; all of them at fps 0."""
+    keys = [0]
+    for number in range(1, len(frames)):
+        if frames[number] - frames[keys[-1]] >= KEY_TIME * fps or number == len(frames) - 1:
+            keys.append(number)
+    return np.array(keys)
+
+
+def concatenated(parts: Sequence[Observed]) -> Observed:
+    """Several tracks' observations as one."""
+    return Observed(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
+
+
+def with_typical_scale(state: State) -> State:
+    """One scale of the world landmarks for all frames of a person: the build does not change."""
+    return replace(state, log_scale=state.log_scale.median().expand_as(state.log_scale).clone())
+
+
+def motion_of(state: State, seen: NDArray, confidence: NDArray, fps: float) -> Motion:
+    """The motion of poses for all frames; confidence (B, J) of the frames that the person was seen in, else 0."""
+    full = np.zeros((len(state.turns), confidence.shape[1]))
+    full[seen - seen[0]] = confidence
+    shape, _ = shape_of(state.attributes[:1])
+    return Motion(
+        rotations=rotations_of(state),
+        translation=state.translation.numpy(),
+        shape=shape[0].numpy(),
+        confidence=full,
+        fps=fps,
+        attributes={name: float(value) for name, value in zip(ATTRIBUTE_NAMES, state.attributes[0], strict=True)},
+    )
+
+
+def rotations_of(state: State) -> NDArray[np.float64]:
+    """Rotations (T, J, 4) of the body's joints, one hemisphere over time."""
+    turns = np.tile(np.eye(3), (len(state.turns), len(load_body().joint_names), 1, 1))
+    turns[:, load_skeleton().joints] = joint_turns(state.turns).numpy()
+    rotations = quaternions_of(turns)
+    relaxed = relaxed_rotations()
+    rotations[:, list(relaxed)] = np.stack(list(relaxed.values()))
+    return quaternion.align_hemisphere(rotations)
+
+
+def assemble(
+    body: Body,
+    tracks: Sequence[Track],
+    motions: Sequence[Motion],
+    cameras: Sequence[Camera],
+    fps: float | None,
+    run: Run,
+) -> People:
+    """The result: every person of every frame, posed and placed; keypoints and mask are those of the picture."""
+    frames: list[list[Person]] = [[] for _ in cameras]
+    wanted = sum(cameras[frame].width * cameras[frame].height * 4 for track in tracks for frame in track.sightings)
+    for number, (track, motion) in enumerate(zip(tracks, motions, strict=True)):
+        for index in range(len(motion)):
+            run.report((number + index / len(motion)) / len(motions), "Posing bodies")
+            frame = track.first + index
+            person = _person(body, number, track, motion, index, cameras[frame], wanted <= MASK_BYTES)
+            frames[frame].append(person)
+    return People(tuple(map(tuple, frames)), body, cameras[0], tuple(cameras), fps)
+
+
+def _person(
+    body: Body, number: int, track: Track, motion: Motion, index: int, camera: Camera, with_mask: bool
+) -> Person:
+    """One person of one frame; in a gap the keypoints are where the neighbouring frames' lead to."""
+    turns = motion.rotations[index].astype(np.float32)
+    path = motion.translation[index].astype(np.float32)
+    shape = motion.shape.astype(np.float32)
+    vertices, joints = pose_body(body, shape, turns, path)
+    sighting = track.sightings.get(track.first + index)
+    mask = None
+    if sighting is not None and with_mask:
+        mask = pose.person_mask(sighting.landmarks, camera.height, camera.width)
+    places = camera.project(vertices)
+    low, high = places.min(axis=0), places.max(axis=0)
+    return Person(
+        track_id=number,
+        box=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
+        score=float(sighting.landmarks.score) if sighting is not None else 0.0,
+        mask=mask,
+        vertices=vertices,
+        joints=joints,
+        keypoints_2d=keypoints(track, track.first + index),
+        rotations=turns,
+        shape=shape,
+        translation=path,
+        confidence=motion.confidence[index].astype(np.float32),
+        attributes=motion.attributes,
+    )
+
+
+def keypoints(track: Track, frame: int) -> NDArray[np.float32]:
+    """The landmarks (33, 2) seen in a frame; in a gap between those before and after it."""
+    if frame in track.sightings:
+        return track.sightings[frame].points[:33].astype(np.float32)
+    before = max(seen for seen in track.sightings if seen < frame)
+    after = min(seen for seen in track.sightings if seen > frame)
+    amount = (frame - before) / (after - before)
+    first, second = track.sightings[before].points, track.sightings[after].points
+    return (first + amount * (second - first))[:33].astype(np.float32)

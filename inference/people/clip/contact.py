@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Planted feet: found by their speed and height, then kept where they stand.
+
+A foot that stands still tells more about the true path of a body than its distance does, which a single camera hardly
+sees. So the path of the root is solved for together with the places where feet stand (one linear least-squares
+problem), and only what is left of the slide is taken out by bending the legs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+from ...geometry import rotations as quaternion
+from ...results import Body
+from ..fit.legs import Leg, find_legs, reach, sole_points
+from .ground import Ground
+from .motion import Motion, joint_transforms
+from .smooth import ORDER, penalty, whittaker
+
+#: A sole point slower than this (m/s, under a body at rest) and lower than this over the ground (m) may be planted.
+SPEED, HEIGHT = 0.35, 0.09
+#: How much of the speed along the viewing ray counts: distance is what one camera sees worst.
+ALONG_RAY = 0.3
+#: Contacts shorter than this (seconds) are none; log odds that a change between standing and moving costs at 25 fps.
+SHORTEST, SWITCH = 0.12, 4.0
+#: Standard deviations (m) of the path across and along the viewing ray, of a planted point, and of the ground's height.
+ACROSS, ALONG, PLANTED, LEVEL = 0.01, 0.06, 0.006, 0.01
+#: Contacts are found again in the motion that the first ones have steadied.
+ROUNDS = 3
+#: Half-power frequency (Hz) of the root's path.
+ROOT_CUTOFF = 3.0
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A sole point that stands still: leg and point (0 heel, 1 ball) over the frames start..stop - 1."""
+
+    leg: int
+    point: int
+    start: int
+    stop: int
+
+
+def plant_feet(body: Body, motion: Motion, ground: Ground, strength: float = 1.0) -> Motion:
+    """The motion without sliding feet: root path from the planted feet, legs bent to keep them in place.
+
+    strength : 0 leaves the motion as it is; between 0 and 1 the feet are held less and less exactly.
+    Raises nothing: a body without known legs, or a motion without contact, comes back as it is.
+    """
+    legs = find_legs(body, motion.shape)
+    if strength <= 0 or len(motion) <= ORDER or not legs:
+        return motion
+    held = motion
+    for _ in range(ROUNDS):
+        contacts = find_contacts(body, held, ground, legs)
+        if not contacts:
+            return motion
+        path, anchors = solve_path(body, motion, ground, legs, contacts)
+        moved = replace(motion, translation=motion.translation + strength * (path - motion.translation))
+        held = lock_legs(body, moved, legs, contacts, anchors, strength)
+    return held
+
+
+def find_contacts(body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, ...]) -> list[Contact]:
+    """All intervals in which a heel or a ball of the foot stands still on the ground."""
+    turned, placed = joint_transforms(body, motion)
+    contacts = []
+    for number, leg in enumerate(legs):
+        points = sole_points(leg, turned, placed)
+        seen = motion.confidence[:, leg.ankle]
+        for point in range(2):
+            odds = planted_odds(points[:, point], seen, placed[:, 0], ground, motion.fps)
+            contacts += [Contact(number, point, *span) for span in intervals(odds, motion.fps)]
+    return contacts
+
+
+def planted_odds(points: NDArray, confidence: NDArray, root: NDArray, ground: Ground, fps: float) -> NDArray:
+    """Log odds (T,) that a sole point (T, 3) stands still on the ground, of a body with its root at (T, 3)."""
+    # A foot in the air overtakes the body: what is slow depends on how fast the body goes.
+    limit = SPEED + 0.35 * np.minimum(transverse_speed(root, fps), 2.0)
+    slow = 4 * (1 - transverse_speed(points, fps) / limit)
+    # The body may stand some percent too near or too far, and its feet then too high or too low: the ground under it
+    # is where its lowest points are.
+    height = ground.heights(points)
+    low = 4 * (1 - (height - np.percentile(height, 10)) / HEIGHT)
+    odds = np.clip(slow, -4, 3) + np.clip(np.minimum(low, 0), -4, 0)
+    return np.where(confidence > 0.05, odds, np.minimum(odds, -0.5))
+
+
+def transverse_speed(points: NDArray, fps: float) -> NDArray:
+    """Speed (T,) in m/s of a point (T, 3) in camera axes, the part along the viewing ray counted by `ALONG_RAY`.
+
+    The slope of a straight line through five frames, which a pixel of jitter does not disturb.
+    """
+    half = min(2, (len(points) - 1) // 2)
+    padded = np.pad(points, ((half, half), (0, 0)), mode="edge")
+    lags = np.arange(-half, half + 1)
+    counts = np.array(
+        [((np.arange(len(points)) + lag).clip(0, len(points) - 1) - np.arange(len(points))) for lag in lags]
+    )
+    window = np.stack([padded[half + lag : half + lag + len(points)] for lag in lags])
+    spread = counts - counts.mean(axis=0)
+    slope = (spread[..., None] * window).sum(axis=0) / np.maximum((spread**2).sum(axis=0), 1e-9)[:, None] * fps
+    ray = points / np.linalg.norm(points, axis=1, keepdims=True)
+    along = (slope * ray).sum(axis=1, keepdims=True) * ray
+    return np.linalg.norm(slope - (1 - ALONG_RAY) * along, axis=1)
+
+
+def intervals(odds: NDArray, fps: float) -> list[tuple[int, int]]:
+    """Runs (start, stop) of the likeliest sequence of standing and moving (Viterbi) for log odds (T,) of standing."""
+    change = SWITCH * np.sqrt(fps / 25)
+    score, came_from = np.array([0.0, 0.0]), np.zeros((len(odds), 2), np.int8)
+    for frame, value in enumerate(odds):
+        stay, switch = score, score[::-1] - change
+        came_from[frame] = switch > stay
+        score = np.maximum(stay, switch) + np.array([0.0, value])
+    state = int(score[1] > score[0])
+    standing = np.zeros(len(odds) + 2, np.int8)
+    for frame in range(len(odds) - 1, -1, -1):
+        standing[frame + 1] = state
+        state ^= int(came_from[frame, state])
+    runs = np.flatnonzero(np.diff(standing)).reshape(-1, 2)
+    return [(int(start), int(stop)) for start, stop in runs if stop - start >= max(2, SHORTEST * fps)]
+
+
+def solve_path(
+    body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, ...], contacts: list[Contact]
+) -> tuple[NDArray, NDArray]:
+    """The root's path (T, 3) and the places (K, 3) of the contacts that agree best.
+
+    Least squares over both: the path stays near the measured one (`ACROSS` and `ALONG` the viewing ray), is smooth,
+    keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`, about this body's own level).
+    """
+    turned, placed = joint_transforms(body, motion)
+    length, count = len(motion), len(contacts)
+    rows = _Rows(3 * (length + count))
+    ray = placed[:, 0] / np.linalg.norm(placed[:, 0], axis=1, keepdims=True)
+    seen = np.sqrt(np.maximum(motion.confidence.mean(axis=1), 1e-3))
+    shrink = (1 / ALONG - 1 / ACROSS) * ray[:, :, None] * ray[:, None, :] + np.eye(3) / ACROSS
+    shrink = shrink * seen[:, None, None]
+    frames = np.arange(length)
+    rows.add(frames, shrink, np.einsum("tij,tj->ti", shrink, motion.translation))
+
+    stiffness = np.sqrt(penalty(ROOT_CUTOFF, motion.fps)) / ACROSS
+    rows.add_smoothness(length, stiffness * np.median(seen))
+
+    soles = [sole_points(leg, turned, placed) - motion.translation[:, None] for leg in legs]
+    levels = []
+    for number, contact in enumerate(contacts):
+        span = np.arange(contact.start, contact.stop)
+        relative = soles[contact.leg][span, contact.point]
+        weight = _edge_weights(len(span)) / PLANTED
+        rows.add_difference(span, np.full(len(span), length + number), weight, -relative)
+        levels.append(np.median(ground.heights(relative + motion.translation[span])))
+    level = float(np.median(levels))
+    for number in range(count):
+        rows.add_plane(length + number, ground.up / LEVEL, (level - ground.height) / LEVEL)
+    solved = rows.solve().reshape(-1, 3)
+    return solved[:length], solved[length:]
+
+
+def _edge_weights(length: int) -> NDArray:
+    """Weights (length,) that are lower at the ends of a contact, where a foot is still landing or already leaving."""
+    ramp = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)) / 2.5
+    return np.minimum(1.0, ramp)
+
+
+class _Rows:
+    """The sparse normal equations of a least-squares problem over points of three coordinates, filled term by term."""
+
+    def __init__(self, unknowns: int) -> None:
+        self.unknowns = unknowns
+        self.rows: list[NDArray] = []
+        self.columns: list[NDArray] = []
+        self.values: list[NDArray] = []
+        self.right: list[NDArray] = []
+        self.filled = 0
+
+    def _append(self, row: NDArray, column: NDArray, value: NDArray) -> None:
+        self.rows.append(row.ravel())
+        self.columns.append(column.ravel())
+        self.values.append(np.broadcast_to(value, row.shape).ravel())
+
+    def add(self, points: NDArray, matrices: NDArray, right: NDArray) -> None:
+        """matrices (N, 3, 3) @ point = right (N, 3) for the points (N,)."""
+        row = self.filled + np.arange(3 * len(points)).reshape(-1, 3, 1)
+        column = 3 * points[:, None, None] + np.arange(3)[None, None]
+        row, column = np.broadcast_arrays(row, column)
+        self._append(row, column, matrices)
+        self._close(right)
+
+    def add_smoothness(self, length: int, weight: float) -> None:
+        """weight * third difference = 0 of the points 0..length - 1."""
+        count = length - ORDER
+        for lag, coefficient in enumerate((-1.0, 3.0, -3.0, 1.0)):
+            row = self.filled + np.arange(3 * count).reshape(-1, 3)
+            column = 3 * (np.arange(count)[:, None] + lag) + np.arange(3)
+            self._append(row, column, np.array(weight * coefficient))
+        self._close(np.zeros((count, 3)))
+
+    def add_difference(self, first: NDArray, second: NDArray, weights: NDArray, right: NDArray) -> None:
+        """weight (N,) * (point first - point second) = weight * right (N, 3)."""
+        row = self.filled + np.arange(3 * len(first)).reshape(-1, 3)
+        for points, sign in ((first, 1.0), (second, -1.0)):
+            self._append(row, 3 * points[:, None] + np.arange(3), sign * weights[:, None])
+        self._close(weights[:, None] * right)
+
+    def add_plane(self, point: int, normal: NDArray, right: float) -> None:
+        """normal . point = right."""
+        self._append(np.full(3, self.filled), 3 * point + np.arange(3), normal)
+        self._close(np.array([right]))
+
+    def _close(self, right: NDArray) -> None:
+        self.right.append(right.ravel())
+        self.filled += right.size
+
+    def solve(self) -> NDArray:
+        """The unknowns that minimise the sum of squared residuals."""
+        entries = np.concatenate(self.values), (np.concatenate(self.rows), np.concatenate(self.columns))
+        matrix = sparse.csc_matrix(entries, shape=(self.filled, self.unknowns))
+        return np.asarray(spsolve((matrix.T @ matrix).tocsc(), matrix.T @ np.concatenate(self.right)))
+
+
+def lock_legs(
+    body: Body,
+    motion: Motion,
+    legs: tuple[Leg, ...],
+    contacts: list[Contact],
+    anchors: NDArray,
+    strength: float = 1.0,
+) -> Motion:
+    """Bend the legs so that planted points stay at their anchors (K, 3), faded in and out around each contact."""
+    local = np.array(motion.rotations, np.float64)
+    turned, placed = joint_transforms(body, motion)
+    for number, leg in enumerate(legs):
+        own = [(contact, anchors[k]) for k, contact in enumerate(contacts) if contact.leg == number]
+        if not own:
+            continue
+        targets, weights = _targets(own, len(motion))
+        feet = _level_feet(leg, turned, targets, weights, motion.fps, strength)
+        current = placed[:, leg.ankle]
+        wanted = targets - quaternion.rotate(feet[:, None], leg.sole[None])
+        held = weights.sum(axis=1)
+        offset = (weights[..., None] * wanted).sum(axis=1) / np.maximum(held, 1e-9)[:, None] - current
+        offset = _faded(np.where(held[:, None] > 0, offset, 0), held, motion.fps)
+        reach(leg, body.parents, local, turned, placed, current + strength * offset, feet)
+    return replace(motion, rotations=local)
+
+
+def _targets(own: list[tuple[Contact, NDArray]], length: int) -> tuple[NDArray, NDArray]:
+    """Places (T, 2, 3) and weights (T, 2) for heel and ball of one foot, from its contacts."""
+    targets, weights = np.zeros((length, 2, 3)), np.zeros((length, 2))
+    for contact, anchor in own:
+        targets[contact.start : contact.stop, contact.point] = anchor
+        weights[contact.start : contact.stop, contact.point] = _edge_weights(contact.stop - contact.start)
+    return targets, weights
+
+
+def _level_feet(leg: Leg, turned: NDArray, targets: NDArray, weights: NDArray, fps: float, strength: float) -> NDArray:
+    """Global rotations (T, 4) of the foot, turned so that its sole lies along the line from heel to ball anchor."""
+    current = turned[:, leg.ankle]
+    both = weights.min(axis=1)
+    line = quaternion.rotate(current, np.broadcast_to(leg.sole[1] - leg.sole[0], (len(current), 3)))
+    wanted = np.where(both[:, None] > 0, targets[:, 1] - targets[:, 0], line)
+    correction = quaternion.to_rotation_vector(quaternion.between(line, wanted))
+    correction = strength * _faded(correction, both, fps)
+    return quaternion.multiply(quaternion.from_rotation_vector(correction), current)
+
+
+def _faded(corrections: NDArray, held: NDArray, fps: float) -> NDArray:
+    """Corrections (T, 3) that hold where `held` (T,) is 1 and go smoothly to nothing away from there."""
+    weights = np.where(held > 0, 20 * np.minimum(held, 1), 0.05)
+    return whittaker(corrections, weights, penalty(4.0, fps))

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gravity and the ground, from the people who stand on it.
+
+The camera is taken to stand still over a clip. What is solved for is the direction of up in camera axes and the
+camera's height over the ground, from evidence weighed against each other: cameras are held level, more so sideways than
+up and down, and at the height of a chest or an eye; people who stand or walk are upright on average; and all their feet
+are on one plane, each person's distance being uncertain by a few percent (the stature is guessed), the same percent in
+all frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...camera import Camera
+from ...results import Body, People, Person
+from ..fit.legs import NAMES, find_legs, sole_points
+from .motion import Motion, joint_transforms, rest_joints
+
+#: Height of a camera (m) that sees nobody.
+EYE_HEIGHT = 1.6
+#: Standard deviations in radians: the camera's pitch and roll, and how far a standing person leans.
+PITCH, ROLL, LEAN = np.radians(12.0), np.radians(3.0), np.radians(5.0)
+#: Mean and standard deviation (m) of the height that people hold cameras at.
+HELD, HELD_SPREAD = 1.5, 0.4
+#: Pitches (radians) to start from: a camera that looks far down is another minimum.
+STARTS = (0.0, np.radians(20.0), np.radians(45.0))
+#: Weight of feet that nobody sees, where there are no others.
+UNSEEN = 0.1
+#: Standard deviation of a person's scale (distance and stature together), and of a foot's height in one frame (m).
+SCALE, FOOT = 0.05, 0.05
+#: Snapping to the ground changes a person's stature by this share at most.
+MOST_SCALING = 0.08
+#: Joints at the lower and upper end of the trunk and the legs, by body model.
+TRUNK = (("root", "neck01"), ("pelvis", "neck"))
+ANKLES = (("foot.L", "foot.R"), ("left_ankle", "right_ankle"))
+
+
+@dataclass(frozen=True)
+class Ground:
+    """up : (3,) unit vector in camera axes.  height : the camera's height over the ground in metres."""
+
+    up: NDArray
+    height: float
+
+    def heights(self, points: NDArray) -> NDArray:
+        """Heights (...) in metres over the ground of points (..., 3) in camera axes."""
+        return points @ self.up + self.height
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one person tells about the ground, in camera axes and metres.
+
+    supports : (T, 3) the point that carries the body.     support_weights : (T,) 0..1.
+    upright : (T, 3) unit vectors from the feet to the neck.  upright_weights : (T,) 0..1, 0 for one who does not stand.
+    """
+
+    supports: NDArray
+    support_weights: NDArray
+    upright: NDArray
+    upright_weights: NDArray
+
+
+def level_ground() -> Ground:
+    """The ground under a level camera at `EYE_HEIGHT`."""
+    return Ground(np.array([0.0, -1.0, 0.0]), EYE_HEIGHT)
+
+
+def fit_ground(evidence: Sequence[Evidence]) -> Ground:
+    """The most likely ground under these people; under a level camera where there are none.
+
+    Where nobody's feet are seen, people are taken to stand on the feet they are given.
+    """
+    from scipy.optimize import least_squares
+
+    if not evidence:
+        return level_ground()
+    seen = [one for one in evidence if one.support_weights.sum() > 1e-3]
+    evidence = seen or [replace(one, support_weights=np.full(len(one.supports), UNSEEN)) for one in evidence]
+    tries = []
+    for pitch in STARTS:
+        height = float(np.median(np.concatenate([-one.supports @ _up(pitch, 0.0) for one in evidence])))
+        unknowns = np.concatenate([[pitch, 0.0, height], np.zeros(len(evidence))])
+        tries.append(least_squares(_residuals, unknowns, args=(evidence,)))
+    pitch, roll, height = min(tries, key=lambda one: one.cost).x[:3]
+    return Ground(_up(pitch, roll), float(height))
+
+
+def _up(pitch: float, roll: float) -> NDArray:
+    """Up in the axes of a camera that looks down by `pitch` and is turned clockwise by `roll` (radians)."""
+    return np.array([np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
+
+
+def _residuals(unknowns: NDArray, evidence: Sequence[Evidence]) -> NDArray:
+    """Residuals in standard deviations, robust, for pitch, roll, camera height and one log scale a person."""
+    up, height, scales = _up(unknowns[0], unknowns[1]), unknowns[2], unknowns[3:]
+    held = (height - HELD) / HELD_SPREAD
+    # A camera on a balcony is no wonder: beyond a few deviations its height is no argument any more (Cauchy).
+    tilt = np.array([_soft(unknowns[0] / PITCH), unknowns[1] / ROLL])
+    residuals = [tilt, np.array([np.sign(held) * np.sqrt(np.log1p(held**2))]), scales / SCALE]
+    for one, log_scale in zip(evidence, scales, strict=True):
+        # Neighbouring frames err alike: a person counts like a few frames at most, however long the clip.
+        share = np.sqrt(one.support_weights / max(one.support_weights.sum() / 4, 1))
+        residuals.append(share * _soft((height + np.exp(log_scale) * (one.supports @ up)) / FOOT))
+        if one.upright_weights.sum() > 1e-3:
+            mean = one.upright_weights @ one.upright
+            share = np.sqrt(min(one.upright_weights.max(), 1.0))
+            lean = (mean / np.linalg.norm(mean) - up) / LEAN
+            length = float(np.linalg.norm(lean))
+            residuals.append(share * lean * (_soft(length) / max(length, 1e-9)))
+    return np.concatenate(residuals)
+
+
+def _soft(residuals: NDArray | float) -> NDArray:
+    """Residuals whose squares grow linearly beyond one (pseudo-Huber)."""
+    return np.sign(residuals) * np.sqrt(2 * (np.sqrt(1 + residuals**2) - 1))
+
+
+def gather_evidence(people: People) -> list[Evidence]:
+    """The evidence of each track of a result, from its vertices and joints."""
+    return [_of_track(people.body, [person for _, person in track]) for track in people.tracks().values()]
+
+
+def gather_motion_evidence(body: Body, motion: Motion) -> Evidence:
+    """The evidence of one motion, from its joints and the soles of its feet."""
+    turned, placed = joint_transforms(body, motion)
+    upright, upright_weights = posture(body, placed, motion.confidence)
+    soles = [sole_points(leg, turned, placed).mean(axis=1) for leg in find_legs(body, motion.shape)]
+    if not soles:
+        return Evidence(placed[:, 0], np.zeros(len(motion)), upright, upright_weights)
+    feet = np.stack(soles, axis=1)
+    lower = feet[..., 1].argmax(axis=1)
+    ankles = np.array([leg.ankle for leg in find_legs(body, motion.shape)])
+    seen = motion.confidence[np.arange(len(motion)), ankles[lower]]
+    return Evidence(feet[np.arange(len(motion)), lower], seen, upright, upright_weights)
+
+
+def _of_track(body: Body, persons: Sequence[Person]) -> Evidence:
+    supports, weights = zip(*(_support(body, person) for person in persons), strict=True)
+    joints = np.stack([person.joints for person in persons]).astype(np.float64)
+    confidence = np.stack([person.confidence for person in persons]).astype(np.float64)
+    upright, upright_weights = posture(body, joints, confidence)
+    return Evidence(np.stack(supports), np.array(weights), upright, upright_weights)
+
+
+def _support(body: Body, person: Person) -> tuple[NDArray, float]:
+    """The lowest part of a body (3,), seen from a level camera, and how well its joints are seen."""
+    vertices = np.asarray(person.vertices, np.float64)
+    lowest = np.argpartition(vertices[:, 1], -40)[-40:]
+    owners = body.skin_weights[lowest].sum(axis=0)
+    return vertices[lowest].mean(axis=0), float(owners @ person.confidence / owners.sum())
+
+
+def posture(body: Body, joints: NDArray, confidence: NDArray) -> tuple[NDArray, NDArray]:
+    """Directions (T, 3) from feet to neck, and how far (T,) 0..1 they tell up: legs and trunk in one line, and seen."""
+    index = {name: number for number, name in enumerate(body.joint_names)}
+    trunk = next((names for names in TRUNK if all(name in index for name in names)), None)
+    ankles = next((names for names in ANKLES if all(name in index for name in names)), None)
+    if trunk is None or ankles is None:
+        return np.tile(level_ground().up, (len(joints), 1)), np.zeros(len(joints))
+    hip, neck = (index[name] for name in trunk)
+    feet = [index[name] for name in ankles]
+    base = joints[:, feet].mean(axis=1)
+    whole, legs, spine = joints[:, neck] - base, joints[:, hip] - base, joints[:, neck] - joints[:, hip]
+    in_line = (_cosine(legs, spine) - np.cos(np.radians(40))) / (1 - np.cos(np.radians(40)))
+    # One who sits before the camera has trunk and lower legs upright too: a standing leg is stretched.
+    stretched = (np.max([_stretch(joints, *_chain(body, foot)) for foot in feet], axis=0) - 0.8) / 0.15
+    seen = confidence[:, [*feet, hip, neck]].mean(axis=1)
+    weights = seen * np.clip(in_line, 0, 1) * np.clip(stretched, 0, 1)
+    return whole / np.linalg.norm(whole, axis=1, keepdims=True), weights
+
+
+def _chain(body: Body, ankle: int) -> tuple[int, int, int]:
+    """Hip, knee and ankle of the leg that ends in this ankle."""
+    above = [ankle]
+    while body.parents[above[-1]] >= 0:
+        above.append(int(body.parents[above[-1]]))
+    names = {name for leg in NAMES for name in leg}
+    known = [joint for joint in above if body.joint_names[joint] in names]
+    return known[2], known[1], known[0]
+
+
+def _stretch(joints: NDArray, hip: int, knee: int, ankle: int) -> NDArray:
+    """How far (T,) from hip to ankle, as a share of the leg's length: 1 for a straight leg."""
+    thigh, shank = joints[:, knee] - joints[:, hip], joints[:, ankle] - joints[:, knee]
+    length = np.linalg.norm(thigh, axis=1) + np.linalg.norm(shank, axis=1)
+    return np.linalg.norm(thigh + shank, axis=1) / length
+
+
+def _cosine(first: NDArray, second: NDArray) -> NDArray:
+    lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    return (first * second).sum(-1) / np.maximum(lengths, 1e-9)
+
+
+def world_from_ground(ground: Ground, origin: NDArray | None = None) -> NDArray[np.float64]:
+    """The rigid transform (4, 4) from camera axes to a world in metres with z up and the ground at z = 0.
+
+    The camera looks along +y, so that x is to its right. origin : (3,) the point, in camera axes, above or below which
+    the world's origin lies; None for the camera itself.
+    """
+    forward = np.array([0.0, 0.0, 1.0]) - ground.up[2] * ground.up
+    if np.linalg.norm(forward) < 1e-3:  # looking straight down: the picture's top is ahead
+        forward = np.array([0.0, -1.0, 0.0]) + ground.up[1] * ground.up
+    forward /= np.linalg.norm(forward)
+    world = np.eye(4)
+    world[:3, :3] = np.stack([np.cross(forward, ground.up), forward, ground.up])
+    world[2, 3] = ground.height
+    if origin is not None:
+        world[:2, 3] = -(world[:2, :3] @ origin)
+    return world
+
+
+def world_from_camera(people: People) -> NDArray[np.float64]:
+    """The rigid transform (4, 4) from camera axes to the world these people stand in: metres, z up, ground at z = 0.
+
+    The first person of the first frame stands over the origin, the camera looks along +y (x is to its right). Without
+    people: a level camera at `EYE_HEIGHT` over the origin. The camera is taken to stand still over a clip.
+    """
+    ground = fit_ground(gather_evidence(people))
+    first = next((persons[0] for persons in people.frames if persons), None)
+    return world_from_ground(ground, None if first is None else np.asarray(first.joints[0], np.float64))
+
+
+def snap_feet(people: People, world: NDArray) -> People:
+    """People whose feet stand on the ground of `world` (z = 0), the same in the picture.
+
+    Each track is scaled about the camera's centre by one factor, body and distance alike: nothing moves in the
+    picture, and a person too near becomes a taller one farther away. The stature changes by `MOST_SCALING` at most;
+    the body grows through its shape coefficients, so that the result stays one of the body model.
+    """
+    ground = Ground(world[2, :3], float(world[2, 3]))
+    factors = {
+        track_id: _snap_factor(_of_track(people.body, [person for _, person in track]), ground)
+        for track_id, track in people.tracks().items()
+    }
+    frames = tuple(
+        tuple(_scaled(people.body, person, factors[person.track_id]) for person in persons) for persons in people.frames
+    )
+    return replace(people, frames=frames)
+
+
+def stand_together(body: Body, persons: Sequence[Person], camera: Camera) -> tuple[Person, ...]:
+    """The people of one photo on one ground. What several tell about it corrects each one's guessed stature and
+    distance; one alone has nobody to learn from and stays."""
+    alone = People((tuple(persons),), body, camera, (camera,))
+    if len(persons) < 2 or len({person.track_id for person in persons}) < len(persons):
+        return alone.frames[0]
+    return snap_feet(alone, world_from_camera(alone)).frames[0]
+
+
+def snap_motions(body: Body, motions: Sequence[Motion], ground: Ground) -> list[Motion]:
+    """Motions on one ground, as `snap_feet` does it for people."""
+    snapped = []
+    for motion in motions:
+        factor = _snap_factor(gather_motion_evidence(body, motion), ground)
+        shape, translation = _scaled_place(body, motion.shape, motion.translation, factor)
+        snapped.append(replace(motion, shape=shape, translation=translation))
+    return snapped
+
+
+def _scaled(body: Body, person: Person, factor: float) -> Person:
+    """A person scaled about the camera's centre."""
+    from ...geometry.skinning import pose_body
+
+    if abs(factor - 1) < 1e-3:
+        return person
+    shape, translation = _scaled_place(body, person.shape, person.translation, factor)
+    shape, translation = shape.astype(np.float32), translation.astype(np.float32)
+    vertices, joints = pose_body(body, shape, person.rotations, translation)
+    return replace(person, shape=shape, translation=translation, vertices=vertices, joints=joints)
+
+
+def _scaled_place(body: Body, shape: NDArray, translation: NDArray, factor: float) -> tuple[NDArray, NDArray]:
+    """Shape and translation (..., 3) of a body scaled about the camera's centre; its root lands exactly."""
+    scaled = scaled_shape(body, shape, factor)
+    root = rest_joints(body, shape)[0] + translation
+    return scaled, factor * root - rest_joints(body, scaled)[0]
+
+
+def _snap_factor(evidence: Evidence, ground: Ground) -> float:
+    """The scaling about the camera that brings a person's support points to the ground, in the median."""
+    depths = -(evidence.supports * ground.up).sum(axis=1)
+    usable = (evidence.support_weights > 0.3) & (depths > 0.3)
+    if not usable.any() or ground.height < 0.3:
+        return 1.0
+    return float(np.clip(np.median(ground.height / depths[usable]), 1 - MOST_SCALING, 1 + MOST_SCALING))
+
+
+def scaled_shape(body: Body, shape: NDArray, factor: float) -> NDArray[np.float32]:
+    """The shape coefficients of the body that is `factor` times as large, as well as the model can say it."""
+    size = len(body.shape_blend_shapes)
+    basis = body.shape_blend_shapes.reshape(size, -1).astype(np.float64)
+    rest = body.vertices.reshape(-1).astype(np.float64) + shape @ basis
+    change, *_ = np.linalg.lstsq(basis @ basis.T, basis @ ((factor - 1) * rest), rcond=None)
+    return (shape + change).astype(np.float32)

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The most likely motion: all frames of one person fitted together, coupled in time.
+
+What a frame tells about a pose is very uneven: a limb's place in the picture is sure, its depth nearly free. Smoothing
+poses alike in all directions would blur the former and believe the latter. So the frames' own least-squares problems
+are solved as one, with jerk (the third difference of every joint's turn and of the path) as a further residual: each
+direction is smoothed as much as its evidence is weak. Gauss-Newton with Levenberg's damping; the matrix is
+block-banded, as in the smoother of Rauch, Tung and Striebel (1965), to which one step is equivalent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...runtime.run import Run
+from ..fit.observe import Observed
+from ..fit.skeleton import GROUPS, exponential, logarithm
+from ..fit.solve import TURNS, Problem, State
+from .smooth import ORDER, difference_bands
+
+#: Standard deviation of the third difference from frame to frame at 25 fps: radians by group, metres for the path.
+_JERK = {
+    "root": 0.01,
+    "waist": 0.006,
+    "chest": 0.006,
+    "neck": 0.01,
+    "head": 0.0125,
+    "clavicle": 0.005,
+    "shoulder": 0.02,
+    "elbow": 0.025,
+    "forearm": 0.025,
+    "wrist": 0.025,
+    "hip": 0.015,
+    "knee": 0.0225,
+    "ankle": 0.0225,
+}
+_PATH_JERK = 0.003
+#: Parameters of a frame: the groups' turns and the translation. Build and scale are the whole track's.
+SIZE = TURNS + 3
+STEPS = 15
+#: Jerk is mostly small and now and then large, as in a blow or a step that lands: beyond this many standard deviations
+#: its cost grows with the logarithm only (a Student's t of one degree of freedom).
+SUDDEN = 2.0
+#: Standard deviation of the second difference across gaps, in those of the third.
+RESTRAINT = 0.5
+#: Frames linearised at once: bounds the memory.
+BATCH = 256
+
+
+def fit_motion(
+    observed: Observed, state: State, frames: Sequence[int] | NDArray, fps: float, run: Run, calm: float = 1.0
+) -> State:
+    """The motion of one person that its observations and smoothness make most likely.
+
+    observed : B observations, in the frames (B,), rising.
+    state : T poses to start from, one for every frame from the first to the last; attributes and scales stay.
+    calm : above 1 smoother, below 1 nearer to each frame's own fit; the jerk's variance is divided by it.
+    Returns T poses; frames without an observation are bridged by the smoothest motion.
+    """
+    rows = torch.as_tensor(np.asarray(frames) - frames[0])
+    if len(state.turns) <= ORDER:
+        return state
+    spread = _spread(fps, calm)
+    damping, now = 1e-3, _Linear(observed, state, rows, spread)
+    for step in range(STEPS):
+        run.report(step / STEPS, "Fitting the motion")
+        try:
+            change = now.solve(damping)
+        except RuntimeError:  # rounding made the matrix indefinite: more damping mends it
+            damping *= 100
+            continue
+        tried_state = _moved(state, change)
+        tried = _Linear(observed, tried_state, rows, spread)
+        if tried.cost < now.cost:
+            gain = (now.cost - tried.cost) / now.cost
+            state, now, damping = tried_state, tried, damping * 0.2
+            if gain < 1e-4:
+                break
+        else:
+            damping *= 10
+    return state
+
+
+def _spread(fps: float, calm: float) -> NDArray[np.float64]:
+    """Standard deviations (SIZE,) of third differences; white jerk's grows with the frame time to the power 2.5."""
+    spread = [_JERK[group.partition(".")[0]] for group in GROUPS for _ in range(3)] + 3 * [_PATH_JERK]
+    return np.array(spread) * (25 / fps) ** 2.5 / np.sqrt(calm)
+
+
+def bridge(state: State, frames: Sequence[int] | NDArray, first: int, last: int) -> State:
+    """Poses for all frames from `first` to `last`: those of the given frames (rising), and between them the shortest
+    way; before the first and after the last given frame theirs."""
+    rows, places = torch.as_tensor(np.asarray(frames)), torch.arange(first, last + 1)
+    after = torch.searchsorted(rows, places).clamp(max=len(rows) - 1)
+    before = torch.where(rows[after] <= places, after, after - 1).clamp(min=0)
+    gap = (rows[after] - rows[before]).clamp(min=1)
+    amount = ((places - rows[before]) / gap).to(state.turns.dtype).clamp(0, 1)
+    start, end = state.take(before), state.take(after)
+    step = logarithm(start.turns.transpose(-1, -2) @ end.turns)
+    return State(
+        start.turns @ exponential(step * amount[:, None, None]),
+        start.translation + amount[:, None] * (end.translation - start.translation),
+        start.attributes,
+        start.log_scale,
+    )
+
+
+def _moved(state: State, step: NDArray) -> State:
+    """step : (T, SIZE)."""
+    delta = torch.from_numpy(step)
+    still = delta.new_zeros(len(delta), state.attributes.shape[1] + 1)
+    return state.moved(torch.cat([delta, still], 1))
+
+
+def _acceleration(state: State) -> NDArray[np.float64]:
+    """Second differences (T - 2, SIZE) of the turns (by way of the turns from frame to frame) and of the path."""
+    turning = logarithm(state.turns[:-1].transpose(-1, -2) @ state.turns[1:]).flatten(1)
+    speed = torch.cat([turning, state.translation[1:] - state.translation[:-1]], 1)
+    return torch.diff(speed, dim=0).numpy()
+
+
+class _Linear:
+    """Cost, gradient and matrix of the whole motion at one state."""
+
+    def __init__(self, observed: Observed, state: State, rows: Tensor, spread: NDArray) -> None:
+        length = len(state.turns)
+        self.gradient, self.blocks = np.zeros((length, SIZE)), np.zeros((length, SIZE, SIZE))
+        self.cost = 0.0
+        for start in range(0, len(rows), BATCH):
+            some = torch.arange(start, min(start + BATCH, len(rows)))
+            cost, gradient, matrix = Problem(observed.take(some))(state.take(rows[some]))
+            self.cost += float(cost.sum())
+            self.gradient[rows[some].numpy()] = gradient[:, :SIZE].numpy()
+            self.blocks[rows[some].numpy()] = matrix[:, :SIZE, :SIZE].numpy()
+        acceleration = _acceleration(state)
+        jerk = np.diff(acceleration, axis=0) / spread
+        squares = (jerk.reshape(len(jerk), -1, 3) ** 2).sum(axis=2)
+        self.cost += float((SUDDEN**2 * np.log1p(squares / SUDDEN**2)).sum())
+        self.stiffness = np.repeat(1 / (1 + squares / SUDDEN**2), 3, axis=1) / spread**2
+        pull = self.stiffness * jerk * spread
+        for lag, coefficient in enumerate((-1.0, 3.0, -3.0, 1.0)):
+            self.gradient[lag : lag + length - ORDER] += coefficient * pull
+        # Across a gap the smoothest curve would swing out as far as its ends' noise points: it is held back there.
+        blind = np.isin(np.arange(length), rows.numpy(), invert=True)
+        self.restraint = (blind[2:] | blind[1:-1] | blind[:-2])[:, None] / (RESTRAINT * spread) ** 2
+        self.cost += float((self.restraint * acceleration**2).sum())
+        for lag, coefficient in enumerate((1.0, -2.0, 1.0)):
+            self.gradient[lag : lag + length - 2] += coefficient * self.restraint * acceleration
+
+    def solve(self, damping: float) -> NDArray[np.float64]:
+        """The step (T, SIZE) down the damped quadratic."""
+        length = len(self.blocks)
+        blocks = self.blocks.copy()
+        coupling = np.empty((ORDER + 1, length, SIZE))
+        for number in range(0, SIZE, 3):
+            bands = difference_bands(length, ORDER, self.stiffness[:, number])
+            bands[1:] += difference_bands(length, 2, self.restraint[:, number])
+            coupling[:, :, number : number + 3] = bands[::-1, :, None]
+        own = np.arange(SIZE)
+        blocks[:, own, own] += coupling[0]
+        blocks[:, own, own] += damping * blocks[:, own, own] + 1e-6
+        return -solve_coupled(blocks, coupling[1:], self.gradient).clip(-0.5, 0.5)
+
+
+def solve_coupled(blocks: NDArray, coupling: NDArray, right: NDArray) -> NDArray[np.float64]:
+    """Solve a symmetric positive definite system over T frames of S parameters, each coupled to the next few frames'
+    same parameter.
+
+    blocks : (T, S, S).  coupling : (ORDER, T, S), [lag - 1, t] couples frame t - lag to t.  right : (T, S).
+    Frames are taken together by `ORDER`, which makes the matrix block-tridiagonal; then Cholesky block by block. On one
+    thread: the blocks are small, and on a busy machine LAPACK's threads wait for each other a hundred times as long.
+    """
+    length, size = right.shape
+    count = -(-length // ORDER)
+    width = ORDER * size
+    diagonal, below = np.zeros((count, width, width)), np.zeros((max(count - 1, 0), width, width))
+    diagonal[-1] = np.eye(width)
+    own = np.arange(size)
+    for frame in range(length):
+        part, place = divmod(frame, ORDER)
+        rows = place * size + own
+        diagonal[part, rows[0] : rows[-1] + 1, rows[0] : rows[-1] + 1] = blocks[frame]
+        for lag in range(1, min(ORDER, frame) + 1):
+            other, place = divmod(frame - lag, ORDER)
+            columns = place * size + own
+            if other == part:
+                diagonal[part, rows, columns] = diagonal[part, columns, rows] = coupling[lag - 1, frame]
+            else:
+                below[other, rows, columns] = coupling[lag - 1, frame]
+    padded = np.zeros((count * ORDER, size))
+    padded[:length] = right
+    with _one_thread():
+        solved = _solve_tridiagonal(*(torch.from_numpy(a) for a in (diagonal, below, padded.reshape(count, width, 1))))
+    return solved.reshape(-1, size)[:length].numpy()
+
+
+def _solve_tridiagonal(diagonal: Tensor, below: Tensor, right: Tensor) -> Tensor:
+    """Block Cholesky: diagonal (N, W, W), below (N - 1, W, W) the blocks under it, right (N, W, 1)."""
+    factors: list[Tensor] = []
+    links: list[Tensor] = []
+    forward: list[Tensor] = []
+    for number, block in enumerate(diagonal):
+        value = right[number]
+        if number:
+            link = torch.linalg.solve_triangular(factors[-1], below[number - 1].T, upper=False).T
+            block = block - link @ link.T
+            value = value - link @ forward[-1]
+            links.append(link)
+        factors.append(torch.linalg.cholesky(block))
+        forward.append(torch.linalg.solve_triangular(factors[-1], value, upper=False))
+    solved = [torch.linalg.solve_triangular(factors[-1].T, forward[-1], upper=True)]
+    for number in range(len(factors) - 2, -1, -1):
+        value = forward[number] - links[number].T @ solved[-1]
+        solved.append(torch.linalg.solve_triangular(factors[number].T, value, upper=True))
+    return torch.stack(solved[::-1])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch computes on this thread alone meanwhile."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

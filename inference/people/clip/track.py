@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is who over the frames of a clip.
+
+One pass over the frames. A person seen is followed: the landmark network looks where the person is going to be, which
+is cheaper and steadier than finding everybody anew. The detector looks for others every few frames, and in every frame
+while somebody is missing. What is seen is given to the tracks by one assignment (Kuhn 1955) over motion, landmark
+similarity (OKS, Ronchi & Perona 2017) and colours. Two tracks never hold the same pixels: when the landmarks of a
+person who is hidden jump onto the one in front, they are one sighting, the better claim gets it and the other track
+waits, going on at its own speed, until its person comes out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from ...runtime.run import Run
+from ...shipped import pose
+from ...shipped.crops import Pyramid
+from ...shipped.pose import PoseLandmarks
+from .appearance import affinity, colours, is_cut, thumbnail
+from .backdrop import Backdrop, covered_share
+
+#: Landmarks that say where a body is: ears, arms, hips, legs, feet; and the trunk alone.
+BODY = np.array([0, 7, 8, *range(11, 17), *range(23, 29), 31, 32])
+TRUNK = np.array([11, 12, 23, 24])
+#: The detector looks every so many seconds; a person may be out of sight for so long and still be the same track.
+DETECT_EVERY, LONGEST_GAP = 0.3, 1.0
+#: Two sightings more alike than this are one person; landmarks may differ by this share of the crop.
+SAME, TOLERANCE = 0.5, 0.05
+#: A body of which this share lies within another's outline is a part of that one.
+COVERED = 0.6
+#: Costs of the assignment beyond this are no match.
+MOST_COST = 1.1
+#: Colours less alike than this (Bhattacharyya) are never one person's.
+LEAST_AFFINITY = 0.2
+#: Followed landmarks scored below this are lost.
+LEAST_SCORE = 0.4
+#: A track seen for less than this time (seconds), or in less than this share of a shorter shot, is a false one.
+SHORTEST, LEAST_SHARE = 0.25, 0.4
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One person in one frame.
+
+    colours : see `appearance.colours`; None where they are not known.  clear : nobody else is near in the picture.
+    """
+
+    landmarks: PoseLandmarks
+    colours: NDArray[np.float32] | None
+    clear: bool = True
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        return self.landmarks.points
+
+    @property
+    def size(self) -> float:
+        return float(self.landmarks.region.size)
+
+
+@dataclass
+class Track:
+    """One person's sightings, by frame index, within one shot of the clip."""
+
+    sightings: dict[int, Sighting] = field(default_factory=dict)
+    colours: NDArray[np.float32] | None = None
+    velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+
+    @property
+    def first(self) -> int:
+        return min(self.sightings)
+
+    @property
+    def last(self) -> int:
+        return max(self.sightings)
+
+    def add(self, frame: int, sighting: Sighting) -> None:
+        """Take up a sighting: place, speed (pixels and log size a frame, smoothed) and colours follow it."""
+        if self.sightings:
+            gap = frame - self.last
+            moved = (_place(sighting) - _place(self.sightings[self.last])) / gap
+            keep = 0.6**gap if len(self.sightings) > 1 else 0.0
+            self.velocity = keep * self.velocity + (1 - keep) * moved * np.array([1, 1, 0.3])
+        self.sightings[frame] = sighting
+        if self.colours is None or sighting.colours is None:
+            self.colours = sighting.colours if self.colours is None else self.colours
+        elif sighting.clear:
+            self.colours = (0.9 * self.colours + 0.1 * sighting.colours).astype(np.float32)
+
+    def predict(self, frame: int) -> NDArray[np.float64]:
+        """Where the landmarks (39, 2) should be in a later frame, at constant speed."""
+        last = self.sightings[self.last]
+        gap = frame - self.last
+        centre = last.points[TRUNK].mean(axis=0)
+        growth = np.exp(np.clip(self.velocity[2] * gap, -0.3, 0.3))
+        return (last.points - centre) * growth + centre + self.velocity[:2] * gap
+
+
+def _place(sighting: Sighting) -> NDArray[np.float64]:
+    """Trunk's middle (pixels) and log size."""
+    return np.append(sighting.points[TRUNK].mean(axis=0), np.log(sighting.size)).astype(np.float64)
+
+
+def similarity(first: NDArray, second: NDArray, weights: NDArray, size: float, tolerance: float = TOLERANCE) -> float:
+    """Object keypoint similarity 0..1 of two sets of landmarks (39, 2) of a person whose crop is `size` pixels.
+
+    weights : (39,) how well both are seen.
+    """
+    squared = ((first[BODY] - second[BODY]) ** 2).sum(axis=1)
+    weights = weights[BODY] + 0.05
+    return float((np.exp(-squared / (2 * (tolerance * size) ** 2)) * weights).sum() / weights.sum())
+
+
+def sighting_similarity(first: Sighting, second: Sighting) -> float:
+    """How much (0..1) two sightings in one frame are the same body; sizes too must agree."""
+    weights = first.landmarks.visibility * second.landmarks.visibility
+    return similarity(first.points, second.points, weights, min(first.size, second.size))
+
+
+def follow_people(
+    frames: Iterator[NDArray[np.uint8]],
+    count: int,
+    fps: float,
+    run: Run,
+    *,
+    boxes: Sequence[Sequence[Sequence[float]]] | None = None,
+    min_score: float = 0.0,
+) -> list[Track]:
+    """Track the people of a clip, reading its frames once.
+
+    frames : pictures (H, W, 3) uint8 sRGB.  count : how many there are.
+    boxes : per frame the people's (x0, y0, x1, y1); bypasses the detector.
+    min_score : people whose landmarks are scored below it are left out.
+    Returns tracks in the order of their first frame; a track never spans a cut of the film, nor a change of size.
+    """
+    finished: list[Track] = []
+    shot: _Shot | None = None
+    before, shape = None, ()
+    frame = 0
+    for frame, pixels in enumerate(frames):
+        run.report(frame / max(count, 1), f"Following people, frame {frame + 1} of {count}")
+        small = thumbnail(pixels)
+        if shot is None or pixels.shape != shape or is_cut(before, small):
+            finished += shot.finish(frame) if shot else []
+            shot = _Shot(frame, fps, max(min_score, LEAST_SCORE))
+        before, shape = small, pixels.shape
+        part = run.part(frame / max(count, 1), (frame + 1) / max(count, 1))
+        shot.step(frame, pixels, part, None if boxes is None else boxes[frame])
+    return finished + (shot.finish(frame + 1) if shot else [])
+
+
+class _Shot:
+    """The tracks of one uncut piece of a clip while it is being read."""
+
+    def __init__(self, start: int, fps: float, min_score: float) -> None:
+        self.start, self.fps, self.min_score = start, fps, min_score
+        self.tracks: list[Track] = []
+        self.backdrop = Backdrop()
+        self.detect_every = max(1, round(DETECT_EVERY * fps))
+        self.longest_gap = max(1, round(LONGEST_GAP * fps))
+
+    def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> None:
+        """Find the people of the next frame and give them to the tracks."""
+        active = [track for track in self.tracks if frame - track.last <= self.longest_gap]
+        if boxes is not None:
+            seen = pose.find_people(pixels, run, boxes=boxes, augment=False) if len(boxes) else []
+        else:
+            seen = self._look(frame, Pyramid(pixels), active, run)
+        sightings = distinct([Sighting(_small(one), colours(pixels, one)) for one in seen], active, frame)
+        sightings = [replace(one, clear=_is_clear(one, sightings)) for one in sightings]
+        for track, sighting in assign(active, sightings, frame):
+            if track is None:
+                if any(_meet(sighting.points, one.predict(frame)) for one in active):
+                    continue  # nobody new steps out of somebody known: it is a mixture of two, or one who was lost
+                track = Track()
+                self.tracks.append(track)
+            track.add(frame, sighting)
+
+    def _look(self, frame: int, pyramid: Pyramid, active: list[Track], run: Run) -> list[PoseLandmarks]:
+        """Landmarks of the people followed and, where it is time to, of new ones."""
+        places = [track.predict(frame) for track in active]
+        regions = [pose.region_from_points(points) for points in places]
+        seen = self._untangle(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run)
+        seen = [one for one in seen if one.score >= self.min_score]
+        missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
+        if not missing and (frame - self.start) % self.detect_every:
+            return seen
+        found = pose.detect_people(pyramid, run.part(0.2, 0.7))
+        new = [region for region in found if not any(_holds(one, region) for one in seen)]
+        first = pose.landmarks(pyramid, new, run.part(0.7, 0.8))
+        again = [pose.region_from_points(one.points) for one in first if one.score >= self.min_score]
+        fresh = [
+            one
+            for one in pose.landmarks(pyramid, again, run.part(0.8, 0.9))
+            if one.score >= self.min_score and not any(covered_share(one, other) > COVERED for other in seen)
+        ]
+        sure = pose.landmarks(pyramid, [one.region for one in fresh], run.part(0.9, 1.0), augment=True)
+        is_person = [one.score_min >= pose.MIN_SCORE and one.spread <= pose.MAX_SPREAD for one in sure]
+        return seen + [one for one, certain in zip(fresh, is_person, strict=True) if certain]
+
+    def _untangle(
+        self, pyramid: Pyramid, people: list[PoseLandmarks], places: Sequence[NDArray], run: Run
+    ) -> list[PoseLandmarks]:
+        """Read those who meet somebody in the picture again, without the others.
+
+        The network reads one body: of two in a crop it takes limbs of both, or jumps to the one in front, who has the
+        feet lower in the picture. The reading nearer to the places foretold, and less like the others, is kept.
+        """
+        people = list(people)
+        feet = [float(points[27:33, 1].max()) for points in places]
+        for index in np.argsort(feet)[::-1]:
+            one, foretold = people[index], places[index]
+            near = [n for n in range(len(people)) if n != index and _meet(foretold, places[n])]
+            elsewhere = [places[n] for n in near]
+            if not near or _is_undisturbed(one, foretold, elsewhere):
+                continue
+            front = [people[n] for n in near if feet[n] > feet[index]]
+            behind = [people[n] for n in near if feet[n] <= feet[index]]
+            cleared = Pyramid(self.backdrop.without(pyramid.level(0), front, behind, one))
+            again = pose.landmarks(cleared, [pose.region_from_points(foretold)], run.part(0.15, 0.2))[0]
+            third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run.part(0.15, 0.2))[0]
+            people[index] = max(one, again, third, key=lambda reading: _claim(reading, foretold, elsewhere))
+        self.backdrop.add(pyramid.level(0), people)
+        return people
+
+    def finish(self, stop: int) -> list[Track]:
+        """The shot's tracks, joined over gaps and without false ones."""
+        joined = without_ghosts(join_tracks(self.tracks, self.longest_gap))
+        least = min(max(2, round(SHORTEST * self.fps)), max(1, round(LEAST_SHARE * (stop - self.start))))
+        return sorted((track for track in joined if len(track.sightings) >= least), key=lambda track: track.first)
+
+
+def _meet(first: NDArray, second: NDArray) -> bool:
+    """Whether two bodies' landmarks (39, 2) fill boxes that overlap."""
+    low, high = first[BODY].min(axis=0), first[BODY].max(axis=0)
+    other_low, other_high = second[BODY].min(axis=0), second[BODY].max(axis=0)
+    return bool((low < other_high).all() and (other_low < high).all())
+
+
+def _claim(reading: PoseLandmarks, foretold: NDArray, elsewhere: Sequence[NDArray]) -> float:
+    """How well a reading fits what was foretold of one person, and not what was foretold of the others near by."""
+    size, weights = reading.region.size, np.ones(39)
+    usurped = max(similarity(other, reading.points, weights, size) for other in elsewhere)
+    own = similarity(foretold, reading.points, weights, size)
+    return own - max(0.0, usurped - own) + 0.3 * reading.score
+
+
+def _is_undisturbed(reading: PoseLandmarks, foretold: NDArray, elsewhere: Sequence[NDArray]) -> bool:
+    """Whether a reading is where it was expected, and clear of the others."""
+    return _claim(reading, foretold, elsewhere) > 1.0 and reading.score > 0.8
+
+
+def _small(person: PoseLandmarks) -> PoseLandmarks:
+    """With its mask in half precision: a long clip keeps one for every person and frame."""
+    return replace(person, mask_logits=np.clip(person.mask_logits, -10, 10).astype(np.float16))
+
+
+def _holds(person: PoseLandmarks, region: pose.Region) -> bool:
+    """Whether a detection is of a person already followed: the same middle and about the same size."""
+    apart = np.hypot(region.cx - person.points[33, 0], region.cy - person.points[33, 1])
+    return apart < 0.12 * person.region.size and 0.6 < region.size / person.region.size < 1.6
+
+
+def without_ghosts(tracks: Sequence[Track]) -> list[Track]:
+    """Without tracks that live inside another one's outline: a second body read into the legs of a first."""
+
+    def is_ghost(track: Track, other: Track) -> bool:
+        shared = track.sightings.keys() & other.sightings.keys()
+        if other is track or len(other.sightings) <= len(track.sightings) or 2 * len(shared) < len(track.sightings):
+            return False
+        covered = [covered_share(track.sightings[f].landmarks, other.sightings[f].landmarks) for f in shared]
+        return float(np.mean(np.array(covered) > COVERED)) > 0.5
+
+    return [track for track in tracks if not any(is_ghost(track, other) for other in tracks)]
+
+
+def _is_clear(sighting: Sighting, others: Sequence[Sighting]) -> bool:
+    """Whether nobody else's landmarks come near, so that the colours are this person's own."""
+    apart = [abs(_place(other) - _place(sighting))[0] / sighting.size for other in others if other is not sighting]
+    return not apart or min(apart) > 0.25
+
+
+def distinct(sightings: Sequence[Sighting], tracks: Sequence[Track], frame: int) -> list[Sighting]:
+    """One sighting per body: of those on the same pixels, the one that a track foretold best or else the surest."""
+
+    def claim(sighting: Sighting) -> float:
+        landmarks = sighting.landmarks
+        foretold = [
+            similarity(track.predict(frame), sighting.points, landmarks.visibility, sighting.size) for track in tracks
+        ]
+        return landmarks.score * float(landmarks.visibility[:33].mean()) + max(foretold, default=0.0)
+
+    kept: list[Sighting] = []
+    for sighting in sorted(sightings, key=claim, reverse=True):
+        if all(sighting_similarity(sighting, other) < SAME for other in kept):
+            kept.append(sighting)
+    return kept
+
+
+def assign(tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int) -> list[tuple[Track | None, Sighting]]:
+    """Each sighting with its track, None for a new person; the sum of the costs is the least possible."""
+    costs = np.array([[match_cost(track, sighting, frame) for sighting in sightings] for track in tracks])
+    owners: dict[int, Track] = {}
+    if costs.size:
+        rows, columns = linear_sum_assignment(np.minimum(costs, 10 * MOST_COST))
+        owners = {
+            int(column): tracks[row]
+            for row, column in zip(rows, columns, strict=True)
+            if costs[row, column] < MOST_COST
+        }
+    return [(owners.get(index), sighting) for index, sighting in enumerate(sightings)]
+
+
+def match_cost(track: Track, sighting: Sighting, frame: int) -> float:
+    """How badly (0 best) a sighting continues a track: its landmarks, its place, its size and its colours."""
+    gap = frame - track.last
+    foretold = track.predict(frame)
+    last = track.sightings[track.last]
+    weights = np.sqrt(last.landmarks.visibility * sighting.landmarks.visibility)
+    alike = similarity(foretold, sighting.points, weights, last.size, TOLERANCE * min(1 + 0.3 * (gap - 1), 3))
+    apart = np.linalg.norm(foretold[TRUNK].mean(axis=0) - sighting.points[TRUNK].mean(axis=0)) / last.size
+    grown = abs(np.log(sighting.size / last.size))
+    if apart > min(0.25 + 0.03 * (gap - 1), 0.6) or grown > 0.5:
+        return np.inf
+    same_colours = affinity(track.colours, sighting.colours)
+    if same_colours < LEAST_AFFINITY:
+        return np.inf
+    return 0.5 * (1 - alike) + apart + 0.3 * grown + 0.8 * (1 - same_colours)
+
+
+def join_tracks(tracks: Sequence[Track], longest_gap: int) -> list[Track]:
+    """Join pieces of one person's track: the end of one goes on in the start of another, soon and near enough."""
+    tracks = list(tracks)
+    while len(tracks) > 1:
+        costs = np.array([[_join_cost(first, second, longest_gap) for second in tracks] for first in tracks])
+        row, column = np.unravel_index(int(np.argmin(costs)), costs.shape)
+        if costs[row, column] >= MOST_COST:
+            break
+        first, second = tracks[row], tracks[column]
+        joined = Track(first.sightings | second.sightings, second.colours, second.velocity)
+        tracks = [track for track in tracks if track is not first and track is not second] + [joined]
+    return tracks
+
+
+def _join_cost(first: Track, second: Track, longest_gap: int) -> float:
+    """Cost of `second` being what became of `first`; infinite where they overlap in time or lie too far apart."""
+    gap = second.first - first.last
+    if first is second or gap <= 0 or gap > 1.5 * longest_gap:
+        return np.inf
+    return match_cost(first, second.sightings[second.first], second.first)

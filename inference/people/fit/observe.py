@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the pose network's landmarks to what the fit works on: camera rays, weights, standard deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .skeleton import LANDMARKS
+
+if TYPE_CHECKING:
+    from ...camera import Camera
+    from ...shipped.pose import PoseLandmarks
+
+#: Standard deviation of a landmark in the picture, in metres at the person's distance, and across the viewing ray in
+#: the world landmarks. To be added (squared) to what the augmentations spread. Measured on rendered people.
+_SPREAD = {
+    "face": (0.007, 0.03),
+    "ears": (0.022, 0.03),
+    "shoulders": (0.010, 0.03),
+    "arms": (0.007, 0.04),
+    "hands": (0.025, 0.06),
+    "hips": (0.013, 0.03),
+    "legs": (0.007, 0.04),
+    "heels": (0.012, 0.06),
+    "toes": (0.013, 0.08),
+}
+_PART = (
+    dict.fromkeys((0, 2, 5), "face")
+    | dict.fromkeys((7, 8), "ears")
+    | dict.fromkeys((11, 12), "shoulders")
+    | dict.fromkeys((13, 14, 15, 16), "arms")
+    | dict.fromkeys(range(17, 23), "hands")
+    | dict.fromkeys((23, 24), "hips")
+    | dict.fromkeys(range(25, 29), "legs")
+    | dict.fromkeys((29, 30), "heels")
+    | dict.fromkeys((31, 32), "toes")
+)
+#: How the augmentations' spread tells the true one, in the picture and across the ray.
+_JITTER, _WORLD_JITTER = 1.25, 0.8
+#: Depth along the viewing ray, by part of the body: from -> to (means of landmarks). The network plays safe: it shows
+#: `share` of a limb's true depth, plus `bias` m, give or take `spread` m. Measured on rendered people.
+_DEPTH = (
+    # from, to, share, bias, spread
+    ((23, 24), (11, 12), 0.52, 0.0, 0.050),
+    ((24,), (23,), 1.0, 0.0, 0.022),
+    ((12,), (11,), 1.0, 0.0, 0.045),
+    ((11, 12), (0,), 1.0, 0.0, 0.052),
+    ((7, 8), (0,), 1.2, 0.0, 0.027),
+    ((8,), (7,), 1.0, 0.0, 0.023),
+    ((23,), (25,), 0.65, 0.006, 0.057),
+    ((24,), (26,), 0.65, 0.006, 0.057),
+    ((25,), (27,), 0.48, 0.039, 0.062),
+    ((26,), (28,), 0.48, 0.039, 0.062),
+    ((29,), (31,), 0.20, -0.054, 0.030),
+    ((30,), (32,), 0.20, -0.054, 0.030),
+    ((11,), (13,), 0.42, -0.012, 0.066),
+    ((12,), (14,), 0.42, -0.012, 0.066),
+    ((13,), (15,), 0.45, -0.015, 0.083),
+    ((14,), (16,), 0.45, -0.015, 0.083),
+    ((15,), (19,), 0.20, -0.012, 0.022),
+    ((16,), (20,), 0.20, -0.012, 0.022),
+)
+#: Landmarks closer than this share of the short side to the picture's edge, or beyond it, are guesses.
+EDGE = 0.005
+INDEX = {landmark: k for k, landmark in enumerate(LANDMARKS)}
+
+
+def _differences() -> np.ndarray:
+    """(E, K): rows that take the landmarks' depths to those of `_DEPTH`."""
+    rows = np.zeros((len(_DEPTH), len(LANDMARKS)))
+    for row, (start, end, *_) in zip(rows, _DEPTH, strict=True):
+        row[[INDEX[k] for k in start]] -= 1 / len(start)
+        row[[INDEX[k] for k in end]] += 1 / len(end)
+    return rows
+
+
+DIFFERENCES = torch.from_numpy(_differences())
+DEPTH_SHARE = torch.tensor([entry[2] for entry in _DEPTH], dtype=torch.float64)
+_DEPTH_BIAS, _DEPTH_SPREAD = (np.array([entry[i] for entry in _DEPTH]) for i in (3, 4))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """B observations of K landmarks (in the order of `skeleton.LANDMARKS`), float64.
+
+    points : (B, K, 2) pixels.  focal, centre : (B, 2) pixels.  world : (B, K, 3) metres from the hips, in the axes of
+    the viewing ray.  ray : (B, 3, 3) turn from these to camera axes.
+    seen : (B, K) 0..1.  inside : (B, K) bool, in the picture.
+    spread : (B, K) pixels.  world_spread : (B, K) metres across the ray.
+    depths : (B, E) metres along the ray, one per entry of `DEPTH_SHARE`.  depth_spread : (B, E) metres.
+    scale : (B,) pixels a metre at the person, as first estimated.
+    """
+
+    points: Tensor
+    focal: Tensor
+    centre: Tensor
+    world: Tensor
+    ray: Tensor
+    seen: Tensor
+    inside: Tensor
+    spread: Tensor
+    world_spread: Tensor
+    depths: Tensor
+    depth_spread: Tensor
+    scale: Tensor
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def take(self, rows: Tensor | Sequence[int]) -> Observed:
+        """Some observations, or one of them several times."""
+        rows = torch.as_tensor(rows)
+        return Observed(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+def observe(landmarks: Sequence[PoseLandmarks], cameras: Sequence[Camera]) -> Observed:
+    """The observations of people, each in its own frame's camera."""
+    rows = [_observe(one, camera) for one, camera in zip(landmarks, cameras, strict=True)]
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return Observed(**{name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in stacked.items()})
+
+
+def _observe(one: PoseLandmarks, camera: Camera) -> dict[str, np.ndarray]:
+    order = list(LANDMARKS)
+    points = one.points[order].astype(np.float64)
+    focal, centre = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
+    margin = EDGE * min(camera.width, camera.height)
+    inside = ((points > margin) & (points < np.array([camera.width, camera.height]) - margin)).all(1)
+    seen = (one.visibility[order] * one.presence[order] * one.agreement[order]).astype(np.float64)
+    ray = viewing_ray(((one.points[33] - centre) / focal).astype(np.float64))
+    world = one.world[order].astype(np.float64)
+    world = world - (world[INDEX[23]] + world[INDEX[24]]) / 2
+    depth = rough_depth(points, world @ ray.T, seen * inside, focal, centre)
+    scale = float(focal.mean() / depth)
+    spread = np.array([_SPREAD[_PART[landmark]] for landmark in order])
+    jitter, world_jitter = one.sigma[order].astype(np.float64), one.world_sigma[order].astype(np.float64)
+    return {
+        "points": points,
+        "focal": focal,
+        "centre": centre,
+        "world": world,
+        "ray": ray,
+        "seen": seen,
+        "inside": inside,
+        "spread": np.hypot(spread[:, 0] * scale, _JITTER * jitter),
+        "world_spread": np.hypot(spread[:, 1], _WORLD_JITTER * world_jitter),
+        "depths": _differences() @ world[:, 2] - _DEPTH_BIAS,
+        "depth_spread": _DEPTH_SPREAD,
+        "scale": np.array(scale),
+    }
+
+
+def viewing_ray(direction: np.ndarray) -> np.ndarray:
+    """The smallest turn (3, 3) that takes the optical axis to the ray (x, y, 1) through a person's middle.
+
+    The network sees a crop as if it lay in the middle of the picture, so its world landmarks have the ray for z.
+    """
+    ray = np.array([direction[0], direction[1], 1.0])
+    ray /= np.linalg.norm(ray)
+    axis = np.array([-ray[1], ray[0], 0.0])
+    cosine = ray[2]
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)
+
+
+def rough_depth(
+    points: np.ndarray, world: np.ndarray, weights: np.ndarray, focal: np.ndarray, centre: np.ndarray
+) -> float:
+    """Distance (m) at which world landmarks (K, 3), camera axes, project best to points (K, 2), by least squares."""
+    direction = (points - centre) / focal
+    weight = np.sqrt(weights + 1e-3)[:, None]
+    ones, zeros = np.ones(len(points)), np.zeros(len(points))
+    rows_x = np.stack([ones, zeros, -direction[:, 0]], 1) * weight
+    rows_y = np.stack([zeros, ones, -direction[:, 1]], 1) * weight
+    right = (direction * world[:, 2:] - world[:, :2]) * weight
+    solution = np.linalg.lstsq(np.concatenate([rows_x, rows_y]), right.T.reshape(-1), rcond=None)[0]
+    return float(max(solution[2], 0.3))

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Photos and clips: anything an artist points at becomes 8-bit sRGB pixels with a camera."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike, fsdecode
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+from ..camera import Camera
+from ..errors import BadInput
+from .decode import check_file, check_size, over_white, read_picture, sixteen_to_eight
+from .sequence import DEFAULT_FPS, Movie, are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ARRAYS = "Give an array (height, width, 3) of uint8, or of floats from 0 to 1, in sRGB."
+
+
+@dataclass(frozen=True)
+class Photo:
+    """pixels : (H, W, 3) uint8 sRGB.  camera : from the file's EXIF or the caller, None where unknown."""
+
+    pixels: NDArray[np.uint8]
+    camera: Camera | None = None
+    name: str = "photo"
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            object.__setattr__(self, "pixels", pixels_from_array(pixels))
+        check_size(*self.size)
+        # A view from right to left has negative strides, which torch does not take.
+        object.__setattr__(self, "pixels", np.ascontiguousarray(self.pixels))
+        if self.camera is not None and (self.camera.width, self.camera.height) != self.size:
+            raise BadInput(
+                f"The camera is for {self.camera.width} x {self.camera.height} pixels, the photo has "
+                f"{self.size[0]} x {self.size[1]}.",
+                "Scale it with Camera.resized(width, height).",
+            )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-1 of the pixels, hexadecimal: what results of the same photo are known by. Computed once."""
+        return hashlib.sha1(self.pixels.data, usedforsecurity=False).hexdigest()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)"""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    def camera_or_default(self, fx: float | None = None, fy: float | None = None) -> Camera:
+        """The camera to compute with: given focal length, else the photo's own, else the stated default."""
+        return (self.camera or Camera.default(*self.size)).with_focal(fx, fy)
+
+
+#: What every task accepts as a photo.
+PhotoLike = Union["Photo", "NDArray", str, "PathLike[str]"]
+
+
+class Clip:
+    """Photos in order, read one at a time, so that a long clip streams. Iterating again starts from the beginning.
+
+    fps : frames per second; None for photos that are no clip in time.
+    A damaged movie may yield fewer photos than its length.
+    """
+
+    def __init__(self, name: str, length: int, fps: float | None, read: Callable[[], Iterator[Photo]]) -> None:
+        self.name = name
+        self.fps = fps
+        self._length = length
+        self._read = read
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Photo]:
+        return self._read()
+
+
+def load_photo(path: str | PathLike[str]) -> Photo:
+    """Read a photo file: 8, 16 or 32 bits, grey, palette, RGB or CMYK, turned upright.
+
+    Transparency is laid over white, colour profiles are converted to sRGB, and float pictures are taken as linear
+    light. The camera comes from the EXIF focal length. Raises `BadInput`.
+    """
+    path = _path(path)
+    if is_movie(path) and path.is_file():
+        raise BadInput(f"{path} is a movie, not a photo.", "Open it with load_clip, or choose a photo.")
+    pixels, camera = read_picture(path)
+    return Photo(pixels, camera, path.stem)
+
+
+def load_clip(path: str | PathLike[str], *, fps: float | None = None, sequence: bool = False) -> Clip:
+    """Open a movie, a folder of pictures, a pattern (`shot_%04d.png`, `shot_####.png`), or a single photo.
+
+    Parameters
+    ----------
+    fps : frames per second, instead of the movie's own. Without it numbered frames count as 24 a second, and a folder
+        of photos of any names as no clip in time.
+    sequence : a photo file stands for all that differ from it only in the last number of the name.
+
+    Nothing but the list of files, or the movie's header, is read before the clip is iterated. Raises `BadInput`.
+    """
+    path = _path(path)
+    if fps is not None and not 0 < fps <= 1000:
+        raise BadInput(f"{fps!r} frames per second are no frame rate.", "Give a number up to 1000.")
+    if is_movie(path):
+        movie = Movie(path)
+        return Clip(path.stem, movie.length, fps or movie.fps, lambda: _movie_photos(movie))
+    if is_pattern(path):
+        return _files_clip(path.stem, pattern_files(path), fps or DEFAULT_FPS)
+    if path.is_dir():
+        files = folder_files(path)
+        return _files_clip(path.name, files, fps or (DEFAULT_FPS if are_frames(files) else None))
+    files = sequence_of(path) if sequence else [path]
+    if len(files) > 1:
+        return _files_clip(path.stem, files, fps or DEFAULT_FPS)
+    check_file(path, "photo")
+    return Clip(path.stem, 1, fps, lambda: map(load_photo, [path]))
+
+
+def as_photo(photo: PhotoLike) -> Photo:
+    """A `Photo` from a Photo, a path, or an array (H, W[, 1|3|4]) as `pixels_from_array` takes it."""
+    if isinstance(photo, Photo):
+        return photo
+    if isinstance(photo, (str, bytes, PathLike)):
+        return load_photo(photo)
+    return Photo(pixels_from_array(photo))
+
+
+def as_clip(photos: PhotoLike | Clip | Iterable[PhotoLike | Clip]) -> Clip:
+    """A `Clip` from anything: a clip, a photo, a path as `load_clip` takes it, an array (H, W, 3) or (T, H, W, 3), or
+    several of these in a list or generator. A single photo is a clip of one frame without fps."""
+    if isinstance(photos, Clip):
+        return photos
+    if isinstance(photos, Photo):
+        return Clip(photos.name, 1, None, lambda: iter([photos]))
+    if isinstance(photos, (str, bytes, PathLike)):
+        return load_clip(photos)
+    if hasattr(photos, "__array__"):
+        array = _as_array(photos)
+        if array.ndim == 4 and len(array):
+            return Clip("photos", len(array), None, lambda: (as_photo(frame) for frame in array))
+        return as_clip(as_photo(array))
+    if not isinstance(photos, Iterable):
+        raise BadInput(f"A {type(photos).__name__} is not a photo.", "Give a path, a Photo, or an array.")
+    return _joined([as_clip(photo) for photo in photos])
+
+
+def pixels_from_array(array: object) -> NDArray[np.uint8]:
+    """8-bit sRGB pixels (H, W, 3) from an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4; laid over white).
+
+    uint8 is taken as it is, uint16 as 0..65535, bool as black and white, other integers as 0..255, floats as 0..1.
+    Raises `BadInput`.
+    """
+    array = _as_array(array)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype.kind not in "buif":
+        raise BadInput(f"An array of shape {array.shape} and type {array.dtype} is not a photo.", _ARRAYS)
+    check_size(array.shape[1], array.shape[0])
+    pixels = _to_eight_bits(array)
+    if pixels.shape[2] == 4:
+        return over_white(pixels[..., :3], pixels[..., 3])
+    return np.repeat(pixels, 3, -1) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
+
+
+def _as_array(given: object) -> NDArray:
+    """What numpy makes of it. Raises `BadInput` for rows of several lengths, and tensors of a GPU or with gradients."""
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"This {type(given).__name__} is no array of pixels that numpy can read.", _ARRAYS) from error
+
+
+def _to_eight_bits(array: NDArray) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        return sixteen_to_eight(array)
+    if array.dtype.kind == "b":
+        return array * np.uint8(255)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadInput("The array holds values that are not finite (NaN or infinity).", "Replace them by 0.")
+    top = 1.0 if array.dtype.kind == "f" else 255
+    low, high = array.min(), array.max()
+    if low < -1e-3 * top or high > 1.001 * top:
+        raise BadInput(f"The array's values run from {low:g} to {high:g}, beyond 0 to {top:g}.", _ARRAYS)
+    if array.dtype.kind == "f":
+        return np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+    return array.astype(np.uint8)
+
+
+def _path(path: str | bytes | PathLike[str]) -> Path:
+    return Path(fsdecode(path))
+
+
+def _files_clip(name: str, files: list[Path], fps: float | None) -> Clip:
+    return Clip(name, len(files), fps, lambda: map(load_photo, files))
+
+
+def _movie_photos(movie: Movie) -> Iterator[Photo]:
+    for index, pixels in enumerate(movie.frames()):
+        yield Photo(pixels, None, f"{movie.path.stem}.{index + 1:04d}")
+
+
+def _joined(clips: list[Clip]) -> Clip:
+    if not clips:
+        raise BadInput("There is no photo to work on.", "Give at least one.")
+    if len(clips) == 1:
+        return clips[0]
+
+    def photos() -> Iterator[Photo]:
+        for clip in clips:
+            yield from clip
+
+    return Clip(clips[0].name, sum(map(len, clips)), None, photos)

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A picture file becomes upright 8-bit sRGB pixels and, where its EXIF data tell, a camera.
+
+Transparent pictures are laid over white, as the reference nodes do. Embedded colour profiles are converted to sRGB.
+Float pictures (OpenEXR, Radiance HDR, float TIFF) are taken as linear light and get sRGB's curve, clipped at white.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..camera import Camera
+from ..errors import BadInput, MaquetteError, MissingPackages, OutOfMemory
+from . import exr
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+#: Shortest side of a photo, pixels: below it there is nothing to recognise.
+LEAST_SIDE = 8
+#: Most pixels of a photo (13,377 x 13,377); Pillow refuses beyond it too. 0.5 GB as 8-bit RGB.
+MOST_PIXELS = 178_956_970
+_COMMON_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".tga", ".exr")
+PICTURE_SUFFIXES = frozenset(
+    (*_COMMON_SUFFIXES, ".avif", ".mpo", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".hdr")
+)
+#: Formats that Pillow may open. EPS is not among them: it would start Ghostscript.
+_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "WEBP", "GIF", "TGA", "AVIF", "PPM", "JPEG2000", "ICO", "SGI")
+_READABLE = "Save it as PNG, JPEG, TIFF, WebP or OpenEXR."
+
+#: First brands of HEIC and HEIF files (ISO/IEC 23008-12), as phones take photos.
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# EXIF tags (CIPA DC-008, Exif 2.32, tables 4 and 8)
+_ORIENTATION, _EXIF_FOLDER, _PIXELS_ACROSS, _PIXELS_DOWN = 0x0112, 0x8769, 0xA002, 0xA003
+_FOCAL_LENGTH, _FOCAL_35MM = 0x920A, 0xA405
+_PLANE_X, _PLANE_Y, _PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
+#: FocalPlaneResolutionUnit -> millimetres (inch, centimetre, and two in use beyond the standard).
+_UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+
+
+def read_picture(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
+    """Read a picture file: pixels (H, W, 3) uint8 sRGB and the camera or None. Raises `BadInput`."""
+    check_file(path, "photo")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+            if head.startswith(exr.MAGIC):
+                return _float_pixels(_read_exr(path.read_bytes())), None
+            if head.startswith((b"#?RADIANCE", b"#?RGBE")):
+                return _float_pixels(_read_with_opencv(path)), None
+            return _read_with_pillow(path)
+    except MaquetteError as error:
+        if str(path) in error.message or isinstance(error, OutOfMemory):
+            raise
+        raise type(error)(f"{path}: {error.message}", error.remedy, error.operator, error.arguments) from error
+    except MemoryError as error:
+        raise OutOfMemory(f"There is too little memory for the photo {path}.", "Make it smaller.") from error
+    except PermissionError as error:
+        raise BadInput(f"The photo {path} may not be read.", "Change its permissions, or copy it elsewhere.") from error
+    except OSError as error:
+        raise BadInput(f"The photo {path} cannot be read: {error}.", "Copy it again.") from error
+
+
+def check_file(path: Path, what: str) -> None:
+    """Raise `BadInput` unless `path` is a file with something in it."""
+    try:
+        if path.is_dir():
+            raise BadInput(f"{path} is a folder, not a {what}.", "Choose a file in it.")
+        if not path.is_file():
+            raise BadInput(f"There is no {what} at {path}.", "Check the path.")
+        if path.stat().st_size == 0:
+            raise BadInput(f"The {what} {path} is empty (0 bytes).", "Copy or save it again.")
+    except (OSError, ValueError) as error:  # a name with a null byte, or longer than the system allows
+        raise BadInput(f"{str(path)!r} is not a path: {error}.", "Check the path.") from error
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise `BadInput` for a picture too small or too large to work on."""
+    if min(width, height) < LEAST_SIDE:
+        raise BadInput(
+            f"The photo has {width} x {height} pixels, too few to see anything in.",
+            f"Choose one of at least {LEAST_SIDE} pixels on each side.",
+        )
+    if width * height > MOST_PIXELS:
+        raise BadInput(
+            f"The photo has {width} x {height} pixels, more than can be worked on.",
+            f"Make it smaller than {MOST_PIXELS // 1_000_000} megapixels.",
+        )
+
+
+def sixteen_to_eight(values: NDArray) -> NDArray[np.uint8]:
+    """0..65535 -> 0..255, rounded; in steps, so that a large picture needs no second copy of itself."""
+    result = np.empty(values.shape, np.uint8)
+    for row in range(len(values)):
+        result[row] = (values[row].astype(np.uint32) * 255 + 32767) // 65535
+    return result
+
+
+def over_white(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay pixels (H, W, 3) with unassociated alpha (H, W) over white."""
+    if (alpha == 255).all():
+        return np.ascontiguousarray(pixels)
+    result = np.empty(pixels.shape, np.uint8)
+    for row in range(len(pixels)):
+        share = alpha[row, :, None].astype(np.uint16)
+        result[row] = (pixels[row] * share + 255 * (255 - share) + 127) // 255
+    return result
+
+
+def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise MissingPackages(
+            "Pillow is not installed for this Python.",
+            "Press Install in Maquette's preferences, or run `python3 -m installer packages`.",
+            "maquette.install_packages",
+        ) from error
+    Image.init()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # check_size has the last word
+            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+                check_size(*image.size)
+                orientation, tags = _exif(image)
+                image.load()
+                # Pillow turns some formats (TIFF) itself while it loads them, and drops the tag then.
+                pixels = _upright(_srgb_pixels(image), min(orientation, _exif(image)[0]))
+                return pixels, _camera_from_exif(tags, orientation, (pixels.shape[1], pixels.shape[0]))
+    except Image.DecompressionBombError as error:
+        raise BadInput("The photo has more pixels than can be worked on.", "Make it smaller.") from error
+    except UnidentifiedImageError as error:
+        return _what_pillow_cannot(path, error)
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise BadInput(f"The photo {path} is cut off or damaged.", "Copy or save it again.") from error
+
+
+def _what_pillow_cannot(path: Path, error: Exception) -> tuple[NDArray[np.uint8], None]:
+    """TIFF variants that only OpenCV knows (RGB of 16 bits or float in several planes); else the error."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS:
+            raise BadInput(f"{path} is a HEIC photo, which cannot be read.", "Export it as JPEG or PNG.") from error
+        if head[:4] not in (b"II*\0", b"MM\0*"):
+            raise BadInput(f"{path} is not a picture, or of a kind that cannot be read.", _READABLE) from error
+    pixels = _read_with_opencv(path)
+    if pixels.dtype.kind == "f":
+        return _float_pixels(pixels), None
+    return (sixteen_to_eight(pixels) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)), None
+
+
+def _read_with_opencv(path: Path) -> NDArray:
+    """(H, W, 3) in the file's own depth. The bytes go through memory: OpenCV cannot open every path on Windows."""
+    import cv2
+
+    data = np.fromfile(path, np.uint8)
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise BadInput(f"The photo {path} is damaged or of a kind that cannot be read.", _READABLE)
+    check_size(pixels.shape[1], pixels.shape[0])
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _read_exr(data: bytes) -> NDArray[np.float32]:
+    """The colour of an OpenEXR picture, (H, W, 3) float32: its R, G, B, those of a layer, or one grey channel."""
+    planes = exr.read_exr(data)
+    for suffix in ("R", "G", "B"), ("Y", "Y", "Y"), ("V", "V", "V"):
+        layers = sorted({name[:-1] for name in planes if name[-1:] == suffix[0]}, key=len)
+        for layer in layers:
+            if all(layer + channel in planes for channel in suffix):
+                first = planes[layer + suffix[0]]
+                check_size(first.shape[1], first.shape[0])
+                return np.stack([planes[layer + channel].astype(np.float32) for channel in suffix], -1)
+    raise BadInput(f"The OpenEXR file has no colour, only {', '.join(planes) or 'nothing'}.", "Save it as RGB.")
+
+
+def _float_pixels(linear: NDArray) -> NDArray[np.uint8]:
+    """Linear light (H, W, 3) -> sRGB, white at 1 (IEC 61966-2-1)."""
+    result = np.empty(linear.shape, np.uint8)
+    for row in range(len(linear)):
+        light = np.clip(np.nan_to_num(linear[row].astype(np.float32)), 0.0, 1.0)
+        curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+        result[row] = np.rint(curve * 255)
+    return result
+
+
+def _srgb_pixels(image: Image) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3) uint8 of a Pillow picture of any mode."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        most = values.max(initial=0)
+        if most > 65535:
+            values = values // (int(most) // 65536 + 1)
+        return np.repeat(sixteen_to_eight(np.maximum(values, 0))[..., None], 3, -1)
+    if image.mode == "F":
+        return _float_pixels(np.repeat(np.asarray(image)[..., None], 3, -1))
+    if image.has_transparency_data:
+        layers = np.asarray(image.convert("RGBA"))
+        return over_white(layers[..., :3], layers[..., 3])
+    profiled = _to_srgb(image)
+    return np.array(profiled if profiled.mode == "RGB" else profiled.convert("RGB"))
+
+
+def _to_srgb(image: Image) -> Image:
+    """Convert by the embedded profile; a profile that is sRGB, damaged or of another mode is left out."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "L", "CMYK"):
+        return image
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return image
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (OSError, ValueError, ImageCms.PyCMSError):
+        return image
+    return converted or image
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn stored pixels so that the scene's top is up (EXIF tag Orientation, 1..8)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _exif(image: Image) -> tuple[int, dict[int, float]]:
+    """Orientation (1..8), and the tags that tell of the lens as numbers, 0 where one is missing."""
+    try:
+        exif = image.getexif()
+        orientation = exif.get(_ORIENTATION, 1)
+        every = {**exif, **exif.get_ifd(_EXIF_FOLDER)}
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        orientation, every = 1, {}
+    return orientation if orientation in range(1, 9) else 1, {tag: _number(every.get(tag)) for tag in _NUMERIC_TAGS}
+
+
+_NUMERIC_TAGS = (_FOCAL_35MM, _FOCAL_LENGTH, _PLANE_X, _PLANE_Y, _PLANE_UNIT, _PIXELS_ACROSS, _PIXELS_DOWN)
+
+
+def _camera_from_exif(tags: dict[int, float], orientation: int, size: tuple[int, int]) -> Camera | None:
+    """Camera of the upright picture of this size, None where the data are missing or absurd."""
+    turned = orientation >= 5
+    stored = (size[1], size[0]) if turned else size
+    if tags[_FOCAL_35MM] > 0:
+        # The picture as it was taken, whose diagonal counts, in the pixels that it has now.
+        scale, (across, down) = _as_taken(tags, stored)
+        focal = Camera.from_focal_35mm(tags[_FOCAL_35MM], across, down).fx * scale
+        fx, fy = focal, focal
+    else:
+        fx, fy = _focal_from_sensor(tags, _as_taken(tags, stored)[0])
+    if not (_plausible(fx, *size) and _plausible(fy, *size)):
+        return None
+    fx, fy = (fy, fx) if turned else (fx, fy)
+    return Camera(fx, fy, size[0] / 2, size[1] / 2, *size, source="exif")
+
+
+def _as_taken(tags: dict[int, float], stored: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+    """By how much a picture was scaled since it was taken, and its size then (PixelXDimension, PixelYDimension).
+
+    One that has kept its shape was scaled, also where a program has turned it and left the numbers. One of another
+    shape that lies within the numbers was cropped; where from nobody knows, so that its middle stays the lens's.
+    Numbers that fit neither are not believed.
+    """
+    across, down = int(tags[_PIXELS_ACROSS]), int(tags[_PIXELS_DOWN])
+    width, height = stored
+    if across <= 0:
+        return 1.0, stored
+    if down <= 0:
+        return width / across, (across, round(height * across / width))
+    if abs(width * down - height * across) < 0.02 * height * across:
+        return width / across, (across, down)
+    if abs(width * across - height * down) < 0.02 * height * down:
+        return width / down, (down, across)
+    return 1.0, ((across, down) if width <= across and height <= down else stored)
+
+
+def _focal_from_sensor(tags: dict[int, float], scale: float) -> tuple[float, float]:
+    """Focal length in pixels (fx, fy) from millimetres and the sensor's pixels per unit; 0 where one is missing.
+
+    The sensor's resolution is that of the picture as taken; scale : by how much it was scaled since.
+    """
+    unit = _UNIT_MM.get(int(tags[_PLANE_UNIT] or 2), 25.4)
+    across = tags[_PLANE_X]
+    down = tags[_PLANE_Y] or across
+    focal = tags[_FOCAL_LENGTH] / unit * scale
+    return focal * across, focal * down
+
+
+def _number(value: object) -> float:
+    """An EXIF value as a number; 0 where it is missing, no number, infinite or 0/0."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _plausible(focal: float, width: int, height: int) -> bool:
+    """Whether a focal length in pixels sees between 2.3 and 157 degrees along the long side."""
+    return 0.1 * max(width, height) < focal < 25 * max(width, height)

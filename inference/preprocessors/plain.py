@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Image passes that need no network: edges (Canny 1986), lines from local darkness, and shuffled content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ..errors import BadInput
+from ..geometry.previews import check_resolution, padded, preview_size, to_resolution
+from ..results import MapImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from ..photo import Photo
+    from ..runtime import Run
+    from . import Options
+
+#: Cells of the noise by which content is shuffled, pixels.
+_CELL = 256
+#: Grey level that lines of middling strength get, and the least strength that counts as such.
+_MIDDLE, _LEAST_STRENGTH = 127, 16
+
+
+def make(photo: Photo, run: Run, *, resolution: int, options: Options) -> MapImage:
+    """The image pass of a photo."""
+    assert run.model is not None
+    check_resolution(resolution)
+    height, width = preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
+    run.report(0.0, f"Making {run.model.label}")
+    working = padded(to_resolution(photo.pixels, resolution))
+    made = _MAKERS[run.model.id](working, height, width, options)[:height, :width]
+    run.report(1.0, "Map made")
+    return MapImage(np.ascontiguousarray(made), run.model.id)
+
+
+def _canny(working: NDArray[np.uint8], _height: int, _width: int, options: Options) -> NDArray[np.uint8]:
+    low, high = options.thresholds or (100, 200)
+    if not 0 <= low <= high:
+        raise BadInput(f"The thresholds {low} and {high} find no edges.", "Give 0 or more, the lower one first.")
+    return three(cv2.Canny(working, low, high))
+
+
+def _standard_lines(working: NDArray[np.uint8], _height: int, _width: int, options: Options) -> NDArray[np.uint8]:
+    sigma, threshold = options.thresholds or (6.0, 8.0)
+    return three(darker_than_around(working, sigma, threshold))
+
+
+def darker_than_around(picture: NDArray[np.uint8], sigma: float, threshold: float) -> NDArray[np.uint8]:
+    """(h, w) uint8: how much darker in all channels a pixel is than the blur of its surroundings.
+
+    sigma : of that blur, pixels.  threshold : levels; the median of what is darker than that becomes middle grey.
+    """
+    if not 0 < sigma <= max(picture.shape):
+        raise BadInput(f"A blur of {sigma} pixels finds no lines.", "Give a few pixels, 6 for most photos.")
+    values = picture.astype(np.float32)
+    strength = np.min(cv2.GaussianBlur(values, (0, 0), sigma) - values, axis=2).clip(0, 255)
+    strong = strength[strength > threshold]
+    middle = max(_LEAST_STRENGTH, float(np.median(strong))) if strong.size else _LEAST_STRENGTH
+    return (strength * (_MIDDLE / middle)).clip(0, 255).astype(np.uint8)
+
+
+def _shuffled(working: NDArray[np.uint8], height: int, width: int, options: Options) -> NDArray[np.uint8]:
+    """The photo's content moved about by smooth noise: its colours and style without its places."""
+    random = np.random.default_rng(options.seed)
+    across, down = (_noise(random, height, width) * np.float32(side - 1) for side in (width, height))
+    return np.asarray(cv2.remap(working[:height, :width], across, down, cv2.INTER_LINEAR), np.uint8)
+
+
+def _noise(random: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    """(height, width) smooth noise from 0 to 1."""
+    coarse = random.random((height // _CELL + 2, width // _CELL + 2))
+    fine = cv2.resize(coarse, (width + 2 * _CELL, height + 2 * _CELL), interpolation=cv2.INTER_CUBIC)
+    part = fine[_CELL : _CELL + height, _CELL : _CELL + width].astype(np.float32)
+    low, high = part.min(), part.max()
+    return (part - low) / (high - low) if high > low else np.zeros_like(part)
+
+
+def three(grey: NDArray) -> NDArray[np.uint8]:
+    """A grey picture (h, w) as (h, w, 3)."""
+    return np.repeat(np.asarray(grey, np.uint8)[..., None], 3, -1)
+
+
+_MAKERS: dict[str, Callable[[NDArray[np.uint8], int, int, Options], NDArray[np.uint8]]] = {
+    "canny": _canny,
+    "lineart-standard": _standard_lines,
+    "content-shuffle": _shuffled,
+}

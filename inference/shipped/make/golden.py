@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make tests/inference/golden/networks.npz: what the published networks answer when LiteRT itself runs them.
+
+    pip install ai-edge-litert
+    python -m maquette.inference.shipped.make.golden mediapipe-0.10.21-*.whl
+
+The crops are cut from sample photos by indexing alone, so that they are the same wherever the test runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType  # pyright: ignore[reportMissingImports]
+from PIL import Image
+
+from ....demo.samples import sample_photo
+from .networks import SOURCES
+
+TARGET = Path(__file__).parents[3] / "tests" / "inference" / "golden" / "networks.npz"
+
+
+def crops() -> dict[str, np.ndarray]:
+    """Network -> its input (1, S, S, 3) float32."""
+    astronaut = np.asarray(Image.open(sample_photo("astronaut")).convert("RGB"))
+    zidane = np.asarray(Image.open(sample_photo("zidane")).convert("RGB"))
+    pictures = {
+        "pose_detection": astronaut[32:480:2, :448:2],
+        "pose_landmark": astronaut[::2, ::2],
+        "palm_detection": zidane[260:644:2, 896:1280:2],
+        "hand_landmark": zidane[330:554, 970:1194],
+    }
+    inputs = {name: picture[None].astype(np.float32) / 255 for name, picture in pictures.items()}
+    inputs["pose_detection"] = inputs["pose_detection"] * 2 - 1
+    return inputs
+
+
+def run(network: bytes, picture: np.ndarray) -> list[np.ndarray]:
+    """The outputs of a tflite network, by the reference kernels."""
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=network, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
+    interpreter.invoke()
+    return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the golden file of the networks.")
+    parser.add_argument("wheel", type=Path)
+    wheel = zipfile.ZipFile(parser.parse_args().wheel)
+    golden = {}
+    for name, picture in crops().items():
+        for number, output in enumerate(run(wheel.read(SOURCES[name]), picture)):
+            # Pictures and anchors by the ten thousand: a regular part of them is as telling.
+            output = output[:, ::8, ::8] if output.ndim == 4 else output[:, ::7] if output.ndim == 3 else output
+            golden[f"{name}_{number}"] = output
+    np.savez_compressed(TARGET, **golden)
+    print(f"{TARGET}: {TARGET.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
