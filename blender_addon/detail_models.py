@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..installer import catalogue, store
+from ..installer.models import catalogue, store
 
 BUILTIN = "builtin"
 #: Kind -> folder below the models' root (as `inference.detailer.engines` has it), and what a diffusers folder holds.

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from ..installer import catalogue, store
+from ..installer.models import catalogue, store
 
 #: Task -> its name on the page.
 TASKS = {task: task.capitalize() for task in dict.fromkeys(model.task for model in catalogue.models())}
@@ -22,7 +22,7 @@ def _apply_folders(preferences: Any, _context: object) -> None:
 
 
 def _apply_network(preferences: Any, _context: object) -> None:
-    from ..installer.network import Network, set_network
+    from ..installer.net.http import Network, set_network
 
     ca_file = bpy.path.abspath(preferences.ca_file)
     set_network(Network(preferences.proxy, ca_file, preferences.hub, preferences.hub_token))

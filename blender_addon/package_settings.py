@@ -10,8 +10,8 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from ..installer.features import CORE
-from ..installer.locks import FEATURES
+from ..installer.environment.lock_files import FEATURES
+from ..installer.packages.features import CORE
 
 #: Group -> its name on the page.
 LABELS = {
@@ -37,8 +37,8 @@ ACCELERATORS = (
 
 
 def _apply(preferences: Any, _context: object) -> None:
-    from ..installer.package_folders import set_packages_root
-    from ..installer.sources import Sources, set_sources
+    from ..installer.packages.folders import set_packages_root
+    from ..installer.packages.sources import Sources, set_sources
 
     set_packages_root(bpy.path.abspath(preferences.packages_folder) or None)
     accelerator = "" if preferences.accelerator == "auto" else preferences.accelerator
@@ -102,8 +102,8 @@ def apply(preferences: Any) -> None:
 
 def start() -> None:
     """Make importable what is installed, and remove what earlier sessions have left for it."""
-    from ..installer import package_folders, packages
+    from ..installer.packages import folders, manager
 
-    packages.activate()
+    manager.activate()
     if not bpy.app.background:
-        threading.Thread(target=package_folders.tidy, name="maquette-tidy", daemon=True).start()
+        threading.Thread(target=folders.tidy, name="maquette-tidy", daemon=True).start()

@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..installer import catalogue, store
+from ..installer.models import catalogue, store
 from . import batch, export, recover_people
 from .detailer import command
 from .errors import BadInput, Cancelled, MaquetteError

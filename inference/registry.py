@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a task and a model name to the code that runs it. The models are listed in installer/catalogue.toml."""
+"""From a task and a model name to the code that runs it. The models are listed in installer/models/catalogue.toml."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
 
-from ..installer import catalogue
+from ..installer.models import catalogue
 from .errors import BadInput, UnknownModel
 from .runtime.device import missing_package, require_torch
 

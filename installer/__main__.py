@@ -6,6 +6,6 @@ import sys
 if sys.version_info < (3, 9):
     sys.exit("This needs Python 3.9 or newer. Start it with a newer one, for example: python3.11 -m installer demo")
 
-from .commands import main
+from .cli.commands import main
 
 sys.exit(main(sys.argv[1:]))

@@ -2,8 +2,8 @@
 """Live surfaces: Geometry Nodes that make a mesh from a depth image, and cut it, while the artist turns the knobs.
 
 The object's own mesh is empty. The modifier makes a grid with one vertex a pixel (or fewer) and puts each on its line
-of sight, by the rules of `inference.geometry.relief_grid`, so that it equals the relief mesh of the same depth. A sequence is
-followed from frame to frame.
+of sight, by the rules of `inference.geometry.relief_grid`, so that it equals the relief mesh of the same depth. A
+sequence is followed from frame to frame.
 """
 
 from __future__ import annotations

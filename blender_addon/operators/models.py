@@ -11,10 +11,10 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from ...installer import catalogue, library, licences, store
-from ...installer.catalogue import Model, in_words
-from ...installer.errors import SetupError
-from ...installer.transfer_errors import LicenceNeeded, NeedsRegistration
+from ...installer.models import catalogue, library, licences, store
+from ...installer.models.catalogue import Model, in_words
+from ...installer.net.errors import LicenceNeeded, NeedsRegistration
+from ...installer.shared.errors import SetupError
 from .. import jobs
 from .online import how_to_allow, is_online, require_online
 from .task import failed
@@ -141,7 +141,7 @@ class MAQUETTE_OT_install_model(OneModel, LibraryOperator):
         draw_install(layout, self, self.chosen())
 
     def job(self) -> jobs.Job:
-        from ...installer import upkeep
+        from ...installer.models import model_files
 
         model = self.chosen()
         if self.accept:
@@ -155,7 +155,7 @@ class MAQUETTE_OT_install_model(OneModel, LibraryOperator):
             return f"Installed {model.label}" if come else f"{model.label} is installed"
 
         def work(report: jobs.Report) -> list[Path]:
-            return upkeep.install(model, report, optional=optional)
+            return model_files.install(model, report, optional=optional)
 
         return library_job(f"Install {model.label}", work, finish, model)
 
@@ -167,7 +167,7 @@ class MAQUETTE_OT_repair_model(OneModel, LibraryOperator):
     bl_label = "Repair Model"
 
     def job(self) -> jobs.Job:
-        from ...installer import upkeep
+        from ...installer.models import model_files
 
         model = self.chosen()
         licences.require(model)
@@ -176,7 +176,7 @@ class MAQUETTE_OT_repair_model(OneModel, LibraryOperator):
         def finish(come: list[Path]) -> str:
             return f"{model.label}: {_files(len(come))} downloaded anew" if come else f"{model.label} is whole"
 
-        return library_job(f"Repair {model.label}", lambda report: upkeep.repair(model, report), finish, model)
+        return library_job(f"Repair {model.label}", lambda report: model_files.repair(model, report), finish, model)
 
 
 class MAQUETTE_OT_verify_models(OneModel, LibraryOperator):
@@ -186,7 +186,7 @@ class MAQUETTE_OT_verify_models(OneModel, LibraryOperator):
     bl_label = "Verify Models"
 
     def job(self) -> jobs.Job:
-        from ...installer import upkeep
+        from ...installer.models import model_files
 
         model = self.chosen() if self.model else None
         candidates = model.everything if model else catalogue.files()
@@ -200,7 +200,7 @@ class MAQUETTE_OT_verify_models(OneModel, LibraryOperator):
                 def tell(fraction: float, line: str, before: int = done, size: int = file.about_bytes) -> None:
                     report((before + fraction * size) / total, line)
 
-                verdicts.append(upkeep.verify(file, tell))
+                verdicts.append(model_files.verify(file, tell))
                 done += file.about_bytes
             return verdicts
 
@@ -211,9 +211,9 @@ class MAQUETTE_OT_verify_models(OneModel, LibraryOperator):
 def _verified(verdicts: list[Any], model: Model | None) -> str:
     """The closing line; MaquetteError with the way to repair it where something is wrong."""
     from ...inference.errors import MaquetteError
-    from ...installer import upkeep
+    from ...installer.models import model_files
 
-    wrong = [verdict for verdict in verdicts if verdict.state == upkeep.WRONG]
+    wrong = [verdict for verdict in verdicts if verdict.state == model_files.WRONG]
     if wrong:
         owner = model or library.needing(wrong[0].file.path)
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
@@ -222,7 +222,7 @@ def _verified(verdicts: list[Any], model: Model | None) -> str:
         raise MaquetteError(message, remedy, "maquette.repair_model", {"model": owner.id} if owner else None)
     if not verdicts:
         return "There is nothing to verify"
-    proven = sum(verdict.state == upkeep.RIGHT for verdict in verdicts)
+    proven = sum(verdict.state == model_files.RIGHT for verdict in verdicts)
     rest = f", {len(verdicts) - proven} without a checksum to compare with" if proven < len(verdicts) else ""
     return f"{proven} of {len(verdicts)} files have their checksum{rest}"
 
@@ -241,9 +241,9 @@ class MAQUETTE_OT_delete_model(OneModel, LibraryOperator):
         return context.window_manager.invoke_props_dialog(self, width=460, title=title, confirm_text="Delete")
 
     def draw(self, context: Any) -> None:
-        from ...installer import upkeep
+        from ...installer.models import model_files
 
-        going = upkeep.deletable(self.chosen())
+        going = model_files.deletable(self.chosen())
         layout: Any = self.layout
         column = layout.column(align=True)
         for path in going:
@@ -255,12 +255,12 @@ class MAQUETTE_OT_delete_model(OneModel, LibraryOperator):
         column.label(text=f"in {store.models_root()}")
 
     def job(self) -> jobs.Job:
-        from ...installer import upkeep
+        from ...installer.models import model_files
 
         model = self.chosen()
         return library_job(
             f"Delete {model.label}",
-            lambda report: upkeep.delete(model, report),
+            lambda report: model_files.delete(model, report),
             lambda gone: f"{_files(len(gone))} of {model.label} deleted" if gone else "There was nothing to delete",
             model,
         )
@@ -289,7 +289,7 @@ class MAQUETTE_OT_import_models(LibraryOperator):
         return self.execute(context)
 
     def job(self) -> jobs.Job:
-        from ...installer import importing
+        from ...installer.models import importing
 
         path, replace = Path(bpy.path.abspath(self.filepath)), self.replace
         return library_job(

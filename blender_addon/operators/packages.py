@@ -41,18 +41,19 @@ _ready = (-_REMEMBERED, False)
 def ready() -> bool:
     """Whether torch can be imported; asked by every redraw, so the answer is remembered: a no for a moment only, as
     another Blender may be installing it."""
-    from ...installer import package_status, packages
+    from ...installer.packages import manager
+    from ...installer.packages import status as package_status
 
     global _ready
     now = time.monotonic()
     if not _ready[1] and now - _ready[0] > _REMEMBERED:
-        _ready = (now, packages.activate() and package_status.of_process().state in package_status.USABLE)
+        _ready = (now, manager.activate() and package_status.of_process().state in package_status.USABLE)
     return _ready[1]
 
 
 def status() -> Any:
     """The state of every group, looked up at most once a second."""
-    from ...installer import package_status
+    from ...installer.packages import status as package_status
 
     global _known
     now = time.monotonic()
@@ -76,8 +77,9 @@ def look() -> None:
 
 
 def _look() -> None:
-    from ...installer import accelerator, package_status, torch_build
-    from ...installer.sources import chosen_sources
+    from ...installer.environment import accelerator, torch_build
+    from ...installer.packages import status as package_status
+    from ...installer.packages.sources import chosen_sources
 
     try:
         deep = package_status.of_process(deep=True)
@@ -122,7 +124,7 @@ class MAQUETTE_OT_install_packages(LibraryOperator):
 
     def groups(self) -> list[str]:
         """The groups to install."""
-        from ...installer.features import CORE
+        from ...installer.packages.features import CORE
         from ..package_settings import wanted
         from ..preferences import preferences
 
@@ -132,15 +134,15 @@ class MAQUETTE_OT_install_packages(LibraryOperator):
         return wanted(kept) if kept else [CORE]
 
     def job(self) -> jobs.Job:
-        from ...installer import packages
-        from ...installer.sources import chosen_sources
+        from ...installer.packages import manager
+        from ...installer.packages.sources import chosen_sources
 
         if chosen_sources().folder is None:
             require_online(_WHEELS_INSTEAD)
         features, anew = self.groups(), self.anew
 
         def work(report: jobs.Report) -> Any:
-            return packages.install(sys.executable, features, _watch(report), anew=anew)
+            return manager.install(sys.executable, features, _watch(report), anew=anew)
 
         return library_job("Install Packages", work, lambda folders: _finished("Installed the packages"), None)
 
@@ -152,8 +154,8 @@ class MAQUETTE_OT_repair_packages(LibraryOperator):
     bl_label = "Repair Packages"
 
     def job(self) -> jobs.Job:
-        from ...installer import packages
-        from ...installer.sources import chosen_sources
+        from ...installer.packages import manager
+        from ...installer.packages.sources import chosen_sources
 
         if chosen_sources().folder is None:
             require_online(_WHEELS_INSTEAD)
@@ -162,7 +164,7 @@ class MAQUETTE_OT_repair_packages(LibraryOperator):
             return _finished("Repaired the packages" if repaired else "The packages are whole")
 
         return library_job(
-            "Repair Packages", lambda report: packages.repair(sys.executable, _watch(report)), finish, None
+            "Repair Packages", lambda report: manager.repair(sys.executable, _watch(report)), finish, None
         )
 
 
@@ -173,10 +175,10 @@ class MAQUETTE_OT_verify_packages(LibraryOperator):
     bl_label = "Verify Packages"
 
     def job(self) -> jobs.Job:
-        from ...installer import packages
+        from ...installer.packages import manager
 
         return library_job(
-            "Verify Packages", lambda report: packages.verify(sys.executable, None, _watch(report)), _verified, None
+            "Verify Packages", lambda report: manager.verify(sys.executable, None, _watch(report)), _verified, None
         )
 
 
@@ -197,16 +199,16 @@ class MAQUETTE_OT_remove_packages(LibraryOperator):
         return context.window_manager.invoke_confirm(self, event)
 
     def job(self) -> jobs.Job:
-        from ...installer import packages
-        from ...installer.features import this_python
+        from ...installer.packages import manager
+        from ...installer.packages.features import this_python
 
         chosen = self.features.split() or None
-        return library_job("Remove Packages", lambda report: packages.remove(this_python(), chosen), _removed, None)
+        return library_job("Remove Packages", lambda report: manager.remove(this_python(), chosen), _removed, None)
 
 
 def _watch(report: jobs.Report) -> Any:
     """Hands progress on to a job. `report` raises Cancelled, which stops the installation wherever it is."""
-    from ...installer import packages
+    from ...installer.packages import manager
 
     at = [0.0, "Looking at this machine"]
 
@@ -224,13 +226,13 @@ def _watch(report: jobs.Report) -> Any:
         report(*at)
         return False
 
-    return packages.Watch(line, loading, should_cancel)
+    return manager.Watch(line, loading, should_cancel)
 
 
 def _finished(line: str) -> str:
     """The closing line of an installation, on the main thread."""
     from ...inference.errors import MaquetteError
-    from ...installer import package_status
+    from ...installer.packages import status as package_status
 
     look_again()
     usable = ready()

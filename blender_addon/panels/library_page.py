@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...installer import catalogue, features, library, licences, store
-from ...installer.catalogue import Model, in_words
-from ...installer.errors import SetupError
-from ...installer.network import HUB
+from ...installer.models import catalogue, library, licences, store
+from ...installer.models.catalogue import Model, in_words
+from ...installer.net.http import HUB
+from ...installer.packages import features
+from ...installer.shared.errors import SetupError
 from .. import jobs
 from ..library_settings import TASKS
 from ..operators.models import offline_line

@@ -7,12 +7,12 @@ import sys
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ...installer import package_status as states
-from ...installer import sizes
-from ...installer.features import CORE
-from ...installer.locks import FEATURES
-from ...installer.torch_build import REGISTRY, TORCH_INDEX
-from ...installer.uv import PUBLIC_INDEX
+from ...installer.environment.lock_files import FEATURES
+from ...installer.environment.torch_build import REGISTRY, TORCH_INDEX
+from ...installer.environment.uv import PUBLIC_INDEX
+from ...installer.packages import sizes
+from ...installer.packages import status as states
+from ...installer.packages.features import CORE
 from .. import jobs
 from ..operators import packages as work
 from ..operators.online import how_to_allow, is_online

@@ -39,7 +39,7 @@ class PhotoPanel(SidebarPanel):
 
 def _draw_packages(layout: UILayout) -> None:
     """What is the matter with the packages, and the button that mends it."""
-    from ...installer import package_status
+    from ...installer.packages import status as package_status
 
     state = status().state
     box = layout.box()

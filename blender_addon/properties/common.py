@@ -9,7 +9,7 @@ from typing import Any
 
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ...installer import catalogue
+from ...installer.models import catalogue
 
 BODIES = [
     ("ARMATURE", "Armature", "An armature with one action, and a mesh that it deforms"),

@@ -32,11 +32,11 @@ def job_of(label: str, request: Request, build: Any) -> jobs.Job:
     """The job that carries a request out: inference on the worker, `build` on the main thread as one undo step."""
 
     def work(report: jobs.Report) -> Inferred:
-        from ...installer import packages
+        from ...installer.packages import manager
 
         if "torch" not in sys.modules:
             report(0.0, "Loading PyTorch")
-            packages.activate()
+            manager.activate()
             preload_torch()
         inferred = request.infer(report)
         _ = inferred.photo.digest  # computed here, so that the main thread need not

@@ -21,9 +21,9 @@ def job_of(label: str, request: DetailRequest, asked: tuple[Any, ...]) -> jobs.J
     """A job that plans. asked : `signature` of what it is planned for."""
 
     def work(report: jobs.Report) -> Plan:
-        from ...installer import packages
+        from ...installer.packages import manager
 
-        packages.activate()
+        manager.activate()
         return request.plan(report)
 
     def finish(plan: Plan) -> str:

@@ -11,7 +11,7 @@ from os import PathLike, fsdecode, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...installer import catalogue, store
+from ...installer.models import catalogue, store
 from ..errors import BadInput, MissingModel
 from ..runtime.device import missing_package
 from . import Checkpoint

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...installer import store
+from ...installer.models import store
 from ..runtime.run import Run
 from . import Checkpoint, request
 from .diffusion.heads import Footprint, footprint

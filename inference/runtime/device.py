@@ -12,7 +12,7 @@ import reprlib
 import sys
 from types import ModuleType
 
-from ...installer.features import feature_of
+from ...installer.packages.features import feature_of
 from ..errors import BadInput, MissingPackages
 
 #: The networks are small: more threads only wait for each other, and all of the cores wait for other work besides.

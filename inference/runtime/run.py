@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...installer import catalogue, store
+from ...installer.models import catalogue, store
 from ..errors import BadInput, OutOfMemory
 from .device import choose_device, choose_precision
 from .memory import free_memory, is_out_of_memory

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from ...installer import store
-from ...installer.disk import identity
+from ...installer.models import store
+from ...installer.shared.disk import identity
 from ..errors import BadModelFile
 from .load import missing
 from .pickles import read_licensed

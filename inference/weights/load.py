@@ -16,9 +16,9 @@ from uuid import uuid4
 
 import torch
 
-from ...installer import catalogue, store
-from ...installer.disk import identity
-from ...installer.filelock import held
+from ...installer.models import catalogue, store
+from ...installer.shared.disk import identity
+from ...installer.shared.filelock import held
 from ..errors import BadModelFile, MaquetteError, MissingModel
 from ..runtime.memory import is_out_of_memory
 from .checkpoint import check_whole, family, read_tensors

@@ -16,7 +16,7 @@ import pytest
 from maquette import inference
 from maquette.blender_addon import detail_models, jobs
 from maquette.blender_addon.builders import image as images
-from maquette.installer import store
+from maquette.installer.models import store
 
 pytestmark = pytest.mark.usefixtures("addon")
 

@@ -17,8 +17,9 @@ from maquette.blender_addon import jobs
 from maquette.blender_addon.operators import models as operators
 from maquette.blender_addon.panels import library_page
 from maquette.inference.errors import MissingModel
-from maquette.installer import catalogue, library, licences, network, store
-from maquette.installer.errors import SetupError
+from maquette.installer.models import catalogue, library, licences, store
+from maquette.installer.net import http
+from maquette.installer.shared.errors import SetupError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "installer"))
 import faulty_server as faults
@@ -31,7 +32,7 @@ def registered(root):  # noqa: F811
     library_page._overviews.clear()
     yield
     maquette.unregister()
-    network.set_network(None)
+    http.set_network(None)
 
 
 @pytest.fixture

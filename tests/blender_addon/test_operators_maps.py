@@ -12,7 +12,7 @@ from maquette.blender_addon.builders import image as images
 from maquette.blender_addon.builders import roles
 from maquette.blender_addon.properties.maps import SAFE, SCRIBBLED, THRESHOLDS
 from maquette.demo.samples import sample_photo
-from maquette.installer import catalogue
+from maquette.installer.models import catalogue
 
 pytestmark = pytest.mark.usefixtures("addon")
 

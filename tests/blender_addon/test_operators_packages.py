@@ -15,23 +15,24 @@ from maquette.blender_addon.operators import packages as work
 from maquette.blender_addon.panels import packages_page
 from maquette.inference import Cancelled
 from maquette.inference.runtime.device import missing_package
-from maquette.installer import package_folders, package_status, packages
-from maquette.installer.accelerator import CPU, CUDA, Accelerator
-from maquette.installer.errors import SetupError
-from maquette.installer.package_status import Group, Status
-from maquette.installer.sources import Sources, chosen_sources, set_sources
-from maquette.installer.wheels import Loading
+from maquette.installer.environment.accelerator import CPU, CUDA, Accelerator
+from maquette.installer.packages import folders, manager
+from maquette.installer.packages import status as package_status
+from maquette.installer.packages.sources import Sources, chosen_sources, set_sources
+from maquette.installer.packages.status import Group, Status
+from maquette.installer.packages.wheels import Loading
+from maquette.installer.shared.errors import SetupError
 
 
 @pytest.fixture(autouse=True)
 def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("MAQUETTE_PACKAGES", str(tmp_path / "packages"))
-    monkeypatch.setattr(packages.store, "user_data", lambda: tmp_path)
+    monkeypatch.setattr(manager.store, "user_data", lambda: tmp_path)
     maquette.register()
     yield
     maquette.unregister()
     set_sources(None)
-    package_folders.set_packages_root(None)
+    folders.set_packages_root(None)
     work.look_again()
 
 
@@ -53,7 +54,7 @@ class TestOperators:
     def test_an_offline_folder_needs_no_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("maquette.blender_addon.operators.online.is_online", lambda: False)
         asked: list[Any] = []
-        monkeypatch.setattr(packages, "install", lambda *arguments, **named: asked.append((arguments, named)) or [])
+        monkeypatch.setattr(manager, "install", lambda *arguments, **named: asked.append((arguments, named)) or [])
         set_sources(Sources(wheels=str(tmp_path)))
         assert bpy.ops.maquette.install_packages(features="people detailer", anew=True) == {"FINISHED"}
         ((_, features, _), named) = asked[0]
@@ -61,7 +62,7 @@ class TestOperators:
         assert jobs.outcome().line == "Installed the packages"  # type: ignore[union-attr]
 
     def test_progress_is_told_and_cancelling_stops_at_once(self, online: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        def install(python: str, features: list[str], watch: packages.Watch, anew: bool) -> None:
+        def install(python: str, features: list[str], watch: manager.Watch, anew: bool) -> None:
             watch.line("This machine computes on: the processor")
             watch.loading(Loading(500_000_000, 2_000_000_000, 25e6, "torch", "Downloading"))
             started = time.monotonic()
@@ -69,7 +70,7 @@ class TestOperators:
                 watch.tick()
                 time.sleep(0.01)
 
-        monkeypatch.setattr(packages, "install", install)
+        monkeypatch.setattr(manager, "install", install)
         told: list[tuple[float, str]] = []
 
         def on_progress(fraction: float, message: str) -> None:
@@ -86,7 +87,7 @@ class TestOperators:
         def install(*_arguments: Any, **_named: Any) -> None:
             raise SetupError("The disk is full.", "Free some space.")
 
-        monkeypatch.setattr(packages, "install", install)
+        monkeypatch.setattr(manager, "install", install)
         with pytest.raises(RuntimeError, match=r"The disk is full\. Free some space\."):
             bpy.ops.maquette.install_packages()
         outcome = jobs.outcome()
@@ -94,7 +95,7 @@ class TestOperators:
 
     def test_damage_offers_the_repair(self, online: None, monkeypatch: pytest.MonkeyPatch) -> None:
         found = {"core": "damaged: scipy", "people": ""}
-        monkeypatch.setattr(packages, "verify", lambda *arguments: found)
+        monkeypatch.setattr(manager, "verify", lambda *arguments: found)
         with pytest.raises(RuntimeError, match="core is damaged: scipy"):
             bpy.ops.maquette.verify_packages()
         assert jobs.outcome().operator == "maquette.repair_packages"  # type: ignore[union-attr]
@@ -243,5 +244,5 @@ def test_the_preferences_choose_folder_and_sources(tmp_path: Path) -> None:
         wheels_folder="",
     )
     package_settings.apply(chosen)
-    assert package_folders.packages_root() == tmp_path / "here"
+    assert folders.packages_root() == tmp_path / "here"
     assert chosen_sources() == Sources("cu126", "https://mirror.example/simple")

@@ -15,14 +15,15 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from maquette.installer import interpreters, package_folders, package_status, packages, records
-from maquette.installer import uv as uv_tool
-from maquette.installer.features import CORE, locked, offered, this_python
-from maquette.installer.locks import BPY, blender, blenders, select
-from maquette.installer.place import default_place
-from maquette.installer.sources import Sources
+from maquette.installer.environment import interpreters
+from maquette.installer.environment import uv as uv_tool
+from maquette.installer.environment.lock_files import BPY, blender, blenders, select
+from maquette.installer.packages import folders, manager, status, wheel_records
+from maquette.installer.packages.features import CORE, locked, offered, this_python
+from maquette.installer.packages.sources import Sources
+from maquette.installer.shared.paths import default_place
 
-ROOT = Path(packages.__file__).parents[1]
+ROOT = Path(manager.__file__).parents[2]
 VERSION = ".".join(map(str, bpy.app.version[:2]))
 
 pytestmark = [
@@ -40,7 +41,7 @@ spec = importlib.util.spec_from_file_location(
 sys.modules["maquette"] = maquette = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(maquette)
 maquette.register()
-from maquette.installer import package_folders, package_status, packages
+from maquette.installer.packages import folders as package_folders, manager as packages, status as package_status
 def show(**result):
     assert (numpy.__version__, numpy.__file__) == before
     print("RESULT" + json.dumps(result), flush=True)
@@ -70,18 +71,18 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("user data") / "packages, größer"
-    package_folders.set_packages_root(folder)
+    folders.set_packages_root(folder)
     yield folder
-    package_folders.set_packages_root(None)
+    folders.set_packages_root(None)
 
 
 @pytest.fixture(scope="module")
-def core(bare: Path, root: Path) -> package_folders.Folder:
+def core(bare: Path, root: Path) -> folders.Folder:
     """The core, installed."""
     environment = Path(os.environ.get("MAQUETTE_ENVIRONMENT", "nowhere"), "maquette-environment.json")
     build = json.loads(environment.read_text())["torch_build"] if environment.exists() else "registry"
-    packages.install(str(bare), [CORE], packages.Watch(print), default_place(), Sources(accelerator=build))
-    folder = package_folders.finished(this_python(), CORE)
+    manager.install(str(bare), [CORE], manager.Watch(print), default_place(), Sources(accelerator=build))
+    folder = folders.finished(this_python(), CORE)
     assert folder is not None
     return folder
 
@@ -113,15 +114,15 @@ def test_a_blender_without_packages_says_so(bare: Path, root: Path) -> None:
     assert (found["operator"], found["arguments"]) == ("maquette.install_packages", {"features": "core"})
 
 
-def test_the_core_is_installed_and_proved(core: package_folders.Folder) -> None:
+def test_the_core_is_installed_and_proved(core: folders.Folder) -> None:
     assert core.proof["numpy"]["untouched"] and core.proof["numpy"]["version"] == np.__version__
     assert core.proof["errors"] == [] and "cpu" in core.proof["devices"]
     assert {"torch", "torchvision", "timm", "opencv-python", "scipy"} <= set(core.packages)
     assert not {"numpy", "requests", "certifi", "urllib3", "diffusers", "ultralytics"} & set(core.packages)
-    assert package_status.of_folders(this_python()).state == package_status.READY
+    assert status.of_folders(this_python()).state == status.READY
 
 
-def test_a_task_runs_with_them(bare: Path, root: Path, core: package_folders.Folder) -> None:
+def test_a_task_runs_with_them(bare: Path, root: Path, core: folders.Folder) -> None:
     found = in_blender(
         bare,
         root,
@@ -135,7 +136,7 @@ def test_a_task_runs_with_them(bare: Path, root: Path, core: package_folders.Fol
     assert found["state"] == "ready" and found["torch"].startswith(str(core.path))
 
 
-def test_a_group_is_missed_by_name_and_added(bare: Path, root: Path, core: package_folders.Folder) -> None:
+def test_a_group_is_missed_by_name_and_added(bare: Path, root: Path, core: folders.Folder) -> None:
     code = (
         "from maquette.inference.runtime.device import missing_package\n"
         "try: import ultralytics\n"
@@ -148,45 +149,45 @@ def test_a_group_is_missed_by_name_and_added(bare: Path, root: Path, core: packa
     assert missed["arguments"] == {"features": "people"} and "--features people" in missed["remedy"]
     # All of them against the oldest numpy; trying each takes as long as importing it.
     groups = offered(default_place().locks, this_python()) if VERSION == "4.2" else ["people"]
-    packages.install(str(bare), groups, packages.Watch(print), default_place())
+    manager.install(str(bare), groups, manager.Watch(print), default_place())
     assert "-people-" in in_blender(bare, root, code)["file"]
     for feature in groups:
-        group = package_status.of_folders(this_python()).group(feature)
-        assert group is not None and group.state == package_status.READY and not group.proof["errors"], group
+        group = status.of_folders(this_python()).group(feature)
+        assert group is not None and group.state == status.READY and not group.proof["errors"], group
 
 
-def test_what_is_damaged_is_found_by_its_content(bare: Path, root: Path, core: package_folders.Folder) -> None:
+def test_what_is_damaged_is_found_by_its_content(bare: Path, root: Path, core: folders.Folder) -> None:
     """A file of the group that was added above is replaced, not written to: it has other names, the cache's too."""
-    people = package_folders.finished(this_python(), "people")
-    assert people is not None and records.damaged(people.path) == []
+    people = folders.finished(this_python(), "people")
+    assert people is not None and wheel_records.damaged(people.path) == []
     file = people.path / "ultralytics" / "__init__.py"
     text = file.read_text("utf-8")
     file.unlink()
     file.write_text(text.replace("_", "-"), "utf-8")
-    assert records.damaged(people.path) == ["ultralytics"]
+    assert wheel_records.damaged(people.path) == ["ultralytics"]
 
 
 def test_an_upgrade_keeps_what_has_not_changed(
-    bare: Path, root: Path, core: package_folders.Folder, monkeypatch: pytest.MonkeyPatch
+    bare: Path, root: Path, core: folders.Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(package_folders, "FORMAT", package_folders.FORMAT + 1)
-        assert package_status.of_folders(this_python()).state == package_status.OUTDATED
+        patch.setattr(folders, "FORMAT", folders.FORMAT + 1)
+        assert status.of_folders(this_python()).state == status.OUTDATED
         said: list[str] = []
-        packages.install(str(bare), [CORE], packages.Watch(said.append), default_place())
-        new = package_folders.finished(this_python(), CORE)
+        manager.install(str(bare), [CORE], manager.Watch(said.append), default_place())
+        new = folders.finished(this_python(), CORE)
         assert new is not None and new.path != core.path
         assert any("0 packages" in line for line in said), "everything was there already"
         library = next(core.path.glob("torch/lib/*torch_cpu*"))
         assert (new.path / library.relative_to(core.path)).samefile(library)
-        assert core.path.name in package_folders.tidy()
+        assert core.path.name in folders.tidy()
         assert not core.path.exists() and new.path.exists()
 
 
 def test_removing_gives_everything_back(
-    bare: Path, root: Path, core: package_folders.Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bare: Path, root: Path, core: folders.Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages.store, "user_data", lambda: tmp_path)  # uv and its cache there may be the user's
-    assert packages.remove().later == 0
+    monkeypatch.setattr(manager.store, "user_data", lambda: tmp_path)  # uv and its cache there may be the user's
+    assert manager.remove().later == 0
     assert [path.name for path in root.iterdir()] == ["install.lock"]
     assert in_blender(bare, root, "show(state=package_status.of_process().state)")["state"] == "not installed"

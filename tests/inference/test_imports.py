@@ -21,7 +21,7 @@ BELOW = {
     "__init__.py": ("blender_addon",),
 }
 #: Scripts that make shipped files, run by hand: they may use the sample photos.
-MAKERS = ("inference", "builtin", "make")
+MAKERS = ("inference", "shipped", "make")
 FILES = sorted(
     path.relative_to(ROOT)
     for part in BELOW
@@ -99,7 +99,7 @@ def in_fresh_python(code):
 
 def test_importing_inference_brings_in_nothing_heavy():
     loaded = in_fresh_python(
-        "import sys, maquette.inference, maquette.inference.results, maquette.installer.store\n"
+        "import sys, maquette.inference, maquette.inference.results, maquette.installer.models.store\n"
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
     assert "numpy" in loaded

@@ -15,7 +15,7 @@ from maquette.inference import BadModelFile, MissingModel
 from maquette.inference.weights import licensed
 from maquette.inference.weights.mano import PATH, load_mano
 from maquette.inference.weights.pickles import read_licensed, read_object_arrays
-from maquette.installer import store
+from maquette.installer.models import store
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import torch
 from maquette.inference import BadInput, Cancelled, MissingPackages, OutOfMemory, UnknownModel, registry, runtime
 from maquette.inference.runtime import device, memory
-from maquette.installer import catalogue, store
+from maquette.installer.models import catalogue, store
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ from maquette.inference.runtime import start
 from maquette.inference.weights import Published, load_network
 from maquette.inference.weights.checkpoint import read_tensors
 from maquette.inference.weights.convert import write_tensors
-from maquette.installer import store
-from maquette.installer.disk import identity
+from maquette.installer.models import store
+from maquette.installer.shared.disk import identity
 from torch import nn
 
 FILE = "tiny/tiny.pth"
@@ -337,7 +337,7 @@ def test_settings_of_a_training_program_are_read_around(root, state):
 
 def test_a_file_of_the_users_under_the_converted_name_stays(root, state, tmp_path, monkeypatch):
     """Mirrors give the published tensors out as safetensors; such a file is used where the other is not there."""
-    from maquette.installer import store
+    from maquette.installer.models import store
     from safetensors.torch import save_file
 
     monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")

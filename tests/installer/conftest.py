@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from maquette.installer.place import Place
-from maquette.installer.voice import Voice
+from maquette.installer.shared.paths import Place
+from maquette.installer.shared.reporting import Voice
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from maquette.installer import accelerator
-from maquette.installer.accelerator import CPU, CUDA, ROCM, XPU, Accelerator
+from maquette.installer.environment import accelerator
+from maquette.installer.environment.accelerator import CPU, CUDA, ROCM, XPU, Accelerator
 
 
 class Driver:
@@ -82,7 +82,7 @@ def test_nvidia_smi_where_the_library_does_not_answer(monkeypatch: pytest.Monkey
         "query": "Quadro P400, 6.1, 2048\nTesla T4, 7.5, 15360\n",
     }
     monkeypatch.setattr(
-        "maquette.installer.processes.ask", lambda command, *_: answers["query" if len(command) > 1 else ""]
+        "maquette.installer.shared.processes.ask", lambda command, *_: answers["query" if len(command) > 1 else ""]
     )
     found = accelerator._from_nvidia_smi()
     assert found == Accelerator(CUDA, "Tesla T4", "13.0", (7, 5), 16106)
@@ -128,7 +128,9 @@ def test_intel_needs_its_run_time_library(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_child_process_answers_and_a_crash_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.run([sys.executable, "-S", accelerator.__file__], capture_output=True, text=True, check=True)
     assert set(json.loads(done.stdout)) == {"kind", "name", "version", "capability", "memory_mb"}
-    monkeypatch.setattr("maquette.installer.processes.ask", lambda *_: None)
+    monkeypatch.setattr("maquette.installer.shared.processes.ask", lambda *_: None)
     assert accelerator.detect() == Accelerator(CPU)
-    monkeypatch.setattr("maquette.installer.processes.ask", lambda *_: 'noise\n{"kind": "no such field", "x": 1}\n')
+    monkeypatch.setattr(
+        "maquette.installer.shared.processes.ask", lambda *_: 'noise\n{"kind": "no such field", "x": 1}\n'
+    )
     assert accelerator.detect() == Accelerator(CPU)

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from maquette.installer import catalogue, store
-from maquette.installer.locks import CORE, FEATURES
+from maquette.installer.environment.lock_files import CORE, FEATURES
+from maquette.installer.models import catalogue, store
 
 ROOT = Path(__file__).parents[2]
 

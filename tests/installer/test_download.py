@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from maquette.installer import connection, disk, download, transfer_errors
-from maquette.installer.download import Patience, Progress, Wanted, fetch
-from maquette.installer.network import Network
-from maquette.installer.partial import Partial, part_of, partial_bytes, record_of
+from maquette.installer.net import connection, download, errors
+from maquette.installer.net.download import Patience, Progress, Wanted, fetch
+from maquette.installer.net.http import Network
+from maquette.installer.net.partial_file import Partial, part_of, partial_bytes, record_of
+from maquette.installer.shared import disk
 
 sys.path.insert(0, str(Path(__file__).parent))
 import faulty_server as faults
@@ -102,7 +103,7 @@ MAY_REFUSE_AT_ONCE = {"claims more than it has"}
 def test_the_right_file_in_the_end(server, target, case) -> None:
     url = server.put("/network.pth", CONTENT, *FAULTS[case])
     if case in MAY_REFUSE_AT_ONCE:
-        with pytest.raises(transfer_errors.WrongFile, match="offers"):
+        with pytest.raises(errors.WrongFile, match="offers"):
             get(url, target)
         assert not target.exists()
     fetched = get(url, target, patience=patience(case))
@@ -157,9 +158,9 @@ def test_the_next_start_goes_on(server, target) -> None:
 
     def stop(progress: Progress) -> None:
         if progress.done >= 3000:
-            raise transfer_errors.Stopped
+            raise errors.Stopped
 
-    with pytest.raises(transfer_errors.Stopped):
+    with pytest.raises(errors.Stopped):
         get(url, target, on_progress=stop)
     assert not target.exists() and partial_bytes(target) >= 3000
     server.always.clear()
@@ -234,39 +235,39 @@ def test_all_had_come_but_the_record_of_the_length(server, target) -> None:
 
 
 ERRORS = {
-    "wrong bytes": (faults.other_bytes, transfer_errors.WrongFile, "published checksum"),
-    "another length": (faults.says_length(1000), transfer_errors.WrongFile, "offers 1,000 bytes"),
-    "a login page": (faults.page, transfer_errors.WrongFile, "web page"),
+    "wrong bytes": (faults.other_bytes, errors.WrongFile, "published checksum"),
+    "another length": (faults.says_length(1000), errors.WrongFile, "offers 1,000 bytes"),
+    "a login page": (faults.page, errors.WrongFile, "web page"),
     "a login page that calls itself a file": (
         partial(faults.page, kind="application/octet-stream"),
-        transfer_errors.WrongFile,
+        errors.WrongFile,
         "offers",
     ),
-    "401": (faults.status(401), transfer_errors.Refused, "401"),
-    "403": (faults.status(403), transfer_errors.Refused, "403"),
-    "404": (faults.status(404), transfer_errors.NotThere, "404"),
-    "410": (faults.status(410), transfer_errors.NotThere, "410"),
-    "418": (faults.status(418), transfer_errors.Refused, "418"),
-    "429 for an hour": (faults.status(429, Retry_After="3600"), transfer_errors.Busy, "60 minutes"),
-    "503 for good": (faults.status(503), transfer_errors.Busy, "503"),
-    "500 for good": (faults.status(500), transfer_errors.NoConnection, "500"),
-    "416 for good": (faults.status(416), transfer_errors.NoConnection, "416"),
-    "drops every connection": (faults.drops, transfer_errors.NoConnection, "cannot be downloaded"),
-    "stalls for good": (faults.stalls(0), transfer_errors.NoConnection, "nothing came|timed out"),
+    "401": (faults.status(401), errors.Refused, "401"),
+    "403": (faults.status(403), errors.Refused, "403"),
+    "404": (faults.status(404), errors.NotThere, "404"),
+    "410": (faults.status(410), errors.NotThere, "410"),
+    "418": (faults.status(418), errors.Refused, "418"),
+    "429 for an hour": (faults.status(429, Retry_After="3600"), errors.Busy, "60 minutes"),
+    "503 for good": (faults.status(503), errors.Busy, "503"),
+    "500 for good": (faults.status(500), errors.NoConnection, "500"),
+    "416 for good": (faults.status(416), errors.NoConnection, "416"),
+    "drops every connection": (faults.drops, errors.NoConnection, "cannot be downloaded"),
+    "stalls for good": (faults.stalls(0), errors.NoConnection, "nothing came|timed out"),
     "breaks off at the same place": (
         faults.ignores_range_and_breaks_off(9000),
-        transfer_errors.NoConnection,
+        errors.NoConnection,
         "broke off",
     ),
-    "redirects in a circle": (faults.redirects("/network.pth"), transfer_errors.WrongFile, "circle"),
+    "redirects in a circle": (faults.redirects("/network.pth"), errors.WrongFile, "circle"),
     "redirects to a file of this machine": (
         faults.redirects("file:///etc/passwd"),
-        transfer_errors.WrongFile,
+        errors.WrongFile,
         "unsafe",
     ),
-    "redirects to no address": (faults.redirects("http://[::1"), transfer_errors.WrongFile, "no address"),
-    "429 for ever": (faults.status(429, Retry_After="9" * 400), transfer_errors.Busy, "429"),
-    "an empty file": (faults.says_length(0), transfer_errors.WrongFile, "offers 0 bytes"),
+    "redirects to no address": (faults.redirects("http://[::1"), errors.WrongFile, "no address"),
+    "429 for ever": (faults.status(429, Retry_After="9" * 400), errors.Busy, "429"),
+    "an empty file": (faults.says_length(0), errors.WrongFile, "offers 0 bytes"),
 }
 
 
@@ -283,14 +284,14 @@ def test_or_a_clear_error(server, target, case) -> None:
 @pytest.mark.parametrize("case", ["a login page", "a login page that calls itself a file", "an empty file"])
 def test_what_is_no_file_is_noticed_without_its_length(server, target, case) -> None:
     url = server.put("/network.pth", CONTENT, always=ERRORS[case][0])
-    with pytest.raises(transfer_errors.WrongFile, match=r"web page|empty"):
+    with pytest.raises(errors.WrongFile, match=r"web page|empty"):
         get(url, target, bytes=0, sha256="")
     assert list(target.parent.iterdir()) == []
 
 
 def test_a_login_page_costs_nothing_of_what_has_come(server, target) -> None:
     url = server.put("/network.pth", CONTENT, faults.breaks_off(100_000), faults.page)
-    with pytest.raises(transfer_errors.WrongFile):
+    with pytest.raises(errors.WrongFile):
         get(url, target)
     assert partial_bytes(target) == 100_000
 
@@ -298,7 +299,7 @@ def test_a_login_page_costs_nothing_of_what_has_come(server, target) -> None:
 def test_a_wrong_file_never_replaces_the_right_one(server, target) -> None:
     target.parent.mkdir(parents=True)
     target.write_bytes(CONTENT)
-    with pytest.raises(transfer_errors.WrongFile):
+    with pytest.raises(errors.WrongFile):
         get(server.put("/network.pth", CONTENT, always=faults.other_bytes), target)
     assert_right(target)
 
@@ -306,10 +307,10 @@ def test_a_wrong_file_never_replaces_the_right_one(server, target) -> None:
 def test_the_content_is_looked_at_before_it_gets_its_name(server, target) -> None:
     def refuse(path: Path) -> None:
         assert path.read_bytes() == CONTENT
-        raise transfer_errors.WrongFile("That is a sonnet.", "Get a network.")
+        raise errors.WrongFile("That is a sonnet.", "Get a network.")
 
     url = server.put("/network.pth", CONTENT)
-    with pytest.raises(transfer_errors.WrongFile, match="sonnet"):
+    with pytest.raises(errors.WrongFile, match="sonnet"):
         get(url, target, sha256="", check=refuse)
     assert list(target.parent.iterdir()) == []
 
@@ -343,9 +344,9 @@ def test_a_redirect_to_another_host_sees_no_token(server, target) -> None:
 def test_the_hubs_own_hash_is_held_against_what_comes(server, target) -> None:
     elsewhere = server.put("/blob", CONTENT, always=faults.other_bytes)
     url = server.put("/network.pth", CONTENT, always=faults.redirects(elsewhere, X_Linked_Etag=f'"{SHA256}"'))
-    with pytest.raises(transfer_errors.WrongFile, match="checksum"):
+    with pytest.raises(errors.WrongFile, match="checksum"):
         get(url, target, Network(hub=server.url), sha256="")
-    with pytest.raises(transfer_errors.WrongFile, match="changed"):
+    with pytest.raises(errors.WrongFile, match="changed"):
         get(url, target, Network(hub=server.url), sha256="0" * 64)
     assert not target.exists()
 
@@ -364,14 +365,14 @@ def test_a_mirror_takes_the_hubs_place(server, target, monkeypatch) -> None:
 
 @pytest.mark.parametrize("mirror", ["http://[::1", "http://host:port", "http://host:99999", "not an address"])
 def test_a_mirror_that_is_no_address(target, mirror) -> None:
-    with pytest.raises(transfer_errors.SetupError, match="is no address of a mirror"):
+    with pytest.raises(errors.SetupError, match="is no address of a mirror"):
         get("https://huggingface.co/a/network.pth", target, Network(hub=mirror))
 
 
 @pytest.mark.parametrize("token", ["hf_abc\ndef", "hf_模", "hf_a b", "hf_a\x00"])
 def test_a_token_that_is_none_is_not_told(server, target, token) -> None:
     url = server.put("/network.pth", CONTENT)
-    with pytest.raises(transfer_errors.SetupError, match="token") as caught:
+    with pytest.raises(errors.SetupError, match="token") as caught:
         get(url, target, Network(hub=server.url, token=token))
     assert token.strip() not in str(caught.value) and "hf_" not in str(caught.value)
     assert not server.requests
@@ -422,10 +423,10 @@ def expired(tmp_path):
 
 def test_a_certificate_that_ran_out_may_mean_a_wrong_clock(expired, target) -> None:
     address, certificate = expired
-    with pytest.raises(transfer_errors.NotTrusted, match="computer's time") as caught:
+    with pytest.raises(errors.NotTrusted, match="computer's time") as caught:
         get(f"{address}/network.pth", target, Network(ca_file=str(certificate)))
     assert "clock" in caught.value.remedy
-    with pytest.raises(transfer_errors.NotTrusted, match="not trusted") as caught:
+    with pytest.raises(errors.NotTrusted, match="not trusted") as caught:
         get(f"{address}/network.pth", target)
     assert "CA file" in caught.value.remedy
 
@@ -445,16 +446,16 @@ class TestDisk:
         usage = shutil.disk_usage(target.parents[2])
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=70_000_000))
         url = server.put("/network.pth", CONTENT)
-        with pytest.raises(transfer_errors.DiskFull, match=r"900 MB more.* 70 MB free"):
+        with pytest.raises(errors.DiskFull, match=r"900 MB more.* 70 MB free"):
             fetch(Wanted(server.put("/large.pth", CONTENT, always=_claims(900_000_000))), target, network=Network())
         get(url, target)
 
     @pytest.mark.parametrize(
         ("number", "kind", "said"),
         [
-            (errno.ENOSPC, transfer_errors.DiskFull, "full"),
-            (errno.EFBIG, transfer_errors.DiskFull, "FAT32"),
-            (errno.EIO, transfer_errors.NotWritable, "cannot be used"),
+            (errno.ENOSPC, errors.DiskFull, "full"),
+            (errno.EFBIG, errors.DiskFull, "FAT32"),
+            (errno.EIO, errors.NotWritable, "cannot be used"),
         ],
     )
     def test_a_disk_that_fails_on_the_way(self, server, target, monkeypatch, number, kind, said) -> None:
@@ -477,16 +478,16 @@ class TestDisk:
 
     def test_a_folder_that_cannot_be_written(self, server, tmp_path) -> None:
         (tmp_path / "file").write_bytes(b"")
-        with pytest.raises(transfer_errors.NotWritable, match="file"):
+        with pytest.raises(errors.NotWritable, match="file"):
             get(server.put("/network.pth", CONTENT), tmp_path / "file" / "network.pth")
         folder = tmp_path / "read-only"
         folder.mkdir(mode=0o555)
         if not os.access(folder, os.W_OK):  # root may write everywhere
-            with pytest.raises(transfer_errors.NotWritable):
+            with pytest.raises(errors.NotWritable):
                 get(server.url + "/network.pth", folder / "network.pth")
 
     def test_a_name_that_is_too_long(self, server, tmp_path) -> None:
-        with pytest.raises(transfer_errors.NotWritable, match="too long"):
+        with pytest.raises(errors.NotWritable, match="too long"):
             get(server.put("/network.pth", CONTENT), tmp_path / ("n" * 300))
 
     @pytest.mark.parametrize("name", ["with space", "Modèle 模型 модель", "a" * 200])
@@ -508,9 +509,9 @@ def test_stopped_while_nothing_comes(server, target, behaviour) -> None:
 
     def stop(progress: Progress) -> None:
         if time.monotonic() - begun > 0.3:
-            raise transfer_errors.Stopped
+            raise errors.Stopped
 
-    with pytest.raises(transfer_errors.Stopped):
+    with pytest.raises(errors.Stopped):
         fetch(Wanted(url), target, stop, Network(), patience)
     assert not target.exists()
 
@@ -525,9 +526,9 @@ def test_progress_tells_bytes_total_and_speed(server, target) -> None:
 
 KILLED = """
     import sys
-    from maquette.installer import partial
-    from maquette.installer.download import Wanted, fetch
-    from maquette.installer.network import Network
+    from maquette.installer.net import partial_file as partial
+    from maquette.installer.net.download import Wanted, fetch
+    from maquette.installer.net.http import Network
     from pathlib import Path
     partial.SYNC = 16_384
     print("go", flush=True)

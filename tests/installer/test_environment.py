@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from maquette.installer import environment as environments
-from maquette.installer import uv as uv_tool
-from maquette.installer.place import default_place
+from maquette.installer.environment import environments
+from maquette.installer.environment import uv as uv_tool
+from maquette.installer.shared.paths import default_place
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_registry import Registry, make_checkout
 
-INSTALLER = Path(environments.__file__).parent
+INSTALLER = Path(environments.__file__).parents[1]
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Checkout:
 
 def require(root: Path, megabytes: int) -> None:
     """Let an environment ask for so much room on the disk; the stand-ins need next to none."""
-    code = root / "installer" / "environment.py"
+    code = root / "installer" / "environment" / "environments.py"
     text = re.sub(r'"(cuda|plain|second Python|same Python)": \d+', rf'"\1": {megabytes}', code.read_text("utf-8"))
     code.write_text(text, "utf-8")
 

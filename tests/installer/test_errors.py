@@ -2,7 +2,7 @@
 """What tools say becomes one sentence and a remedy. The texts are what uv, pip and Python really print."""
 
 import pytest
-from maquette.installer.errors import explain
+from maquette.installer.shared.errors import explain
 
 TEXTS = {
     "error: Failed to fetch: https://host/simple/torch/\n  cause: error sending request for url\n"

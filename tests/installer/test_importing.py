@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from maquette.installer import catalogue, importing, library, recognise, store, transfer_errors, upkeep
+from maquette.installer.models import catalogue, importing, library, model_files, sniff, store
+from maquette.installer.net import errors
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_library import safetensors
@@ -94,7 +95,7 @@ class TestRecognised:
         outcome = take(metric3d(tmp_path / "downloads" / "weights (1).bin", 384, **options))
         assert paths(outcome) == [SMALL] and (root / SMALL).is_file()
         file = outcome.taken[0].file
-        assert upkeep.verify(file, quiet).state == upkeep.RIGHT
+        assert model_files.verify(file, quiet).state == model_files.RIGHT
         assert store.file_state(file) == store.PRESENT
 
     def test_the_size_of_a_network_is_told_by_its_tensors(self, root, tmp_path) -> None:
@@ -107,12 +108,12 @@ class TestRecognised:
         assert paths(take(mano(tmp_path / "MANO_RIGHT.pkl", old=old))) == [MANO]
 
     def test_the_left_hand_is_not_taken_for_the_right(self, root, tmp_path) -> None:
-        with pytest.raises(transfer_errors.WrongFile, match="no file of a known model"):
+        with pytest.raises(errors.WrongFile, match="no file of a known model"):
             take(mano(tmp_path / "MANO_RIGHT.pkl", left=True))
         assert not (root / MANO).exists()
 
     def test_a_hand_with_other_vertices_is_no_hand(self, tmp_path) -> None:
-        with pytest.raises(transfer_errors.WrongFile):
+        with pytest.raises(errors.WrongFile):
             take(mano(tmp_path / "MANO_RIGHT.pkl", vertices=700))
 
     @pytest.mark.parametrize("name", ["SMPL_NEUTRAL.pkl", "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl", "body.pkl"])
@@ -121,14 +122,14 @@ class TestRecognised:
 
     @pytest.mark.parametrize("name", ["basicmodel_f_lbs_10_207_0_v1.1.0.pkl", "SMPL_MALE.pkl"])
     def test_a_body_of_another_sex(self, tmp_path, name) -> None:
-        with pytest.raises(transfer_errors.WrongFile):
+        with pytest.raises(errors.WrongFile):
             take(smpl(tmp_path / name))
 
     def test_networks_that_look_alike_are_told_by_their_folder(self, root, tmp_path) -> None:
         tensors = {"backbone.embeddings.cls_token": (1, 1, 384), "neck.fusion_stage.layers.0.projection.weight": (2, 2)}
         loose = tmp_path / "model.safetensors"
         loose.write_bytes(safetensors(1, **tensors))
-        with pytest.raises(transfer_errors.WrongFile, match="could be any of: depth-anything-v2-small-hf"):
+        with pytest.raises(errors.WrongFile, match="could be any of: depth-anything-v2-small-hf"):
             take(loose)
         assert paths(take(loose, path=DEPTH_ANYTHING)) == [DEPTH_ANYTHING]
         cached = "models--depth-anything--Depth-Anything-V2-Metric-Outdoor-Small-hf/snapshots/1"
@@ -147,7 +148,7 @@ class TestRecognised:
         monkeypatch.setattr(catalogue, "_content", lambda: ((), (file,)))
         (tmp_path / "b").write_bytes(content)
         (tmp_path / "c").write_bytes(safetensors(2, a=(2, 3)))
-        with pytest.raises(transfer_errors.WrongFile):
+        with pytest.raises(errors.WrongFile):
             take(tmp_path / "c")
         assert paths(take(tmp_path / "b")) == ["x/a.safetensors"]
 
@@ -180,16 +181,16 @@ class TestFolders:
 
     def test_nothing_known(self, tmp_path) -> None:
         (tmp_path / "empty").mkdir()
-        with pytest.raises(transfer_errors.WrongFile, match=r"Nothing in .*empty"):
+        with pytest.raises(errors.WrongFile, match=r"Nothing in .*empty"):
             take(tmp_path / "empty")
-        with pytest.raises(transfer_errors.WrongFile, match="There is no"):
+        with pytest.raises(errors.WrongFile, match="There is no"):
             take(tmp_path / "nowhere")
 
     def test_too_many_files(self, tmp_path, monkeypatch) -> None:
         monkeypatch.setattr(importing, "MOST", 3)
         for number in range(5):
             (tmp_path / f"{number}.txt").write_text("a")
-        with pytest.raises(transfer_errors.WrongFile, match="more than 3 files"):
+        with pytest.raises(errors.WrongFile, match="more than 3 files"):
             take(tmp_path)
 
     def test_another_file_of_the_name_is_not_overwritten(self, root, tmp_path) -> None:
@@ -197,7 +198,7 @@ class TestFolders:
         kept = (root / SMALL).read_bytes()
         other = tmp_path / "b.pth"
         torch.save({"model_state_dict": {"depth_model.encoder.cls_token": torch.ones(1, 1, 384)}}, other)
-        with pytest.raises(transfer_errors.WrongFile, match="delete that one first"):
+        with pytest.raises(errors.WrongFile, match="delete that one first"):
             take(other)
         assert (root / SMALL).read_bytes() == kept
         assert paths(take(other, replace=True)) == [SMALL] and (root / SMALL).read_bytes() == other.read_bytes()
@@ -239,7 +240,7 @@ class TestArchives:
                 member = tarfile.TarInfo(name)
                 member.type, member.linkname = kind, "/etc/passwd"
                 opened.addfile(member)
-        with pytest.raises(transfer_errors.WrongFile, match="Nothing"):
+        with pytest.raises(errors.WrongFile, match="Nothing"):
             take(tape)
         here = {path.name for path in tmp_path.rglob("*")}
         assert "escaped.pkl" not in here and "absolute.pkl" not in here and "link.pkl" not in here
@@ -249,7 +250,7 @@ class TestArchives:
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
             opened.writestr("big.pkl", bytes(20 << 20))
         monkeypatch.setattr(importing, "SPARE", shutil.disk_usage(tmp_path).free - (10 << 20))
-        with pytest.raises(transfer_errors.DiskFull):
+        with pytest.raises(errors.DiskFull):
             take(archive)
         assert not list(root.rglob("*.part"))
 
@@ -271,7 +272,7 @@ class TestArchives:
         else:
             content = bytearray(b"PK\x03\x04 and nothing")
         archive.write_bytes(content)
-        with pytest.raises(transfer_errors.WrongFile):
+        with pytest.raises(errors.WrongFile):
             take(archive)
 
     @pytest.mark.parametrize("kind", ["zip deflated", "zip bzip2", "zip lzma", "tar.gz", "tar.xz", "tar.bz2"])
@@ -293,10 +294,10 @@ class TestArchives:
         content = content[:-7] if end else content[:middle] + bytes(20) + content[middle + 20 :]
         archive.write_bytes(content)
         if end and kind in ("tar.xz", "tar.bz2"):  # their blocks have checksums of their own: what has come is right
-            with suppress(transfer_errors.WrongFile):
+            with suppress(errors.WrongFile):
                 take(archive)
             return
-        with pytest.raises(transfer_errors.WrongFile, match=r"mano.\S+ cannot be taken: the archive is damaged"):
+        with pytest.raises(errors.WrongFile, match=r"mano.\S+ cannot be taken: the archive is damaged"):
             take(archive)
         assert not (root / MANO).exists() and not (root / ".importing").exists()
 
@@ -329,14 +330,14 @@ class TestHostile:
         else:
             torch.save(content, path, _use_new_zipfile_serialization=form == "torch")
         (tmp_path / "kept").mkdir()
-        with pytest.raises(transfer_errors.WrongFile, match="nothing of it was run"):
+        with pytest.raises(errors.WrongFile, match="nothing of it was run"):
             take(path)
         assert not (tmp_path / "ran").exists() and (tmp_path / "kept").exists() and not (root / SMPL).exists()
 
     def test_few_bytes_do_not_ask_for_much_memory(self) -> None:
         """Python's reader in C makes room for the memo that a pickle names: 32 GB for these bytes."""
         greedy = b"\x80\x02Nr\xff\xff\xff\xff."
-        assert recognise._Reader(io.BytesIO(greedy)).load() is None
+        assert sniff._Reader(io.BytesIO(greedy)).load() is None
 
     @pytest.mark.parametrize(
         "content",
@@ -355,8 +356,8 @@ class TestHostile:
     def test_damage_is_no_accident(self, tmp_path, content) -> None:
         path = tmp_path / "model.pkl"
         path.write_bytes(content)
-        recognise.look(path)
-        with pytest.raises(transfer_errors.WrongFile):
+        sniff.look(path)
+        with pytest.raises(errors.WrongFile):
             take(path)
 
 
@@ -367,7 +368,7 @@ class TestDisk:
 
         source = metric3d(tmp_path / "a.pth", 384)
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(transfer_errors.DiskFull):
+        with pytest.raises(errors.DiskFull):
             take(source)
         monkeypatch.undo()
         assert not [path for path in root.rglob("*") if path.is_file() and ".locks" not in path.parts]
@@ -375,22 +376,22 @@ class TestDisk:
     def test_stopped_on_the_way(self, root, tmp_path) -> None:
         def stop(_fraction: float, line: str) -> None:
             if line.startswith("Copying"):
-                raise transfer_errors.Stopped
+                raise errors.Stopped
 
-        with pytest.raises(transfer_errors.Stopped):
+        with pytest.raises(errors.Stopped):
             importing.import_from(metric3d(tmp_path / "a.pth", 384), stop)
         assert not (root / SMALL).exists() and not list(root.rglob("*.part"))
 
     def test_a_file_that_cannot_be_read_does_not_stop_a_folder(self, root, tmp_path, monkeypatch) -> None:
         metric3d(tmp_path / "from" / "a.pth", 384)
         (tmp_path / "from" / "b.pth").write_bytes(b"x")
-        look = recognise.look
+        look = sniff.look
 
-        def failing(path: Path) -> recognise.Contents:
+        def failing(path: Path) -> sniff.Contents:
             if path.name == "b.pth":
                 raise PermissionError(errno.EACCES, "Permission denied")
             return look(path)
 
-        monkeypatch.setattr(recognise, "look", failing)
+        monkeypatch.setattr(sniff, "look", failing)
         outcome = take(tmp_path / "from")
         assert paths(outcome) == [SMALL] and "cannot be read" in outcome.refused[0].why

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from maquette.installer import interpreters
-from maquette.installer.errors import NoPython
-from maquette.installer.uv import Uv
+from maquette.installer.environment import interpreters
+from maquette.installer.environment.uv import Uv
+from maquette.installer.shared.errors import NoPython
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 

@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from maquette.installer import catalogue, library, licences, store, transfer_errors, upkeep
-from maquette.installer.disk import identity
-from maquette.installer.download import Patience
-from maquette.installer.network import Network
-from maquette.installer.partial import Partial, part_of, record_of
+from maquette.installer.models import catalogue, library, licences, model_files, store
+from maquette.installer.net import errors
+from maquette.installer.net.download import Patience
+from maquette.installer.net.http import Network
+from maquette.installer.net.partial_file import Partial, part_of, record_of
+from maquette.installer.shared.disk import identity
 
 sys.path.insert(0, str(Path(__file__).parent))
 import faulty_server as faults
@@ -178,7 +179,7 @@ def quiet(_fraction: float, _line: str) -> None:
 
 
 def install(name: str, report=quiet) -> list[Path]:
-    return upkeep.install(library.by_id(name), report, Network(), QUICK)
+    return model_files.install(library.by_id(name), report, Network(), QUICK)
 
 
 def state(name: str) -> str:
@@ -200,9 +201,9 @@ def test_optional_files_come_on_request(root) -> None:
     install("more")
     overview = library.overview(library.by_id("more"))
     assert overview.state == library.INSTALLED and [file.name for file in overview.to_add] == ["four.safetensors"]
-    added = upkeep.install(library.by_id("more"), quiet, Network(), QUICK, optional=True)
+    added = model_files.install(library.by_id("more"), quiet, Network(), QUICK, optional=True)
     assert added == [root / "more/four.safetensors"] and not library.overview(library.by_id("more")).to_add
-    upkeep.delete(library.by_id("more"), quiet)
+    model_files.delete(library.by_id("more"), quiet)
     assert not (root / "more").exists()
 
 
@@ -215,7 +216,7 @@ def test_progress_has_megabytes_and_rises_over_all_files(root) -> None:
 
 
 def test_what_only_its_owner_hands_out_is_asked_for_at_the_end(root) -> None:
-    with pytest.raises(transfer_errors.NeedsRegistration, match=r"BODY\.pkl") as caught:
+    with pytest.raises(errors.NeedsRegistration, match=r"BODY\.pkl") as caught:
         install("research")
     assert "https://example.org/register" in caught.value.remedy
     assert (root / "research/net.safetensors").read_bytes() == RESEARCH
@@ -229,9 +230,9 @@ def test_an_unfinished_download_is_told_and_finished(root, server) -> None:
 
     def stop(_fraction: float, line: str) -> None:
         if "Trying again" in line:
-            raise transfer_errors.Stopped
+            raise errors.Stopped
 
-    with pytest.raises(transfer_errors.Stopped):
+    with pytest.raises(errors.Stopped):
         install("free", stop)
     overview = library.overview(library.by_id("free"))
     assert overview.state == library.UNFINISHED and "50 kB of one.safetensors" in overview.why
@@ -244,15 +245,15 @@ def test_an_unfinished_download_is_told_and_finished(root, server) -> None:
 def test_a_wrong_file_never_gets_the_name(root, server, name, sent) -> None:
     """By its hash where that is published, else by what it holds."""
     server.put(f"/free/resolve/main/{name}.safetensors", sent)
-    with pytest.raises(transfer_errors.WrongFile, match=name):
+    with pytest.raises(errors.WrongFile, match=name):
         install("free")
     assert not (root / f"free/{name}.safetensors").exists() and state("free") == library.NOT_INSTALLED
 
 
 def test_no_room_is_said_before_the_first_file(root, monkeypatch) -> None:
-    usage = upkeep.shutil.disk_usage(root.parent)
-    monkeypatch.setattr(upkeep.shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(transfer_errors.DiskFull, match="free"):
+    usage = model_files.shutil.disk_usage(root.parent)
+    monkeypatch.setattr(model_files.shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(errors.DiskFull, match="free"):
         install("free")
     assert not list(root.rglob("*.part"))
 
@@ -260,40 +261,40 @@ def test_no_room_is_said_before_the_first_file(root, monkeypatch) -> None:
 class TestVerify:
     def test_right_wrong_and_absent(self, root) -> None:
         one, two = library.by_id("free").files
-        assert upkeep.verify(one, quiet).state == upkeep.ABSENT
+        assert model_files.verify(one, quiet).state == model_files.ABSENT
         install("free")
-        assert upkeep.verify(one, quiet).state == upkeep.RIGHT
-        assert upkeep.verify(two, quiet).state == upkeep.RIGHT, "recorded when it came"
+        assert model_files.verify(one, quiet).state == model_files.RIGHT
+        assert model_files.verify(two, quiet).state == model_files.RIGHT, "recorded when it came"
         for file, path in ((one, root / one.path), (two, root / two.path)):
             content = bytearray(path.read_bytes())
             content[-5] ^= 1
             path.write_bytes(content)
-            verdict = upkeep.verify(file, quiet)
-            assert verdict.state == upkeep.WRONG and "checksum" in verdict.why
+            verdict = model_files.verify(file, quiet)
+            assert verdict.state == model_files.WRONG and "checksum" in verdict.why
 
     def test_the_users_own_file_is_plausible_then_held_to_what_it_was(self, root) -> None:
         two = library.by_id("free").files[1]
         (root / two.path).parent.mkdir(parents=True)
         (root / two.path).write_bytes(SECOND)
-        assert upkeep.verify(two, quiet).state == upkeep.PLAUSIBLE
+        assert model_files.verify(two, quiet).state == model_files.PLAUSIBLE
         (root / two.path).write_bytes(SECOND[:-1] + b"?")
-        assert upkeep.verify(two, quiet).state == upkeep.WRONG
+        assert model_files.verify(two, quiet).state == model_files.WRONG
 
     @pytest.mark.parametrize("content", [b"", SECOND[:-1], b"<!DOCTYPE html>", b"version https://git-lfs", b"x" * 99])
     def test_what_is_no_model_is_wrong_without_a_checksum(self, root, content) -> None:
         two = library.by_id("free").files[1]
         (root / two.path).parent.mkdir(parents=True)
         (root / two.path).write_bytes(content)
-        assert upkeep.verify(two, quiet).state == upkeep.WRONG
+        assert model_files.verify(two, quiet).state == model_files.WRONG
 
     def test_it_can_be_stopped(self, root) -> None:
         install("free")
 
         def stop(_fraction: float, _line: str) -> None:
-            raise transfer_errors.Stopped
+            raise errors.Stopped
 
-        with pytest.raises(transfer_errors.Stopped):
-            upkeep.verify(library.by_id("free").files[0], stop)
+        with pytest.raises(errors.Stopped):
+            model_files.verify(library.by_id("free").files[0], stop)
 
 
 class TestRepair:
@@ -302,24 +303,24 @@ class TestRepair:
         one = root / "free/one.safetensors"
         one.write_bytes(FREE[:-1] + b"?")
         server.requests.clear()
-        come = upkeep.repair(library.by_id("free"), quiet, Network(), QUICK)
+        come = model_files.repair(library.by_id("free"), quiet, Network(), QUICK)
         assert come == [one] and one.read_bytes() == FREE and len(server.requests) == 1
-        assert upkeep.repair(library.by_id("free"), quiet, Network(), QUICK) == []
+        assert model_files.repair(library.by_id("free"), quiet, Network(), QUICK) == []
 
     def test_a_wrong_file_of_its_owner_is_put_aside(self, root) -> None:
         body = root / "owner/BODY.pkl"
         body.parent.mkdir(parents=True)
         body.write_bytes(b"<html>sign in</html>")
-        with pytest.raises(transfer_errors.NeedsRegistration):
-            upkeep.repair(library.by_id("research"), quiet, Network(), QUICK)
+        with pytest.raises(errors.NeedsRegistration):
+            model_files.repair(library.by_id("research"), quiet, Network(), QUICK)
         assert not body.exists() and body.with_name("BODY.pkl.wrong").exists()
 
     def test_a_shared_folder_is_left_to_its_keeper(self, root, tmp_path, monkeypatch) -> None:
         install("free")
         (root / "free/one.safetensors").write_bytes(FREE[:-1] + b"?")
         monkeypatch.setenv("MAQUETTE_MODELS", f"{tmp_path / 'own'}{os.pathsep}{root}")
-        with pytest.raises(transfer_errors.NotWritable, match="shared"):
-            upkeep.repair(library.by_id("free"), quiet, Network(), QUICK)
+        with pytest.raises(errors.NotWritable, match="shared"):
+            model_files.repair(library.by_id("free"), quiet, Network(), QUICK)
         assert (root / "free/one.safetensors").exists()
 
 
@@ -329,17 +330,17 @@ class TestDelete:
         other = root / "free" / "mine.txt"
         other.write_text("mine")
         part_of(root / "free/one.safetensors").write_bytes(b"old")
-        gone = upkeep.delete(library.by_id("free"), quiet)
+        gone = model_files.delete(library.by_id("free"), quiet)
         assert len(gone) == 5 and state("free") == library.NOT_INSTALLED
         assert [path for path in root.rglob("*") if path.is_file() and ".locks" not in path.parts] == [other]
-        assert upkeep.delete(library.by_id("free"), quiet) == []
+        assert model_files.delete(library.by_id("free"), quiet) == []
 
     def test_what_another_installed_model_needs_stays(self, root) -> None:
         install("free")
         (root / "owner").mkdir()
         (root / "owner/BODY.pkl").write_bytes(b"\x80\x02}.")
         install("research")
-        upkeep.delete(library.by_id("research"), quiet)
+        model_files.delete(library.by_id("research"), quiet)
         assert (root / "free/two.safetensors").exists() and not (root / "owner").exists()
         assert state("free") == library.INSTALLED
 
@@ -353,7 +354,7 @@ class TestDelete:
         elsewhere = store.user_data() / "converted" / f"{identity(source)}-one.safetensors"
         elsewhere.parent.mkdir(parents=True)
         elsewhere.write_bytes(b"copy")
-        assert set(upkeep.delete(model, quiet)) == {source, plain, elsewhere}
+        assert set(model_files.delete(model, quiet)) == {source, plain, elsewhere}
         assert not elsewhere.exists() and not plain.exists()
 
     def test_a_folder_that_leads_elsewhere_is_left_alone(self, root, tmp_path) -> None:
@@ -364,7 +365,7 @@ class TestDelete:
             (root / "free").symlink_to(mine, target_is_directory=True)
         except OSError:
             pytest.skip("this system makes no links")
-        assert upkeep.delete(library.by_id("free"), quiet) == []
+        assert model_files.delete(library.by_id("free"), quiet) == []
         assert (mine / "one.safetensors").exists()
 
     def test_a_link_goes_and_what_it_leads_to_stays(self, root, tmp_path) -> None:
@@ -375,7 +376,7 @@ class TestDelete:
             (root / "free/one.safetensors").symlink_to(mine)
         except OSError:
             pytest.skip("this system makes no links")
-        upkeep.delete(library.by_id("free"), quiet)
+        model_files.delete(library.by_id("free"), quiet)
         assert mine.read_bytes() == FREE and not (root / "free").exists()
 
 
@@ -390,8 +391,8 @@ class TestSharedRoots:
         assert store.find("free/one.safetensors", own) == root / "free/one.safetensors"
         server.requests.clear()
         assert install("free") == [] and not server.requests
-        assert upkeep.delete(library.by_id("free"), quiet) == []
-        assert upkeep.verify(library.by_id("free").files[0], quiet).state == upkeep.RIGHT
+        assert model_files.delete(library.by_id("free"), quiet) == []
+        assert model_files.verify(library.by_id("free").files[0], quiet).state == model_files.RIGHT
         (root / "free/two.safetensors").unlink()
         assert install("free") == [own / "free/two.safetensors"]
 
@@ -417,7 +418,7 @@ class TestLicences:
     def test_asked_once_and_kept(self, root) -> None:
         research, free = library.by_id("research"), library.by_id("free")
         assert licences.is_needed(research) and not licences.is_needed(free)
-        with pytest.raises(transfer_errors.LicenceNeeded, match="Non-commercial"):
+        with pytest.raises(errors.LicenceNeeded, match="Non-commercial"):
             licences.require(research)
         licences.accept(research)
         licences.require(research)
@@ -446,7 +447,8 @@ def test_a_model_is_found_by_its_name(root) -> None:
 INSTALLING = """
     import sys
     from pathlib import Path
-    from maquette.installer import catalogue, library, partial, upkeep
+    from maquette.installer.models import catalogue, library, model_files as upkeep
+    from maquette.installer.net import partial_file as partial
     content = catalogue.read(Path(sys.argv[1]).read_text())
     catalogue._content = lambda: content
     partial.SYNC = 8192
@@ -503,7 +505,7 @@ def test_whoever_waits_for_another_can_stop(root) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with upkeep.alone(target, quiet):
+        with model_files.alone(target, quiet):
             entered.set()
             leave.wait(20)
 
@@ -513,10 +515,10 @@ def test_whoever_waits_for_another_can_stop(root) -> None:
 
     def stop(_fraction: float, line: str) -> None:
         if "waiting" in line:
-            raise transfer_errors.Stopped
+            raise errors.Stopped
 
     try:
-        with pytest.raises(transfer_errors.Stopped):
+        with pytest.raises(errors.Stopped):
             install("free", stop)
     finally:
         leave.set()
@@ -529,22 +531,22 @@ def test_odd_roots(root, tmp_path, monkeypatch, name) -> None:
     monkeypatch.setenv("MAQUETTE_MODELS", str(tmp_path / name))
     install("free")
     assert state("free") == library.INSTALLED
-    assert upkeep.verify(library.by_id("free").files[0], quiet).state == upkeep.RIGHT
-    upkeep.delete(library.by_id("free"), quiet)
+    assert model_files.verify(library.by_id("free").files[0], quiet).state == model_files.RIGHT
+    model_files.delete(library.by_id("free"), quiet)
     assert state("free") == library.NOT_INSTALLED
 
 
 def test_a_root_whose_name_is_too_long(root, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MAQUETTE_MODELS", str(tmp_path / ("l" * 300)))
     assert state("free") == library.NOT_INSTALLED
-    with pytest.raises(transfer_errors.NotWritable, match="too long"):
+    with pytest.raises(errors.NotWritable, match="too long"):
         install("free")
 
 
 def test_a_root_that_cannot_be_written(root, tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("MAQUETTE_MODELS", str(tmp_path / "file"))
-    with pytest.raises(transfer_errors.NotWritable, match="file"):
+    with pytest.raises(errors.NotWritable, match="file"):
         install("free")
 
 

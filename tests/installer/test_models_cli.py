@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from maquette.installer import commands, doctor, library, models_cli, network, store
+from maquette.installer.cli import commands, doctor
+from maquette.installer.cli import models as models_cli
+from maquette.installer.models import library, store
+from maquette.installer.net import http
 
 sys.path.insert(0, str(Path(__file__).parent))
 import faulty_server as faults
@@ -17,7 +20,7 @@ from test_library import FREE, RESEARCH, root, server  # noqa: F401  fixtures
 @pytest.fixture(autouse=True)
 def no_network_chosen():
     yield
-    network.set_network(None)
+    http.set_network(None)
 
 
 def models(*arguments: str) -> int:
@@ -99,7 +102,7 @@ class TestInstall:
 
     def test_a_mirror_and_a_proxy(self, root, server, capsys, monkeypatch) -> None:  # noqa: F811
         seen = []
-        monkeypatch.setattr(models_cli.upkeep, "install", lambda *_, **__: seen.append(network.chosen_network()))
+        monkeypatch.setattr(models_cli.model_files, "install", lambda *_, **__: seen.append(http.chosen_network()))
         monkeypatch.setattr(models_cli, "_bring", lambda voice, options, bring, said: bring(None, None) or 0)
         models("install", "free", "--mirror", "https://mirror.example.org", "--proxy", "http://proxy:8080")
         assert seen[0].hub_address == "https://mirror.example.org" and seen[0].proxy == "http://proxy:8080"

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from maquette.installer import packages, records
-from maquette.installer import uv as uv_tool
-from maquette.installer.place import default_place
+from maquette.installer.environment import uv as uv_tool
+from maquette.installer.packages import manager, wheel_records
+from maquette.installer.shared.paths import default_place
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_registry import MODULES, PACKAGES, PYTHON, Registry, lock, make_checkout
 
-INSTALLER = Path(packages.__file__).parent
+INSTALLER = Path(manager.__file__).parents[1]
 
 #: Stands for Blender's Python: nothing but the standard library.
 BARE = getattr(sys, "_base_executable", sys.executable)
@@ -29,7 +29,7 @@ BARE = getattr(sys, "_base_executable", sys.executable)
 #: Prefix of a program that runs in the Blender whose extension is installed in the current folder.
 IN_BLENDER = (
     "import sys, json; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]; sys.path.insert(0, '.');"
-    "from installer import packages, package_folders, package_status;"
+    "from installer.packages import manager as packages, folders as package_folders, status as package_status;"
 )
 
 
@@ -157,7 +157,7 @@ def test_packages_that_do_not_load_are_not_kept(machine: Machine) -> None:
 
 
 def test_a_registry_that_slips_numpy_in_is_refused(machine: Machine) -> None:
-    code = machine.root / "installer" / "features.py"
+    code = machine.root / "installer" / "packages" / "features.py"
     code.write_text(code.read_text().replace("without=BLENDERS_OWN", "without=()"))
     lock_file = machine.root / "installer" / "locks" / f"python{PYTHON}.txt"
     (hash_,) = (machine.root / "installer/locks/blenders.json").read_text().split('"numpy": ["')[1].split('"')[:1]
@@ -212,7 +212,7 @@ def test_killed_at_ten_moments_the_next_start_repairs(machine: Machine) -> None:
             killed += 1
         child.communicate()
         folders = machine.install("people")
-        assert [records.damaged(folder) for folder in folders] == [[], []]
+        assert [wheel_records.damaged(folder) for folder in folders] == [[], []]
         assert machine.contents() == {folder.name for folder in folders}
         if killed == 10:
             break
@@ -391,13 +391,13 @@ def test_a_file_that_is_not_what_the_lock_says(machine: Machine) -> None:
 
 
 def test_a_full_disk(machine: Machine) -> None:
-    code = machine.root / "installer" / "packages.py"
+    code = machine.root / "installer" / "packages" / "manager.py"
     code.write_text(code.read_text("utf-8").replace("_UNPACKED = 2.9", "_UNPACKED = 1e15"))
     one_sentence(*machine.call("install"), words="MB, but the disk of")
 
 
 def test_a_disk_that_fills_up_while_files_come(machine: Machine) -> None:
-    code = machine.root / "installer" / "download.py"
+    code = machine.root / "installer" / "net" / "download.py"
     code.write_text(code.read_text("utf-8").replace("SPARE = 64 << 20", "SPARE = 1 << 60"))
     one_sentence(*machine.call("install"), words="but the disk of")
     assert machine.states()["core"] == "not installed"

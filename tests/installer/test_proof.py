@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from maquette.installer import features, proof
-from maquette.installer.errors import SetupError
+from maquette.installer.packages import features, proof
+from maquette.installer.shared.errors import SetupError
 
-LOCKS = Path(proof.__file__).with_name("locks")
+LOCKS = Path(proof.__file__).parents[1] / "locks"
 
 
 def report(**changed: Any) -> dict[str, Any]:

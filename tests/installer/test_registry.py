@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import pytest
-from maquette.installer.registry import pip_options, uv_settings
+from maquette.installer.environment.package_index import pip_options, uv_settings
 
 MIRROR = "https://mirror.example/simple"
 

@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from maquette.installer import environment as environments
-from maquette.installer import place as places
-from maquette.installer import testing
-from maquette.installer.accelerator import CPU, Accelerator
-from maquette.installer.errors import NoPython, SetupError
-from maquette.installer.locks import blenders
-from maquette.installer.place import Place
-from maquette.installer.testing import NO_TESTS, SUITE_MEGABYTES, Outcome, judge, run_tests, set_up, summary
-from maquette.installer.voice import Voice
+from maquette.installer.cli import testing
+from maquette.installer.cli.testing import NO_TESTS, SUITE_MEGABYTES, Outcome, judge, run_tests, set_up, summary
+from maquette.installer.environment import environments
+from maquette.installer.environment.accelerator import CPU, Accelerator
+from maquette.installer.environment.lock_files import blenders
+from maquette.installer.shared import paths as places
+from maquette.installer.shared.errors import NoPython, SetupError
+from maquette.installer.shared.paths import Place
+from maquette.installer.shared.reporting import Voice
 
 ALL = ["4.5", "4.2", "5.0", "5.2"]
 

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from maquette.installer import locks, torch_build
-from maquette.installer.accelerator import CPU, CUDA, METAL, ROCM, XPU, Accelerator
-from maquette.installer.sources import Sources
-from maquette.installer.torch_build import REGISTRY, TorchBuild, advice, candidates
-from maquette.installer.uv import Uv
+from maquette.installer.environment import lock_files, torch_build
+from maquette.installer.environment.accelerator import CPU, CUDA, METAL, ROCM, XPU, Accelerator
+from maquette.installer.environment.torch_build import REGISTRY, TorchBuild, advice, candidates
+from maquette.installer.environment.uv import Uv
+from maquette.installer.packages.sources import Sources
 
 LOCK = Path(__file__).parents[2] / "installer" / "locks" / "python3.11.txt"
 
@@ -56,7 +56,7 @@ def test_a_card_that_is_not_used_is_explained() -> None:
 
 
 def test_a_separate_build_takes_torch_and_its_cuda_libraries_out_of_the_lock() -> None:
-    pins = locks.select(locks.read_lock(LOCK), [locks.CORE])
+    pins = lock_files.select(lock_files.read_lock(LOCK), [lock_files.CORE])
     locked = {pin.name for pin in TorchBuild("cpu").locked(pins)}
     assert not {name for name in locked if name.startswith(("nvidia-", "cuda-"))} | locked & {"torch", "triton"}
     assert {"filelock", "sympy", "opencv-python"} <= locked
@@ -75,7 +75,7 @@ def test_an_index_that_is_out_of_reach_costs_a_moment(
     monkeypatch.setenv("UV_TORCH_BACKEND", "cpu")
     monkeypatch.setattr(torch_build, "PATIENCE", 0.5)
     said: list[str] = []
-    pins = locks.read_lock(LOCK)
+    pins = lock_files.read_lock(LOCK)
     started = time.monotonic()
     build = torch_build.choose(Uv(program, (9, 9, 9)), Path("python"), pins, said.append, Accelerator(CPU))
     assert build == TorchBuild(backend)
@@ -96,7 +96,7 @@ def test_an_index_that_is_out_of_reach_costs_a_moment(
 def test_a_folder_of_wheels_says_which_build_it_holds(tmp_path: Path, files: list[str], backend: str) -> None:
     for name in files:
         (tmp_path / name).touch()
-    pins = locks.read_lock(LOCK)
+    pins = lock_files.read_lock(LOCK)
     sources = Sources(accelerator="cpu", wheels=str(tmp_path))
     build = torch_build.choose(Uv(Path("none"), (9, 9, 9)), Path("python"), pins, print, Accelerator(CPU), sources)
     assert build == TorchBuild(backend)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from maquette.installer import uv as uv_tool
-from maquette.installer.errors import SetupError
-from maquette.installer.place import Place
+from maquette.installer.environment import uv as uv_tool
+from maquette.installer.shared.errors import SetupError
+from maquette.installer.shared.paths import Place
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in of uv is a shell script")
 

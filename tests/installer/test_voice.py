@@ -3,7 +3,7 @@
 
 import io
 
-from maquette.installer.voice import DownloadProgress, Voice
+from maquette.installer.shared.reporting import DownloadProgress, Voice
 
 
 def test_steps_count_down(voice: Voice, spoken: io.StringIO) -> None:

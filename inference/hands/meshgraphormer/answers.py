@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from ....installer import store
+from ....installer.models import store
 from ...errors import MissingModel
 from ...runtime.memory import keep
 from ...weights import load_network

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....installer import store
+from ....installer.models import store
 from ...errors import BadModelFile
 from ...weights.load import missing
 from ...weights.mano import Mano, load_mano

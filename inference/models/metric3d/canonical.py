@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ....installer import catalogue
+    from ....installer.models import catalogue
     from ...photo import Photo
     from ...runtime import Run
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....installer import store
+from ....installer.models import store
 from ...errors import BadModelFile
 from ...geometry.skinning import quaternions_of
 from ...results import Body

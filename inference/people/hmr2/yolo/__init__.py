@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from .....installer import store
+from .....installer.models import store
 from ....errors import MissingModel
 from ....runtime.memory import keep
 from ..find import Finder, Found, Thresholds

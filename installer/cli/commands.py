@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands of `python3 -m installer`, one function each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import List, Sequence, Tuple
+
+from ..environment import environments
+from ..environment.lock_files import DEFAULT_BLENDER
+from ..shared.errors import SetupError, explain
+from ..shared.paths import Place, default_place, make_writable
+from ..shared.reporting import Voice
+from . import models as models_cli
+from . import packages as packages_cli
+
+EXAMPLES = """examples:
+  python3 -m installer demo                          set up and show what it does, into out/demo
+  python3 -m installer test --all                    the whole test-suite, on every Blender
+  python3 -m installer test -- tests/inference -x    one folder of it; what follows -- goes to pytest
+  python3 -m installer run -m maquette.inference     the command line for arrays, without Blender
+  python3 -m installer run --blender 5.2 script.py   a script of your own with bpy 5.2
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse and carry out one command; returns the exit code (0 done, 1 failed, 130 stopped by Ctrl-C)."""
+    voice = Voice()
+    options, rest = _parse(arguments)
+    signal.signal(signal.SIGTERM, _stopped)
+    try:
+        return options.command(default_place(), voice, options, rest)
+    except SetupError as error:
+        _tell(voice, options, error)
+    except KeyboardInterrupt:
+        voice.say("\nStopped. The same command takes up again where this one ended.")
+        return 130
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        known = explain(f"{error} os error {error.errno}", "The set-up")
+        _tell(voice, options, SetupError(f"{known.message} ({error})", known.remedy))
+    return 1
+
+
+def _tell(voice: Voice, options: argparse.Namespace, error: SetupError) -> None:
+    """Say what is wrong; where JSON was asked for, to the program that reads it as well."""
+    if getattr(options, "json", False):
+        print(json.dumps({"error": error.message, "remedy": error.remedy, "kind": type(error).__name__}, indent=1))
+    voice.say(f"\nerror: {error.message}\n{error.remedy}")
+
+
+def _stopped(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
+    """The options of the command, and what is handed on to the program that it starts."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m installer",
+        description="Sets up what a command needs, then carries it out.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, function: object, summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary)
+        sub.set_defaults(command=function, name=name)
+        return sub
+
+    demo = add("demo", _demo, "run the main job on real photographs; the results go to out/demo")
+    demo.add_argument("--output", default=None, help="another folder for the results")
+    test = add("test", _test, "run the tests; what follows -- goes to pytest")
+    test.add_argument(
+        "--blender", nargs="+", default=[], metavar="VERSION", help="the Blender-facing ones on these too"
+    )
+    test.add_argument("--all", action="store_true", help="the Blender-facing ones on every Blender")
+    test.add_argument("--quick", action="store_true", help="without the checks by ruff and pyright")
+    run = add("run", _run, "start the environment's Python with the arguments that follow")
+    run.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
+    doctor = add("doctor", _doctor, "say what is installed, what is missing and how to get it")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    extension = add("extension", _extension, "build Blender's extension into out/ and validate it")
+    extension.add_argument("--blender", nargs="+", default=[], metavar="VERSION", help="validate with these too")
+    extension.add_argument("--all", action="store_true", help="validate with every Blender")
+    packages = add("packages", _packages, "install, show, verify, repair or remove an installed Blender's packages")
+    packages_cli.add_arguments(packages)
+    models = add("models", _models, "list, install, verify, repair, import or delete model files")
+    models_cli.add_arguments(models)
+    lock = add("lock", _lock, "make the lock files anew (for developers)")
+    lock.add_argument("--upgrade", action="store_true", help="take the newest versions that fit, not those of the lock")
+
+    given, rest = _split(list(arguments))
+    return parser.parse_args(given), rest
+
+
+def _split(arguments: List[str]) -> Tuple[List[str], List[str]]:
+    """Our own arguments, and those of the program: after `run` and its options, or else after `--`."""
+    if arguments[:1] == ["run"]:
+        own = 1
+        while own < len(arguments) and arguments[own].startswith(("--blender", "-h", "--help")):
+            own += 2 if arguments[own] == "--blender" else 1
+        rest = arguments[own:]
+        return arguments[:own], rest[1:] if rest[:1] == ["--"] else rest
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:cut], arguments[cut + 1 :]
+
+
+def _start(environment: environments.Environment, arguments: Sequence[str]) -> int:
+    """Run the environment's Python in this terminal; a signal's death becomes the shell's code for it."""
+    code = subprocess.call([str(environment.python), *arguments], env=environment.variables())
+    return 128 - code if code < 0 else code
+
+
+def _demo(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    environment = environments.ensure(place, DEFAULT_BLENDER, voice)
+    output = options.output or str(place.out / "demo")
+    return _start(environment, ["-m", "maquette.demo", "--output", output, *rest])
+
+
+def _run(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    environment = environments.ensure(place, options.blender, voice)
+    return _start(environment, rest)
+
+
+def _test(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from .testing import run_tests
+
+    return run_tests(place, voice, chosen(place, options), quick=options.quick, pytest_arguments=rest)
+
+
+def _doctor(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from .doctor import examine, print_report
+
+    return print_report(examine(place, voice), as_json=options.json)
+
+
+def _extension(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from .extension import build_extension
+
+    print(build_extension(place, voice, chosen(place, options)))
+    return 0
+
+
+def _packages(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    return packages_cli.run(place, voice, options)
+
+
+def _models(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    return models_cli.run(voice, options)
+
+
+def _lock(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+    from ..environment import uv
+    from ..environment.relock import relock
+
+    make_writable(place)
+    for path in relock(place, uv.ensure(place, voice.detail), voice.detail, options.upgrade):
+        print(os.path.relpath(path, place.root))
+    return 0
+
+
+def chosen(place: Place, options: argparse.Namespace) -> List[str]:
+    """The Blenders of --blender or --all besides the default one, in the order of the table."""
+    from ..environment.lock_files import blender, blenders
+
+    named = (
+        list(blenders(place.locks)) if options.all else [blender(place.locks, name).version for name in options.blender]
+    )
+    return [version for version in dict.fromkeys(named) if version != DEFAULT_BLENDER]
+
+
+if sys.platform == "win32":  # the messages hold names of files in any language
+    for _stream in (sys.stdout, sys.stderr):
+        if hasattr(_stream, "reconfigure"):
+            _stream.reconfigure(encoding="utf-8", errors="replace")

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python3 -m installer doctor`: what is installed, versions, devices, free space, what is missing and how to get it.
+
+It changes nothing and asks no registry.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, List
+
+from ..environment import environments, interpreters
+from ..environment import uv as uv_tool
+from ..environment.accelerator import CUDA, Accelerator, detect
+from ..environment.lock_files import blenders
+from ..models import catalogue, library, store
+from ..packages import status
+from ..shared.errors import SetupError
+from ..shared.paths import Place, free_megabytes
+from ..shared.reporting import Voice
+
+
+def examine(place: Place, voice: Voice) -> Dict[str, Any]:
+    """Everything that the report says, as plain data."""
+    uv, device = uv_tool.find(place), detect()
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "checkout": str(place.root),
+        "home": str(place.home),
+        "free_mb": free_megabytes(place.home),
+        "uv": {"path": str(uv.path), "version": ".".join(map(str, uv.version))} if uv else None,
+        "git": shutil.which("git"),
+        "accelerator": asdict(device),
+        "nvidia_driver_cuda": device.version if device.kind == CUDA else None,
+        "environments": {version: _environment(place, version, voice) for version in blenders(place.locks)},
+        "packages_for_blender": {
+            python: status.of_folders(python).plain()
+            for python in dict.fromkeys(entry.python for entry in blenders(place.locks).values())
+        },
+        "models": _models(),
+    }
+
+
+def _models() -> Dict[str, Any]:
+    """The folders of the models, and how those that were begun stand, by names and lengths only."""
+    report: Dict[str, Any] = {
+        "folder": str(store.models_root()),
+        "exists": store.models_root().exists(),
+        "shared": [str(root) for root in store.shared_roots()],
+    }
+    try:
+        states = {model.id: library.overview(model).state for model in catalogue.models() if model.files}
+    except SetupError:  # a Python too old for the catalogue, which everything else here runs on
+        return report
+    for state in (library.INSTALLED, library.UNFINISHED, library.DAMAGED):
+        report[state] = [name for name, found in states.items() if found == state]
+    return report
+
+
+def _environment(place: Place, version: str, voice: Voice) -> Dict[str, Any]:
+    """One Blender's state; a ready environment is asked for its versions and devices in a child process."""
+    environment = environments.locate(place, version)
+    damage = environment.damage()
+    report: Dict[str, Any] = {
+        "bpy": environment.blender.bpy,
+        "python": environment.blender.python,
+        "folder": str(environment.folder),
+        "state": damage or "ready",
+    }
+    if damage:
+        report["remedy"] = f"python3 -m installer run --blender {version}"
+        if interpreters.find(environment.blender.python) is None and "not set up" in damage:
+            report["remedy"] += f" (there is no Python {environment.blender.python} here: uv will try to download one)"
+        return report
+    voice.say(f"Looking at every file of Blender {version}, and loading bpy and torch ...")
+    damaged = damaged_packages(environment.packages)
+    if damaged:
+        report["state"] = f"damaged: {', '.join(damaged)}"
+        # The cache shares its files with the environment, so it is damaged too.
+        report["remedy"] = f"Delete {place.home} and run: python3 -m installer run --blender {version}"
+        return report
+    report["torch_build"] = environment.stamp.get("torch_build")
+    try:
+        report["found"] = environments.probe(environment)
+    except SetupError as error:
+        report.update(state=error.message, remedy=error.remedy)
+    return report
+
+
+def damaged_packages(site_packages: Path) -> List[str]:
+    """Names of the packages with a missing or cut file, by the lists that the packages bring (RECORD)."""
+    damaged = []
+    for record in sorted(site_packages.glob("*.dist-info/RECORD")):
+        for line in record.read_text("utf-8").splitlines():
+            path, _, size = line.rsplit(",", 2)
+            file = site_packages / path.strip('"')
+            if size and file != record and _size(file) != int(size):
+                damaged.append(re.sub(r"-[^-]*\.dist-info$", "", record.parent.name))
+                break
+    return damaged
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def print_report(report: Dict[str, Any], as_json: bool) -> int:
+    """Print it; the exit code is 0 when everything that is set up is whole."""
+    whole = all(entry["state"] in ("ready", "not set up yet") for entry in report["environments"].values())
+    groups = [group for entry in report["packages_for_blender"].values() for group in entry["groups"]]
+    whole = whole and all(group["state"] != status.BROKEN for group in groups)
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return 0 if whole else 1
+    uv = report["uv"]
+    print(f"system    {report['system']}, Python {report['python']}")
+    print(f"folder    {report['home']}, {report['free_mb']:,} MB free")
+    print(f"uv        {uv['version'] + ' at ' + uv['path'] if uv else 'not here; fetched with the first set-up'}")
+    print(f"git       {report['git'] or 'not on PATH; needed to fetch changes only'}")
+    print(f"computes  on {Accelerator(**report['accelerator'])}")
+    for version, entry in report["environments"].items():
+        print(f"Blender {version}  {entry['state']}")
+        found = entry.get("found")
+        if found:
+            names = ("bpy", "python", "numpy", "torch", "opencv", "scipy")
+            print(f"          {', '.join(f'{name} {found[name]}' for name in names)}")
+            print(f"          devices: {', '.join(found['devices'])}")
+        if "remedy" in entry:
+            print(f"          -> {entry['remedy']}")
+    for python, entry in report["packages_for_blender"].items():
+        _print_packages(python, entry)
+    _print_models(report["models"])
+    return 0 if whole else 1
+
+
+def _print_models(models: Dict[str, Any]) -> None:
+    print(f"models    {models['folder']}{'' if models['exists'] else ' (not there; the built-in models need none)'}")
+    for root in models["shared"]:
+        print(f"          shared: {root}")
+    for state in (library.INSTALLED, library.UNFINISHED, library.DAMAGED):
+        if models.get(state):
+            print(f"          {state}: {', '.join(models[state])}")
+    for state, action in ((library.UNFINISHED, "install"), (library.DAMAGED, "repair")):
+        if models.get(state):
+            print(f"          -> python3 -m installer models {action} {' '.join(models[state])}")
+
+
+def _print_packages(python: str, entry: Dict[str, Any]) -> None:
+    print(f"packages  for an installed Blender with Python {python}: {entry['state']}")
+    for group in entry["groups"]:
+        if group["folder"]:
+            words = [f"{group['megabytes']:,} MB", group["detail"]]
+            print(f"          {group['feature']}: {group['state']}, {', '.join(filter(None, words))}")
+    if entry["state"] == status.BROKEN:
+        print("          -> python3 -m installer packages repair")
+    elif entry["state"] != status.READY:
+        print("          -> python3 -m installer packages install")

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds Blender's extension with Blender's own builder, and lets every Blender's validator read it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import List, Sequence
+
+from ..environment import environments
+from ..environment.lock_files import DEFAULT_BLENDER
+from ..shared.errors import NoPython, SetupError
+from ..shared.paths import Place
+from ..shared.processes import stream
+from ..shared.reporting import Voice
+
+#: Blender's builder inside the bpy wheel. It is a script of the standard library alone and needs no bpy.
+BUILDER = "bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
+
+
+def build_extension(place: Place, voice: Voice, validate_with: Sequence[str] = ()) -> Path:
+    """Build `out/maquette-<version>.zip`, validated by the default Blender and by those named; returns its path."""
+    main = environments.ensure(place, DEFAULT_BLENDER, voice)
+    place.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.out, prefix="extension-") as folder:
+        output = _run(main, ["build", "--source-dir", str(place.root), "--output-dir", folder])
+        complaints = warnings_in(output)
+        if complaints:
+            raise SetupError(f"Blender's builder complains: {complaints[0]}", "Change blender_manifest.toml.")
+        built = next(Path(folder).glob("*.zip"))
+        for version in [DEFAULT_BLENDER, *validate_with]:
+            _validate(place, version, built, voice)
+        # Only what every validator has accepted takes the place of an older one.
+        target = place.out / built.name
+        shutil.move(str(built), str(target))
+    voice.say(f"{target.stat().st_size / 1e6:.1f} MB")
+    return target
+
+
+def _validate(place: Place, version: str, archive: Path, voice: Voice) -> None:
+    try:
+        environment = environments.ensure(place, version, voice)
+    except NoPython as error:
+        voice.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
+        return
+    for source in (str(archive), str(place.root)):
+        complaints = warnings_in(_run(environment, ["validate", source]))
+        if complaints:
+            raise SetupError(f"Blender {version} complains: {complaints[0]}", "Change blender_manifest.toml.")
+    voice.say(f"Blender {version}: valid, without a warning")
+
+
+def warnings_in(output: str) -> List[str]:
+    """The lines in which Blender's builder or validator warns or refuses."""
+    return [line.strip() for line in output.splitlines() if re.search(r"warning|error", line, re.IGNORECASE)]
+
+
+def builder_script(environment: environments.Environment) -> Path:
+    """Blender's builder in an environment."""
+    return next(environment.packages.glob(BUILDER))
+
+
+def _run(environment: environments.Environment, arguments: List[str]) -> str:
+    command = [str(environment.python), str(builder_script(environment)), *arguments]
+    code, output = stream(command, environment.variables(), lambda line: None)
+    if code:
+        lines = [line.strip() for line in output.splitlines() if line.strip()] or [f"code {code}"]
+        raise SetupError(
+            f"Blender {environment.blender.version} refuses the extension: {lines[-1]}", "Change blender_manifest.toml."
+        )
+    return output

@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python3 -m installer models`: the library of models from a shell, for scripts and render farms.
+
+Exit codes: 0 done; 1 failed, with the reason; 2 wrong usage; 3 something that was asked about is not installed, or not
+whole; 4 a licence or a confirmation was not given; 130 stopped, to be taken up again by the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+from ..models import catalogue, importing, library, licences, model_files, store
+from ..models.catalogue import Model, in_words
+from ..net.errors import LicenceNeeded
+from ..net.http import Network, chosen_network, set_network
+from ..shared.errors import SetupError
+from ..shared.reporting import Voice
+
+DONE, FAILED, USAGE, NOT_WHOLE, NOT_ALLOWED = 0, 1, 2, 3, 4
+
+EXAMPLES = """examples:
+  python3 -m installer models list                                what there is, and what is installed
+  python3 -m installer models install metric3d-vit-small          asks, shows size and licence, downloads
+  python3 -m installer models install midas --yes --json          on a farm, with the result as JSON
+  python3 -m installer models import ~/Downloads                  takes every model file that it finds there
+  python3 -m installer models verify                              reads all that is installed, byte by byte
+
+MAQUETTE_MODELS names the folder of models, and behind it, separated as in PATH, folders that are only read.
+HF_ENDPOINT names a mirror of the model hub, HF_TOKEN is its access token; HTTPS_PROXY and SSL_CERT_FILE are honoured.
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 not installed or not whole, 4 licence or confirmation not given.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The actions and options of the command."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def add(name: str, function: Callable[..., int], summary: str, models: str = "") -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.set_defaults(models_action=function)
+        if models:
+            action.add_argument("models", nargs=models, metavar="MODEL", help="its name, or task/name")
+        action.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+        return action
+
+    listed = add("list", _list, "all models: installed or not, size, licence")
+    listed.add_argument("--task", default=None, help="of one task only")
+    listed.add_argument("--installed", action="store_true", help="only those that are installed")
+    add("show", _show, "all about models; exit code 3 where one is not installed", "+")
+    for name, function, summary in (
+        ("install", _install, "download what models lack"),
+        ("repair", _repair, "check models, and download again what is wrong or missing"),
+    ):
+        action = add(name, function, summary, "+")
+        action.add_argument("--yes", action="store_true", help="do not ask before the download")
+        action.add_argument("--accept-licence", action="store_true", help="accept non-commercial licences; kept")
+        _add_network(action)
+        if name == "install":
+            action.add_argument("--optional", action="store_true", help="with the files that models can use beside")
+    add("verify", _verify, "compare installed models with their checksums; all of them without a name", "*")
+    delete = add("delete", _delete, "delete the files of models from your own folder", "+")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    taken = add("import", _import, "take model files from a file, a folder or an archive")
+    taken.add_argument("paths", nargs="+", metavar="PATH")
+    taken.add_argument("--as", dest="as_path", default="", metavar="FILE", help="which file of the catalogue it is")
+    taken.add_argument("--replace", action="store_true", help="also where another file of that name is there")
+    add("where", _where, "the folders of the models, and the room in them")
+
+
+def _add_network(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--mirror", default="", metavar="URL", help="a mirror of the model hub (else HF_ENDPOINT)")
+    action.add_argument("--proxy", default="", metavar="URL", help="a proxy (else HTTPS_PROXY)")
+    action.add_argument("--ca-file", default="", metavar="FILE", help="certificates to trust (else SSL_CERT_FILE)")
+
+
+def run(voice: Voice, options: argparse.Namespace) -> int:
+    """Carry out one action; returns the exit code."""
+    if getattr(options, "mirror", "") or getattr(options, "proxy", "") or getattr(options, "ca_file", ""):
+        token = chosen_network().token
+        set_network(Network(proxy=options.proxy, ca_file=options.ca_file, hub=options.mirror, token=token))
+    try:
+        return options.models_action(voice, options)
+    except SetupError as error:
+        if options.json:
+            _print({"error": error.message, "remedy": error.remedy, "kind": type(error).__name__})
+        voice.say(f"\nerror: {error.message}\n{error.remedy}")
+        return NOT_ALLOWED if isinstance(error, LicenceNeeded) else FAILED
+
+
+def _print(content: object) -> None:
+    print(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def _models(names: List[str]) -> List[Model]:
+    return list(dict.fromkeys(library.by_id(name) for name in names))
+
+
+def describe(model: Model) -> Dict[str, Any]:
+    """Everything about a model as plain data."""
+    state = library.overview(model)
+    files = []
+    for standing in state.files + state.optional:
+        file = standing.file
+        files.append(
+            {
+                "path": file.path,
+                "optional": standing in state.optional,
+                "state": standing.state,
+                "location": str(standing.path),
+                "shared": standing.shared,
+                "bytes": file.bytes or None,
+                "size": file.size,
+                "sha256": file.sha256 or model_files.recorded(standing.path).get("sha256"),
+                "url": file.url or None,
+                "page": file.page,
+                "gated": file.gated,
+                "licence": file.licence,
+            }
+        )
+    return {
+        "id": model.id,
+        "task": model.task,
+        "label": model.label,
+        "state": state.state,
+        "why": state.why or None,
+        "size": model.size or None,
+        "download_bytes": state.download_bytes,
+        "licence": model.licence,
+        "commercial": model.commercial,
+        "licence_accepted": not licences.is_needed(model),
+        "register_at": list(model.pages),
+        "memory_mb": model.memory_mb,
+        "packages": model.packages,
+        "note": model.note or None,
+        "files": files,
+    }
+
+
+def _list(voice: Voice, options: argparse.Namespace) -> int:
+    tasks = list(dict.fromkeys(model.task for model in catalogue.models()))
+    if options.task is not None and options.task not in tasks:
+        raise SetupError(f"There is no task {options.task}.", f"Choose one of: {', '.join(tasks)}.")
+    shown = [describe(model) for model in catalogue.models(options.task)]
+    if options.installed:
+        shown = [entry for entry in shown if entry["state"] in (library.SHIPS, library.INSTALLED)]
+    if options.json:
+        _print(shown)
+        return DONE
+    for task in tasks:
+        entries = [entry for entry in shown if entry["task"] == task]
+        if entries:
+            print(task)
+        for entry in entries:
+            commercial = "" if entry["commercial"] else "  non-commercial"
+            page = "  registration" if entry["register_at"] else ""
+            print(f"  {entry['id']:32}{entry['state']:15}{entry['size'] or '':16}{commercial}{page}".rstrip())
+    return DONE
+
+
+def _show(voice: Voice, options: argparse.Namespace) -> int:
+    shown = [describe(model) for model in _models(options.models)]
+    if options.json:
+        _print(shown)
+    else:
+        for entry in shown:
+            _print_model(entry)
+    whole = all(entry["state"] in (library.SHIPS, library.INSTALLED) for entry in shown)
+    return DONE if whole else NOT_WHOLE
+
+
+def _print_model(entry: Dict[str, Any]) -> None:
+    print(f"{entry['label']} ({entry['task']}/{entry['id']}): {entry['state']}")
+    print(f"  licence    {entry['licence']}; commercial use: {'yes' if entry['commercial'] else 'no'}")
+    print(f"  memory     about {entry['memory_mb']:,} MB, packages: {entry['packages']}")
+    for file in entry["files"]:
+        optional = "  (optional)" if file["optional"] else ""
+        print(f"  {file['state']:10} {file['path']}  {file['size']}{optional}")
+        print(f"             {file['location']}" + ("  (shared)" if file["shared"] else ""))
+        print(f"             {file['page'] if file['gated'] or not file['url'] else file['url']}")
+    for name in ("why", "note"):
+        if entry[name]:
+            print(f"  {entry[name]}")
+
+
+def _install(voice: Voice, options: argparse.Namespace) -> int:
+    def install(model: Model, report: model_files.Report) -> List[Path]:
+        return model_files.install(model, report, optional=options.optional)
+
+    return _bring(voice, options, install, "installed")
+
+
+def _repair(voice: Voice, options: argparse.Namespace) -> int:
+    return _bring(voice, options, model_files.repair, "repaired")
+
+
+def _bring(voice: Voice, options: argparse.Namespace, bring: Callable[..., List[Path]], said: str) -> int:
+    """Show sizes and licences, ask, then install or repair one model after the other."""
+    models = [model for model in _models(options.models) if model.files]
+    waiting = [model for model in models if _lacks(model, getattr(options, "optional", False))]
+    for model in waiting:
+        state = library.overview(model)
+        size = in_words(state.download_bytes) if state.download_bytes else "nothing to download"
+        voice.say(f"{model.label}: {size}, into {store.models_root()}")
+        voice.say(f"  licence: {model.licence}; commercial use: {'yes' if model.commercial else 'no'}")
+    for model in waiting:
+        _agree(voice, options, model)
+    if waiting and not options.yes:
+        _confirm(voice, "Download?")
+    come = [str(path) for model in models for path in bring(model, _Lines(voice))]
+    if options.json:
+        _print({said: [describe(model) for model in models], "downloaded": come})
+    else:
+        voice.say(f"{', '.join(model.label for model in models) or 'Nothing'}: {said}.")
+    return DONE
+
+
+def _lacks(model: Model, optional: bool) -> bool:
+    state = library.overview(model)
+    return state.state != library.INSTALLED or (optional and bool(state.to_add))
+
+
+def _agree(voice: Voice, options: argparse.Namespace, model: Model) -> None:
+    """See to it that a non-commercial licence has been accepted."""
+    if not licences.is_needed(model):
+        return
+    if options.accept_licence:
+        licences.accept(model)
+        return
+    if not sys.stdin.isatty():
+        raise LicenceNeeded(
+            f"{model.label} may not be used commercially: {model.licence}.",
+            "Read the licence, and accept it with --accept-licence; the answer is kept.",
+        )
+    _confirm(voice, f"{model.label} may not be used commercially ({model.licence}). Do you accept that?")
+    licences.accept(model)
+
+
+def _confirm(voice: Voice, question: str) -> None:
+    if not sys.stdin.isatty():
+        raise LicenceNeeded("Nobody is here to be asked.", "Give --yes to go on without a question.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise LicenceNeeded("Nothing was changed.", "Answer y to go on.")
+
+
+def _verify(voice: Voice, options: argparse.Namespace) -> int:
+    chosen = _models(options.models) if options.models else catalogue.models()
+    files = dict.fromkeys(file for model in chosen for file in model.everything)
+    if not options.models:
+        files = {file: None for file in files if store.file_state(file) in (store.PRESENT, store.BAD_SIZE)}
+    verdicts = [model_files.verify(file, _Lines(voice)) for file in files]
+    if options.json:
+        _print(
+            [
+                {
+                    "path": verdict.file.path,
+                    "location": str(verdict.path),
+                    "state": verdict.state,
+                    "why": verdict.why or None,
+                    "sha256": verdict.sha256 or None,
+                }
+                for verdict in verdicts
+            ]
+        )
+    else:
+        for verdict in verdicts:
+            print(f"{verdict.state:10} {verdict.file.path}" + (f"  ({verdict.why})" if verdict.why else ""))
+        if not verdicts:
+            print("No model is installed.")
+    whole = all(verdict.state in (model_files.RIGHT, model_files.PLAUSIBLE) for verdict in verdicts)
+    return DONE if whole else NOT_WHOLE
+
+
+def _delete(voice: Voice, options: argparse.Namespace) -> int:
+    models = _models(options.models)
+    going = [path for model in models for path in model_files.deletable(model)]
+    for path in going:
+        voice.say(f"  {path}  {in_words(path.stat().st_size) if path.exists() else ''}".rstrip())
+    if going and not options.yes:
+        _confirm(voice, f"Delete {'this file' if len(going) == 1 else f'these {len(going)} files'}?")
+    gone = [str(path) for model in models for path in model_files.delete(model, _Lines(voice))]
+    if options.json:
+        _print({"deleted": gone})
+    else:
+        voice.say(f"{len(gone)} files deleted." if gone else "There is nothing of it in your own folder.")
+    return DONE
+
+
+def _import(voice: Voice, options: argparse.Namespace) -> int:
+    outcomes = [
+        importing.import_from(Path(path), _Lines(voice), options.as_path, options.replace) for path in options.paths
+    ]
+    taken = [entry for outcome in outcomes for entry in outcome.taken]
+    known = [entry for outcome in outcomes for entry in outcome.known]
+    refused = [entry for outcome in outcomes for entry in outcome.refused]
+    if options.json:
+        _print(
+            {
+                "taken": [{"from": entry.source, "path": entry.file.path, "to": str(entry.path)} for entry in taken],
+                "known": [{"from": entry.source, "path": entry.file.path, "at": str(entry.path)} for entry in known],
+                "refused": [{"from": entry.source, "why": entry.why} for entry in refused],
+            }
+        )
+        return DONE
+    for entry in taken:
+        print(f"taken      {entry.source} -> {entry.path}")
+        print(f"           licence: {entry.file.licence}")
+    for entry in known:
+        print(f"there      {entry.source} is {entry.path}")
+    for refusal in refused:
+        print(f"refused    {refusal.source}: {refusal.why}")
+    return DONE
+
+
+def _where(voice: Voice, options: argparse.Namespace) -> int:
+    roots = [
+        {
+            "folder": str(root),
+            "own": root == store.models_root(),
+            "exists": root.is_dir(),
+            "writable": os.access(library.existing(root), os.W_OK),
+            "free_mb": shutil.disk_usage(library.existing(root)).free // 1_000_000,
+        }
+        for root in store.search_path()
+    ]
+    if options.json:
+        _print({"roots": roots, "hub": chosen_network().hub_address})
+        return DONE
+    for root in roots:
+        what = "own" if root["own"] else "shared"
+        there = "" if root["exists"] else ", not there yet"
+        print(f"{what:8} {root['folder']}  ({root['free_mb']:,} MB free{there})")
+    print(f"hub      {chosen_network().hub_address}")
+    return DONE
+
+
+class _Lines:
+    """Says where it stands, once every few seconds."""
+
+    def __init__(self, voice: Voice, every: float = 2.0) -> None:
+        self._voice, self._every = voice, every
+        self._spoke: Optional[float] = None
+
+    def __call__(self, _fraction: float, line: str) -> None:
+        now = time.monotonic()
+        if self._spoke is None or now - self._spoke >= self._every:
+            self._voice.say(f"  {line}")
+            self._spoke = now

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python3 -m installer packages install | status | verify | repair | remove | requirements`, for scripts and farms."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from typing import Any, Callable, Dict, List
+
+from ..environment import interpreters
+from ..environment import uv as uv_tool
+from ..environment.lock_files import DEFAULT_BLENDER, Pin, blender
+from ..environment.torch_build import REGISTRY
+from ..net.errors import Stopped
+from ..net.http import Network, set_network
+from ..packages import folders, manager
+from ..packages import status as package_status
+from ..packages.features import CORE, FEATURES, locks_folder, offered, pins_of
+from ..packages.sources import AUTO, Sources
+from ..shared.paths import Place, make_writable
+from ..shared.reporting import Voice
+
+ALL = "all"
+
+#: Exit codes beside 0 (as it should be), 1 (an error, with its sentence) and 130 (stopped).
+MISSING, DAMAGED = 3, 4
+
+EPILOG = f"""exit codes: 0 as it should be, 1 an error that is said in one sentence, 130 stopped by Ctrl-C,
+{MISSING} something is not installed, {DAMAGED} something is damaged
+
+examples:
+  python3 -m installer packages install --python /opt/blender/4.5/python/bin/python3.11
+  python3 -m installer packages install --features people detailer
+  python3 -m installer packages install --accelerator cpu --wheels /mnt/wheels
+  python3 -m installer packages requirements --features all > requirements.txt    for pip download
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("action", nargs="?", default="install", choices=sorted(_ACTIONS), help="default: install")
+    parser.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
+    parser.add_argument("--python", default=None, help="that Blender's own Python program, if no other is at hand")
+    parser.add_argument(
+        "--features", nargs="+", default=[], metavar="GROUP", help=f"besides core: {', '.join(FEATURES)}, or {ALL}"
+    )
+    parser.add_argument("--folder", default=None, help="where the packages lie (also MAQUETTE_PACKAGES)")
+    builds = "cpu, cu126, cu128, cu130, rocm6.4, xpu, registry, auto"
+    parser.add_argument("--accelerator", default="", type=_build, metavar="BUILD", help=builds)
+    parser.add_argument("--index", default="", help="address of a package registry or mirror (also UV_DEFAULT_INDEX)")
+    parser.add_argument("--torch-index", default="", help="address of a mirror of download.pytorch.org/whl")
+    parser.add_argument("--wheels", default="", help="install from this folder, without a network (MAQUETTE_WHEELS)")
+    parser.add_argument("--proxy", default="", help="address of the proxy (also HTTPS_PROXY)")
+    parser.add_argument("--ca-file", default="", help="certificates to trust, in PEM (also SSL_CERT_FILE)")
+    parser.add_argument("--anew", action="store_true", help="install again what is installed")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+
+
+def _build(name: str) -> str:
+    if name and not re.fullmatch(rf"{AUTO}|{REGISTRY}|cpu|xpu|cu\d+|rocm\d+(\.\d+)*", name):
+        raise argparse.ArgumentTypeError(f"there is no build of PyTorch called {name}")
+    return name
+
+
+def run(place: Place, voice: Voice, options: argparse.Namespace) -> int:
+    """Carry out the chosen action; returns the exit code."""
+    if options.folder:
+        folders.set_packages_root(options.folder)
+    set_network(Network(proxy=options.proxy, ca_file=options.ca_file))
+    try:
+        return _ACTIONS[options.action](place, voice, options)
+    except Stopped:
+        raise KeyboardInterrupt from None
+
+
+def _python(place: Place, voice: Voice, options: argparse.Namespace) -> str:
+    if options.python is not None:
+        return options.python
+    make_writable(place)
+    version = blender(place.locks, options.blender).python
+    return str(interpreters.ensure(version, uv_tool.ensure(place, voice.detail), voice.detail))
+
+
+def _version(place: Place, options: argparse.Namespace) -> str:
+    if options.python is not None:
+        return manager.version_of(options.python)
+    return blender(place.locks, options.blender).python
+
+
+def _features(options: argparse.Namespace, version: str) -> List[str]:
+    if ALL in options.features:
+        return offered(locks_folder(), version)
+    return list(options.features)
+
+
+def _sources(options: argparse.Namespace) -> Sources:
+    return Sources(options.accelerator, options.index, options.torch_index, options.wheels)
+
+
+def _watch(voice: Voice) -> manager.Watch:
+    told = [""]
+
+    def loading(now: Any) -> None:
+        tenth = f"{now.name} {10 * now.done // max(1, now.total)}"
+        if tenth != told[0]:
+            told[0] = tenth
+            voice.detail(str(now))
+
+    return manager.Watch(voice.say, loading)
+
+
+def _print(options: argparse.Namespace, content: Dict[str, Any], text: str) -> None:
+    print(json.dumps(content, indent=1) if options.json else text)
+
+
+def _install(place: Place, voice: Voice, options: argparse.Namespace) -> int:
+    python = _python(place, voice, options)
+    features = _features(options, manager.version_of(python))
+    done = manager.install(python, features, _watch(voice), place, _sources(options), options.anew)
+    _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
+    return 0
+
+
+def _status(place: Place, voice: Voice, options: argparse.Namespace) -> int:
+    version = _version(place, options)
+    status = package_status.of_folders(version)
+    lines = [f"Python {status.python}, in {status.root} ({status.free_mb:,} MB free)"]
+    for group in status.groups:
+        size = f", {group.megabytes:,} MB" if group.megabytes else ""
+        lines.append(f"{group.feature:14} {group.state}{size}{'  ' + group.detail if group.detail else ''}")
+    _print(options, status.plain(), "\n".join(lines))
+    asked = [CORE, *_features(options, version)]
+    states = [group.state for group in status.groups if group.feature in asked]
+    if package_status.BROKEN in states:
+        return DAMAGED
+    return 0 if all(state in package_status.USABLE for state in states) else MISSING
+
+
+def _verify(place: Place, voice: Voice, options: argparse.Namespace) -> int:
+    features = _features(options, _version(place, options)) or None
+    found = manager.verify(_python(place, voice, options), features, _watch(voice))
+    text = "\n".join(f"{feature:14} {what or 'whole, and it works'}" for feature, what in found.items())
+    _print(options, found, text or "nothing is installed")
+    return MISSING if not found else DAMAGED if any(found.values()) else 0
+
+
+def _repair(place: Place, voice: Voice, options: argparse.Namespace) -> int:
+    done = manager.repair(_python(place, voice, options), _watch(voice), place, _sources(options))
+    _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
+    return 0
+
+
+def _remove(place: Place, voice: Voice, options: argparse.Namespace) -> int:
+    version = _version(place, options) if options.python or options.features else ""
+    gone = manager.remove(version, _features(options, version) or None)
+    text = f"{gone.megabytes:,} MB removed"
+    if gone.later:
+        text += f"; {gone.later:,} MB more go when the Blenders that use them are closed"
+    _print(options, {"megabytes": gone.megabytes, "later": gone.later}, text)
+    return 0
+
+
+def _requirements(place: Place, voice: Voice, options: argparse.Namespace) -> int:
+    version = _version(place, options)
+    pins = {pin.name: pin for name in [CORE, *_features(options, version)] for pin in _pins(version, name)}
+    content = {name: pin.version for name, pin in pins.items()}
+    _print(options, content, "".join(pin.requirement() for pin in pins.values()).rstrip("\n"))
+    return 0
+
+
+def _pins(version: str, feature: str) -> List[Pin]:
+    return pins_of(locks_folder(), version, feature)
+
+
+_ACTIONS: Dict[str, Callable[[Place, Voice, argparse.Namespace], int]] = {
+    "install": _install,
+    "status": _status,
+    "verify": _verify,
+    "repair": _repair,
+    "remove": _remove,
+    "requirements": _requirements,
+}

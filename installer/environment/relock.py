@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the lock files anew: `python3 -m installer lock`. Needed after a change to a `locks/*.in` file or a Blender.
+
+One resolution per Python over all groups and all systems, so that no environment can hold two versions of anything.
+numpy takes part as the oldest that a Blender of that Python brings (scipy and OpenCV must fit it) and is left out of
+the result, as is bpy: both are Blender's own. No registry is named in the results: a lock holds for all of them.
+Versions that still fit are kept; `--upgrade` takes the newest that fit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Callable, Dict, List
+
+from ..shared.errors import SetupError
+from ..shared.paths import Place
+from ..shared.processes import stream
+from .lock_files import BPY, FEATURES, LINT, SAMPLES, TEST, lock_file
+from .uv import UV_VERSION, Uv
+
+#: Blender -> Python, bpy, and the numpy of the official build (a bpy wheel does not always say which).
+BLENDERS = {
+    "4.2": ("3.11", "4.2.23", "1.24.3"),
+    "4.5": ("3.11", "4.5.15", "1.26.4"),
+    "5.0": ("3.11", "5.0.1", "1.26.4"),
+    "5.2": ("3.13", "5.2.3", "2.3.5"),
+}
+
+
+def relock(place: Place, uv: Uv, say: Callable[[str], None], upgrade: bool = False) -> List[Path]:
+    """Write both lock files, the table of Blenders and uv's own hashes; returns the files."""
+    for python in ("3.11", "3.13"):
+        say(f"resolving for Python {python}")
+        _write_lock(place, uv, python, upgrade)
+    say("hashes of bpy and numpy")
+    _write_blenders(place, uv)
+    say("hashes of uv")
+    path = place.locks / "uv.txt"
+    path.write_text(_compile_pin(place, uv, f"uv=={UV_VERSION}", "3.9"), "utf-8")
+    written = [lock_file(place.locks, "3.11"), lock_file(place.locks, "3.13"), place.locks / "blenders.json", path]
+    for file in written:
+        if "://" in file.read_text("utf-8"):
+            raise SetupError(f"{file.name} names an address.", "Run it with a plain index, without direct links.")
+    return written
+
+
+def _write_lock(place: Place, uv: Uv, python: str, upgrade: bool) -> None:
+    folder = Path("installer", "locks")
+    arguments = [str(folder / f"{group}.in") for group in (*FEATURES, BPY, TEST, LINT, SAMPLES)]
+    arguments += ["--constraint", str(folder / f"python{python}.in"), "--excludes", str(folder / "excluded.in")]
+    target = lock_file(place.locks, python)
+    kept = target.read_text("utf-8") if target.exists() and not upgrade else ""
+    resolved = _compile(place, uv, [*arguments, "--no-emit-package", "numpy"], python, kept)
+    header = "# Made by `python3 -m installer lock`; do not edit. numpy and bpy: blenders.json\n"
+    target.write_text(header + without_later_pythons(resolved, python), "utf-8")
+
+
+def without_later_pythons(lock: str, python: str) -> str:
+    """A lock without what uv adds for the Pythons after this one (a resolution cannot be told where to end)."""
+    number = int(python.split(".")[1])
+    kept: List[str] = []
+    dropping = False
+    for line in lock.splitlines():
+        if line and not line[0].isspace():
+            start = re.search(r"python_full_version >= '3\.(\d+)", line)
+            dropping = start is not None and int(start[1]) > number
+            line = re.sub(rf" ; python_full_version < '3\.{number + 1}[.\w]*'(?= \\|$)", "", line)
+            line = re.sub(rf"python_full_version < '3\.{number + 1}[.\w]*' and ", "", line)
+        if not dropping and not line.startswith("#"):
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def _write_blenders(place: Place, uv: Uv) -> None:
+    table: Dict[str, dict] = {}
+    for version, (python, bpy, numpy) in BLENDERS.items():
+        hashes = {}
+        for name, pin in (("bpy", bpy), ("numpy", numpy)):
+            text = _compile_pin(place, uv, f"{name}=={pin}", python)
+            hashes[name] = [line.split("--hash=")[1].rstrip(" \\") for line in text.splitlines() if "--hash=" in line]
+        table[version] = {"python": python, "bpy": bpy, "numpy": numpy, "hashes": hashes}
+    (place.locks / "blenders.json").write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+
+
+def _compile_pin(place: Place, uv: Uv, pin: str, python: str) -> str:
+    """One package with its hashes, without its dependencies."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "wanted.in")
+        source.write_text(pin + "\n", "utf-8")
+        return _compile(place, uv, [str(source), "--no-deps", "--no-annotate"], python)
+
+
+def _compile(place: Place, uv: Uv, arguments: List[str], python: str, kept: str = "") -> str:
+    """Run `uv pip compile` in the checkout, for all systems, with hashes; versions in the lock `kept` are preferred."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, "lock.txt")
+        result.write_text(kept, "utf-8")
+        command = [str(uv.path), "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--no-config"]
+        command += ["--only-binary", ":all:", "--python-version", python, "--no-emit-index-url"]
+        command += ["--output-file", str(result), "--directory", str(place.root), *arguments]
+        env = uv.environment()
+        for name in ("UV_INDEX", "UV_FIND_LINKS"):  # a local folder holds the files of one system only
+            env.pop(name, None)
+        code, output = stream(command, env, lambda line: None)
+        if code:
+            raise SetupError(f"The packages cannot be resolved:\n{output}", "Change the .in files in installer/locks.")
+        return result.read_text("utf-8")

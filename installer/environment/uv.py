@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""uv, the tool that installs packages: the one on PATH if it is recent enough, else fetched from the registry."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
+
+from ..net.http import chosen_network, opener
+from ..packages.sources import NO_CHOICE, Sources
+from ..shared.errors import SetupError, explain
+from ..shared.paths import Place
+from ..shared.processes import ask, clean_environment, stream
+from .package_index import pip_options, uv_settings
+
+#: Fetched when there is none; its files' hashes are in locks/uv.txt.
+UV_VERSION = "0.13.8"
+
+#: The oldest on PATH that will do.
+MINIMUM = (0, 9, 0)
+
+#: Where Python's packages come from when nothing is configured.
+PUBLIC_INDEX = "https://pypi.org/simple"
+
+#: Settings of uv that would change what is installed; a lock must give the same everywhere.
+_UNWANTED = (
+    "UV_TORCH_BACKEND",
+    "UV_CONSTRAINT",
+    "UV_OVERRIDE",
+    "UV_EXCLUDE",
+    "UV_EXCLUDE_NEWER",
+    "UV_REQUIRE_HASHES",
+    "UV_PYTHON",
+    "UV_SYSTEM_PYTHON",
+    "UV_PROJECT",
+    "UV_WORKING_DIRECTORY",
+    "UV_RESOLUTION",
+    "UV_PRERELEASE",
+)
+
+
+@dataclass(frozen=True)
+class Uv:
+    """A uv that works, and the variables it is started with (its cache in our folder, the registry in use)."""
+
+    path: Path
+    version: Tuple[int, ...]
+    settings: Dict[str, str] = field(default_factory=dict)
+
+    def using(self, sources: Sources) -> "Uv":
+        """The same uv with packages from these sources."""
+        return replace(self, settings={**self.settings, **sources.variables()})
+
+    def environment(self, changes: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+        """The environment of a uv process."""
+        env = clean_environment(self.settings)
+        for name in _UNWANTED:
+            env.pop(name, None)
+        env.update(changes or {})
+        return env
+
+
+def version_of(program: Path) -> Optional[Tuple[int, ...]]:
+    """The version a uv gives of itself, or None where it does not run."""
+    answer = ask([str(program), "--version"])
+    match = re.match(r"uv (\d+)\.(\d+)\.(\d+)", answer or "")
+    return tuple(int(part) for part in match.groups()) if match else None
+
+
+def find(place: Place) -> Optional[Uv]:
+    """The uv to use, if it is already here: ours, or one on PATH that is recent enough."""
+    ours = fetched_path(place)
+    on_path = shutil.which("uv")
+    for program in [ours, *([Path(on_path)] if on_path else [])]:
+        version = version_of(program) if program.exists() else None
+        if version and version >= MINIMUM:
+            return Uv(program, version, _settings(place))
+    return None
+
+
+def fetched_path(place: Place) -> Path:
+    return place.home / f"uv-{UV_VERSION}" / ("uv.exe" if os.name == "nt" else "uv")
+
+
+def _settings(place: Place) -> Dict[str, str]:
+    settings = dict(uv_settings())
+    for name, folder in (("UV_CACHE_DIR", place.cache), ("UV_PYTHON_INSTALL_DIR", place.home / "python")):
+        if not os.environ.get(name):
+            settings[name] = str(folder)
+    settings.update(UV_NO_PROGRESS="1", NO_COLOR="1", UV_NO_ENV_FILE="1")
+    return {**settings, **network_variables()}
+
+
+def ensure(place: Place, say: Callable[[str], None], sources: Sources = NO_CHOICE) -> Uv:
+    """Find uv, or fetch it from a folder of wheels, with pip, or without pip from the registry, and check its hash."""
+    found = find(place)
+    if found:
+        return found
+    place.home.mkdir(parents=True, exist_ok=True)
+    if sources.folder is not None:
+        wheel = _from_folder(place, sources.folder)
+    else:
+        say(f"fetching uv {UV_VERSION} (about 25 MB)")
+        wheel = _with_pip(place, sources) or _from_index(place, say, sources)
+    target = fetched_path(place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        member = next(name for name in archive.namelist() if re.search(r"\.data/scripts/uv(\.exe)?$", name))
+        partial = target.with_name(f"{target.name}.{os.getpid()}")
+        partial.write_bytes(archive.read(member))
+    partial.chmod(0o755)
+    partial.replace(target)
+    version = version_of(target)
+    if version is None:
+        raise SetupError("The fetched uv does not run on this machine.", "Install uv by hand and put it on PATH.")
+    return Uv(target, version, _settings(place))
+
+
+def known_hashes(place: Place) -> List[str]:
+    return re.findall(r"--hash=sha256:([0-9a-f]{64})", (place.locks / "uv.txt").read_text("utf-8"))
+
+
+def _from_folder(place: Place, folder: Path) -> bytes:
+    name = wheel_for_this_system([path.name for path in folder.glob("uv-*.whl")], where=f"The folder {folder}")
+    wheel = (folder / name).read_bytes()
+    if hashlib.sha256(wheel).hexdigest() not in known_hashes(place):
+        raise explain("hash mismatch", "Reading uv")
+    return wheel
+
+
+def _with_pip(place: Place, sources: Sources) -> Optional[bytes]:
+    """The wheel by this Python's pip, which knows its user's registry, proxy and certificates; None without pip."""
+    if ask([sys.executable, "-m", "pip", "--version"], env=dict(os.environ)) is None:
+        return None
+    with tempfile.TemporaryDirectory(dir=place.home, prefix="uv-download-") as folder:
+        command = [sys.executable, "-m", "pip"]
+        command += ["download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"]
+        command += ["--progress-bar", "off", "-r", str(place.locks / "uv.txt"), "-d", folder]
+        env = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        env.update(network_variables())
+        if sources.index:
+            env["PIP_INDEX_URL"] = sources.index
+        code, output = stream(command, env, lambda line: None)
+        wheels = sorted(Path(folder).glob("uv-*.whl"))
+        if code or not wheels:
+            raise explain(output, "Fetching uv with pip")
+        return wheels[0].read_bytes()
+
+
+def _from_index(place: Place, say: Callable[[str], None], sources: Sources) -> bytes:
+    """The wheel without pip: read the registry's page of uv, take this system's wheel, check its hash."""
+    index = sources.index or os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    index = index or pip_options("", os.environ).get("index-url") or PUBLIC_INDEX
+    page_address = index.rstrip("/") + "/uv/"
+    try:
+        page = _read(page_address, say).decode("utf-8", "replace")
+        links = re.findall(r"""href=["']([^"']+)["']""", page)
+        named = {urllib.parse.unquote(urllib.parse.urlsplit(link).path.rsplit("/", 1)[-1]): link for link in links}
+        name = wheel_for_this_system(list(named))
+        wheel = _read(urllib.parse.urljoin(page_address, named[name]), say)
+    except (OSError, urllib.error.URLError) as error:
+        raise explain(f"urlopen error {error}", "Fetching uv") from error
+    if hashlib.sha256(wheel).hexdigest() not in known_hashes(place):
+        raise explain("hash mismatch", "Fetching uv")
+    return wheel
+
+
+def wheel_for_this_system(
+    names: List[str],
+    system: str = sys.platform,
+    machine: str = platform.machine(),
+    libc: Optional[str] = None,
+    where: str = "The registry",
+) -> str:
+    """Among a registry's file names, uv's wheel for a system."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.lower(), machine.lower())
+    libc = platform.libc_ver()[0] if libc is None else libc
+    if system == "win32":
+        tag = "win_arm64" if machine == "aarch64" else "win_amd64"
+    elif system == "darwin":
+        tag = "macosx_.*_arm64" if machine == "aarch64" else "macosx_.*_x86_64"
+    else:
+        tag = f"{'manylinux' if libc == 'glibc' else 'musllinux'}_.*_{machine}"
+    pattern = re.compile(rf"uv-{re.escape(UV_VERSION)}-py3-none-.*{tag}.*\.whl$")
+    for name in names:
+        if pattern.match(name):
+            return name
+    raise SetupError(
+        f"{where} has no uv {UV_VERSION} for this system ({system}, {machine}).",
+        "Install uv by hand and put it on PATH, then run the same command again.",
+    )
+
+
+def network_variables() -> Dict[str, str]:
+    """The variables by which uv and pip use the proxy and the certificates that were chosen."""
+    network = chosen_network()
+    found: Dict[str, str] = {}
+    if network.proxy:
+        found = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), network.proxy)
+    if network.ca_file:
+        found.update(SSL_CERT_FILE=network.ca_file, PIP_CERT=network.ca_file)
+    elif sys.platform in ("win32", "darwin") and not os.environ.get("SSL_CERT_FILE"):
+        found.update(UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1")  # where an organisation's own certificates are
+    return found
+
+
+def _read(address: str, say: Callable[[str], None]) -> bytes:
+    network = chosen_network()
+    pips = os.environ.get("PIP_CERT", "")
+    if not network.ca_file and not os.environ.get("SSL_CERT_FILE") and Path(pips).is_file():
+        network = replace(network, ca_file=pips)
+    director = opener(network)
+    for handler in (urllib.request.HTTPRedirectHandler, urllib.request.HTTPDefaultErrorHandler):
+        director.add_handler(handler())
+    director.add_handler(urllib.request.HTTPErrorProcessor())
+    request = urllib.request.Request(address, headers={"Accept": "text/html, */*;q=0.1"})
+    with director.open(request, timeout=30) as answer:
+        total = int(answer.headers.get("Content-Length") or 0)
+        parts: List[bytes] = []
+        come = told = 0
+        while block := answer.read(1 << 20):
+            parts.append(block)
+            come += len(block)
+            if total > 8e6 and come - told > total / 4:
+                told = come
+                say(f"{come / 1e6:.0f} of {total / 1e6:.0f} MB")
+        return b"".join(parts)

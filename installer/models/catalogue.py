@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reader of catalogue.toml: every model, its licence, and the files it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Mapping
+
+from ..shared.errors import SetupError
+
+
+@dataclass(frozen=True)
+class File:
+    """A published file, under its own name.
+
+    path : below the root of the model files.  url : where it can be downloaded, "" where only its `page` gives it out.
+    bytes, sha256 : of the published file; 0 and "" where they are not known.  about_mb : its rough size, where
+        only that is known.
+    page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
+    holds, lacks : names of arrays that tell it from other files, with their shapes where names are not enough
+        ("cls_token 1x1x384").  hand : "left" or "right" for a file of MANO.
+    """
+
+    path: str
+    licence: str
+    page: str
+    url: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    gated: bool = False
+    about_mb: int = 0
+    holds: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    hand: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its published name."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def about_bytes(self) -> int:
+        """Its bytes, or roughly; 0 where nothing is known."""
+        return self.bytes or self.about_mb * 1_000_000
+
+    @property
+    def size(self) -> str:
+        """Its size in words, "" where it is not known."""
+        if self.bytes:
+            return in_words(self.bytes)
+        return f"about {in_words(self.about_mb * 1e6)}" if self.about_mb else ""
+
+
+def in_words(count: float) -> str:
+    """So many bytes as an artist reads them."""
+    megabytes = count / 1e6
+    if megabytes >= 1000:
+        return f"{megabytes / 1000:.1f} GB"
+    return f"{megabytes:.0f} MB" if megabytes >= 1 else f"{megabytes * 1000:.0f} kB"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of the catalogue.
+
+    code : the module under `inference` that runs it.  memory_mb : weights in memory, float32.
+    files : what it needs on the disk; none for what ships.  optional : what it can use beside that.
+    options : what tells apart models that share their code.
+    packages : the group of packages that it needs.  note : what else it needs, in a sentence.
+    """
+
+    id: str
+    task: str
+    label: str
+    code: str
+    licence: str
+    commercial: bool
+    gated: bool
+    memory_mb: int
+    files: tuple[File, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict, hash=False)
+    packages: str = "core"
+    note: str = ""
+    optional: tuple[File, ...] = ()
+
+    @property
+    def size(self) -> str:
+        """The size of its files in words, "" for what ships."""
+        if not self.files:
+            return ""
+        rough = "about " if any(not file.bytes for file in self.files) else ""
+        return rough + in_words(sum(file.about_bytes for file in self.files))
+
+    @property
+    def everything(self) -> tuple[File, ...]:
+        """The files that it needs and those that it can use."""
+        return self.files + self.optional
+
+    @property
+    def pages(self) -> tuple[str, ...]:
+        """Where the user has to register for files that nobody else may hand out."""
+        return tuple(dict.fromkeys(file.page for file in self.files if file.gated))
+
+
+@lru_cache(maxsize=1)
+def _content() -> tuple[tuple[Model, ...], tuple[File, ...]]:
+    return read(Path(__file__).with_name("catalogue.toml").read_text("utf-8"))
+
+
+def read(text: str) -> tuple[tuple[Model, ...], tuple[File, ...]]:
+    """The models and files of a catalogue. ValueError names an entry that is wrong."""
+    content = _toml().loads(text)
+    files: dict[str, File] = {}
+    for entry in content.get("file", ()):
+        file = _made(File, entry, "path")
+        if file.path in files or file.path.startswith("/") or ".." in file.path.split("/"):
+            raise ValueError(f"the file {file.path} is listed twice, or lies outside the root")
+        files[file.path] = file
+    models: dict[tuple[str, str], Model] = {}
+    for entry in content.get("model", ()):
+        named = {kind: entry[kind] for kind in ("files", "optional") if kind in entry}
+        unknown = [path for paths in named.values() for path in paths if path not in files]
+        if unknown:
+            raise ValueError(f"the model {entry.get('id')} needs {unknown[0]}, which no [[file]] describes")
+        model = _made(Model, {**entry, **{kind: [files[path] for path in named[kind]] for kind in named}}, "id")
+        if (model.task, model.id) in models:
+            raise ValueError(f"the model {model.id} is listed twice for {model.task}")
+        models[model.task, model.id] = model
+    return tuple(models.values()), tuple(files.values())
+
+
+def _toml() -> Any:
+    """Python's own reader (3.11), else the one that pip brings."""
+    for name in ("tomllib", "tomli", "pip._vendor.tomli"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise SetupError(
+        "This Python is too old to read the catalogue of models.",
+        "Use Python 3.11 or newer, or: python3 -m installer run -m maquette.installer models.",
+    )
+
+
+def _made(kind: type, entry: Mapping[str, object], name: str) -> Any:
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+    except TypeError as error:  # a field too few or unknown
+        raise ValueError(f"the entry {entry.get(name)}: {error}") from error
+
+
+def models(task: str | None = None) -> tuple[Model, ...]:
+    """All models, or those of one task, in the order in which they are offered."""
+    return tuple(model for model in _content()[0] if task in (None, model.task))
+
+
+def files() -> tuple[File, ...]:
+    """All published files."""
+    return _content()[1]

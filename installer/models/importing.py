@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes model files from the disk into the library: a file, a folder, or the archive that an owner hands out.
+
+A file is told by its content (`recognise`). Where contents leave several possibilities (networks of one shape trained
+on different things, bodies of different sexes) its name and folders decide among them; a name alone is never enough.
+What comes is copied: the user's own files stay as and where they are.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Iterator, List, Optional, Set, Tuple
+
+from ..net.download import SPARE
+from ..net.errors import DiskFull, WrongFile, disk_error
+from ..net.partial_file import forget, part_of
+from ..shared.disk import READ, hash_file, identity, settle
+from . import catalogue, sniff, store
+from .catalogue import File, in_words
+from .library import existing, own
+from .model_files import Report, alone, made_here, record
+
+#: Files of a folder that are looked at.
+MOST = 20_000
+#: Endings of model files inside archives, whose members have to be unpacked to be looked at.
+_ENDINGS = (".pkl", ".npz", ".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+#: What reading a damaged archive can raise; RuntimeError: it asks for a password.
+_DAMAGED = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError,
+    RuntimeError, NotImplementedError,
+)  # fmt: skip
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A file that was recognised. source : where it lay.  path : where it lies now."""
+
+    source: str
+    file: File
+    path: Path
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What looked like a model and was not taken. remedy : a sentence, where there is a better one than the usual."""
+
+    source: str
+    why: str
+    remedy: str = "Download it again from its page and import it unchanged."
+
+
+@dataclass
+class Outcome:
+    """What an import did.
+
+    taken : copied.  known : in the library already.  refused : what looked like a model and is none.
+    seen : how many files were looked at.
+    """
+
+    taken: List[Taken] = field(default_factory=list)
+    known: List[Taken] = field(default_factory=list)
+    refused: List[Refusal] = field(default_factory=list)
+    seen: int = 0
+
+
+def import_from(source: Path, report: Report, path: str = "", replace: bool = False) -> Outcome:
+    """Copy every model file among `source` (a file, a folder or an archive) into the user's own root.
+
+    path : take the file as this one of the catalogue, where it could be several.  replace : also where another file of
+    that name is there already. Raises `WrongFile` where nothing is a model's file, and the errors of the disk.
+    """
+    source = source.expanduser().absolute()
+    outcome = Outcome()
+    try:
+        if not (source.is_file() or source.is_dir()):
+            raise WrongFile(f"There is no file or folder {source}.", "Choose a file or a folder that exists.")
+        for candidate in _candidates(source):
+            outcome.seen += 1
+            report(0.0, f"Looking at {candidate.name}")
+            try:
+                if candidate.name.lower().endswith(_ARCHIVES):
+                    _import_archive(candidate, source, outcome, report, path, replace)
+                else:
+                    _import_file(candidate, str(candidate), candidate, outcome, report, path, replace)
+            except OSError as error:
+                if candidate == source or isinstance(disk_error(error, source), DiskFull):
+                    raise
+                outcome.refused.append(Refusal(str(candidate), f"it cannot be read ({error.strerror or error})"))
+    except OSError as error:
+        raise disk_error(error, source) from error
+    if not outcome.taken and not outcome.known:
+        raise _nothing(source, outcome)
+    return outcome
+
+
+def _nothing(source: Path, outcome: Outcome) -> WrongFile:
+    if not outcome.refused:
+        return WrongFile(
+            f"Nothing in {source} is a file of a known model ({outcome.seen} files were looked at).",
+            "Choose the folder, the file or the archive that was downloaded from the model's page, unchanged.",
+        )
+    first = outcome.refused[0]
+    more = f" (and {len(outcome.refused) - 1} more)" if len(outcome.refused) > 1 else ""
+    name = first.source[len(str(source if source.is_dir() else source.parent)) :].strip(os.sep)
+    return WrongFile(f"{name} cannot be taken: {first.why}{more}.", first.remedy)
+
+
+def _candidates(source: Path) -> Iterator[Path]:
+    """The file itself, or all files of a folder, without hidden ones and links to folders."""
+    if not source.is_dir():
+        yield source
+        return
+    count = 0
+    for folder, below, names in os.walk(source):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            count += 1
+            if count > MOST:
+                raise WrongFile(f"{source} holds more than {MOST:,} files.", "Choose the folder of the models itself.")
+            path = Path(folder, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
+def _import_file(
+    path: Path, shown: str, named: Path, outcome: Outcome, report: Report, as_path: str, replace: bool
+) -> None:
+    """Take one file; `named` is its name and folders, which are not those of a file unpacked from an archive."""
+    contents = sniff.look(path)
+    try:
+        file = _file_of(path, named, contents, as_path, report)
+    except WrongFile as error:
+        outcome.refused.append(Refusal(shown, error.message.rstrip("."), error.remedy))
+        return
+    if file is None:
+        plain = _converted_copy(path, named)
+        if plain is not None:
+            _take(path, shown, plain, store.converted(own(plain)) or own(plain), outcome, report, replace)
+        elif contents.damage and contents.kind != sniff.OTHER:
+            outcome.refused.append(Refusal(shown, contents.damage))
+        elif contents.hostile:
+            outcome.refused.append(Refusal(shown, f"it would call {contents.hostile}; nothing of it was run"))
+        elif contents.kind in (sniff.TORCH, sniff.SAFETENSORS, sniff.PICKLE) or named.suffix in _ENDINGS:
+            outcome.refused.append(Refusal(shown, contents.damage or "it is no file of a known model"))
+        return
+    _take(path, shown, file, own(file), outcome, report, replace)
+
+
+def _take(path: Path, shown: str, file: File, target: Path, outcome: Outcome, report: Report, replace: bool) -> None:
+    present = store.locate(file) if target == own(file) else target
+    if present.is_file() and present.stat().st_size:
+        if present.samefile(path) or identity(present) == identity(path):
+            outcome.known.append(Taken(shown, file, present))
+            return
+        if present == target and not replace:
+            outcome.refused.append(
+                Refusal(shown, f"another {target.name} is in the library already; delete that one first")
+            )
+            return
+    with alone(target, report):
+        sha256, size = _copy(path, target, report)
+        if target == own(file):
+            record(file, target, sha256, size, "imported", bool(file.sha256))
+    outcome.taken.append(Taken(shown, file, target))
+
+
+def _copy(path: Path, target: Path, report: Report) -> Tuple[str, int]:
+    """Copy a file under its published name in one step; SHA-256 and length of what was copied."""
+    size = path.stat().st_size
+    free = shutil.disk_usage(existing(target.parent)).free
+    if size + SPARE > free:
+        raise DiskFull(
+            f"{target.name} needs {in_words(size)}, but the disk of {target.parent} has {in_words(free)} free.",
+            "Free some space, or choose another folder for the models.",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    forget(target)
+    digest, done = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as source, part_of(target).open("wb") as copy:
+            while block := source.read(READ):
+                copy.write(block)
+                digest.update(block)
+                done += len(block)
+                report(done / max(size, 1), f"Copying {target.name}: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")
+            copy.flush()
+            os.fsync(copy.fileno())
+        settle(part_of(target), target)
+    finally:
+        with suppress(OSError):
+            forget(target)
+    return digest.hexdigest(), done
+
+
+def _file_of(path: Path, named: Path, contents: sniff.Contents, as_path: str, report: Report) -> Optional[File]:
+    """The catalogue's file that this is; None for none of them. Raises `WrongFile` where it could be several."""
+    if contents.damage or contents.hostile:
+        return None
+    size = path.stat().st_size
+    fitting = [file for file in catalogue.files() if sniff.matches(file, contents, size, named.name)]
+    if as_path:
+        return next((file for file in fitting if file.path == as_path), None)
+    hashed = [file for file in fitting if file.sha256]
+    if hashed:
+        sha256 = hash_file(path, lambda done: report(done / max(size, 1), f"Checking {named.name}"))
+        right = [file for file in hashed if file.sha256 == sha256]
+        fitting = right or [file for file in fitting if not file.sha256]
+    fitting = [file for file in fitting if not _contradicts(file, named)]
+    if len(fitting) > 1:
+        hinted = _hinted(fitting, named)
+        if len(hinted) != 1:
+            choices = ", ".join(file.path for file in hinted or fitting)
+            raise WrongFile(
+                f"it could be any of: {choices}.",
+                "Put it into a folder of the right one's name and import that, or name it with --as in a shell.",
+            )
+        fitting = hinted
+    return fitting[0] if fitting else None
+
+
+def _hinted(files: List[File], named: Path) -> List[File]:
+    """Those of several alike that the name or a folder of a file speaks for."""
+    words = {word.lower() for part in (*named.parts, named.stem) for word in (part, *part.split("--"))}
+    hints = {file: _hints(file) for file in files}
+    common = set.intersection(*hints.values())
+    return [file for file in files if not words.isdisjoint(hints[file] - common)]
+
+
+def _hints(file: File) -> Set[str]:
+    path, page = PurePosixPath(file.path), file.page.rstrip("/").rpartition("/")[2]
+    return {hint.lower() for hint in (path.parent.name, path.stem, page)}
+
+
+_SEXES = {"neutral": ("neutral", "_n_"), "female": ("female", "_f_"), "male": ("male", "_m_")}
+
+
+def _sex(name: str) -> str:
+    lowered = name.lower()
+    return next((sex for sex, marks in _SEXES.items() if any(mark in lowered for mark in marks)), "")
+
+
+def _contradicts(file: File, named: Path) -> bool:
+    """Whether a body's name says that it is of another sex; their contents do not tell."""
+    wanted, found = _sex(file.name), _sex(named.name)
+    return bool(wanted and found and wanted != found)
+
+
+def _converted_copy(path: Path, named: Path) -> Optional[File]:
+    """The file that Maquette made this converted copy of, on another machine; its name and folder tell."""
+    for file in catalogue.files():
+        plain = store.converted(Path(file.path))
+        if plain is not None and named.parts[-len(plain.parts) :] == plain.parts and made_here(path):
+            return file
+    return None
+
+
+def _import_archive(archive: Path, root: Path, outcome: Outcome, report: Report, as_path: str, replace: bool) -> None:
+    """Look at the members that could be models. Each is unpacked under a name of ours, never under its own."""
+    if zipfile.is_zipfile(archive) and sniff.look(archive).kind != sniff.OTHER:
+        _import_file(archive, str(archive), archive, outcome, report, as_path, replace)
+        return
+    largest = max(file.about_bytes for file in catalogue.files()) * 1.2
+    unpacked = store.models_root() / ".importing" / f"{os.getpid()}.part"
+    unpacked.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        for name, size, stream in _members(archive):
+            if not name.lower().endswith(_ENDINGS) or size > largest:
+                continue
+            outcome.seen += 1
+            report(0.0, f"Unpacking {PurePosixPath(name).name}")
+            _unpack(stream, unpacked, size, report)
+            named = Path(archive.stem, *(part for part in PurePosixPath(name).parts if part not in ("/", "..")))
+            _import_file(unpacked, f"{archive} ({name})", named, outcome, report, as_path, replace)
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk; those of a damaged stream have none
+            raise
+        outcome.refused.append(Refusal(str(archive), f"the archive is damaged or locked ({error})"))
+    finally:
+        with suppress(OSError):
+            unpacked.unlink(missing_ok=True)
+            unpacked.parent.rmdir()
+
+
+def _members(archive: Path) -> Iterator[Tuple[str, int, IO[bytes]]]:
+    """Name, length and content of every plain file in an archive."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            for entry in opened.infolist():
+                if not entry.is_dir():
+                    with opened.open(entry) as stream:
+                        yield entry.filename, entry.file_size, stream
+        return
+    _check_gzip(archive)
+    with tarfile.open(archive, "r|*") as tape:
+        for member in tape:
+            stream = tape.extractfile(member) if member.isfile() else None
+            if stream is not None:
+                yield member.name, member.size, stream
+
+
+def _check_gzip(archive: Path) -> None:
+    """Read a .tar.gz to its end: its checksum stands there, and `tarfile` does not look at it."""
+    with archive.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return
+    with gzip.open(archive) as stream:
+        while stream.read(READ):
+            pass
+
+
+def _unpack(stream: IO[bytes], target: Path, size: int, report: Report) -> None:
+    """Write a member to the disk, as long as it says it is and no longer."""
+    if size + SPARE > shutil.disk_usage(target.parent).free:
+        raise DiskFull(
+            f"Unpacking needs {in_words(size)} in {target.parent}.", "Free some space, or choose another folder."
+        )
+    done = 0
+    with target.open("wb") as file:
+        while block := stream.read(READ):
+            done += len(block)
+            if done > size:
+                raise zipfile.BadZipFile("a member is longer than it says")
+            file.write(block)
+            report(done / max(size, 1), f"Unpacking: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Installing, checking, repairing and deleting the files of models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+from ..net.download import PATIENCE, SPARE, Fetched, Patience, Progress, Wanted, fetch
+from ..net.errors import DiskFull, NeedsRegistration, NotWritable, WrongFile, disk_error
+from ..net.http import Network
+from ..net.partial_file import part_of, partial_bytes, record_of
+from ..shared.disk import hash_file, identity, write_json
+from ..shared.filelock import held
+from . import catalogue, sniff, store
+from .catalogue import File, Model, in_words
+from .library import existing, overview, own, why_not
+
+#: What a check of a file says. PLAUSIBLE: its structure is right, but there is no checksum to compare it with.
+RIGHT, PLAUSIBLE, WRONG, ABSENT = "right", "plausible", "wrong", "absent"
+
+#: fraction from 0 to 1 and a line; raises to stop.
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found."""
+
+    file: File
+    path: Path
+    state: str
+    why: str
+    sha256: str = ""
+
+
+def install(
+    model: Model,
+    report: Report,
+    network: Optional[Network] = None,
+    patience: Patience = PATIENCE,
+    optional: bool = False,
+) -> List[Path]:
+    """Download what a model lacks, on request with its optional files; returns the files that have come.
+
+    What only its owner hands out is asked for at the end, with `NeedsRegistration`. Several processes may do this at
+    once: one downloads a file, the others wait for it. The licence has been accepted by then.
+    """
+    state = overview(model)
+    lacking = state.to_download + (state.to_add if optional else ())
+    _require_room(lacking)
+    come: List[Path] = []
+    done, total = 0, max(1, sum(file.about_bytes for file in lacking))
+    for file in lacking:
+
+        def tell(progress: Progress, file: File = file, before: int = done) -> None:
+            share = progress.fraction * file.about_bytes if file.about_bytes else progress.done
+            report(min(1.0, (before + share) / total), _words(file, progress))
+
+        come.append(_install_file(file, tell, report, network, patience).path)
+        done += file.about_bytes
+    _require_registration(model, overview(model).to_register)
+    return come
+
+
+def _require_registration(model: Model, files: Sequence[File]) -> None:
+    if files:
+        names = " and ".join(file.name for file in files)
+        pages = " and ".join(dict.fromkeys(file.page for file in files))
+        it = "it" if len(files) == 1 else "them"
+        raise NeedsRegistration(
+            f"{model.label} also needs {names}, which only the owner hands out.",
+            f"Register at {pages}, accept the licence, download {it}, and import {it} from disk.",
+        )
+
+
+def _require_room(files: Sequence[File]) -> None:
+    root = store.models_root()
+    needed = sum(max(0, file.about_bytes - partial_bytes(own(file))) for file in files)
+    free = shutil.disk_usage(existing(root)).free
+    if files and needed + SPARE > free:
+        raise DiskFull(
+            f"The download needs {in_words(needed)}, but the disk of {root} has {in_words(free)} free.",
+            "Free some space, or choose another folder for the models.",
+        )
+
+
+def _install_file(
+    file: File, tell: Callable[[Progress], None], report: Report, network: Optional[Network], patience: Patience
+) -> Fetched:
+    target = own(file)
+    with alone(target, report):
+        if store.file_state(file) in (store.PRESENT, store.CONVERTED):  # the one that was waited for has brought it
+            found = store.locate(file)
+            return Fetched(found, 0, "", False)
+        fetched = fetch(wanted(file), target, tell, network, patience)
+        record(file, target, fetched.sha256, fetched.bytes, file.url, fetched.checked)
+        return fetched
+
+
+def wanted(file: File) -> Wanted:
+    """What to download for a file of the catalogue, and how to know it."""
+
+    def check(path: Path) -> None:
+        reason = sniff.check(file, path)
+        if reason:
+            raise WrongFile(
+                f"What the server sends as {file.name} is not that file: {reason}.",
+                f"Choose another mirror, or get it from {file.page} and import it from disk.",
+            )
+
+    return Wanted(file.url, file.bytes, file.sha256, file.page, check)
+
+
+def _words(file: File, progress: Progress) -> str:
+    """The name, megabytes, speed and the time that is left."""
+    if progress.message != "Downloading":
+        return f"{file.name}: {progress.message}"
+    of = f" of {progress.total / 1e6:,.0f}" if progress.total else ""
+    line = f"{file.name}: {progress.done / 1e6:,.0f}{of} MB"
+    if progress.speed:
+        line += f", {progress.speed / 1e6:,.1f} MB/s"
+        seconds = (progress.total - progress.done) / progress.speed if progress.total else 0
+        if seconds > 90:
+            line += f", {seconds / 60:.0f} min left"
+        elif seconds > 1:
+            line += f", {seconds:.0f} s left"
+    return line
+
+
+@contextmanager
+def alone(target: Path, report: Report) -> Iterator[None]:
+    """While this is held, nobody else changes the file or its partial one. The lock stays behind, in a hidden folder
+    of the root: removing it would let a third process in beside the second."""
+    root = store.models_root()
+    try:
+        name = hashlib.sha256(str(target.relative_to(root)).encode()).hexdigest()[:16]
+        lock = root / ".locks" / f"{name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        waiting = "Another Maquette is at work on this file; waiting until it has ended"
+        with held(lock, lambda line: report(0.0, waiting), 0.2, lambda: report(0.0, waiting)):
+            yield
+    except OSError as error:
+        raise disk_error(error, target) from error
+
+
+def note_of(path: Path) -> Path:
+    """The small file beside a model file that keeps its checksum."""
+    return path.with_name(f"{path.name}.json")
+
+
+def record(file: File, path: Path, sha256: str, size: int, source: str, checked: bool) -> None:
+    """Keep what a file was when it came, so that a later check can tell whether it still is."""
+    content = {"file": file.path, "bytes": size, "sha256": sha256, "from": source, "published checksum": checked}
+    try:
+        write_json(note_of(path), content)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def recorded(path: Path) -> Dict[str, Any]:
+    """What was kept about a file; empty where nothing was."""
+    try:
+        content = json.loads(note_of(path).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) and isinstance(content.get("sha256"), str) else {}
+
+
+def verify(file: File, report: Report) -> Verdict:
+    """Read a file from beginning to end, and compare it with the published or the recorded checksum."""
+    path, state = store.locate(file), store.file_state(file)
+    try:
+        if state == store.CONVERTED:
+            plain = store.converted(path)
+            assert plain is not None
+            damage = sniff.look(plain).damage
+            return Verdict(file, plain, WRONG if damage else PLAUSIBLE, damage and f"{plain.name}: {damage}")
+        if state in (store.MISSING, store.PARTIAL):
+            return Verdict(file, path, ABSENT, why_not(file, path, state))
+        return _verify_bytes(file, path, report)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def _verify_bytes(file: File, path: Path, report: Report) -> Verdict:
+    size = path.stat().st_size
+    reason = sniff.check(file, path)
+    if reason:
+        return Verdict(file, path, WRONG, f"{file.name}: {reason}")
+
+    def tell(done: int) -> None:
+        report(done / max(size, 1), f"Checking {file.name}: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")
+
+    sha256 = hash_file(path, tell)
+    known = recorded(path)
+    for expected, whose in ((file.sha256, "the published checksum"), (known.get("sha256"), "its checksum of then")):
+        if expected:
+            right = expected == sha256
+            return Verdict(
+                file, path, RIGHT if right else WRONG, "" if right else f"{file.name} has not {whose}", sha256
+            )
+    if store.models_root() in path.parents:
+        record(file, path, sha256, size, "found", False)
+    return Verdict(file, path, PLAUSIBLE, "", sha256)
+
+
+def repair(
+    model: Model, report: Report, network: Optional[Network] = None, patience: Patience = PATIENCE
+) -> List[Path]:
+    """Check every file of a model, remove what is wrong, and download what is missing; returns what has come anew.
+
+    A wrong file that only its owner hands out is not removed but renamed to NAME.wrong.
+    """
+    for file in model.everything:
+        verdict = verify(file, report)
+        if verdict.state != WRONG:
+            continue
+        if store.models_root() not in verdict.path.parents:
+            raise NotWritable(
+                f"{verdict.why}, and lies in a shared folder ({verdict.path.parent}).",
+                "Ask the one who keeps that folder to replace it.",
+            )
+        with alone(own(file), report):
+            _remove_converted(own(file))
+            note_of(own(file)).unlink(missing_ok=True)
+            if file.url:
+                own(file).unlink(missing_ok=True)
+            elif own(file).exists():
+                own(file).replace(own(file).with_name(f"{file.name}.wrong"))
+    return install(model, report, network, patience)
+
+
+def deletable(model: Model) -> List[Path]:
+    """Everything in the user's own root that deleting a model removes: its files, what was made of them, and unfinished
+    downloads; not what another installed model needs too. A folder that leads out of the root is left alone."""
+    return [path for file in model.everything for path in _deletable(model, file)]
+
+
+def _deletable(model: Model, file: File) -> List[Path]:
+    target = own(file)
+    others = (other for other in catalogue.models() if other.id != model.id and file in other.everything)
+    if not _inside(target) or any(store.is_installed(other) for other in others):
+        return []
+    plain = store.converted(target)
+    belonging = [target, *([plain] if plain else []), note_of(target), part_of(target), record_of(target)]
+    return [path for path in belonging if path.is_file() or path.is_symlink()] + _converted_elsewhere(target)
+
+
+def delete(model: Model, report: Report) -> List[Path]:
+    """Delete the files of a model; returns those that are gone."""
+    going = {file: _deletable(model, file) for file in model.everything}  # before the first goes: others may need it
+    gone: List[Path] = []
+    for file, paths in going.items():
+        with alone(own(file), report):
+            for path in paths:
+                path.unlink(missing_ok=True)
+                gone.append(path)
+            folder = own(file).parent
+            if paths and folder != store.models_root() and not any(folder.iterdir()):
+                folder.rmdir()
+    return gone
+
+
+def _inside(path: Path) -> bool:
+    """Whether a path's folder is in the root, with every link followed."""
+    root = store.models_root().resolve()
+    folder = path.parent.resolve()
+    return folder == root or root in folder.parents
+
+
+def _converted_elsewhere(target: Path) -> List[Path]:
+    """Copies that the inference keeps in the user's data where it could not write beside the file."""
+    plain = store.converted(target)
+    if plain is None or not target.is_file():
+        return []
+    copy = store.kept_elsewhere(target, identity(target))
+    return [copy] if copy.is_file() else []
+
+
+def _remove_converted(target: Path) -> None:
+    """Remove what was made of a file, unless it was made by somebody else."""
+    plain = store.converted(target)
+    if plain is not None and made_here(plain):
+        plain.unlink()
+    for copy in _converted_elsewhere(target):
+        copy.unlink()
+
+
+def made_here(plain: Path) -> bool:
+    """Whether a converted file was written by Maquette: it says what it was made from."""
+    try:
+        if plain.suffix == ".npz":
+            with zipfile.ZipFile(plain) as archive:
+                return "made_from.npy" in archive.namelist()
+        with plain.open("rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            header = json.loads(file.read(min(length, 1 << 28)))
+        return "maquette" in header.get("__metadata__", {})
+    except (OSError, ValueError, struct.error, zipfile.BadZipFile, AttributeError):
+        return False

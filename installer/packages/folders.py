@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The folders of run-time packages: one for each group, named by what is in it, never changed once it is finished.
+
+They lie in the user's data (or where a preference or MAQUETTE_PACKAGES says) and are shared by all Blenders of one
+Python. A folder's stamp is written last, so one without a stamp is what an interrupted installation or removal left.
+Who uses a folder holds a lock in it; a folder that has been replaced goes when nobody does, at some later start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Dict, Iterator, List, Optional, Union
+
+from ..environment.lock_files import digest, lock_file
+from ..models import store
+from ..shared.filelock import is_held, try_held
+from .features import FEATURES, importable, locks_folder, pins_of, this_python
+
+#: Raised when the way in which these folders are built changes.
+FORMAT = 2
+
+STAMP = "maquette-packages.json"
+
+#: Folders that installations leave when they are killed, and removals.
+BUILDING, REMOVING = ".building-", ".removing-"
+
+#: Where downloads lie until they are installed.
+WHEELS = "wheels"
+
+LOCK = "install.lock"
+
+#: Inside a folder: who uses it now (locks), and who asks for it (the installations of Maquette).
+_USE = "in-use"
+_MOST_USERS = 1000
+
+_OURS = re.compile(r"^cp3\d+-[\w.-]+-[0-9a-f]{12}$")
+
+_chosen: Optional[Path] = None
+
+#: Locks that this process holds, by folder; they are given back when it ends.
+_held: Dict[Path, Optional[IO[str]]] = {}
+
+
+def set_packages_root(path: "Union[str, os.PathLike[str], None]") -> None:
+    """Let a preference choose the root; None goes back to the environment or the default."""
+    global _chosen
+    _chosen = Path(path) if path else None
+
+
+def packages_root() -> Path:
+    """Where the folders lie: the preference, else MAQUETTE_PACKAGES, else the user's data folder."""
+    if _chosen is not None:
+        return _chosen
+    if os.environ.get("MAQUETTE_PACKAGES"):
+        return Path(os.environ["MAQUETTE_PACKAGES"]).absolute()
+    return store.user_data() / "packages"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A finished folder.
+
+    backend : the build of torch in the core, as `torch_build` names it; "" in the other groups.  number : the newest of
+    a group counts.  files, megabytes : what was in it when it was finished.  proof : what `proof` found out.
+    """
+
+    path: Path
+    python: str
+    feature: str
+    backend: str
+    number: int
+    files: int
+    megabytes: int
+    packages: Dict[str, str]
+    proof: Dict[str, Any]
+
+
+def content_digest(locks: Path, python: str, feature: str) -> str:
+    """Tells one content of a group from another: a change to another group's packages does not change it."""
+    pins = [f"{pin.name}=={pin.version};{pin.marker}" for pin in pins_of(locks, python, feature)]
+    return digest(FORMAT, python, *pins)
+
+
+def folder_name(locks: Path, python: str, feature: str, backend: str) -> str:
+    """ "cp311-core-cu128-0123456789ab", "cp313-people-0123456789ab"."""
+    words = [f"cp{python.replace('.', '')}", feature, *([backend] if backend else [])]
+    return "-".join([*words, content_digest(locks, python, feature)])
+
+
+def read(path: Path) -> Optional[Folder]:
+    """A folder, None where it is not finished."""
+    try:
+        stamp = json.loads((path / STAMP).read_text("utf-8"))
+        return Folder(path, **stamp)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_stamp(folder: Folder) -> None:
+    """Finish a folder: written through to the disk, so that a power cut leaves it finished or not."""
+    content = {name: value for name, value in vars(folder).items() if name != "path"}
+    partial = folder.path / (STAMP + ".part")
+    with partial.open("w", encoding="utf-8") as handle:
+        json.dump(content, handle, indent=1)
+        handle.flush()
+        os.fsync(handle.fileno())
+    partial.replace(folder.path / STAMP)
+
+
+def all_folders(root: Optional[Path] = None) -> List[Folder]:
+    """Every finished folder, whatever it is of."""
+    root = packages_root() if root is None else root
+    return [folder for folder in map(read, sorted(_entries(root))) if folder is not None]
+
+
+def finished(python: str, feature: str, locks: Optional[Path] = None) -> Optional[Folder]:
+    """The folder of a group that this version of Maquette asks for, the newest one where there are several builds."""
+    ending = content_digest(locks or locks_folder(), python, feature)
+    found = [
+        folder
+        for folder in map(read, packages_root().glob(f"cp{python.replace('.', '')}-{feature}-*{ending}"))
+        if folder is not None and folder.feature == feature
+    ]
+    return max(found, key=lambda folder: folder.number, default=None)
+
+
+def superseded(python: str, feature: str) -> Optional[Folder]:
+    """The newest folder of a group that another version of Maquette asked for."""
+    ending = content_digest(locks_folder(), python, feature)
+    found = [
+        folder
+        for folder in all_folders()
+        if folder.python == python and folder.feature == feature and not folder.path.name.endswith(ending)
+    ]
+    return max(found, key=lambda folder: folder.number, default=None)
+
+
+def _entries(root: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from (path for path in root.iterdir() if _OURS.match(path.name))
+
+
+# use by this process
+
+
+def activate() -> List[Folder]:
+    """Make the groups that are installed importable in this process; returns the folders in use.
+
+    A folder goes to the end of sys.path: what Blender, or another add-on, brings always wins. A group whose modules
+    are there already (another environment, another add-on) gets no folder.
+    """
+    python = this_python()
+    used = []
+    for feature in FEATURES:
+        if importable(feature) and not _ours_on_path(feature):
+            continue
+        folder = finished(python, feature)
+        if folder is not None and _use(folder):
+            used.append(folder)
+    return used
+
+
+def active(feature: str) -> Optional[Path]:
+    """The folder of a group that this process uses."""
+    return next((path for path in _held if path.name.startswith(f"{_tag()}-{feature}-")), None)
+
+
+def _tag() -> str:
+    return f"cp{this_python().replace('.', '')}"
+
+
+def _ours_on_path(feature: str) -> bool:
+    return active(feature) is not None
+
+
+def _use(folder: Folder) -> bool:
+    before = active(folder.feature)
+    if before == folder.path:
+        return True
+    if before is not None:
+        if _imported_from(before):
+            return False  # what is loaded stays; the new folder waits for the next start
+        _leave(before)
+    _held[folder.path] = _hold(folder.path)
+    if read(folder.path) is None:  # it was being removed
+        _leave(folder.path)
+        return False
+    if str(folder.path) not in sys.path:
+        sys.path.append(str(folder.path))
+    return True
+
+
+def _imported_from(folder: Path) -> bool:
+    start = str(folder) + os.sep
+    return any((getattr(module, "__file__", None) or "").startswith(start) for module in list(sys.modules.values()))
+
+
+def _leave(folder: Path) -> None:
+    handle = _held.pop(folder, None)
+    if handle is not None:
+        handle.close()
+    while str(folder) in sys.path:
+        sys.path.remove(str(folder))
+
+
+def _hold(folder: Path) -> Optional[IO[str]]:
+    """Hold a lock of our own in a folder, and put down which Maquette asks for it; None on a read-only disk."""
+    try:
+        record_user(folder, this_python())
+        for number in range(_MOST_USERS):
+            handle = try_held(folder / _USE / f"{number}.lock")
+            if handle is not None:
+                return handle
+    except OSError:
+        pass
+    return None
+
+
+def record_user(folder: Path, python: str) -> None:
+    """Put down that this installation of Maquette asks for a folder, as long as its lock file is what it is."""
+    root = locks_folder().parent.parent
+    path = folder / _USE / f"{digest(root)}.json"
+    text = json.dumps({"root": str(root), "python": python, "lock": _digest_of_lock(root, python)})
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")
+
+
+def _digest_of_lock(root: Path, python: str) -> str:
+    try:
+        return digest(lock_file(root / "installer" / "locks", python).read_text("utf-8"))
+    except OSError:
+        return ""
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process, this one too, uses a folder."""
+    return folder in _held or any(map(is_held, folder.glob(f"{_USE}/*.lock")))
+
+
+def wanted_elsewhere(folder: Path) -> bool:
+    """Whether another installation of Maquette, of another version, still asks for a folder."""
+    here = locks_folder().parent.parent
+    for path in folder.glob(f"{_USE}/*.json"):
+        try:
+            user = json.loads(path.read_text("utf-8"))
+            root, recorded = Path(user["root"]), user["lock"]
+            now = _digest_of_lock(root, user["python"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if root != here and recorded and now == recorded:
+            return True
+    return False
+
+
+# removal
+
+
+def remove(path: Path) -> bool:
+    """Remove a folder, or have it removed at a later start where it is in use; True when it is gone.
+
+    The stamp goes first: a Blender that starts now either sees it gone or is seen by `in_use`.
+    """
+    (path / STAMP).unlink(missing_ok=True)
+    if in_use(path):
+        return False
+    away = path.with_name(f"{REMOVING}{path.name}-{os.getpid()}")
+    try:
+        path.replace(away)
+    except OSError:  # Windows, where a file of it is open
+        return False
+    return remove_tree(away)
+
+
+def remove_tree(path: Path) -> bool:
+    """Remove a folder of files that nobody uses, with patience for virus scanners."""
+    for attempt in range(3):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return True
+        time.sleep(0.2 * (attempt + 1))
+    return False
+
+
+def tidy() -> List[str]:
+    """Remove what killed installations have left and what nobody asks for any more; returns the names. Does nothing
+    while an installation is at work."""
+    root = packages_root()
+    if not root.is_dir():
+        return []
+    try:
+        handle = try_held(root / LOCK)
+    except OSError:
+        return []
+    if handle is None:
+        return []
+    with handle:
+        return _tidy(root)
+
+
+def _tidy(root: Path) -> List[str]:
+    left = [*root.glob(f"{BUILDING}*"), *root.glob(f"{REMOVING}*")]
+    gone = [path.name for path in left if remove_tree(path)]
+    stale = [path for path in _entries(root) if not in_use(path) and _is_stale(path)]
+    return [*gone, *(path.name for path in stale if remove(path))]
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether a folder is unfinished, has been replaced, or is of a version of Maquette that is no more. What replaces
+    it must be there: until then it gives the packages that have not changed."""
+    folder = read(path)
+    if folder is None:
+        return True
+    if folder.feature not in FEATURES or not lock_file(locks_folder(), folder.python).exists():
+        return False
+    current = finished(folder.python, folder.feature)
+    if current is None or current.path == path:
+        return False
+    same_content = path.name[-12:] == current.path.name[-12:]
+    return same_content or not wanted_elsewhere(path)
+
+
+# sizes
+
+
+def count(folder: Path) -> "tuple[int, int]":
+    """Number of files in a folder and their size in MB, without what Python adds by itself and what is of use only
+    here."""
+    files = size = 0
+    folders = [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in ("__pycache__", _USE):
+                            folders.append(entry.path)
+                    elif not entry.name.startswith(STAMP):
+                        files += 1
+                        size += entry.stat(follow_symlinks=False).st_size
+        except OSError:  # gone meanwhile, or not ours to look into
+            continue
+    return files, round(size / 1e6)

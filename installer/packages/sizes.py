@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""About how large the packages are, to be shown before anything is asked of a registry. The exact number of bytes is
+known, and the room on the disk checked, once the registry has answered."""
+
+from __future__ import annotations
+
+import sys
+from typing import Dict, Iterable, Tuple
+
+from ..environment.torch_build import REGISTRY
+from .features import CORE
+
+#: Build of torch -> MB to download and on the disk, of the core. The downloads of the registry's builds are counted; of
+#: the others, torch's own file is taken as published, and files take 1.8 times what their wheels do.
+_CORE: Dict[Tuple[str, str], Tuple[int, int]] = {
+    ("linux", REGISTRY): (2850, 5100),
+    ("linux", "cpu"): (310, 1100),
+    ("linux", "cuda"): (3200, 6200),
+    ("linux", "rocm"): (4800, 18000),
+    ("linux", "xpu"): (1400, 4500),
+    ("win32", REGISTRY): (230, 900),
+    ("win32", "cuda"): (2900, 5200),
+    ("win32", "xpu"): (1300, 4000),
+    ("darwin", REGISTRY): (175, 750),
+}
+
+_OTHERS: Dict[str, Tuple[int, int]] = {
+    "people": (2, 5),
+    "detailer": (28, 112),
+    "maps": (37, 130),
+    "licensed-body": (1, 1),
+}
+
+
+def about(features: Iterable[str], backend: str, system: str = sys.platform) -> Tuple[int, int]:
+    """MB to download and MB on the disk of groups, with this build of torch."""
+    kind = "cuda" if backend.startswith("cu") else "rocm" if backend.startswith("rocm") else backend
+    core = _CORE.get((system, kind), _CORE["linux", REGISTRY])
+    parts = [core if feature == CORE else _OTHERS.get(feature, (0, 0)) for feature in features]
+    return sum(part[0] for part in parts), sum(part[1] for part in parts)
