@@ -20,9 +20,12 @@ from typing import Any
 
 import bpy
 import numpy as np
-from maquette.blender_addon.builders import body as bodies
-from maquette.blender_addon.builders import camera, grease_pencil, image, live, mask_data, meshes, relief, scene
-from maquette.blender_addon.requests import Traced
+from maquette.blender_addon.builders.bodies import body as bodies
+from maquette.blender_addon.builders.camera import matched, scene
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.masks import grease_pencil, mask_data
+from maquette.blender_addon.builders.surfaces import live, meshes, relief
+from maquette.blender_addon.work import Traced
 from maquette.inference.camera import Camera
 from maquette.inference.geometry import mask_shape
 from maquette.inference.geometry.relief_grid import unprojected
@@ -89,7 +92,7 @@ def measure(repeat: int) -> dict[str, float]:
 
     def build_relief() -> None:
         picture = image.photo_image(photo)
-        eye = camera.matched_camera(million.camera, picture)
+        eye = matched.matched_camera(million.camera, picture)
         relief.relief_mesh(million, name="wall", camera_object=eye, photo_image=picture, resolution=None)
 
     def plain_mesh() -> None:
@@ -100,7 +103,7 @@ def measure(repeat: int) -> dict[str, float]:
     def on_points(visible_only: bool) -> Callable[[], None]:
         def work() -> None:
             picture = image.photo_image(photo)
-            eye = camera.matched_camera(million.camera, picture)
+            eye = matched.matched_camera(million.camera, picture)
             obj = relief.relief_mesh(million, name="wall", camera_object=eye, photo_image=picture, resolution=None)
             scene.view_layer().update()
             started = time.perf_counter()

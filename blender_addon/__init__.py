@@ -4,7 +4,8 @@
 
 def register() -> None:
     """Register every class and handler; imports no torch."""
-    from . import cli, handlers, jobs, operators, panels, preferences, properties
+    from . import cli, operators, panels, preferences, properties
+    from .core import handlers, jobs
 
     preferences.register()
     properties.register()
@@ -17,7 +18,8 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo register(): running jobs are cancelled, models dropped, and nothing of ours is left in Blender."""
-    from . import cli, handlers, jobs, operators, panels, preferences, properties
+    from . import cli, operators, panels, preferences, properties
+    from .core import handlers, jobs
 
     cli.unregister()
     handlers.unregister()

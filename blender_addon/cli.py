@@ -131,7 +131,7 @@ def _open(template: str | None) -> None:
 
 def _run(command: str, **properties: Any) -> str:
     """Call the operator as a script would; its errors arrive as RuntimeError."""
-    from . import jobs
+    from .core import jobs
 
     _operator(_COMMANDS[command][0])(**properties)
     outcome = jobs.outcome()

@@ -9,7 +9,8 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
-from . import library_settings, package_settings
+from .library import settings as library_settings
+from .packages import settings as package_settings
 
 #: The package that Blender knows the preferences by: `bl_ext.<repository>.maquette`, or `maquette`.
 PACKAGE = __name__.rsplit(".", 2)[0]
@@ -48,7 +49,8 @@ class MAQUETTE_AP_preferences(
     )
 
     def draw(self, context: Any) -> None:
-        from .panels import library_page, packages_page
+        from .library import page as library_page
+        from .packages import page as packages_page
 
         layout = self.layout
         layout.use_property_split = True

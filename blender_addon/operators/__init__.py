@@ -3,24 +3,24 @@
 
 import bpy
 
-from .calibrate import MAQUETTE_OT_calibrate_distance
-from .depth import MAQUETTE_OT_estimate_depth
-from .detail import CLASSES as DETAIL
-from .hands import MAQUETTE_OT_refine_hands
-from .job import MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory, MAQUETTE_OT_open_preferences
-from .maps import MAQUETTE_OT_make_map
-from .models import CLASSES as MODEL_CLASSES
-from .normals import MAQUETTE_OT_estimate_normals
-from .packages import CLASSES as PACKAGE_CLASSES
-from .people import MAQUETTE_OT_recover_people
-from .pick import MAQUETTE_OT_pick_point
-from .rigs import (
+from ..library.operators import CLASSES as MODEL_CLASSES
+from ..packages.operators import CLASSES as PACKAGE_CLASSES
+from ..tasks.calibrate.operator import MAQUETTE_OT_calibrate_distance
+from ..tasks.calibrate.pick import MAQUETTE_OT_pick_point
+from ..tasks.depth.operator import MAQUETTE_OT_estimate_depth
+from ..tasks.detail.operators import CLASSES as DETAIL
+from ..tasks.hands.operator import MAQUETTE_OT_refine_hands
+from ..tasks.maps.operator import MAQUETTE_OT_make_map
+from ..tasks.normals.operator import MAQUETTE_OT_estimate_normals
+from ..tasks.people.operator import MAQUETTE_OT_recover_people
+from ..tasks.rigs.operators import (
     MAQUETTE_OT_add_bone,
     MAQUETTE_OT_export_person,
     MAQUETTE_OT_find_bones,
     MAQUETTE_OT_retarget,
     MAQUETTE_OT_save_pose,
 )
+from ..tasks.shared.job_operators import MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory, MAQUETTE_OT_open_preferences
 
 CLASSES = (
     MAQUETTE_OT_calibrate_distance,

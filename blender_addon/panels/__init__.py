@@ -3,17 +3,17 @@
 
 import bpy
 
-from .calibrate import CalibratePanel
-from .depth import DepthPanel, DepthSettingsPanel
-from .detail import DetailComparePanel, DetailModelPanel, DetailPanel, DetailSettingsPanel
-from .hands import HandsPanel, HandsSettingsPanel
-from .library_page import CLASSES as MENUS
-from .maps import MapsPanel
-from .memory import MemoryPanel
-from .normals import NormalsPanel, NormalsSettingsPanel
-from .people import PeoplePanel, PeopleSettingsPanel
-from .photo import PhotoOptionsPanel, PhotoPanel
-from .rigs import BoneMapPanel, MAQUETTE_UL_bones, PosePanel, RigsPanel
+from ..library.page import CLASSES as MENUS
+from ..tasks.calibrate.panel import CalibratePanel
+from ..tasks.depth.panel import DepthPanel, DepthSettingsPanel
+from ..tasks.detail.panel import DetailComparePanel, DetailModelPanel, DetailPanel, DetailSettingsPanel
+from ..tasks.hands.panel import HandsPanel, HandsSettingsPanel
+from ..tasks.maps.panel import MapsPanel
+from ..tasks.normals.panel import NormalsPanel, NormalsSettingsPanel
+from ..tasks.people.panel import PeoplePanel, PeopleSettingsPanel
+from ..tasks.rigs.panel import BoneMapPanel, MAQUETTE_UL_bones, PosePanel, RigsPanel
+from ..tasks.shared.memory_panel import MemoryPanel
+from ..tasks.shared.photo_panel import PhotoOptionsPanel, PhotoPanel
 
 _PANELS = (
     PhotoPanel,

@@ -7,16 +7,16 @@ Blender reads properties from annotations, so this module has no `from __future_
 import bpy
 from bpy.props import CollectionProperty, EnumProperty, PointerProperty, StringProperty
 
-from .calibrate import CalibrateSettings
-from .common import Common, PhotoInput, names
-from .depth import DepthSettings
-from .detail import DetailSettings
-from .hands import HandsSettings
-from .maps import MapsSettings
-from .masks import MaskSettings
-from .normals import NormalsSettings
-from .people import PeopleSettings
-from .rigs import MAQUETTE_PG_bone, MAQUETTE_PG_rigs
+from ..tasks.calibrate.settings import CalibrateSettings
+from ..tasks.depth.settings import DepthSettings
+from ..tasks.detail.settings import DetailSettings
+from ..tasks.hands.settings import HandsSettings
+from ..tasks.maps.settings import MapsSettings
+from ..tasks.normals.settings import NormalsSettings
+from ..tasks.people.settings import PeopleSettings
+from ..tasks.rigs.settings import MAQUETTE_PG_bone, MAQUETTE_PG_rigs
+from ..tasks.shared.mask_settings import MaskSettings
+from ..tasks.shared.settings import Common, PhotoInput, names
 
 __all__ = [
     "CalibrateSettings",

@@ -13,7 +13,9 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 import maquette  # noqa: E402
-from maquette.blender_addon.builders import axes, image, meshes, transaction  # noqa: E402
+from maquette.blender_addon.builders.images import image  # noqa: E402
+from maquette.blender_addon.builders.surfaces import meshes  # noqa: E402
+from maquette.blender_addon.core import axes, transaction  # noqa: E402
 from maquette.inference.camera import Camera  # noqa: E402
 from maquette.inference.photo import Photo  # noqa: E402
 from maquette.inference.results import DepthMap, Person  # noqa: E402

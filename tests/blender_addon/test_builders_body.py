@@ -9,8 +9,9 @@ from itertools import pairwise
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders import armature, axes, skin, transaction
-from maquette.blender_addon.builders import body as bodies
+from maquette.blender_addon.builders.bodies import armature, skin
+from maquette.blender_addon.builders.bodies import body as bodies
+from maquette.blender_addon.core import axes, transaction
 from maquette.inference.errors import BadInput, NothingFound
 from maquette.inference.geometry import skinning
 from maquette.inference.results import Body, People, Person
@@ -156,7 +157,7 @@ def test_photos_leave_the_frame_rate_alone(body, photo, make_track):
 
 @pytest.mark.parametrize("fps", [23.976, 24, 29.97, 30, 59.94, 12.5, 120])
 def test_frame_rates(fps):
-    from maquette.blender_addon.builders import scene
+    from maquette.blender_addon.builders.camera import scene
 
     scene.set_timing(bpy.context.scene, fps, 1, 9)
     render = bpy.context.scene.render

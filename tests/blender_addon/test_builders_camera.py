@@ -7,7 +7,9 @@ import bpy
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
-from maquette.blender_addon.builders import axes, camera, image
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.core import axes
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
 from maquette.inference.photo import Photo
@@ -38,7 +40,7 @@ def photo_of(intrinsics: Camera) -> bpy.types.Image:
 
 @pytest.mark.parametrize("intrinsics", CAMERAS.values(), ids=CAMERAS)
 def test_projection_is_the_photos(intrinsics, world):
-    made = camera.matched_camera(intrinsics, photo_of(intrinsics), world, set_render_size=True)
+    made = matched.matched_camera(intrinsics, photo_of(intrinsics), world, set_render_size=True)
     points = random_points()
     seen = blender_projection(made, axes.transform(world, points), intrinsics.width, intrinsics.height)
     np.testing.assert_allclose(seen, intrinsics.project(points), atol=2e-3)
@@ -46,8 +48,8 @@ def test_projection_is_the_photos(intrinsics, world):
 
 @pytest.mark.parametrize("intrinsics", CAMERAS.values(), ids=CAMERAS)
 def test_intrinsics_come_back(intrinsics):
-    made = camera.matched_camera(intrinsics, photo_of(intrinsics), set_render_size=True)
-    back = camera.intrinsics_of(made, intrinsics.width, intrinsics.height)
+    made = matched.matched_camera(intrinsics, photo_of(intrinsics), set_render_size=True)
+    back = matched.intrinsics_of(made, intrinsics.width, intrinsics.height)
     for name in ("fx", "fy", "cx", "cy"):
         assert getattr(back, name) == pytest.approx(getattr(intrinsics, name), abs=1e-3)
     assert back.source == "scene"
@@ -63,7 +65,7 @@ def test_intrinsics_of_any_camera(fit, size, aspect):
     set_render(size, aspect)
     points = random_points()
     seen = blender_projection(obj, axes.transform(axes.world_from_camera_of(obj), points), *size)
-    np.testing.assert_allclose(camera.intrinsics_of(obj, *size).project(points), seen, atol=2e-3)
+    np.testing.assert_allclose(matched.intrinsics_of(obj, *size).project(points), seen, atol=2e-3)
 
 
 def artists_camera(fit="AUTO", **values):
@@ -90,23 +92,23 @@ def test_a_camera_goes_to_intrinsics_and_back(fit, aspect, size, world):
     own.matrix_world = Matrix(axes.camera_matrix(world).tolist())
     set_render(size, aspect)
     bpy.context.view_layer.update()
-    intrinsics = camera.intrinsics_of(own, *size)
-    made = camera.matched_camera(intrinsics, photo_of(intrinsics), world, set_render_size=True)
+    intrinsics = matched.intrinsics_of(own, *size)
+    made = matched.matched_camera(intrinsics, photo_of(intrinsics), world, set_render_size=True)
     points = axes.transform(world, random_points())
     np.testing.assert_allclose(
         blender_projection(made, points, *size), blender_projection(own, points, *size), atol=2e-3
     )
     np.testing.assert_allclose(blender_projection(own, points, *size), intrinsics.project(random_points()), atol=2e-3)
-    back = camera.intrinsics_of(made, *size)
+    back = matched.intrinsics_of(made, *size)
     for name in ("fx", "fy", "cx", "cy"):
         assert getattr(back, name) == pytest.approx(getattr(intrinsics, name), abs=1e-3)
 
 
 @pytest.mark.parametrize("intrinsics", CAMERAS.values(), ids=CAMERAS)
 def test_a_matched_camera_keeps_its_photos_pixels_in_any_render(intrinsics):
-    made = camera.matched_camera(intrinsics, photo_of(intrinsics))
+    made = matched.matched_camera(intrinsics, photo_of(intrinsics))
     set_render((1920, 1080), (1, 1.7))
-    back = camera.intrinsics_of(made, intrinsics.width, intrinsics.height)
+    back = matched.intrinsics_of(made, intrinsics.width, intrinsics.height)
     for name in ("fx", "fy", "cx", "cy"):
         assert getattr(back, name) == pytest.approx(getattr(intrinsics, name), abs=1e-3)
 
@@ -114,28 +116,28 @@ def test_a_matched_camera_keeps_its_photos_pixels_in_any_render(intrinsics):
 @pytest.mark.parametrize("focal", [4.0, 90000.0])
 def test_lenses_beyond_blenders_range(focal):
     intrinsics = Camera(focal, focal, 300, 200, 600, 400)
-    made = camera.matched_camera(intrinsics, photo_of(intrinsics), set_render_size=True)
-    assert camera.intrinsics_of(made, 600, 400).fx == pytest.approx(focal, rel=1e-6)
+    made = matched.matched_camera(intrinsics, photo_of(intrinsics), set_render_size=True)
+    assert matched.intrinsics_of(made, 600, 400).fx == pytest.approx(focal, rel=1e-6)
 
 
 def test_a_photo_lies_in_the_frame_as_its_camera_shows_it():
     own, picture = artists_camera(lens=36, sensor_width=36), photo_of(Camera.default(600, 800))
     set_render((1920, 1080))
     scene = bpy.context.scene
-    assert camera.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(800)
+    assert matched.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(800)
     background = own.data.background_images.new()
     background.image, background.frame_method = picture, "FIT"
     own.data.show_background_images = True
-    assert camera.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(1920 / 1080 * 800)
+    assert matched.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(1920 / 1080 * 800)
     background.frame_method = "CROP"
-    assert camera.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(600)
-    assert camera.lens_of(own, scene).camera(600, 800).fx == pytest.approx(800)
+    assert matched.lens_of(own, scene, picture).camera(600, 800).fx == pytest.approx(600)
+    assert matched.lens_of(own, scene).camera(600, 800).fx == pytest.approx(800)
 
 
 def test_focal_length_of_numbers_and_of_a_camera_object():
     from types import SimpleNamespace
 
-    from maquette.blender_addon.tasks.source import focal_of
+    from maquette.blender_addon.tasks.shared.source import focal_of
 
     photo = Photo(np.zeros((60, 90, 3), np.uint8))
     own = artists_camera(lens=50, sensor_width=25, sensor_height=10)
@@ -159,32 +161,32 @@ def test_a_camera_without_perspective_is_refused():
     data = bpy.data.cameras.new("flat")
     data.type = "ORTHO"
     with pytest.raises(BadInput, match="no perspective camera"):
-        camera.intrinsics_of(bpy.data.objects.new("flat", data), 100, 100)
+        matched.intrinsics_of(bpy.data.objects.new("flat", data), 100, 100)
 
 
 def test_one_photo_has_one_camera(photo, world, reopened):
     picture = image.photo_image(photo)
-    made = camera.matched_camera(photo.camera, picture)
+    made = matched.matched_camera(photo.camera, picture)
     assert bpy.context.scene.camera == made
-    assert camera.matched_camera(photo.camera, picture) == made
+    assert matched.matched_camera(photo.camera, picture) == made
     reopened()
     made, picture = bpy.data.objects["street.camera"], bpy.data.images["street"]
-    assert camera.camera_of(picture) == made
+    assert matched.camera_of(picture) == made
     background = made.data.background_images[0]
     assert background.image == picture and background.alpha == 0.5 and made.data.show_background_images
     # The ground that people bring places it; after that it stays.
-    camera.matched_camera(photo.camera, picture, world)
+    matched.matched_camera(photo.camera, picture, world)
     np.testing.assert_allclose(axes.world_from_camera_of(made), world, atol=1e-6)
-    camera.matched_camera(photo.camera, picture, axes.default_world_from_camera())
+    matched.matched_camera(photo.camera, picture, axes.default_world_from_camera())
     np.testing.assert_allclose(axes.world_from_camera_of(made), world, atol=1e-6)
 
 
 def test_a_camera_that_the_artist_moved_stays(photo, world):
     picture = image.photo_image(photo)
-    made = camera.matched_camera(photo.camera, picture)
+    made = matched.matched_camera(photo.camera, picture)
     made.location = 5, 5, 5
     bpy.context.view_layer.update()
-    assert camera.matched_camera(photo.camera, picture, world) == made
+    assert matched.matched_camera(photo.camera, picture, world) == made
     assert tuple(made.location) == (5, 5, 5)
 
 
@@ -193,5 +195,5 @@ def test_the_scenes_camera_and_size_stay_unless_asked(photo):
     bpy.context.scene.collection.objects.link(own)
     bpy.context.scene.camera = own
     bpy.context.scene.render.resolution_x = 1234
-    camera.matched_camera(photo.camera, image.photo_image(photo))
+    matched.matched_camera(photo.camera, image.photo_image(photo))
     assert bpy.context.scene.camera == own and bpy.context.scene.render.resolution_x == 1234

@@ -9,16 +9,19 @@ import bpy
 import maquette
 import numpy as np
 import pytest
-from maquette.blender_addon import compat, jobs
-from maquette.blender_addon.builders import axes, camera, displacement, image, materials, transaction
-from maquette.blender_addon.requests.depth import DepthRequest, Heights
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.materials import materials
+from maquette.blender_addon.builders.surfaces import displacement
+from maquette.blender_addon.core import axes, compat, jobs, transaction
+from maquette.blender_addon.work.depth import DepthRequest, Heights
 from maquette.demo.samples import sample_photo
 from maquette.inference.errors import BadInput, NothingFound
 
 
 @pytest.fixture
 def photo_camera(photo, world):
-    return camera.matched_camera(photo.camera, image.photo_image(photo), world)
+    return matched.matched_camera(photo.camera, image.photo_image(photo), world)
 
 
 def test_nodes_push_along_the_rays(depth_map, photo_camera, world, evaluated, reopened, tmp_path):

@@ -6,8 +6,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders import axes, camera, hands, image
-from maquette.blender_addon.hand_clip import HandTrack
+from maquette.blender_addon.builders.bodies import hands
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.core import axes
+from maquette.blender_addon.work.hands_clip import HandTrack
 from maquette.inference.errors import BadInput, NothingFound
 from maquette.inference.results import Hand, HandMaps
 
@@ -28,7 +31,7 @@ def maps(photo):
 
 
 def test_meshes_stand_where_the_camera_saw_them(maps, photo, world, evaluated, reopened):
-    photo_camera = camera.matched_camera(photo.camera, image.photo_image(photo), world)
+    photo_camera = matched.matched_camera(photo.camera, image.photo_image(photo), world)
     hands.hand_meshes(maps, name="street", camera_object=photo_camera)
     reopened()
     for hand in maps.hands:
@@ -52,7 +55,7 @@ def test_no_hands(maps, photo):
 
 @pytest.mark.parametrize("mode", hands.MODES)
 def test_a_hand_moves_and_is_hidden_while_it_is_out_of_sight(mode, maps, photo, world, evaluated, tmp_path):
-    photo_camera = camera.matched_camera(photo.camera, image.photo_image(photo), world)
+    photo_camera = matched.matched_camera(photo.camera, image.photo_image(photo), world)
     first = maps.hands[0]
     moving = np.stack([first.vertices + np.float32(0.1) * step for step in range(3)])
     track = HandTrack("L.1", 1, "left", 0.9, first.faces, np.array([1, 2, 5]), moving)

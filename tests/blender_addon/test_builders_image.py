@@ -9,8 +9,9 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders import image, transaction
-from maquette.blender_addon.scratch import Scratch
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.core import transaction
+from maquette.blender_addon.work.scratch import Scratch
 from maquette.inference.errors import BadInput
 from maquette.inference.photo import Photo
 

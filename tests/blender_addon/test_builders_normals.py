@@ -6,7 +6,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders import camera, image, materials, meshes, normals, transaction
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.materials import materials, normals
+from maquette.blender_addon.builders.surfaces import meshes
+from maquette.blender_addon.core import transaction
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
 from maquette.inference.results import NormalMap
@@ -228,7 +232,7 @@ def test_green_points_down_for_directx(normal_map):
 def test_a_failed_job_leaves_the_material(normal_map):
     obj = board(Quaternion((1, 0, 0), 1))
     tree = obj.active_material.node_tree
-    eye = camera.matched_camera(normal_map.camera, bpy.data.images.new("street", 4, 4))
+    eye = matched.matched_camera(normal_map.camera, bpy.data.images.new("street", 4, 4))
     before = set(tree.nodes.keys()), len(tree.links)
     with pytest.raises(RuntimeError), transaction.transaction():
         normals.add_normal_map(obj, normals.normal_image("street.normal", normal_map), camera_object=eye)

@@ -7,7 +7,12 @@ import bpy
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
-from maquette.blender_addon.builders import camera, image, mask_data, materials, meshes, paint, transaction
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.masks import mask_data
+from maquette.blender_addon.builders.materials import materials, paint
+from maquette.blender_addon.builders.surfaces import meshes
+from maquette.blender_addon.core import transaction
 from maquette.inference.errors import BadInput
 from mathutils import Vector
 
@@ -176,7 +181,7 @@ def test_the_mask_is_the_paint_slot(board, left_mask, reopened):
 
 def test_projected_layer(board, photo, world, rendered):
     """The mask falls on the object where the photo shows it, whatever the object's own UVs are."""
-    photo_camera = camera.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
+    photo_camera = matched.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
     board.matrix_world = photo_camera.matrix_world
     board.location = photo_camera.matrix_world @ Vector((0, 0, -2))
     bpy.context.view_layer.update()
@@ -220,7 +225,7 @@ def test_a_failed_job_leaves_the_material_as_it_was(prepare, board, left_mask, b
 
 def test_stencil(board, left_mask, photo):
     scene = bpy.context.scene
-    photo_camera = camera.matched_camera(photo.camera, image.photo_image(photo))
+    photo_camera = matched.matched_camera(photo.camera, image.photo_image(photo))
     paint.set_stencil(scene, left_mask, board, camera=photo.camera, camera_object=photo_camera)
     settings = scene.tool_settings.image_paint
     assert settings.stencil_image == left_mask and settings.use_stencil_layer
@@ -243,7 +248,7 @@ def cloud(count: int):
 
 
 def test_masks_on_vertices(photo, world, reopened):
-    photo_camera = camera.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
+    photo_camera = matched.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
     obj = cloud(2000)
     bpy.context.view_layer.update()
     mask = np.random.default_rng(1).uniform(0.1, 1, (120, 160)).astype(np.float32)

@@ -9,7 +9,10 @@ import bpy
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
-from maquette.blender_addon.builders import axes, camera, image, meshes, relief, transaction
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.surfaces import meshes, relief
+from maquette.blender_addon.core import axes, transaction
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput, NothingFound
 from maquette.inference.results import DepthMap
@@ -18,7 +21,7 @@ from mathutils import Vector
 
 @pytest.fixture
 def photo_camera(photo, world):
-    return camera.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
+    return matched.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
 
 
 def depth_of(depth: np.ndarray) -> DepthMap:

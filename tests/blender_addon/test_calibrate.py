@@ -9,8 +9,10 @@ import bpy
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
-from maquette.blender_addon import jobs
-from maquette.blender_addon.builders import belongings, image, measure, meshes, roles
+from maquette.blender_addon.builders.camera import measure
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.surfaces import meshes
+from maquette.blender_addon.core import jobs, photo_links, roles
 from maquette.demo.samples import sample_photo
 from maquette.inference.photo.exr import read_exr
 from mathutils import Vector
@@ -44,7 +46,7 @@ def calibrated(**options) -> str:
 def seen(camera, evaluated, frame=None):
     """Object name -> pixels (V, 2) of what it shows, and places (V, 3), of everything of the camera's photo."""
     scene, found = bpy.context.scene, {}
-    for obj in belongings.all_of(camera):
+    for obj in photo_links.all_of(camera):
         if obj.type == "MESH":
             places = evaluated(obj, frame)[::37]
             views = [world_to_camera_view(scene, camera, Vector(place)) for place in places]
@@ -140,7 +142,7 @@ def test_hands_are_placed_by_a_rescaled_depth_image_as_before(built, evaluated):
     camera = built("estimate_depth", "refine_hands", refine_hands=by_depth)
     calibrated(known="CAMERA", distance=3.0)
     built("refine_hands", refine_hands=by_depth)
-    hands = [obj for obj in belongings.all_of(camera) if ".hand." in obj.name]
+    hands = [obj for obj in photo_links.all_of(camera) if ".hand." in obj.name]
     first = [obj for obj in hands if not obj.name[-1].isdigit()]
     second = [bpy.data.objects[f"{obj.name}.001"] for obj in first]
     assert first and len(hands) == 2 * len(first)
@@ -164,7 +166,7 @@ def test_what_a_depth_image_displaces_grows_as_the_rest(built, evaluated, option
     first = grown(before, seen(camera, evaluated))
     later = built("estimate_depth", estimate_depth={**options, "mesh_resolution": 128})
     assert later == camera
-    (surface, again) = (obj for obj in belongings.all_of(camera) if obj.parent == camera)
+    (surface, again) = (obj for obj in photo_links.all_of(camera) if obj.parent == camera)
     np.testing.assert_allclose(evaluated(again), evaluated(surface), atol=1e-4 * first)
     before = seen(camera, evaluated)
     calibrated(known="CAMERA", distance=1.0)
@@ -231,7 +233,7 @@ def test_keys_of_a_moving_camera_and_rig_go_along(built, evaluated):
 @pytest.mark.parametrize("bodies", ["ARMATURE", "VERTEX_CACHE", "SHAPE_KEYS"])
 def test_a_persons_height(built, evaluated, bodies):
     camera = built("recover_people", recover_people={"bodies": bodies})
-    people = [obj for obj in belongings.all_of(camera) if roles.HEIGHT in obj and obj.type == "MESH"]
+    people = [obj for obj in photo_links.all_of(camera) if roles.HEIGHT in obj and obj.type == "MESH"]
     before = seen(camera, evaluated)
     bpy.ops.object.select_all(action="DESELECT")
     if len(people) > 1:
@@ -274,7 +276,7 @@ def test_pixels_of_the_photo_and_typed_points(built):
     again = calibrated(points="PIXELS", **pair, distance=0.5)
     assert "was 0.5" in again and "was 0.5" not in line
     # Without a surface the depth image tells the same.
-    for obj in belongings.all_of(camera):
+    for obj in photo_links.all_of(camera):
         obj.hide_set(True)
     assert "was 0.5" in calibrated(points="PIXELS", **pair, distance=0.5)
     settings = bpy.context.scene.maquette.calibrate

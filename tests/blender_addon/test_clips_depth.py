@@ -10,9 +10,12 @@ import bpy
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.blender_addon import clip_maps, jobs
-from maquette.blender_addon.builders import axes, image, mask_sequence, meshes, relief, relief_clip
-from maquette.blender_addon.scratch import Scratch
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.masks import mask_sequence
+from maquette.blender_addon.builders.surfaces import meshes, relief, relief_clip
+from maquette.blender_addon.core import axes, jobs
+from maquette.blender_addon.work import clip_maps
+from maquette.blender_addon.work.scratch import Scratch
 from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
@@ -103,10 +106,10 @@ def test_a_relief_follows_the_depth_of_every_frame(tmp_path) -> None:
 
 
 def test_a_moving_relief_coincides_with_the_photos_relief_in_the_world(tmp_path, photo, world, evaluated) -> None:
-    from maquette.blender_addon.builders import camera
+    from maquette.blender_addon.builders.camera import matched
 
     arrays = depths()
-    eye = camera.matched_camera(CAMERA, image.photo_image(photo), world)
+    eye = matched.matched_camera(CAMERA, image.photo_image(photo), world)
     options = {"camera_object": eye, "resolution": 40, "tear": 0.04, "grazing": 85.0}
     moving = relief_clip.moving_relief(CAMERA, sequence_of(arrays, tmp_path), name="moving", **options)
     depth = arrays[2]
@@ -221,7 +224,7 @@ def test_cancelling_in_the_middle_leaves_nothing(shot, saved, blocks) -> None:
 
 def bpy_run(shot: str) -> None:
     """The operator's own way of a script, without Blender's wrapper that turns the cancel into a RuntimeError."""
-    from maquette.blender_addon.requests import DepthBuild, Source, Target
+    from maquette.blender_addon.work import DepthBuild, Source, Target
 
     directory = str(Path(bpy.data.filepath).parent / "maquette")
     request = clip_maps.DepthClipRequest(

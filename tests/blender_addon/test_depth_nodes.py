@@ -8,8 +8,10 @@ from dataclasses import replace
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon import compat, jobs
-from maquette.blender_addon.builders import axes, camera, image, live, meshes, relief, transaction
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.surfaces import live, meshes, relief
+from maquette.blender_addon.core import axes, compat, jobs, transaction
 from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from maquette.inference.results import DepthMap
@@ -84,7 +86,7 @@ def test_it_is_the_relief_mesh_of_the_same_depth(size, resolution, limits) -> No
 
 
 def test_faces_look_at_the_camera_and_uvs_at_the_photo(photo, depth_map, world) -> None:
-    eye = camera.matched_camera(photo.camera, image.photo_image(photo), world)
+    eye = matched.matched_camera(photo.camera, image.photo_image(photo), world)
     made = mesh_of(live_of(depth_map, camera_object=eye, photo_image=image.photo_image(photo), resolution=40))
     assert min(polygon.normal.z for polygon in made.polygons) > 0
     uvs = np.empty(2 * len(made.loops), np.float32)
@@ -100,7 +102,7 @@ def test_faces_look_at_the_camera_and_uvs_at_the_photo(photo, depth_map, world) 
 
 
 def test_depth_scale_multiplies_about_the_camera(depth_map, photo, world, evaluated) -> None:
-    eye = camera.matched_camera(photo.camera, image.photo_image(photo), world)
+    eye = matched.matched_camera(photo.camera, image.photo_image(photo), world)
     obj = live_of(depth_map, camera_object=eye)
     before = evaluated(obj) - world[:3, 3]
     turn(obj, "Depth Scale", 2.5)
@@ -162,7 +164,7 @@ def test_another_depth_image_in_the_modifier(depth_map) -> None:
 def test_it_is_shown_in_the_photos_colours(photo, depth_map, world, rendered) -> None:
     """Its own mesh is empty: the slot's material and the UV map have to reach what the modifier makes."""
     photo_image = image.photo_image(photo)
-    eye = camera.matched_camera(photo.camera, photo_image, world, set_render_size=True)
+    eye = matched.matched_camera(photo.camera, photo_image, world, set_render_size=True)
     obj = live_of(depth_map, camera_object=eye, photo_image=photo_image, tear=None, grazing=90.0)
     shader = next(node for node in obj.active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
     texture = next(node for node in obj.active_material.node_tree.nodes if node.type == "TEX_IMAGE")
@@ -205,8 +207,8 @@ def test_a_still_is_not_computed_again_with_every_frame(depth_map) -> None:
 
 
 def test_heights_without_unit_lie_on_the_ground_without_what_has_no_alpha(evaluated, tmp_path) -> None:
-    from maquette.blender_addon.requests import DepthBuild
-    from maquette.blender_addon.scratch import Scratch
+    from maquette.blender_addon.work import DepthBuild
+    from maquette.blender_addon.work.scratch import Scratch
 
     heights = np.random.default_rng(0).random((30, 40)).astype(np.float32)
     valid = np.ones((30, 40), bool)
@@ -271,7 +273,7 @@ def test_without_a_camera_it_stands_where_the_default_camera_sees_it(depth_map) 
 def test_a_distance_counts_in_the_metres_of_a_photo_that_was_rescaled(depth_map, photo, monkeypatch, tmp_path) -> None:
     """By the model the board stands at 2 m and the wall at 3 m; a known length made that 4 m and 6 m."""
     from maquette import inference
-    from maquette.blender_addon.requests import DepthBuild, DepthRequest, Source, Target
+    from maquette.blender_addon.work import DepthBuild, DepthRequest, Source, Target
 
     monkeypatch.setattr(inference, "estimate_depth", lambda *given, **options: depth_map)
     monkeypatch.setattr(Source, "photo", lambda source: photo)

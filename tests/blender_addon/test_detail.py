@@ -9,8 +9,10 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon import detail_files, jobs, paint_layers
-from maquette.blender_addon.builders import image as images
+from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.core import jobs
+from maquette.blender_addon.tasks.detail import paint_layers
+from maquette.blender_addon.work import detail_files
 
 pytestmark = pytest.mark.usefixtures("addon")
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon import jobs
-from maquette.blender_addon.builders import image as images
-from maquette.blender_addon.builders import splines
-from maquette.blender_addon.requests.detail_masks import Drawing
+from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.builders.masks import splines
+from maquette.blender_addon.core import jobs
+from maquette.blender_addon.work.detail_masks import Drawing
 
 pytestmark = pytest.mark.usefixtures("addon")
 

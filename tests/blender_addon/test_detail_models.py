@@ -14,8 +14,9 @@ import bpy
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.blender_addon import detail_models, jobs
-from maquette.blender_addon.builders import image as images
+from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.core import jobs
+from maquette.blender_addon.tasks.detail import models as detail_models
 from maquette.installer.models import store
 
 pytestmark = pytest.mark.usefixtures("addon")

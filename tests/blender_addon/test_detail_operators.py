@@ -12,11 +12,12 @@ import bpy
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.blender_addon import cli, detail_plan_shown, detail_presets, jobs, paint_layers
-from maquette.blender_addon.builders import image as images
-from maquette.blender_addon.builders import roles
-from maquette.blender_addon.requests.detail_masks import Drawing
-from maquette.blender_addon.tasks import common, detail, detail_controls
+from maquette.blender_addon import cli
+from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.core import jobs, roles
+from maquette.blender_addon.tasks.detail import build, controls, paint_layers, plan_shown, presets
+from maquette.blender_addon.tasks.shared import common
+from maquette.blender_addon.work.detail_masks import Drawing
 from maquette.inference.detailer.sampling.masked import SAMPLERS
 from maquette.inference.detailer.sampling.schedules import SCHEDULES
 from maquette.inference.errors import BadInput, Cancelled
@@ -64,7 +65,7 @@ def properties(**options):
 
 
 def job(**options) -> jobs.Job:
-    return common.job_of("Detail Mask", detail.request(properties(**options), bpy.context), detail.build)
+    return common.job_of("Detail Mask", build.request(properties(**options), bpy.context), build.build)
 
 
 def stopped_at(monkeypatch, words: str) -> None:
@@ -204,7 +205,7 @@ def test_a_control_image_is_what_was_made_of_this_photo(photo):
         made = bpy.data.images.new(name, 80, 60, alpha=True, float_buffer=True, is_data=True)
         made.pixels.foreach_set(np.dstack([values] * 3 + [np.ones((60, 80))])[::-1].astype(np.float32).ravel())
         roles.mark(made, "depth", digest)
-    control = detail_controls.control_of(properties(control="DEPTH"))
+    control = controls.control_of(properties(control="DEPTH"))
     drawn = control.drawn(Drawing((160, 120), seen, {}))
     assert drawn.shape == (120, 160, 3)
     np.testing.assert_allclose(drawn[60, [10, 60, 100, 140], 0], [0, 255, 127.5, 0], atol=1)
@@ -279,10 +280,10 @@ def test_a_plan_tells_sizes_and_memory_and_builds_nothing(photo, blocks):
     assert "2 parts" in line and " x " in line and "of memory" in line and "1 of 3 parts" in line
     assert blocks() == before
     settings = bpy.context.scene.maquette.detail
-    shown = detail_plan_shown.last()
-    assert "; ".join(shown.lines) == line and shown.asked != detail_plan_shown.signature(settings)
-    detail_presets.apply(settings, QUICK)
-    assert shown.asked == detail_plan_shown.signature(settings)
+    shown = plan_shown.last()
+    assert "; ".join(shown.lines) == line and shown.asked != plan_shown.signature(settings)
+    presets.apply(settings, QUICK)
+    assert shown.asked == plan_shown.signature(settings)
 
 
 def test_settings_come_back_from_the_image_and_from_its_file(photo, tmp_path):
@@ -306,7 +307,7 @@ def test_settings_come_back_from_the_image_and_from_its_file(photo, tmp_path):
 
 
 def test_before_and_after(photo):
-    from maquette.blender_addon.builders.compare import other_image
+    from maquette.blender_addon.builders.images.compare import other_image
 
     masked((20, 20, 20))
     run(image="photo.png")
@@ -326,7 +327,7 @@ def test_before_and_after(photo):
 def test_presets_are_made_of_properties_that_exist_and_do_what_they_say(photo):
     declared = bpy.ops.maquette.detail_mask.get_rna_type().properties.keys()
     settings = bpy.context.scene.maquette.detail
-    for name, preset in detail_presets.PRESETS.items():
+    for name, preset in presets.PRESETS.items():
         assert set(preset) <= set(declared)
         bpy.ops.maquette.detail_preset(preset=name)
         for prop, value in preset.items():

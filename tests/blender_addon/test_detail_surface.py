@@ -8,9 +8,11 @@ import math
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon import jobs, paint_layers, surface
-from maquette.blender_addon.builders import image as images
-from maquette.blender_addon.builders import surfaces
+from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.builders.surfaces import surface_values
+from maquette.blender_addon.core import jobs
+from maquette.blender_addon.tasks.detail import paint_layers
+from maquette.blender_addon.work import texture_space
 from maquette.inference.camera import Camera
 
 pytestmark = pytest.mark.usefixtures("addon")
@@ -78,17 +80,17 @@ def camera_of(width: int = 160, height: int = 120) -> Camera:
 
 
 def test_a_texture_in_uv_space_covers_its_island_and_no_more(wall):
-    whole = surface.in_uv_space(surfaces.surface_of(wall).uvs, 64, 32)
+    whole = texture_space.in_uv_space(surface_values.surface_of(wall).uvs, 64, 32)
     assert whole.drawn.all() and np.allclose(whole.weights.sum(1), 1)
-    uvs = whole.spread(whole.at(surfaces.surface_of(wall).uvs))
+    uvs = whole.spread(whole.at(surface_values.surface_of(wall).uvs))
     np.testing.assert_allclose(uvs[0, 0], (0.5 / 64, 1 - 0.5 / 32), atol=1e-6)
-    half = surface.in_uv_space(surfaces.surface_of(wall).uvs * 0.5 + 3, 64, 32)
+    half = texture_space.in_uv_space(surface_values.surface_of(wall).uvs * 0.5 + 3, 64, 32)
     assert half.drawn.sum() == 64 * 32 / 4 and half.drawn[16:, :32].all(), "other tiles are brought to the first"
 
 
 def test_the_view_shows_the_texture_where_the_camera_sees_it(wall):
-    seen = surfaces.surface_of(wall, camera=camera_of(), camera_object=bpy.context.scene.camera)
-    view = surface.view_of(seen, np.dstack([ramps(), np.ones((128, 128))]).astype(np.float32))
+    seen = surface_values.surface_of(wall, camera=camera_of(), camera_object=bpy.context.scene.camera)
+    view = texture_space.view_of(seen, np.dstack([ramps(), np.ones((128, 128))]).astype(np.float32))
     assert (view[20:100, 40:120, 3] == 1).all() and view[..., 3].sum() == 80 * 80
     rows, columns = np.mgrid[:80, :80]
     np.testing.assert_allclose(view[20:100, 40:120, 0], (columns + 0.5) / 80, atol=0.01)
@@ -106,8 +108,8 @@ def test_perspective_is_that_of_the_renderer(wall, rendered):
     wall.rotation_euler = math.pi / 2, 0, 1.0
     bpy.context.view_layer.update()
     theirs = rendered(bpy.context.scene.camera, 160, 120, samples=16)
-    seen = surfaces.surface_of(wall, camera=camera_of(), camera_object=bpy.context.scene.camera)
-    ours = surface.view_of(seen, images.image_array(texture.image))
+    seen = surface_values.surface_of(wall, camera=camera_of(), camera_object=bpy.context.scene.camera)
+    ours = texture_space.view_of(seen, images.image_array(texture.image))
     inside = ours[..., 3] > 0
     inside[:-1] &= inside[1:]
     inside[1:] &= inside[:-1]
@@ -142,9 +144,11 @@ def test_hidden_texels_stay(wall):
     screen.select_set(True)
     bpy.context.view_layer.objects.active = wall
     bpy.ops.object.join()
-    seen = surfaces.surface_of(wall, camera=camera_of(), camera_object=bpy.context.scene.camera)
+    seen = surface_values.surface_of(wall, camera=camera_of(), camera_object=bpy.context.scene.camera)
     texture = np.zeros((128, 128, 3), np.float32)
-    baked, painted = surface.baked(seen, texture, np.ones((120, 160, 3), np.float32), np.ones((120, 160), np.float32))
+    baked, painted = texture_space.baked(
+        seen, texture, np.ones((120, 160, 3), np.float32), np.ones((120, 160), np.float32)
+    )
     assert (painted[:60] == 1).all() and (baked[:60] == 1).all()
     assert (painted[70:120] == 0).all() and (baked[70:120] == 0).all()
 

@@ -12,7 +12,7 @@ import time
 import bpy
 import maquette
 import pytest
-from maquette.blender_addon import jobs
+from maquette.blender_addon.core import jobs
 from maquette.inference.errors import BadInput, Cancelled
 from maquette.inference.runtime import kept_models, memory
 
@@ -216,5 +216,5 @@ def test_preparing_imports_off_the_main_thread_and_leaves_no_job() -> None:
     jobs.prepare()
     assert not jobs.active()
     seen = []
-    jobs.run(jobs.Job("After", lambda report: seen.append("maquette.blender_addon.tasks.people" in sys.modules)))
+    jobs.run(jobs.Job("After", lambda report: seen.append("maquette.blender_addon.tasks.people.build" in sys.modules)))
     assert seen == [True]

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import bpy
 import pytest
-from maquette.blender_addon import jobs
-from maquette.blender_addon.builders import camera, image, roles, transaction
-from maquette.blender_addon.panels.common import matched_camera
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.core import jobs, roles, transaction
+from maquette.blender_addon.tasks.shared.panel import matched_camera
 from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from PIL import Image
@@ -59,11 +60,11 @@ def test_a_guess_says_what_to_do_and_gives_way_to_a_lens_that_is_known(evaluated
     assert made[roles.LENS] == "default"
     line = depth(photo, fx=800.0)
     assert "Lens: 56.2 mm as given" in line and "keeps its own" not in line and "The render" not in line
-    assert made[roles.LENS] == "given" and camera.intrinsics_of(made, 512, 512).fx == pytest.approx(800)
+    assert made[roles.LENS] == "given" and matched.intrinsics_of(made, 512, 512).fx == pytest.approx(800)
     assert bpy.data.objects["astronaut.relief"][roles.LENS] == "default"
     # A new guess does not take it back, and says that it does not match.
     assert "keeps its own lens" in depth(photo)
-    assert made[roles.LENS] == "given" and camera.intrinsics_of(made, 512, 512).fx == pytest.approx(800)
+    assert made[roles.LENS] == "given" and matched.intrinsics_of(made, 512, 512).fx == pytest.approx(800)
     # Nor does anything take the place of what the artist has set.
     made.data.lens = 90
     assert "keeps its own lens" in depth(photo, fx=700.0)
@@ -79,7 +80,7 @@ def test_a_camera_of_the_scene_is_named_and_pixels_that_are_not_square_are_told(
     line = depth(photo, camera="Own")
     assert "Lens: 50 mm from the scene's camera" in line and "The render" not in line
     made = bpy.data.objects["astronaut.png.camera"]
-    intrinsics = camera.intrinsics_of(made, 512, 512)
+    intrinsics = matched.intrinsics_of(made, 512, 512)
     assert (intrinsics.fx, intrinsics.cx) == pytest.approx((50 / 36 * 512, 256 - 51.2))
     render = bpy.context.scene.render
     assert (render.resolution_x, render.pixel_aspect_x) == (1920, 1)
@@ -91,10 +92,10 @@ def test_a_camera_of_the_scene_is_named_and_pixels_that_are_not_square_are_told(
 
 def test_a_job_that_fails_gives_the_old_lens_back(photo):
     picture = image.photo_image(photo)
-    made = camera.matched_camera(Camera.default(160, 120), picture)
+    made = matched.matched_camera(Camera.default(160, 120), picture)
     with pytest.raises(RuntimeError), transaction.transaction():
-        camera.matched_camera(photo.camera, picture)
+        matched.matched_camera(photo.camera, picture)
         assert made[roles.LENS] == "given"
         raise RuntimeError
     assert made[roles.LENS] == "default"
-    assert camera.intrinsics_of(made, 160, 120).fx == pytest.approx(Camera.default(160, 120).fx)
+    assert matched.intrinsics_of(made, 160, 120).fx == pytest.approx(Camera.default(160, 120).fx)

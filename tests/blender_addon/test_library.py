@@ -13,9 +13,8 @@ from typing import Any
 import bpy
 import maquette
 import pytest
-from maquette.blender_addon import jobs
-from maquette.blender_addon.operators import models as operators
-from maquette.blender_addon.panels import library_page
+from maquette.blender_addon.core import jobs
+from maquette.blender_addon.library import operators, page
 from maquette.inference.errors import MissingModel
 from maquette.installer.models import catalogue, library, licences, store
 from maquette.installer.net import http
@@ -29,7 +28,7 @@ from test_library import FREE, root, server  # noqa: F401  fixtures
 @pytest.fixture(autouse=True)
 def registered(root):  # noqa: F811
     maquette.register()
-    library_page._overviews.clear()
+    page._overviews.clear()
     yield
     maquette.unregister()
     http.set_network(None)
@@ -54,7 +53,7 @@ class TestInstall:
         assert jobs.outcome().line == "Free is installed"
 
     def test_without_leave_to_use_the_network(self, server, monkeypatch) -> None:  # noqa: F811
-        monkeypatch.setattr("maquette.blender_addon.operators.online.is_online", lambda: False)
+        monkeypatch.setattr("maquette.blender_addon.core.online.is_online", lambda: False)
         with pytest.raises(RuntimeError, match="not allowed to use the network"):
             bpy.ops.maquette.install_model(model="free")
         outcome = jobs.outcome()
@@ -176,9 +175,9 @@ class Recorder:
 
 
 def drawn_model(name: str) -> Recorder:
-    library_page._overviews.clear()
+    page._overviews.clear()
     layout = Recorder()
-    library_page._draw_model(layout, library.by_id(name), 80)  # type: ignore[arg-type]
+    page._draw_model(layout, library.by_id(name), 80)  # type: ignore[arg-type]
     return layout
 
 
@@ -202,33 +201,33 @@ class TestPage:
 
     def test_the_packages_that_a_model_needs(self, monkeypatch) -> None:
         model = replace(library.by_id("free"), packages="detailer")
-        monkeypatch.setattr(library_page.features, "importable", lambda group: False)
-        library_page._importable.clear()
-        assert "group Detailer" in library_page.lacking_packages(model)
-        assert library_page.lacking_packages(library.by_id("free")) == ""
+        monkeypatch.setattr(page.features, "importable", lambda group: False)
+        page._importable.clear()
+        assert "group Detailer" in page.lacking_packages(model)
+        assert page.lacking_packages(library.by_id("free")) == ""
 
         def unknown(group: str) -> bool:
             raise SetupError("There are no packages for this Python.", "Use another.")
 
-        monkeypatch.setattr(library_page.features, "importable", unknown)
-        library_page._importable.clear()
-        assert "group Detailer" in library_page.lacking_packages(model), "the page is drawn all the same"
-        monkeypatch.setattr(library_page.features, "importable", lambda group: True)
-        library_page._importable.clear()
-        assert library_page.lacking_packages(model) == ""
+        monkeypatch.setattr(page.features, "importable", unknown)
+        page._importable.clear()
+        assert "group Detailer" in page.lacking_packages(model), "the page is drawn all the same"
+        monkeypatch.setattr(page.features, "importable", lambda group: True)
+        page._importable.clear()
+        assert page.lacking_packages(model) == ""
 
     def test_the_dialog_shows_size_licence_and_page(self) -> None:
         layout = Recorder()
-        library_page.draw_install(layout, SimpleNamespace(), library.by_id("research"))  # type: ignore[arg-type]
+        page.draw_install(layout, SimpleNamespace(), library.by_id("research"))  # type: ignore[arg-type]
         said = layout.texts()
         assert "to download" in said and "Non-commercial" in said and "handed out by its owner only" in said
         assert any(item.kind == "prop" for item in layout.drawn), "the licence is to be accepted"
 
     def test_the_sidebar_offers_what_is_missing(self, online) -> None:
         def drawn(model: str) -> Recorder:
-            library_page._overviews.clear()
+            page._overviews.clear()
             layout = Recorder()
-            library_page.draw_choice(layout, SimpleNamespace(model=model), "depth")  # type: ignore[arg-type]
+            page.draw_choice(layout, SimpleNamespace(model=model), "depth")  # type: ignore[arg-type]
             return layout
 
         (button,) = drawn("free").operators()
@@ -242,18 +241,18 @@ class TestPage:
         look = library.overview
         monkeypatch.setattr(library, "overview", lambda model: asked.append(model) or look(model))
         for _ in range(20):
-            library_page.overview(library.by_id("free"))
+            page.overview(library.by_id("free"))
         assert len(asked) == 1
-        known = library_page._overviews["depth", "free"]
-        library_page._overviews["depth", "free"] = (time.monotonic() - 60, *known[1:])
-        library_page.overview(library.by_id("free"))
+        known = page._overviews["depth", "free"]
+        page._overviews["depth", "free"] = (time.monotonic() - 60, *known[1:])
+        page.overview(library.by_id("free"))
         assert len(asked) == 2
         jobs.remember(jobs.Outcome("Deleted"))
-        library_page.overview(library.by_id("free"))
+        page.overview(library.by_id("free"))
         assert len(asked) == 3, "a job may have changed it"
 
     def test_every_task_has_a_menu_of_models(self) -> None:
         tasks = {model.task for model in catalogue.models()}
-        for task in tasks & set(library_page.TASKS):
+        for task in tasks & set(page.TASKS):
             assert hasattr(bpy.types, f"MAQUETTE_MT_{task}_models")
         assert store.models_root()

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
-from maquette.blender_addon import compat
-from maquette.blender_addon.builders import camera, grease_pencil, image, transaction
-from maquette.blender_addon.requests import Traced
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.masks import grease_pencil
+from maquette.blender_addon.core import compat, transaction
+from maquette.blender_addon.work import Traced
 from maquette.inference.errors import NothingFound
 from maquette.inference.geometry import mask_shape
 from mathutils import Vector
@@ -30,7 +32,7 @@ def mask() -> np.ndarray:
 
 @pytest.fixture
 def photo_camera(photo, world):
-    return camera.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
+    return matched.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
 
 
 def traced(mask, distance=2.0) -> Traced:

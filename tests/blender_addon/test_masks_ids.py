@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders import idmap, image
+from maquette.blender_addon.builders.images import idmap, image
 
 
 @pytest.fixture

@@ -6,7 +6,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders import camera, image, mask_data, meshes, paint, projection
+from maquette.blender_addon.builders.camera import matched
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.masks import mask_data
+from maquette.blender_addon.builders.materials import paint
+from maquette.blender_addon.builders.surfaces import meshes, projection
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
 from maquette.inference.photo import Photo
@@ -18,7 +22,7 @@ def view():
     """(intrinsics, camera object) of a photo of 200 x 200 pixels, the camera at the origin looking along -z."""
     intrinsics = Camera(200.0, 200.0, 100.0, 100.0, 200, 200)
     photo = Photo(np.zeros((200, 200, 3), np.uint8), intrinsics, "square")
-    obj = camera.matched_camera(intrinsics, image.photo_image(photo), set_render_size=True)
+    obj = matched.matched_camera(intrinsics, image.photo_image(photo), set_render_size=True)
     obj.matrix_world = Matrix.Identity(4)
     bpy.context.view_layer.update()
     return intrinsics, obj

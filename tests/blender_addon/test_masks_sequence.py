@@ -6,8 +6,12 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders import image, mask_sequence, meshes, paint, transaction
-from maquette.blender_addon.scratch import png
+from maquette.blender_addon.builders.images import image
+from maquette.blender_addon.builders.masks import mask_sequence
+from maquette.blender_addon.builders.materials import paint
+from maquette.blender_addon.builders.surfaces import meshes
+from maquette.blender_addon.core import transaction
+from maquette.blender_addon.work.scratch import png
 
 
 @pytest.fixture

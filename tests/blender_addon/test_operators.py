@@ -10,9 +10,10 @@ import bpy
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.blender_addon import jobs, properties
-from maquette.blender_addon.builders import image as images
-from maquette.blender_addon.builders.body import MODES
+from maquette.blender_addon import properties
+from maquette.blender_addon.builders.bodies.body import MODES
+from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.core import jobs
 from maquette.demo.samples import sample_photo
 from maquette.inference.hands import MASK_TYPES
 
@@ -270,9 +271,9 @@ def test_depth_of_people_and_normals(astronaut) -> None:
 
 
 def test_the_panel_hands_the_whole_choice_to_the_button(bricks) -> None:
-    from maquette.blender_addon.panels import common
+    from maquette.blender_addon.tasks.shared import panel
 
-    for operator, (group, declared) in common.TASKS.items():
+    for operator, (group, declared) in panel.TASKS.items():
         kind = getattr(bpy.ops.maquette, operator.split(".")[1]).get_rna_type()
         settings = getattr(bpy.context.scene.maquette, group)
         for name in properties.names(declared):

@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon import jobs
+from maquette.blender_addon.core import jobs
 from maquette.demo.samples import sample_photo
 
 pytestmark = pytest.mark.usefixtures("addon")
@@ -159,7 +159,7 @@ def test_materials_of_another_file_are_refused_before_the_work(refused, wall, tm
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("is_float", [False, True])
 def test_pixels_that_are_no_numbers_are_black(is_float) -> None:
-    from maquette.blender_addon.requests.common import _srgb_bytes
+    from maquette.blender_addon.work.common import _srgb_bytes
 
     pixels = np.full((2, 2, 4), np.nan, np.float32)
     pixels[0] = (np.inf, -np.inf, 0.0, 1.0)

@@ -7,10 +7,10 @@ import bpy
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.blender_addon import jobs, properties
-from maquette.blender_addon.builders import image as images
-from maquette.blender_addon.builders import roles
-from maquette.blender_addon.properties.maps import SAFE, SCRIBBLED, THRESHOLDS
+from maquette.blender_addon import properties
+from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.core import jobs, roles
+from maquette.blender_addon.tasks.maps.settings import SAFE, SCRIBBLED, THRESHOLDS
 from maquette.demo.samples import sample_photo
 from maquette.installer.models import catalogue
 
@@ -100,7 +100,7 @@ class Drawn:
 
 @pytest.mark.parametrize("model", [model.id for model in catalogue.models("maps")])
 def test_the_panel_shows_what_acts(model) -> None:
-    from maquette.blender_addon.panels.maps import MapsPanel
+    from maquette.blender_addon.tasks.maps.panel import MapsPanel
 
     settings = bpy.context.scene.maquette
     settings.maps.model, settings.maps.edge_low = model, 33

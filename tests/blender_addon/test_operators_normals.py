@@ -9,9 +9,9 @@ import bpy
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.blender_addon import jobs
-from maquette.blender_addon.builders import axes, materials, roles
-from maquette.blender_addon.builders import image as images
+from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.builders.materials import materials
+from maquette.blender_addon.core import axes, jobs, roles
 from maquette.demo.samples import sample_photo
 
 pytestmark = pytest.mark.usefixtures("addon")

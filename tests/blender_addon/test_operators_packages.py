@@ -10,9 +10,10 @@ from typing import Any
 import bpy
 import maquette
 import pytest
-from maquette.blender_addon import jobs, package_settings
-from maquette.blender_addon.operators import packages as work
-from maquette.blender_addon.panels import packages_page
+from maquette.blender_addon.core import jobs
+from maquette.blender_addon.packages import operators as work
+from maquette.blender_addon.packages import page as packages_page
+from maquette.blender_addon.packages import settings
 from maquette.inference import Cancelled
 from maquette.inference.runtime.device import missing_package
 from maquette.installer.environment.accelerator import CPU, CUDA, Accelerator
@@ -38,13 +39,13 @@ def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.fixture
 def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maquette.blender_addon.operators.online.is_online", lambda: True)
+    monkeypatch.setattr("maquette.blender_addon.core.online.is_online", lambda: True)
     monkeypatch.setattr(packages_page, "is_online", lambda: True)
 
 
 class TestOperators:
     def test_without_leave_to_use_the_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("maquette.blender_addon.operators.online.is_online", lambda: False)
+        monkeypatch.setattr("maquette.blender_addon.core.online.is_online", lambda: False)
         with pytest.raises(RuntimeError, match="not allowed to use the network"):
             bpy.ops.maquette.install_packages()
         outcome = jobs.outcome()
@@ -52,7 +53,7 @@ class TestOperators:
         assert outcome.operator == "screen.userpref_show"
 
     def test_an_offline_folder_needs_no_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("maquette.blender_addon.operators.online.is_online", lambda: False)
+        monkeypatch.setattr("maquette.blender_addon.core.online.is_online", lambda: False)
         asked: list[Any] = []
         monkeypatch.setattr(manager, "install", lambda *arguments, **named: asked.append((arguments, named)) or [])
         set_sources(Sources(wheels=str(tmp_path)))
@@ -121,7 +122,7 @@ class Chosen(SimpleNamespace):
     """Preferences as they are delivered."""
 
     def __init__(self, **changed: Any) -> None:
-        names = (package_settings.property_of(feature) for feature in package_settings.LABELS if feature != "core")
+        names = (settings.property_of(feature) for feature in settings.LABELS if feature != "core")
         plain: dict[str, Any] = dict.fromkeys((*names, "show_sources", "show_report"), False)
         super().__init__(**(plain | {"wheels_folder": ""} | changed))
 
@@ -243,6 +244,6 @@ def test_the_preferences_choose_folder_and_sources(tmp_path: Path) -> None:
         torch_index="",
         wheels_folder="",
     )
-    package_settings.apply(chosen)
+    settings.apply(chosen)
     assert folders.packages_root() == tmp_path / "here"
     assert chosen_sources() == Sources("cu126", "https://mirror.example/simple")

@@ -13,8 +13,8 @@ import bpy
 import numpy as np
 import pytest
 from maquette import blender_addon
-from maquette.blender_addon.builders import body as bodies
-from maquette.blender_addon.builders import retarget, rigify
+from maquette.blender_addon.builders.bodies import body as bodies
+from maquette.blender_addon.builders.bodies import retarget, rigify
 from maquette.inference import rigs
 from maquette.inference.errors import BadInput
 from maquette.inference.geometry.skinning import pose_body

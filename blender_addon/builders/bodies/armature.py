@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Armatures: bones at a body's rest joints, and its rotations in the bones' own axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix, Vector
+
+from ..camera import scene
+
+if TYPE_CHECKING:
+    from bpy.types import Collection, Object
+    from numpy.typing import NDArray
+
+    from ....inference.results import Body
+
+_SHORTEST = 0.01  # metres: Blender deletes bones without length
+_ROOT_LENGTH = 0.12
+#: Joints nearer than this to their parent (metres) say nothing about its direction.
+_SAME_PLACE = 0.005
+#: Bone collections that can be hidden to leave the large bones; joints by their names.
+_DETAILS = {"Fingers": re.compile("finger|metacarpal|thumb|index|middle|ring|pinky|hand"), "Toes": re.compile("toe")}
+
+
+def new_armature(name: str, body: Body, joints: NDArray, vertices: NDArray, collection: Collection) -> Object:
+    """An armature object in the collection, one bone a joint, at rest.
+
+    joints (J, 3), vertices (V, 3) : the rest pose, z up, metres, in the object's space.
+    The bones' z axes look forward (feet's and toes' upward), so that knees and elbows bend about x.
+    """
+    data = bpy.data.armatures.new(name)
+    data.display_type = "OCTAHEDRAL"
+    obj = bpy.data.objects.new(name, data)
+    obj.show_in_front = True
+    collection.objects.link(obj)
+    tails = _tails(body, joints, vertices)
+    with _edit_mode(obj):
+        bones: list[Any] = []
+        for index, joint_name in enumerate(body.joint_names):
+            bone = data.edit_bones.new(joint_name)
+            bone.head, bone.tail = Vector(joints[index]), Vector(tails[index])
+            direction = (bone.tail - bone.head).normalized()
+            bone.align_roll(Vector((0, 0, 1)) if abs(direction.y) > 0.7 else Vector((0, -1, 0)))
+            if body.parents[index] >= 0:
+                bone.parent = bones[body.parents[index]]
+            bones.append(bone)
+    _sort_into_collections(data, body.joint_names)
+    return obj
+
+
+def free_bones(name: str, names: Sequence[str], rest: NDArray, collection: Collection) -> Object:
+    """An armature object in the collection whose bones have no parents; rest (N, 4, 4) in the object's space."""
+    data = bpy.data.armatures.new(name)
+    obj = bpy.data.objects.new(name, data)
+    collection.objects.link(obj)
+    with _edit_mode(obj):
+        for bone_name, matrix in zip(names, rest, strict=True):
+            bone = data.edit_bones.new(bone_name)
+            bone.tail = (0.0, 0.1, 0.0)
+            bone.matrix = Matrix(matrix.tolist())
+    return obj
+
+
+def rest_axes(obj: Object, names: Sequence[str]) -> NDArray[np.float64]:
+    """(J, 4, 4) rest matrices of the bones of these names, in the armature's space."""
+    bones: Any = obj.data.bones  # type: ignore[union-attr]
+    return np.array([bones[name].matrix_local for name in names], np.float64)
+
+
+def bone_local(quaternions: NDArray, rest: NDArray) -> NDArray[np.float64]:
+    """Rotations (T, J, 4) wxyz about the armature's axes -> about the bones' own: B^-1 R B, with B the rest matrix.
+
+    Conjugation turns the axis and keeps the angle, so only the vector part changes.
+    """
+    local = np.array(quaternions, np.float64)
+    local[..., 1:] = np.einsum("jki,tjk->tji", rest[:, :3, :3], local[..., 1:])
+    return local
+
+
+def aligned(quaternions: NDArray) -> NDArray[np.float64]:
+    """Quaternions (T, J, 4) with signs chosen so that each lies on the side of the one before: a curve through q and -q
+    would turn the long way round."""
+    quaternions = np.asarray(quaternions, np.float64)
+    agreeing = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
+    signs = np.concatenate([np.ones_like(quaternions[:1, :, :1]), np.cumprod(agreeing, axis=0)])
+    return (quaternions * signs).astype(np.float64)
+
+
+def _tails(body: Body, joints: NDArray, vertices: NDArray) -> NDArray[np.float64]:
+    """(J, 3): where each bone ends. At the next joints where the chain goes on; at the end of a chain it runs on in its
+    parent's direction as far as what it moves (finger tips, the crown of the head)."""
+    tails = np.array(joints, np.float64)
+    children = [np.flatnonzero(body.parents == index) for index in range(len(joints))]
+    for index, own in enumerate(children):
+        # Eyes do not continue the head: where there are several children, those count that have children.
+        following = own if len(own) == 1 else [child for child in own if len(children[child])]
+        far = [child for child in following if np.linalg.norm(joints[child] - joints[index]) > _SAME_PLACE]
+        if far:
+            tails[index] = joints[far].mean(axis=0)
+        elif len(following) or body.parents[index] < 0:  # all at the same place: the root of the body
+            tails[index] = joints[index] + [0, 0, _ROOT_LENGTH]
+        else:
+            direction = joints[index] - joints[body.parents[index]]
+            direction = direction / max(float(np.linalg.norm(direction)), 1e-6)
+            moved = vertices[body.skin_weights[:, index] > 0.5]
+            reach = float(((moved - joints[index]) @ direction).max()) if len(moved) else 0.0
+            tails[index] = joints[index] + max(reach, _SHORTEST) * direction
+    return tails
+
+
+def _sort_into_collections(data: bpy.types.Armature, names: Sequence[str]) -> None:
+    """Large bones apart from fingers and toes, so that these can be hidden."""
+    collections: dict[str, Any] = {}
+    for name in names:
+        group = next((group for group, pattern in _DETAILS.items() if pattern.search(name.lower())), "Body")
+        if group not in collections:
+            collections[group] = data.collections.new(group)
+        collections[group].assign(data.bones[name])
+
+
+@contextmanager
+def _edit_mode(obj: Object) -> Iterator[None]:
+    """Edit mode of this object, the only way to make bones."""
+    with scene.selection_kept() as layer:
+        layer.objects.active = obj
+        bpy.ops.object.mode_set(mode="EDIT")
+        try:
+            yield
+        finally:
+            bpy.ops.object.mode_set(mode="OBJECT")

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Motion from one armature onto another: read, carried over by `inference.rigs`, keyed in a new action.
+
+Rigs whose bones only inherit from their parents are solved in arrays. Control rigs (constraints, drivers) are posed by
+Blender itself: a hidden armature shows the controls what is wanted, and their own values are read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ....inference import rigs
+from ....inference.errors import BadInput
+from ....inference.geometry import skinning
+from ...core import transaction
+from ..camera import scene as scenes
+from . import action, armature
+
+if TYPE_CHECKING:
+    from bpy.types import Action, Object, Scene
+    from numpy.typing import NDArray
+
+#: Objects may be scaled by this much more along one axis than along another.
+_UNEVEN = 0.02
+#: Hips that come out this near to where they are to be (of the legs' length) are left so.
+_STILL = 1e-4
+
+
+def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
+    """The armature object at rest in the world. Raises BadInput where the mapping lacks needed parts, and where the
+    object is scaled so that its bones have no turns."""
+    mapping = mapping.checked(obj.name)
+    names, parents, rest = at_rest(obj)
+    roles = mapping.roles if mapping.switches else rigs.carried(mapping.roles, names, parents)
+    place = np.array(obj.matrix_world, np.float64)
+    return rigs.Rig(names, parents, rest, roles, place, mapping.shown_by).checked(obj.name)
+
+
+def at_rest(obj: Object) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.float64]]:
+    """The bones' names, the indices of their parents (J,), -1 for none, and their rest matrices (J, 4, 4) in the world,
+    without scale in their axes. Raises BadInput where the object is scaled so that they have no turns."""
+    bones: Any = obj.data.bones  # type: ignore[union-attr]
+    if not len(bones):
+        raise BadInput(f"The armature {obj.name} has no bones.", "Choose another armature.")
+    names = tuple(bone.name for bone in bones)
+    index = {name: number for number, name in enumerate(names)}
+    parents = np.array([index[bone.parent.name] if bone.parent else -1 for bone in bones])
+    place = np.array(obj.matrix_world, np.float64)
+    _check_scale(obj.name, place[:3, :3])
+    return names, parents, _in_world(place, np.array([bone.matrix_local for bone in bones], np.float64))
+
+
+def _check_scale(name: str, axes: NDArray) -> None:
+    sizes = np.linalg.norm(axes, axis=0)
+    if not sizes.min() > 1e-9:
+        raise BadInput(f"The armature {name} is scaled to nothing.", "Give it a size.")
+    skew = np.abs((axes / sizes).T @ (axes / sizes) - np.eye(3)).max()
+    if sizes.max() > (1 + _UNEVEN) * sizes.min() or skew > _UNEVEN:
+        raise BadInput(f"The armature {name} is stretched along one of its axes.", "Apply its scale first.")
+
+
+def read_poses(
+    obj: Object, frames: Sequence[int], scene: Scene, report: Callable[[float], object] = lambda _share: None
+) -> NDArray[np.float64]:
+    """(T, J, 4, 4) of all bones in the world at these frames, without scale in their axes."""
+    poses = np.empty((len(frames), len(obj.pose.bones), 4, 4))  # type: ignore[union-attr]
+    with _alone(scene, obj) as stage:
+        for number, frame in enumerate(frames):
+            evaluated = _evaluated(stage, obj, frame)
+            report(0.5 * number / len(frames))
+            poses[number] = _in_world(np.array(evaluated.matrix_world, np.float64), _pose_matrices(evaluated))
+    return poses
+
+
+def retarget(
+    source: Object,
+    source_bones: rigs.Mapping,
+    target: Object,
+    target_bones: rigs.Mapping,
+    frames: Sequence[int],
+    *,
+    placement: rigs.Placement = "WORLD",
+    scene: Scene,
+    name: str,
+    report: Callable[[float], object] = lambda _share: None,
+) -> Action:
+    """A new action on `target` that shows what `source` does at these frames (increasing).
+
+    The action that the target had stays in the file (with a fake user); bones keep their rotation modes; bones without
+    a part keep their pose. `report` is told the share that is done. Raises BadInput where a mapping lacks needed parts,
+    and for rigs that cannot be posed.
+    """
+    with _out_of_edit_mode(source, target):
+        own, other = rig_of(source, source_bones), rig_of(target, target_bones)
+        turns, hips = rigs.retarget(own, read_poses(source, frames, scene, report), other, placement=placement)
+        keyed = _take_over(target, name)
+        _carry_over(target, target_bones, other, keyed, (turns, hips), frames, placement, scene, report)
+    return keyed
+
+
+def _carry_over(
+    target: Object,
+    target_bones: rigs.Mapping,
+    other: rigs.Rig,
+    keyed: Action,
+    motion: tuple[Mapping[str, NDArray], NDArray],
+    frames: Sequence[int],
+    placement: rigs.Placement,
+    scene: Scene,
+    report: Callable[[float], object],
+) -> None:
+    """Key the wanted turns and places in the target's new action."""
+    turns, hips = motion
+    for bone, switch in _switches(target, target_bones):
+        path = f'pose.bones["{bpy.utils.escape_identifier(bone)}"]["{bpy.utils.escape_identifier(switch)}"]'
+        action.add_switch(keyed, target, path, np.array(frames[:1]), np.array([target_bones.switches[switch]]))
+    root = other.names[other.chain("hips")[0]]
+    moved = [bone for bone in other.names if bone in turns]
+    plain, drift = _is_plain(target, moved), _drift(target, frames, scene)
+    if drift is not None and plain == (placement == "WORLD"):
+        # In arrays the target stands still, under Blender it goes with what it hangs on.
+        away = np.linalg.inv(drift) if plain else drift
+        turned = away[:, :3, :3] / np.cbrt(np.linalg.det(away[:, :3, :3]))[:, None, None]
+        turns = {bone: turned @ turn for bone, turn in turns.items()}
+        hips = np.einsum("tij,tj->ti", away[:, :3, :3], hips) + away[:, :3, 3]
+    if plain:
+        basis = rigs.apply_turns(other, turns, hips)[:, [other.index[bone] for bone in moved]]
+    else:
+        basis = _posed_by_blender(target, _Wanted(other, turns, hips, root, moved, frames), scene, report)
+    _key(target, keyed, moved, basis, root, frames)
+
+
+def _drift(target: Object, frames: Sequence[int], scene: Scene) -> NDArray[np.float64] | None:
+    """(T, 4, 4) how what the target hangs on has moved it in the world since it was looked at; None where nothing
+    does."""
+    animated = target.animation_data
+    if (
+        target.parent is None
+        and not target.constraints
+        and not (animated and (animated.drivers or animated.nla_tracks))
+    ):
+        return None
+    now = np.linalg.inv(np.array(target.matrix_world, np.float64))
+    with _alone(scene, target) as stage:
+        places = [np.array(_evaluated(stage, target, frame).matrix_world, np.float64) for frame in frames]
+    moved = np.stack(places) @ now
+    return None if np.abs(moved - np.eye(4)).max() < 1e-6 else moved
+
+
+def action_frames(obj: Object) -> list[int]:
+    """The whole frames of the object's action; the scene's current frame where it has none."""
+    frames = action.frames_of(obj)
+    return list(range(frames[0], frames[1] + 1)) if frames else [scenes.current().frame_current]
+
+
+def _in_world(place: NDArray, matrices: NDArray) -> NDArray[np.float64]:
+    world = place @ matrices
+    world[..., :3, :3] /= np.linalg.norm(world[..., :3, :3], axis=-2, keepdims=True)
+    return np.asarray(world, np.float64)
+
+
+def _pose_matrices(evaluated: Object) -> NDArray[np.float64]:
+    """(J, 4, 4) in the armature's space."""
+    bones: Any = evaluated.pose.bones  # type: ignore[union-attr]
+    values = np.empty(len(bones) * 16, np.float32)
+    bones.foreach_get("matrix", values)
+    return np.asarray(values.reshape(-1, 4, 4).swapaxes(-1, -2), np.float64)  # Blender keeps matrices by columns
+
+
+def _evaluated(stage: Scene, obj: Object, frame: int) -> Object:
+    stage.frame_set(frame)
+    layer: Any = stage.view_layers[0]
+    layer.update()
+    return obj.evaluated_get(layer.depsgraph)
+
+
+@contextmanager
+def _alone(scene: Scene, *objects: Object) -> Iterator[Scene]:
+    """A scene of its own for these objects, so that a change of frame evaluates nothing else."""
+    stage = bpy.data.scenes.new("Maquette stage")
+    hidden = [obj for obj in objects if obj.hide_viewport]  # Blender evaluates no hidden objects
+    resting: list[Any] = [obj.data for obj in objects if obj.data.pose_position == "REST"]  # type: ignore[union-attr]
+    try:
+        for obj in hidden:
+            obj.hide_viewport = False
+        for data in resting:
+            data.pose_position = "POSE"
+        stage.render.fps, stage.render.fps_base = scene.render.fps, scene.render.fps_base
+        stage.frame_start, stage.frame_end = scene.frame_start, scene.frame_end
+        for obj in objects:
+            stage.collection.objects.link(obj)
+        yield stage
+    finally:
+        for obj in hidden:
+            obj.hide_viewport = True
+        for data in resting:
+            data.pose_position = "REST"
+        bpy.data.scenes.remove(stage)
+
+
+@contextmanager
+def _out_of_edit_mode(*objects: Object) -> Iterator[None]:
+    """In edit mode armatures are at rest, and the bones that are edited are not theirs yet."""
+    if not any(obj.mode == "EDIT" for obj in objects):
+        yield
+        return
+    with scenes.selection_kept():
+        yield
+
+
+def _take_over(target: Object, name: str) -> Action:
+    """A new action on the target. The old one is kept, and taken up again if the job fails."""
+    data: Any = target.animation_data or target.animation_data_create()
+    action.check_free(target)
+    before, slot = data.action, getattr(data, "action_slot", None)
+    mixed = data.action_blend_type, data.action_influence
+    # Whatever strips lie below it: the new action says how the bones turn.
+    data.action_blend_type, data.action_influence = "REPLACE", 1.0
+
+    def unmix() -> None:
+        data.action_blend_type, data.action_influence = mixed
+
+    transaction.on_failure(unmix)
+    if before is not None:
+        kept = before.use_fake_user
+        before.use_fake_user = True
+
+        def back() -> None:
+            data.action, before.use_fake_user = before, kept
+            if slot is not None:
+                data.action_slot = slot
+
+        transaction.on_failure(back)
+    return action.new_action(target, name)
+
+
+def _switches(target: Object, mapping: rigs.Mapping) -> list[tuple[str, str]]:
+    """(bone, custom property) of what must be switched to these bones."""
+    bones: Any = target.pose.bones  # type: ignore[union-attr]
+    return [(bone.name, switch) for bone in bones for switch in mapping.switches if switch in bone]
+
+
+def _is_plain(target: Object, moved: Sequence[str]) -> bool:
+    """Whether the bones and those above them only inherit from their parents."""
+    bones: Any = target.pose.bones  # type: ignore[union-attr]
+    seen: set[str] = set()
+    for name in moved:
+        bone = bones[name]
+        while bone is not None and bone.name not in seen:
+            seen.add(bone.name)
+            posed = name != bone.name and bone.name not in moved and bone.matrix_basis != Matrix.Identity(4)
+            inherits = bone.bone.use_inherit_rotation and bone.bone.use_local_location
+            if any(not one.mute for one in bone.constraints) or not inherits or posed:
+                return False
+            bone = bone.parent
+    drivers = target.animation_data.drivers if target.animation_data else ()
+    return not any(f'"{bpy.utils.escape_identifier(name)}"' in curve.data_path for curve in drivers for name in seen)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a target's bones are to do: turns name -> (T, 3, 3) and the place (T, 3) of the root, in the world."""
+
+    rig: rigs.Rig
+    turns: Mapping[str, NDArray]
+    hips: NDArray
+    root: str
+    moved: Sequence[str]
+    frames: Sequence[int]
+
+    def middle(self) -> NDArray[np.float64]:
+        """(T, 3) where the middle between the hip joints is to be."""
+        bone = self.rig.index[self.root]
+        turned = self.turns[self.root] @ self.rig.rest[bone, :3, :3].T
+        return self.hips + turned @ (self.rig.middle - self.rig.rest[bone, :3, 3])
+
+
+def _posed_by_blender(
+    target: Object, wanted: _Wanted, scene: Scene, report: Callable[[float], object]
+) -> NDArray[np.float64]:
+    """(T, N, 4, 4) matrix_basis of the moved bones under everything that acts on them.
+
+    In some rigs the spine's controls move the hips as well (Rigify turns the lower spine about a pivot above them). How
+    far off the hips come out is seen in a first pass and taken away in a second.
+    """
+    basis, middle = _one_pass(target, wanted, scene, lambda share: report(0.5 + share / 4))
+    off = wanted.middle() - middle
+    if np.abs(off).max() < _STILL * wanted.rig.leg:
+        return basis
+    return _one_pass(target, replace(wanted, hips=wanted.hips + off), scene, lambda share: report(0.75 + share / 4))[0]
+
+
+def _one_pass(
+    target: Object, wanted: _Wanted, scene: Scene, report: Callable[[float], object]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """matrix_basis (T, N, 4, 4) of the moved bones, and the middle (T, 3) between the hip joints as it came out."""
+    basis = np.empty((len(wanted.frames), len(wanted.moved), 4, 4))
+    middle = np.empty((len(wanted.frames), 3))
+    thighs = [wanted.rig.roles[f"thigh.{side}"][0] for side in "LR"]
+    with _shown(target, wanted, scene) as guide, _alone(scene, target, guide) as stage:
+        for number, frame in enumerate(wanted.frames):
+            evaluated: Any = _evaluated(stage, target, frame)
+            report(number / len(wanted.frames))
+            bones = evaluated.pose.bones
+            middle[number] = evaluated.matrix_world @ ((bones[thighs[0]].head + bones[thighs[1]].head) / 2)
+            for place, name in enumerate(wanted.moved):
+                basis[number, place] = evaluated.convert_space(
+                    pose_bone=bones[name], matrix=bones[name].matrix, from_space="POSE", to_space="LOCAL"
+                )
+    return basis, middle
+
+
+@contextmanager
+def _shown(target: Object, wanted: _Wanted, scene: Scene) -> Iterator[Object]:
+    """A hidden armature whose free bones do what is wanted, and constraints that have the target's bones copy them."""
+    rest = np.stack([wanted.rig.rest[wanted.rig.index[name]] for name in wanted.moved])
+    guide = armature.free_bones("Maquette guide", wanted.moved, rest, scene.collection)
+    constraints = []
+    try:
+        keyed = action.new_action(guide, "Maquette guide")
+        for place, name in enumerate(wanted.moved):
+            posed = np.broadcast_to(rest[place], (len(wanted.frames), 4, 4)).copy()
+            posed[:, :3, :3] = wanted.turns[name]
+            posed[:, :3, 3] = wanted.hips if name == wanted.root else rest[place, :3, 3]
+            _key(guide, keyed, [name], (np.linalg.inv(rest[place]) @ posed)[:, None], wanted.root, wanted.frames)
+            bone: Any = target.pose.bones[name]  # type: ignore[union-attr]
+            for kind in ("COPY_ROTATION", *(("COPY_LOCATION",) if name == wanted.root else ())):
+                constraint = bone.constraints.new(kind)
+                constraint.target, constraint.subtarget = guide, name
+                constraints.append((bone, constraint))
+        yield guide
+    finally:
+        for bone, constraint in constraints:
+            bone.constraints.remove(constraint)
+        data, made = guide.data, guide.animation_data.action if guide.animation_data else None
+        bpy.data.objects.remove(guide)
+        bpy.data.armatures.remove(data)  # type: ignore[arg-type]
+        if made is not None:
+            bpy.data.actions.remove(made)
+
+
+def _key(obj: Object, keyed: Action, names: Sequence[str], basis: NDArray, root: str, frames: Sequence[int]) -> None:
+    """Keys of the bones' turns in their own rotation modes, and of the root's place. basis (T, N, 4, 4)."""
+    bones: Any = obj.pose.bones  # type: ignore[union-attr]
+    times = np.asarray(frames)
+    for place, name in enumerate(names):
+        bone = bones[name]
+        path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
+        attribute = action.rotation_property(bone.rotation_mode)
+        values = _rotation_keys(bone.rotation_mode, basis[:, place])
+        setattr(bone, attribute, values[0].tolist())
+        action.add_fcurves(keyed, obj, path + attribute, times, values, name)
+        if name == root:
+            bone.location = basis[0, place, :3, 3].tolist()
+            action.add_fcurves(keyed, obj, path + "location", times, basis[:, place, :3, 3], name)
+
+
+def _rotation_keys(mode: str, basis: NDArray) -> NDArray[np.float64]:
+    """The values (T, C) that turn a bone of this rotation mode so, each next to the one before."""
+    quaternions = skinning.quaternions_of(basis[:, :3, :3])
+    aligned = armature.aligned(quaternions[:, None])[:, 0]
+    if mode == "QUATERNION":
+        return aligned
+    if mode == "AXIS_ANGLE":
+        angles = 2 * np.arctan2(np.linalg.norm(aligned[:, 1:], axis=1), aligned[:, 0])
+        axes = aligned[:, 1:] / np.maximum(np.linalg.norm(aligned[:, 1:], axis=1, keepdims=True), 1e-9)
+        axes[angles < 1e-6] = (0, 1, 0)
+        return np.asarray(np.column_stack([angles, axes]), np.float64)
+    eulers = []
+    for matrix in basis[:, :3, :3]:
+        turned = Matrix(matrix.tolist())
+        eulers.append(turned.to_euler(mode, eulers[-1]) if eulers else turned.to_euler(mode))
+    return np.array(eulers, np.float64)

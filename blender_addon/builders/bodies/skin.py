@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The body's mesh: skin weights as vertex groups, traits as shape keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import bpy
+import numpy as np
+
+from ...core import transaction
+from ..surfaces import meshes
+
+if TYPE_CHECKING:
+    from bpy.types import Mesh, Object, VertexGroup
+    from numpy.typing import NDArray
+
+    from ....inference.results import Body
+
+#: Weights are set in batches of equal ones, in steps of 1 / this; few steps save little, since most weights are alike.
+_STEPS = 65535
+#: A slider at 1 moves its trait by half of the trait's whole range.
+SLIDER_RANGE = 0.5
+#: Shape coefficients that get a slider, and how far it goes; people lie within about 3.
+_BETAS, _BETA_REACH = 10, 10.0
+
+
+def skinned_mesh(name: str, body: Body) -> Mesh:
+    """The body's mesh with one vertex group a joint; copies of it share nothing and keep the groups."""
+    mesh = meshes.new_mesh(name, body.vertices, body.faces, body.uvs)
+    holder = bpy.data.objects.new(name, mesh)
+    add_weights(holder, body.joint_names, body.skin_weights)
+    bpy.data.objects.remove(holder)
+    return mesh
+
+
+def add_weights(obj: Object, names: tuple[str, ...], weights: NDArray, steps: int = _STEPS) -> list[VertexGroup]:
+    """New vertex groups of these names from weights (V, G) 0..1, rounded to `steps` steps.
+
+    Blender's one bulk call gives one weight to many vertices, so vertices are gathered by equal weight.
+    """
+    levels = np.rint(np.asarray(weights) * steps).astype(np.int32)
+    groups = []
+    for group_index, name in enumerate(names):
+        group = obj.vertex_groups.new(name=name)
+        transaction.on_failure(lambda group=group: obj.vertex_groups.remove(group))
+        groups.append(group)
+        column = levels[:, group_index]
+        order = np.argsort(column, kind="stable")
+        values, starts = np.unique(column[order], return_index=True)
+        for value, vertices in zip(values, np.split(order, starts[1:]), strict=True):
+            if value > 0:
+                group.add(vertices.tolist(), float(value) / steps, "REPLACE")
+    return groups
+
+
+def add_sliders(obj: Object, rest: NDArray, deltas: Mapping[str, NDArray], reach: float = 1.0) -> None:
+    """Relative shape keys from -reach to reach: rest vertices (V, 3) of the mesh, and what each adds (V, 3) at 1."""
+    obj.shape_key_add(name="Basis", from_mix=False)
+    for name, delta in deltas.items():
+        key = obj.shape_key_add(name=name, from_mix=False)
+        key.slider_min, key.slider_max, key.value = -reach, reach, 0.0
+        key.data.foreach_set("co", np.ascontiguousarray(rest + delta, np.float32).ravel())
+
+
+def shape_deltas(body: Body, attributes: Mapping[str, float]) -> tuple[dict[str, NDArray[np.float32]], float]:
+    """Sliders of a person's shape, as offsets (V, 3) in the body's axes at 1, and how far each may be moved either way.
+
+    The built-in body has its traits (gender, age, muscle, weight, height, proportions); 1 is half of a trait's whole
+    range more than the person's own. Other bodies have their first ten shape coefficients ("betas") in their own
+    units.
+    """
+    traits = trait_deltas(body, attributes)
+    if traits:
+        return traits, 1.0
+    shapes = body.shape_blend_shapes[:_BETAS]
+    return {f"beta.{number}": shape for number, shape in enumerate(shapes)}, _BETA_REACH
+
+
+def trait_deltas(body: Body, attributes: Mapping[str, float]) -> dict[str, NDArray[np.float32]]:
+    """Vertex offsets (V, 3) in the body's axes of each trait for `SLIDER_RANGE` more of it, around these attributes;
+    empty for a body without traits.
+
+    The traits bend, so the offset is the slope over the range around the person's own value.
+    """
+    from ....inference.shipped import body as builtin
+
+    if body.name != builtin.load_body().name:
+        return {}
+    own = {name: float(attributes.get(name, average)) for name, average in builtin.ATTRIBUTES.items()}
+    deltas = {}
+    for name, value in own.items():
+        low, high = max(0.0, value - SLIDER_RANGE / 2), min(1.0, value + SLIDER_RANGE / 2)
+        change = builtin.shape_from_attributes({**own, name: high}) - builtin.shape_from_attributes({**own, name: low})
+        offsets = np.tensordot(change * (SLIDER_RANGE / (high - low)), body.shape_blend_shapes, axes=1)
+        deltas[name] = offsets.astype(np.float32)
+    return deltas

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The exact vertices of every frame: a PC2 file with a Mesh Cache modifier, or absolute shape keys."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ....inference.errors import BadInput
+from ...core import transaction
+from ..images import image
+from . import action
+
+if TYPE_CHECKING:
+    from bpy.types import Object
+    from numpy.typing import NDArray
+
+
+def add_point_cache(
+    obj: Object,
+    vertices: Callable[[int], NDArray],
+    frames: NDArray,
+    *,
+    name: str,
+    start_frame: int,
+    folder: str | Path | None,
+) -> Path:
+    """Play vertices from a new PC2 file through a Mesh Cache modifier.
+
+    frames (T,) : frame indices, increasing; gaps are filled in a straight line.
+    vertices : gives those of frames[i], (V, 3) in the object's space, for i = 0 .. T - 1. Returns the file's path.
+    Raises BadInput where the folder cannot be written.
+    """
+    mesh: Any = obj.data
+    path = image.unused_file(image.output_folder(folder), name, ".pc2")
+    try:
+        with path.open("xb") as file:
+            transaction.made_file(path)
+            count = int(frames[-1] - frames[0]) + 1
+            file.write(b"POINTCACHE2\0" + struct.pack("<iiffi", 1, len(mesh.vertices), 0.0, 1.0, count))
+            for frame in range(int(frames[0]), int(frames[-1]) + 1):
+                file.write(_at(vertices, frames, frame).astype("<f4").tobytes())
+    except OSError as error:
+        raise BadInput(f"The file {path} cannot be written: {error.strerror}.", "Choose another folder.") from error
+    modifier: Any = obj.modifiers.new("Mesh Cache", "MESH_CACHE")
+    modifier.cache_format = "PC2"
+    modifier.filepath = image.blender_path(path)
+    modifier.frame_start = float(start_frame + frames[0])
+    modifier.interpolation = "LINEAR"
+    return path
+
+
+def add_absolute_keys(
+    obj: Object, vertices: Callable[[int], NDArray], frames: NDArray, *, name: str, start_frame: int
+) -> None:
+    """Play vertices as one absolute shape key a frame, through the keys' evaluation time.
+
+    frames (T,) : frame indices, increasing; between keys the vertices move in a straight line.
+    vertices : gives those of frames[i], (V, 3) in the object's space, for i = 0 .. T - 1.
+    """
+    for index, frame in enumerate(frames):
+        key = obj.shape_key_add(name=f"Frame {start_frame + frame}", from_mix=False)
+        key.interpolation = "KEY_LINEAR"
+        key.data.foreach_set("co", np.ascontiguousarray(vertices(index), np.float32).ravel())
+    keys: Any = obj.data.shape_keys  # type: ignore[union-attr]
+    keys.use_relative = False
+    times = np.array([block.frame for block in keys.key_blocks])
+    keyed = action.new_action(keys, name)
+    action.add_fcurves(keyed, keys, "eval_time", start_frame + frames, times[:, None])
+
+
+def _at(vertices: Callable[[int], NDArray], frames: NDArray, frame: int) -> NDArray:
+    """Vertices (V, 3) of a frame, between its neighbours where it was not recovered."""
+    after = int(np.searchsorted(frames, frame))
+    if frames[after] == frame:
+        return vertices(after)
+    share = (frame - frames[after - 1]) / (frames[after] - frames[after - 1])
+    return vertices(after - 1) * (1 - share) + vertices(after) * share

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The matched camera: a Blender camera that sees the scene as the photo's camera saw it, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ....inference.camera import Camera, Lens
+from ....inference.errors import BadInput
+from ...core import axes, roles, transaction
+from ..images import image
+from . import scene as scenes
+
+if TYPE_CHECKING:
+    from bpy.types import Image, Object, Scene
+    from numpy.typing import NDArray
+
+#: Custom property: the camera stands where the people's ground put it; without it, at the default place.
+_PLACED = "maquette_placed"
+#: Custom property of a matched camera: fx, fy, cx, cy, width and height that its lens and shift were set to.
+_INTRINSICS = "maquette_intrinsics"
+_SENSOR = 36.0  # millimetres, full frame along the long side
+_SHORTEST = 1.0  # millimetres, the shortest focal length that Blender takes
+
+
+def matched_camera(
+    camera: Camera,
+    photo_image: Image,
+    world_from_camera: NDArray | None = None,
+    *,
+    scene: Scene | None = None,
+    set_render_size: bool = False,
+) -> Object:
+    """A camera object with these intrinsics and the photo as its background at 50 %.
+
+    A photo that has a matched camera already gets the same one back, so that its depth, people and hands share a place.
+    Its lens follows the newest intrinsics, but a guess never takes the place of a lens that is known, nor anything that
+    of an artist who changed it. `world_from_camera` (4, 4) places it; a camera that was placed so before, or that the
+    artist moved, stays where it is. It becomes the scene's camera if the scene has none. `set_render_size` makes the
+    render the photo's size and shape. Blender keeps the pixel aspect in the scene: a camera whose fx and fy differ is
+    exact with that size set.
+    """
+    target = scene or scenes.current()
+    obj = camera_of(photo_image)
+    if obj is None:
+        obj = _new_camera(photo_image, target)
+        _set_intrinsics(obj, camera)
+        obj.data.clip_start = 0.01  # type: ignore[union-attr]
+        _show_background(obj, photo_image)
+        _place(obj, world_from_camera)
+    elif _may_follow(obj, camera, target):
+        _set_intrinsics(obj, camera)
+    if world_from_camera is not None and not obj.get(_PLACED) and _at_default(obj):
+        before = obj.matrix_world.copy()
+        transaction.on_failure(lambda: (setattr(obj, "matrix_world", before), obj.pop(_PLACED, None)))
+        _place(obj, world_from_camera)
+    if target.camera is None:
+        target.camera = obj
+        transaction.on_failure(lambda: setattr(target, "camera", None))
+    if set_render_size:
+        _set_render_size(target, camera)
+    scenes.view_layer().update()  # children and users of matrix_world see the place at once
+    return obj
+
+
+def camera_of(photo_image: Image) -> Object | None:
+    """The matched camera of this photo, if it has one."""
+    for obj in bpy.data.objects:
+        if obj.type == "CAMERA" and obj.get(roles.IMAGE) == photo_image:
+            return obj
+    return None
+
+
+def intrinsics_of(camera_object: Object, width: int, height: int, scene: Scene | None = None) -> Camera:
+    """The pinhole camera, for photos of width x height pixels, of a Blender camera (see `lens_of`)."""
+    return lens_of(camera_object, scene or scenes.current()).camera(width, height)
+
+
+def lens_of(camera_object: Object, scene: Scene, photo_image: Image | None = None) -> Lens:
+    """The lens of a Blender camera: focal length or field of view, sensor fit, shift, and the pixel aspect of the
+    scene's render. A matched camera knows its photo's pixel aspect, whatever the render has.
+
+    photo_image : a photo that the camera may show behind the scene; then it lies in the frame as the artist sees it.
+    Raises BadInput for a camera without perspective.
+    """
+    data: Any = camera_object.data
+    if not isinstance(data, bpy.types.Camera) or data.type != "PERSP":
+        raise BadInput(f"{camera_object.name!r} is no perspective camera.", "Choose another camera, or none.")
+    render: Any = scene.render
+    sensor = data.sensor_height if data.sensor_fit == "VERTICAL" else data.sensor_width
+    lens = Lens(data.lens / sensor, data.sensor_fit, data.shift_x, data.shift_y)
+    known = camera_object.get(_INTRINSICS)
+    if known is not None:
+        return replace(lens, aspect_x=known[1] / known[0], aspect_y=1.0)
+    return replace(
+        lens,
+        aspect_x=render.pixel_aspect_x,
+        aspect_y=render.pixel_aspect_y,
+        render=(render.resolution_x, render.resolution_y),
+        fill=_fill(data, photo_image),
+    )
+
+
+def _fill(data: Any, photo_image: Image | None) -> str:
+    """How a photo lies in the frame of the camera that shows it; "" where it fills it or is not shown."""
+    for background in data.background_images:
+        if photo_image is not None and background.image == photo_image and data.show_background_images:
+            moved = background.scale != 1.0 or any(background.offset) or background.rotation
+            return "" if moved or background.frame_method == "STRETCH" else background.frame_method
+    return ""
+
+
+def known_intrinsics(camera_object: Object) -> Camera | None:
+    """The intrinsics that a matched camera was set to; None for any other camera."""
+    known: Any = camera_object.get(_INTRINSICS)
+    if known is None:
+        return None
+    source = str(camera_object.get(roles.LENS, "given"))
+    return Camera(known[0], known[1], known[2], known[3], int(known[4]), int(known[5]), source)
+
+
+def adopt(obj: Object, camera_object: Object | None) -> None:
+    """Make the object a child of the camera, in camera space; without one, stand it at the default camera's place."""
+    if camera_object is None:
+        obj.matrix_world = Matrix(axes.camera_matrix(None).tolist())
+    else:
+        obj.parent = camera_object
+        obj.matrix_parent_inverse.identity()
+
+
+def _new_camera(photo_image: Image, scene: Scene) -> Object:
+    name = f"{photo_image.name}.camera"
+    obj = bpy.data.objects.new(name, bpy.data.cameras.new(name))
+    obj[roles.IMAGE] = photo_image
+    scene.collection.objects.link(obj)
+    return obj
+
+
+def _set_intrinsics(obj: Object, camera: Camera) -> None:
+    """Lens, fit and shift, and the numbers that they stand for."""
+    data: Any = obj.data
+    lens = Lens.of(camera)
+    data.sensor_fit = lens.fit
+    data.sensor_width = data.sensor_height = max(_SENSOR, _SHORTEST / lens.focal)
+    data.lens = lens.focal * data.sensor_width
+    data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
+    obj[_INTRINSICS] = [camera.fx, camera.fy, camera.cx, camera.cy, float(camera.width), float(camera.height)]
+    obj[roles.LENS], obj[roles.LENS_TEXT] = camera.source, camera.lens
+
+
+def _set_render_size(scene: Scene, camera: Camera) -> None:
+    render: Any = scene.render
+    names = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
+    before = {name: getattr(render, name) for name in names}
+    transaction.on_failure(lambda: [setattr(render, name, value) for name, value in before.items()])
+    lens = Lens.of(camera)
+    render.resolution_x, render.resolution_y, render.resolution_percentage = camera.width, camera.height, 100
+    render.pixel_aspect_x, render.pixel_aspect_y = lens.aspect_x, lens.aspect_y
+
+
+def _may_follow(obj: Object, camera: Camera, scene: Scene) -> bool:
+    """Whether a matched camera that is there takes these intrinsics; if so, a failing job puts the old ones back."""
+    before = known_intrinsics(obj)
+    if before is None or (camera.source == "default" and before.source != "default"):
+        return False
+    now = intrinsics_of(obj, before.width, before.height, scene)
+    if not np.allclose(_numbers(now), _numbers(before), rtol=1e-4, atol=0.01):
+        return False  # the artist's
+    if np.allclose(_numbers(camera), _numbers(before), rtol=1e-9):
+        return camera.source != before.source
+    transaction.on_failure(lambda: _set_intrinsics(obj, before))
+    return True
+
+
+def _numbers(camera: Camera) -> list[float]:
+    return [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
+
+
+def _show_background(obj: Object, photo_image: Image) -> None:
+    data: Any = obj.data
+    background = data.background_images.new()
+    background.image = photo_image
+    background.alpha = 0.5
+    background.frame_method = "STRETCH"
+    if photo_image.source in {"MOVIE", "SEQUENCE"}:
+        image.play(background.image_user, photo_image)
+    data.show_background_images = True
+
+
+def _place(obj: Object, world_from_camera: NDArray | None) -> None:
+    obj.matrix_world = Matrix(_rescaled_place(obj, world_from_camera).tolist())
+    if world_from_camera is not None:
+        obj[_PLACED] = True
+
+
+def _rescaled_place(obj: Object, world_from_camera: NDArray | None) -> NDArray:
+    """Matrix of the camera at a place that was found before its photo was rescaled: as large, and as high up."""
+    scale: Any = obj.get(roles.SCALE, 1.0)
+    placed = axes.camera_matrix(world_from_camera)
+    placed[:3, :3] *= scale
+    placed[2, 3] *= scale
+    return placed
+
+
+def _at_default(obj: Object) -> bool:
+    """Whether nobody has moved the camera from where one of which nothing is known stands, but to rescale its photo."""
+    now, placed = np.array(obj.matrix_world), _rescaled_place(obj, None)
+    heights = (placed[2, 3], axes.EYE_HEIGHT)  # it rose with the floor kept, or stayed itself
+    placed[2, 3] = min(heights, key=lambda height: abs(height - now[2, 3]))
+    return bool(np.allclose(now, placed, atol=1e-5 * max(1.0, placed[2, 3])))

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long work beside Blender's main thread.
+
+One worker thread owns torch. It is started by the first job and never touches bpy. A second one downloads and copies
+model files meanwhile, which may take an hour. A finished job waits in a queue
+until `pump` brings it to the main thread, where `Job.finish` makes the datablocks. In a window a persistent timer
+calls `pump`; a script, or a Blender that runs no timers, calls it by hand, or uses `run`, which waits for the end.
+
+`inference` is imported by the first job, not here: registering the add-on has to be quick.
+"""
+
+from __future__ import annotations
+
+import atexit
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+if TYPE_CHECKING:
+    from ...inference.errors import MaquetteError
+
+#: Seconds between two looks at the queue while a job is under way, and while models only wait to be dropped.
+BUSY_INTERVAL, IDLE_INTERVAL = 0.2, 5.0
+#: Seconds that Blender waits for a cancelled job when the add-on is switched off or Blender ends.
+STOP_SECONDS = 10.0
+
+#: The worker threads, by name: the one that owns torch, and the one that fetches model files beside it.
+TORCH, LIBRARY = "maquette", "maquette-library"
+
+Report = Callable[[float, str], None]
+
+
+class State(Enum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    WORKED = "worked"  # the worker is done; `finish` is still to come
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job:
+    """One piece of work: `work(report)` on the worker thread, then `finish(its result)` on the main thread.
+
+    `finish` returns the line that tells the user what was made. `report(fraction, message)` raises `Cancelled` after
+    `cancel` was called. A job without `finish` only works. thread : TORCH or LIBRARY.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        work: Callable[[Report], Any],
+        finish: Callable[[Any], str] | None = None,
+        thread: str = TORCH,
+    ) -> None:
+        self.label = label
+        self.thread = thread
+        self.state = State.WAITING
+        self.fraction = 0.0
+        self.message = "Waiting"
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.seconds = 0.0
+        self._work = work
+        self._finish = finish
+        self._cancelled = threading.Event()
+        self._worked = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the job to stop; it does so at its next report, and what it made is dropped, but for a result that says
+        by an attribute `partial` that it is what was finished by then."""
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the worker is done with it; False when the time ran out first."""
+        return self._worked.wait(seconds)
+
+    def report(self, fraction: float, message: str) -> None:
+        """Progress from the worker; raises `Cancelled` once `cancel` was called."""
+        from ...inference.errors import Cancelled
+
+        if self.cancelled:
+            raise Cancelled(self.label)
+        self.fraction, self.message = fraction, message
+
+    def work(self) -> None:
+        """The worker thread's part. Never raises: errors wait in `error` for the main thread."""
+        from ...inference.errors import Cancelled, OutOfMemory
+
+        started = time.perf_counter()
+        self.state = State.RUNNING
+        try:
+            self.report(0.0, "Starting")
+            self.result = self._work(self.report)
+            if not self._partial:
+                self.report(1.0, "Building")
+            self.state = State.WORKED
+        except Cancelled:
+            self.state = State.CANCELLED
+        except MemoryError as error:
+            self._fail(OutOfMemory("There is not enough memory.", "Close other programs, or use a smaller photo."))
+            self.error.__cause__ = error  # type: ignore[union-attr]
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self.seconds = time.perf_counter() - started
+            self._worked.set()
+
+    def build(self) -> str:
+        """The main thread's part: raises the job's error, else makes the datablocks and returns the closing line."""
+        from ...inference.errors import Cancelled
+
+        if (self.cancelled and not self._partial) or self.state is State.CANCELLED:
+            self.result, self.state = None, State.CANCELLED
+            raise Cancelled(self.label)
+        if self.error is not None:
+            raise self.error
+        try:
+            line = self._finish(self.result) if self._finish else f"{self.label} finished"
+        except Exception as error:
+            self._fail(error)
+            raise
+        finally:
+            self.result = None  # the arrays are large, and the job is remembered
+        self.state, self.fraction = State.DONE, 1.0
+        return line
+
+    @property
+    def _partial(self) -> bool:
+        return getattr(self.result, "partial", False)
+
+    def _fail(self, error: BaseException) -> None:
+        self.state, self.error = State.FAILED, error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the panel shows of the last job: its closing line, or what went wrong and the operator that mends it.
+
+    arguments : the operator's properties, by name.
+    """
+
+    line: str
+    failed: bool = False
+    remedy: str = ""
+    operator: str | None = None
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, error: MaquetteError) -> Outcome:
+        """The outcome of a request that could not be carried out."""
+        return cls(error.message, True, error.remedy, error.operator, tuple(sorted(error.arguments.items())))
+
+
+class _Worker:
+    """A thread and its two queues."""
+
+    def __init__(self, name: str) -> None:
+        self.requests: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        # A daemon, so that work that hears no cancel cannot keep Blender from ending.
+        self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        while (job := self.requests.get()) is not None:
+            job.work()
+            self.finished.put(job)
+
+    def take_finished(self) -> list[Job]:
+        """What it has finished since the last time."""
+        taken = []
+        while not self.finished.empty():
+            taken.append(self.finished.get())
+        return taken
+
+
+_workers: dict[str, _Worker] = {}
+_jobs: list[Job] = []  # submitted and not yet built, oldest first
+_outcome: Outcome | None = None
+_used = 0.0  # time.monotonic() of the last job's end
+_drawn: object = None
+_idle_minutes: Callable[[], float] | None = None
+
+
+def active() -> tuple[Job, ...]:
+    """Jobs that are running, waiting, or waiting to be built, oldest first."""
+    return tuple(_jobs)
+
+
+def outcome() -> Outcome | None:
+    """How the last job ended."""
+    return _outcome
+
+
+def remember(new: Outcome | None) -> None:
+    """Let the panel show `new` as the last outcome."""
+    global _outcome
+    _outcome = new
+
+
+def submit(job: Job) -> Job:
+    """Hand a job to the worker and return at once; `pump` builds its result."""
+    _jobs.append(job)
+    _started_worker(job.thread).requests.put(job)
+    if not bpy.app.timers.is_registered(pump):
+        bpy.app.timers.register(pump, first_interval=BUSY_INTERVAL, persistent=True)
+    return job
+
+
+def prepare() -> None:
+    """Import on the worker what a request needs (numpy and the builders, not torch), so that the first click does not
+    wait for it. The panel calls this whenever it is drawn; only the first time counts."""
+    if TORCH not in _workers:
+        _started_worker(TORCH).requests.put(Job("Prepare", lambda report: _import_tasks()))
+
+
+def run(job: Job, on_progress: Report | None = None) -> str:
+    """Do a job to its end and return its closing line; raises its error.
+
+    The work is done on the worker thread here too, so that a single thread ever uses torch.
+    """
+    submit(job)
+    try:
+        told = (0.0, "")
+        while not job.wait(0.05):
+            if on_progress is not None and told != (job.fraction, job.message):
+                told = (job.fraction, job.message)
+                on_progress(*told)
+    except BaseException:  # KeyboardInterrupt, or a progress callback that wants to stop
+        job.cancel()
+        job.wait(STOP_SECONDS)
+        _jobs.remove(job)
+        raise
+    _jobs.remove(job)
+    return _build(job)
+
+
+def pump() -> float | None:
+    """Build what the worker has finished. Returns the seconds until the next look, or None when there is no need."""
+    from ...inference.errors import Cancelled, MaquetteError
+
+    for job in [job for worker in _workers.values() for job in worker.take_finished()]:
+        if job not in _jobs:
+            continue  # `run` has built it
+        _jobs.remove(job)
+        try:
+            _build(job)
+        except (Exception, Cancelled) as error:
+            if not isinstance(error, (MaquetteError, Cancelled)):
+                traceback.print_exception(error)
+            _announce(job.label)
+    _redraw()
+    if _jobs:
+        return BUSY_INTERVAL
+    return _drop_idle_models()
+
+
+def cancel(thread: str | None = None) -> int:
+    """Cancel all jobs, or those of one thread; returns how many. Those that wait never start."""
+    chosen = [job for job in _jobs if thread in (None, job.thread)]
+    for job in chosen:
+        job.cancel()
+    return len(chosen)
+
+
+def free_memory(seconds: float = 0.0) -> None:
+    """Drop the models that are kept in memory, on the thread that owns them; wait up to `seconds` for it."""
+    worker = _workers.get(TORCH)
+    if worker is None or not worker.thread.is_alive():
+        return
+    job = Job("Free memory", lambda report: _drop_models())
+    worker.requests.put(job)
+    if seconds:
+        job.wait(seconds)
+
+
+def stop() -> None:
+    """Cancel everything and end the worker threads; waits a little for work that is under way."""
+    cancel()
+    for worker in _workers.values():
+        worker.requests.put(None)
+    for worker in _workers.values():
+        worker.thread.join(STOP_SECONDS)
+    _workers.clear()
+    _jobs.clear()
+
+
+def register(idle_minutes: Callable[[], float]) -> None:
+    """`idle_minutes()` says after how many minutes without a job the models are dropped; 0 keeps them."""
+    global _idle_minutes
+    _idle_minutes = idle_minutes
+    atexit.register(stop)
+
+
+def unregister() -> None:
+    stop()
+    remember(None)
+    atexit.unregister(stop)
+    if bpy.app.timers.is_registered(pump):
+        bpy.app.timers.unregister(pump)
+
+
+def _build(job: Job) -> str:
+    """Build on the main thread and remember how it ended."""
+    from ...inference.errors import Cancelled, MaquetteError
+
+    global _used
+    _used = time.monotonic()
+    try:
+        line = job.build()
+    except Cancelled:
+        remember(Outcome(f"{job.label} was cancelled"))
+        raise
+    except MaquetteError as error:
+        remember(Outcome.of(error))
+        raise
+    except Exception as error:
+        remember(Outcome(f"{job.label} failed: {error}", True, "The system console has the details."))
+        raise
+    remember(Outcome(line))
+    return line
+
+
+def _announce(label: str) -> None:
+    """Show an error that nobody waits for: the sidebar, which keeps it, may be closed."""
+    manager: Any = bpy.context.window_manager
+    if bpy.app.background or _outcome is None or not _outcome.failed or not manager.windows:
+        return
+    shown = _outcome
+
+    def draw(menu: Any, _context: object) -> None:
+        for line in filter(None, (shown.line, shown.remedy)):
+            menu.layout.label(text=line)
+        draw_remedy(menu.layout, shown)
+
+    with bpy.context.temp_override(window=manager.windows[0]):
+        manager.popup_menu(draw, title=label, icon="ERROR")
+
+
+def draw_remedy(layout: Any, shown: Outcome) -> None:
+    """The button that mends what went wrong, where there is one."""
+    if shown.operator is None:
+        return
+    from ..library.operators import button_text
+
+    layout.operator_context = "INVOKE_DEFAULT"  # a popup would carry it out at once, without its dialog
+    button = layout.operator(shown.operator, text=button_text(shown.operator, dict(shown.arguments)))
+    for name, value in shown.arguments:
+        setattr(button, name, value)
+
+
+def _started_worker(thread: str) -> _Worker:
+    worker = _workers.get(thread)
+    if worker is None or not worker.thread.is_alive():
+        worker = _workers[thread] = _Worker(thread)
+    return worker
+
+
+def _import_tasks() -> None:
+    from ..tasks.people import build as people  # noqa: F401
+
+
+def _drop_models() -> None:
+    from ...inference import free_memory
+
+    free_memory()
+
+
+def models_in_memory() -> tuple[tuple, ...]:
+    """The keys of the models that the worker keeps. Nothing is imported for that: the worker may be importing it, and
+    the two would wait for each other."""
+    memory = sys.modules.get(f"{str(__package__).rpartition('.blender_addon')[0]}.inference.runtime.memory")
+    kept_models = getattr(memory, "kept_models", None)
+    return kept_models() if kept_models else ()
+
+
+def _drop_idle_models() -> float | None:
+    minutes = _idle_minutes() if _idle_minutes else 0.0
+    if not models_in_memory() or not minutes:
+        return None
+    if time.monotonic() - _used < 60 * minutes:
+        return IDLE_INTERVAL
+    free_memory()
+    return None
+
+
+def _redraw() -> None:
+    """Redraw the sidebars when what they show has changed."""
+    global _drawn
+    shown = (_outcome, tuple((job.label, job.fraction, job.message) for job in _jobs))
+    if shown == _drawn:
+        return
+    _drawn = shown
+    manager: Any = bpy.context.window_manager
+    for window in manager.windows:
+        for area in window.screen.areas:
+            if area.type in {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}:
+                for region in area.regions:
+                    if region.type == ("WINDOW" if area.type == "PREFERENCES" else "UI"):
+                        region.tag_redraw()

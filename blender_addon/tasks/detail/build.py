@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Detailing: the picture with a part repainted, as a new image and a layer above the old one."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import bpy
+
+from ....inference.errors import BadInput
+from ...builders.camera import matched as cameras
+from ...builders.images import compare, detail
+from ...builders.images import image as images
+from ...builders.materials import materials, paint, paint_slots
+from ...builders.surfaces.projection import mesh_of
+from ...core import roles
+from ...work import DetailBuild, DetailRequest
+from ..shared.common import mesh_object, shared
+from . import controls, masks, projection
+from .models import BUILTIN, located
+from .source import active_object, check_single, picture_from, picture_of
+
+if TYPE_CHECKING:
+    from bpy.types import Image, Scene
+
+    from ...work import DetailInferred, Inferred, Picture, Request, Source
+    from ...work.texture_space import Surface
+
+#: Properties that are keywords of `detail_mask` as they are.
+_PARAMETERS = (
+    *("guide_size", "guide_size_for", "max_size", "mask_mode", "steps", "cfg", "sampler", "scheduler", "denoise"),
+    *("feather", "crop_factor", "drop_size", "refiner_ratio", "batch_size", "cycle", "inpaint_model"),
+    *("noise_mask_feather", "contour_fill", "bbox_fill", "combined", "fill", "match_colours", "prompt"),
+    *("negative_prompt", "control_strength", "control_start", "control_end", "compatibility", "tiling", "offload"),
+)
+#: Further properties that a picture remembers.
+_REMEMBERED = (
+    *("source", "mask", "mask_name", "mask_channel", "mask_invert", "mask_grow", "mapping", "output", "model"),
+    *("refiner", "config", "control", "control_image", "controlnet", "lora", "lora_strength"),
+    "loras",
+)
+
+
+def request(properties: Any, context: Any) -> DetailRequest:
+    """From `properties.DetailSettings` and `PhotoInput`. Raises MaquetteError."""
+    source, picture, image = picture_of(properties, context)
+    obj = active_object(context)
+    size = _size(source, picture, image)
+    mapping = projection.mapping_of(properties, obj, image)
+
+    def surface() -> Surface:
+        if picture.view is not None:
+            return picture.view
+        if mapping == "UV":
+            return projection.flat_surface(obj, _slot(properties, context, image))
+        seen_from = projection.camera_for(properties, context.scene, image)
+        return projection.seen_surface(obj, context.scene, seen_from, size)[0]
+
+    ground = masks.Ground(context.scene, obj, image, surface, properties.source in {"PAINT_SLOT", "VIEW"})
+    checkpoint = _checkpoint(properties)
+    seed = secrets.randbelow(2**31) if properties.randomise else properties.seed
+    parameters = {name: _value(properties, name) for name in _PARAMETERS} | {"seed": seed}
+    remembered = {name: _value(properties, name) for name in _REMEMBERED}
+    return DetailRequest(
+        **shared(properties, context, source),
+        picture=picture,
+        mask=masks.mask_of(properties, ground),
+        parameters=parameters,
+        build=_build(properties, context, image, source.path, size, mapping),
+        settings={"version": 1, **remembered, **parameters, "picture": source.name},
+        checkpoint=checkpoint,
+        refiner=_located(properties.refiner, "checkpoint"),
+        control=controls.control_of(properties) if checkpoint is not None else None,
+    )
+
+
+def build(request: Request, inferred: Inferred, scene: Scene) -> str:
+    """The new images, and the layer where one is asked for."""
+    wanted, found = cast("DetailRequest", request), cast("DetailInferred", inferred)
+    before = _before(wanted, scene)
+    made = [_image(wanted, found, variant, before) for variant in sorted(found.files, key=int)]
+    line = f"Made the image {made[0].name}" if len(made) == 1 else f"Made {len(made)} images, first {made[0].name}"
+    if wanted.build.output != "IMAGE":
+        line += _layer(wanted, found, made[0], before)
+    compare.show(made[0], before)
+    return line + _summary(found)
+
+
+def _value(properties: Any, name: str) -> Any:
+    """A property as it was typed: Blender holds 0.2 as the nearest number of 32 bits."""
+    value = getattr(properties, name)
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _build(
+    properties: Any, context: Any, image: Image | None, path: str, size: tuple[int, int], mapping: str
+) -> DetailBuild:
+    """What becomes of the result. Raises BadInput now, rather than after the work, where it cannot be had."""
+    output, scene = properties.output, context.scene
+    if output == "AUTO":
+        output = {"PAINT_SLOT": "LAYER", "VIEW": "BAKE"}.get(properties.source, "IMAGE")
+    wanted = DetailBuild(output, mapping, image.name if image is not None else "", path)
+    if output == "IMAGE":
+        return wanted
+    obj = _mesh(active_object(context))
+    materials.check_material(obj)
+    slot = paint_slots.slot_of(obj.active_material, image) if image is not None else None
+    if output == "LAYER" and mapping == "UV":
+        if slot is None:
+            paint.check_mapping(obj, mesh_of(obj), projected=False)
+        return wanted
+    seen_from = projection.camera_for(properties, scene, image)
+    if output == "LAYER":
+        paint.check_mapping(obj, mesh_of(obj), projected=True)
+        camera = cameras.intrinsics_of(seen_from, *size, scene)
+        return replace(wanted, camera_object=seen_from.name, camera=camera)
+    slot = paint_slots.active_slot(obj, scene)
+    check_single(slot.image)
+    surface, _ = projection.seen_surface(obj, scene, seen_from, size, slot)
+    return replace(wanted, before=slot.image.name, surface=surface, texture=picture_from(slot.image))
+
+
+def _mesh(obj: Any) -> Any:
+    """The active object. Raises BadInput where there is none."""
+    if obj is None:
+        raise BadInput("No object is active to lay the result on.", "Select a mesh object, or make an image alone.")
+    return obj
+
+
+def _slot(properties: Any, context: Any, image: Image | None) -> paint_slots.Slot | None:
+    """The slot of the active object that the picture is the texture of."""
+    obj = active_object(context)
+    if properties.source == "PAINT_SLOT":
+        return paint_slots.active_slot(obj, context.scene)
+    return paint_slots.slot_of(obj.active_material, image) if obj is not None and image is not None else None
+
+
+def _size(source: Source, picture: Picture, image: Image | None) -> tuple[int, int]:
+    """Width and height of the picture."""
+    if picture.view is not None and picture.view.camera is not None:
+        return picture.view.camera.width, picture.view.camera.height
+    if picture.pixels is not None:
+        return picture.pixels.shape[1], picture.pixels.shape[0]
+    if image is not None and image.size[0]:
+        return image.size[0], image.size[1]
+    return source.photo().size
+
+
+def _checkpoint(properties: Any) -> dict[str, Any] | None:
+    """The fields of `Checkpoint`; None for the engine that needs no model. Raises BadInput."""
+    model = _located(properties.model, "checkpoint")
+    if model == BUILTIN:
+        return None
+    if not model:
+        raise BadInput("No model is chosen.", "Choose builtin, a diffusers folder, or a .safetensors file.")
+    fields: dict[str, Any] = {"path": model, "loras": tuple(_loras(properties))}
+    if properties.config:
+        fields["config"] = _absolute(properties.config)
+    if properties.control != "NONE":
+        if not properties.controlnet:
+            raise BadInput("No ControlNet is chosen to follow the control image.", "Choose its folder or file.")
+        fields["controlnet"] = _located(properties.controlnet, "controlnet")
+    return fields
+
+
+def _loras(properties: Any) -> list[tuple[str, float]]:
+    files = [(properties.lora, properties.lora_strength)] if properties.lora else []
+    if properties.loras.strip():
+        try:
+            files += [(str(path), float(strength)) for path, strength in json.loads(properties.loras)]
+        except (ValueError, TypeError) as error:
+            raise BadInput(
+                f"The LoRAs {properties.loras!r} cannot be read.",
+                'Write them as [["path", strength], ...], or leave them empty.',
+            ) from error
+    return [(_located(path, "lora"), strength) for path, strength in files]
+
+
+def _located(name: str, kind: str) -> str:
+    return located(_absolute(name), kind)
+
+
+def _absolute(path: str) -> str:
+    return bpy.path.abspath(path) if path.startswith("//") else path
+
+
+def _before(request: DetailRequest, scene: Scene) -> Image | None:
+    """The image that the result is compared with."""
+    if request.source.path and not request.build.before and not request.source.is_clip:
+        return bpy.data.images.load(request.build.path, check_existing=True)
+    return bpy.data.images.get(request.build.before)
+
+
+def _image(request: DetailRequest, inferred: DetailInferred, variant: str, before: Image | None) -> Image:
+    made = detail.result_image(
+        f"{request.source.name}.detail",
+        inferred.files[variant],
+        request.folder,
+        settings={**inferred.settings, "variant": int(variant)},
+        before=before,
+    )
+    return roles.mark(made, "detail", roles.digest_of(inferred.photo))
+
+
+def _layer(request: DetailRequest, inferred: DetailInferred, made: Image, before: Image | None) -> str:
+    """Lay the image over the texture that it was made from, or over all that the material has. The object is looked up
+    again: the artist may have gone on."""
+    wanted, obj = request.build, mesh_object(request, "layer")
+    slot = paint_slots.slot_of(obj.active_material, before) if before is not None else None
+    if wanted.output == "BAKE" or wanted.mapping == "UV":
+        if slot is not None:
+            paint_slots.add_layer_above(slot, made)
+            return f" and a layer on {obj.name}"
+        if wanted.output == "BAKE":
+            raise BadInput(f"{obj.name} has no texture {wanted.before} any more.", "Select the object again.")
+    where: dict[str, Any] = {}
+    if wanted.mapping == "CAMERA":
+        camera_object = bpy.data.objects.get(wanted.camera_object)
+        if camera_object is None:
+            raise BadInput(f"The camera {wanted.camera_object} is gone.", "Choose another camera.")
+        where = {"camera": wanted.camera, "camera_object": camera_object}
+    assert inferred.strengths is not None
+    mask = images.mask_image(f"{request.source.name}.detail.mask", inferred.strengths)
+    paint_slots.add_layer_over_all(obj, made, mask, **where)
+    return f" and a layer on {obj.name}"
+
+
+def _summary(inferred: DetailInferred) -> str:
+    """How many parts were repainted, and what was not."""
+    done = sum(not one.skipped for one in inferred.result)
+    skipped = len(inferred.result) - done
+    words = [f"{done} part{'s' * (done != 1)}", f"seed {inferred.settings['seed']}"]
+    if skipped:
+        words.append(f"{skipped} left out: {next(one.skipped for one in inferred.result if one.skipped)}")
+    if inferred.partial:
+        words.append("cancelled, only what was finished is kept")
+    return " ".join([f" ({', '.join(words)})" + "." * bool(inferred.notes), *inferred.notes])

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the control that an artist chooses to the image of it, or to what the worker has to make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ....inference.errors import BadInput
+from ...builders.images.image import image_array
+from ...core import roles
+from ...work.detail_controls import Control
+from .masks import image_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Kind of control -> what the other tasks call the image of it.
+_ROLES = {"DEPTH": "depth", "NORMALS": "normal", "HANDS": "hands.control"}
+
+
+def control_of(properties: Any) -> Control | None:
+    """What a ControlNet is to follow; None for nothing. Raises BadInput."""
+    kind = properties.control
+    if kind == "NONE":
+        return None
+    if kind == "IMAGE":
+        if not properties.control_image:
+            raise BadInput("No control image is chosen.", "Choose the image that the ControlNet is to follow.")
+        return Control(kind, image_mask(properties.control_image, "VALUE").pixels)
+    return Control(kind, made=_made(_ROLES[kind]))
+
+
+def _made(role: str) -> dict[str, NDArray]:
+    """What the other tasks have made of photos, the newest of each, by the photo's digest."""
+    newest: dict[str, Any] = {}
+    known: Any = bpy.data.images
+    for image in known:
+        if image.get(roles.ROLE) == role and image.source != "SEQUENCE" and image.size[0]:
+            digest = image.get(roles.PHOTO, "")
+            if digest not in newest or image.session_uid > newest[digest].session_uid:
+                newest[digest] = image
+    return {digest: image_array(image) for digest, image in newest.items()}

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the mask that an artist names to what the worker draws it from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ....inference.errors import BadInput
+from ...builders.images.image import image_array
+from ...builders.masks import splines
+from ...builders.materials import paint_slots
+from ...builders.surfaces import projection, surface_values
+from ...core import roles
+from ...work.detail_masks import FoundMask, ImageMask, Mask, SurfaceMask, TextureMask
+from .source import check_single, image_of_file
+
+if TYPE_CHECKING:
+    from bpy.types import Image, Object, Scene
+
+    from ...work.detail_masks import Drawn
+    from ...work.texture_space import Surface
+
+#: Words in the names of masks that tell whose they are.
+_WORDS = {"HANDS": ".hand", "PEOPLE": ".person."}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What masks are gathered from. picture : the image that is repainted, or None.
+
+    surface : called for the active object as the picture shows it; raises BadInput where it does not.
+    on_surface : the picture is a texture of the object, or a view of it, rather than a photo or render.
+    """
+
+    scene: Scene
+    obj: Object | None
+    picture: Image | None
+    surface: Any
+    on_surface: bool
+
+
+def mask_of(properties: Any, ground: Ground) -> Mask:
+    """The mask that `properties` name. Raises BadInput."""
+    gathered = _GATHER[properties.mask](properties, ground)
+    return Mask(gathered, properties.mask_invert, properties.mask_grow)
+
+
+def _image(properties: Any, _ground: Ground) -> Drawn:
+    name = properties.mask_name
+    if not name:
+        raise BadInput("No mask is chosen.", "Choose an image in which the part to repaint is white.")
+    return image_mask(name, properties.mask_channel)
+
+
+def image_mask(name: str, channel: str) -> ImageMask:
+    """The mask that an image holds, by its name or path. Raises BadInput."""
+    image = bpy.data.images.get(name)
+    if image is not None:
+        return _of_image(image, channel)
+    path = Path(bpy.path.abspath(name))
+    if not path.is_file():
+        raise BadInput(f"There is no image called {name!r}, and no such file.", "Choose another image.")
+    with image_of_file(str(path)) as (image, _):
+        return _of_image(image, channel)
+
+
+def _paint_slot(properties: Any, ground: Ground) -> Drawn:
+    slot = paint_slots.active_slot(ground.obj, ground.scene)
+    if slot.image == ground.picture:
+        raise BadInput(
+            f"The active paint slot {slot.image.name} is both the picture and its mask.",
+            "Choose the mask's image, or make another slot the active one.",
+        )
+    mask = _of_image(slot.image, properties.mask_channel)
+    if not ground.on_surface or slot.node is None:
+        return mask
+    return _on_surface(mask, ground, paint_slots.uv_name(slot))
+
+
+def _stencil(properties: Any, ground: Ground) -> Drawn:
+    paint: Any = ground.scene.tool_settings.image_paint
+    if paint.stencil_image is None:
+        raise BadInput("Texture painting has no stencil.", "Make one of a mask, or choose another kind of mask.")
+    mask = _of_image(paint.stencil_image, properties.mask_channel, inverted=not paint.invert_stencil)
+    if not ground.on_surface or ground.obj is None:
+        return mask
+    layer: Any = projection.mesh_of(ground.obj).uv_layer_stencil
+    return _on_surface(mask, ground, layer.name if layer is not None else "")
+
+
+def _on_surface(mask: ImageMask, ground: Ground, uv_name: str) -> Drawn:
+    """The mask through its UV map; as it is where it lies through that of the picture, which it then covers."""
+    surface: Surface = ground.surface()
+    uvs = surface_values.triangle_uvs(_object(ground), uv_name)
+    if surface.camera is None and (uvs == surface.uvs).all():
+        return mask
+    return TextureMask(mask, surface, uvs)
+
+
+def _vertex_group(properties: Any, ground: Ground) -> Drawn:
+    return SurfaceMask(ground.surface(), surface_values.group_values(_object(ground), properties.mask_name))
+
+
+def _attribute(properties: Any, ground: Ground) -> Drawn:
+    return SurfaceMask(ground.surface(), surface_values.attribute_values(_object(ground), properties.mask_name))
+
+
+def _found(properties: Any, _ground: Ground) -> Drawn:
+    """Masks that the other tasks have made; of which photo, is written on them."""
+    made: dict[str, list[Any]] = defaultdict(list)
+    known: Any = bpy.data.images
+    for image in known:
+        if image.get(roles.ROLE) == "mask" and _WORDS[properties.mask] in image.name and image.size[0]:
+            made[image.get(roles.PHOTO, "")].append(image_array(image)[..., 0].copy())
+    return FoundMask(properties.mask, made)
+
+
+def _splines(properties: Any, ground: Ground) -> Drawn:
+    masks = bpy.data.masks
+    name = properties.mask_name or (masks[0].name if len(masks) == 1 else "")
+    if not name:
+        raise BadInput("No mask of the Mask editor is chosen.", "Choose the mask that is drawn on the picture.")
+    return splines.spline_mask(name)
+
+
+def _of_image(image: Image, channel: str, *, inverted: bool = False) -> ImageMask:
+    check_single(image)
+    if not image.size[0]:
+        raise BadInput(f"The image {image.name} has no pixels.", "Choose another mask.")
+    return ImageMask(image_array(image), channel, inverted)
+
+
+def _object(ground: Ground) -> Object:
+    if ground.obj is None:
+        raise BadInput("No object is active to take the mask from.", "Select the mesh object that has it.")
+    return ground.obj
+
+
+_GATHER = {
+    "IMAGE": _image,
+    "PAINT_SLOT": _paint_slot,
+    "STENCIL": _stencil,
+    "VERTEX_GROUP": _vertex_group,
+    "ATTRIBUTE": _attribute,
+    "HANDS": _found,
+    "PEOPLE": _found,
+    "SPLINES": _splines,
+}

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rigs: bone maps kept on armatures, retargeting, pose assets and export. Main thread only, on what is in the scene."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ....inference import rigs
+from ....inference.errors import BadInput
+from ...builders.bodies import pose_asset
+from ...builders.bodies import retarget as retargeting
+from ...builders.files import export as exporting
+from ...core.transaction import transaction
+from .settings import FORMATS
+
+if TYPE_CHECKING:
+    from bpy.types import Object, Scene
+
+_CHOOSE = "Choose an armature in the Rigs panel of the Maquette tab."
+
+
+def armature_object(name: str, context: Any) -> Object:
+    """The armature of this name, or the active one, or the one that moves the active mesh. Raises BadInput."""
+    obj = bpy.data.objects.get(name) if name else context.view_layer.objects.active
+    if obj is None:
+        raise BadInput(f"There is no object called {name!r}." if name else "No object is active.", _CHOOSE)
+    if obj.type != "ARMATURE":
+        moved_by = obj.find_armature() if obj.type == "MESH" and not name else None
+        if moved_by is None:
+            raise BadInput(f"The object {obj.name} is no armature.", _CHOOSE)
+        obj = moved_by
+    return obj
+
+
+def find_bones(obj: Object, preset: str) -> str:
+    """Keep the bone map that the names tell on the armature."""
+    mapping = rigs.map_bones(_bone_names(obj), "" if preset == "AUTO" else preset)
+    entries: Any = obj.maquette_bones  # type: ignore[attr-defined]
+    entries.clear()
+    for role in rigs.ROLES:
+        for bone in mapping.roles.get(role) or [""]:
+            entry = entries.add()
+            entry.part, entry.bone = role, bone
+    found = sum(bool(chain) for chain in mapping.roles.values())
+    if mapping.missing:
+        return f"Found {found} of {len(rigs.ROLES)} parts; choose the bones of {', '.join(mapping.missing)}"
+    labels = {one.id: one.label for one in rigs.load_presets()}
+    return f"Found {found} parts of {len(rigs.ROLES)} by {labels.get(mapping.preset, 'the words in their names')}"
+
+
+def add_bone(obj: Object, entry: int) -> str:
+    """One more bone for the part of an entry of the bone map."""
+    entries: Any = obj.maquette_bones  # type: ignore[attr-defined]
+    if not 0 <= entry < len(entries):
+        raise BadInput(f"The bone map of {obj.name} has no entry {entry}.", "Find the bones first.")
+    part = entries[entry].part
+    made = entries.add()
+    made.part = part
+    entries.move(len(entries) - 1, entry + 1)
+    return f"Added a bone to {part}"
+
+
+def retarget(properties: Any, scene: Scene, report: Callable[[float], object]) -> str:
+    """Carry out `maquette.retarget`. Raises BadInput."""
+    ends = [bpy.data.objects.get(name) for name in (properties.source, properties.target)]
+    for obj, name, what in zip(ends, (properties.source, properties.target), ("source", "target"), strict=True):
+        if obj is None or obj.type != "ARMATURE":
+            raise BadInput(
+                f"The {what} {name!r} is no armature." if name else f"No {what} is chosen.",
+                "Choose an armature for it.",
+            )
+    source, target = ends
+    assert source is not None and target is not None
+    if source == target:
+        raise BadInput("Source and target are the same armature.", "Choose another target.")
+    if target.library is not None:
+        raise BadInput(f"The armature {target.name} is linked from another file.", "Make a library override of it.")
+    maps = [
+        bone_map(obj, given) for obj, given in ((source, properties.source_bones), (target, properties.target_bones))
+    ]
+    frames = {
+        "ACTION": lambda: retargeting.action_frames(source),
+        "SCENE": lambda: list(range(scene.frame_start, scene.frame_end + 1)),
+        "CURRENT": lambda: [scene.frame_current],
+    }[properties.frames]()
+    with transaction():
+        made = retargeting.retarget(
+            source, maps[0], target, maps[1], frames,
+            placement=properties.placement, scene=scene, name=f"{target.name}.{source.name}", report=report,
+        )  # fmt: skip
+    frames_told = f"{len(frames)} frames" if len(frames) > 1 else "the pose"
+    return f"Carried {frames_told} of {source.name} over to {target.name}, in the action {made.name}"
+
+
+def bone_map(obj: Object, given: str = "") -> rigs.Mapping:
+    """The bone map typed in as JSON, else the one kept on the armature, else the one that its names tell."""
+    if given.strip():
+        return _checked(obj, _parsed(given))
+    entries: Any = obj.maquette_bones  # type: ignore[attr-defined]
+    kept: dict[str, tuple[str, ...]] = {}
+    for entry in entries:
+        if entry.bone:
+            kept[entry.part] = (*kept.get(entry.part, ()), entry.bone)
+    return _checked(obj, kept) if kept else rigs.map_bones(_bone_names(obj))
+
+
+def _checked(obj: Object, roles: dict[str, tuple[str, ...]]) -> rigs.Mapping:
+    """A mapping of bones that exist, with what is known of the control rig whose bones they are."""
+    names = set(_bone_names(obj))
+    unknown = [bone for chain in roles.values() for bone in chain if bone not in names]
+    if unknown:
+        raise BadInput(f"The armature {obj.name} has no bone called {unknown[0]!r}.", "Correct the bone map.")
+    strange = [role for role in roles if role not in rigs.ROLES]
+    if strange:
+        raise BadInput(f"There is no part of the body called {strange[0]!r}.", f"Parts are: {', '.join(rigs.ROLES)}.")
+    known = rigs.map_bones(names)
+    return rigs.Mapping(roles, switches=known.switches, shown_by=known.shown_by)
+
+
+def _parsed(text: str) -> dict[str, tuple[str, ...]]:
+    try:
+        content = json.loads(text)
+        return {role: (chain,) if isinstance(chain, str) else tuple(map(str, chain)) for role, chain in content.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise BadInput(
+            f"The bone map {text!r} cannot be read.", 'Write it as {"hips": ["Hips"], "upper_arm.L": ["LeftArm"], ...}.'
+        ) from error
+
+
+def _bone_names(obj: Object) -> list[str]:
+    return [bone.name for bone in obj.data.bones]  # type: ignore[union-attr]
+
+
+def save_pose(obj: Object, name: str, scene: Scene) -> str:
+    """The armature's pose as a pose asset of this file."""
+    with transaction():
+        made = pose_asset.save_pose(obj, name or f"{obj.name} pose", scene)
+    return f"Saved the pose as the asset {made.name}"
+
+
+def suggested_file(name: str, kind: str, context: Any) -> str:
+    """A path beside the .blend, or in the home folder, named after the object."""
+    obj = bpy.data.objects.get(name) or context.view_layer.objects.active
+    folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
+    return str(folder / f"{bpy.path.clean_name(obj.name if obj else 'person')}{FORMATS[kind]}")
+
+
+def with_ending(filepath: str, kind: str) -> str:
+    """The path with the format's own ending, in place of another format's."""
+    path = Path(filepath)
+    if not path.name or path.suffix.lower() == FORMATS[kind]:
+        return filepath
+    return str(path.with_suffix(FORMATS[kind]) if path.suffix.lower() in FORMATS.values() else f"{path}{FORMATS[kind]}")
+
+
+def export(properties: Any, context: Any) -> str:
+    """Carry out `maquette.export_person`. Raises BadInput."""
+    obj = bpy.data.objects.get(properties.armature) if properties.armature else context.view_layer.objects.active
+    if obj is None:
+        raise BadInput(f"There is no object called {properties.armature!r}.", _CHOOSE)
+    if obj.type == "MESH" and obj.find_armature() is not None:
+        obj = obj.find_armature()
+    if not properties.filepath or properties.filepath.endswith(("/", os.sep)):
+        raise BadInput("No file is chosen.", "Give the path of the file to write.")
+    if properties.filepath.startswith("//") and not bpy.data.filepath:
+        raise BadInput(
+            f"{properties.filepath} is relative to the .blend file, which is not saved yet.",
+            "Save the .blend file, or give the whole path.",
+        )
+    path = Path(bpy.path.abspath(with_ending(properties.filepath, properties.format)))
+    exporting.export_person(
+        obj,
+        path,
+        properties.format,
+        animation=properties.animation,
+        overwrite=properties.overwrite,
+        scene=context.scene,
+    )
+    return f"Wrote {path}"

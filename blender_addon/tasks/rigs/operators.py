@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rigs: which bone is which part, motion onto another armature, poses as assets, and files for other programs.
+
+They work on what is in the scene, need no model, and end within the operator.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+from bpy.props import IntProperty, StringProperty
+
+from ..shared.operator import failed
+from .settings import ExportSettings, RetargetSettings
+
+
+class RigOperator(bpy.types.Operator):
+    """Base of operators that finish at once: errors become one line with what to do."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        return context.scene is not None and context.scene.library is None
+
+    def execute(self, context: Any) -> set[Any]:
+        from ....inference.errors import MaquetteError
+
+        try:
+            self.report({"INFO"}, self.done(context))
+        except MaquetteError as error:
+            return failed(self, error)
+        return {"FINISHED"}
+
+    def done(self, context: Any) -> str:
+        """Do it; returns the line that tells what was done."""
+        raise NotImplementedError
+
+
+class MAQUETTE_OT_find_bones(RigOperator):
+    """Find which bone of an armature is which part of the body, by the names of its bones"""
+
+    bl_idname = "maquette.find_bones"
+    bl_label = "Find Bones"
+
+    armature: StringProperty(name="Armature", description="Name of the armature object; empty for the active one")
+    preset: StringProperty(
+        name="Names", description='Whose names it has ("mixamo", "rigify", ...); empty or "AUTO" finds out'
+    )
+
+    def done(self, context: Any) -> str:
+        from . import build
+
+        return build.find_bones(build.armature_object(self.armature, context), self.preset)
+
+
+class MAQUETTE_OT_add_bone(RigOperator):
+    """Add a bone to the selected part, which a chain of several bones makes up"""
+
+    bl_idname = "maquette.add_bone"
+    bl_label = "Add Bone"
+
+    armature: StringProperty(name="Armature", description="Name of the armature object; empty for the active one")
+    entry: IntProperty(name="Entry", description="Entry of the bone map after which it is added", min=0)
+
+    def done(self, context: Any) -> str:
+        from . import build
+
+        return build.add_bone(build.armature_object(self.armature, context), self.entry)
+
+
+class MAQUETTE_OT_retarget(RetargetSettings, RigOperator):
+    """Move an armature as another one moves, whatever their bones are called and however their rest poses differ"""
+
+    bl_idname = "maquette.retarget"
+    bl_label = "Retarget"
+
+    source: StringProperty(name="Source", description="Name of the armature object whose motion is taken")
+    target: StringProperty(name="Target", description="Name of the armature object that is to move so")
+    source_bones: StringProperty(
+        name="Source Bones",
+        description='Bone map as {"hips": ["Hips"], "spine": [...], "upper_arm.L": [...]}; empty takes the '
+        "armature's own, or finds it by names",
+    )
+    target_bones: StringProperty(name="Target Bones", description="Bone map of the target, in the same form")
+
+    def done(self, context: Any) -> str:
+        from . import build
+
+        manager = context.window_manager
+        manager.progress_begin(0, 1)
+        try:
+            report: Callable[[float], object] = manager.progress_update
+            return build.retarget(self, context.scene, report)
+        finally:
+            manager.progress_end()
+
+
+class MAQUETTE_OT_save_pose(RigOperator):
+    """Keep the pose of an armature as a pose asset, with a picture of the body in it"""
+
+    bl_idname = "maquette.save_pose"
+    bl_label = "Save Pose Asset"
+
+    armature: StringProperty(name="Armature", description="Name of the armature object; empty for the active one")
+    name: StringProperty(name="Name", description="Name of the pose; empty takes the armature's")
+
+    def done(self, context: Any) -> str:
+        from . import build
+
+        return build.save_pose(build.armature_object(self.armature, context), self.name, context.scene)
+
+
+class MAQUETTE_OT_export_person(ExportSettings, RigOperator):
+    """Write an armature and what it moves into a file for other programs"""
+
+    bl_idname = "maquette.export_person"
+    bl_label = "Export Person"
+
+    armature: StringProperty(
+        name="Object",
+        description="Name of the armature, or of a mesh with a vertex cache or shape keys; empty for the active object",
+    )
+    filepath: StringProperty(name="File", description="Path of the file to write", subtype="FILE_PATH")
+
+    def invoke(self, context: Any, event: Any) -> set[Any]:
+        from . import build
+
+        if not self.filepath:
+            self.filepath = build.suggested_file(self.armature, self.format, context)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def check(self, context: Any) -> bool:
+        """The ending follows the format while the artist chooses."""
+        from . import build
+
+        wanted = build.with_ending(self.filepath, self.format)
+        changed = wanted != self.filepath
+        self.filepath = wanted
+        return changed
+
+    def done(self, context: Any) -> str:
+        from . import build
+
+        return build.export(self, context)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panels of rigs: motion onto another armature with its bone map, poses as assets, and export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import bpy
+
+from ..shared.panel import SidebarPanel
+
+if TYPE_CHECKING:
+    from bpy.types import UILayout
+
+    from ... import properties
+
+
+class MAQUETTE_UL_bones(bpy.types.UIList):
+    """One line a bone: the part of the body, and which bone it is."""
+
+    def draw_item(  # type: ignore[override]
+        self, context: Any, layout: UILayout, data: Any, item: Any, icon: int, active_data: Any, active_property: str
+    ) -> None:
+        row = layout.split(factor=0.42)
+        row.label(text=_part(item.part))
+        row.prop_search(item, "bone", data.data, "bones", text="")
+
+
+class RigsPanel(SidebarPanel):
+    bl_label = "Rigs"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        chosen: Any = settings.rigs
+        layout.prop(chosen, "source")
+        layout.prop(chosen, "target")
+        layout.prop(chosen, "placement")
+        layout.prop(chosen, "frames")
+        row = layout.row()
+        row.scale_y = 1.3
+        row.enabled = chosen.source is not None and chosen.target is not None
+        button = row.operator("maquette.retarget", icon="CON_ARMATURE")
+        button.source = chosen.source.name if chosen.source else ""
+        button.target = chosen.target.name if chosen.target else ""
+        button.placement, button.frames = chosen.placement, chosen.frames
+
+
+class BoneMapPanel(SidebarPanel):
+    bl_label = "Bone Map"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+    parent = RigsPanel
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        chosen: Any = settings.rigs
+        target = chosen.target
+        if target is None:
+            layout.label(text="Choose a target first")
+            return
+        layout.prop(chosen, "preset")
+        button = layout.operator("maquette.find_bones", icon="VIEWZOOM")
+        button.armature, button.preset = target.name, chosen.preset
+        if not target.maquette_bones:
+            layout.label(text="Bones are found by their names", icon="INFO")
+            return
+        layout.template_list(
+            "MAQUETTE_UL_bones", "", target, "maquette_bones", chosen, "active_bone", rows=6, maxrows=12
+        )
+        add = layout.operator("maquette.add_bone", icon="ADD")
+        add.armature, add.entry = target.name, chosen.active_bone
+
+
+class PosePanel(SidebarPanel):
+    bl_label = "Pose and Export"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+    parent = RigsPanel
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        active: Any = bpy.context.active_object
+        layout.label(text=active.name if active else "No object is active", icon="OBJECT_DATA")
+        column = layout.column()
+        column.enabled = active is not None
+        column.operator("maquette.save_pose", icon="ASSET_MANAGER")
+        column.prop(settings.rigs, "format")
+        column.prop(settings.rigs, "animation")
+        button = column.operator("maquette.export_person", icon="EXPORT")
+        button.format, button.animation = settings.rigs.format, settings.rigs.animation
+
+
+def _part(role: str) -> str:
+    name, _, side = role.partition(".")
+    return f"{name.replace('_', ' ').capitalize()}{' ' + side if side else ''}"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which photo, and how the last job went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import bpy
+
+from ...core import jobs
+from ...core import roles
+from ...packages.operators import ready, status
+from .panel import SidebarPanel, matched_camera
+
+if TYPE_CHECKING:
+    from bpy.types import UILayout
+
+    from ... import properties
+
+
+class PhotoPanel(SidebarPanel):
+    """Which photo, and how the last job went."""
+
+    bl_label = "Photo"
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        jobs.prepare()
+        if not ready():
+            _draw_packages(layout)
+        row = layout.row()
+        row.prop(settings, "source", expand=True)
+        if settings.source == "IMAGE":
+            layout.template_ID(settings, "image", open="image.open")
+        else:
+            layout.prop(settings, "filepath", text="")
+        draw_lens(layout, settings)
+        draw_jobs(layout)
+
+
+def _draw_packages(layout: UILayout) -> None:
+    """What is the matter with the packages, and the button that mends it."""
+    from ....installer.packages import status as package_status
+
+    state = status().state
+    box = layout.box()
+    if state == package_status.NOT_INSTALLED:
+        box.label(text="PyTorch is not installed", icon="ERROR")
+        box.operator("maquette.install_packages", icon="IMPORT")
+        return
+    lines = wrapped(_PACKAGES.get(state, "The packages cannot be used"), characters())
+    for number, line in enumerate(lines):
+        box.label(text=line, icon="BLANK1" if number else "ERROR")
+    box.operator("maquette.open_preferences", icon="PREFERENCES")
+
+
+#: State of the core packages (see `installer.package_status`) -> how the panel tells it.
+_PACKAGES = {
+    "installing": "The packages are being installed",
+    "broken": "The packages are damaged",
+    "outdated": "The packages are of another version",
+    "unfit": "Another add-on's PyTorch is in the way",
+    "unsupported": "There are no packages for this Blender",
+}
+
+
+class PhotoOptionsPanel(SidebarPanel):
+    bl_label = "Lens and Output"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+    parent = PhotoPanel
+
+    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+        layout.prop(settings, "camera")
+        column = layout.column(align=True)
+        column.active = settings.camera is None
+        column.prop(settings, "fx", text="Focal Length X")
+        column.prop(settings, "fy", text="Y")
+        layout.prop(settings, "match_render")
+        layout.prop(settings, "folder")
+        layout.prop(settings, "device")
+
+
+def draw_lens(layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    """The lens of the photo's matched camera, and what to do where it is a guess."""
+    camera: Any = matched_camera(settings)
+    if camera is None or roles.LENS_TEXT not in camera:
+        return
+    guessed = camera.get(roles.LENS) == "default"
+    layout.label(text=f"Lens: {camera[roles.LENS_TEXT]}", icon="ERROR" if guessed else "OUTLINER_OB_CAMERA")
+    if guessed:
+        hint = layout.column()
+        hint.scale_y = 0.8
+        for line in wrapped("Choose a camera or type the focal length under Lens and Output.", characters()):
+            hint.label(text=line, icon="BLANK1")
+
+
+def draw_jobs(layout: UILayout) -> None:
+    """Progress of what is running with its cancel button, or the last job's closing line and remedy."""
+    for thread, cancel in ((jobs.TORCH, "maquette.cancel_job"), (jobs.LIBRARY, "maquette.cancel_library")):
+        _draw_running(layout, [job for job in jobs.active() if job.thread == thread], cancel)
+    if jobs.active():
+        return
+    outcome = jobs.outcome()
+    if outcome is None:
+        return
+    box = layout.box()
+    box.scale_y = 0.8
+    icon = "ERROR" if outcome.failed else "CHECKMARK"
+    width = characters()
+    for number, line in enumerate([*wrapped(outcome.line, width), *wrapped(outcome.remedy, width)]):
+        box.label(text=line, icon="BLANK1" if number else icon)
+    jobs.draw_remedy(box, outcome)
+
+
+def _draw_running(layout: UILayout, active: list[jobs.Job], cancel: str) -> None:
+    """The jobs of one thread: the first with its progress, and how many wait behind it."""
+    if not active:
+        return
+    column = layout.column(align=True)
+    waiting = f" (+{len(active) - 1})" if len(active) > 1 else ""
+    column.label(text=f"{active[0].label}{waiting}", icon="SORTTIME")
+    row = column.row(align=True)
+    message = "Stopping" if active[0].cancelled else active[0].message
+    row.progress(factor=active[0].fraction, type="BAR", text=message)
+    row.operator(cancel, text="", icon="X")
+
+
+def characters() -> int:
+    """How many characters of text fit into the sidebar beside an icon."""
+    context: Any = bpy.context
+    scale = context.preferences.system.ui_scale
+    return max(16, int((context.region.width / scale - 75) / 6.2))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(text, width)

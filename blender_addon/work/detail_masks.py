@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where to repaint: what was gathered on the main thread, drawn on the worker as a mask of the picture's size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ... import inference
+from ...inference.errors import NothingFound
+from .texture_space import Surface, bled, from_camera, in_uv_space, of_texture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...inference.photo import Photo
+    from .texture_space import Fragments
+
+    Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What masks and control images are drawn for.
+
+    size : (width, height) of the picture.  photo : the picture as the other tasks see it.
+    where : `device`, `precision` and `progress` of tasks that are run on the way.
+    """
+
+    size: tuple[int, int]
+    photo: Photo
+    where: dict[str, Any]
+
+
+class Drawn(Protocol):
+    """Anything that becomes a mask (h, w) float32 0..1 that covers the picture."""
+
+    def drawn(self, drawing: Drawing) -> Values: ...
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask as it is asked for. grow : pixels of the picture, negative to shrink.  invert : before growing."""
+
+    source: Drawn
+    invert: bool = False
+    grow: float = 0.0
+
+    def drawn(self, drawing: Drawing) -> Values:
+        """(H, W) float32 0..1 of the picture's size."""
+        from ...inference.geometry import mask_shape
+
+        values = np.clip(covering(self.source.drawn(drawing), drawing.size), 0, 1)
+        if self.invert:
+            values = 1 - values
+        return mask_shape.shaped(values, self.grow, 0.0) if self.grow else values
+
+
+@dataclass(frozen=True)
+class ImageMask:
+    """pixels : (h, w, 4) float32 of an image.  channel : "VALUE", the mean of the colours, or "ALPHA".
+    inverted : black is repainted.
+    """
+
+    pixels: Values
+    channel: str = "VALUE"
+    inverted: bool = False
+
+    def drawn(self, drawing: Drawing) -> Values:
+        if self.channel == "ALPHA":
+            values = np.ascontiguousarray(self.pixels[..., 3])
+        else:
+            values = self.pixels[..., :3].mean(-1, dtype=np.float64).astype(np.float32)
+        return 1 - values if self.inverted else values
+
+
+def covering(values: Values, size: tuple[int, int]) -> Values:
+    """The mask stretched over the whole picture of any size and shape: by area where it shrinks, else linearly."""
+    import cv2
+
+    width, height = size
+    if values.shape == (height, width):
+        return values
+    shrinks = width * height < values.shape[0] * values.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(values), size, interpolation=method), np.float32)
+
+
+@dataclass(frozen=True)
+class TextureMask:
+    """An image (h, w, 4) that lies on the same surface as the picture, through a UV map of its own.
+
+    surface : of which the picture is the texture, or the camera's view.  uvs : (T, 3, 2) through which the image lies.
+    """
+
+    image: ImageMask
+    surface: Surface
+    uvs: NDArray[np.float64]
+
+    def drawn(self, drawing: Drawing) -> Values:
+        fragments = fragments_of(self.surface, drawing.size)
+        values = of_texture(self.image.drawn(drawing), fragments.at(self.uvs))
+        return bled_if_texture(self.surface, fragments.spread(values), fragments.drawn)
+
+
+@dataclass(frozen=True)
+class SurfaceMask:
+    """values : (T, 3) at the corners of the surface's triangles: an attribute, or the weights of a vertex group."""
+
+    surface: Surface
+    values: Values
+
+    def drawn(self, drawing: Drawing) -> Values:
+        fragments = fragments_of(self.surface, drawing.size)
+        return bled_if_texture(self.surface, fragments.spread(fragments.at(self.values)), fragments.drawn)
+
+
+@dataclass(frozen=True)
+class FoundMask:
+    """The hands or people of the photo. kind : "HANDS" or "PEOPLE".
+
+    made : digest of a photo -> the masks (h, w) that the other tasks have made of it, which the artist may have
+    painted on; where there are none of this photo, it is searched anew.
+    """
+
+    kind: str
+    made: Mapping[str, Sequence[Values]]
+
+    def drawn(self, drawing: Drawing) -> Values:
+        made = self.made.get(drawing.photo.digest)
+        if made:
+            return np.max([covering(one, drawing.size) for one in made], axis=0)
+        if self.kind == "HANDS":
+            maps = inference.refine_hands(drawing.photo, **drawing.where)
+            if not maps.hands:
+                raise NothingFound("No hand was found in the photo.", "Choose another mask, or paint one.")
+            return maps.mask
+        people = inference.recover_people(drawing.photo, **drawing.where)
+        masks = [one.mask for frame in people.frames for one in frame if one.mask is not None]
+        if not masks:
+            raise NothingFound("Nobody was found in the photo.", "Choose another mask, or paint one.")
+        return np.max(masks, axis=0)
+
+
+def fragments_of(surface: Surface, size: tuple[int, int]) -> Fragments:
+    """What a picture (width, height) shows of the surface: from its camera, else in UV space."""
+    if surface.camera is not None and surface.corners is not None:
+        return from_camera(surface.corners, surface.camera.resized(*size))
+    return in_uv_space(surface.uvs, *size)
+
+
+def bled_if_texture(surface: Surface, values: Values, drawn: NDArray[np.bool_]) -> Values:
+    """In a texture, values are carried on a little beyond the UV islands, where bilinear lookups reach."""
+    return values if surface.camera is not None else bled(values, drawn)

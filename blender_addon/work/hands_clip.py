@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hands of a clip on the worker: pictures go to files frame by frame, meshes and outlines are kept by hand.
+
+Nothing here imports bpy. Memory does not grow with the length but by the vertices and outlines of the hands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ...inference.hands import parts
+from . import Traced
+from .scratch import Scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from ...inference.camera import Camera
+    from ...inference.hands.parts import Part
+    from ...inference.results import HandMaps
+    from . import HandsRequest
+
+
+class Sight(NamedTuple):
+    """A hand in one frame."""
+
+    frame: int
+    side: str
+    score: float
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class HandTrack:
+    """One hand over the frames of a clip.
+
+    name : "L.1", by the side it was mostly taken for, numbered as the hands of that side appear.
+    number : from 1 on, over both sides; the value in the ID map.  score : the mean over its frames.
+    frames : (T,) frame indices, increasing.  vertices : (T, V, 3) float32 metres, camera axes.
+    """
+
+    name: str
+    number: int
+    side: str
+    score: float
+    faces: NDArray[np.int32]
+    frames: NDArray[np.int64]
+    vertices: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Numbered pictures of one kind: `files` written so far, frame index -> file; `suffix` ".png" or ".exr"."""
+
+    suffix: str
+    files: dict[int, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HandClip:
+    """What the worker hands over of a clip's hands.
+
+    sequences : name (after the clip's) -> its pictures, one for every frame.
+    outlines : name -> frame index -> outlines; an empty entry where the hand goes out of sight.
+    """
+
+    camera: Camera
+    length: int
+    fps: float | None
+    tracks: list[HandTrack]
+    sequences: dict[str, Sequence]
+    outlines: dict[str, dict[int, Traced]]
+
+
+class Recorder:
+    """Takes the maps of one frame after the other; `finish` gives the clip, whose pictures lie in `scratch` (None where
+    there are none); `discard` takes them back."""
+
+    def __init__(self, request: HandsRequest) -> None:
+        self._request = request
+        self._seen: dict[str, list[Sight]] = {}
+        self._sequences: dict[str, Sequence] = {}
+        self._outlines: dict[str, dict[int, Traced]] = {}
+        self._camera: Camera | None = None
+        self._shapes: list[tuple[int, int]] = []
+        self.scratch: Scratch | None = None
+
+    def add(self, maps: HandMaps) -> None:
+        """The maps of the next frame."""
+        index = len(self._shapes)
+        self._camera = self._camera or maps.camera
+        self._shapes.append((maps.camera.height, maps.camera.width))
+        hands = self._parts(index, maps)
+        build = self._request.build
+        if build.depth == "IMAGE":
+            self._write("hands.depth", ".exr", index, maps.depth * np.float32(self._request.metre()))
+        if build.control:
+            self._write("hands.control", ".png", index, maps.preview)
+        if build.ids:
+            self._write("hands.id", ".exr", index, parts.identity(maps, hands).astype(np.float32))
+        masks, outlines = self._request.shaped_masks(maps, hands)
+        if self._request.masks.output in {"IMAGE", "PAINT_SLOT"}:
+            for name, mask in masks.items():
+                self._write(name, ".png", index, np.rint(mask * 255).astype(np.uint8))
+        for name, traced in outlines.items():
+            self._outlines.setdefault(name, {})[index] = traced
+
+    def finish(self, fps: float | None) -> HandClip:
+        """All frames; pictures are added where a mask's hand was not in sight."""
+        length = len(self._shapes)
+        for name, sequence in self._sequences.items():
+            for index in set(range(length)) - set(sequence.files):
+                self._write(name, sequence.suffix, index, np.zeros(self._shapes[index], np.uint8))
+        tracks = dict(self._tracks())
+        final = {f"hand.{key}.mask": f"hand.{track.name}.mask" for key, track in tracks.items()}
+        assert self._camera is not None
+        return HandClip(
+            self._camera,
+            length,
+            fps,
+            list(tracks.values()),
+            {final.get(name, name): sequence for name, sequence in self._sequences.items()},
+            {final.get(name, name): _closed(frames, length) for name, frames in self._outlines.items()},
+        )
+
+    def discard(self) -> None:
+        """Remove the files that are still where they were written."""
+        if self.scratch is not None:
+            self.scratch.discard()
+
+    def _parts(self, index: int, maps: HandMaps) -> list[Part]:
+        """The hands under the names of their tracks, which hold until their sides are certain, numbered as they
+        appear."""
+        named = []
+        for part in parts.parts(maps.hands):
+            hand = maps.hands[part.index]
+            key = str(hand.track_id)
+            self._seen.setdefault(key, []).append(Sight(index, hand.side, hand.score, hand.vertices, hand.faces))
+            named.append(replace(part, name=key, number=list(self._seen).index(key) + 1))
+        return named
+
+    def _tracks(self) -> Iterator[tuple[str, HandTrack]]:
+        """Each track under the name that it had while it was recorded."""
+        count: Counter[str] = Counter()
+        for number, (key, sights) in enumerate(self._seen.items(), 1):
+            side = Counter(sight.side for sight in sights).most_common(1)[0][0]
+            count[side] += 1
+            track = HandTrack(
+                name=f"{side[0].upper()}.{count[side]}",
+                number=number,
+                side=side,
+                score=float(np.mean([sight.score for sight in sights])),
+                faces=sights[0].faces,
+                frames=np.array([sight.frame for sight in sights]),
+                vertices=np.stack([sight.vertices for sight in sights]),
+            )
+            yield key, track
+
+    def _write(self, name: str, suffix: str, index: int, values: NDArray) -> None:
+        if self.scratch is None:
+            self.scratch = Scratch(self._request.sequence_folder)
+        sequence = self._sequences.setdefault(name, Sequence(suffix))
+        sequence.files[index] = self.scratch.write(f"{name}.{index:06d}{suffix}", values)
+
+
+def _closed(frames: Mapping[int, Traced], length: int) -> dict[int, Traced]:
+    """With an empty entry where the hand goes out of sight, so that its last outline does not stay."""
+    gone = {index + 1 for index in frames if index + 1 < length} - set(frames)
+    distance = next(iter(frames.values())).distance
+    return {**frames, **{index: Traced((), distance) for index in sorted(gone)}}
