@@ -21,7 +21,7 @@ from ..shipped import pose
 from ..shipped.body import load_body
 from ..shipped.crops import Pyramid
 from .clip.ground import stand_together
-from .fit import Fit, fit_people
+from .fit.fitting import Fit, fit_people
 from .fit.wrists import give_hands_back
 
 if TYPE_CHECKING:

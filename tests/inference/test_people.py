@@ -9,7 +9,8 @@ from maquette.inference import BadInput, Camera, Photo, load_photo, recover_peop
 from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import blazepose_anny
-from maquette.inference.people.fit import fit_people, hypotheses, outline, skeleton, solve
+from maquette.inference.people.fit import hypotheses, outline, skeleton, solve
+from maquette.inference.people.fit.fitting import fit_people
 from maquette.inference.people.fit.observe import INDEX, observe, viewing_ray
 from maquette.inference.people.fit.relaxed_fingers import relaxed_rotations
 from maquette.inference.shipped.body import load_body, load_landmarks, shape_from_attributes

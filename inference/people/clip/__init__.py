@@ -23,7 +23,7 @@ from ...runtime.run import Run
 from ...shipped import pose
 from ...shipped.body import load_body
 from ...shipped.pose import PoseLandmarks
-from ..fit import fit_landmarks, joint_confidence, share_shape
+from ..fit.fitting import fit_landmarks, joint_confidence, share_shape
 from ..fit.observe import Observed, observe
 from ..fit.relaxed_fingers import relaxed_rotations
 from ..fit.skeleton import ATTRIBUTE_NAMES, joint_turns, load_skeleton, shape_of
