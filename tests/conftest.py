@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 SYNTH = TESTS / "inference" / "synth"
-#: Model file -> the script that makes it with made-up weights, and the script's arguments before the file to write. The
-#: golden data were made with the same weights.
+#: Model file -> the script that makes it with made-up weights, and the script's arguments before what it is to write.
+#: The golden data were made with the same weights.
 SYNTHETIC = {
-    "metric3d/metric_depth_vit_small_800k.pth": (
-        "synth_depth.py",
-        "manifest-metric_depth_vit_small_800k.json.gz",
-    ),
+    "metric3d/metric_depth_vit_small_800k.pth": ("synth_depth.py", "manifest-metric_depth_vit_small_800k.json.gz"),
+    "metric3d/metric_depth_vit_large_800k.pth": ("synth_depth.py", "manifest-metric_depth_vit_large_800k.json.gz"),
+    "metric3d/metric_depth_vit_giant2_800k.pth": ("synth_depth.py", "manifest-metric_depth_vit_giant2_800k.json.gz"),
     "midas/dpt_hybrid-midas-501f0c75.pt": ("synth_depth.py", "manifest-dpt_hybrid-midas-501f0c75.json.gz"),
     "midas/dpt-hybrid-midas/model.safetensors": ("synth_depth.py", "manifest-intel-dpt-hybrid-midas.json.gz"),
     "meshgraphormer/graphormer_hand_state_dict.bin": (
@@ -55,29 +55,39 @@ SYNTHETIC = {
         "graphormer",
         "manifest-graphormer-hand.json.gz",
     ),
+    "meshgraphormer/mano_downsampling.npz": ("synth_hand.py",),
+    "mano/MANO_RIGHT.pkl": ("synth_hand.py",),
+    "hmr2/epoch=35-step=1000000.ckpt": ("synth_weights.py", "hmr2", "manifest-hmr2.json.gz"),
+    "hmr2/SMPL_to_J19.pkl": ("synth_body.py",),
+    "smpl/SMPL_NEUTRAL.pkl": ("synth_body.py",),
 }
-#: Files that one run of synth_hand.py makes, and where they lie among the models.
-SYNTHETIC_HAND = {"MANO_RIGHT.pkl": "mano", "mano_downsampling.npz": "meshgraphormer"}
+#: Scripts that write several files into a folder, under their published names.
+FOLDERS = ("synth_hand.py", "synth_body.py")
+#: Together 10 GB, for the full tier alone: they are not kept.
+NOT_KEPT = ("metric_depth_vit_large_800k.pth", "metric_depth_vit_giant2_800k.pth", "epoch=35-step=1000000.ckpt")
 
 
 @pytest.fixture(scope="session")
-def synthetic_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of model files in the published layout with made-up weights (2 GB, made once, in half a minute).
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function: beginnings of model files' paths -> a root that holds those files, with made-up weights.
 
-    The files lie in a cache that outlives the session; the root is new and links to them, so that every session
-    converts them with the code as it is. A test that changes a file works on a copy.
+    A file is made when it is first asked for, and lies in a cache that outlives the session; the root is new and links
+    to it, so that every session converts it with the code as it is. A test that changes a file works on a copy.
     """
     root = tmp_path_factory.mktemp("models")
     cache = Path(os.environ.get("MAQUETTE_SYNTHETIC", TESTS.parent / ".maquette" / "synthetic"))
-    for path, (script, *arguments) in SYNTHETIC.items():
-        made = _made(cache, script, arguments, Path(path).name)
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        _link(made, root / path)
-    hand = _made(cache, "synth_hand.py", [], "hand")
-    for name, folder in SYNTHETIC_HAND.items():
-        (root / folder).mkdir(exist_ok=True)
-        _link(hand / name, root / folder / name)
-    return root
+
+    def provide(*wanted: str) -> Path:
+        for path, (script, *arguments) in SYNTHETIC.items():
+            if path.startswith(wanted) and not (root / path).exists():
+                name = Path(path).name
+                kept = root if name in NOT_KEPT else cache
+                made = _made(kept, script, arguments, "folder" if script in FOLDERS else name)
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                _link(made / name if script in FOLDERS else made, root / path)
+        return root
+
+    return provide
 
 
 def _made(cache: Path, script: str, arguments: list[str], name: str) -> Path:

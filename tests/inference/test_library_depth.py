@@ -354,16 +354,3 @@ def test_wrong_files(models, photo, tmp_path):
     path.write_bytes((models / file).read_bytes()[:1_000_000])
     with pytest.raises(inference.BadModelFile, match="cut off"):
         inference.estimate_depth(photo, SMALL, models_dir=tmp_path)
-
-
-def test_midas_depth_and_normals_share_one_pass(photo, synthetic_models):
-    options = {"models_dir": synthetic_models, "device": "cpu", "resolution": 128}
-    free_memory()
-    depth = inference.estimate_depth(photo, "midas", **options)
-    told = []
-    inference.estimate_normals(photo, "midas", progress=lambda _, message: told.append(message), **options)
-    assert "Loading MiDaS" not in told
-    assert not depth.metric and depth.depth.shape == photo.pixels.shape[:2] and depth.preview.shape == (128, 256, 3)
-    order = np.argsort(depth.preview[..., 0].ravel())
-    small = depth.depth[1::2, 1::2].ravel()[order]
-    assert small[-200:].mean() > small[:200].mean() + 0.5

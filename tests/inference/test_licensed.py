@@ -19,10 +19,10 @@ from maquette.installer.models import store
 
 
 @pytest.fixture
-def root(tmp_path, synthetic_models, monkeypatch):
+def root(tmp_path, synthetic, monkeypatch):
     monkeypatch.setattr(store, "user_data", lambda: tmp_path / "user")
     (tmp_path / "mano").mkdir()
-    shutil.copyfile(synthetic_models / PATH, tmp_path / PATH)
+    shutil.copyfile(synthetic(PATH) / PATH, tmp_path / PATH)
     return tmp_path
 
 
@@ -149,8 +149,9 @@ def test_an_array_too_large_for_any_memory(root, published):
         load_mano(root)
 
 
-def test_sparse_matrices_that_numpy_pickled(synthetic_models, tmp_path):
-    source = synthetic_models / "meshgraphormer" / "mano_downsampling.npz"
+def test_sparse_matrices_that_numpy_pickled(synthetic, tmp_path):
+    name = "meshgraphormer/mano_downsampling.npz"
+    source = synthetic(name) / name
     found = read_object_arrays(source, ("A", "D"))
     with np.load(source, allow_pickle=True, encoding="latin1") as expected:
         for name in ("A", "D"):

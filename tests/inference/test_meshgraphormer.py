@@ -30,13 +30,18 @@ def golden():
 
 
 @pytest.fixture(scope="module")
+def models(synthetic):
+    return synthetic("meshgraphormer", "mano")
+
+
+@pytest.fixture(scope="module")
 def zidane() -> Photo:
     return load_photo(sample_photo("zidane"))
 
 
 @pytest.fixture(scope="module")
-def run(synthetic_models):
-    return start("cpu", models_dir=synthetic_models, model=find_model("hands", "meshgraphormer"))
+def run(models):
+    return start("cpu", models_dir=models, model=find_model("hands", "meshgraphormer"))
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +61,10 @@ def predicted(zidane, crops, run):
 
 
 @pytest.fixture
-def refine(zidane, boxes, predicted, synthetic_models, monkeypatch):
+def refine(zidane, boxes, predicted, models, monkeypatch):
     """`refine_hands` of the golden hands, with the network's answers at hand."""
     monkeypatch.setattr(meshgraphormer, "predict", lambda crops, run, exact: list(predicted))
-    asked = {"boxes": boxes, "device": "cpu", "models_dir": synthetic_models}
+    asked = {"boxes": boxes, "device": "cpu", "models_dir": models}
     return lambda **change: refine_hands(zidane, "meshgraphormer", **{**asked, **change})
 
 
@@ -146,15 +151,15 @@ def test_the_masks_are_the_references(refine, golden, mask_type):
         assert np.array_equal(made, np.unpackbits(packed, axis=-1, count=made.shape[1]))
 
 
-def test_the_network_end_to_end_through_the_public_function(zidane, boxes, golden, synthetic_models):
-    made = refine_hands(zidane, "meshgraphormer", boxes=boxes, rand_seed=7, device="cpu", models_dir=synthetic_models)
+def test_the_network_end_to_end_through_the_public_function(zidane, boxes, golden, models):
+    made = refine_hands(zidane, "meshgraphormer", boxes=boxes, rand_seed=7, device="cpu", models_dir=models)
     packed = golden["mask_based_on_depth_pad30_exp5"]
     assert np.array_equal(made.mask, np.unpackbits(packed, axis=-1, count=1280))
     for number, hand in enumerate(made.hands):
         mirror = (-1, 1, 1) if hand.side == "left" else (1, 1, 1)
         expected = golden[f"h{number}_vertices"] * mirror
         assert np.abs((hand.vertices - hand.vertices.mean(0)) - (expected - expected.mean(0))).max() < 2e-6
-    again = refine_hands(zidane, "meshgraphormer", boxes=boxes, rand_seed=8, device="cpu", models_dir=synthetic_models)
+    again = refine_hands(zidane, "meshgraphormer", boxes=boxes, rand_seed=8, device="cpu", models_dir=models)
     assert np.array_equal(made.depth, again.depth), "no random number is drawn"
 
 
@@ -188,7 +193,7 @@ def test_depth_mask_and_preview_have_one_outline(refine):
     assert np.array_equal(maps.depth, np.where(maps.depth > 0, nearest.min(0), 0))
 
 
-def test_distances_follow_the_photos_lens(zidane, boxes, predicted, synthetic_models, monkeypatch):
+def test_distances_follow_the_photos_lens(zidane, boxes, predicted, models, monkeypatch):
     monkeypatch.setattr(meshgraphormer, "predict", lambda crops, run, exact: list(predicted))
     near, far = (
         refine_hands(
@@ -196,7 +201,7 @@ def test_distances_follow_the_photos_lens(zidane, boxes, predicted, synthetic_mo
             "meshgraphormer",
             boxes=boxes,
             device="cpu",
-            models_dir=synthetic_models,
+            models_dir=models,
         )
         for f in (800.0, 2400.0)
     )
@@ -255,11 +260,11 @@ def test_several_photos_in_one_pass(zidane, boxes, run):
         assert len(maps.hands) == 2
 
 
-def test_found_without_boxes(zidane, synthetic_models):
-    maps = refine_hands(zidane, "meshgraphormer", device="cpu", models_dir=synthetic_models)
+def test_found_without_boxes(zidane, models):
+    maps = refine_hands(zidane, "meshgraphormer", device="cpu", models_dir=models)
     assert [hand.side for hand in maps.hands] == ["left"]
     builtin = refine_hands(zidane, device="cpu").hands[0]
     low, high = builtin.keypoints_2d.min(0), builtin.keypoints_2d.max(0)
     assert maps.hands[0].landmark_box == (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-    strict = refine_hands(zidane, "meshgraphormer", presence_thr=1.0, device="cpu", models_dir=synthetic_models)
+    strict = refine_hands(zidane, "meshgraphormer", presence_thr=1.0, device="cpu", models_dir=models)
     assert strict.hands == () and not strict.mask.any() and strict.preview.shape == (512, 910, 3)

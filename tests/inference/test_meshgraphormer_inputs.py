@@ -28,20 +28,25 @@ NETWORK, SAMPLING, MANO = (
 
 
 @pytest.fixture(scope="module")
+def models(synthetic):
+    return synthetic("meshgraphormer", "mano")
+
+
+@pytest.fixture(scope="module")
 def zidane():
     return load_photo(sample_photo("zidane"))
 
 
 @pytest.fixture(scope="module")
-def known(zidane, synthetic_models):
+def known(zidane, models):
     """The network's answer for a hand of each side."""
-    run = start("cpu", models_dir=synthetic_models, model=find_model("hands", "meshgraphormer"))
+    run = start("cpu", models_dir=models, model=find_model("hands", "meshgraphormer"))
     crops = [(zidane, Crop.around(box[:4], box[4])) for box in (HAND, OTHER)]
     return dict(zip(("right", "left"), answers.predict(crops, run, exact=True), strict=True))
 
 
 @pytest.fixture
-def refine(known, synthetic_models, monkeypatch):
+def refine(known, models, monkeypatch):
     """`refine_hands` with the known answers; `change` (number, answer) -> answer acts on them."""
 
     def call(photo, *, change=lambda number, one: one, **asked):
@@ -49,19 +54,19 @@ def refine(known, synthetic_models, monkeypatch):
             return [change(number, known[crop.side]) for number, (_, crop) in enumerate(crops)]
 
         monkeypatch.setattr(meshgraphormer, "predict", predict)
-        return refine_hands(photo, "meshgraphormer", device="cpu", models_dir=synthetic_models, **asked)
+        return refine_hands(photo, "meshgraphormer", device="cpu", models_dir=models, **asked)
 
     return call
 
 
 @pytest.fixture
-def files(synthetic_models, tmp_path):
+def files(models, tmp_path):
     """A root of its own with the three files, of which the small ones are copies."""
     for name in (NETWORK, SAMPLING, MANO):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / NETWORK).symlink_to((synthetic_models / NETWORK).resolve())
+    (tmp_path / NETWORK).symlink_to((models / NETWORK).resolve())
     for name in (SAMPLING, MANO):
-        shutil.copyfile(synthetic_models / name, tmp_path / name)
+        shutil.copyfile(models / name, tmp_path / name)
     return tmp_path
 
 
@@ -272,14 +277,14 @@ def test_a_thousand_hands(zidane, refine):
     assert maps.identity.max() > 900 and np.array_equal(maps.identity > 0, maps.depth > 0)
 
 
-def test_progress_and_cancelling(zidane, synthetic_models):
+def test_progress_and_cancelling(zidane, models):
     heard = []
     refine_hands(
         zidane,
         "meshgraphormer",
         boxes=[HAND, OTHER],
         device="cpu",
-        models_dir=synthetic_models,
+        models_dir=models,
         progress=lambda fraction, message: heard.append(fraction),
     )
     assert heard == sorted(heard) and len(heard) > 12 and heard[0] >= 0 and heard[-1] <= 1
@@ -289,7 +294,7 @@ def test_progress_and_cancelling(zidane, synthetic_models):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        refine_hands(zidane, "meshgraphormer", boxes=[HAND], device="cpu", models_dir=synthetic_models, progress=stop)
+        refine_hands(zidane, "meshgraphormer", boxes=[HAND], device="cpu", models_dir=models, progress=stop)
 
 
 def test_scenes_that_do_not_fit_are_refused(zidane, refine):

@@ -37,8 +37,9 @@ def photo():
 
 
 @pytest.fixture(scope="module")
-def run(synthetic_models):
-    return start("cpu", models_dir=synthetic_models, model=find_model("depth", "metric3d-vit-small"))
+def run(synthetic):
+    models = synthetic("metric3d/metric_depth_vit_small")
+    return start("cpu", models_dir=models, model=find_model("depth", "metric3d-vit-small"))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_the_bare_network_stage_by_stage(net, picture, golden):
 
 
 @pytest.fixture(scope="module")
-def whole_way(net, run, photo, synthetic_models):
+def whole_way(net, run, photo):
     """Depth and normals of the photo through the public functions, and what was seen on the way."""
     inference.free_memory()
     seen = {"flow": [], "loads": 0, "attention": 0, "reports": []}
@@ -107,7 +108,7 @@ def whole_way(net, run, photo, synthetic_models):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(canonical, "load_network", load)
         patch.setattr(torch.nn.functional, "scaled_dot_product_attention", count)
-        options = {"models_dir": synthetic_models, "device": "cpu"}
+        options = {"models_dir": run.models_dir, "device": "cpu"}
         name = "metric3d-vit-small"
         progress = lambda *told: seen["reports"].append(told)  # noqa: E731
         seen["depth"] = inference.estimate_depth(photo, name, fx=1000, fy=1000, progress=progress, **options)

@@ -25,7 +25,7 @@ from maquette.inference.registry import find_model
 from maquette.inference.runtime import kept_models, start
 from maquette.inference.runtime.result_cache import forget
 
-NAME = "metric3d-vit-small"
+NAME, SMALL = "metric3d-vit-small", "metric3d/metric_depth_vit_small_800k.pth"
 #: Every fifth of the greys into which the reference node turns the share of the largest depth.
 GREYS = [
     255, 252, 250, 247, 245, 243, 240, 237, 234, 230, 226, 223, 219, 215, 211, 207, 202, 198, 193, 189, 183,
@@ -42,8 +42,8 @@ def smaller_picture(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def options(synthetic_models):
-    yield {"models_dir": synthetic_models, "device": "cpu"}
+def options(synthetic):
+    yield {"models_dir": synthetic(SMALL), "device": "cpu"}
     inference.free_memory()
 
 
@@ -78,8 +78,8 @@ def test_every_published_name_is_taken_and_none_is_missing(size):
     assert convert(lost).keys() != expected.keys()
 
 
-def test_the_class_token_takes_the_first_position(synthetic_models):
-    file = synthetic_models / "metric3d" / "metric_depth_vit_small_800k.pth"
+def test_the_class_token_takes_the_first_position(synthetic):
+    file = synthetic(SMALL) / SMALL
     tensors = torch.load(file, weights_only=True, mmap=True)["model_state_dict"]
     converted = checkpoint.converted(dict(tensors))
     positions = tensors["depth_model.encoder.pos_embed"]

@@ -34,8 +34,8 @@ def photo():
 
 
 @pytest.fixture(scope="module")
-def options(synthetic_models):
-    yield {"models_dir": synthetic_models, "device": "cpu"}
+def options(synthetic):
+    yield {"models_dir": synthetic("midas/dpt_hybrid"), "device": "cpu"}
     inference.free_memory()
 
 
@@ -124,7 +124,9 @@ def test_the_later_form_squashes_as_its_processor_does(golden, photo, options):
     assert np.abs(answer[::4, ::4] - golden["squashed_pred"]).mean() < 0.05
 
 
-def test_the_later_form_runs(photo, options):
+@pytest.mark.full
+def test_the_later_form_runs(photo, synthetic):
+    options = {"models_dir": synthetic("midas/dpt-hybrid-midas"), "device": "cpu"}
     result = inference.estimate_normals(photo, "midas-384", resolution=128, **options)
     assert result.preview.shape == (128, 171, 3)
     np.testing.assert_allclose(np.linalg.norm(result.normals, axis=2), 1, atol=1e-5)
@@ -187,6 +189,21 @@ def test_two_photos_in_a_row_load_the_model_once(photo, options, monkeypatch):
     inference.free_memory()
     inference.estimate_normals(turned, "midas", resolution=64, **options)
     assert len(loads) == 2
+
+
+def test_depth_and_normals_share_one_pass(photo, options):
+    photo = inference.Photo(np.ascontiguousarray(photo.pixels[:256]))
+    inference.free_memory()
+    depth = inference.estimate_depth(photo, "midas", resolution=128, **options)
+    told = []
+    inference.estimate_normals(
+        photo, "midas", resolution=128, progress=lambda _, message: told.append(message), **options
+    )
+    assert "Loading MiDaS" not in told
+    assert not depth.metric and depth.depth.shape == photo.pixels.shape[:2] and depth.preview.shape == (128, 256, 3)
+    order = np.argsort(depth.preview[..., 0].ravel())
+    small = depth.depth[1::2, 1::2].ravel()[order]
+    assert small[-200:].mean() > small[:200].mean() + 0.5
 
 
 def test_the_model_is_kept_and_given_back(photo, options, result):
