@@ -29,8 +29,33 @@ SMOKE_TESTS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what faces Blender, and what else every Blender runs."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("maquette")
+    group.addoption("--full", action="store_true", help="the tests marked full as well")
+    group.addoption("--part", default="1/1", metavar="N/M", help="the N-th of M parts into which the files are dealt")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files of the other parts before anything of them is imported."""
+    if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
+        return None
+    number, count = map(int, config.getoption("part").split("/"))
+    files = sorted(collection_path.parent.glob("test_*.py"))
+    return parts(files, count)[collection_path.name] != number - 1 or None
+
+
+def parts(files: list[Path], count: int) -> dict[str, int]:
+    """Name of each test file -> its part, 0 ... `count` - 1; the longest are dealt first, each to the shortest part."""
+    load = [0.0] * count
+    found = {}
+    for file in sorted(files, key=lambda file: (-SECONDS.get(file.name, 1.0), file.name)):
+        found[file.name] = load.index(min(load))
+        load[found[file.name]] += SECONDS.get(file.name, 1.0)
+    return found
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what faces Blender, and what else every Blender runs; leave out the full tier unless it is asked for."""
     for item in items:
         floor = item.path.relative_to(TESTS).parts[0] if TESTS in item.path.parents else ""
         if floor == "blender_addon":
@@ -39,7 +64,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             name = getattr(item, "originalname", item.name)
             if item.path.name in SMOKE_FILES or name in SMOKE_TESTS:
                 item.add_marker(pytest.mark.smoke)
+    asked = "full" in config.option.markexpr or any("::" in argument for argument in config.args)
+    if not asked and not config.getoption("full"):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now stays: `free_memory` need not look through all of it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+#: Test file -> seconds of processor time that it takes, where that is more than a few: what parts are balanced by.
+SECONDS: dict[str, float] = {}
 
 SYNTH = TESTS / "inference" / "synth"
 #: Model file -> the script that makes it with made-up weights, and the script's arguments before what it is to write.
