@@ -1,30 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Photo in, arrays out: metric depth, normals, hands, people and detail, without Blender.
 
-Importing this package imports neither torch nor bpy; a task imports what it needs when it is first called.
+Importing this package imports nothing but itself, not even numpy: a public name brings its module in when it is first
+used, and a task what it needs when it is first called. So Blender can read `inference.options` while it starts.
 """
 
-from .camera import Camera
-from .depth import estimate_depth
-from .detailer import Checkpoint, detail_mask
-from .errors import (
-    BadInput,
-    BadModelFile,
-    Cancelled,
-    MaquetteError,
-    MissingModel,
-    MissingPackages,
-    NothingFound,
-    OutOfMemory,
-    UnknownModel,
-)
-from .hands import refine_hands
-from .normals import estimate_normals
-from .people import recover_people
-from .photo import Clip, Photo, load_clip, load_photo
-from .preprocessors import make_map
-from .results import Body, DepthMap, Detailed, DetailedSegment, Hand, HandMaps, MapImage, NormalMap, People, Person
-from .runtime import free_memory
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .camera import Camera
+    from .depth import estimate_depth
+    from .detailer import Checkpoint, detail_mask
+    from .errors import (
+        BadInput,
+        BadModelFile,
+        Cancelled,
+        MaquetteError,
+        MissingModel,
+        MissingPackages,
+        NothingFound,
+        OutOfMemory,
+        UnknownModel,
+    )
+    from .hands import refine_hands
+    from .normals import estimate_normals
+    from .people import recover_people
+    from .photo import Clip, Photo, load_clip, load_photo
+    from .preprocessors import make_map
+    from .results import Body, DepthMap, Detailed, DetailedSegment, Hand, HandMaps, MapImage, NormalMap, People, Person
+    from .runtime import free_memory
 
 __all__ = [
     "BadInput",
@@ -60,3 +65,33 @@ __all__ = [
     "recover_people",
     "refine_hands",
 ]
+
+#: Module -> the public names that it defines.
+_NAMES = {
+    "camera": "Camera",
+    "depth": "estimate_depth",
+    "detailer": "Checkpoint detail_mask",
+    "errors": "BadInput BadModelFile Cancelled MaquetteError MissingModel MissingPackages NothingFound OutOfMemory "
+    "UnknownModel",
+    "hands": "refine_hands",
+    "normals": "estimate_normals",
+    "people": "recover_people",
+    "photo": "Clip Photo load_clip load_photo",
+    "preprocessors": "make_map",
+    "results": "Body DepthMap Detailed DetailedSegment Hand HandMaps MapImage NormalMap People Person",
+    "runtime": "free_memory",
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return import_module("." + name, __name__)
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module("." + _MODULE_OF[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_NAMES})

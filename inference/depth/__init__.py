@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from .. import runtime
+from ..options.depth import OPTIONS
 from ..photo import PhotoLike, as_photo
 from ..registry import find_model, model_module
 
@@ -22,6 +23,11 @@ def estimate_depth(
     fx: float | None = None,
     fy: float | None = None,
     resolution: int = 512,
+    invert: bool | None = None,
+    detail: float = 0.5,
+    largest_feature: float | None = None,
+    light: float | None = None,
+    tileable: bool = False,
     device: str | None = None,
     precision: str | None = None,
     progress: ProgressCallback = None,
@@ -39,11 +45,13 @@ def estimate_depth(
         are of the lens they were trained with); one given stands for both. None takes
         the photo's own, else the stated default; `DepthMap.camera.source` says which it was.
     resolution : short side of `preview` in pixels, up to 16384; 0 leaves it at the photo's size.
+    invert, detail, largest_feature, light, tileable : of "relief" only, see `relief.height`.
 
     Returns a `DepthMap` at the photo's size. Raises `MaquetteError` with a remedy.
     """
+    options = OPTIONS.checked(locals())
     module = model_module("depth", model)
     photo = as_photo(photo)
     run = runtime.start(device, precision, progress, models_dir, find_model("depth", model))
     with run.computing():
-        return module.estimate(photo, run, fx=fx, fy=fy, resolution=resolution)
+        return module.estimate(photo, run, **{name: options[name] for name in OPTIONS.for_model(model).names})

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options that several tasks share."""
+
+from __future__ import annotations
+
+from . import Choice, Number, Options, Text
+
+FX = Number(
+    "fx",
+    None,
+    "Focal Length X",
+    "Focal length in pixels; left out, the photo's own, or else that of a lens that sees 55 degrees",
+    low=0.0,
+    above=True,
+)
+FY = Number(
+    "fy",
+    None,
+    "Focal Length Y",
+    "Vertical focal length in pixels; left out, the same as the horizontal one",
+    low=0.0,
+    above=True,
+)
+RESOLUTION = Number(
+    "resolution",
+    512,
+    "Preview Size",
+    "Short side of the 8-bit preview picture in pixels; 0 keeps the photo's size",
+    low=0,
+    high=16384,
+    whole=True,
+)
+DEVICE = Text("device", None, "Device", "Where to compute: cpu, cuda, cuda:1, mps, xpu; left out, the fastest there is")
+PRECISION = Choice(
+    "precision",
+    None,
+    "Precision",
+    "Numbers that the networks compute with; left out, what suits the device",
+    items=(
+        ("float32", "Full", "32-bit floats"),
+        ("float16", "Half", "16-bit floats: faster and in half the memory, on graphics cards"),
+    ),
+    blender=False,
+)
+#: Where and how a task computes; beside them stand `progress` and `models_dir`.
+RUN = Options(DEVICE, PRECISION)
+#: The keywords of every task that are not its own options.
+RUN_NAMES = (*RUN.names, "progress", "models_dir")
