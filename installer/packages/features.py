@@ -18,7 +18,7 @@ from ..environment.lock_files import BLENDERS_OWN, CORE, FEATURES, Pin, lock_fil
 from ..shared.errors import SetupError
 
 #: The name that a package is imported by, where it is not its own.
-_MODULES = {"opencv-python": "cv2", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
+_MODULES = {"opencv-python": "cv2", "openexr": "OpenEXR", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
 
 
 def locks_folder() -> Path:

@@ -13,15 +13,15 @@ from .features import CORE
 #: Build of torch -> MB to download and on the disk, of the core. The downloads of the registry's builds are counted; of
 #: the others, torch's own file is taken as published, and files take 1.8 times what their wheels do.
 _CORE: Dict[Tuple[str, str], Tuple[int, int]] = {
-    ("linux", REGISTRY): (2850, 5100),
-    ("linux", "cpu"): (310, 1100),
-    ("linux", "cuda"): (3200, 6200),
-    ("linux", "rocm"): (4800, 18000),
-    ("linux", "xpu"): (1400, 4500),
-    ("win32", REGISTRY): (230, 900),
-    ("win32", "cuda"): (2900, 5200),
-    ("win32", "xpu"): (1300, 4000),
-    ("darwin", REGISTRY): (175, 750),
+    ("linux", REGISTRY): (2895, 5220),
+    ("linux", "cpu"): (355, 1220),
+    ("linux", "cuda"): (3245, 6320),
+    ("linux", "rocm"): (4845, 18120),
+    ("linux", "xpu"): (1445, 4620),
+    ("win32", REGISTRY): (275, 1020),
+    ("win32", "cuda"): (2945, 5320),
+    ("win32", "xpu"): (1345, 4120),
+    ("darwin", REGISTRY): (220, 870),
 }
 
 _OTHERS: Dict[str, Tuple[int, int]] = {

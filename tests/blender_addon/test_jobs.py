@@ -147,7 +147,7 @@ def test_switching_off_during_a_job_ends_its_thread() -> None:
 def test_python_ends_during_a_job() -> None:
     script = """
         import bpy, maquette, threading, time
-        from maquette.blender_addon import jobs
+        from maquette.blender_addon.core import jobs
         maquette.register()
         started = threading.Event()
         def endless(report):

@@ -14,6 +14,8 @@ from maquette.blender_addon import properties
 from maquette.blender_addon.builders.bodies.body import MODES
 from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.core import jobs
+from maquette.blender_addon.tasks.hands import settings as hands_settings
+from maquette.blender_addon.tasks.shared import settings as shared_settings
 from maquette.demo.samples import sample_photo
 from maquette.inference.hands import MASK_TYPES
 
@@ -78,8 +80,8 @@ def test_tooltips_are_sentences_without_a_final_stop(name) -> None:
 
 
 def test_choices_and_defaults_are_those_of_the_functions() -> None:
-    assert [item[0] for item in properties.hands.MASK_TYPES] == list(MASK_TYPES)
-    assert [item[0] for item in properties.common.BODIES] == list(MODES)
+    assert [item[0] for item in hands_settings.MASK_TYPES] == list(MASK_TYPES)
+    assert [item[0] for item in shared_settings.BODIES] == list(MODES)
     for name in TASKS:
         declared = {prop.identifier: prop for prop in getattr(bpy.ops.maquette, name).get_rna_type().properties}
         for parameter in inspect.signature(getattr(inference, name)).parameters.values():
