@@ -25,7 +25,7 @@ from maquette.blender_addon.builders.camera import matched, scene
 from maquette.blender_addon.builders.images import image
 from maquette.blender_addon.builders.masks import grease_pencil, mask_data
 from maquette.blender_addon.builders.surfaces import live, meshes, relief
-from maquette.blender_addon.work import Traced
+from maquette.blender_addon.core.exchange import TracedMask
 from maquette.inference.camera import Camera
 from maquette.inference.geometry import mask_shape
 from maquette.inference.geometry.relief_grid import unprojected
@@ -120,7 +120,7 @@ def measure(repeat: int) -> dict[str, float]:
     def draw_outline() -> None:
         mask = disc(_SIDE)
         started = time.perf_counter()
-        traced = Traced(tuple(mask_shape.outlines(mask)), 2.0)
+        traced = TracedMask(tuple(mask_shape.outlines(mask)), 2.0)
         grease_pencil.outlines({"disc": {1: traced}}, Camera.default(_SIDE, _SIDE), name="disc")
         masked.append(time.perf_counter() - started)
 

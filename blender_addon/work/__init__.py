@@ -5,7 +5,7 @@ One file a task. Nothing here imports bpy. Datablocks are named, never reference
 job has ended.
 """
 
-from .common import Focal, Inferred, Request, Source, Target, Traced, clean_name, parsed_boxes
+from .common import Focal, Inferred, Request, Source, Target, parsed_boxes
 from .depth import DepthBuild, DepthRequest
 from .detail import DetailBuild, DetailInferred, DetailRequest, Picture
 from .hands import HandBuild, HandsRequest
@@ -30,7 +30,5 @@ __all__ = [
     "Request",
     "Source",
     "Target",
-    "Traced",
-    "clean_name",
     "parsed_boxes",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...inference.errors import BadInput
 from ...inference.photo.exr import read_exr
-from .common import clean_name
+from ..core.exchange import clean_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +13,7 @@ import numpy as np
 from ... import inference
 from ...inference.errors import BadInput
 from ...inference.photo import Clip, Photo, as_clip, as_photo
+from ..core.exchange import clean_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inference.camera import Lens
-    from ...inference.geometry.mask_shape import Outline
+    from ..core.exchange import TracedMask
     from ..core.jobs import Report
     from .scratch import Scratch
 
@@ -97,14 +97,6 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Traced:
-    """outlines : of one mask, see `inference.matte`.  distance : metres before the camera at which they are drawn."""
-
-    outlines: tuple[Outline, ...]
-    distance: float
-
-
-@dataclass(frozen=True)
 class Inferred:
     """What comes back from the worker: the task's result, and the photo that it belongs to.
 
@@ -121,7 +113,7 @@ class Inferred:
     length: int = 1
     world_from_camera: NDArray[np.float64] | None = None
     masks: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    outlines: Mapping[str, Traced] = field(default_factory=dict)
+    outlines: Mapping[str, TracedMask] = field(default_factory=dict)
     maps: Mapping[str, NDArray] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     scratch: Scratch | None = None
@@ -176,11 +168,6 @@ class Request:
 
     def _where(self, report: Report) -> dict[str, Any]:
         return {"device": self.device, "precision": self.precision, "progress": report}
-
-
-def clean_name(name: str) -> str:
-    """The name without what no file system takes."""
-    return re.sub(r'[/\\:*?"<>|]', "_", name)
 
 
 def parsed_boxes(text: str, example: str) -> list | None:

@@ -16,7 +16,8 @@ from ...inference.detailer.source import from_light, to_light
 from ...inference.errors import BadInput, Cancelled, NothingFound
 from ...inference.photo import Photo
 from ...inference.runtime.device import missing_package
-from .common import Inferred, Request, clean_name
+from ..core.exchange import clean_name
+from .common import Inferred, Request
 from .detail_masks import Drawing
 from .texture_space import baked, view_of
 
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from ...inference.camera import Camera
     from ...inference.detailer.planning import Plan
     from ...inference.results import Detailed, DetailedSegment
+    from ..core.exchange import TexturedSurface
     from ..core.jobs import Report
     from .detail_controls import Control
     from .detail_masks import Mask
-    from .texture_space import Surface
 
     Pixels = NDArray[np.float32]
 
@@ -51,7 +52,7 @@ class Picture:
     eight_bits: bool = True
     linear: bool = False
     premultiplied: bool = False
-    view: Surface | None = None
+    view: TexturedSurface | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class DetailBuild:
     mapping: str
     before: str = ""
     path: str = ""
-    surface: Surface | None = None
+    surface: TexturedSurface | None = None
     texture: Picture | None = None
     camera_object: str = ""
     camera: Camera | None = None
@@ -236,7 +237,7 @@ class DetailRequest(Request):
 
     def _files(self, canvas: Canvas, detailed: Detailed, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of `Inferred` for the pictures, written here rather than on the main thread."""
-        from .detail_files import file_of
+        from ..core.detail_files import file_of
         from .scratch import Scratch
 
         scratch, files = Scratch(self.directory), {}

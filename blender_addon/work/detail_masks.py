@@ -11,12 +11,13 @@ import numpy as np
 
 from ... import inference
 from ...inference.errors import NothingFound
-from .texture_space import Surface, bled, from_camera, in_uv_space, of_texture
+from .texture_space import bled, from_camera, in_uv_space, of_texture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inference.photo import Photo
+    from ..core.exchange import TexturedSurface
     from .texture_space import Fragments
 
     Values = NDArray[np.float32]
@@ -97,7 +98,7 @@ class TextureMask:
     """
 
     image: ImageMask
-    surface: Surface
+    surface: TexturedSurface
     uvs: NDArray[np.float64]
 
     def drawn(self, drawing: Drawing) -> Values:
@@ -110,7 +111,7 @@ class TextureMask:
 class SurfaceMask:
     """values : (T, 3) at the corners of the surface's triangles: an attribute, or the weights of a vertex group."""
 
-    surface: Surface
+    surface: TexturedSurface
     values: Values
 
     def drawn(self, drawing: Drawing) -> Values:
@@ -145,13 +146,13 @@ class FoundMask:
         return np.max(masks, axis=0)
 
 
-def fragments_of(surface: Surface, size: tuple[int, int]) -> Fragments:
+def fragments_of(surface: TexturedSurface, size: tuple[int, int]) -> Fragments:
     """What a picture (width, height) shows of the surface: from its camera, else in UV space."""
     if surface.camera is not None and surface.corners is not None:
         return from_camera(surface.corners, surface.camera.resized(*size))
     return in_uv_space(surface.uvs, *size)
 
 
-def bled_if_texture(surface: Surface, values: Values, drawn: NDArray[np.bool_]) -> Values:
+def bled_if_texture(surface: TexturedSurface, values: Values, drawn: NDArray[np.bool_]) -> Values:
     """In a texture, values are carried on a little beyond the UV islands, where bilinear lookups reach."""
     return values if surface.camera is not None else bled(values, drawn)

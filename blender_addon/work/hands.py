@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import inference
-from .common import Inferred, Request, Traced, parsed_boxes
+from .common import Inferred, Request, parsed_boxes
 from .masks import MaskBuild
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...inference.hands.parts import Part
     from ...inference.photo import Photo
     from ...inference.results import DepthMap, HandMaps
+    from ..core.exchange import TracedMask
     from ..core.jobs import Report
 
 
@@ -91,7 +92,7 @@ class HandsRequest(Request):
 
     def shaped_masks(
         self, maps: HandMaps, named: Sequence[Part] | None = None
-    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Traced]]:
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, TracedMask]]:
         """The masks of one photo as they are to be split and shaped, and their outlines. The worker's part."""
         from ...inference.hands.parts import grouped
 

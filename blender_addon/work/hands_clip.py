@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...inference.hands import parts
-from . import Traced
+from ..core.exchange import HandTrack, TracedMask
 from .scratch import Scratch
 
 if TYPE_CHECKING:
@@ -40,24 +40,6 @@ class Sight(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HandTrack:
-    """One hand over the frames of a clip.
-
-    name : "L.1", by the side it was mostly taken for, numbered as the hands of that side appear.
-    number : from 1 on, over both sides; the value in the ID map.  score : the mean over its frames.
-    frames : (T,) frame indices, increasing.  vertices : (T, V, 3) float32 metres, camera axes.
-    """
-
-    name: str
-    number: int
-    side: str
-    score: float
-    faces: NDArray[np.int32]
-    frames: NDArray[np.int64]
-    vertices: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
 class Sequence:
     """Numbered pictures of one kind: `files` written so far, frame index -> file; `suffix` ".png" or ".exr"."""
 
@@ -78,7 +60,7 @@ class HandClip:
     fps: float | None
     tracks: list[HandTrack]
     sequences: dict[str, Sequence]
-    outlines: dict[str, dict[int, Traced]]
+    outlines: dict[str, dict[int, TracedMask]]
 
 
 class Recorder:
@@ -89,7 +71,7 @@ class Recorder:
         self._request = request
         self._seen: dict[str, list[Sight]] = {}
         self._sequences: dict[str, Sequence] = {}
-        self._outlines: dict[str, dict[int, Traced]] = {}
+        self._outlines: dict[str, dict[int, TracedMask]] = {}
         self._camera: Camera | None = None
         self._shapes: list[tuple[int, int]] = []
         self.scratch: Scratch | None = None
@@ -172,8 +154,8 @@ class Recorder:
         sequence.files[index] = self.scratch.write(f"{name}.{index:06d}{suffix}", values)
 
 
-def _closed(frames: Mapping[int, Traced], length: int) -> dict[int, Traced]:
+def _closed(frames: Mapping[int, TracedMask], length: int) -> dict[int, TracedMask]:
     """With an empty entry where the hand goes out of sight, so that its last outline does not stay."""
     gone = {index + 1 for index in frames if index + 1 < length} - set(frames)
     distance = next(iter(frames.values())).distance
-    return {**frames, **{index: Traced((), distance) for index in sorted(gone)}}
+    return {**frames, **{index: TracedMask((), distance) for index in sorted(gone)}}

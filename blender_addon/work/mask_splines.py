@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..core.exchange import MaskLayer, MaskSpline
     from .detail_masks import Drawing
 
     Values = NDArray[np.float32]
@@ -50,45 +51,17 @@ _BLENDS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
 
 
 @dataclass(frozen=True)
-class Spline:
-    """points, left, right (P, 2) : control points and their handles.  weights (P,) : width of the feather there.
-    between : of each point the further feather weights (N, 2) behind it: the place on the way to the next, the factor.
-    """
-
-    points: NDArray[np.float64]
-    left: NDArray[np.float64]
-    right: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    between: tuple[NDArray[np.float64], ...]
-    cyclic: bool
-    fill: bool
-    ease: bool
-
-
-@dataclass(frozen=True)
-class Layer:
-    """opacity : 0..1.  blend, falloff : as Blender names them.  holes : splines within others are holes."""
-
-    splines: tuple[Spline, ...]
-    opacity: float
-    blend: str
-    falloff: str
-    invert: bool
-    holes: bool
-
-
-@dataclass(frozen=True)
 class SplineMask:
     """A mask, its lowest layer first."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[MaskLayer, ...]
 
     def drawn(self, drawing: Drawing) -> Values:
         """See `requests.detail_masks.Drawn`."""
         return draw(self.layers, *drawing.size)
 
 
-def draw(layers: tuple[Layer, ...], width: int, height: int) -> Values:
+def draw(layers: tuple[MaskLayer, ...], width: int, height: int) -> Values:
     """(H, W) float32 0..1."""
     result = np.zeros((height, width))
     for layer in layers:
@@ -105,7 +78,7 @@ def draw(layers: tuple[Layer, ...], width: int, height: int) -> Values:
     return result.astype(np.float32)
 
 
-def _coverage(layer: Layer, width: int, height: int) -> NDArray[np.float64]:
+def _coverage(layer: MaskLayer, width: int, height: int) -> NDArray[np.float64]:
     """(H, W) 1 within the splines of a layer, down to 0 at the end of their feather."""
     count, strips = np.zeros((height, width), np.int64), []
     for spline in layer.splines:
@@ -125,7 +98,7 @@ def _coverage(layer: Layer, width: int, height: int) -> NDArray[np.float64]:
     return np.maximum(covered, _drawn(strips, width, height)) if strips else covered
 
 
-def _curve(spline: Spline, width: int, height: int) -> tuple[NDArray, NDArray]:
+def _curve(spline: MaskSpline, width: int, height: int) -> tuple[NDArray, NDArray]:
     """The spline as points (N, 2) in pixels of the picture, and where its feather ends beside each: where there is
     none, about a pixel away, which makes the edge smooth."""
     size, count = max(width, height), len(spline.points)
@@ -162,7 +135,7 @@ def _across(along: NDArray) -> NDArray:
     return np.stack([along[:, 1], -along[:, 0]], -1) / length
 
 
-def _weights(spline: Spline, number: int, following: int, u: NDArray) -> NDArray:
+def _weights(spline: MaskSpline, number: int, following: int, u: NDArray) -> NDArray:
     """The feather's width at the shares `u` of the way from one control point to the next."""
     first, last = spline.weights[number], spline.weights[following]
     between = spline.between[number]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .common import Traced
+from ..core.exchange import TracedMask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,10 +58,10 @@ class MaskBuild:
             return {}
         return {name: mask_shape.shaped(mask, self.grow, self.feather, self.edge) for name, mask in masks.items()}
 
-    def traced(self, masks: Mapping[str, NDArray], distances: Mapping[str, float]) -> dict[str, Traced]:
+    def traced(self, masks: Mapping[str, NDArray], distances: Mapping[str, float]) -> dict[str, TracedMask]:
         """The outlines of shaped masks, each at its distance in metres; none where none are wanted."""
         from ...inference.geometry import mask_shape
 
         if self.output != "GREASE_PENCIL":
             return {}
-        return {name: Traced(tuple(mask_shape.outlines(mask)), distances[name]) for name, mask in masks.items()}
+        return {name: TracedMask(tuple(mask_shape.outlines(mask)), distances[name]) for name, mask in masks.items()}

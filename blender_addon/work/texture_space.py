@@ -19,6 +19,8 @@ from ...inference.geometry.rasteriser import rasterise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..core.exchange import TexturedSurface
+
     Values = NDArray[np.float32]
 
 #: A texel may lie this part of its distance behind the surface that its pixel shows and still be that surface.
@@ -29,17 +31,6 @@ _BATCH = 1 << 19
 _AROUND = 2
 #: Texels around the UV islands that take what the nearest one in an island has, so that no seam shows.
 BLEED = 3
-
-
-@dataclass(frozen=True)
-class Surface:
-    """corners (T, 3, 3) float64 in camera axes (metres), or None where no camera looks at it.
-    uvs (T, 3, 2) : of the texture.  camera : that sees it, or None.
-    """
-
-    uvs: NDArray[np.float64]
-    corners: NDArray[np.float64] | None = None
-    camera: Camera | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +136,7 @@ def bled(values: Values, drawn: NDArray[np.bool_], reach: int = BLEED) -> Values
     return result
 
 
-def view_of(surface: Surface, texture: Values) -> Values:
+def view_of(surface: TexturedSurface, texture: Values) -> Values:
     """The texture (h, w, 3 or 4) as the camera sees it on the surface, (H, W, 4): without light, alpha 0 beside it."""
     assert surface.corners is not None and surface.camera is not None
     seen = from_camera(surface.corners, surface.camera)
@@ -158,7 +149,7 @@ def view_of(surface: Surface, texture: Values) -> Values:
     return view
 
 
-def baked(surface: Surface, texture: Values, picture: Values, strengths: Values) -> tuple[Values, Values]:
+def baked(surface: TexturedSurface, texture: Values, picture: Values, strengths: Values) -> tuple[Values, Values]:
     """Carry a picture (H, W, C), as strong as `strengths` (H, W), from the camera into the surface's texture (h, w, C).
 
     Texels that the surface itself hides from the camera, and those outside of the picture, stay as they are.

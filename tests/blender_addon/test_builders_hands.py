@@ -10,7 +10,7 @@ from maquette.blender_addon.builders.bodies import hands
 from maquette.blender_addon.builders.camera import matched
 from maquette.blender_addon.builders.images import image
 from maquette.blender_addon.core import axes
-from maquette.blender_addon.work.hands_clip import HandTrack
+from maquette.blender_addon.core.exchange import HandTrack
 from maquette.inference.errors import BadInput, NothingFound
 from maquette.inference.results import Hand, HandMaps
 

@@ -12,7 +12,7 @@ from maquette.blender_addon.builders.camera import matched
 from maquette.blender_addon.builders.images import image
 from maquette.blender_addon.builders.masks import grease_pencil
 from maquette.blender_addon.core import compat, transaction
-from maquette.blender_addon.work import Traced
+from maquette.blender_addon.core.exchange import TracedMask
 from maquette.inference.errors import NothingFound
 from maquette.inference.geometry import mask_shape
 from mathutils import Vector
@@ -35,8 +35,8 @@ def photo_camera(photo, world):
     return matched.matched_camera(photo.camera, image.photo_image(photo), world, set_render_size=True)
 
 
-def traced(mask, distance=2.0) -> Traced:
-    return Traced(tuple(mask_shape.outlines(mask)), distance)
+def traced(mask, distance=2.0) -> TracedMask:
+    return TracedMask(tuple(mask_shape.outlines(mask)), distance)
 
 
 def strokes(layer, frame: int) -> list[tuple[np.ndarray, bool, int]]:
@@ -118,7 +118,7 @@ def test_the_fill_shows_the_photo_through_and_holes_are_cut_out(mask, photo, pho
 
 
 def test_frames_of_a_clip_and_frames_without_the_hand(mask, photo, photo_camera):
-    empty = Traced((), 2.0)
+    empty = TracedMask((), 2.0)
     obj = grease_pencil.outlines(
         {"L.1": {5: traced(mask), 6: empty, 8: traced(np.roll(mask, 4, axis=1))}}, photo.camera, name="street.outline"
     )
@@ -131,7 +131,7 @@ def test_frames_of_a_clip_and_frames_without_the_hand(mask, photo, photo_camera)
 def test_no_outline_leaves_nothing(photo, blocks):
     before = blocks()
     with pytest.raises(NothingFound, match="no outline"), transaction.transaction():
-        grease_pencil.outlines({"hands": {1: Traced((), 1.0)}}, photo.camera, name="street.outline")
+        grease_pencil.outlines({"hands": {1: TracedMask((), 1.0)}}, photo.camera, name="street.outline")
     assert blocks() == before
 
 

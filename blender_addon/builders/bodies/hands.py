@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ....inference.results import Hand, HandMaps
-    from ...work.hands_clip import HandTrack
+    from ...core.exchange import HandTrack
 
 #: How the meshes of a clip are kept.
 MODES = ("VERTEX_CACHE", "SHAPE_KEYS")

@@ -12,8 +12,8 @@ import bpy
 
 from ....inference.errors import BadInput
 from ...core import compat, transaction
-from ...work import clean_name
-from ...work.detail_files import KEY, parsed, settings_in
+from ...core.detail_files import KEY, parsed, settings_in
+from ...core.exchange import clean_name
 from .image import not_writable, output_folder, unused_file
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ....inference.camera import Camera
-    from ...work import Traced
+    from ...core.exchange import TracedMask
 
 #: Width of the line, as a part of the photo's long side.
 _LINE = 0.003
@@ -27,7 +27,7 @@ _FILL = 0.35
 
 
 def outlines(
-    layers: Mapping[str, Mapping[int, Traced]],
+    layers: Mapping[str, Mapping[int, TracedMask]],
     photo_camera: Camera,
     *,
     name: str,
@@ -58,7 +58,7 @@ def outlines(
     return obj
 
 
-def _draw(frame: Any, traced: Traced, photo_camera: Camera) -> None:
+def _draw(frame: Any, traced: TracedMask, photo_camera: Camera) -> None:
     if not traced.outlines:
         return
     sizes = np.array([len(outline.points) for outline in traced.outlines], np.int32)
@@ -78,7 +78,7 @@ def _placed(pixels: NDArray, photo_camera: Camera, distance: float) -> NDArray[n
     return axes.to_camera_space(points)
 
 
-def _distance(frames: Mapping[int, Traced]) -> float:
+def _distance(frames: Mapping[int, TracedMask]) -> float:
     return min(traced.distance for traced in frames.values())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Masks of the Mask editor as arrays for the worker (see `mask_splines`)."""
+"""Masks of the Mask editor as arrays for the worker (see `MaskLayer`)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import bpy
 import numpy as np
 
 from ....inference.errors import BadInput
-from ...work.mask_splines import Layer, Spline, SplineMask
+from ...core.exchange import MaskLayer, MaskSpline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def spline_mask(name: str) -> SplineMask:
-    """The mask of this name as it stands at the current frame, its hidden layers left out. Raises BadInput."""
+def mask_layers(name: str) -> tuple[MaskLayer, ...]:
+    """The layers, lowest first, of the mask of this name at the current frame, without hidden ones. Raises BadInput."""
     found = bpy.data.masks.get(name)
     if found is None:
         raise BadInput(f"There is no mask called {name!r}.", "Draw one in the Mask editor, or choose another.")
@@ -25,11 +25,11 @@ def spline_mask(name: str) -> SplineMask:
     layers = tuple(_layer(layer) for layer in mask.layers if not layer.hide_render)
     if not any(layer.splines for layer in layers):
         raise BadInput(f"The mask {name} has no splines to see.", "Draw some, or show its layers in renders.")
-    return SplineMask(layers)
+    return layers
 
 
-def _layer(layer: Any) -> Layer:
-    return Layer(
+def _layer(layer: Any) -> MaskLayer:
+    return MaskLayer(
         tuple(_spline(spline) for spline in layer.splines),
         layer.alpha,
         layer.blend,
@@ -39,11 +39,11 @@ def _layer(layer: Any) -> Layer:
     )
 
 
-def _spline(spline: Any) -> Spline:
+def _spline(spline: Any) -> MaskSpline:
     points = spline.points
     weights = np.empty(len(points), np.float32)
     points.foreach_get("weight", weights)
-    return Spline(
+    return MaskSpline(
         _places(points, "co"),
         _places(points, "handle_left"),
         _places(points, "handle_right"),

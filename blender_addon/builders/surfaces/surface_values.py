@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A mesh object as arrays for the worker (see `surface`): triangles, UV maps, attributes and vertex groups."""
+"""A mesh object as arrays for the worker: triangles, UV maps, attributes and vertex groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ....inference.errors import BadInput
 from ...core import axes
-from ...work.texture_space import Surface
+from ...core.exchange import TexturedSurface
 from ..camera import scene as scenes
 from . import projection
 
@@ -29,7 +29,7 @@ _READ = "maquette_weights"
 
 def surface_of(
     obj: Object, uv_name: str = "", *, camera: Camera | None = None, camera_object: Object | None = None
-) -> Surface:
+) -> TexturedSurface:
     """The triangles of an object's mesh, where its shape keys and modifiers put them, with a UV map, by default the one
     that renders. Raises BadInput for what is no mesh or has no such UV map."""
     mesh = projection.mesh_of(obj)
@@ -38,7 +38,7 @@ def surface_of(
     if camera is not None and camera_object is not None:
         from_object = np.linalg.inv(axes.world_from_camera_of(camera_object)) @ np.array(obj.matrix_world, np.float64)
         corners = axes.transform(from_object, projection.seen_positions(obj))[vertices]
-    return Surface(uvs_of(obj, uv_name)[loops], corners, camera)
+    return TexturedSurface(uvs_of(obj, uv_name)[loops], corners, camera)
 
 
 def uvs_of(obj: Object, name: str = "") -> NDArray[np.float64]:

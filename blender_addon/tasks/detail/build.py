@@ -26,8 +26,8 @@ from .source import active_object, check_single, picture_from, picture_of
 if TYPE_CHECKING:
     from bpy.types import Image, Scene
 
+    from ...core.exchange import TexturedSurface
     from ...work import DetailInferred, Inferred, Picture, Request, Source
-    from ...work.texture_space import Surface
 
 #: Properties that are keywords of `detail_mask` as they are.
 _PARAMETERS = (
@@ -51,7 +51,7 @@ def request(properties: Any, context: Any) -> DetailRequest:
     size = _size(source, picture, image)
     mapping = projection.mapping_of(properties, obj, image)
 
-    def surface() -> Surface:
+    def surface() -> TexturedSurface:
         if picture.view is not None:
             return picture.view
         if mapping == "UV":

@@ -17,13 +17,14 @@ from ...builders.materials import paint_slots
 from ...builders.surfaces import projection, surface_values
 from ...core import roles
 from ...work.detail_masks import FoundMask, ImageMask, Mask, SurfaceMask, TextureMask
+from ...work.mask_splines import SplineMask
 from .source import check_single, image_of_file
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
 
+    from ...core.exchange import TexturedSurface
     from ...work.detail_masks import Drawn
-    from ...work.texture_space import Surface
 
 #: Words in the names of masks that tell whose they are.
 _WORDS = {"HANDS": ".hand", "PEOPLE": ".person."}
@@ -95,7 +96,7 @@ def _stencil(properties: Any, ground: Ground) -> Drawn:
 
 def _on_surface(mask: ImageMask, ground: Ground, uv_name: str) -> Drawn:
     """The mask through its UV map; as it is where it lies through that of the picture, which it then covers."""
-    surface: Surface = ground.surface()
+    surface: TexturedSurface = ground.surface()
     uvs = surface_values.triangle_uvs(_object(ground), uv_name)
     if surface.camera is None and (uvs == surface.uvs).all():
         return mask
@@ -125,7 +126,7 @@ def _splines(properties: Any, ground: Ground) -> Drawn:
     name = properties.mask_name or (masks[0].name if len(masks) == 1 else "")
     if not name:
         raise BadInput("No mask of the Mask editor is chosen.", "Choose the mask that is drawn on the picture.")
-    return splines.spline_mask(name)
+    return SplineMask(splines.mask_layers(name))
 
 
 def _of_image(image: Image, channel: str, *, inverted: bool = False) -> ImageMask:

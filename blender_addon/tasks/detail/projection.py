@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ....inference.camera import Camera
     from ...builders.materials.paint_slots import Slot
-    from ...work.texture_space import Surface
+    from ...core.exchange import TexturedSurface
 
 
 def mapping_of(properties: Any, obj: Any, image: Image | None) -> str:
@@ -58,14 +58,14 @@ def view_size(camera_object: Object, scene: Scene) -> tuple[int, int]:
 
 def seen_surface(
     obj: Object | None, scene: Scene, camera_object: Object, size: tuple[int, int], slot: Slot | None = None
-) -> tuple[Surface, Camera]:
+) -> tuple[TexturedSurface, Camera]:
     """The active object as a camera sees it in a picture of this size, with the UV map of a texture of it."""
     camera = cameras.intrinsics_of(camera_object, *size, scene)
     uv_name = paint_slots.uv_name(slot) if slot is not None else ""
     return surface_values.surface_of(_mesh_object(obj), uv_name, camera=camera, camera_object=camera_object), camera
 
 
-def flat_surface(obj: Object | None, slot: Slot | None = None) -> Surface:
+def flat_surface(obj: Object | None, slot: Slot | None = None) -> TexturedSurface:
     """The active object as it lies in a texture of it."""
     return surface_values.surface_of(_mesh_object(obj), paint_slots.uv_name(slot) if slot is not None else "")
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Detailed pictures as files that remember how they were made. Nothing here imports bpy.
+"""Detailed pictures as files that remember how they were made. Nothing here imports bpy: the worker
+writes them, the main thread reads them.
 
 PNG holds the settings as text chunks (PNG specification, 11.3.3), OpenEXR as attributes of its header: our own as JSON
 under `KEY`, and the line of text that other tools for diffusion models read under "parameters".
