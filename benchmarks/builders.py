@@ -21,6 +21,7 @@ from typing import Any
 import bpy
 import numpy as np
 from maquette.blender_addon.builders.bodies import body as bodies
+from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.builders.camera import matched, scene
 from maquette.blender_addon.builders.images import image
 from maquette.blender_addon.builders.masks import grease_pencil, mask_data
@@ -132,7 +133,7 @@ def measure(repeat: int) -> dict[str, float]:
     masked: list[float] = []
 
     def person(mode: str) -> Callable[[], None]:
-        return lambda: bodies.build_person(body, track, name="walker", mode=mode, folder=folder) and None
+        return lambda: bodies.build_person(body, track, BodyOptions(mode, folder=folder), name="walker") and None
 
     prepared = replace(surface, uvs=surface.uvs[surface.quads]), surface.edges()
     return {

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from maquette.blender_addon.builders.bodies import armature, skin
 from maquette.blender_addon.builders.bodies import body as bodies
+from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import axes, transaction
 from maquette.inference.errors import BadInput, NothingFound
 from maquette.inference.geometry import skinning
@@ -34,9 +35,8 @@ def part(collection, kind):
 @pytest.mark.parametrize("mode", bodies.MODES)
 def test_every_frame_is_the_recovered_body(mode, body, make_track, world, evaluated, reopened, tmp_path):
     track = make_track((0, 1, 2, 5, 6))
-    bodies.build_person(
-        body, track, name="street.person.1", world_from_camera=world, mode=mode, start_frame=11, folder=tmp_path
-    )
+    options = BodyOptions(mode=mode, start_frame=11, world_from_camera=world, folder=tmp_path)
+    bodies.build_person(body, track, options, name="street.person.1")
     reopened()
     obj = part(bpy.data.collections["street.person.1"], "MESH")
     for frame, person in track:
@@ -51,7 +51,7 @@ def test_every_frame_is_the_recovered_body(mode, body, make_track, world, evalua
 
 @pytest.mark.parametrize("mode", bodies.MODES)
 def test_one_photo_is_one_pose(mode, body, make_track, evaluated, tmp_path):
-    made = bodies.build_person(body, make_track(), name="street.person.1", mode=mode, folder=tmp_path)
+    made = bodies.build_person(body, make_track(), BodyOptions(mode, folder=tmp_path), name="street.person.1")
     truth = axes.transform(axes.default_world_from_camera(), make_track()[0][1].vertices)
     for frame in (1, 40):
         np.testing.assert_allclose(evaluated(part(made, "MESH"), frame), truth, atol=EXACT[mode])
@@ -60,7 +60,7 @@ def test_one_photo_is_one_pose(mode, body, make_track, evaluated, tmp_path):
 def test_a_world_of_another_scale(body, make_track, world, evaluated):
     """An artist who makes the camera twice as large makes the scene twice as large."""
     world = np.diag([2, 2, 2, 1]) @ world
-    made = bodies.build_person(body, make_track(), name="street.person.1", world_from_camera=world)
+    made = bodies.build_person(body, make_track(), BodyOptions(world_from_camera=world), name="street.person.1")
     truth = axes.transform(world, make_track()[0][1].vertices)
     np.testing.assert_allclose(evaluated(part(made, "MESH"), 1), truth, atol=1e-3)
     assert tuple(part(made, "ARMATURE").scale) == pytest.approx((2, 2, 2))
@@ -75,7 +75,7 @@ def test_turns_stay_on_one_side(body, make_track):
 
 
 def test_rest_pose_stands_on_the_ground(body, make_track):
-    made = bodies.build_person(body, make_track(), name="street.person.1", sliders=False)
+    made = bodies.build_person(body, make_track(), BodyOptions(sliders=False), name="street.person.1")
     rig = part(made, "ARMATURE")
     heads = np.array([bone.head_local for bone in rig.data.bones])
     corners = np.array([v.co for v in part(made, "MESH").data.vertices])
@@ -135,7 +135,7 @@ def test_people_of_a_clip(body, photo, make_track, evaluated):
     """Two people, one of whom comes later; one collection each, and the clip's own frame rate."""
     tracks = make_track(range(4), seed=0), make_track((2, 3), seed=3, track_id=7)
     people = people_of(body, photo, *tracks, fps=29.97)
-    made = bodies.build_people(people, name="street", start_frame=1)
+    made = bodies.build_people(people, name="street")
     scene = bpy.context.scene
     assert scene.render.fps / scene.render.fps_base == pytest.approx(29.97)
     assert (scene.frame_start, scene.frame_end) == (1, 4)
@@ -183,7 +183,7 @@ def test_a_failed_job_leaves_nothing(mode, body, photo, make_track, blocks, tmp_
     before = blocks(), scene.render.fps, scene.frame_end
     with pytest.raises(RuntimeError), transaction.transaction():
         people = people_of(body, photo, make_track(range(3)), fps=50)
-        bodies.build_people(people, name="street", mode=mode, folder=tmp_path)
+        bodies.build_people(people, BodyOptions(mode, folder=tmp_path), name="street")
         raise RuntimeError
     assert (blocks(), scene.render.fps, scene.frame_end) == before
     assert not list(tmp_path.iterdir())
@@ -191,7 +191,7 @@ def test_a_failed_job_leaves_nothing(mode, body, photo, make_track, blocks, tmp_
 
 def test_bad_requests(body, photo, make_track):
     with pytest.raises(BadInput, match="PUPPET"):
-        bodies.build_person(body, make_track(), name="street.person.1", mode="PUPPET")
+        BodyOptions("PUPPET")
     with pytest.raises(BadInput, match="without frames"):
         bodies.build_person(body, [], name="street.person.1")
     with pytest.raises(NothingFound, match="No person"):
@@ -200,7 +200,7 @@ def test_bad_requests(body, photo, make_track):
 
 def test_cache_lies_beside_the_file(body, make_track, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "my scène.blend"))
-    made = bodies.build_person(body, make_track(range(2)), name="street.person.1", mode="VERTEX_CACHE")
+    made = bodies.build_person(body, make_track(range(2)), BodyOptions("VERTEX_CACHE"), name="street.person.1")
     modifier = part(made, "MESH").modifiers[0]
     assert modifier.filepath == "//maquette/street.person.1.pc2"
     assert (tmp_path / "maquette" / "street.person.1.pc2").stat().st_size == 32 + 2 * len(body.vertices) * 12
@@ -241,7 +241,7 @@ def test_correctives_make_an_armature_exact(mode, folding_body, world, evaluated
         track.append((frame, Person(
             0, (0, 0, 9, 9), 0.9, None, vertices, joints, joints[:, :2], rotations, shape, place, np.ones(5, np.float32)
         )))  # fmt: skip
-    made = bodies.build_person(folding_body, track, name="x", world_from_camera=world, correctives=mode)
+    made = bodies.build_person(folding_body, track, BodyOptions(correctives=mode, world_from_camera=world), name="x")
     names = [block.name for block in part(made, "MESH").data.shape_keys.key_blocks]
     assert names[:11] == ["Basis", *(f"beta.{number}" for number in range(10))]
     assert len(names) == (11 if mode == "OFF" else 11 + 36)

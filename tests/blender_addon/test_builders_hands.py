@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders.bodies import hands
+from maquette.blender_addon.builders.bodies import hands, vertex_cache
 from maquette.blender_addon.builders.camera import matched
 from maquette.blender_addon.builders.images import image
 from maquette.blender_addon.core import axes
@@ -42,8 +42,8 @@ def test_meshes_stand_where_the_camera_saw_them(maps, photo, world, evaluated, r
 
 
 def test_images(maps):
-    depth, mask = hands.hand_images(maps, name="street")
-    assert (depth.name, mask.name) == ("street.hands.depth", "street.hands.mask")
+    depth = image.float_image("street.hands.depth", maps.depth)
+    mask = image.mask_image("street.hands.mask", maps.mask)
     np.testing.assert_array_equal(image.image_array(depth)[..., 0], maps.depth)
     np.testing.assert_array_equal(image.image_array(mask)[..., 0], maps.mask)
 
@@ -53,7 +53,7 @@ def test_no_hands(maps, photo):
         hands.hand_meshes(HandMaps(maps.depth, maps.mask, photo.pixels, (), photo.camera), name="street")
 
 
-@pytest.mark.parametrize("mode", hands.MODES)
+@pytest.mark.parametrize("mode", vertex_cache.MODES)
 def test_a_hand_moves_and_is_hidden_while_it_is_out_of_sight(mode, maps, photo, world, evaluated, tmp_path):
     photo_camera = matched.matched_camera(photo.camera, image.photo_image(photo), world)
     first = maps.hands[0]
@@ -86,7 +86,7 @@ def test_a_hand_seen_throughout_needs_no_keys(maps, tmp_path):
 def test_nothing_to_animate(maps):
     with pytest.raises(NothingFound, match="No hand"):
         hands.animated_meshes([], 3, name="street")
-    with pytest.raises(BadInput, match="no way 'BONES'"):
+    with pytest.raises(BadInput, match="Unknown mode 'BONES'"):
         hands.animated_meshes([], 3, name="street", mode="BONES")
 
 

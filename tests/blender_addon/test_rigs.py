@@ -15,6 +15,7 @@ import pytest
 from maquette import blender_addon
 from maquette.blender_addon.builders.bodies import body as bodies
 from maquette.blender_addon.builders.bodies import retarget, rigify
+from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.inference import rigs
 from maquette.inference.errors import BadInput
 from maquette.inference.geometry.skinning import pose_body
@@ -37,7 +38,8 @@ def person(body, make_track, world):
     def make(rig: str = "OWN", frames=range(8), name: str = "street", turning=""):
         track = [(frame, only_turning(body, one, turning)) for frame, one in make_track(frames)]
         people = People(tuple((one,) for _, one in track), body, camera(), (camera(),) * len(track), 25.0)
-        made = bodies.build_people(people, name=name, world_from_camera=world, start_frame=3, rig=rig)[0]
+        options = BodyOptions(rig=rig, start_frame=3, world_from_camera=world)
+        made = bodies.build_people(people, options, name=name)[0]
         mesh = next(obj for obj in made.objects if obj.type == "MESH")
         return mesh.find_armature(), mesh
 
@@ -400,10 +402,10 @@ def test_rigify_leaves_mode_and_selection_to_the_artist(mode, person):
 def test_another_body_has_its_own_bones_only(body, make_track):
     foreign = replace(body, name="smpl")
     people = People(((make_track()[0][1],),), foreign, camera(), (camera(),), None)
-    with pytest.raises(BadInput, match="its own bones only"):
-        bodies.build_people(people, name="x", rig="MIXAMO")
-    with pytest.raises(BadInput, match="no rig 'CAT'"):
-        bodies.build_people(people, name="x", rig="CAT")
+    with pytest.raises(BadInput, match="only have its own bones"):
+        bodies.build_people(people, BodyOptions(rig="MIXAMO"), name="x")
+    with pytest.raises(BadInput, match="Unknown rig 'CAT'"):
+        BodyOptions(rig="CAT")
 
 
 def test_a_pose_becomes_an_asset(person, reopened):
@@ -543,7 +545,9 @@ def test_what_cannot_be_exported(given, message, person, body, make_track, tmp_p
     source, _ = person()
     bpy.context.scene.collection.objects.link(bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "SUN")))
     if given.get("armature") == "cached":
-        bodies.build_person(body, make_track(range(3)), name="moving", mode="SHAPE_KEYS").objects[0].name = "cached"
+        bodies.build_person(body, make_track(range(3)), BodyOptions("SHAPE_KEYS"), name="moving").objects[
+            0
+        ].name = "cached"
     bpy.context.view_layer.layer_collection.children[0].exclude = given.get("exclude", False)
     (tmp_path / "taken.fbx").mkdir()
     wanted = {"armature": source.name, "format": "FBX", "filepath": "{folder}/walk.fbx", **given}

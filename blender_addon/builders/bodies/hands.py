@@ -26,17 +26,7 @@ if TYPE_CHECKING:
     from ....inference.results import Hand, HandMaps
     from ...core.exchange import HandTrack
 
-#: How the meshes of a clip are kept.
-MODES = ("VERTEX_CACHE", "SHAPE_KEYS")
 _SKIN = (0.6, 0.36, 0.26)  # linear RGB
-
-
-def hand_images(maps: HandMaps, *, name: str, folder: str | Path | None = None) -> tuple[Image, Image]:
-    """(`<name>.hands.depth` float metres, 0 where there is no hand; `<name>.hands.mask` 0..1)."""
-    return (
-        image.float_image(f"{name}.hands.depth", maps.depth, folder),
-        image.mask_image(f"{name}.hands.mask", maps.mask),
-    )
 
 
 def control_image(maps: HandMaps, *, name: str) -> Image:
@@ -62,11 +52,12 @@ def hand_meshes(
     """
     if not maps.hands:
         raise NothingFound("No hand was found.", "Choose another photo, or draw a box around the hand.")
-    collection, material = _collection(name, parent)
-    for part in parts(maps.hands):
-        hand = maps.hands[part.index]
-        _hand_object(f"{name}.hand.{part.name}.mesh", hand, part.number, material, collection, camera_object, licence)
-    return collection
+    made = [
+        _hand_object(name, part.name, part.number, hand, hand.vertices)
+        for part in parts(maps.hands)
+        for hand in (maps.hands[part.index],)
+    ]
+    return _collected(made, name, parent, camera_object, licence)
 
 
 def animated_meshes(
@@ -83,59 +74,48 @@ def animated_meshes(
 ) -> Collection:
     """As `hand_meshes`, for a clip of `length` frames: one object a hand, its exact vertices in every frame.
 
-    mode : "VERTEX_CACHE", a PC2 file in `folder` (by default `maquette` beside the .blend) read by a Mesh Cache
-        modifier; "SHAPE_KEYS", absolute shape keys inside the .blend.
-    A hand is hidden in the frames of the clip in which it was not seen.
+    mode : see `vertex_cache.animate`. A hand is hidden in the frames of the clip in which it was not seen.
     Raises NothingFound for a clip without hands, BadInput for an unknown mode.
     """
-    if mode not in MODES:
-        raise BadInput(f"There is no way {mode!r} to keep moving hands.", f"Choose one of {', '.join(MODES)}.")
+    if mode not in vertex_cache.MODES:
+        raise BadInput(f"Unknown mode {mode!r} for animated hands.", f"Choose one of {', '.join(vertex_cache.MODES)}.")
     if not tracks:
         raise NothingFound("No hand was found.", "Choose another clip.")
-    collection, material = _collection(name, parent)
+    made = []
     for track in tracks:
-        obj = _hand_object(
-            f"{name}.hand.{track.name}.mesh", track, track.number, material, collection, camera_object, licence
-        )
-        vertices = _vertices_of(track)
-        if mode == "VERTEX_CACHE":
-            vertex_cache.add_point_cache(
-                obj, vertices, track.frames, name=obj.name, start_frame=start_frame, folder=folder
-            )
-        else:
-            vertex_cache.add_absolute_keys(obj, vertices, track.frames, name=obj.name, start_frame=start_frame)
+        obj = _hand_object(name, track.name, track.number, track, track.vertices[0])
+        vertex_cache.animate(obj, _vertices_of(track), track.frames + start_frame, mode, name=obj.name, folder=folder)
         _hide_gaps(obj, track, length, start_frame)
-    return collection
+        made.append(obj)
+    return _collected(made, name, parent, camera_object, licence)
 
 
 def _vertices_of(track: HandTrack) -> Callable[[int], NDArray]:
     return lambda index: axes.to_camera_space(track.vertices[index])
 
 
-def _collection(name: str, parent: Collection | None) -> tuple[Collection, Any]:
-    return scene.new_collection(f"{name}.hands", parent), materials.plain_material(f"{name}.hands", _SKIN)
-
-
-def _hand_object(
-    name: str,
-    hand: Hand | HandTrack,
-    number: int,
-    material: Any,
-    collection: Collection,
-    camera_object: Object | None,
-    licence: str,
-) -> Object:
-    vertices = hand.vertices if hand.vertices.ndim == 2 else hand.vertices[0]
-    mesh = meshes.new_mesh(name, axes.to_camera_space(vertices), hand.faces)
-    mesh.materials.append(material)
-    obj = bpy.data.objects.new(name, mesh)
+def _hand_object(name: str, hand_name: str, number: int, hand: Hand | HandTrack, vertices: NDArray) -> Object:
+    mesh_name = f"{name}.hand.{hand_name}.mesh"
+    obj = bpy.data.objects.new(mesh_name, meshes.new_mesh(mesh_name, axes.to_camera_space(vertices), hand.faces))
     obj["side"], obj["score"] = hand.side, float(hand.score)
     obj.pass_index = number
-    for made in (obj, mesh):
-        roles.mark(made, "hands.mesh", licence=licence)
-    matched.adopt(obj, camera_object)
-    collection.objects.link(obj)
     return obj
+
+
+def _collected(
+    made: list[Object], name: str, parent: Collection | None, camera_object: Object | None, licence: str
+) -> Collection:
+    """The hands in a collection of their own, of one material, in the camera's space."""
+    collection = scene.new_collection(f"{name}.hands", parent)
+    material = materials.plain_material(f"{name}.hands", _SKIN)
+    for obj in made:
+        mesh: Any = obj.data
+        mesh.materials.append(material)
+        for block in (obj, mesh):
+            roles.mark(block, "hands.mesh", licence=licence)
+        matched.adopt(obj, camera_object)
+        collection.objects.link(obj)
+    return collection
 
 
 def _hide_gaps(obj: Object, track: HandTrack, length: int, start_frame: int) -> None:

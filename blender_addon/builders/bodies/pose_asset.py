@@ -10,8 +10,8 @@ import numpy as np
 
 from ....inference.camera import Camera
 from ....inference.geometry import rasteriser
+from ...core import roles
 from . import action
-from .body import LICENCE
 
 if TYPE_CHECKING:
     from bpy.types import Action, Object, Scene
@@ -44,9 +44,9 @@ def save_pose(rig: Object, name: str, scene: Scene) -> Action:
             data.action_slot = slot
     made.asset_mark()
     made.use_fake_user = True
-    licence = rig.get(LICENCE)
+    licence = rig.get(roles.LICENCE)
     if licence:
-        made[LICENCE] = licence
+        made[roles.LICENCE] = licence
         made.asset_data.license = str(licence)  # type: ignore[union-attr]
     made.asset_data.description = f"Pose of {rig.name}"  # type: ignore[union-attr]
     _set_preview(made, _picture(rig, scene))

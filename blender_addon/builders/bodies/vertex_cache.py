@@ -20,21 +20,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def add_point_cache(
+#: How the vertices are kept: in a file beside the .blend, or inside it.
+MODES = ("VERTEX_CACHE", "SHAPE_KEYS")
+
+
+def animate(
     obj: Object,
     vertices: Callable[[int], NDArray],
     frames: NDArray,
+    mode: str,
     *,
     name: str,
-    start_frame: int,
     folder: str | Path | None,
-) -> Path:
-    """Play vertices from a new PC2 file through a Mesh Cache modifier.
+) -> None:
+    """Let an object show these vertices, moving in a straight line where frames are missing.
 
-    frames (T,) : frame indices, increasing; gaps are filled in a straight line.
-    vertices : gives those of frames[i], (V, 3) in the object's space, for i = 0 .. T - 1. Returns the file's path.
+    frames (T,) : of the scene, increasing.  vertices : gives those of frames[i], (V, 3) in the object's space.
+    mode : "VERTEX_CACHE", a PC2 file in `folder` (by default `maquette` beside the .blend) read by a Mesh Cache
+        modifier; "SHAPE_KEYS", one absolute shape key a frame inside the .blend.
     Raises BadInput where the folder cannot be written.
     """
+    if mode == "VERTEX_CACHE":
+        _add_point_cache(obj, vertices, frames, name, folder)
+    else:
+        _add_absolute_keys(obj, vertices, frames, name)
+
+
+def _add_point_cache(
+    obj: Object, vertices: Callable[[int], NDArray], frames: NDArray, name: str, folder: str | Path | None
+) -> None:
+    """A new PC2 file, played by a Mesh Cache modifier."""
     mesh: Any = obj.data
     path = image.unused_file(image.output_folder(folder), name, ".pc2")
     try:
@@ -49,28 +64,21 @@ def add_point_cache(
     modifier: Any = obj.modifiers.new("Mesh Cache", "MESH_CACHE")
     modifier.cache_format = "PC2"
     modifier.filepath = image.blender_path(path)
-    modifier.frame_start = float(start_frame + frames[0])
+    modifier.frame_start = float(frames[0])
     modifier.interpolation = "LINEAR"
-    return path
 
 
-def add_absolute_keys(
-    obj: Object, vertices: Callable[[int], NDArray], frames: NDArray, *, name: str, start_frame: int
-) -> None:
-    """Play vertices as one absolute shape key a frame, through the keys' evaluation time.
-
-    frames (T,) : frame indices, increasing; between keys the vertices move in a straight line.
-    vertices : gives those of frames[i], (V, 3) in the object's space, for i = 0 .. T - 1.
-    """
+def _add_absolute_keys(obj: Object, vertices: Callable[[int], NDArray], frames: NDArray, name: str) -> None:
+    """Absolute shape keys, played by their evaluation time."""
     for index, frame in enumerate(frames):
-        key = obj.shape_key_add(name=f"Frame {start_frame + frame}", from_mix=False)
+        key = obj.shape_key_add(name=f"Frame {frame}", from_mix=False)
         key.interpolation = "KEY_LINEAR"
         key.data.foreach_set("co", np.ascontiguousarray(vertices(index), np.float32).ravel())
     keys: Any = obj.data.shape_keys  # type: ignore[union-attr]
     keys.use_relative = False
     times = np.array([block.frame for block in keys.key_blocks])
     keyed = action.new_action(keys, name)
-    action.add_fcurves(keyed, keys, "eval_time", start_frame + frames, times[:, None])
+    action.add_fcurves(keyed, keys, "eval_time", frames, times[:, None])
 
 
 def _at(vertices: Callable[[int], NDArray], frames: NDArray, frame: int) -> NDArray:

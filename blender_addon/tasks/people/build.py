@@ -54,14 +54,16 @@ def build(request: PeopleRequest, inferred: Inferred, scene: Scene) -> str:
     _, camera = matched(request, inferred, scene)
     body.build_people(
         people,
+        body.BodyOptions(
+            request.bodies,
+            request.rig,
+            correctives=request.correctives,
+            start_frame=request.start_frame,
+            world_from_camera=axes.world_from_camera_of(camera),
+            folder=request.folder,
+        ),
         name=name,
-        world_from_camera=axes.world_from_camera_of(camera),
-        mode=request.bodies,
-        rig=request.rig,
-        correctives=request.correctives,
-        start_frame=request.start_frame,
         scene=scene,
-        folder=request.folder,
     )
     made = [
         build_masks(request, inferred, people.cameras[0], camera, scene, people.body.licence),
