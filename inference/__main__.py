@@ -30,7 +30,8 @@ from .detailer import command
 from .errors import BadInput, Cancelled, MaquetteError
 from .hands import MASK_TYPES
 from .photo import Clip, Photo, load_clip
-from .photo.sequence import folder_files, is_movie, is_pattern, pattern_files, sequence_of
+from .photo.movie import is_movie
+from .photo.sequence import folder_files, is_pattern, pattern_files, sequence_of
 
 #: The public function's parameters, as options of the same name: task -> (name, type, choices or None, help).
 _OPTIONS: dict[str, tuple[tuple[str, type, tuple[str, ...] | None, str], ...]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike, fsdecode
 from pathlib import Path
@@ -16,7 +16,8 @@ import numpy as np
 from ..camera import Camera
 from ..errors import BadInput
 from .decode import check_file, check_size, over_white, read_picture, sixteen_to_eight
-from .sequence import DEFAULT_FPS, Movie, are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
+from .movie import ANIMATION_SUFFIXES, DEFAULT_FPS, Movie, is_movie
+from .sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of, without_gaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,12 +70,21 @@ class Clip:
     """Photos in order, read one at a time, so that a long clip streams. Iterating again starts from the beginning.
 
     fps : frames per second; None for photos that are no clip in time.
-    A damaged movie may yield fewer photos than its length.
+    notes : what the artist has to know of it, in sentences: frames that are missing or uneven, pixels that are not
+        square. A damaged movie may yield fewer photos than its length, and notes it when that shows.
     """
 
-    def __init__(self, name: str, length: int, fps: float | None, read: Callable[[], Iterator[Photo]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        length: int,
+        fps: float | None,
+        read: Callable[[], Iterator[Photo]],
+        notes: list[str] | None = None,
+    ) -> None:
         self.name = name
         self.fps = fps
+        self.notes = [] if notes is None else notes
         self._length = length
         self._read = read
 
@@ -112,9 +122,10 @@ def load_clip(path: str | PathLike[str], *, fps: float | None = None, sequence: 
     path = _path(path)
     if fps is not None and not 0 < fps <= 1000:
         raise BadInput(f"{fps!r} frames per second are no frame rate.", "Give a number up to 1000.")
-    if is_movie(path):
+    if is_movie(path) or (path.suffix.lower() in ANIMATION_SUFFIXES and not sequence):
         movie = Movie(path)
-        return Clip(path.stem, movie.length, fps or movie.fps, lambda: _movie_photos(movie))
+        if movie.length > 1 or is_movie(path):
+            return Clip(path.stem, movie.length, fps or movie.fps, lambda: _movie_photos(movie), movie.notes)
     if is_pattern(path):
         return _files_clip(path.stem, pattern_files(path), fps or DEFAULT_FPS)
     if path.is_dir():
@@ -204,12 +215,23 @@ def _path(path: str | bytes | PathLike[str]) -> Path:
 
 
 def _files_clip(name: str, files: list[Path], fps: float | None) -> Clip:
-    return Clip(name, len(files), fps, lambda: map(load_photo, files))
+    held, note = without_gaps(files) if fps is not None and are_frames(files) else (files, "")
+    return Clip(name, len(held), fps, lambda: map(load_photo, held), [note] if note else [])
 
 
 def _movie_photos(movie: Movie) -> Iterator[Photo]:
     for index, pixels in enumerate(movie.frames()):
-        yield Photo(pixels, None, f"{movie.path.stem}.{index + 1:04d}")
+        yield Photo(pixels, _camera_of_wide_pixels(movie, pixels), f"{movie.path.stem}.{index + 1:04d}")
+
+
+def _camera_of_wide_pixels(movie: Movie, pixels: NDArray[np.uint8]) -> Camera | None:
+    """The default lens over pixels that are not square; None where they are."""
+    height, width = pixels.shape[:2]
+    aspect = float(movie.pixel_aspect)
+    if aspect == 1:
+        return None
+    focal = Camera.default(round(width * aspect), height).fy
+    return replace(Camera.default(width, height), fx=focal / aspect, fy=focal)
 
 
 def _joined(clips: list[Clip]) -> Clip:
@@ -222,4 +244,5 @@ def _joined(clips: list[Clip]) -> Clip:
         for clip in clips:
             yield from clip
 
-    return Clip(clips[0].name, sum(map(len, clips)), None, photos)
+    notes = [note for clip in clips for note in clip.notes]
+    return Clip(clips[0].name, sum(map(len, clips)), None, photos, notes)

@@ -1,31 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the frames of a clip come from: a movie, a folder, or numbered picture files."""
+"""Folders and numbered picture files as the frames of a clip."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import BadInput
-from .decode import PICTURE_SUFFIXES, check_file, check_size
+from .decode import PICTURE_SUFFIXES, check_file
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-MOVIE_SUFFIXES = frozenset(
-    (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".m2ts", ".ogv", ".flv", ".3gp")
-)
-#: Frame rate of numbered frames, and of movies that do not tell theirs or tell nonsense: Blender's own default.
-DEFAULT_FPS = 24.0
+#: Missing numbers for each file that is there, up to which a gap is kept.
+_MOST_GAPS = 4
 _PRINTF = re.compile(r"%(0?)(\d*)d")
-
-
-def is_movie(path: Path) -> bool:
-    return path.suffix.lower() in MOVIE_SUFFIXES
 
 
 def is_pattern(path: Path) -> bool:
@@ -77,61 +63,22 @@ def are_frames(files: list[Path]) -> bool:
     return len(files) > 1 and len({re.sub(r"\d+(?=\D*$)", "#", file.name) for file in files}) == 1
 
 
-class Movie:
-    """A movie file that OpenCV can read.
-
-    length : frames. The header's number where its last frame is really there, else counted.
-    fps : frames per second, `DEFAULT_FPS` where the header tells none or nonsense.
-    """
-
-    def __init__(self, path: Path) -> None:
-        import cv2
-
-        check_file(path, "movie")
-        self.path = path
-        capture = self._open()
-        fps = float(capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if math.isfinite(fps) and 0.5 <= fps <= 1000 else DEFAULT_FPS
-        claimed = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.length = int(claimed) if 0 < claimed < 1e7 and self._has(capture, int(claimed) - 1) else self._count()
-        if self.length == 0:
-            raise BadInput(f"The movie {path} has no frame that can be read.", "Save it again, as MP4 (H.264).")
-
-    def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """The frames (H, W, 3) uint8 sRGB, one at a time."""
-        import numpy as np
-
-        capture = self._open()
-        try:
-            for _ in range(self.length):
-                read, pixels = capture.read()
-                if not read:
-                    return
-                check_size(pixels.shape[1], pixels.shape[0])
-                yield np.ascontiguousarray(pixels[..., ::-1], np.uint8)
-        finally:
-            capture.release()
-
-    def _open(self):
-        import cv2
-
-        capture = cv2.VideoCapture(str(self.path))
-        if not capture.isOpened():
-            raise BadInput(f"{self.path} is not a movie that can be read.", "Save it as MP4 (H.264).")
-        return capture
-
-    @staticmethod
-    def _has(capture, index: int) -> bool:
-        import cv2
-
-        capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-        return capture.grab()
-
-    def _count(self) -> int:
-        capture, count = self._open(), 0
-        while capture.grab():
-            count += 1
-        return count
+def without_gaps(files: list[Path]) -> tuple[list[Path], str]:
+    """A file for every frame from the first number to the last, and what is to be said of it. Where a number is
+    missing, the file before it stands on, so that all others lie at the frames at which Blender plays them."""
+    numbers = [int(re.findall(r"\d+", file.stem)[-1]) for file in files]
+    span = numbers[-1] - numbers[0] + 1
+    missing = span - len(files)
+    if missing <= 0:
+        return files, ""
+    said = f"{missing} of the frames {numbers[0]} to {numbers[-1]} {'is' if missing == 1 else 'are'} missing"
+    if missing > _MOST_GAPS * len(files):
+        return files, f"{said}: those that exist follow each other without a gap."
+    held, place = [], 0
+    for number in range(numbers[0], numbers[-1] + 1):
+        place += place + 1 < len(files) and numbers[place + 1] <= number
+        held.append(files[place])
+    return held, f"{said}: the frame before stands in for them."
 
 
 def _numbered(folder: Path, before: str, digits: str, after: str) -> list[Path]:

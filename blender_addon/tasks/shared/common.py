@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ....inference.errors import BadInput
-from ....inference.photo.sequence import are_frames, folder_files, is_movie, is_pattern, pattern_files, sequence_of
+from ....inference.photo.movie import is_movie
+from ....inference.photo.sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of
 from ....inference.registry import find_model
 from ...core import jobs
 from ...core import photo_links, roles

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ....inference.errors import BadInput
-from ....inference.photo.sequence import is_movie, is_pattern
+from ....inference.photo.movie import is_movie
+from ....inference.photo.sequence import is_pattern
 from ...builders.camera import matched
 from ...builders.images import image as images
 from ...builders.camera import scene as scenes
