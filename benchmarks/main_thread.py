@@ -55,7 +55,7 @@ class Gaps:
 
 def jobs_module() -> Any:
     """The add-on's `jobs`, under whatever name Blender has loaded it."""
-    return next(module for name, module in sys.modules.items() if name.endswith("blender_addon.jobs"))
+    return next(module for name, module in sys.modules.items() if name.endswith("blender_addon.core.jobs"))
 
 
 def redraw_sidebar() -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
+from .core.choices import PACKAGE, preferences
+from .library import page as library_page
 from .library import settings as library_settings
+from .packages import page as packages_page
 from .packages import settings as package_settings
-
-#: The package that Blender knows the preferences by: `bl_ext.<repository>.maquette`, or `maquette`.
-PACKAGE = __name__.rsplit(".", 2)[0]
+from .packages import state as package_state
 
 
 class MAQUETTE_AP_preferences(
@@ -49,9 +50,6 @@ class MAQUETTE_AP_preferences(
     )
 
     def draw(self, context: Any) -> None:
-        from .library import page as library_page
-        from .packages import page as packages_page
-
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
@@ -67,40 +65,13 @@ class MAQUETTE_AP_preferences(
         library_page.draw(layout, context)
 
 
-def preferences() -> MAQUETTE_AP_preferences | None:
-    """The preferences; None where the classes are registered without the add-on being enabled (a script, a test)."""
-    settings: Any = bpy.context.preferences
-    addon = settings.addons.get(PACKAGE) if settings else None
-    return addon.preferences if addon else None
-
-
-def preferred_device() -> str | None:
-    chosen = preferences()
-    return None if chosen is None or chosen.device == "AUTO" else chosen.device
-
-
-def preferred_precision() -> str | None:
-    chosen = preferences()
-    return "float16" if chosen is not None and chosen.half_precision else None
-
-
-def idle_minutes() -> float:
-    chosen = preferences()
-    return 10.0 if chosen is None else chosen.idle_minutes
-
-
-def free_before_render() -> bool:
-    chosen = preferences()
-    return chosen is None or chosen.free_before_render
-
-
 def register() -> None:
     bpy.utils.register_class(MAQUETTE_AP_preferences)
     chosen = preferences()
     if chosen is not None:
         library_settings.apply(chosen)
         package_settings.apply(chosen)
-    package_settings.start()
+    package_state.start()
 
 
 def unregister() -> None:

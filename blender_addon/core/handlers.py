@@ -6,8 +6,7 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
-from ..preferences import free_before_render
-from . import jobs
+from . import choices, jobs
 
 #: Seconds that a render waits for the models to leave the graphics card.
 _FREE_SECONDS = 5.0
@@ -22,7 +21,7 @@ def stop_jobs(*_arguments: object) -> None:
 @persistent
 def free_for_render(*_arguments: object) -> None:
     """A render starts: it gets the graphics card for itself, unless a task is using it."""
-    if free_before_render() and not any(job.thread == jobs.TORCH for job in jobs.active()):
+    if choices.free_before_render() and not any(job.thread == jobs.TORCH for job in jobs.active()):
         jobs.free_memory(_FREE_SECONDS)
 
 

@@ -187,12 +187,27 @@ class _Worker:
         return taken
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What other rooms add to jobs, handed in when the add-on is registered.
+
+    idle_minutes : after how many minutes without a job the models are dropped; 0 keeps them.
+    prepare : imports on the worker what a task needs, so that the first click does not wait for it.
+    failed : shows an error that nobody waits for: the job's label, and its outcome.
+    changed : called after every look at the jobs.
+    """
+
+    idle_minutes: Callable[[], float] = lambda: 0.0
+    prepare: Callable[[], object] = lambda: None
+    failed: Callable[[str, Outcome], object] = lambda label, outcome: None
+    changed: Callable[[], object] = lambda: None
+
+
 _workers: dict[str, _Worker] = {}
 _jobs: list[Job] = []  # submitted and not yet built, oldest first
 _outcome: Outcome | None = None
 _used = 0.0  # time.monotonic() of the last job's end
-_drawn: object = None
-_idle_minutes: Callable[[], float] | None = None
+_hooks = Hooks()
 
 
 def active() -> tuple[Job, ...]:
@@ -221,10 +236,10 @@ def submit(job: Job) -> Job:
 
 
 def prepare() -> None:
-    """Import on the worker what a request needs (numpy and the builders, not torch), so that the first click does not
+    """Import on the worker what a task needs (numpy and the builders, not torch), so that the first click does not
     wait for it. The panel calls this whenever it is drawn; only the first time counts."""
     if TORCH not in _workers:
-        _started_worker(TORCH).requests.put(Job("Prepare", lambda report: _import_tasks()))
+        _started_worker(TORCH).requests.put(Job("Prepare", lambda report: _hooks.prepare()))
 
 
 def run(job: Job, on_progress: Report | None = None) -> str:
@@ -261,8 +276,9 @@ def pump() -> float | None:
         except (Exception, Cancelled) as error:
             if not isinstance(error, (MaquetteError, Cancelled)):
                 traceback.print_exception(error)
-            _announce(job.label)
-    _redraw()
+            if _outcome is not None and _outcome.failed:
+                _hooks.failed(job.label, _outcome)
+    _hooks.changed()
     if _jobs:
         return BUSY_INTERVAL
     return _drop_idle_models()
@@ -298,10 +314,9 @@ def stop() -> None:
     _jobs.clear()
 
 
-def register(idle_minutes: Callable[[], float]) -> None:
-    """`idle_minutes()` says after how many minutes without a job the models are dropped; 0 keeps them."""
-    global _idle_minutes
-    _idle_minutes = idle_minutes
+def register(hooks: Hooks) -> None:
+    global _hooks
+    _hooks = hooks
     atexit.register(stop)
 
 
@@ -334,43 +349,11 @@ def _build(job: Job) -> str:
     return line
 
 
-def _announce(label: str) -> None:
-    """Show an error that nobody waits for: the sidebar, which keeps it, may be closed."""
-    manager: Any = bpy.context.window_manager
-    if bpy.app.background or _outcome is None or not _outcome.failed or not manager.windows:
-        return
-    shown = _outcome
-
-    def draw(menu: Any, _context: object) -> None:
-        for line in filter(None, (shown.line, shown.remedy)):
-            menu.layout.label(text=line)
-        draw_remedy(menu.layout, shown)
-
-    with bpy.context.temp_override(window=manager.windows[0]):
-        manager.popup_menu(draw, title=label, icon="ERROR")
-
-
-def draw_remedy(layout: Any, shown: Outcome) -> None:
-    """The button that mends what went wrong, where there is one."""
-    if shown.operator is None:
-        return
-    from ..library.operators import button_text
-
-    layout.operator_context = "INVOKE_DEFAULT"  # a popup would carry it out at once, without its dialog
-    button = layout.operator(shown.operator, text=button_text(shown.operator, dict(shown.arguments)))
-    for name, value in shown.arguments:
-        setattr(button, name, value)
-
-
 def _started_worker(thread: str) -> _Worker:
     worker = _workers.get(thread)
     if worker is None or not worker.thread.is_alive():
         worker = _workers[thread] = _Worker(thread)
     return worker
-
-
-def _import_tasks() -> None:
-    from ..tasks.people import build as people  # noqa: F401
 
 
 def _drop_models() -> None:
@@ -388,26 +371,10 @@ def models_in_memory() -> tuple[tuple, ...]:
 
 
 def _drop_idle_models() -> float | None:
-    minutes = _idle_minutes() if _idle_minutes else 0.0
+    minutes = _hooks.idle_minutes()
     if not models_in_memory() or not minutes:
         return None
     if time.monotonic() - _used < 60 * minutes:
         return IDLE_INTERVAL
     free_memory()
     return None
-
-
-def _redraw() -> None:
-    """Redraw the sidebars when what they show has changed."""
-    global _drawn
-    shown = (_outcome, tuple((job.label, job.fraction, job.message) for job in _jobs))
-    if shown == _drawn:
-        return
-    _drawn = shown
-    manager: Any = bpy.context.window_manager
-    for window in manager.windows:
-        for area in window.screen.areas:
-            if area.type in {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}:
-                for region in area.regions:
-                    if region.type == ("WINDOW" if area.type == "PREFERENCES" else "UI"):
-                        region.tag_redraw()

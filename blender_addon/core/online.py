@@ -16,6 +16,11 @@ def how_to_allow() -> str:
     return "Allow Online Access in Blender's preferences, under System"
 
 
+def offline_line(instead: str) -> str:
+    """What a page says where Blender may not use the network, and what can be done instead; "" where it may."""
+    return "" if is_online() else f"Blender is offline. {how_to_allow()}, or {instead}"
+
+
 def require_online(instead: str = "") -> None:
     """Raise MaquetteError where the user has not allowed it. instead : what can be done without a network."""
     from ...inference.errors import MaquetteError

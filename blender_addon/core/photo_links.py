@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ..builders.camera import matched
-from ..builders.images import image
 from . import roles
 
 if TYPE_CHECKING:
@@ -27,12 +25,20 @@ def mark(made: Iterable[Any], digest: str, lens: str, photo_image: Image | None)
     for block in made:
         if not isinstance(block, _MARKED):
             continue
-        if roles.PHOTO not in block and image.DIGEST not in block:
+        if roles.PHOTO not in block and roles.DIGEST not in block:
             block[roles.PHOTO] = digest
         if lens and roles.LENS not in block:
             block[roles.LENS] = lens
         if photo_image is not None and block != photo_image and not isinstance(block, bpy.types.Mesh):
             block[roles.OF_IMAGE] = photo_image
+
+
+def camera_of(photo_image: Image) -> Object | None:
+    """The matched camera of this photo, if it has one."""
+    for obj in bpy.data.objects:
+        if obj.type == "CAMERA" and obj.get(roles.IMAGE) == photo_image:
+            return obj
+    return None
 
 
 def matched_camera_of(obj: Object) -> Object | None:
@@ -43,7 +49,7 @@ def matched_camera_of(obj: Object) -> Object | None:
         photo: Any = own
         photo = photo.get(roles.OF_IMAGE)
         if photo is not None:
-            return matched.camera_of(photo)
+            return camera_of(photo)
     return None
 
 
@@ -73,7 +79,7 @@ def metres_of(camera_object: Object) -> list[Image]:
     photo = photo.get(roles.IMAGE)
     if photo is None:
         return []
-    digest = photo.get(image.DIGEST) or photo.get(roles.PHOTO)
+    digest = photo.get(roles.DIGEST) or photo.get(roles.PHOTO)
     return [
         picture
         for picture in bpy.data.images

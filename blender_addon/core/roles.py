@@ -3,12 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from bpy.types import Image
-
-    from ...inference.photo import Photo
+from typing import Any
 
 #: Custom property: what the datablock is ("hands.mask", "hands.control", "hands.depth", "hands.id" ...).
 ROLE = "maquette_role"
@@ -16,7 +11,9 @@ ROLE = "maquette_role"
 IMAGE = "maquette_photo"
 #: Custom property of what was built: the image whose matched camera it belongs to.
 OF_IMAGE = "maquette_of_image"
-#: Custom property: the digest of the photo's pixels, which the photo's own image has as `image.DIGEST`.
+#: Custom property of a photo's image: the digest of its pixels, by which the same photo is found again.
+DIGEST = "maquette_photo"
+#: Custom property: that digest, on whatever else was made of the photo.
 PHOTO = "maquette_of_photo"
 #: Custom property: the licence of what a model made.
 LICENCE = "maquette_licence"
@@ -33,11 +30,6 @@ METRES = "maquette_metres"
 HEIGHT = "maquette_height"
 
 
-def digest_of(photo: Photo) -> str:
-    """The digest by which a photo is known."""
-    return photo.digest
-
-
 def mark(datablock: Any, role: str, digest: str = "", licence: str = "") -> Any:
     """Write down what a datablock is; returns it."""
     datablock[ROLE] = role
@@ -46,11 +38,3 @@ def mark(datablock: Any, role: str, digest: str = "", licence: str = "") -> Any:
     if licence:
         datablock[LICENCE] = licence
     return datablock
-
-
-def image_with(role: str, digest: str) -> Image | None:
-    """The newest image that is this part of this photo."""
-    import bpy
-
-    found = [image for image in bpy.data.images if image.get(ROLE) == role and image.get(PHOTO) == digest]
-    return max(found, key=lambda image: image.session_uid, default=None)

@@ -16,10 +16,10 @@ from ...installer.models.catalogue import Model, in_words
 from ...installer.net.errors import LicenceNeeded, NeedsRegistration
 from ...installer.shared.errors import SetupError
 from ..core import jobs
-from ..core.online import how_to_allow, is_online, require_online
-from ..tasks.shared.operator import failed
-
-_IMPORT_INSTEAD = "download the files on another computer and import them from disk"
+from ..core.online import require_online
+from ..ui.job_display import report_error
+from .page import draw_install
+from .settings import IMPORT_INSTEAD
 
 
 class LibraryOperator(bpy.types.Operator):
@@ -47,9 +47,9 @@ class LibraryOperator(bpy.types.Operator):
                 return {"FINISHED"}
             self.report({"INFO"}, jobs.run(job))
         except SetupError as error:
-            return failed(self, explained(error, self._model()))
+            return report_error(self, explained(error, self._model()))
         except MaquetteError as error:
-            return failed(self, error)
+            return report_error(self, error)
         return {"FINISHED"}
 
     def _model(self) -> Model | None:
@@ -128,15 +128,13 @@ class MAQUETTE_OT_install_model(OneModel, LibraryOperator):
         try:
             model = self.chosen()
         except SetupError as error:
-            return failed(self, explained(error))
+            return report_error(self, explained(error))
         self.clicked, self.accept = True, False
         return context.window_manager.invoke_props_dialog(
             self, width=460, title=f"Install {model.label}", confirm_text="Install"
         )
 
     def draw(self, context: Any) -> None:
-        from .page import draw_install
-
         layout: Any = self.layout
         draw_install(layout, self, self.chosen())
 
@@ -149,7 +147,7 @@ class MAQUETTE_OT_install_model(OneModel, LibraryOperator):
         licences.require(model)
         state, optional = library.overview(model), self.optional
         if state.to_download or (optional and state.to_add):
-            require_online(_IMPORT_INSTEAD)
+            require_online(IMPORT_INSTEAD)
 
         def finish(come: list[Path]) -> str:
             return f"Installed {model.label}" if come else f"{model.label} is installed"
@@ -171,7 +169,7 @@ class MAQUETTE_OT_repair_model(OneModel, LibraryOperator):
 
         model = self.chosen()
         licences.require(model)
-        require_online(_IMPORT_INSTEAD)
+        require_online(IMPORT_INSTEAD)
 
         def finish(come: list[Path]) -> str:
             return f"{model.label}: {_files(len(come))} downloaded anew" if come else f"{model.label} is whole"
@@ -351,11 +349,6 @@ def button_text(operator: str, arguments: Mapping[str, str]) -> str | None:
 
 def _in_root(path: Path) -> bool:
     return store.models_root() in path.parents
-
-
-def offline_line() -> str:
-    """What the page says where Blender may not use the network; "" where it may."""
-    return "" if is_online() else f"Blender is offline. {how_to_allow()}, or {_IMPORT_INSTEAD}"
 
 
 CLASSES = (

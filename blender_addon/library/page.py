@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -15,10 +14,12 @@ from ...installer.models.catalogue import Model, in_words
 from ...installer.net.http import HUB
 from ...installer.packages import features
 from ...installer.shared.errors import SetupError
-from ..core import jobs
+from ..core import choices, jobs
+from ..core.online import offline_line
 from ..packages.settings import LABELS
-from .operators import offline_line
-from .settings import TASKS
+from ..ui.job_display import draw_outcome, draw_running
+from ..ui.text import draw_lines, page_characters
+from .settings import IMPORT_INSTEAD, TASKS
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -71,14 +72,12 @@ def state_icon(model: Model) -> str:
 
 def draw(layout: UILayout, context: Any) -> None:
     """The whole page, inside the preferences of the add-on."""
-    from ..preferences import preferences
-
-    chosen: Any = preferences()
+    chosen = choices.preferences()
     if chosen is None:
         return
     layout.label(text="Models", icon="PACKAGE")
     _draw_folders(layout, chosen)
-    _draw_work(layout, context)
+    _draw_work(layout)
     row = layout.row()
     row.operator("maquette.import_models", text="Import from Disk...", icon="FILE_FOLDER")
     row.operator("maquette.verify_models", text="Verify All", icon="VIEWZOOM").model = ""
@@ -87,7 +86,7 @@ def draw(layout: UILayout, context: Any) -> None:
     row.prop(chosen, "library_task", expand=True)
     column = layout.column(align=True)
     for model in catalogue.models(chosen.library_task):
-        _draw_model(column.box(), model, _characters(context))
+        _draw_model(column.box(), model, page_characters())
     _draw_network(layout, chosen)
 
 
@@ -102,25 +101,13 @@ def _draw_folders(layout: UILayout, chosen: Any) -> None:
     row.label(text=f"{in_words(free)} free")
 
 
-def _draw_work(layout: UILayout, context: Any) -> None:
+def _draw_work(layout: UILayout) -> None:
     """Progress of what is under way, or how it ended; and that there is no network, where that is so."""
-    width = _characters(context)
-    active = [job for job in jobs.active() if job.thread == jobs.LIBRARY]
-    if active:
-        column = layout.box().column(align=True)
-        waiting = f" (+{len(active) - 1})" if len(active) > 1 else ""
-        column.label(text=f"{active[0].label}{waiting}", icon="SORTTIME")
-        row = column.row(align=True)
-        message = "Stopping" if active[0].cancelled else active[0].message
-        row.progress(factor=active[0].fraction, type="BAR", text=message)
-        row.operator("maquette.cancel_library", text="", icon="X")
-    elif (outcome := jobs.outcome()) is not None:
-        box = layout.box()
-        _draw_lines(box, f"{outcome.line} {outcome.remedy}", width, "ERROR" if outcome.failed else "CHECKMARK")
-        if outcome.operator != "maquette.open_preferences":  # this page
-            jobs.draw_remedy(box, outcome)
-    if line := offline_line():
-        _draw_lines(layout.box(), line, width, "INTERNET_OFFLINE")
+    width = page_characters()
+    if not draw_running(layout, jobs.LIBRARY, "maquette.cancel_library"):
+        draw_outcome(layout, width, page="maquette.open_preferences")
+    if line := offline_line(IMPORT_INSTEAD):
+        draw_lines(layout.box(), line, width, "INTERNET_OFFLINE")
 
 
 def _draw_model(box: UILayout, model: Model, width: int) -> None:
@@ -141,11 +128,11 @@ def _draw_model(box: UILayout, model: Model, width: int) -> None:
     column.active = False
     column.scale_y = 0.8
     commercial = "" if model.commercial else "  (no commercial use)"
-    _draw_lines(column, f"{model.licence}{commercial}", width, "BLANK1")
+    draw_lines(column, f"{model.licence}{commercial}", width, "BLANK1")
     why = state.why if (state.state != library.NOT_INSTALLED or state.to_register) and not busy else ""
     for text in (why, lacking_packages(model), model.note):
         if text:
-            _draw_lines(column, text, width, "BLANK1")
+            draw_lines(column, text, width, "BLANK1")
 
 
 def _draw_buttons(row: UILayout, model: Model, state: library.Overview) -> None:
@@ -190,27 +177,25 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
     column.label(text=str(root), icon="FILE_FOLDER")
     if model.memory_mb:
         column.label(text=f"About {in_words(model.memory_mb * 1e6)} of memory", icon="MEMORY")
-    _draw_lines(column, f"Licence: {model.licence}", 66, "TEXT")
+    draw_lines(column, f"Licence: {model.licence}", 66, "TEXT")
     if model.note:
-        _draw_lines(column, model.note, 66, "INFO")
+        draw_lines(column, model.note, 66, "INFO")
     for file in state.to_register:
         box = column.box()
-        _draw_lines(
-            box, f"{file.name} is handed out by its owner only, after registration. Import it then.", 66, "INFO"
-        )
+        draw_lines(box, f"{file.name} is handed out by its owner only, after registration. Import it then.", 66, "INFO")
         row = box.row()
         row.operator("wm.url_open", text="Open Page", icon="URL").url = file.page
         row.operator("maquette.import_models", text="Import from Disk...", icon="FILE_FOLDER")
     if state.to_add:
         names = " and ".join(f"{file.name} ({file.size}; {file.licence})" for file in state.to_add)
         box = column.box()
-        _draw_lines(box, f"It can also use {names}", 66, "INFO")
+        draw_lines(box, f"It can also use {names}", 66, "INFO")
         box.prop(operator, "optional")
-    if line := offline_line():
-        _draw_lines(column.box(), line, 66, "INTERNET_OFFLINE")
+    if line := offline_line(IMPORT_INSTEAD):
+        draw_lines(column.box(), line, 66, "INTERNET_OFFLINE")
     if licences.is_needed(model):
         box = column.box()
-        _draw_lines(box, "This licence forbids commercial use, also of what is made with the model.", 66, "ERROR")
+        draw_lines(box, "This licence forbids commercial use, also of what is made with the model.", 66, "ERROR")
         box.prop(operator, "accept")
 
 
@@ -257,17 +242,3 @@ CLASSES = tuple(
     type(f"MAQUETTE_MT_{task}_models", (ModelsMenu, bpy.types.Menu), {"task": task, "bl_label": "Model"})
     for task in TASKS
 )
-
-
-def _draw_lines(layout: UILayout, text: str, width: int, icon: str) -> None:
-    """Text over as many lines as it needs, the icon before the first."""
-    column = layout.column(align=True)
-    for number, line in enumerate(wrap(text, width)):
-        column.label(text=line, icon="BLANK1" if number else icon)  # type: ignore[arg-type]
-
-
-def _characters(context: Any) -> int:
-    """How many characters of text fit beside an icon."""
-    region = context.region
-    scale = context.preferences.system.ui_scale
-    return max(30, int((region.width / scale - 120) / 6.2)) if region else 80

@@ -11,6 +11,8 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...installer.models import catalogue, store
 
+#: What can be done about a model where Blender may not use the network.
+IMPORT_INSTEAD = "download the files on another computer and import them from disk"
 #: Task -> its name on the page.
 TASKS = {task: task.capitalize() for task in dict.fromkeys(model.task for model in catalogue.models())}
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ...installer.environment.lock_files import FEATURES
@@ -13,10 +12,12 @@ from ...installer.environment.uv import PUBLIC_INDEX
 from ...installer.packages import sizes
 from ...installer.packages import status as states
 from ...installer.packages.features import CORE
-from ..core import jobs
+from ..core import choices, jobs
 from ..core.online import how_to_allow, is_online
-from . import operators as work
-from .settings import LABELS, property_of
+from ..ui.job_display import draw_progress
+from ..ui.text import draw_lines, page_characters
+from . import state as work
+from .settings import LABELS, property_of, wanted
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -40,27 +41,25 @@ _SHOWN = {
 
 def draw(layout: UILayout, context: Any) -> None:
     """The whole page, inside the preferences of the add-on."""
-    from ..preferences import preferences
-
-    chosen: Any = preferences()
+    chosen = choices.preferences()
     if chosen is None:
         return
     work.look()
     status = work.status()
-    width = _characters(context)
+    width = page_characters()
     layout.label(text="Packages", icon="PREFERENCES")
     box = layout.box()
     active = [job for job in jobs.active() if job.thread == jobs.LIBRARY and job.label.endswith("Packages")]
     if active:
         box.label(text=active[0].label, icon="SORTTIME")
-        _draw_progress(box, active[0])
+        draw_progress(box, active[0], "maquette.cancel_library", "Stopping; the downloaded part is kept")
     else:
         _draw_state(box, status, width)
         _draw_groups(box, status, chosen)
         _draw_buttons(box, status, chosen)
     if not is_online() and status.state not in (states.PROVIDED, states.UNFIT, states.UNSUPPORTED):
         line = f"Blender is offline. {how_to_allow()}, or choose an offline folder of wheels under Sources"
-        _draw_lines(box, line, width, "INTERNET_OFFLINE")
+        draw_lines(box, line, width, "INTERNET_OFFLINE")
         chosen_folder = chosen.wheels_folder
         if not chosen_folder:
             box.prop(chosen, "wheels_folder")
@@ -81,21 +80,14 @@ def _draw_state(box: UILayout, status: states.Status, width: int) -> None:
     text = words
     if state in (states.READY, states.PROVIDED) and core.detail:
         text = f"{words}: {core.detail}"
-    _draw_lines(box, text, width, icon)
+    draw_lines(box, text, width, icon)
     if state == states.INSTALLING:
-        _draw_lines(box, "Another Blender installs them; this page shows when it is done", width, "BLANK1")
+        draw_lines(box, "Another Blender installs them; this page shows when it is done", width, "BLANK1")
     elif state == states.BROKEN:
         names = ", ".join(LABELS[feature] for feature in work.machine.damaged) or "The core"
-        _draw_lines(box, f"{names}: files are missing. Repair downloads only what is damaged.", width, "BLANK1")
+        draw_lines(box, f"{names}: files are missing. Repair downloads only what is damaged.", width, "BLANK1")
     elif state in (states.UNFIT, states.UNSUPPORTED, states.NOT_INSTALLED) and core.detail:
-        _draw_lines(box, core.detail, width, "BLANK1")
-
-
-def _draw_progress(box: UILayout, job: jobs.Job) -> None:
-    row = box.row(align=True)
-    message = "Stopping; what has come is kept" if job.cancelled else job.message
-    row.progress(factor=job.fraction, type="BAR", text=message)
-    row.operator("maquette.cancel_library", text="", icon="X")
+        draw_lines(box, core.detail, width, "BLANK1")
 
 
 def _draw_groups(box: UILayout, status: states.Status, chosen: Any) -> None:
@@ -130,8 +122,6 @@ def _size(group: states.Group) -> str:
 
 
 def _draw_buttons(box: UILayout, status: states.Status, chosen: Any) -> None:
-    from .settings import wanted
-
     state = state_of(status)
     if state in (states.UNFIT, states.UNSUPPORTED, states.INSTALLING):
         return
@@ -188,7 +178,7 @@ def draw_install(layout: UILayout, features: list[str]) -> None:
     column.label(text=names, icon="PACKAGE")
     _draw_plan(column, status, features)
     if not is_online():
-        _draw_lines(column.box(), f"Blender is offline. {how_to_allow()}", 62, "INTERNET_OFFLINE")
+        draw_lines(column.box(), f"Blender is offline. {how_to_allow()}", 62, "INTERNET_OFFLINE")
 
 
 def _draw_sources(layout: UILayout, chosen: Any, width: int) -> None:
@@ -201,7 +191,7 @@ def _draw_sources(layout: UILayout, chosen: Any, width: int) -> None:
     column.prop(chosen, "torch_index", placeholder=TORCH_INDEX)
     column.prop(chosen, "wheels_folder")
     if sys.platform == "win32" and len(work.status().root) > 110:
-        _draw_lines(column, "This folder's path is too long for Windows; choose a shorter one.", width, "ERROR")
+        draw_lines(column, "This folder's path is too long for Windows; choose a shorter one.", width, "ERROR")
 
 
 def _draw_report(layout: UILayout, status: states.Status, chosen: Any, width: int) -> None:
@@ -212,17 +202,17 @@ def _draw_report(layout: UILayout, status: states.Status, chosen: Any, width: in
     column = layout.box().column(align=True)
     column.scale_y = 0.85
     versions = ", ".join(f"{name} {version}" for name, version in proof.get("versions", {}).items())
-    _draw_lines(column, versions, width, "BLANK1")
+    draw_lines(column, versions, width, "BLANK1")
     numpy = proof.get("numpy", {})
     if numpy.get("version"):
-        _draw_lines(column, f"Blender's own numpy {numpy['version']} is untouched", width, "BLANK1")
+        draw_lines(column, f"Blender's own numpy {numpy['version']} is untouched", width, "BLANK1")
     for product in proof.get("products", []):
         name = proof.get("names", {}).get(product["device"], product["device"])
         if product["right"]:
             text = f"{name}: a product in {product['type']} is right to {product['relative_error']:.1e}"
         else:
             text = f"{name}: {product.get('error', 'its results are wrong')}"
-        _draw_lines(column, text, width, "BLANK1")
+        draw_lines(column, text, width, "BLANK1")
 
 
 def _unfolded(layout: UILayout, chosen: Any, name: str) -> bool:
@@ -236,14 +226,3 @@ def _unfolded(layout: UILayout, chosen: Any, name: str) -> bool:
 
 def in_words(megabytes: float) -> str:
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
-
-
-def _draw_lines(layout: UILayout, text: str, width: int, icon: str) -> None:
-    column = layout.column(align=True)
-    for number, line in enumerate(wrap(text, width)):
-        column.label(text=line, icon="BLANK1" if number else icon)  # type: ignore[arg-type]
-
-
-def _characters(context: Any) -> int:
-    region = context.region
-    return max(30, int((region.width / context.preferences.system.ui_scale - 120) / 6.2)) if region else 80

@@ -4,7 +4,6 @@
 Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
 """
 
-import threading
 from typing import Any
 
 import bpy
@@ -12,6 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...installer.environment.lock_files import FEATURES
 from ...installer.packages.features import CORE
+from .state import look_again
 
 #: Group -> its name on the page.
 LABELS = {
@@ -44,8 +44,6 @@ def _apply(preferences: Any, _context: object) -> None:
     accelerator = "" if preferences.accelerator == "auto" else preferences.accelerator
     wheels = bpy.path.abspath(preferences.wheels_folder)
     set_sources(Sources(accelerator, preferences.package_index, preferences.torch_index, wheels))
-    from .operators import look_again
-
     look_again()
 
 
@@ -98,12 +96,3 @@ def property_of(feature: str) -> str:
 def apply(preferences: Any) -> None:
     """Take over what was chosen in an earlier session."""
     _apply(preferences, None)
-
-
-def start() -> None:
-    """Make importable what is installed, and remove what earlier sessions have left for it."""
-    from ...installer.packages import folders, manager
-
-    manager.activate()
-    if not bpy.app.background:
-        threading.Thread(target=folders.tidy, name="maquette-tidy", daemon=True).start()

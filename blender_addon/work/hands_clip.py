@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...inference.camera import Camera
     from ...inference.hands.parts import Part
     from ...inference.results import HandMaps
-    from . import HandsRequest
+    from .hands import HandsRequest
 
 
 class Sight(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from maquette.blender_addon.builders.camera import matched
 from maquette.blender_addon.builders.images import image
-from maquette.blender_addon.core import axes
+from maquette.blender_addon.core import axes, photo_links
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
 from maquette.inference.photo import Photo
@@ -171,7 +171,7 @@ def test_one_photo_has_one_camera(photo, world, reopened):
     assert matched.matched_camera(photo.camera, picture) == made
     reopened()
     made, picture = bpy.data.objects["street.camera"], bpy.data.images["street"]
-    assert matched.camera_of(picture) == made
+    assert photo_links.camera_of(picture) == made
     background = made.data.background_images[0]
     assert background.image == picture and background.alpha == 0.5 and made.data.show_background_images
     # The ground that people bring places it; after that it stays.

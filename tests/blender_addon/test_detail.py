@@ -10,8 +10,8 @@ import bpy
 import numpy as np
 import pytest
 from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.builders.materials import paint_layers
 from maquette.blender_addon.core import detail_files, jobs
-from maquette.blender_addon.tasks.detail import paint_layers
 
 pytestmark = pytest.mark.usefixtures("addon")
 

@@ -14,8 +14,9 @@ import pytest
 from maquette import inference
 from maquette.blender_addon import cli
 from maquette.blender_addon.builders.images import image as images
+from maquette.blender_addon.builders.materials import paint_layers
 from maquette.blender_addon.core import jobs, roles
-from maquette.blender_addon.tasks.detail import build, controls, paint_layers, plan_shown, presets
+from maquette.blender_addon.tasks.detail import build, controls, plan_shown, presets
 from maquette.blender_addon.tasks.shared import common
 from maquette.blender_addon.work.detail_masks import Drawing
 from maquette.inference.detailer.sampling.masked import SAMPLERS

@@ -193,7 +193,7 @@ def test_models_leave_the_memory_at_the_button_and_before_a_render(tmp_path) -> 
 
 
 def test_idle_models_leave_the_memory(monkeypatch) -> None:
-    monkeypatch.setattr(jobs, "_idle_minutes", lambda: 1 / 60)
+    monkeypatch.setattr(jobs, "_hooks", jobs.Hooks(idle_minutes=lambda: 1 / 60))
     jobs.run(jobs.Job("Load", lambda report: memory.keep(("stand-in", "cpu", "float32"), Kept)))
     assert jobs.pump() == jobs.IDLE_INTERVAL and kept_models(), "the timer goes on while there is something to drop"
     monkeypatch.setattr(jobs, "_used", time.monotonic() - 2)

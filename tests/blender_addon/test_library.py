@@ -15,6 +15,7 @@ import maquette
 import pytest
 from maquette.blender_addon.core import jobs
 from maquette.blender_addon.library import operators, page
+from maquette.blender_addon.ui import job_display
 from maquette.inference.errors import MissingModel
 from maquette.installer.models import catalogue, library, licences, store
 from maquette.installer.net import http
@@ -135,7 +136,7 @@ class TestRemedies:
         error = MissingModel("It is missing.", "Get it.", "maquette.install_model", {"file": "free/one.safetensors"})
         outcome = jobs.Outcome.of(error)
         layout = Recorder()
-        jobs.draw_remedy(layout, outcome)
+        job_display.draw_remedy(layout, outcome)
         (button,) = layout.operators()
         assert button.name == "maquette.install_model" and button.file == "free/one.safetensors"
         assert button.text == "Install Free..."

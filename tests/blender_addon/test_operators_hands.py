@@ -132,9 +132,8 @@ def test_the_control_image_is_the_node_s_picture_and_is_found_by_its_role(street
     assert "control image" in line and control.packed_file and not control.is_float
     shown = np.rint(images.image_array(control)[..., :3] * 255)
     np.testing.assert_array_equal(shown, maps.preview)
-    digest = roles.digest_of(inference.load_photo(street))
-    assert roles.image_with("hands.control", digest) == control
-    assert roles.image_with("hands.control", "another") is None
+    assert control[roles.ROLE] == "hands.control"
+    assert control[roles.PHOTO] == inference.load_photo(street).digest
     assert "Apache" in control[roles.LICENCE]
 
 

@@ -11,9 +11,10 @@ import bpy
 import maquette
 import pytest
 from maquette.blender_addon.core import jobs
-from maquette.blender_addon.packages import operators as work
+from maquette.blender_addon.packages import operators as packages_work
 from maquette.blender_addon.packages import page as packages_page
 from maquette.blender_addon.packages import settings
+from maquette.blender_addon.packages import state as work
 from maquette.inference import Cancelled
 from maquette.inference.runtime.device import missing_package
 from maquette.installer.environment.accelerator import CPU, CUDA, Accelerator
@@ -79,7 +80,9 @@ class TestOperators:
             if "torch" in message:
                 job.cancel()
 
-        job = jobs.Job("Install Packages", lambda report: install("", [], work._watch(report), False), None, "library")
+        job = jobs.Job(
+            "Install Packages", lambda report: install("", [], packages_work._watch(report), False), None, "library"
+        )
         with pytest.raises(Cancelled):
             jobs.run(job, on_progress)
         assert told[-1][1] == "500 of 2,000 MB, 25.0 MB/s, torch" and 0.2 < told[-1][0] < 0.3
@@ -159,7 +162,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, core: Group, kept_mb: int = 0, **chan
     monkeypatch.setattr(work, "look", lambda: None)
     monkeypatch.setattr(work.machine, "device", Accelerator(CUDA, "a card", "12.8", (8, 9), 16_000))
     monkeypatch.setattr(work.machine, "backend", "cu128")
-    monkeypatch.setattr("maquette.blender_addon.preferences.preferences", lambda: Chosen(**changed))
+    monkeypatch.setattr("maquette.blender_addon.core.choices.preferences", lambda: Chosen(**changed))
     layout = Recorder()
     packages_page.draw(layout, CONTEXT)  # type: ignore[arg-type]
     return layout

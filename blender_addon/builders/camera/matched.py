@@ -13,6 +13,7 @@ from mathutils import Matrix
 from ....inference.camera import Camera, Lens
 from ....inference.errors import BadInput
 from ...core import axes, roles, transaction
+from ...core.photo_links import camera_of
 from ..images import image
 from . import scene as scenes
 
@@ -66,14 +67,6 @@ def matched_camera(
         _set_render_size(target, camera)
     scenes.view_layer().update()  # children and users of matrix_world see the place at once
     return obj
-
-
-def camera_of(photo_image: Image) -> Object | None:
-    """The matched camera of this photo, if it has one."""
-    for obj in bpy.data.objects:
-        if obj.type == "CAMERA" and obj.get(roles.IMAGE) == photo_image:
-            return obj
-    return None
 
 
 def intrinsics_of(camera_object: Object, width: int, height: int, scene: Scene | None = None) -> Camera:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...tasks.detail.paint_layers import layers
+from ..materials.paint_layers import layers
 from .detail import BEFORE
 
 if TYPE_CHECKING:

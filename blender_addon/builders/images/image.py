@@ -16,7 +16,7 @@ import numpy as np
 from ....inference.errors import BadInput
 from ....inference.photo.exr import write_exr
 from ....inference.photo.sequence import sequence_of
-from ...core import transaction
+from ...core import roles, transaction
 
 if TYPE_CHECKING:
     from bpy.types import Image
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from ....inference.photo import Photo
 
-#: Custom property of a photo's image: the digest of its pixels, by which the same photo is found again.
-DIGEST = "maquette_photo"
 #: Custom properties of a clip's image: the frame of the scene at which it begins, and its frames where they are known.
 START, LENGTH = "maquette_start_frame", "maquette_length"
 #: JPEG decoders round differently; more than this (of 255) on average is another picture.
@@ -46,13 +44,13 @@ def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
     if known is not None:
         return known
     image = (_image_of_file(photo, Path(path)) if path else None) or _packed(photo.name, photo.pixels)
-    image[DIGEST] = photo.digest
+    image[roles.DIGEST] = photo.digest
     return image
 
 
 def known_photo(photo: Photo) -> Image | None:
     """The image that `photo_image` has given this photo."""
-    return next((image for image in bpy.data.images if image.get(DIGEST) == photo.digest), None)
+    return next((image for image in bpy.data.images if image.get(roles.DIGEST) == photo.digest), None)
 
 
 def shown_file(path: Path) -> Image | None:

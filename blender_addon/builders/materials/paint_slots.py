@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ....inference.errors import BadInput
 from ...core import compat, transaction
-from ...tasks.detail.paint_layers import LAYER, mix_sockets, trees_of
 from . import materials
 from .paint import add_mask_layer, make_room
+from .paint_layers import LAYER, mix_sockets, trees_of
 
 if TYPE_CHECKING:
     from bpy.types import Image, Material, Object, Scene

@@ -10,7 +10,6 @@ import bpy
 from mathutils import Vector
 
 from ....inference.errors import BadInput
-from ...builders.camera import matched as camera
 from ...builders.camera import measure, scale
 from ...builders.images import image
 from ...builders.masks import mask_sequence
@@ -72,7 +71,7 @@ def _camera(properties: Any, context: Any) -> Object:
     photo = bpy.data.images.get(properties.image) if properties.image else None
     if photo is None and properties.filepath:
         photo = image.shown_file(Path(bpy.path.abspath(properties.filepath)))
-    found = camera.camera_of(photo) if photo is not None else None
+    found = photo_links.camera_of(photo) if photo is not None else None
     if found is None and not (properties.image or properties.filepath):
         active = context.view_layer.objects.active
         found = photo_links.matched_camera_of(active) if active is not None else None

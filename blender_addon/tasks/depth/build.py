@@ -64,7 +64,7 @@ def build(request: DepthRequest, inferred: Inferred, scene: Scene) -> str:
     depth_map, wanted = inferred.result, request.build
     ((what, file),) = inferred.files.items()
     picture = image.float_image(f"{request.source.name}.{what}", file, request.folder)
-    roles.mark(picture, what, roles.digest_of(inferred.photo), licence_of(request, "depth"))
+    roles.mark(picture, what, inferred.photo.digest, licence_of(request, "depth"))
     output = wanted.chosen(depth_map.metric)
     if output == "IMAGE":
         return f"Made the image {picture.name}"

@@ -62,7 +62,7 @@ def numbered(request: Any, inferred: Inferred, what: str) -> Image:
         start_frame=request.start_frame,
     )
     task = "normals" if what == "normal" else "depth"
-    return roles.mark(sequence, what, roles.digest_of(inferred.photo), licence_of(request, task))
+    return roles.mark(sequence, what, inferred.photo.digest, licence_of(request, task))
 
 
 def set_timing(request: Any, inferred: Inferred, scene: Scene) -> None:

@@ -202,7 +202,7 @@ def _image(request: DetailRequest, inferred: DetailInferred, variant: str, befor
         settings={**inferred.settings, "variant": int(variant)},
         before=before,
     )
-    return roles.mark(made, "detail", roles.digest_of(inferred.photo))
+    return roles.mark(made, "detail", inferred.photo.digest)
 
 
 def _layer(request: DetailRequest, inferred: DetailInferred, made: Image, before: Image | None) -> str:

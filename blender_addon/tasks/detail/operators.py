@@ -11,7 +11,8 @@ from bpy.props import EnumProperty, StringProperty
 
 from ...core import jobs
 from ...properties import DetailSettings, PhotoInput, names
-from ..shared.operator import TaskOperator, failed
+from ...ui.job_display import report_error
+from ..shared.operator import TaskOperator
 from . import presets as detail_presets
 
 
@@ -83,7 +84,7 @@ class MAQUETTE_OT_load_detail_settings(bpy.types.Operator):
                     raise BadInput("No image is chosen.", "Show the image in the Image Editor, or give its name.")
                 found = detail.settings_of(image)
         except MaquetteError as error:
-            return failed(self, error)
+            return report_error(self, error)
         detail_presets.apply(context.scene.maquette.detail, found)
         self.report({"INFO"}, f"Loaded the settings of {found.get('picture', 'the image')}")
         return {"FINISHED"}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
 
+from ...builders.materials.paint_layers import layers
+from ...ui.text import characters, draw_lines
 from ..shared.panel import SidebarPanel, task_button
-from ..shared.photo_panel import characters, wrapped
 from . import plan_shown
-from .paint_layers import layers
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -157,5 +157,4 @@ def _draw_plan(layout: UILayout, settings: Any) -> None:
     box.scale_y = 0.8
     box.active = plan.asked == plan_shown.signature(settings.detail)
     for line in plan.lines:
-        for number, part in enumerate(wrapped(line, characters())):
-            box.label(text=part, icon="BLANK1" if number else "DOT")
+        draw_lines(box, line, characters(), "DOT")

@@ -12,6 +12,7 @@ from ...builders.camera import matched as cameras
 from ...builders.materials import paint_slots
 from ...builders.surfaces import surface_values
 from ...core import roles
+from ...core.photo_links import camera_of
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
@@ -37,7 +38,7 @@ def camera_for(properties: Any, scene: Scene, photo: Image | None) -> Object:
     BadInput where there is none."""
     obj = bpy.data.objects.get(properties.camera) if properties.camera else None
     if obj is None and photo is not None:
-        obj = cameras.camera_of(photo)
+        obj = camera_of(photo)
     obj = obj or scene.camera
     if obj is None or obj.type != "CAMERA":
         raise BadInput(

@@ -99,7 +99,7 @@ def _needs_camera(request: HandsRequest) -> bool:
 def _pictures(request: HandsRequest, inferred: Inferred) -> list[str]:
     """The control image and the ID map, as they are asked for."""
     maps, name, made = inferred.result, request.source.name, []
-    digest, licence = roles.digest_of(inferred.photo), licence_of(request)
+    digest, licence = inferred.photo.digest, licence_of(request)
     if request.build.control:
         control = roles.mark(hands.control_image(maps, name=name), "hands.control", digest, licence)
         made.append(f"the control image {control.name}")
@@ -138,7 +138,7 @@ def _depth(request: HandsRequest, inferred: Inferred, photo: Image | None, camer
 
 def _float_image(request: HandsRequest, inferred: Inferred, what: str) -> Image:
     made = image.float_image(f"{request.source.name}.hands.{what}", inferred.files[f"hands.{what}"], request.folder)
-    return roles.mark(made, f"hands.{what}", roles.digest_of(inferred.photo), licence_of(request))
+    return roles.mark(made, f"hands.{what}", inferred.photo.digest, licence_of(request))
 
 
 def _depth_map(maps: HandMaps) -> DepthMap:

@@ -83,7 +83,7 @@ def build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
 
 def _sequences(request: HandsRequest, inferred: Inferred, camera: Object) -> list[Image]:
     """The numbered pictures as images; masks as paint layers too, where they are to be."""
-    clip, licence, digest = inferred.result, licence_of(request), roles.digest_of(inferred.photo)
+    clip, licence, digest = inferred.result, licence_of(request), inferred.photo.digest
     folder, made = image.output_folder(request.sequence_folder), []
     for name, sequence in clip.sequences.items():
         picture = mask_sequence.sequence_image(

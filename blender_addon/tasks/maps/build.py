@@ -33,5 +33,5 @@ def request(properties: Any, context: Context) -> MapsRequest:
 def build(request: MapsRequest, inferred: Inferred, scene: Scene) -> str:
     """A packed image of the pass."""
     made = image.picture(f"{request.source.name}.{request.model}", inferred.result.image)
-    roles.mark(made, "map", roles.digest_of(inferred.photo), licence_of(request, "maps"))
+    roles.mark(made, "map", inferred.photo.digest, licence_of(request, "maps"))
     return f"Made the image {made.name}"

@@ -49,7 +49,7 @@ def build(request: NormalsRequest, inferred: Inferred, scene: Scene) -> str:
         build_clip.set_timing(request, inferred, scene)
     else:
         made = normals.normal_image(f"{request.source.name}.normal", inferred.files["normal"], request.folder)
-        roles.mark(made, "normal", roles.digest_of(inferred.photo), licence_of(request, "normals"))
+        roles.mark(made, "normal", inferred.photo.digest, licence_of(request, "normals"))
         if request.keep_preview:
             image.picture(f"{request.source.name}.normal.preview", inferred.result.preview)
     if request.output == "IMAGE":

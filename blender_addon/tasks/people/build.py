@@ -80,5 +80,5 @@ def _skeletons(request: PeopleRequest, inferred: Inferred) -> str:
     if picture is None:
         return ""
     made = image.control_image(f"{request.source.name}.people.control", picture)
-    roles.mark(made, "people.control", roles.digest_of(inferred.photo), licence_of(request, "people"))
+    roles.mark(made, "people.control", inferred.photo.digest, licence_of(request, "people"))
     return f"the skeletons {made.name}"

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from ..shared.operator import failed
+from ...ui.job_display import report_error
 from .settings import ExportSettings, RetargetSettings
 
 
@@ -29,7 +29,7 @@ class RigOperator(bpy.types.Operator):
         try:
             self.report({"INFO"}, self.done(context))
         except MaquetteError as error:
-            return failed(self, error)
+            return report_error(self, error)
         return {"FINISHED"}
 
     def done(self, context: Any) -> str:

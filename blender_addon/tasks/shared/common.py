@@ -19,7 +19,7 @@ from ...core import photo_links, roles
 from ...builders.camera import matched as camera, scale
 from ...builders.images import image
 from ...core.transaction import transaction
-from ...preferences import preferred_device, preferred_precision
+from ...core.choices import preferred_device, preferred_precision
 from ...core.preload import preload_torch
 from ...work import Target
 from . import lens
@@ -86,7 +86,7 @@ def _scales(source: Source) -> dict[str, float]:
     """What the worker has to multiply metres by: see `Request.scales`."""
     cameras = [obj for obj in bpy.data.objects if roles.SCALE in obj and obj.get(roles.IMAGE) is not None]
     photos: Any = {obj: obj.get(roles.IMAGE) for obj in cameras}
-    found = {str(photo.get(image.DIGEST)): scale.scale_of(obj) for obj, photo in photos.items()}
+    found = {str(photo.get(roles.DIGEST)): scale.scale_of(obj) for obj, photo in photos.items()}
     playing = _playing_image(source) if cameras else None
     clip = [scale.scale_of(obj) for obj, photo in photos.items() if photo == playing]
     return {**found, **({"": clip[0]} if clip else {})}
@@ -164,7 +164,7 @@ def _signed(line: str, request: Request, inferred: Inferred, scene: Scene, made:
                 scale.settle(obj, pictures)
     if used is None:
         return line
-    matched_camera = camera.camera_of(photo) if photo is not None else None
+    matched_camera = photo_links.camera_of(photo) if photo is not None else None
     return ". ".join([line, *lens.remarks(used, matched_camera, scene, before)])
 
 

@@ -90,7 +90,7 @@ def build_masks(
 
 
 def _image(name: str, mask: NDArray, inferred: Inferred, licence: str) -> Image:
-    return roles.mark(image.mask_image(name, mask), "mask", roles.digest_of(inferred.photo), licence)
+    return roles.mark(image.mask_image(name, mask), "mask", inferred.photo.digest, licence)
 
 
 def _stencil(

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
 from ...core import jobs
-
-if TYPE_CHECKING:
-    from ....inference.errors import MaquetteError
+from ...ui.job_display import report_error
 
 
 class TaskOperator(bpy.types.Operator):
@@ -36,7 +34,7 @@ class TaskOperator(bpy.types.Operator):
         try:
             jobs.submit(self._checked_job(context))
         except MaquetteError as error:
-            return failed(self, error)
+            return report_error(self, error)
         return {"FINISHED"}
 
     def execute(self, context: Any) -> set[Any]:
@@ -47,7 +45,7 @@ class TaskOperator(bpy.types.Operator):
         try:
             line = jobs.run(self._checked_job(context), lambda fraction, _message: manager.progress_update(fraction))
         except MaquetteError as error:
-            return failed(self, error)
+            return report_error(self, error)
         finally:
             manager.progress_end()
         self.report({"INFO"}, line)
@@ -71,10 +69,3 @@ class TaskOperator(bpy.types.Operator):
 
         task = import_module(f"..{self.task}.build", __package__)
         return job_of(self.bl_label, task.request(self, context), task.build)
-
-
-def failed(operator: bpy.types.Operator, error: MaquetteError) -> set[Any]:
-    """One line for whoever called; the panel keeps it together with the remedy's button."""
-    jobs.remember(jobs.Outcome.of(error))
-    operator.report({"ERROR"}, str(error))
-    return {"CANCELLED"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import bpy
-
 from ...core import jobs
 from ...core import roles
-from ...packages.operators import ready, status
+from ...packages.state import ready, status
+from ...ui.job_display import draw_outcome, draw_running
+from ...ui.text import characters, draw_lines
 from .panel import SidebarPanel, matched_camera
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def _draw_packages(layout: UILayout) -> None:
         box.label(text="PyTorch is not installed", icon="ERROR")
         box.operator("maquette.install_packages", icon="IMPORT")
         return
-    lines = wrapped(_PACKAGES.get(state, "The packages cannot be used"), characters())
-    for number, line in enumerate(lines):
-        box.label(text=line, icon="BLANK1" if number else "ERROR")
+    draw_lines(box, _PACKAGES.get(state, "The packages cannot be used"), characters(), "ERROR")
     box.operator("maquette.open_preferences", icon="PREFERENCES")
 
 
@@ -89,49 +87,13 @@ def draw_lens(layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> No
     if guessed:
         hint = layout.column()
         hint.scale_y = 0.8
-        for line in wrapped("Choose a camera or type the focal length under Lens and Output.", characters()):
-            hint.label(text=line, icon="BLANK1")
+        text = "Choose a camera or type the focal length under Lens and Output."
+        draw_lines(hint, text, characters(), "BLANK1")
 
 
 def draw_jobs(layout: UILayout) -> None:
     """Progress of what is running with its cancel button, or the last job's closing line and remedy."""
     for thread, cancel in ((jobs.TORCH, "maquette.cancel_job"), (jobs.LIBRARY, "maquette.cancel_library")):
-        _draw_running(layout, [job for job in jobs.active() if job.thread == thread], cancel)
-    if jobs.active():
-        return
-    outcome = jobs.outcome()
-    if outcome is None:
-        return
-    box = layout.box()
-    box.scale_y = 0.8
-    icon = "ERROR" if outcome.failed else "CHECKMARK"
-    width = characters()
-    for number, line in enumerate([*wrapped(outcome.line, width), *wrapped(outcome.remedy, width)]):
-        box.label(text=line, icon="BLANK1" if number else icon)
-    jobs.draw_remedy(box, outcome)
-
-
-def _draw_running(layout: UILayout, active: list[jobs.Job], cancel: str) -> None:
-    """The jobs of one thread: the first with its progress, and how many wait behind it."""
-    if not active:
-        return
-    column = layout.column(align=True)
-    waiting = f" (+{len(active) - 1})" if len(active) > 1 else ""
-    column.label(text=f"{active[0].label}{waiting}", icon="SORTTIME")
-    row = column.row(align=True)
-    message = "Stopping" if active[0].cancelled else active[0].message
-    row.progress(factor=active[0].fraction, type="BAR", text=message)
-    row.operator(cancel, text="", icon="X")
-
-
-def characters() -> int:
-    """How many characters of text fit into the sidebar beside an icon."""
-    context: Any = bpy.context
-    scale = context.preferences.system.ui_scale
-    return max(16, int((context.region.width / scale - 75) / 6.2))
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    from textwrap import wrap
-
-    return wrap(text, width)
+        draw_running(layout, thread, cancel)
+    if not jobs.active():
+        draw_outcome(layout, characters())

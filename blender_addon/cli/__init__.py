@@ -131,7 +131,7 @@ def _open(template: str | None) -> None:
 
 def _run(command: str, **properties: Any) -> str:
     """Call the operator as a script would; its errors arrive as RuntimeError."""
-    from .core import jobs
+    from ..core import jobs
 
     _operator(_COMMANDS[command][0])(**properties)
     outcome = jobs.outcome()
@@ -150,15 +150,3 @@ def _save(path: Path) -> None:
         bpy.ops.wm.save_mainfile()
     finally:
         preferences.filepaths.save_version = versions
-
-
-if __name__ == "__main__":
-    import os
-
-    from . import register as register_addon
-
-    register_addon()
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # the bpy module of some versions crashes or hangs while Python ends
