@@ -63,10 +63,10 @@ def test_controls_count_before_the_bones_that_they_move():
     ("names", "expected"),
     [
         (
-            "Bip01 Pelvis,Bip01 Spine,Bip01 Spine1,Bip01 Neck,Bip01 Head,Bip01 L Clavicle,Bip01 L UpperArm,"
-            "Bip01 L Forearm,Bip01 L Hand,Bip01 L Thigh,Bip01 L Calf,Bip01 L Foot,Bip01 R Clavicle,"
-            "Bip01 R UpperArm,Bip01 R Forearm,Bip01 R Hand,Bip01 R Thigh,Bip01 R Calf,Bip01 R Foot,Bip01 L ForeTwist",
-            {"hips": ("Bip01 Pelvis",), "forearm.L": ("Bip01 L Forearm",), "spine": ("Bip01 Spine", "Bip01 Spine1")},
+            "Robot Pelvis,Robot Spine,Robot Spine1,Robot Neck,Robot Head,Robot L Clavicle,Robot L UpperArm,"
+            "Robot L Forearm,Robot L Hand,Robot L Thigh,Robot L Calf,Robot L Foot,Robot R Clavicle,"
+            "Robot R UpperArm,Robot R Forearm,Robot R Hand,Robot R Thigh,Robot R Calf,Robot R Foot,Robot L ForeTwist",
+            {"hips": ("Robot Pelvis",), "forearm.L": ("Robot L Forearm",), "spine": ("Robot Spine", "Robot Spine1")},
         ),
         (
             "hips,waist,chest,neck,head,shoulder_left,arm_left,elbow_left,wrist_left,leg_left,knee_left,ankle_left,"
@@ -90,6 +90,43 @@ def test_controls_count_before_the_bones_that_they_move():
 def test_unknown_rigs_are_guessed_by_words(names, expected):
     mapping = rigs.map_bones(names.split(","))
     assert not mapping.missing and mapping.preset == ""
+    assert {role: mapping.roles[role] for role in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("preset", "names", "expected"),
+    [
+        (
+            "biped",
+            "Bip001,Bip001 Pelvis,Bip001 Spine,Bip001 Head,Bip001 L UpperArm,Bip001 L Forearm,Bip001 L Hand,"
+            "Bip001 L Finger0,Bip001 L Finger01,Bip001 L Finger4,Bip001 L Finger41,Bip001 L Finger42,Bip001 L Thigh,"
+            "Bip001 L Calf,Bip001 R UpperArm,Bip001 R Forearm,Bip001 R Thigh,Bip001 R Calf",
+            {"thumb.L": ("Bip001 L Finger0", "Bip001 L Finger01"), "hips": ("Bip001 Pelvis",),
+             "little.L": ("Bip001 L Finger4", "Bip001 L Finger41", "Bip001 L Finger42")},
+        ),
+        (
+            "character-creator",
+            "RL_BoneRoot,CC_Base_Hip,CC_Base_Pelvis,CC_Base_L_Thigh,CC_Base_L_ThighTwist01,CC_Base_L_Calf,"
+            "CC_Base_L_ToeBaseShareBone,CC_Base_L_ToeBase,CC_Base_R_Thigh,CC_Base_R_Calf,CC_Base_Waist,"
+            "CC_Base_NeckTwist01,CC_Base_L_Upperarm,CC_Base_L_Forearm,CC_Base_R_Upperarm,CC_Base_R_Forearm",
+            {"toe.L": ("CC_Base_L_ToeBase",), "neck": ("CC_Base_NeckTwist01",), "spine": ("CC_Base_Waist",)},
+        ),
+        (
+            "optitrack",
+            "Skeleton_001_Hip,Skeleton_001_Ab,Skeleton_001_LUArm,Skeleton_001_LFArm,Skeleton_001_RUArm,"
+            "Skeleton_001_RFArm,Skeleton_001_LThigh,Skeleton_001_LShin,Skeleton_001_RThigh,Skeleton_001_RShin",
+            {"spine": ("Skeleton_001_Ab",), "forearm.R": ("Skeleton_001_RFArm",)},
+        ),
+        (
+            "mmd",
+            "全ての親,センター,グルーブ,腰,下半身,上半身,足.L,ひざ.L,足ＩＫ.L,腕.L,腕捩.L,ひじ.L,足.R,ひざ.R,腕.R,ひじ.R",
+            {"hips": ("腰", "下半身"), "thigh.L": ("足.L",), "forearm.R": ("ひじ.R",)},
+        ),
+    ],
+)  # fmt: skip
+def test_known_rigs_among_their_other_bones(preset, names, expected):
+    mapping = rigs.map_bones(names.split(","))
+    assert (mapping.preset, mapping.missing) == (preset, ())
     assert {role: mapping.roles[role] for role in expected} == expected
 
 
