@@ -78,7 +78,47 @@ def pytest_collection_finish() -> None:
 
 
 #: Test file -> seconds of processor time that it takes, where that is more than a few: what parts are balanced by.
-SECONDS: dict[str, float] = {}
+SECONDS = {
+    "test_builders_body.py": 4,
+    "test_builders_displacement.py": 4,
+    "test_calibrate.py": 38,
+    "test_cli.py": 13,
+    "test_clip.py": 10,
+    "test_clips_depth.py": 7,
+    "test_depth_nodes.py": 6,
+    "test_detail.py": 3,
+    "test_detail_masks.py": 4,
+    "test_detail_models.py": 12,
+    "test_detailer.py": 9,
+    "test_detailer_models.py": 30,
+    "test_download.py": 7,
+    "test_extension.py": 5,
+    "test_hands.py": 11,
+    "test_hmr2.py": 26,
+    "test_hmr2_clip.py": 7,
+    "test_hmr2_files.py": 18,
+    "test_hmr2_golden.py": 5,
+    "test_hmr2_refine.py": 6,
+    "test_hmr2_yolo.py": 7,
+    "test_lens.py": 4,
+    "test_library.py": 5,
+    "test_library_depth.py": 24,
+    "test_maps.py": 28,
+    "test_meshgraphormer.py": 19,
+    "test_meshgraphormer_inputs.py": 10,
+    "test_metric3d.py": 15,
+    "test_metric3d_inputs.py": 7,
+    "test_midas.py": 19,
+    "test_operators.py": 7,
+    "test_operators_hands.py": 22,
+    "test_people.py": 9,
+    "test_pose.py": 4,
+    "test_rigs.py": 24,
+    "test_runtime.py": 10,
+    "test_temporal.py": 4,
+    "test_testing.py": 7,
+    "test_track.py": 7,
+}
 
 SYNTH = TESTS / "inference" / "synth"
 #: Model file -> the script that makes it with made-up weights, and the script's arguments before what it is to write.

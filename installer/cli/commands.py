@@ -21,7 +21,8 @@ from . import packages as packages_cli
 
 EXAMPLES = """examples:
   python3 -m installer demo                          set up and show what it does, into out/demo
-  python3 -m installer test --all                    the whole test-suite, on every Blender
+  python3 -m installer test --all                    the test-suite, on every Blender
+  python3 -m installer test --fast                   two minutes of it, for while you work
   python3 -m installer test -- tests/inference -x    one folder of it; what follows -- goes to pytest
   python3 -m installer run -m maquette.inference     the command line for arrays, without Blender
   python3 -m installer run --blender 5.2 script.py   a script of your own with bpy 5.2
@@ -82,6 +83,14 @@ def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
     )
     test.add_argument("--all", action="store_true", help="the Blender-facing ones on every Blender")
     test.add_argument("--quick", action="store_true", help="without the checks by ruff and pyright")
+    tier = test.add_mutually_exclusive_group()
+    tier.add_argument(
+        "--fast", dest="tier", action="store_const", const="fast", help="only what takes two minutes, without networks"
+    )
+    tier.add_argument(
+        "--full", dest="tier", action="store_const", const="full", help="full-size networks and every package group too"
+    )
+    test.set_defaults(tier="daily")
     run = add("run", _run, "start the environment's Python with the arguments that follow")
     run.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
     doctor = add("doctor", _doctor, "say what is installed, what is missing and how to get it")
@@ -132,7 +141,7 @@ def _run(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str
 def _test(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
     from .testing import run_tests
 
-    return run_tests(place, voice, chosen(place, options), quick=options.quick, pytest_arguments=rest)
+    return run_tests(place, voice, chosen(place, options), options.quick, rest, options.tier)
 
 
 def _doctor(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:

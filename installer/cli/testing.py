@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python3 -m installer test`: the checks and the test-suite on the default Blender, its Blender-facing part on others.
 
+The work is cut into pieces, of which two run at a time, each on one core with a log of its own. The other Blenders wait
+for the default one's Blender-facing tests: what these computed without Blender answers there (tests/answers.py).
+
 A run is judged by the results file that pytest writes at its end and by the exit code. bpy may crash while its process
 ends, after every test has passed and been recorded: that is reported and is not a failure. A crash before the results
 are written is one.
@@ -8,27 +11,45 @@ are written is one.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..environment import environments
+from ..environment.environments import Environment
 from ..environment.lock_files import DEFAULT_BLENDER
 from ..packages.folders import count
 from ..shared.errors import NoPython
 from ..shared.paths import Place, require_space
 from ..shared.reporting import Voice
+from .lanes import Piece, run_pieces
 
 #: What marks the tests that every Blender runs; tests/conftest.py gives the first to all of tests/blender_addon.
 ON_EVERY_BLENDER = "blender or smoke"
 
 NO_TESTS = "no test was found."
 
-#: MB that the whole suite writes: the weights that it makes for itself and keeps, and what its tests leave for a while.
-SUITE_MEGABYTES = 6000
+#: How much is tested -> pytest's arguments, and the MB that the suite writes: the weights that it makes for itself and
+#: keeps, and what its tests leave for a while.
+FAST, DAILY, FULL = "fast", "daily", "full"
+TIERS: Dict[str, Tuple[List[str], int]] = {
+    FAST: (["-m", "not slow"], 1000),
+    DAILY: ([], 6000),
+    FULL: (["--full"], 24000),
+}
+
+#: Folder of tests -> number of pieces, and seconds that each takes; one of 60 where a folder is not named.
+PIECES = {"blender_addon": (2, 80.0), "inference": (4, 75.0), "installer": (1, 90.0)}
+
+#: Pieces, and seconds of each, of a Blender beside the default one.
+ON_OTHERS = 2, 50.0
+
+#: Tests that are named at the end, the slowest.
+SLOWEST = 25
 
 #: On a machine shared with others, spinning OpenMP threads are many times slower than one.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"}
@@ -36,7 +57,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUNBUF
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one Blender's tests ended. `crashed_late`: the process crashed after the results were written."""
+    """How some tests ended. `crashed_late`: the process crashed after the results were written."""
 
     blender: str
     passed: int
@@ -53,30 +74,28 @@ class Outcome:
 
 
 def run_tests(
-    place: Place, voice: Voice, others: Sequence[str], quick: bool = False, pytest_arguments: Sequence[str] = ()
+    place: Place,
+    voice: Voice,
+    others: Sequence[str],
+    quick: bool = False,
+    pytest_arguments: Sequence[str] = (),
+    tier: str = DAILY,
 ) -> int:
-    """Set up and run everything asked for; returns 0 when all of it is good."""
-    ready = set_up([DEFAULT_BLENDER, *others], place, voice, room=0 if pytest_arguments else SUITE_MEGABYTES)
-    complaints = [] if quick else run_checks(ready[0], voice)
-    outcomes = [run_pytest(ready[0], [*pytest_arguments], voice)]
-    for environment in ready[1:]:
-        outcome = run_pytest(environment, ["-m", ON_EVERY_BLENDER, *pytest_arguments], voice)
-        if outcome.verdict == NO_TESTS and pytest_arguments:
-            continue  # what was picked by hand has no part that faces Blender
-        outcomes.append(outcome)
-    bad = [outcome for outcome in outcomes if not outcome.good]
-    for outcome in outcomes:
-        if outcome.crashed_late:
-            voice.say(f"Note: bpy {outcome.blender} crashed while closing, after all its tests had been recorded.")
-        if outcome.verdict:
-            voice.say(f"Blender {outcome.blender}: {outcome.verdict}")
-    if complaints:
-        voice.say(f"Not clean: {', '.join(complaints)} (see above).")
-    if len(outcomes) > 1:
-        for outcome in outcomes:
-            voice.say(f"Blender {outcome.blender}: {summary([outcome])}")
-        print(summary(outcomes), flush=True)
-    return 1 if bad or complaints else 0
+    """Set up and run everything asked for; returns 0 when all of it is good.
+
+    quick : without the checks by ruff and pyright.  pytest_arguments : tests picked by hand, which run one after the
+    other in this terminal.
+    """
+    started = time.monotonic()
+    ready = set_up([DEFAULT_BLENDER, *others], place, voice, room=0 if pytest_arguments else TIERS[tier][1])
+    voice.say(f"Ready to test Blender {_listed(ready)} ({time.monotonic() - started:.0f} s).")
+    checks = {} if quick else check_commands(ready[0])
+    if pytest_arguments:
+        complaints = [name for name, command in checks.items() if _in_terminal(name, command, ready[0], voice)]
+        outcomes = picked(ready, [*TIERS[tier][0], *pytest_arguments], voice)
+    else:
+        outcomes, complaints = in_lanes(pieces_of(ready, checks, tier), ready[0], voice)
+    return conclude(outcomes, complaints, time.monotonic() - started, voice)
 
 
 def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> List[environments.Environment]:
@@ -97,35 +116,174 @@ def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> Li
     return ready
 
 
-def run_checks(environment: environments.Environment, voice: Voice) -> List[str]:
-    """ruff and pyright over the tree; returns the names of those that complain."""
-    root = str(environment.place.root)
-    checks = {
-        "ruff check": ["-m", "ruff", "check", root],
-        "ruff format": ["-m", "ruff", "format", "--check", root],
-        "pyright": ["-m", "pyright", "--project", root, "--pythonpath", str(environment.python)],
+def check_commands(environment: Environment) -> Dict[str, List[str]]:
+    """Name -> command of each check over the tree."""
+    root, python = str(environment.place.root), str(environment.python)
+    return {
+        "ruff check": [python, "-m", "ruff", "check", root],
+        "ruff format": [python, "-m", "ruff", "format", "--check", root],
+        "pyright": [python, "-m", "pyright", "--project", root, "--pythonpath", python],
     }
-    env = {**environment.variables(), "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
-    env["PYRIGHT_PYTHON_CACHE_DIR"] = str(environment.place.cache / "pyright")
-    complaints = []
-    for name, arguments in checks.items():
-        voice.say(f"Checking: {name}")
-        if subprocess.call([str(environment.python), *arguments], env=env, cwd=root):
-            complaints.append(name)
-    return complaints
 
 
-def run_pytest(environment: environments.Environment, arguments: Sequence[str], voice: Voice) -> Outcome:
+def _variables(environment: Environment) -> Dict[str, str]:
+    place = environment.place
+    pyright = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYRIGHT_PYTHON_CACHE_DIR": str(place.cache / "pyright")}
+    return {**environment.variables(), **ONE_THREAD, **pyright}
+
+
+# picked by hand
+
+
+def _in_terminal(name: str, command: Sequence[str], environment: Environment, voice: Voice) -> int:
+    voice.say(f"Checking: {name}")
+    return subprocess.call(list(command), env=_variables(environment), cwd=str(environment.place.root))
+
+
+def picked(ready: Sequence[Environment], arguments: Sequence[str], voice: Voice) -> List[Outcome]:
+    """Tests picked by hand, on one Blender after the other; the others run what faces Blender, if that is any of it."""
+    outcomes = [run_pytest(ready[0], arguments, voice)]
+    for environment in ready[1:]:
+        outcome = run_pytest(environment, ["-m", ON_EVERY_BLENDER, *arguments], voice)
+        outcomes += [outcome] if outcome.verdict != NO_TESTS else []
+    return outcomes
+
+
+def run_pytest(environment: Environment, arguments: Sequence[str], voice: Voice) -> Outcome:
     """Run pytest in an environment, in this terminal, and judge it."""
-    place, version = environment.place, environment.blender.version
-    results = place.home / "results" / f"blender-{version}.xml"
+    version = environment.blender.version
+    command, results = _pytest(environment, f"blender-{version}", arguments)
+    voice.say(f"Testing with Blender {version} (bpy {environment.blender.bpy}, Python {environment.blender.python})")
+    started = time.monotonic()
+    code = subprocess.call(command, env=_variables(environment), cwd=str(environment.place.root))
+    return judge(version, code, results, time.monotonic() - started)
+
+
+def _pytest(environment: Environment, name: str, arguments: Sequence[str]) -> Tuple[List[str], Path]:
+    """A command that runs pytest, and the file that takes its results, in which there are none yet."""
+    results = environment.place.home / "results" / f"{name}.xml"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.unlink(missing_ok=True)
-    voice.say(f"Testing with Blender {version} (bpy {environment.blender.bpy}, Python {environment.blender.python})")
-    command = [str(environment.python), "-m", "pytest", f"--junitxml={results}", *arguments]
-    started = time.monotonic()
-    code = subprocess.call(command, env={**environment.variables(), **ONE_THREAD}, cwd=str(place.root))
-    return judge(version, code, results, time.monotonic() - started)
+    return [str(environment.python), "-m", "pytest", f"--junitxml={results}", *arguments], results
+
+
+# everything, in lanes
+
+
+@dataclass(frozen=True)
+class SuitePiece(Piece):
+    """blender : whose tests it runs, "" for a check.  results : what pytest writes."""
+
+    blender: str = ""
+    results: Path = Path()
+
+
+def pieces_of(ready: Sequence[Environment], checks: Dict[str, List[str]], tier: str) -> List[SuitePiece]:
+    """All that is to be done, in pieces."""
+    first, *others = ready
+    logs, options = first.place.home / "results", TIERS[tier][0]
+    answers = {"MAQUETTE_ANSWERS": str(first.place.home / "answers")} if others else {}
+    pieces = [
+        SuitePiece(name, command, logs / f"{name.replace(' ', '-')}.log", _variables(first), 30.0)
+        for name, command in checks.items()
+    ]
+
+    def cut(environment: Environment, folder: str, number: int, seconds: float, *more: str, after: Sequence[str] = ()):
+        version, made = environment.blender.version, []
+        for part in range(1, number + 1):
+            name = f"Blender {version}, {folder}" + (f" {part} of {number}" if number > 1 else "")
+            file = f"blender-{version}-{Path(folder).name}-{part}"
+            command, results = _pytest(environment, file, [*options, *more, f"--part={part}/{number}", folder])
+            variables = {**_variables(environment), **answers}
+            made.append(
+                SuitePiece(name, command, logs / f"{file}.log", variables, seconds, tuple(after), version, results)
+            )
+        pieces.extend(made)
+        return [piece.name for piece in made]
+
+    waited_for: List[str] = []
+    for folder in sorted((first.place.root / "tests").iterdir()):
+        if next(folder.rglob("test_*.py"), None) is None or (tier == FAST and folder.name == "blender_addon"):
+            continue
+        number, seconds = PIECES.get(folder.name, (1, 60.0))
+        faces_blender = folder.name == "blender_addon" and bool(others)
+        names = cut(first, f"tests/{folder.name}", number, 1000.0 if faces_blender else seconds)
+        waited_for += names if faces_blender else []
+    marks = f"({ON_EVERY_BLENDER})" + (" and not slow" if tier == FAST else "")
+    for environment in others:
+        cut(environment, "tests", *ON_OTHERS, "-m", marks, after=waited_for)
+    return pieces
+
+
+def in_lanes(pieces: Sequence[SuitePiece], first: Environment, voice: Voice) -> Tuple[List[Outcome], List[str]]:
+    """Run the pieces, say how each ended, show the log of those that failed; the outcomes and what is not clean."""
+    outcomes: List[Outcome] = []
+    complaints: List[str] = []
+    answers = first.place.home / "answers"
+    shutil.rmtree(answers, ignore_errors=True)
+
+    def ended(piece: Piece, code: int, seconds: float) -> None:
+        assert isinstance(piece, SuitePiece)
+        if piece.blender:
+            outcomes.append(judge(piece.blender, code, piece.results, seconds))
+            how, bad = summary(outcomes[-1:]), not outcomes[-1].good
+        else:
+            complaints.extend([piece.name] if code else [])
+            how, bad = f"{'not clean' if code else 'clean'} in {seconds:.2f}s", bool(code)
+        if bad:
+            voice.say(f"\n{piece.log.read_text('utf-8', 'replace')}")
+        voice.say(f"{piece.name}: {how}")
+
+    try:
+        run_pieces(pieces, first.place.root, ended)
+    finally:
+        shutil.rmtree(answers, ignore_errors=True)
+    slowest = sorted((row for piece in pieces if piece.blender for row in timed(piece)), reverse=True)[:SLOWEST]
+    voice.say("\nThe slowest tests:")
+    for seconds, blender, name in slowest:
+        voice.say(f"{seconds:7.1f} s  {blender}  {name}")
+    voice.say("")
+    return outcomes, complaints
+
+
+def timed(piece: SuitePiece) -> List[Tuple[float, str, str]]:
+    """(seconds, Blender, name) of each test of a piece that has ended."""
+    suite = _read_results(piece.results)
+    return [
+        (float(case.get("time", "0")), piece.blender, f"{case.get('classname')}::{case.get('name')}")
+        for case in (suite.iter("testcase") if suite is not None else ())
+    ]
+
+
+# the verdict
+
+
+def conclude(outcomes: Sequence[Outcome], complaints: Sequence[str], seconds: float, voice: Voice) -> int:
+    """Say how all of it ended; 0 when all is good."""
+    by_blender: Dict[str, List[Outcome]] = {}
+    for outcome in outcomes:
+        by_blender.setdefault(outcome.blender, []).append(outcome)
+        if outcome.crashed_late:
+            voice.say(f"Note: bpy {outcome.blender} crashed while closing, after all its tests had been recorded.")
+        if outcome.verdict:
+            voice.say(f"Blender {outcome.blender}: {outcome.verdict}")
+    if complaints:
+        voice.say(f"Not clean: {', '.join(complaints)} (see above).")
+    if len(outcomes) > 1:
+        for blender, parts in by_blender.items():
+            voice.say(f"Blender {blender}: {summary(parts)}")
+        print(summary(outcomes, seconds), flush=True)
+    good = not complaints and all(outcome.good for outcome in outcomes)
+    voice.say(f"{'Everything passed' if good else 'Not everything passed'}, in {_minutes(seconds)}.")
+    return 0 if good else 1
+
+
+def _listed(ready: Sequence[Environment]) -> str:
+    return ", ".join(environment.blender.version for environment in ready)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def judge(blender: str, code: int, results: Path, seconds: float) -> Outcome:
@@ -157,11 +315,12 @@ def _read_results(path: Path) -> Optional[ElementTree.Element]:
     return tree.getroot().find("testsuite") if tree.getroot().tag == "testsuites" else tree.getroot()
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """The sum of several runs, in the words of pytest's closing line."""
+def summary(outcomes: Sequence[Outcome], seconds: Optional[float] = None) -> str:
+    """The sum of several runs, in the words of pytest's closing line. seconds : of the clock; None adds theirs up."""
+    seconds = sum(outcome.seconds for outcome in outcomes) if seconds is None else seconds
     parts = []
     for name, word in (("failed", "failed"), ("passed", "passed"), ("skipped", "skipped"), ("errors", "errors")):
         number = sum(getattr(outcome, name) for outcome in outcomes)
         if number:
             parts.append(f"{number} {word if word != 'errors' or number > 1 else 'error'}")
-    return f"{', '.join(parts) or 'no tests ran'} in {sum(outcome.seconds for outcome in outcomes):.2f}s"
+    return f"{', '.join(parts) or 'no tests ran'} in {seconds:.2f}s"

@@ -1,13 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The verdict over a test run: by its results file and its exit code."""
+"""What is tested, in which pieces, and the verdict over it: by results files and exit codes."""
 
+import importlib.util
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from maquette.installer.cli import testing
-from maquette.installer.cli.testing import NO_TESTS, SUITE_MEGABYTES, Outcome, judge, run_tests, set_up, summary
+from maquette.installer.cli.lanes import Piece, run_pieces
+from maquette.installer.cli.testing import (
+    DAILY,
+    FAST,
+    FULL,
+    NO_TESTS,
+    TIERS,
+    Outcome,
+    SuitePiece,
+    judge,
+    run_tests,
+    set_up,
+    summary,
+)
 from maquette.installer.environment import environments
 from maquette.installer.environment.accelerator import CPU, Accelerator
 from maquette.installer.environment.lock_files import blenders
@@ -82,12 +102,19 @@ def test_a_stopped_run_is_a_failure_although_what_ran_has_passed(tmp_path: Path)
 def test_the_sum_reads_like_pytests_own_line() -> None:
     runs = [Outcome("4.5", 10, 1, 0, 2, 5.0, "x"), Outcome("4.2", 3, 0, 1, 0, 2.5, "y")]
     assert summary(runs) == "1 failed, 13 passed, 2 skipped, 1 error in 7.50s"
+    assert summary(runs, 4.0).endswith("in 4.00s"), "they ran side by side"
     assert summary([Outcome("4.5", 0, 0, 0, 0, 0.5, "")]) == "no tests ran in 0.50s"
 
 
+ONE_PASSED = '<testsuites><testsuite tests="1" failures="0" errors="0" skipped="0" /></testsuites>'
+
+
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def told(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens, in its order; nothing is really set up or run."""
+    for folder in ("blender_addon", "inference", "installer"):
+        (place.root / "tests" / folder).mkdir(parents=True)
+        (place.root / "tests" / folder / "test_it.py").touch()
     happened: list[str] = []
 
     def ensure(place: Place, version: str, voice: Voice) -> environments.Environment:
@@ -98,9 +125,17 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         happened.append(f"test {environment.blender.version}")
         return Outcome(environment.blender.version, 1, 0, 0, 0, 1.0, "")
 
+    def run_all(pieces: list[SuitePiece], folder: Path, ended: Callable[[SuitePiece, int, float], None]) -> None:
+        assert folder == place.root
+        for piece in pieces:
+            happened.append(f"test {piece.blender}")
+            piece.results.write_text(ONE_PASSED)
+            ended(piece, 0, 1.0)
+
     monkeypatch.setattr(environments, "ensure", ensure)
     monkeypatch.setattr(environments, "detect", lambda: Accelerator(CPU))
     monkeypatch.setattr(testing, "run_pytest", run)
+    monkeypatch.setattr(testing, "run_pieces", run_all)
     monkeypatch.setattr(places, "free_megabytes", lambda folder: 10**6)
     return happened
 
@@ -119,7 +154,8 @@ def finish(place: Place, *versions: str, build: str = "registry") -> None:
 def test_every_blender_is_set_up_before_the_first_test(place: Place, voice: Voice, told: list[str]) -> None:
     assert list(blenders(place.locks)) == sorted(ALL), "the measured need below is of these"
     assert run_tests(place, voice, ALL[1:], quick=True) == 0
-    assert told == [f"set up {version}" for version in ALL] + [f"test {version}" for version in ALL]
+    assert told[:4] == [f"set up {version}" for version in ALL]
+    assert set(told[4:]) == {f"test {version}" for version in ALL}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the registry's torch is the CUDA one under Linux alone")
@@ -164,7 +200,7 @@ def test_what_the_tests_have_made_already_and_tests_picked_by_hand_ask_for_less(
     weights.parent.mkdir()
     with weights.open("wb") as handle:
         handle.truncate(2_000_000_000)
-    with pytest.raises(SetupError, match=f"needs about {SUITE_MEGABYTES - 2000:,} MB"):
+    with pytest.raises(SetupError, match=f"needs about {TIERS[DAILY][1] - 2000:,} MB"):
         run_tests(place, voice, [], quick=True)
 
 
@@ -182,3 +218,137 @@ def test_a_blender_whose_python_is_missing_is_left_out_but_the_first(
     assert [found.blender.version for found in set_up(ALL, place, voice, 0)] == ALL[:3]
     with pytest.raises(NoPython):
         set_up(["5.2", "4.5"], place, voice, 0)
+
+
+def pieces(place: Place, versions: list[str], tier: str = DAILY) -> list[SuitePiece]:
+    ready = [environments.locate(place, version) for version in versions]
+    return testing.pieces_of(ready, testing.check_commands(ready[0]), tier)
+
+
+def test_the_other_blenders_wait_for_what_answers_them(place: Place, told: list[str]) -> None:
+    """And nothing else waits, so that both cores are busy from the start."""
+    made = pieces(place, ALL)
+    first = {piece.name for piece in made if piece.blender == "4.5" and "blender_addon" in piece.name}
+    assert first
+    for piece in made:
+        assert set(piece.after) == (first if piece.blender in ALL[1:] else set())
+        assert (piece.variables.get("MAQUETTE_ANSWERS") is not None) == bool(piece.blender)
+    soonest = sorted(made, key=lambda piece: -piece.seconds)
+    assert {piece.name for piece in soonest[: len(first)]} == first
+    assert not any("MAQUETTE_ANSWERS" in piece.variables for piece in pieces(place, ["4.5"])), (
+        "nobody is to be answered"
+    )
+
+
+def test_every_folder_of_tests_is_in_pieces_and_every_check(place: Place, told: list[str]) -> None:
+    new = place.root / "tests" / "newly made" / "deeper"
+    new.mkdir(parents=True)
+    (new / "test_it.py").touch()
+    made = pieces(place, ALL)
+    assert {piece.name for piece in made if not piece.blender} == {"ruff check", "ruff format", "pyright"}
+    for folder in ("blender_addon", "inference", "installer", "newly made"):
+        parts = [piece.command[-2] for piece in made if piece.command[-1] == f"tests/{folder}"]
+        assert parts == [f"--part={number}/{len(parts)}" for number in range(1, len(parts) + 1)] != []
+    for version in ALL[1:]:
+        commands = [piece.command for piece in made if piece.blender == version]
+        assert commands and all(command[-1] == "tests" and "(blender or smoke)" in command for command in commands)
+    logs = {piece.log for piece in made} | {piece.results for piece in made if piece.blender}
+    assert len(logs) == len(made) + sum(bool(piece.blender) for piece in made)
+
+
+def test_what_the_tiers_leave_out_and_add(place: Place, told: list[str]) -> None:
+    daily, fast, full = (pieces(place, ["4.5", "5.2"], tier) for tier in (DAILY, FAST, FULL))
+    assert not any("--full" in piece.command for piece in [*daily, *fast])
+    assert all("--full" in piece.command for piece in full if piece.blender)
+    assert not any(piece.command[-1] == "tests/blender_addon" for piece in fast)
+    assert all("not slow" in piece.command[-3] for piece in fast if piece.blender)
+
+
+def test_the_parts_hold_every_file_once_and_are_alike() -> None:
+    path = Path(__file__).parents[1] / "conftest.py"
+    spec = importlib.util.spec_from_file_location("conftest_of_all", path)
+    conftest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    for folder, (count, _) in testing.PIECES.items():
+        files = sorted((path.parent / folder).glob("test_*.py"))
+        found = conftest.parts(files, count)
+        assert found.keys() == {file.name for file in files} and set(found.values()) == set(range(count))
+        load = [sum(conftest.SECONDS.get(name, 1.0) for name in found if found[name] == part) for part in range(count)]
+        assert max(load) < 1.3 * min(load), (folder, load)
+    names = {file.name for file in path.parent.rglob("test_*.py")}
+    assert conftest.SECONDS.keys() <= names, "files that are gone"
+
+
+def child(folder: Path, code: str, **more: object) -> Piece:
+    name = f"piece {len(list(folder.iterdir()))}"
+    (folder / name).touch()
+    return Piece(name, [sys.executable, "-S", "-c", code], folder / f"{name}.log", os.environ, **more)
+
+
+def test_two_run_at_a_time_the_longest_first_and_none_before_what_it_waits_for(tmp_path: Path) -> None:
+    code = "import time; print(time.time()); time.sleep(0.3); print(time.time())"
+    made = [child(tmp_path, code, seconds=number) for number in range(5)]
+    made[4] = replace(made[4], after=(made[0].name, "which is none of these"))
+    ended: list[str] = []
+    run_pieces(made, tmp_path, lambda piece, code, seconds: ended.append(piece.name))
+    assert sorted(ended) == sorted(piece.name for piece in made)
+    times = {piece.name: [float(line) for line in piece.log.read_text().split()] for piece in made}
+    for start, _ in times.values():
+        assert sum(one <= start < other for one, other in times.values()) <= 2
+    starts = [times[piece.name][0] for piece in made]
+    assert max(starts[3], starts[2]) < min(starts[1], starts[0])
+    assert starts[4] > times[made[0].name][1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends an interrupt")
+def test_what_runs_is_stopped_with_what_it_started(tmp_path: Path) -> None:
+    """As Ctrl-C does it; the second piece heeds no interrupt."""
+    lasts = "import time\nwhile True: print('on', flush=True); time.sleep(0.02)"
+    heeds = child(tmp_path, f"import subprocess, sys; subprocess.call([sys.executable, '-S', '-c', {lasts!r}])")
+    deaf = child(tmp_path, "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + lasts)
+    never = child(tmp_path, "print('I ran')", after=(heeds.name,))
+
+    def interrupt() -> None:
+        while not all(piece.log.exists() and piece.log.stat().st_size for piece in (heeds, deaf)):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maquette.installer.cli.lanes._GRACE", 1.0)
+        with pytest.raises(KeyboardInterrupt):
+            run_pieces([heeds, deaf, never], tmp_path, lambda *_: None)
+    sizes = [piece.log.stat().st_size for piece in (heeds, deaf)]
+    time.sleep(0.5)
+    assert [piece.log.stat().st_size for piece in (heeds, deaf)] == sizes, "nothing goes on writing"
+    assert not never.log.exists()
+
+
+def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
+    place: Place, voice: Voice, spoken, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tests = {
+        "well": "import time\ndef test_slow(): time.sleep(0.3)\ndef test_quick(): pass\n",
+        "badly": "def test_bad(): assert 'this' == 'that'\n",
+    }
+    made = []
+    for name, code in tests.items():
+        file, results = place.home / f"test_{name}.py", place.home / f"{name}.xml"
+        file.write_text(code)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}", str(file)]
+        command += ["--rootdir", str(place.home)]
+        made.append(SuitePiece(name, command, place.home / f"{name}.log", os.environ, 0.0, (), "4.5", results))
+    made.append(
+        SuitePiece("a check", [sys.executable, "-c", "print('a mess'); exit(1)"], place.home / "c.log", os.environ)
+    )
+    outcomes, complaints = testing.in_lanes(made, environments.locate(place, "4.5"), voice)
+    assert testing.conclude(outcomes, complaints, 3.0, voice) == 1
+    said = spoken.getvalue()
+    assert "'this' == 'that'" in said and "a mess" in said and "a check: not clean in" in said
+    assert "well: 2 passed in" in said and "badly: 1 failed in" in said
+    slowest = said.partition("The slowest tests:\n")[2].splitlines()
+    assert slowest[0].split()[1:] == ["s", "4.5", "test_well::test_slow"] and len(slowest) > 3
+    assert said.endswith("Not everything passed, in 3 s.\n")
+    assert capsys.readouterr().out == "1 failed, 2 passed in 3.00s\n"
+    assert testing.conclude([o for o in outcomes if o.good], [], 200.0, voice) == 0
+    assert spoken.getvalue().endswith("Everything passed, in 3 min 20 s.\n")
