@@ -488,17 +488,147 @@ def test_a_lora_of_a_text_encoder(mask, sd4, tmp_path):
     assert "1 of 2 layers" in found.notes[0]
 
 
+LINEAR, CONV = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k", "mid_block.resnets.0.conv1"
+
+
+def changes_of(unet, folder, tensors, strength=1.0, ending=".safetensors"):
+    """How a file of these tensors changes the weights of a linear layer and of a convolution."""
+    file = folder / f"changes{ending}"
+    for name in (LINEAR, CONV):
+        called = "lora_unet_" + name.replace(".", "_")
+        tensors = {one.replace(name, called): tensor for one, tensor in tensors.items()}
+    save_file(tensors, file) if ending == ".safetensors" else torch.save(tensors, file)
+    layers = [unet.get_submodule(name) for name in (LINEAR, CONV)]
+    before = [layer.weight.detach().clone() for layer in layers]
+    assert lora.add_lora(SimpleNamespace(unet=unet), file, strength) == ""
+    changes = [layer.weight.detach() - old for layer, old in zip(layers, before, strict=True)]
+    for layer, old in zip(layers, before, strict=True):
+        layer.weight.data.copy_(old)
+    return changes
+
+
+@pytest.fixture
+def unet(sd4):
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel.from_pretrained(sd4 / "unet")
+
+
+def made_up(**shapes):
+    chance = torch.Generator().manual_seed(3)
+    return {name: torch.randn(shape, generator=chance) for name, shape in shapes.items()}
+
+
+def test_loha_and_lokr(unet, tmp_path):
+    """Against the formulas of Hyeon-Woo et al. 2022 (FedPara) and of the Kronecker product."""
+    rows, columns = unet.get_submodule(LINEAR).weight.shape
+    outputs, inputs = unet.get_submodule(CONV).weight.shape[:2]
+    hada = made_up(w1_a=(rows, 2), w1_b=(2, columns), w2_a=(rows, 2), w2_b=(2, columns))
+    core = made_up(t1=(3, 3, 3, 3), w1_a=(3, outputs), w1_b=(3, inputs), t2=(3, 3, 3, 3), w2_a=(3, outputs))
+    core["w2_b"] = core["w1_b"] * 0.5
+    tensors = {f"{LINEAR}.hada_{part}": value for part, value in hada.items()}
+    tensors |= {f"{CONV}.hada_{part}": value for part, value in core.items()}
+    tensors |= {f"{LINEAR}.alpha": torch.tensor(1.0), f"{CONV}.alpha": torch.tensor(6.0)}
+    linear, conv = changes_of(unet, tmp_path, tensors, strength=0.5)
+    expected = (hada["w1_a"] @ hada["w1_b"]) * (hada["w2_a"] @ hada["w2_b"])
+    torch.testing.assert_close(linear, 0.5 * expected / 2, rtol=1e-4, atol=1e-5)
+    one, two = (
+        torch.einsum("ijkl,jr,ip->prkl", core[f"t{number}"], core[f"w{number}_b"], core[f"w{number}_a"])
+        for number in (1, 2)
+    )
+    torch.testing.assert_close(conv, 0.5 * one * two * 2, rtol=1e-4, atol=1e-4)
+
+    kron = made_up(w1=(2, 4), w2_a=(rows // 2, 3), w2_b=(3, columns // 4), whole=(outputs // 4, inputs // 2, 3, 3))
+    tensors = {f"{LINEAR}.lokr_{part}": kron[part] for part in ("w1", "w2_a", "w2_b")}
+    tensors |= {f"{CONV}.lokr_w1": kron["w1"].T.contiguous(), f"{CONV}.lokr_w2": kron["whole"]}
+    # Two whole matrices have no rank, so an alpha says nothing.
+    tensors |= {f"{LINEAR}.alpha": torch.tensor(1.0), f"{CONV}.alpha": torch.tensor(100.0)}
+    linear, conv = changes_of(unet, tmp_path, tensors, ending=".pt")
+    expected = torch.kron(kron["w1"], kron["w2_a"] @ kron["w2_b"]) / 3
+    torch.testing.assert_close(linear, expected, rtol=1e-4, atol=1e-5)
+    expected = torch.kron(kron["w1"].T[..., None, None].contiguous(), kron["whole"])
+    torch.testing.assert_close(conv, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dora(unet, tmp_path):
+    """Along the rows, as peft itself merges it, and along the columns, as LyCORIS saves it."""
+    import copy
+
+    import peft
+
+    shapes = [unet.get_submodule(name).weight.shape for name in (LINEAR, CONV)]
+    parts = made_up(a=(2, shapes[0][1]), b=(shapes[0][0], 2), c=(2, *shapes[1][1:]), d=(shapes[1][0], 2, 1, 1))
+    rows = made_up(linear=(shapes[0][0], 1), conv=(shapes[1][0], 1, 1, 1))
+    names = (f"{LINEAR}.lora_down.weight", f"{LINEAR}.lora_up.weight")
+    names += (f"{CONV}.lora_down.weight", f"{CONV}.lora_up.weight")
+    plain = dict(zip(names, parts.values(), strict=True))
+    dora = {**plain, f"{LINEAR}.dora_scale": rows["linear"], f"{CONV}.dora_scale": rows["conv"]}
+    found = changes_of(unet, tmp_path, dora)
+
+    config = peft.LoraConfig(r=2, lora_alpha=2, use_dora=True, target_modules=[LINEAR, CONV])
+    model = peft.get_peft_model(copy.deepcopy(unet), config)
+    state = {name.replace("lora_down", "lora_A").replace("lora_up", "lora_B"): value for name, value in plain.items()}
+    state |= {f"{LINEAR}.lora_magnitude_vector": rows["linear"].flatten()}
+    state |= {f"{CONV}.lora_magnitude_vector": rows["conv"].reshape(1, -1, 1, 1)}
+    given = {f"base_model.model.{name}": value for name, value in state.items()}
+    loaded = peft.set_peft_model_state_dict(model, given)
+    assert not loaded.unexpected_keys
+    merged = model.merge_and_unload()
+    for name, change in zip((LINEAR, CONV), found, strict=True):
+        expected = merged.get_submodule(name).weight - unet.get_submodule(name).weight
+        torch.testing.assert_close(change, expected.detach(), rtol=1e-3, atol=1e-4)
+    # peft's own file of it, and half of it.
+    for own, whole in zip(changes_of(unet, tmp_path, state), found, strict=True):
+        torch.testing.assert_close(own, whole)
+    for half, whole in zip(changes_of(unet, tmp_path, dora, strength=0.5), found, strict=True):
+        torch.testing.assert_close(half, whole / 2, rtol=1e-4, atol=1e-5)
+
+    columns = made_up(linear=(1, shapes[0][1]), conv=(1, shapes[1][1], 1, 1))
+    dora |= {f"{LINEAR}.dora_scale": columns["linear"].abs(), f"{CONV}.dora_scale": columns["conv"].abs()}
+    linear, conv = changes_of(unet, tmp_path, dora)
+    lengths = (unet.get_submodule(LINEAR).weight + linear).norm(dim=0, keepdim=True)
+    torch.testing.assert_close(lengths, columns["linear"].abs(), rtol=1e-3, atol=1e-4)
+    lengths = (unet.get_submodule(CONV).weight + conv).pow(2).sum((0, 2, 3), keepdim=True).sqrt()
+    torch.testing.assert_close(lengths, columns["conv"].abs(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_middle_matrix_of_a_convolution(unet, tmp_path):
+    linear, (outputs, inputs, *_) = (unet.get_submodule(name).weight.shape for name in (LINEAR, CONV))
+    parts = made_up(down=(2, inputs, 1, 1), mid=(3, 2, 3, 3), up=(outputs, 3, 1, 1), a=(2, linear[1]), b=(linear[0], 2))
+    tensors = {f"{CONV}.lora_{part}.weight": parts[part] for part in ("down", "mid", "up")}
+    tensors |= {f"{LINEAR}.lora_down.weight": parts["a"], f"{LINEAR}.lora_up.weight": parts["b"]}
+    change, conv = changes_of(unet, tmp_path, tensors)
+    torch.testing.assert_close(change, parts["b"] @ parts["a"], rtol=1e-4, atol=1e-5)
+    expected = torch.einsum("or,rsyx,si->oiyx", parts["up"].flatten(1), parts["mid"], parts["down"].flatten(1))
+    torch.testing.assert_close(conv, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pickle_that_would_run_code(mask, sd4, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    torch.save({"lora_unet_mid.lora_down.weight": torch.ones(2, 2), "trap": Trap()}, tmp_path / "trap.pt")
+    with pytest.raises(inference.BadModelFile, match="none of it was run"):
+        repainted(mask, detailer.Checkpoint(sd4, loras=[(tmp_path / "trap.pt", 1.0)]))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_loras_that_do_not_fit(mask, sd4, pipelines, tmp_path):
     name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
     large = {name + ".lora_down.weight": torch.ones(2, 2048), name + ".lora_up.weight": torch.ones(1280, 2)}
     save_file(large, tmp_path / "large.safetensors")
+    save_file({name + ".diff": torch.ones(2, 2)}, tmp_path / "full.safetensors")
+    save_file({name + f".hada_w1_{end}": torch.ones(2, 2) for end in "ab"}, tmp_path / "cut.safetensors")
     save_file({name + ".hada_w1_a": torch.ones(2, 2)}, tmp_path / "hada.safetensors")
     save_file({"x.lora_down.weight": torch.ones(2, 2)}, tmp_path / "half.safetensors")
     for file, said in (
         (tmp_path / "large.safetensors", "another model"),
-        (tmp_path / "hada.safetensors", "LoHa"),
-        (tmp_path / "half.safetensors", "no LoRA"),
-        (pipelines["sd4"][1], "no LoRA"),
+        (tmp_path / "full.safetensors", "a full file"),
+        (tmp_path / "cut.safetensors", "lacks a part"),
+        (tmp_path / "hada.safetensors", "not a LoRA"),
+        (tmp_path / "half.safetensors", "not a LoRA"),
+        (pipelines["sd4"][1], "not a LoRA"),
         (tmp_path / "none.safetensors", "no LoRA"),
     ):
         with pytest.raises(inference.MaquetteError, match=said) as raised:

@@ -18,7 +18,6 @@ from ...errors import BadModelFile, MaquetteError
 from ...runtime.memory import is_out_of_memory, keep
 from .engine import DiffusionEngine
 from .heads import REMEDY, check_channels, check_folder, class_name, kind_of, parts_of, read_head, usual_name
-from .lora import add_lora
 from .published import config_folder, vocabulary, write_tokenizer
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> Diffus
         check_channels(pipeline.unet.config.in_channels, path)
         _check_complete(path, pipeline)
         for file, strength in checkpoint.loras:
+            from .lora import add_lora
+
             notes.append(_read(Path(file), lambda file=file, by=strength: add_lora(pipeline, Path(file), by)))
         control = getattr(pipeline, "controlnet", None)
         if checkpoint.controlnet is not None:
