@@ -160,7 +160,7 @@ def test_focal_length_of_numbers_and_of_a_camera_object():
 def test_a_camera_without_perspective_is_refused():
     data = bpy.data.cameras.new("flat")
     data.type = "ORTHO"
-    with pytest.raises(BadInput, match="no perspective camera"):
+    with pytest.raises(BadInput, match="not a perspective camera"):
         matched.intrinsics_of(bpy.data.objects.new("flat", data), 100, 100)
 
 

@@ -237,7 +237,7 @@ def test_a_persons_height(built, evaluated, bodies):
     before = seen(camera, evaluated)
     bpy.ops.object.select_all(action="DESELECT")
     if len(people) > 1:
-        with pytest.raises(RuntimeError, match="No people are selected"):
+        with pytest.raises(RuntimeError, match="No person is selected"):
             calibrated(known="PERSON", distance=1.9)
     chosen = people[0]
     (chosen.parent or chosen).select_set(True)
@@ -328,11 +328,11 @@ def test_what_cannot_be_measured_is_told(built, blocks):
     bpy.ops.object.select_all(action="DESELECT")
     before = blocks()
     for options, told in [
-        ({}, "No points are selected"),
+        ({}, "Two points are needed; 0 are selected"),
         ({"distance": 0.0}, "true length is 0"),
         ({"points": "POINTS"}, "measures 0"),
         ({"points": "PIXELS", "pixel_a": (5000, 3)}, "outside the photo"),
-        ({"known": "PERSON"}, "No body of known height"),
+        ({"known": "PERSON"}, "no body of known height"),
         ({"camera": "nobody"}, "no matched camera"),
         ({"image": "nobody"}, "no matched camera"),
     ]:

@@ -202,7 +202,7 @@ def test_targets_that_do_not_fit(refused, wall) -> None:
     refused("No mesh object is active", filepath=wall, model="relief", output="MATERIAL")
     bpy.ops.object.empty_add()
     refused("No mesh object is active", operator="refine_hands", filepath=wall, masks="PAINT_SLOT")
-    refused("no perspective camera", filepath=wall, camera="Empty")
+    refused("not a perspective camera", filepath=wall, camera="Empty")
 
 
 def test_a_frame_beyond_the_clip(refused, wall, tmp_path) -> None:

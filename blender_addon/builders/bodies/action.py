@@ -46,7 +46,7 @@ def check_free(datablock: Any) -> None:
     data = datablock.animation_data
     if data is not None and data.use_tweak_mode:
         raise BadInput(
-            f"A strip of {datablock.name} is being tweaked.",
+            f"{datablock.name} is in NLA tweak mode.",
             "Leave tweak mode in the Nonlinear Animation editor (Tab).",
         )
 

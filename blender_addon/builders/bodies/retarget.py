@@ -2,7 +2,7 @@
 """Motion from one armature onto another: read, carried over by `inference.rigs`, keyed in a new action.
 
 Rigs whose bones only inherit from their parents are solved in arrays. Control rigs (constraints, drivers) are posed by
-Blender itself: a hidden armature shows the controls what is wanted, and their own values are read back.
+Blender itself: the controls follow a hidden armature, and their own values are read back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STILL = 1e-4
 
 def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
     """The armature object at rest in the world. Raises BadInput where the mapping lacks needed parts, and where the
-    object is scaled so that its bones have no turns."""
+    object is scaled so that its bones have no rotations."""
     mapping = mapping.checked(obj.name)
     names, parents, rest = at_rest(obj)
     roles = mapping.roles if mapping.switches else rigs.carried(mapping.roles, names, parents)
@@ -45,7 +45,7 @@ def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
 
 def at_rest(obj: Object) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.float64]]:
     """The bones' names, the indices of their parents (J,), -1 for none, and their rest matrices (J, 4, 4) in the world,
-    without scale in their axes. Raises BadInput where the object is scaled so that they have no turns."""
+    without scale in their axes. Raises BadInput where the object is scaled so that they have no rotations."""
     bones: Any = obj.data.bones  # type: ignore[union-attr]
     if not len(bones):
         raise BadInput(f"The armature {obj.name} has no bones.", "Choose another armature.")
@@ -60,10 +60,10 @@ def at_rest(obj: Object) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np
 def _check_scale(name: str, axes: NDArray) -> None:
     sizes = np.linalg.norm(axes, axis=0)
     if not sizes.min() > 1e-9:
-        raise BadInput(f"The armature {name} is scaled to nothing.", "Give it a size.")
+        raise BadInput(f"The armature {name} has zero scale.", "Set a non-zero scale.")
     skew = np.abs((axes / sizes).T @ (axes / sizes) - np.eye(3)).max()
     if sizes.max() > (1 + _UNEVEN) * sizes.min() or skew > _UNEVEN:
-        raise BadInput(f"The armature {name} is stretched along one of its axes.", "Apply its scale first.")
+        raise BadInput(f"The armature {name} has a non-uniform scale.", "Apply its scale first.")
 
 
 def read_poses(
@@ -94,58 +94,68 @@ def retarget(
     """A new action on `target` that shows what `source` does at these frames (increasing).
 
     The action that the target had stays in the file (with a fake user); bones keep their rotation modes; bones without
-    a part keep their pose. `report` is told the share that is done. Raises BadInput where a mapping lacks needed parts,
+    a part keep their pose. `report` gets the share that is done. Raises BadInput where a mapping lacks needed parts,
     and for rigs that cannot be posed.
     """
     with _out_of_edit_mode(source, target):
         own, other = rig_of(source, source_bones), rig_of(target, target_bones)
-        turns, hips = rigs.retarget(own, read_poses(source, frames, scene, report), other, placement=placement)
+        rotations, hips = rigs.retarget(own, read_poses(source, frames, scene, report), other, placement=placement)
         keyed = _take_over(target, name)
-        _carry_over(target, target_bones, other, keyed, (turns, hips), frames, placement, scene, report)
+        _key_switches(target, target_bones, keyed, frames[0])
+        motion = _Motion(other, rotations, hips, frames)
+        plain = _is_plain(target, motion.moved)
+        if plain == (placement == "WORLD"):
+            motion = _without_drift(target, motion, scene, plain)
+        if plain:
+            bones = [other.index[bone] for bone in motion.moved]
+            basis = rigs.apply_turns(other, motion.rotations, motion.hips)[:, bones]
+        else:
+            basis = _posed_by_blender(target, motion, scene, report)
+        _key(target, keyed, motion.moved, basis, motion.root, frames)
     return keyed
 
 
-def _carry_over(
-    target: Object,
-    target_bones: rigs.Mapping,
-    other: rigs.Rig,
-    keyed: Action,
-    motion: tuple[Mapping[str, NDArray], NDArray],
-    frames: Sequence[int],
-    placement: rigs.Placement,
-    scene: Scene,
-    report: Callable[[float], object],
-) -> None:
-    """Key the wanted turns and places in the target's new action."""
-    turns, hips = motion
-    for bone, switch in _switches(target, target_bones):
-        path = f'pose.bones["{bpy.utils.escape_identifier(bone)}"]["{bpy.utils.escape_identifier(switch)}"]'
-        action.add_switch(keyed, target, path, np.array(frames[:1]), np.array([target_bones.switches[switch]]))
-    root = other.names[other.chain("hips")[0]]
-    moved = [bone for bone in other.names if bone in turns]
-    plain, drift = _is_plain(target, moved), _drift(target, frames, scene)
-    if drift is not None and plain == (placement == "WORLD"):
-        # In arrays the target stands still, under Blender it goes with what it hangs on.
-        away = np.linalg.inv(drift) if plain else drift
-        turned = away[:, :3, :3] / np.cbrt(np.linalg.det(away[:, :3, :3]))[:, None, None]
-        turns = {bone: turned @ turn for bone, turn in turns.items()}
-        hips = np.einsum("tij,tj->ti", away[:, :3, :3], hips) + away[:, :3, 3]
-    if plain:
-        basis = rigs.apply_turns(other, turns, hips)[:, [other.index[bone] for bone in moved]]
-    else:
-        basis = _posed_by_blender(target, _Wanted(other, turns, hips, root, moved, frames), scene, report)
-    _key(target, keyed, moved, basis, root, frames)
+@dataclass(frozen=True)
+class _Motion:
+    """What a target's bones are to do: name -> rotations (T, 3, 3), and the place (T, 3) of the root, in the world."""
+
+    rig: rigs.Rig
+    rotations: Mapping[str, NDArray]
+    hips: NDArray
+    frames: Sequence[int]
+
+    @property
+    def root(self) -> str:
+        return self.rig.names[self.rig.chain("hips")[0]]
+
+    @property
+    def moved(self) -> list[str]:
+        """The bones that move, parents first."""
+        return [bone for bone in self.rig.names if bone in self.rotations]
+
+    def middle(self) -> NDArray[np.float64]:
+        """(T, 3) where the middle between the hip joints is to be."""
+        rest = self.rig.rest[self.rig.index[self.root]]
+        turned = self.rotations[self.root] @ rest[:3, :3].T
+        return self.hips + turned @ (self.rig.middle - rest[:3, 3])
+
+
+def _without_drift(target: Object, motion: _Motion, scene: Scene, plain: bool) -> _Motion:
+    """The motion for a target that hangs on something that moves: in arrays it stands still, under Blender it goes
+    along."""
+    drift = _drift(target, motion.frames, scene)
+    if drift is None:
+        return motion
+    away = np.linalg.inv(drift) if plain else drift
+    turned = away[:, :3, :3] / np.cbrt(np.linalg.det(away[:, :3, :3]))[:, None, None]
+    hips = np.einsum("tij,tj->ti", away[:, :3, :3], motion.hips) + away[:, :3, 3]
+    return replace(motion, rotations={bone: turned @ one for bone, one in motion.rotations.items()}, hips=hips)
 
 
 def _drift(target: Object, frames: Sequence[int], scene: Scene) -> NDArray[np.float64] | None:
-    """(T, 4, 4) how what the target hangs on has moved it in the world since it was looked at; None where nothing
-    does."""
+    """(T, 4, 4) how what the target hangs on moves it from where it stands now; None where nothing does."""
     animated = target.animation_data
-    if (
-        target.parent is None
-        and not target.constraints
-        and not (animated and (animated.drivers or animated.nla_tracks))
-    ):
+    if not (target.parent or target.constraints or (animated and (animated.drivers or animated.nla_tracks))):
         return None
     now = np.linalg.inv(np.array(target.matrix_world, np.float64))
     with _alone(scene, target) as stage:
@@ -241,10 +251,16 @@ def _take_over(target: Object, name: str) -> Action:
     return action.new_action(target, name)
 
 
-def _switches(target: Object, mapping: rigs.Mapping) -> list[tuple[str, str]]:
-    """(bone, custom property) of what must be switched to these bones."""
+def _key_switches(target: Object, mapping: rigs.Mapping, keyed: Action, frame: int) -> None:
+    """Switch a control rig to the bones of this mapping (FK rather than IK)."""
     bones: Any = target.pose.bones  # type: ignore[union-attr]
-    return [(bone.name, switch) for bone in bones for switch in mapping.switches if switch in bone]
+    for bone in bones:
+        for switch, value in mapping.switches.items():
+            if switch in bone:
+                path = (
+                    f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"]["{bpy.utils.escape_identifier(switch)}"]'
+                )
+                action.add_switch(keyed, target, path, np.array([frame]), np.array([value]))
 
 
 def _is_plain(target: Object, moved: Sequence[str]) -> bool:
@@ -264,53 +280,35 @@ def _is_plain(target: Object, moved: Sequence[str]) -> bool:
     return not any(f'"{bpy.utils.escape_identifier(name)}"' in curve.data_path for curve in drivers for name in seen)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What a target's bones are to do: turns name -> (T, 3, 3) and the place (T, 3) of the root, in the world."""
-
-    rig: rigs.Rig
-    turns: Mapping[str, NDArray]
-    hips: NDArray
-    root: str
-    moved: Sequence[str]
-    frames: Sequence[int]
-
-    def middle(self) -> NDArray[np.float64]:
-        """(T, 3) where the middle between the hip joints is to be."""
-        bone = self.rig.index[self.root]
-        turned = self.turns[self.root] @ self.rig.rest[bone, :3, :3].T
-        return self.hips + turned @ (self.rig.middle - self.rig.rest[bone, :3, 3])
-
-
 def _posed_by_blender(
-    target: Object, wanted: _Wanted, scene: Scene, report: Callable[[float], object]
+    target: Object, motion: _Motion, scene: Scene, report: Callable[[float], object]
 ) -> NDArray[np.float64]:
     """(T, N, 4, 4) matrix_basis of the moved bones under everything that acts on them.
 
     In some rigs the spine's controls move the hips as well (Rigify turns the lower spine about a pivot above them). How
     far off the hips come out is seen in a first pass and taken away in a second.
     """
-    basis, middle = _one_pass(target, wanted, scene, lambda share: report(0.5 + share / 4))
-    off = wanted.middle() - middle
-    if np.abs(off).max() < _STILL * wanted.rig.leg:
+    basis, middle = _one_pass(target, motion, scene, lambda share: report(0.5 + share / 4))
+    off = motion.middle() - middle
+    if np.abs(off).max() < _STILL * motion.rig.leg:
         return basis
-    return _one_pass(target, replace(wanted, hips=wanted.hips + off), scene, lambda share: report(0.75 + share / 4))[0]
+    return _one_pass(target, replace(motion, hips=motion.hips + off), scene, lambda share: report(0.75 + share / 4))[0]
 
 
 def _one_pass(
-    target: Object, wanted: _Wanted, scene: Scene, report: Callable[[float], object]
+    target: Object, motion: _Motion, scene: Scene, report: Callable[[float], object]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """matrix_basis (T, N, 4, 4) of the moved bones, and the middle (T, 3) between the hip joints as it came out."""
-    basis = np.empty((len(wanted.frames), len(wanted.moved), 4, 4))
-    middle = np.empty((len(wanted.frames), 3))
-    thighs = [wanted.rig.roles[f"thigh.{side}"][0] for side in "LR"]
-    with _shown(target, wanted, scene) as guide, _alone(scene, target, guide) as stage:
-        for number, frame in enumerate(wanted.frames):
+    basis = np.empty((len(motion.frames), len(motion.moved), 4, 4))
+    middle = np.empty((len(motion.frames), 3))
+    thighs = [motion.rig.roles[f"thigh.{side}"][0] for side in "LR"]
+    with _shown(target, motion, scene) as guide, _alone(scene, target, guide) as stage:
+        for number, frame in enumerate(motion.frames):
             evaluated: Any = _evaluated(stage, target, frame)
-            report(number / len(wanted.frames))
+            report(number / len(motion.frames))
             bones = evaluated.pose.bones
             middle[number] = evaluated.matrix_world @ ((bones[thighs[0]].head + bones[thighs[1]].head) / 2)
-            for place, name in enumerate(wanted.moved):
+            for place, name in enumerate(motion.moved):
                 basis[number, place] = evaluated.convert_space(
                     pose_bone=bones[name], matrix=bones[name].matrix, from_space="POSE", to_space="LOCAL"
                 )
@@ -318,20 +316,20 @@ def _one_pass(
 
 
 @contextmanager
-def _shown(target: Object, wanted: _Wanted, scene: Scene) -> Iterator[Object]:
-    """A hidden armature whose free bones do what is wanted, and constraints that have the target's bones copy them."""
-    rest = np.stack([wanted.rig.rest[wanted.rig.index[name]] for name in wanted.moved])
-    guide = armature.free_bones("Maquette guide", wanted.moved, rest, scene.collection)
+def _shown(target: Object, motion: _Motion, scene: Scene) -> Iterator[Object]:
+    """A hidden armature whose free bones perform the motion, and constraints that make the target's bones copy them."""
+    rest = np.stack([motion.rig.rest[motion.rig.index[name]] for name in motion.moved])
+    guide = armature.free_bones("Maquette guide", motion.moved, rest, scene.collection)
     constraints = []
     try:
         keyed = action.new_action(guide, "Maquette guide")
-        for place, name in enumerate(wanted.moved):
-            posed = np.broadcast_to(rest[place], (len(wanted.frames), 4, 4)).copy()
-            posed[:, :3, :3] = wanted.turns[name]
-            posed[:, :3, 3] = wanted.hips if name == wanted.root else rest[place, :3, 3]
-            _key(guide, keyed, [name], (np.linalg.inv(rest[place]) @ posed)[:, None], wanted.root, wanted.frames)
+        for place, name in enumerate(motion.moved):
+            posed = np.broadcast_to(rest[place], (len(motion.frames), 4, 4)).copy()
+            posed[:, :3, :3] = motion.rotations[name]
+            posed[:, :3, 3] = motion.hips if name == motion.root else rest[place, :3, 3]
+            _key(guide, keyed, [name], (np.linalg.inv(rest[place]) @ posed)[:, None], motion.root, motion.frames)
             bone: Any = target.pose.bones[name]  # type: ignore[union-attr]
-            for kind in ("COPY_ROTATION", *(("COPY_LOCATION",) if name == wanted.root else ())):
+            for kind in ("COPY_ROTATION", *(("COPY_LOCATION",) if name == motion.root else ())):
                 constraint = bone.constraints.new(kind)
                 constraint.target, constraint.subtarget = guide, name
                 constraints.append((bone, constraint))

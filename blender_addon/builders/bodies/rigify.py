@@ -95,7 +95,9 @@ def enable() -> None:
     if loaded:
         return
     if addon_utils.enable("rigify", default_set=True) is None:
-        raise BadInput("This Blender has no Rigify.", "Enable the add-on in the preferences, or choose another rig.")
+        raise BadInput(
+            "Rigify is not available in this Blender.", "Enable the add-on in the preferences, or choose another rig."
+        )
 
 
 def to_control_rig(
@@ -213,7 +215,7 @@ def _generate(stage: Scene, metarig: Any, name: str) -> Any:
         gc.collect()
     made = [obj for obj in bpy.data.objects if obj not in before and obj.type == "ARMATURE"]
     if not made:
-        raise BadInput("Rigify generated no rig.", "Choose another rig.")
+        raise BadInput("Rigify did not generate a rig.", "Choose another rig.")
     return made[0]
 
 

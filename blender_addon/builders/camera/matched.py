@@ -83,7 +83,7 @@ def lens_of(camera_object: Object, scene: Scene, photo_image: Image | None = Non
     """
     data: Any = camera_object.data
     if not isinstance(data, bpy.types.Camera) or data.type != "PERSP":
-        raise BadInput(f"{camera_object.name!r} is no perspective camera.", "Choose another camera, or none.")
+        raise BadInput(f"{camera_object.name!r} is not a perspective camera.", "Choose another camera, or none.")
     render: Any = scene.render
     sensor = data.sensor_height if data.sensor_fit == "VERTICAL" else data.sensor_width
     lens = Lens(data.lens / sensor, data.sensor_fit, data.shift_x, data.shift_y)

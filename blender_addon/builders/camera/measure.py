@@ -31,7 +31,7 @@ def selected_points(context: Any) -> tuple[Vector, Vector]:
     if len(points) == 1:
         points.append(context.scene.cursor.location.copy())
     if len(points) != 2:
-        raise BadInput(f"{len(points) or 'No'} points are selected, not two.", _SELECT)
+        raise BadInput(f"Two points are needed; {len(points)} are selected.", _SELECT)
     return points[0], points[1]
 
 
@@ -61,8 +61,8 @@ def pixel_point(camera_object: Object, pixel: tuple[float, float]) -> Vector:
     intrinsics = matched.known_intrinsics(camera_object)
     u, v = pixel
     if intrinsics is None or not (0 <= u <= intrinsics.width and 0 <= v <= intrinsics.height):
-        size = f"{intrinsics.width} x {intrinsics.height}" if intrinsics else "no known"
-        raise BadInput(f"The pixel {u:g}, {v:g} lies outside the photo, which has {size} pixels.", "Give another one.")
+        size = f" ({intrinsics.width} x {intrinsics.height})" if intrinsics else ""
+        raise BadInput(f"The pixel {u:g}, {v:g} lies outside the photo{size}.", "Choose another pixel.")
     ray = Vector(((u - intrinsics.cx) / intrinsics.fx, (v - intrinsics.cy) / intrinsics.fy, 1.0))
     world = Matrix(axes.world_from_camera_of(camera_object).tolist())
     place, direction = world.translation, world.to_3x3() @ ray
@@ -72,7 +72,7 @@ def pixel_point(camera_object: Object, pixel: tuple[float, float]) -> Vector:
     depth = _depth_at(camera_object, intrinsics, u, v)
     if depth is None:
         raise BadInput(
-            f"Nothing that was built of the photo lies at the pixel {u:g}, {v:g}.",
+            f"Nothing built from the photo is at the pixel {u:g}, {v:g}.",
             "Estimate the depth first, or choose a pixel that has depth.",
         )
     return place + direction * depth
@@ -98,7 +98,7 @@ def chosen_person(context: Any, camera_object: Object) -> Object:
     """The body of the selected person, or of the only one of the photo. Raises BadInput."""
     people = [obj for obj in photo_links.all_of(camera_object) if roles.HEIGHT in obj and obj.type == "MESH"]
     if not people:
-        raise BadInput("No body of known height was built of this photo.", "Recover the people first.")
+        raise BadInput("This photo has no body of known height.", "Recover the people first.")
     chosen = set(selected_objects(context))
     if context.view_layer.objects.active is not None:
         chosen.add(context.view_layer.objects.active)
@@ -106,7 +106,8 @@ def chosen_person(context: Any, camera_object: Object) -> Object:
     if len(named) == 1 or (not named and len(people) == 1):
         return (named or people)[0]
     raise BadInput(
-        f"{len(named) or 'No'} people are selected.", "Select the body or the rig of the one whose height is known."
+        f"{len(named)} people are selected." if named else "No person is selected.",
+        "Select the body or rig of the person whose height you know.",
     )
 
 

@@ -49,8 +49,8 @@ def check(camera_object: Object, ratio: float, *, floor: bool) -> None:
         raise BadInput(f"{camera_object.name} is linked from another file.", "Make it local first.")
     if floor and held:
         raise BadInput(
-            f"{camera_object.name} is held in its place by the constraint {held[0]}.",
-            "Keep the camera in its place instead of the floor.",
+            f"The constraint {held[0]} holds {camera_object.name} in place.",
+            "Keep the camera in place instead of the floor.",
         )
 
 

@@ -45,7 +45,9 @@ def export_person(
             _WRITERS[kind](str(unfinished), obj, first, last, animation)
         unfinished.replace(path)
     except (RuntimeError, OSError) as error:
-        raise BadInput(f"Blender could not write {path}: {_told(error)}", "Choose another folder or format.") from error
+        raise BadInput(
+            f"Blender could not write {path}: {_message(error)}", "Choose another folder or format."
+        ) from error
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -56,11 +58,11 @@ def _check_object(obj: Object, kind: str, animation: bool) -> None:
     if obj.type not in {"ARMATURE", "MESH"}:
         raise BadInput(f"{obj.name} is neither an armature nor a mesh.", "Choose a person's armature or mesh.")
     if kind == "BVH" and obj.type != "ARMATURE":
-        raise BadInput(f"{obj.name} has no skeleton, which is all that BVH holds.", "Choose another format.")
+        raise BadInput(f"BVH stores skeletons only, and {obj.name} has none.", "Choose another format.")
     if obj.type == "MESH" and animation and kind in _ADDONS and _moves_by_itself(obj):
         raise BadInput(
-            f"{kind} does not hold the vertices of every frame, in which {obj.name} moves.",
-            "Choose Alembic or USD, or leave the animation out.",
+            f"{kind} cannot store the vertex animation of {obj.name}.",
+            "Choose Alembic or USD, or export without animation.",
         )
 
 
@@ -75,17 +77,19 @@ def _check_path(path: Path, overwrite: bool) -> None:
     try:
         exists, is_folder = path.exists(), path.is_dir()
     except OSError as error:  # a name that no file can have
-        raise BadInput(f"{path.name[:40]} can be no file's name: {error.strerror}.", "Choose another name.") from error
+        raise BadInput(
+            f"{path.name[:40]} is not a valid file name: {error.strerror}.", "Choose another name."
+        ) from error
     if is_folder:
-        raise BadInput(f"{path} is a folder.", "Choose the name of a file in it.")
+        raise BadInput(f"{path} is a folder.", "Choose a file name inside it.")
     if exists and not overwrite:
-        raise BadInput(f"The file {path} exists already.", "Choose another name, or allow it to be overwritten.")
+        raise BadInput(f"The file {path} already exists.", "Choose another name, or enable Overwrite.")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise BadInput(f"The folder {path.parent} cannot be written.", "Choose another folder.")
 
 
-def _told(error: Exception) -> str:
-    """What an exporter says, without the path that an error took through its code."""
+def _message(error: Exception) -> str:
+    """An exporter's message, without its traceback."""
     text = str(error).strip()
     if "Traceback" not in text:
         return text
@@ -157,7 +161,7 @@ def _enable(kind: str) -> None:
     if addon is None or addon_utils.check(addon)[1]:  # type: ignore[index]
         return
     if addon_utils.enable(addon) is None:
-        raise BadInput(f"This Blender cannot write {kind}: its add-on {addon} is missing.", "Choose another format.")
+        raise BadInput(f"This Blender cannot export {kind}: the add-on {addon} is missing.", "Choose another format.")
 
 
 def _moved_by(armature: Object) -> list[Object]:
@@ -208,4 +212,4 @@ def _select(obj: Object, layer: Any) -> None:
         obj.select_set(True, view_layer=layer)
         if obj.select_get(view_layer=layer) and obj.visible_get(view_layer=layer):
             return
-    raise BadInput(f"{obj.name} lies in a hidden or excluded collection.", "Show its collection in the Outliner.")
+    raise BadInput(f"{obj.name} is in a hidden or excluded collection.", "Show its collection in the Outliner.")

@@ -44,7 +44,7 @@ def outlines(
     Raises NothingFound where there is no outline at all.
     """
     if not any(traced.outlines for frames in layers.values() for traced in frames.values()):
-        raise NothingFound("The mask has no outline.", "Choose another mask type, or expand the mask more.")
+        raise NothingFound("The mask is empty, so it has no outline.", "Choose another mask type, or expand the mask.")
     data: Any = getattr(bpy.data, compat.GREASE_PENCILS).new(name)
     for material in _materials(name, colour):
         data.materials.append(material)

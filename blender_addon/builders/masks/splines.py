@@ -24,7 +24,7 @@ def mask_layers(name: str) -> tuple[MaskLayer, ...]:
     mask: Any = found.evaluated_get(context.evaluated_depsgraph_get())
     layers = tuple(_layer(layer) for layer in mask.layers if not layer.hide_render)
     if not any(layer.splines for layer in layers):
-        raise BadInput(f"The mask {name} has no splines to see.", "Draw some, or show its layers in renders.")
+        raise BadInput(f"The mask {name} has no visible splines.", "Draw some, or enable its layers in renders.")
     return layers
 
 

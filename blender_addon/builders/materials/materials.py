@@ -46,7 +46,7 @@ def check_material(obj: Object) -> None:
     """
     data: Any = obj.data
     if not hasattr(data, "materials"):
-        raise BadInput(f"{obj.name} takes no material.", "Choose a mesh object.")
+        raise BadInput(f"{obj.name} cannot have a material.", "Choose a mesh object.")
     if obj.active_material is not None:
         owner, what = obj.active_material, "material"
     else:

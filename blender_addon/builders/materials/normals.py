@@ -89,7 +89,7 @@ def check_mapping(obj: Object, *, projected: bool) -> None:
     mesh: Any = obj.data
     if not projected and not mesh.uv_layers:
         raise BadInput(
-            f"{obj.name} has no UV map for the normal map to lie on it by.",
+            f"{obj.name} has no UV map for the normal map.",
             "Unwrap it, or choose the space Photo's Camera.",
         )
 
@@ -103,11 +103,11 @@ def _normal_sockets(material: Material) -> list[Any]:
     groups = [node.node_tree.name for node in nodes if node.type == "GROUP" and node.node_tree is not None]
     if groups:
         raise BadInput(
-            f"The shader of {material.name} lies in the node group {groups[0]}, which takes no normal from outside.",
-            "Give the group an input called Normal, or choose another material.",
+            f"The shader of {material.name} is in the node group {groups[0]}, which has no Normal input.",
+            "Add an input called Normal to the group, or choose another material.",
         )
     raise BadInput(
-        f"The material {material.name} has no shader that takes a normal.",
+        f"No shader of the material {material.name} has a Normal input.",
         "Add a Principled BSDF to it, or choose another material.",
     )
 

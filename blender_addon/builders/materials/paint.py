@@ -37,7 +37,7 @@ def add_mask_layer(
     (there a Mix Shader lays the colour over whatever shader there is). With `camera` and `camera_object` the mask is
     projected onto the object from there through a UV map of its own, with `seen_only` onto no face that the object
     itself wholly hides; otherwise the active UV map is used.
-    Returns the mask's Image Texture node, selected as the paint slot. Raises BadInput for an object that is no mesh,
+    Returns the mask's Image Texture node, selected as the paint slot. Raises BadInput for an object that is not a mesh,
     and for one without UV map where no camera is given.
     """
     check_mapping(obj, mesh_of(obj), projected=camera is not None)
@@ -66,10 +66,10 @@ def check_mapping(obj: Object, mesh: Mesh, *, projected: bool) -> None:
     """Raise BadInput where a picture cannot be laid on the mesh: through its active UV map, or a projected one."""
     if not projected and not mesh.uv_layers:
         raise BadInput(
-            f"{obj.name} has no UV map to lay the mask on.", "Unwrap it, or project the mask from the photo's camera."
+            f"{obj.name} has no UV map for the mask.", "Unwrap it, or project the mask from the photo's camera."
         )
     if not mesh.polygons:
-        raise BadInput(f"{obj.name} has no faces to lay the mask on.", "Choose a mesh with faces.")
+        raise BadInput(f"{obj.name} has no faces to show the mask on.", "Choose a mesh with faces.")
 
 
 def set_stencil(

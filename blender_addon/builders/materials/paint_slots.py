@@ -37,7 +37,7 @@ def active_slot(obj: Object | None, scene: Scene) -> Slot:
         return slot_of(material, paint.canvas) or Slot(paint.canvas)
     choose = "Select a mesh object whose material has an image texture."
     if obj is None or material is None:
-        raise BadInput("No object with a material is active, so there is no paint slot.", choose)
+        raise BadInput("There is no paint slot: the active object has no material.", choose)
     slots = list(_textures(compat.node_tree_of(material)))
     tree: Any = compat.node_tree_of(material)
     for slot in slots:

@@ -60,7 +60,7 @@ def displaced_grid(
     Raises BadInput for an unknown method, NothingFound for a depth map without a valid face.
     """
     if method not in METHODS:
-        raise BadInput(f"There is no displacement method {method!r}.", f"Choose one of {', '.join(METHODS)}.")
+        raise BadInput(f"Unknown displacement method {method!r}.", f"Choose one of {', '.join(METHODS)}.")
     amount = strength if strength is not None else 1.0 if depth_map.metric else _RELIEF_HEIGHT * width
     made: dict[str, Any] = {"name": name, "photo_image": photo_image, "resolution": resolution, "parent": parent}
     if method == "NODES" and depth_map.metric:
@@ -131,7 +131,7 @@ def displace_material(
 def check_adaptive(obj: Object) -> None:
     """Raise BadInput where `adaptive_subdivision` would, before any work is done."""
     if obj.library is not None:
-        raise BadInput(f"{obj.name} is linked from another file.", "Make it local first, or make an override.")
+        raise BadInput(f"{obj.name} is linked from another file.", "Make it local or override it first.")
     compat.check_adaptive(scene.current())
 
 
@@ -160,7 +160,7 @@ def adaptive_subdivision(obj: Object, *, pixels: float = 1.0) -> str:
         transaction.on_failure(partial(_assign, owner, before))
         _assign(owner, wanted)
         if "feature_set" in before and before != wanted:
-            changed = "Cycles' experimental features are on now"
+            changed = "Cycles' experimental features are now on"
     return changed
 
 
@@ -183,4 +183,4 @@ def _add_displace(obj: Object, image: Image, strength: float, *, smooth: bool) -
 
 
 def _no_surface() -> NothingFound:
-    return NothingFound("The depth map holds no surface.", "Choose another photo, or a larger distance.")
+    return NothingFound("The depth map has no surface.", "Choose another photo, or a larger maximum distance.")

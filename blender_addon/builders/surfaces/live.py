@@ -116,21 +116,21 @@ class _Surface:
     def __init__(self, graph: Graph, picture: Image, resolution: int) -> None:
         self.graph = graph
         self.sequence = picture if picture.source == "SEQUENCE" else None
-        self.image = graph.input("Depth", "Image", picture, "The image of depths that the surface is made from")
+        self.image = graph.input("Depth", "Image", picture, "Depth image that the surface is made from")
         self.resolution = graph.input(
-            "Resolution", "Int", min(resolution, _FINEST), "Vertices along the long side of the surface", min_value=2,
+            "Resolution", "Int", min(resolution, _FINEST), "Vertices along the longer side", min_value=2,
             max_value=_FINEST,
         )  # fmt: skip
 
     def smoothing(self) -> None:
         self.smooth = self.graph.input(
-            "Smooth", "Int", 0, "Rounds of smoothing; edges that are torn stay sharp", min_value=0, max_value=1000
+            "Smooth", "Int", 0, "Smoothing iterations; torn edges stay sharp", min_value=0, max_value=1000
         )
 
     def grid(self) -> None:
         """One vertex a sample. `u`, `v` : place on the photo 0..1, v down.  `row`, `rows` : numbers."""
         graph, frame = self.graph, self._frame()
-        with graph.stage("A vertex for each sampled pixel"):
+        with graph.stage("One vertex per sampled pixel"):
             info = graph.node("GeometryNodeImageInfo", self.image, frame)
             self.width, self.height = graph.out(info, "Width"), graph.out(info, "Height")
             share = (self.resolution / self.width.most(self.height)).least(1.0)
@@ -159,7 +159,7 @@ class _Surface:
 
     def finish(self, obj: Object, depth: Field) -> None:
         graph = self.graph
-        with graph.stage("What shaders and others read"):
+        with graph.stage("Attributes for shaders"):
             graph.store(DEPTH, "POINT", "FLOAT", depth)
             graph.store("UVMap", "CORNER", "FLOAT2", self.uv)
             graph.flow = graph.out(graph.node("GeometryNodeSetShadeSmooth", graph.flow))
@@ -172,7 +172,7 @@ class _Surface:
         if self.sequence is None:
             return None
         start, length = int(self.sequence[image.START]), int(self.sequence[image.LENGTH])  # type: ignore[index]
-        with self.graph.stage("The picture of this frame"):
+        with self.graph.stage("Image of this frame"):
             now = self.graph.out(self.graph.node("GeometryNodeInputSceneTime"), "Frame")
             return now.most(float(start)).least(float(start + length - 1))
 
@@ -192,7 +192,7 @@ class _Heights(_Surface):
     def write(self, obj: Object) -> None:
         graph = self.graph
         self.grid()
-        with graph.stage("Lifted by the heights"):
+        with graph.stage("Lift by height"):
             height, alpha = self.sample()
             x, y, _ = graph.xyz(self.uv)
             across = self.size * self.height / self.width
@@ -204,7 +204,7 @@ class _Heights(_Surface):
                 there=("BOOLEAN", alpha > 0.5),
             )
             graph.keep_faces(there)
-        with graph.stage("Smoothed"):
+        with graph.stage("Smooth"):
             blurred = graph.node("GeometryNodeBlurAttribute", data_type="FLOAT")
             graph.link(height, next(socket for socket in blurred.inputs if socket.enabled))
             graph.link(self.smooth, blurred.inputs["Iterations"])
@@ -218,28 +218,28 @@ class _Relief(_Surface):
     def inputs(self, scale: float, tear: float | None, grazing: float, max_distance: float, specks: int) -> None:
         graph = self.graph
         self.scale = graph.input(
-            DEPTH_SCALE, "Float", scale, "Multiplies the depths about the camera: the surface still matches the photo",
+            DEPTH_SCALE, "Float", scale, "Scales depth about the camera, so that the surface still matches the photo",
             min_value=0.0, max_value=1e6,
         )  # fmt: skip
         self.limit = graph.input(
-            "Max Distance", "Float", max_distance, "What lies farther from the camera is left out; 0 keeps everything",
+            "Max Distance", "Float", max_distance, "Leave out what is farther from the camera; 0 for no limit",
             subtype="DISTANCE", min_value=0.0, max_value=1e9,
         )  # fmt: skip
         self.torn = graph.input(
-            "Tear Edges", "Bool", tear is not None, "Leave out the faces between things and what lies behind them"
+            "Tear Edges", "Bool", tear is not None, "Remove the faces that bridge objects and what is behind them"
         )
         self.tear = graph.input(
             "Tear", "Float", 0.04 if tear is None else tear,
-            "A face is left out where it reaches farther back than this part of its distance",
+            "Remove faces that span more depth than this fraction of their distance",
             subtype="FACTOR", min_value=0.0, max_value=1.0,
         )  # fmt: skip
         self.grazing = graph.input(
             "Grazing Angle", "Float", math.radians(grazing),
-            "A face is left out where it is seen more slanted than this",
+            "Remove faces seen at a steeper angle than this from their normal",
             subtype="ANGLE", min_value=0.0, max_value=math.pi / 2,
         )  # fmt: skip
         self.specks = graph.input(
-            "Remove Specks", "Int", specks, "Loose pieces of fewer faces than this are left out", min_value=0,
+            "Remove Specks", "Int", specks, "Remove loose pieces with fewer faces than this", min_value=0,
             max_value=1_000_000_000,
         )  # fmt: skip
         self.smoothing()
@@ -264,7 +264,7 @@ class _Relief(_Surface):
         self.grid()
         self._depth()
         self._edges()
-        with graph.stage("Onto the lines of sight"):
+        with graph.stage("Place on the lines of sight"):
             graph.move_to(graph.scaled(self.ray, self.depth))
         self._cut()
         self._without_specks()
@@ -274,7 +274,7 @@ class _Relief(_Surface):
     def _depth(self) -> None:
         """Captures `ray`, a point's place at 1 m, and `depth`, metres, 0 where there is no surface."""
         graph = self.graph
-        with graph.stage("Its line of sight and its depth"):
+        with graph.stage("Line of sight and depth"):
             u, v, _ = graph.xyz(self.uv)
             x = (u - self.centre[0]) / self.focal[0]
             y = (v - (1.0 - self.centre[1])) / self.focal[1]
@@ -295,14 +295,14 @@ class _Relief(_Surface):
         one behind it; 1/z is linear over the picture of a plane.
         """
         graph = self.graph
-        with graph.stage("Which points bend the surface"):
+        with graph.stage("Points that bend the surface"):
             index = graph.out(graph.node("GeometryNodeInputIndex"))
             self.nearness = 1.0 / self.depth
             border = (self.row < 0.5) | (self.row > self.rows - 1.5)
             across = self._bends(index - self.rows, index + self.rows)
             down = self._bends(index - 1.0, index + 1.0) | border
             across, down = graph.captured("POINT", across=("BOOLEAN", across), down=("BOOLEAN", down))
-        with graph.stage("Which edges lie on one surface"):
+        with graph.stage("Edges that lie on one surface"):
             ends = graph.node("GeometryNodeInputMeshEdgeVertices")
             first, second = graph.out(ends, "Vertex Index 1"), graph.out(ends, "Vertex Index 2")
             left, right = graph.at(first, self.nearness), graph.at(second, self.nearness)
@@ -319,7 +319,7 @@ class _Relief(_Surface):
 
     def _cut(self) -> None:
         graph = self.graph
-        with graph.stage("Without what is torn, slanted or nothing"):
+        with graph.stage("Remove torn, grazing and empty faces"):
             middle = graph.vector_math("NORMALIZE", graph.on("FACE", self.ray, "FLOAT_VECTOR"))
             normal = graph.out(graph.node("GeometryNodeInputNormal"))
             facing = graph.node("ShaderNodeVectorMath", middle, normal, operation="DOT_PRODUCT")
@@ -330,7 +330,7 @@ class _Relief(_Surface):
 
     def _without_specks(self) -> None:
         graph, whole = self.graph, self.graph.flow
-        with graph.stage("Without specks"):
+        with graph.stage("Remove specks"):
             island = graph.out(graph.node("GeometryNodeInputMeshIsland"), "Island Index")
             count = graph.node("GeometryNodeAccumulateField", data_type="INT", domain="FACE")
             usable = [socket for socket in count.inputs if socket.enabled]
@@ -342,7 +342,7 @@ class _Relief(_Surface):
     def _smoothed(self) -> None:
         """Blurs 1/z, which keeps planes plane; the points move along their lines of sight alone."""
         graph, rough = self.graph, self.graph.flow
-        with graph.stage("Smoothed"):
+        with graph.stage("Smooth"):
             place = graph.position()
             nearness = -1.0 / graph.xyz(place)[2]
             blurred = graph.node("GeometryNodeBlurAttribute", data_type="FLOAT")

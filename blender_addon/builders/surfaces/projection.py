@@ -41,7 +41,7 @@ def mesh_of(obj: Object) -> Mesh:
     elsewhere then), and where it belongs to another file."""
     mesh: Any = obj.data
     if obj.type != "MESH" or mesh is None:
-        raise BadInput(f"{obj.name} is no mesh.", "Choose a mesh object.")
+        raise BadInput(f"{obj.name} is not a mesh.", "Choose a mesh object.")
     if obj.mode == "EDIT":
         raise BadInput(f"{obj.name} is in Edit Mode.", "Leave Edit Mode and try again.")
     if obj.library is not None or mesh.library is not None:
@@ -64,7 +64,7 @@ def project_uvs(
     uvs[in_front, 1] = 1 - uvs[in_front, 1]
     layer = mesh.uv_layers.get(name) or mesh.uv_layers.new(name=name, do_init=False)
     if layer is None:
-        raise BadInput(f"{obj.name} has no room for another UV map.", "Remove one of its UV maps.")
+        raise BadInput(f"{obj.name} cannot have another UV map.", "Remove one of its UV maps.")
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)  # type: ignore[arg-type]
     if seen_only:

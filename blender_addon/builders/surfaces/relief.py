@@ -52,7 +52,7 @@ def relief_mesh(
     Raises BadInput for a depth map that is not metric, NothingFound for one without a valid face.
     """
     if not depth_map.metric:
-        raise BadInput("A relief of a surface has no distances to unproject.", "Build a displaced grid instead.")
+        raise BadInput("A surface's height map has no distances to unproject.", "Build a displaced grid instead.")
     if found is None:
         seen = relief_grid.unprojected(
             depth_map, resolution=resolution, tear=tear, grazing=grazing, max_distance=max_distance, specks=specks
@@ -61,7 +61,8 @@ def relief_mesh(
     seen, edges = found
     if len(seen.quads) == 0:
         raise NothingFound(
-            "The depth map holds no surface within these limits.", "Choose another photo, or a larger tear or distance."
+            "The depth map has no surface within these limits.",
+            "Choose another photo, or a larger Tear or maximum distance.",
         )
     mesh = meshes.new_mesh(name, axes.to_camera_space(seen.vertices), seen.quads, seen.uvs, edges)
     meshes.set_point_attribute(mesh, "depth", seen.vertices[:, 2])

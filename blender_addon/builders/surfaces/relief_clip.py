@@ -39,4 +39,4 @@ def moving_grid(intrinsics: Camera, sequence: Image, *, clip_image: Image | None
 
 def _check(sequence: Image) -> None:
     if sequence.source != "SEQUENCE":
-        raise BadInput(f"{sequence.name} is no image sequence.", "Estimate the depth of the whole clip.")
+        raise BadInput(f"{sequence.name} is not an image sequence.", "Estimate the depth of the whole clip.")

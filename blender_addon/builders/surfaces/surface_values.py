@@ -31,7 +31,7 @@ def surface_of(
     obj: Object, uv_name: str = "", *, camera: Camera | None = None, camera_object: Object | None = None
 ) -> TexturedSurface:
     """The triangles of an object's mesh, where its shape keys and modifiers put them, with a UV map, by default the one
-    that renders. Raises BadInput for what is no mesh or has no such UV map."""
+    that renders. Raises BadInput where it is not a mesh or has no such UV map."""
     mesh = projection.mesh_of(obj)
     loops, vertices = _triangles(mesh)
     corners = None
@@ -75,9 +75,7 @@ def attribute_values(obj: Object, name: str = "") -> NDArray[np.float32]:
         values = np.empty(size, kinds.get(attribute.data_type, np.float32))
         attribute.data.foreach_get("value", values)
     else:
-        raise BadInput(
-            f"The attribute {attribute.name} holds no numbers.", "Choose one of type Float, Boolean or Color."
-        )
+        raise BadInput(f"The attribute {attribute.name} is not numeric.", "Choose one of type Float, Boolean or Color.")
     values = np.asarray(values, np.float32)
     if attribute.domain == "EDGE":
         return _at_corners(mesh, values)[_elements(mesh, "CORNER")]
@@ -162,4 +160,6 @@ def _elements(mesh: Any, domain: str) -> NDArray[np.int32]:
         faces = np.empty(len(mesh.loop_triangles), np.int32)
         mesh.loop_triangles.foreach_get("polygon_index", faces)
         return np.repeat(faces[:, None], 3, 1)
-    raise BadInput(f"An attribute of {domain.lower()}s cannot mask a surface.", "Choose one of points or faces.")
+    raise BadInput(
+        f"Attributes on the {domain.lower()} domain cannot mask a surface.", "Choose one on points or faces."
+    )

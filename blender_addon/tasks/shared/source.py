@@ -46,7 +46,7 @@ def focal_of(properties: Any, scene: Scene | None = None, image: Image | None = 
         return Focal()
     chosen = bpy.data.objects.get(properties.camera)
     if chosen is None:
-        raise BadInput(f"{properties.camera!r} is no perspective camera.", "Choose another camera, or none.")
+        raise BadInput(f"{properties.camera!r} is not a perspective camera.", "Choose another camera, or none.")
     return Focal(lens=matched.lens_of(chosen, scene or scenes.current(), image))
 
 
