@@ -19,10 +19,9 @@ from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference.depth import relief
 from maquette.inference.geometry import relief_grid
-from maquette.inference.geometry.map_previews import normal_preview
-from maquette.inference.geometry.previews import to_resolution
+from maquette.inference.geometry.normals_from_depth import normals_from_depth
+from maquette.inference.geometry.previews import normal_preview, to_resolution
 from maquette.inference.geometry.rasteriser import rasterise
-from maquette.inference.normals.from_depth import normals_from_depth
 from maquette.inference.shipped.body import load_body
 from numpy.typing import NDArray
 

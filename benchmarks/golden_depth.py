@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
-from maquette.inference.models.metric3d import canonical
+from maquette.inference.models.metric3d import kept_network
 from maquette.inference.models.metric3d.network import Metric3D
 from maquette.inference.photo import Photo
 from maquette.inference.registry import find_model
@@ -95,7 +95,7 @@ def run_case(case: str, folder: Path, device: str) -> bool:
     size = case.split("-")[0]
     run = start(device, models_dir=folder, model=find_model("depth", f"metric3d-vit-{size}"))
     started = time.perf_counter()
-    network = canonical.network(run)
+    network = kept_network(run)
     print(f"\n{case}: loaded in {time.perf_counter() - started:.1f} s, {peak_gigabytes():.2f} GB at most")
     started = time.perf_counter()
     passed = True

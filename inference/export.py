@@ -191,9 +191,10 @@ def meshes_of(result: Result, photo: Photo, frame: int = 0) -> dict[str, Any]:
 def _textured(trimesh: Any, depth_map: DepthMap, photo: Photo) -> Any:
     from PIL import Image
 
-    from .depth.relief import HEIGHT
-
-    found = relief_grid.unprojected(depth_map) if depth_map.metric else relief_grid.lifted(depth_map, HEIGHT)
+    if depth_map.metric:
+        found = relief_grid.unprojected(depth_map)
+    else:
+        found = relief_grid.lifted(depth_map, relief_grid.RELIEF_HEIGHT)
     if len(found.quads) == 0:
         raise NothingFound("The depth map holds no surface.", "Choose another photo.")
     triangles = np.concatenate([found.quads[:, [0, 1, 2]], found.quads[:, [0, 2, 3]]])

@@ -16,10 +16,9 @@ import cv2
 import numpy as np
 
 from ..errors import NothingFound
-from ..geometry.map_previews import depth_preview
-from ..geometry.previews import check_resolution
+from ..geometry.normals_from_depth import normals_from_depth
+from ..geometry.previews import check_resolution, depth_preview
 from ..geometry.rasteriser import rasterise
-from ..normals.from_depth import normals_from_depth
 from ..photo import as_clip
 from ..registry import model_module
 from ..results import DepthMap

@@ -16,10 +16,10 @@ import torch
 
 from ..geometry.previews import check_resolution, preview_size
 from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map, unit
+from ..models import IMAGENET
 from ..models.controlnet_aux import architecture, loaded, published
 from ..runtime.passes import answers
 from ..runtime.result_cache import recall_all
-from .transformers_models.picture import IMAGENET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,29 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..geometry.previews import check_resolution, preview_size
 from ..geometry.resample import at_photo_size
-from ..models.metric3d.canonical import predict
-from ..models.metric3d.decoder import FARTHEST
+from ..models.metric3d import NETWORK_SHARE, check_photos, normalise, predict, surface
 from ..models.metric3d.picture import Placement, depth_preview
 from ..results import DepthMap
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ..camera import Camera
-    from ..models.metric3d.canonical import Canonical
+    from ..models.metric3d import Canonical
     from ..photo import Photo
     from ..runtime import Run
 
 #: Focal length in pixels of the lens of the canonical depth.
 CANONICAL_FOCAL = 1000.0
-#: Part of the time that the network takes.
-NETWORK_SHARE = 0.95
-#: Confidence was trained towards 1 - |error| / depth: at this and below the network expects to be wrong by all of it.
-LEAST_CONFIDENCE = 0.0
-#: Canonical depth from which on it is sky, which training pulled to the far end of the range: no surface.
-SKY = 0.95 * FARTHEST
 
 
 def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
@@ -60,20 +50,6 @@ def estimate_batch(
     return maps
 
 
-def check_photos(photos: Sequence[Photo], resolution: int) -> None:
-    """Raise `BadInput` for a preview that cannot be made, before the network works for it."""
-    check_resolution(resolution)
-    for photo in photos:
-        place = Placement.of(*photo.pixels.shape[:2])
-        for height, width in (photo.pixels.shape[:2], (place.height, place.width)):
-            preview_size(height, width, resolution)
-
-
-def surface(depth: NDArray[np.float32], confidence: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where a canonical depth is a surface: believed in, and not the sky."""
-    return (confidence > LEAST_CONFIDENCE) & (depth < SKY)
-
-
 def _depth_map(photo: Photo, camera: Camera, canonical: Canonical, resolution: int) -> DepthMap:
     height, width = photo.pixels.shape[:2]
     depth, (confidence, normals) = at_photo_size(
@@ -91,10 +67,3 @@ def metres_per_unit(camera: Camera) -> np.float32:
     """Metres of one unit of canonical depth: the focal length in the network's picture, over the canonical one."""
     scale = Placement.of(camera.height, camera.width).scale
     return np.float32(scale * (camera.fx + camera.fy) / 2 / CANONICAL_FOCAL)
-
-
-def normalise(normals: NDArray[np.float32]) -> None:
-    """Make vectors (H, W, 3) unit vectors again after interpolation, in place; opposite ones face the viewer."""
-    length = np.sqrt(np.einsum("...i,...i", normals, normals))
-    normals[length < 1e-6] = (0, 0, -1)
-    normals /= np.where(length < 1e-6, 1, length)[..., None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map
-from ..normals.midas import NETWORK_SHARE, relative_inverse
+from ..models.midas import NETWORK_SHARE, relative_inverse
 
 if TYPE_CHECKING:
     from ..photo import Photo

@@ -21,9 +21,9 @@ import numpy as np
 import scipy.fft
 
 from ..errors import BadInput
-from ..geometry.map_previews import height_preview
-from ..geometry.previews import check_resolution
-from ..normals.from_depth import normals_from_height
+from ..geometry.normals_from_depth import normals_from_height
+from ..geometry.previews import check_resolution, height_preview
+from ..geometry.relief_grid import RELIEF_HEIGHT
 from ..results import DepthMap
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ _FULL_CONTRAST, _NO_CONTRAST = 0.11, 1e-4
 #: Skewness of the fine luminance above which the gaps are taken to be the bright part, as light mortar between bricks.
 #: Measured: brick 1.2; coins 0.3, weave 0.1, grass -0.8, gravel -0.9 (all dark in the gaps).
 _BRIGHT_GAPS = 0.75
-#: The result's normals, and its mesh where nothing else is asked for: height as a part of the photo's width.
-HEIGHT = 0.05
 
 
 def estimate(
@@ -62,7 +60,7 @@ def estimate(
     camera = photo.camera_or_default(fx, fy)
     options = {"invert": invert, "detail": detail, "largest_feature": largest_feature, "light": light}
     relief = height(photo.pixels, tileable=tileable, run=run, **options)
-    normals = normals_from_height(relief, HEIGHT * relief.shape[1])
+    normals = normals_from_height(relief, RELIEF_HEIGHT * relief.shape[1])
     run.report(1.0, "Relief made")
     return DepthMap(relief, np.ones(relief.shape, bool), normals, camera, False, height_preview(relief, resolution))
 

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from ..errors import BadInput
-from ..registry import check_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +42,8 @@ def shaped(mask: NDArray, grow: float = 0.0, feather: float = 0.0, edge: str = "
     stays whole and the edge is added around it, with "INSIDE" it ends where it ended. Without both the mask is
     returned as it is, its own soft values kept. Raises `BadInput`.
     """
-    check_choice(edge, EDGES, "edge")
+    if edge not in EDGES:
+        raise BadInput(f"There is no edge {edge!r}.", f"Choose one of: {', '.join(EDGES)}.")
     if not (np.isfinite(grow) and np.isfinite(feather)) or feather < 0:
         raise BadInput(f"A mask cannot be feathered by {feather!r} pixels.", "Give a number from 0 on.")
     mask = np.asarray(mask, np.float32)

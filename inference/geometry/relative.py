@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..depth.relief import HEIGHT
-from ..normals.from_depth import normals_from_height
 from ..results import DepthMap
+from .normals_from_depth import normals_from_height
 from .previews import to_resolution
+from .relief_grid import RELIEF_HEIGHT
 from .resample import at_photo_size
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def relative_map(inverse: NDArray[np.float32], camera: Camera, preview: NDArray[
     height = unit(inverse)
     valid = inverse > 0
     height[~valid] = 0
-    normals = normals_from_height(height, HEIGHT * height.shape[1])
+    normals = normals_from_height(height, RELIEF_HEIGHT * height.shape[1])
     return DepthMap(height, valid, normals, camera, False, preview)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from ..results import DepthMap
 
+#: Height of a relief where nothing else is asked for, as a part of its width.
+RELIEF_HEIGHT = 0.05
+
 
 @dataclass(frozen=True)
 class Samples:

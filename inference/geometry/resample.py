@@ -10,11 +10,10 @@ one pixel wide, and stays.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
-
-from ..models.metric3d.picture import Axis, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +22,22 @@ if TYPE_CHECKING:
 EDGE = 1.25
 #: Pixels at edges that are computed at once.
 _AT_ONCE = 1 << 20
+
+
+class Axis:
+    """Bilinear interpolation along one side, by half-pixel centres: per result pixel the two source pixels it lies
+    between, and the share of the second."""
+
+    def __init__(self, source: int, result: int) -> None:
+        place = np.clip((np.arange(result) + 0.5) * source / result - 0.5, 0, source - 1)
+        self.first = place.astype(np.intp)
+        self.second = np.minimum(self.first + 1, source - 1)
+        self.share = (place - self.first).astype(np.float32)
+
+
+def resize(values: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
+    """Bilinear (h, w[, C]) -> (height, width[, C]) float32 by half-pixel centres, without antialias."""
+    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def at_photo_size(

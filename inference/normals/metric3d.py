@@ -6,15 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..depth.metric3d import NETWORK_SHARE, check_photos, normalise, surface
 from ..geometry.resample import at_photo_size
-from ..models.metric3d.canonical import predict
+from ..models.metric3d import NETWORK_SHARE, check_photos, normalise, predict, surface
 from ..models.metric3d.picture import normal_preview
 from ..results import NormalMap
 from .from_depth import check_parameters
 
 if TYPE_CHECKING:
-    from ..models.metric3d.canonical import Canonical
+    from ..models.metric3d import Canonical
     from ..photo import Photo
     from ..runtime import Run
 

@@ -7,52 +7,20 @@ is that they follow every detail, also where no metric depth is to be had.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import count
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
-from torch.nn import functional
 
-from ..geometry.previews import preview_size
-from ..models.midas.checkpoint import published
-from ..models.midas.network import Midas
-from ..models.midas.picture import node_picture, surface_normals, working_picture, working_side
+from ..models.midas import NETWORK_SHARE, Relative, relative_inverse
+from ..models.midas.picture import node_picture, surface_normals
 from ..results import NormalMap
-from ..runtime.memory import keep
-from ..runtime.passes import check_numbers
-from ..runtime.result_cache import recall_all
-from ..weights import load_network
 from .from_depth import check_parameters
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
     from ..photo import Photo
     from ..runtime import Run
-
-#: Part of the time that the network takes.
-NETWORK_SHARE = 0.9
-#: Calls of the network's step: stages, blocks and levels.
-_STEPS = 3 + 12 + 4
-
-
-@dataclass(frozen=True)
-class Relative:
-    """The relative inverse depth of a photo: padded (h, w) as the network saw it, and rows and columns of the photo."""
-
-    padded: NDArray[np.float32]
-    rows: int
-    columns: int
-
-    @property
-    def shown(self) -> NDArray[np.float32]:
-        """What the photo shows (rows, columns)."""
-        return np.ascontiguousarray(self.padded[: self.rows, : self.columns])
 
 
 def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolution: int) -> NormalMap:
@@ -77,22 +45,6 @@ def estimate_batch(
     return maps
 
 
-def relative_inverse(photos: Sequence[Photo], run: Run, resolution: int) -> list[Relative]:
-    """What the network says of every photo at its working size, remembered for the next task on it.
-
-    It takes the first `NETWORK_SHARE` of the run.
-    """
-    sides = [working_side(resolution, *photo.pixels.shape[:2]) for photo in photos]
-    pixels = [photo.pixels for photo in photos]
-    inverses = recall_all(
-        pixels,
-        (*run.model_key, resolution),
-        lambda unknown: _predict([working_picture(pixels[index], sides[index]) for index in unknown], run),
-    )
-    sizes = [preview_size(one.shape[0], one.shape[1], side) for one, side in zip(pixels, sides, strict=True)]
-    return [Relative(inverse, *size) for inverse, size in zip(inverses, sizes, strict=True)]
-
-
 def _normal_map(photo: Photo, relative: Relative, a: float, bg_threshold: float) -> NormalMap:
     """The node reckons the background from the padded picture; the float normals only from what the photo shows."""
     height, width = photo.pixels.shape[:2]
@@ -105,49 +57,3 @@ def _normal_map(photo: Photo, relative: Relative, a: float, bg_threshold: float)
     valid = cv2.resize(foreground.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     normals[~valid] = (0, 0, -1)
     return NormalMap(normals, valid, photo.camera_or_default(), preview)
-
-
-def _predict(pictures: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float32]]:
-    """Relative inverse depth (H, W) of working pictures (H, W, 3)."""
-    assert run.model is not None
-    side, path = int(str(run.model.options["side"])), run.model.files[0].path
-    run.report(0.0, "Loading MiDaS")
-    net = keep(run.model_key, lambda: loaded(run, path))
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, picture in enumerate(pictures):
-        groups.setdefault(picture.shape, []).append(index)
-    done = count(1)
-
-    def step() -> None:
-        run.report(NETWORK_SHARE * next(done) / (_STEPS * len(groups)), "Estimating relative depth")
-
-    found: dict[int, NDArray[np.float32]] = {}
-    for shape, members in groups.items():
-        stack = torch.from_numpy(np.stack([pictures[index] for index in members])).permute(0, 3, 1, 2).contiguous()
-        with torch.inference_mode():
-            answers = _answers(net, stack, run.torch_device, side, step)
-        check_numbers([answers], run)
-        found.update(zip(members, answers.cpu().numpy(), strict=True))
-        assert answers.shape[1:] == shape[:2]
-    return [found[index] for index in range(len(pictures))]
-
-
-def loaded(run: Run, path: str) -> Midas:
-    """The network in the run's precision, see `Midas.halved`. Raises `MissingModel`, `BadModelFile`."""
-    network = cast("Midas", load_network(replace(run, precision="float32"), published(path), Midas))
-    return network.halved() if run.precision == "float16" else network
-
-
-def _answers(net: Midas, pictures: Tensor, device: torch.device, side: int, step: Callable[[], None]) -> Tensor:
-    """Relative inverse depth (B, H, W) of pictures (B, 3, H, W) uint8 in main memory.
-
-    side : 0 for the network at the pictures' own size; otherwise they are brought to a square of this side, in 8 bits
-        and antialiased, and what the network says of it is brought back, as the later form of the node does.
-    """
-    if not side:
-        return net(pictures.to(device).float() / 127.5 - 1, step)
-    # In main memory: devices interpolate no 8-bit pictures.
-    square = functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
-    square = square.to(device).float()
-    answers = net((square / 255 - 0.5) / 0.5, step)
-    return functional.interpolate(answers[:, None], size=pictures.shape[2:], mode="bicubic")[:, 0]

@@ -17,9 +17,9 @@ import timm
 import torch
 from torch import nn
 
-from ..depth.transformers_models.picture import IMAGENET
 from ..errors import BadInput
 from ..geometry.previews import check_resolution, padded, preview_size, to_resolution
+from ..models import IMAGENET
 from ..models.controlnet_aux import architecture, loaded, published
 from ..results import NormalMap
 from ..runtime.passes import answers

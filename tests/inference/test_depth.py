@@ -6,8 +6,7 @@ import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, NothingFound, Person, UnknownModel, estimate_depth, runtime
 from maquette.inference.depth.from_people import complete, extend, people_depth
-from maquette.inference.geometry.map_previews import depth_preview
-from maquette.inference.geometry.previews import check_resolution, to_resolution
+from maquette.inference.geometry.previews import check_resolution, depth_preview, to_resolution
 from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.shipped.body import load_body
 

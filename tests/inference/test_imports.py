@@ -22,6 +22,23 @@ BELOW = {
 }
 #: Scripts that make shipped files, run by hand: they may use the sample photos.
 MAKERS = ("inference", "shipped", "make")
+#: The rooms of `inference`, from the ground up. Those of one step know nothing of each other.
+ROOMS = (
+    ("errors",),
+    ("options", "camera"),
+    ("results",),
+    ("photo", "geometry"),
+    ("runtime",),
+    ("registry", "weights"),
+    ("models", "shipped"),
+    ("depth", "normals", "hands", "people", "preprocessors", "rigs"),
+    ("export",),
+    ("detailer",),
+    ("batch",),
+    ("__init__",),
+    ("__main__",),
+)
+STEPS = {room: step for step, rooms in enumerate(ROOMS) for room in rooms}
 FILES = sorted(
     path.relative_to(ROOT)
     for part in BELOW
@@ -89,6 +106,26 @@ def test_the_installer_needs_only_the_standard_library():
         for _, level, module, _, place in imports_under("installer")
         if not level and module.split(".")[0] not in sys.stdlib_module_names
     ]
+
+
+def rooms_reached(path, level, module, names):
+    """The rooms of `inference` that a relative import leads to: folders, and files that lie loose beside them."""
+    folder = path.parts[:-level]
+    full = (*folder, *module.split(".")) if module else folder
+    if full[:1] != ("inference",):
+        return set()
+    return {full[1]} if len(full) > 1 else {name if name in STEPS else "__init__" for name in names}
+
+
+def test_the_rooms_of_inference_lie_above_each_other():
+    """A room imports from lower steps only: there is no circle, and depth and normals do not know each other."""
+    wrong = []
+    for path, level, module, names, place in imports_under("inference"):
+        own = path.with_suffix("").parts[1]
+        assert own in STEPS, f"Say where the room {own} lies"
+        reached = rooms_reached(path, level, module, names) - {own} if level else set()
+        wrong += [place for room in reached if STEPS[room] >= STEPS[own]]
+    assert not wrong
 
 
 def in_fresh_python(code):

@@ -19,6 +19,7 @@ from maquette.inference import batch
 from maquette.inference.depth import transformers_models
 from maquette.inference.depth.transformers_models import networks, picture
 from maquette.inference.geometry.relative import relative_map
+from maquette.inference.models import IMAGENET
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import free_memory, kept_models, start
 from safetensors.torch import load_file, save_file
@@ -31,13 +32,13 @@ from transformers import (
 )
 from transformers.models.dpt.image_processing_dpt import get_resize_output_image_size
 
-IMAGENET = {"image_mean": list(picture.IMAGENET[0]), "image_std": list(picture.IMAGENET[1])}
+MOMENTS = {"image_mean": list(IMAGENET[0]), "image_std": list(IMAGENET[1])}
 #: Model -> the library's class, and its processor as the page of the model sets it.
 REFERENCES = {
     "depth-anything-v2-small": (
         DepthAnythingForDepthEstimation,
         lambda: DPTImageProcessor(
-            size={"height": 518, "width": 518}, ensure_multiple_of=14, keep_aspect_ratio=True, resample=3, **IMAGENET
+            size={"height": 518, "width": 518}, ensure_multiple_of=14, keep_aspect_ratio=True, resample=3, **MOMENTS
         ),
     ),
     "zoedepth-nyu-kitti": (

@@ -351,7 +351,7 @@ def test_the_package_around_an_architecture_stays_out():
     """Its own code overwrites timm's networks and fails beside a new mediapipe."""
     code = (
         "import sys\n"
-        "from maquette.inference.maps.architectures import architecture\n"
+        "from maquette.inference.models.controlnet_aux import architecture\n"
         "architecture('leres.leres.multi_depth_model_woauxi', 'RelDepthModel')\n"
         "architecture('hed', 'ControlNetHED_Apache2')\n"
         "assert 'controlnet_aux' not in sys.modules and 'skimage' not in sys.modules\n"

@@ -14,8 +14,8 @@ import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference.depth.metric3d import CANONICAL_FOCAL
-from maquette.inference.models.metric3d import canonical, network
-from maquette.inference.models.metric3d.canonical import predict
+from maquette.inference.models import metric3d
+from maquette.inference.models.metric3d import network, predict
 from maquette.inference.models.metric3d.encoder import BACKBONES
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import start
@@ -44,7 +44,7 @@ def run(synthetic):
 
 @pytest.fixture(scope="module")
 def net(run):
-    yield canonical.network(run)
+    yield metric3d.kept_network(run)
     inference.free_memory()
 
 
@@ -89,7 +89,7 @@ def whole_way(net, run, photo):
     """Depth and normals of the photo through the public functions, and what was seen on the way."""
     inference.free_memory()
     seen = {"flow": [], "loads": 0, "attention": 0, "reports": []}
-    original, attention = canonical.load_network, torch.nn.functional.scaled_dot_product_attention
+    original, attention = metric3d.load_network, torch.nn.functional.scaled_dot_product_attention
 
     def load(*arguments):
         seen["loads"] += 1
@@ -106,7 +106,7 @@ def whole_way(net, run, photo):
         return attention(*arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(canonical, "load_network", load)
+        patch.setattr(metric3d, "load_network", load)
         patch.setattr(torch.nn.functional, "scaled_dot_product_attention", count)
         options = {"models_dir": run.models_dir, "device": "cpu"}
         name = "metric3d-vit-small"

@@ -17,7 +17,8 @@ from maquette import inference
 from maquette.inference import BadInput, Camera, Cancelled, MissingModel, Photo
 from maquette.inference.depth import metric3d
 from maquette.inference.geometry import resample
-from maquette.inference.models.metric3d import canonical, checkpoint, picture
+from maquette.inference.models import metric3d as shared
+from maquette.inference.models.metric3d import checkpoint, picture
 from maquette.inference.models.metric3d.encoder import BACKBONES
 from maquette.inference.models.metric3d.network import Metric3D
 from maquette.inference.normals import metric3d as normals_module
@@ -93,7 +94,7 @@ def test_the_class_token_takes_the_first_position(synthetic):
 
 def test_positions_are_sampled_at_the_trained_step(options):
     """Not at the step that the grid's size would give: a table that counts columns shows where it was read."""
-    net = canonical.network(start("cpu", models_dir=options["models_dir"], model=find_model("depth", NAME)))
+    net = shared.kept_network(start("cpu", models_dir=options["models_dir"], model=find_model("depth", NAME)))
     encoder, kept = net.encoder, net.encoder.vit.pos_embed.detach().clone()
     try:
         with torch.no_grad():
@@ -193,7 +194,7 @@ def test_the_focal_length_says_where_it_came_from(options):
         "given": inference.estimate_depth(from_scene, NAME, fy=200, **options),
     }
     scale = min(112 / 80, 168 / 120)
-    at_photo = cv2.resize(canonical.predict([from_exif], _run(options))[0].depth, (120, 80))
+    at_photo = cv2.resize(shared.predict([from_exif], _run(options))[0].depth, (120, 80))
     for source, depth_map in maps.items():
         assert depth_map.camera.source == source
         factor = scale * (depth_map.camera.fx + depth_map.camera.fy) / 2 / 1000
@@ -230,7 +231,7 @@ def test_half_precision_is_another_network_and_other_results(options):
     photo, request = Photo(noise(96, 140)), {"fx": None, "fy": None, "resolution": 64}
     exact = metric3d.estimate(photo, _run(options), **request)
     half = replace(_run(options), precision="float16")
-    assert canonical.network(half).trunk.coarse.narrow.weight.dtype == torch.float16
+    assert shared.kept_network(half).trunk.coarse.narrow.weight.dtype == torch.float16
     rounded = metric3d.estimate(photo, half, **request)
     assert rounded.depth.dtype == rounded.normals.dtype == rounded.confidence.dtype == np.float32
     error = np.abs(rounded.depth - exact.depth) / exact.depth.std()
@@ -248,8 +249,8 @@ def test_a_changed_result_does_not_change_what_is_remembered(options):
 
 def test_the_network_is_kept_until_memory_is_freed(options, monkeypatch):
     loads = []
-    original = canonical.load_network
-    monkeypatch.setattr(canonical, "load_network", lambda *given: loads.append(1) or original(*given))
+    original = shared.load_network
+    monkeypatch.setattr(shared, "load_network", lambda *given: loads.append(1) or original(*given))
     inference.free_memory()
     for seed in (1, 2):
         inference.estimate_depth(noise(64, 80, seed), NAME, **options)
@@ -262,7 +263,7 @@ def test_the_network_is_kept_until_memory_is_freed(options, monkeypatch):
 
 
 def test_a_network_that_gives_no_numbers_is_damaged(options, monkeypatch):
-    original = canonical.load_network
+    original = shared.load_network
 
     def huge(*given):
         network = original(*given)
@@ -270,7 +271,7 @@ def test_a_network_that_gives_no_numbers_is_damaged(options, monkeypatch):
             parameter.data = torch.full_like(parameter, 3e38)
         return network
 
-    monkeypatch.setattr(canonical, "load_network", huge)
+    monkeypatch.setattr(shared, "load_network", huge)
     inference.free_memory()
     for task in inference.estimate_depth, inference.estimate_normals:
         with pytest.raises(inference.BadModelFile, match="no numbers"):
@@ -297,7 +298,7 @@ def test_cancelling_within_the_network_leaves_nothing_behind(options, monkeypatc
 def test_sky_and_what_the_network_does_not_believe_are_no_surface():
     depth = np.array([1, 189.9, 190.1, 200, 50, 50, 50], np.float32)
     confidence = np.array([0.9, 0.9, 0.9, 0.9, 0, -1, np.nan], np.float32)
-    assert metric3d.surface(depth, confidence).tolist() == [True, True, False, False, False, False, False]
+    assert shared.surface(depth, confidence).tolist() == [True, True, False, False, False, False, False]
 
 
 def test_a_smooth_surface_is_interpolated_bilinearly():
@@ -334,7 +335,7 @@ def test_no_pixel_hangs_between_the_two_sides_of_an_edge(factor):
 
 def test_opposite_normals_do_not_cancel_to_nothing():
     normals = np.array([[[0, 0, 0], [0, 3, 4], [1e-9, 0, 0]]], np.float32)
-    metric3d.normalise(normals)
+    shared.normalise(normals)
     np.testing.assert_allclose(normals, [[[0, 0, -1], [0, 0.6, 0.8], [0, 0, -1]]])
 
 

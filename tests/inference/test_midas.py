@@ -15,8 +15,9 @@ import pytest
 import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
-from maquette.inference.models.midas.picture import surface_normals, working_picture, working_side
-from maquette.inference.normals import midas
+from maquette.inference.models import midas
+from maquette.inference.models.midas.picture import node_picture, surface_normals, working_picture, working_side
+from maquette.inference.normals.midas import estimate_batch
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import kept_models, start
 
@@ -143,7 +144,7 @@ def test_the_axes_of_slopes():
     rising = np.tile(np.arange(64, dtype=np.float32), (64, 1))
     normals, foreground = surface_normals(rising, TAU, 0.0)
     assert foreground.all() and (normals[5:-5, 5:-5, 0] > 0.5).all()
-    picture = midas.node_picture(rising, TAU, 0.0)[32, 32]
+    picture = node_picture(rising, TAU, 0.0)[32, 32]
     assert picture[2] > 200 and picture[1] == 127 and picture[0] > 200
 
 
@@ -172,7 +173,7 @@ def test_several_photos_pass_together(photo, options, result):
     run = start("cpu", models_dir=options["models_dir"], model=find_model("normals", "midas"))
     turned = inference.Photo(np.ascontiguousarray(photo.pixels[::-1]))
     wide = inference.Photo(np.ascontiguousarray(photo.pixels[:200]))
-    maps = midas.estimate_batch([turned, photo, wide], run, a=TAU, bg_threshold=0, resolution=256)
+    maps = estimate_batch([turned, photo, wide], run, a=TAU, bg_threshold=0, resolution=256)
     np.testing.assert_allclose(maps[1].normals, result.normals, atol=1e-4)
     assert maps[2].preview.shape == (256, 655, 3)
 

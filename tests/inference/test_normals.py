@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 from maquette.inference import BadInput, Camera, NothingFound, estimate_normals
-from maquette.inference.geometry.map_previews import normal_preview
-from maquette.inference.normals.from_depth import normals_from_depth, normals_from_height
+from maquette.inference.geometry.normals_from_depth import normals_from_depth, normals_from_height
+from maquette.inference.geometry.previews import normal_preview
 
 CAMERA = Camera(300.0, 320.0, 75.0, 66.0, 160, 120)
 RAYS = CAMERA.rays().astype(float)

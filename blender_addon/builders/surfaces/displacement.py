@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 METHODS = ("DISPLACE", "NODES")
 
-#: Height of a surface relief where none is asked for, as a part of the grid's width.
-_RELIEF_HEIGHT = 0.05
-
 
 def displaced_grid(
     depth_map: DepthMap,
@@ -61,7 +58,7 @@ def displaced_grid(
     """
     if method not in METHODS:
         raise BadInput(f"Unknown displacement method {method!r}.", f"Choose one of {', '.join(METHODS)}.")
-    amount = strength if strength is not None else 1.0 if depth_map.metric else _RELIEF_HEIGHT * width
+    amount = strength if strength is not None else 1.0 if depth_map.metric else relief_grid.RELIEF_HEIGHT * width
     made: dict[str, Any] = {"name": name, "photo_image": photo_image, "resolution": resolution, "parent": parent}
     if method == "NODES" and depth_map.metric:
         if not depth_map.valid.any():

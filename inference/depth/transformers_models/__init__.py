@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...geometry.normals_from_depth import normals_from_depth
 from ...geometry.previews import check_resolution, preview_size
 from ...geometry.relative import inverse_at_photo_size, near_is_bright, relative_map
 from ...geometry.resample import at_photo_size
-from ...normals.from_depth import normals_from_depth
+from ...models import IMAGENET
 from ...results import DepthMap
 from ...runtime.memory import keep
 from ...runtime.passes import answers
@@ -64,7 +65,7 @@ class Family:
 def _see_anything(pixels: NDArray[np.uint8]) -> Tensor:
     height, width = pixels.shape[:2]
     size = picture.fitted(height, width, (518, 518), 14, longest=4)
-    return picture.resized(pixels, size, "bicubic", picture.IMAGENET)
+    return picture.resized(pixels, size, "bicubic", IMAGENET)
 
 
 _ANYTHING = Family(

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-#: Mean and standard deviation by which pixels 0..1 are normalised.
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+#: Mean and standard deviation by which pixels 0..1 are normalised where they are not `IMAGENET`.
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 #: By how much ZoeDepth widens the photo against ragged borders: square roots of half a side.
 _ZOE_BORDER = 3

@@ -13,6 +13,7 @@ import torch
 
 from ....installer.models import store
 from ...errors import MissingModel
+from ...models import IMAGENET
 from ...runtime.memory import keep
 from ...weights import load_network
 from ...weights.mano import PATH as MANO
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 #: Hands in the network at once; on the CPU more only make a task harder to cancel.
 BATCH_CPU, BATCH = 4, 16
-#: ImageNet's mean colour and its spread, which the network's pictures are measured in.
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 _INSTEAD = "The built-in hands need no file."
 
@@ -101,7 +100,7 @@ def _compute(network: MeshGraphormer, given: tuple[torch.Tensor, ...], run: Run)
 def _normalised(pictures: NDArray[np.uint8], run: Run, dtype: torch.dtype) -> torch.Tensor:
     """Pictures (B, 224, 224, 3) -> (B, 3, 224, 224) as the network was trained on them."""
     device = run.torch_device
-    mean, spread = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (_MEAN, _SPREAD))
+    mean, spread = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in IMAGENET)
     tensor = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(255)
     return ((tensor - mean) / spread).to(dtype, memory_format=torch.channels_last)
 

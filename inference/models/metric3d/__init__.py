@@ -1,2 +1,129 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Metric3D v2: its network, and the pass that depth and normals share."""
+"""Metric3D v2: the pass of the network that depth and normals share.
+
+The network is kept in memory between requests, and its results are remembered for the next task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...geometry.previews import check_resolution, preview_size
+from ...runtime.memory import keep
+from ...runtime.passes import check_numbers
+from ...runtime.result_cache import recall_all
+from ...weights import load_network
+from .checkpoint import published
+from .decoder import FARTHEST
+from .encoder import BACKBONES
+from .network import Metric3D, Prediction
+from .picture import Placement, network_picture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ....installer.models import catalogue
+    from ...photo import Photo
+    from ...runtime import Run
+
+#: Part of the time that the network takes.
+NETWORK_SHARE = 0.95
+#: Confidence was trained towards 1 - |error| / depth: at this and below the network expects to be wrong by all of it.
+LEAST_CONFIDENCE = 0.0
+#: Canonical depth from which on it is sky, which training pulled to the far end of the range: no surface.
+SKY = 0.95 * FARTHEST
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """What the network says of a photo, for the part (h, w) of its picture that shows it. float32.
+
+    depth : (h, w) as if a lens of 1000 pixels had taken the network's picture, 0.1..200.  confidence : (h, w).
+    normals, first_normals : (h, w, 3) unit vectors in camera axes of the last and of the first iteration.
+    """
+
+    depth: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    first_normals: NDArray[np.float32]
+
+
+def check_photos(photos: Sequence[Photo], resolution: int) -> None:
+    """Raise `BadInput` for a preview that cannot be made, before the network works for it."""
+    check_resolution(resolution)
+    for photo in photos:
+        place = Placement.of(*photo.pixels.shape[:2])
+        for height, width in (photo.pixels.shape[:2], (place.height, place.width)):
+            preview_size(height, width, resolution)
+
+
+def predict(photos: Sequence[Photo], run: Run) -> list[Canonical]:
+    """`Canonical` of every photo, in one pass of the network over those that are not remembered.
+
+    Raises `MissingModel`, `BadModelFile`.
+    """
+    pixels = [photo.pixels for photo in photos]
+    return recall_all(pixels, run.model_key, lambda unknown: _compute([photos[index] for index in unknown], run))
+
+
+def kept_network(run: Run) -> Metric3D:
+    """The run's network, loaded when it is not in memory."""
+    model = _model(run)
+    file, backbone = model.files[0].path, BACKBONES[str(model.options["backbone"])]
+    return keep(
+        run.model_key, lambda: load_network(run, published(file, taps=bool(backbone.taps)), lambda: Metric3D(backbone))
+    )
+
+
+def surface(depth: NDArray[np.float32], confidence: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a canonical depth is a surface: believed in, and not the sky."""
+    return (confidence > LEAST_CONFIDENCE) & (depth < SKY)
+
+
+def normalise(normals: NDArray[np.float32]) -> None:
+    """Make vectors (H, W, 3) unit vectors again after interpolation, in place; opposite ones face the viewer."""
+    length = np.sqrt(np.einsum("...i,...i", normals, normals))
+    normals[length < 1e-6] = (0, 0, -1)
+    normals /= np.where(length < 1e-6, 1, length)[..., None]
+
+
+def _model(run: Run) -> catalogue.Model:
+    assert run.model is not None
+    return run.model
+
+
+def _compute(photos: list[Photo], run: Run) -> list[Canonical]:
+    run.report(0.0, "Loading Metric3D")
+    net = kept_network(run)
+    done = count(1)
+
+    def step() -> None:
+        run.report(next(done) / net.steps, "Estimating depth and normals")
+
+    pictures = torch.from_numpy(np.stack([network_picture(photo.pixels) for photo in photos]))
+    with torch.inference_mode():
+        prediction = net(pictures.to(run.torch_device), step)
+    check_numbers((prediction.depth, prediction.confidence, prediction.normal), run)
+    return [_canonical(photo, prediction, index) for index, photo in enumerate(photos)]
+
+
+def _canonical(photo: Photo, prediction: Prediction, index: int) -> Canonical:
+    rows, columns = Placement.of(*photo.pixels.shape[:2]).area
+
+    def part(values: Tensor) -> NDArray[np.float32]:
+        shown = values[..., rows, columns].cpu().numpy()
+        return np.ascontiguousarray(np.moveaxis(shown, 0, -1) if shown.ndim == 3 else shown)
+
+    return Canonical(
+        part(prediction.depth[index]),
+        part(prediction.confidence[index]),
+        part(prediction.normal[index, :3]),
+        part(prediction.first_normal[index, :3]),
+    )

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .. import IMAGENET
 from .decoder import FARTHEST, NEAREST, OFFSET, SCALE, FirstEstimate, Reassembly, Trunk, normalised
 from .encoder import PATCH, Backbone, Encoder, nothing
 from .refinement import Refinement, upsampled
-
-#: Mean and spread of the colours, 0..255 RGB.
-_MEAN, _SPREAD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,6 @@ class Metric3D(nn.Module):
 
     def normalise(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) in the network's precision."""
-        mean, spread = (torch.tensor(values, device=pictures.device) for values in (_MEAN, _SPREAD))
+        mean, spread = (torch.tensor([255 * value for value in values], device=pictures.device) for values in IMAGENET)
         normal = (pictures.float() - mean) / spread
         return normal.permute(0, 3, 1, 2).to(self.reassembly.narrow.weight.dtype)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ...geometry.previews import padded, preview_size, to_resolution
+from ...geometry.resample import Axis, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,22 +98,6 @@ def normal_preview(normals: NDArray[np.float32], photo: tuple[int, int], resolut
         return picture
     rows, columns = preview_size(normals.shape[0], normals.shape[1], resolution)
     return padded(picture)[:rows, :columns]
-
-
-class Axis:
-    """Bilinear interpolation along one side, by half-pixel centres: per result pixel the two source pixels it lies
-    between, and the share of the second."""
-
-    def __init__(self, source: int, result: int) -> None:
-        place = np.clip((np.arange(result) + 0.5) * source / result - 0.5, 0, source - 1)
-        self.first = place.astype(np.intp)
-        self.second = np.minimum(self.first + 1, source - 1)
-        self.share = (place - self.first).astype(np.float32)
-
-
-def resize(values: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
-    """Bilinear (h, w[, C]) -> (height, width[, C]) float32 by half-pixel centres, without antialias."""
-    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _grey_levels() -> NDArray[np.uint8]:

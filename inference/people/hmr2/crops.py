@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from ...models import IMAGENET
 from .network import HEIGHT, WIDTH
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 SIDE = HEIGHT
 _LEFT = (SIDE - WIDTH) // 2
 #: ImageNet's mean colour and its spread, of 0..255.
-_MEAN = 255 * np.array([0.485, 0.456, 0.406])
-_SPREAD = 255 * np.array([0.229, 0.224, 0.225])
+_MEAN, _SPREAD = 255 * np.array(IMAGENET)
 #: Steps between two pixels.
 _STEPS = 32
 #: Reductions beyond this are blurred.
