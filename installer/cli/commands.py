@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 from ..environment import environments
 from ..environment.lock_files import DEFAULT_BLENDER
@@ -60,7 +60,7 @@ def _stopped(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options of the command, and what is handed on to the program that it starts."""
     parser = argparse.ArgumentParser(
         prog="python3 -m installer",
@@ -109,7 +109,7 @@ def _parse(arguments: Sequence[str]) -> Tuple[argparse.Namespace, List[str]]:
     return parser.parse_args(given), rest
 
 
-def _split(arguments: List[str]) -> Tuple[List[str], List[str]]:
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Our own arguments, and those of the program: after `run` and its options, or else after `--`."""
     if arguments[:1] == ["run"]:
         own = 1
@@ -127,45 +127,45 @@ def _start(environment: environments.Environment, arguments: Sequence[str]) -> i
     return 128 - code if code < 0 else code
 
 
-def _demo(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+def _demo(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
     environment = environments.ensure(place, DEFAULT_BLENDER, voice)
     output = options.output or str(place.out / "demo")
     return _start(environment, ["-m", "maquette.demo", "--output", output, *rest])
 
 
-def _run(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+def _run(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
     environment = environments.ensure(place, options.blender, voice)
     return _start(environment, rest)
 
 
-def _test(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+def _test(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
     from .testing import run_tests
 
     return run_tests(place, voice, chosen(place, options), options.quick, rest, options.tier)
 
 
-def _doctor(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+def _doctor(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
     from .doctor import examine, print_report
 
     return print_report(examine(place, voice), as_json=options.json)
 
 
-def _extension(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+def _extension(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
     from .extension import build_extension
 
     print(build_extension(place, voice, chosen(place, options)))
     return 0
 
 
-def _packages(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+def _packages(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
     return packages_cli.run(place, voice, options)
 
 
-def _models(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+def _models(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
     return models_cli.run(voice, options)
 
 
-def _lock(place: Place, voice: Voice, options: argparse.Namespace, rest: List[str]) -> int:
+def _lock(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
     from ..environment import uv
     from ..environment.relock import relock
 
@@ -175,7 +175,7 @@ def _lock(place: Place, voice: Voice, options: argparse.Namespace, rest: List[st
     return 0
 
 
-def chosen(place: Place, options: argparse.Namespace) -> List[str]:
+def chosen(place: Place, options: argparse.Namespace) -> list[str]:
     """The Blenders of --blender or --all besides the default one, in the order of the table."""
     from ..environment.lock_files import blender, blenders
 

@@ -13,7 +13,7 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from ..environment import environments, interpreters
 from ..environment import uv as uv_tool
@@ -26,7 +26,7 @@ from ..shared.paths import Place, free_megabytes
 from ..shared.reporting import Voice
 
 
-def examine(place: Place, voice: Voice) -> Dict[str, Any]:
+def examine(place: Place, voice: Voice) -> dict[str, Any]:
     """Everything that the report says, as plain data."""
     uv, device = uv_tool.find(place), detect()
     return {
@@ -48,27 +48,24 @@ def examine(place: Place, voice: Voice) -> Dict[str, Any]:
     }
 
 
-def _models() -> Dict[str, Any]:
+def _models() -> dict[str, Any]:
     """The folders of the models, and how those that were begun stand, by names and lengths only."""
-    report: Dict[str, Any] = {
+    report: dict[str, Any] = {
         "folder": str(store.models_root()),
         "exists": store.models_root().exists(),
         "shared": [str(root) for root in store.shared_roots()],
     }
-    try:
-        states = {model.id: library.overview(model).state for model in catalogue.models() if model.files}
-    except SetupError:  # a Python too old for the catalogue, which everything else here runs on
-        return report
+    states = {model.id: library.overview(model).state for model in catalogue.models() if model.files}
     for state in (library.INSTALLED, library.UNFINISHED, library.DAMAGED):
         report[state] = [name for name, found in states.items() if found == state]
     return report
 
 
-def _environment(place: Place, version: str, voice: Voice) -> Dict[str, Any]:
+def _environment(place: Place, version: str, voice: Voice) -> dict[str, Any]:
     """One Blender's state; a ready environment is asked for its versions and devices in a child process."""
     environment = environments.locate(place, version)
     damage = environment.damage()
-    report: Dict[str, Any] = {
+    report: dict[str, Any] = {
         "bpy": environment.blender.bpy,
         "python": environment.blender.python,
         "folder": str(environment.folder),
@@ -94,7 +91,7 @@ def _environment(place: Place, version: str, voice: Voice) -> Dict[str, Any]:
     return report
 
 
-def damaged_packages(site_packages: Path) -> List[str]:
+def damaged_packages(site_packages: Path) -> list[str]:
     """Names of the packages with a missing or cut file, by the lists that the packages bring (RECORD)."""
     damaged = []
     for record in sorted(site_packages.glob("*.dist-info/RECORD")):
@@ -114,7 +111,7 @@ def _size(path: Path) -> int:
         return -1
 
 
-def print_report(report: Dict[str, Any], as_json: bool) -> int:
+def print_report(report: dict[str, Any], as_json: bool) -> int:
     """Print it; the exit code is 0 when everything that is set up is whole."""
     whole = all(entry["state"] in ("ready", "not set up yet") for entry in report["environments"].values())
     groups = [group for entry in report["packages_for_blender"].values() for group in entry["groups"]]
@@ -143,7 +140,7 @@ def print_report(report: Dict[str, Any], as_json: bool) -> int:
     return 0 if whole else 1
 
 
-def _print_models(models: Dict[str, Any]) -> None:
+def _print_models(models: dict[str, Any]) -> None:
     print(f"models    {models['folder']}{'' if models['exists'] else ' (not there; the built-in models need none)'}")
     for root in models["shared"]:
         print(f"          shared: {root}")
@@ -155,7 +152,7 @@ def _print_models(models: Dict[str, Any]) -> None:
             print(f"          -> python3 -m installer models {action} {' '.join(models[state])}")
 
 
-def _print_packages(python: str, entry: Dict[str, Any]) -> None:
+def _print_packages(python: str, entry: dict[str, Any]) -> None:
     print(f"packages  for an installed Blender with Python {python}: {entry['state']}")
     for group in entry["groups"]:
         if group["folder"]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence
 
 from ..environment import environments
 from ..environment.lock_files import DEFAULT_BLENDER
@@ -52,7 +52,7 @@ def _validate(place: Place, version: str, archive: Path, voice: Voice) -> None:
     voice.say(f"Blender {version}: valid, without a warning")
 
 
-def warnings_in(output: str) -> List[str]:
+def warnings_in(output: str) -> list[str]:
     """The lines in which Blender's builder or validator warns or refuses."""
     return [line.strip() for line in output.splitlines() if re.search(r"warning|error", line, re.IGNORECASE)]
 
@@ -62,7 +62,7 @@ def builder_script(environment: environments.Environment) -> Path:
     return next(environment.packages.glob(BUILDER))
 
 
-def _run(environment: environments.Environment, arguments: List[str]) -> str:
+def _run(environment: environments.Environment, arguments: list[str]) -> str:
     command = [str(environment.python), str(builder_script(environment)), *arguments]
     code, output = stream(command, environment.variables(), lambda line: None)
     if code:

@@ -13,8 +13,9 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any
 
 from ..models import catalogue, importing, library, licences, model_files, store
 from ..models.catalogue import Model, in_words
@@ -99,11 +100,11 @@ def _print(content: object) -> None:
     print(json.dumps(content, indent=1, ensure_ascii=False))
 
 
-def _models(names: List[str]) -> List[Model]:
+def _models(names: list[str]) -> list[Model]:
     return list(dict.fromkeys(library.by_id(name) for name in names))
 
 
-def describe(model: Model) -> Dict[str, Any]:
+def describe(model: Model) -> dict[str, Any]:
     """Everything about a model as plain data."""
     state = library.overview(model)
     files = []
@@ -176,7 +177,7 @@ def _show(voice: Voice, options: argparse.Namespace) -> int:
     return DONE if whole else NOT_WHOLE
 
 
-def _print_model(entry: Dict[str, Any]) -> None:
+def _print_model(entry: dict[str, Any]) -> None:
     print(f"{entry['label']} ({entry['task']}/{entry['id']}): {entry['state']}")
     print(f"  licence    {entry['licence']}; commercial use: {'yes' if entry['commercial'] else 'no'}")
     print(f"  memory     about {entry['memory_mb']:,} MB, packages: {entry['packages']}")
@@ -191,7 +192,7 @@ def _print_model(entry: Dict[str, Any]) -> None:
 
 
 def _install(voice: Voice, options: argparse.Namespace) -> int:
-    def install(model: Model, report: model_files.Report) -> List[Path]:
+    def install(model: Model, report: model_files.Report) -> list[Path]:
         return model_files.install(model, report, optional=options.optional)
 
     return _bring(voice, options, install, "installed")
@@ -201,7 +202,7 @@ def _repair(voice: Voice, options: argparse.Namespace) -> int:
     return _bring(voice, options, model_files.repair, "repaired")
 
 
-def _bring(voice: Voice, options: argparse.Namespace, bring: Callable[..., List[Path]], said: str) -> int:
+def _bring(voice: Voice, options: argparse.Namespace, bring: Callable[..., list[Path]], said: str) -> int:
     """Show sizes and licences, ask, then install or repair one model after the other."""
     models = [model for model in _models(options.models) if model.files]
     waiting = [model for model in models if _lacks(model, getattr(options, "optional", False))]
@@ -347,7 +348,7 @@ class _Lines:
 
     def __init__(self, voice: Voice, every: float = 2.0) -> None:
         self._voice, self._every = voice, every
-        self._spoke: Optional[float] = None
+        self._spoke: float | None = None
 
     def __call__(self, _fraction: float, line: str) -> None:
         now = time.monotonic()

@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from typing import Any, Callable, Dict, List
+from collections.abc import Callable
+from typing import Any
 
 from ..environment import interpreters
 from ..environment import uv as uv_tool
@@ -90,7 +91,7 @@ def _version(place: Place, options: argparse.Namespace) -> str:
     return blender(place.locks, options.blender).python
 
 
-def _features(options: argparse.Namespace, version: str) -> List[str]:
+def _features(options: argparse.Namespace, version: str) -> list[str]:
     if ALL in options.features:
         return offered(locks_folder(), version)
     return list(options.features)
@@ -112,7 +113,7 @@ def _watch(voice: Voice) -> manager.Watch:
     return manager.Watch(voice.say, loading)
 
 
-def _print(options: argparse.Namespace, content: Dict[str, Any], text: str) -> None:
+def _print(options: argparse.Namespace, content: dict[str, Any], text: str) -> None:
     print(json.dumps(content, indent=1) if options.json else text)
 
 
@@ -171,11 +172,11 @@ def _requirements(place: Place, voice: Voice, options: argparse.Namespace) -> in
     return 0
 
 
-def _pins(version: str, feature: str) -> List[Pin]:
+def _pins(version: str, feature: str) -> list[Pin]:
     return pins_of(locks_folder(), version, feature)
 
 
-_ACTIONS: Dict[str, Callable[[Place, Voice, argparse.Namespace], int]] = {
+_ACTIONS: dict[str, Callable[[Place, Voice, argparse.Namespace], int]] = {
     "install": _install,
     "status": _status,
     "verify": _verify,

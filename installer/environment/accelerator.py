@@ -12,9 +12,10 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any
 
 CUDA, ROCM, METAL, XPU, CPU = "cuda", "rocm", "mps", "xpu", "cpu"
 
@@ -36,7 +37,7 @@ class Accelerator:
     kind: str = CPU
     name: str = ""
     version: str = ""
-    capability: Tuple[int, int] = (0, 0)
+    capability: tuple[int, int] = (0, 0)
     memory_mb: int = 0
 
     def __str__(self) -> str:
@@ -44,13 +45,13 @@ class Accelerator:
         if self.kind == CUDA and self.version:
             words.append(f"driver for CUDA {self.version}")
         if self.capability != (0, 0):
-            words.append("compute capability %d.%d" % self.capability)
+            words.append("compute capability {}.{}".format(*self.capability))
         if self.memory_mb:
             words.append(f"{self.memory_mb / 1000:.0f} GB")
         return ", ".join(words)
 
     @property
-    def number(self) -> Tuple[int, ...]:
+    def number(self) -> tuple[int, ...]:
         return tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
 
 
@@ -70,7 +71,7 @@ def detect() -> Accelerator:
     return found
 
 
-def _read(answer: str) -> Dict[str, Any]:
+def _read(answer: str) -> dict[str, Any]:
     lines = [line for line in answer.splitlines() if line.startswith("{")]
     content = json.loads(lines[-1]) if lines else {}
     if "capability" in content:
@@ -78,7 +79,7 @@ def _read(answer: str) -> Dict[str, Any]:
     return content
 
 
-def _from_nvidia_smi() -> Optional[Accelerator]:
+def _from_nvidia_smi() -> Accelerator | None:
     """What NVIDIA's own tool says, where its library does not answer."""
     from ..shared.processes import ask
 
@@ -94,7 +95,7 @@ def _from_nvidia_smi() -> Optional[Accelerator]:
     return None
 
 
-def parse_smi(line: str, version: str) -> Optional[Accelerator]:
+def parse_smi(line: str, version: str) -> Accelerator | None:
     """One line of nvidia-smi's query: name, compute capability, MiB."""
     match = re.match(r"\s*(.+?),\s*(\d+)\.(\d+),\s*(\d+)", line)
     if match is None:
@@ -103,7 +104,7 @@ def parse_smi(line: str, version: str) -> Optional[Accelerator]:
     return Accelerator(CUDA, match[1], version, capability, round(int(match[4]) * 1.048576))
 
 
-def _strength(card: Accelerator) -> Tuple[Tuple[int, int], int]:
+def _strength(card: Accelerator) -> tuple[tuple[int, int], int]:
     return card.capability, card.memory_mb
 
 
@@ -116,7 +117,7 @@ def _look() -> Accelerator:
     return _cuda() or _rocm() or _xpu() or Accelerator()
 
 
-def _cuda() -> Optional[Accelerator]:
+def _cuda() -> Accelerator | None:
     """NVIDIA's driver library. A launcher's empty CUDA_VISIBLE_DEVICES hides the cards from torch, not from us."""
     if not os.environ.get("CUDA_VISIBLE_DEVICES", "x"):
         del os.environ["CUDA_VISIBLE_DEVICES"]
@@ -148,7 +149,7 @@ def _card(driver: Any, number: int, version: str) -> Accelerator:
     return Accelerator(CUDA, name.value.decode("utf-8", "replace"), version, capability, memory.value // 1_000_000)
 
 
-def _rocm(system: Path = Path("/")) -> Optional[Accelerator]:
+def _rocm(system: Path = Path("/")) -> Accelerator | None:
     """AMD's kernel driver; torch is built for it under Linux alone."""
     for node in sorted((system / "sys/class/kfd/kfd/topology/nodes").glob("*")):
         match = re.search(r"^gfx_target_version (\d+)", _text(node / "properties"), re.MULTILINE)
@@ -159,7 +160,7 @@ def _rocm(system: Path = Path("/")) -> Optional[Accelerator]:
     return None
 
 
-def _xpu(system: Path = Path("/")) -> Optional[Accelerator]:
+def _xpu(system: Path = Path("/")) -> Accelerator | None:
     """An Intel graphics card with the run-time library that torch needs for it."""
     loader = "ze_loader.dll" if sys.platform == "win32" else "libze_loader.so.1"
     try:

@@ -13,9 +13,10 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from ..shared.errors import SetupError, explain
 from ..shared.filelock import held
@@ -73,7 +74,7 @@ class Environment:
         return self.folder / "lib" / f"python{self.blender.python}" / "site-packages"
 
     @property
-    def stamp(self) -> Dict[str, Any]:
+    def stamp(self) -> dict[str, Any]:
         """What the finished set-up wrote; empty when it did not finish."""
         try:
             return json.loads((self.folder / STAMP).read_text("utf-8"))
@@ -92,7 +93,7 @@ class Environment:
         missing = stamp.get("files", 0) - count_files(self.packages)
         return f"{missing} of its files are missing" if missing > 0 else ""
 
-    def variables(self) -> Dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """The environment variables of a process that runs in it."""
         env = clean_environment({"MAQUETTE_ENVIRONMENT": str(self.folder)})
         programs = str(self.python.parent)
@@ -164,7 +165,7 @@ def _build(environment: Environment, damage: str, voice: Voice) -> None:
     voice.say(f"Blender {wanted.version} is set up ({stamp['seconds']:.0f} s).")
 
 
-def groups_of(version: str) -> List[str]:
+def groups_of(version: str) -> list[str]:
     """The groups of packages in a Blender's environment; the checks run on the default one only."""
     return [*FEATURES, BPY, TEST, SAMPLES, *([LINT] if version == DEFAULT_BLENDER else [])]
 
@@ -184,7 +185,7 @@ def _install(environment: Environment, tool: uv_tool.Uv, build: TorchBuild, pins
         _run_uv(tool, command, "Installing torch", environment.place, voice)
 
 
-def _run_uv(tool: uv_tool.Uv, arguments: List[str], doing: str, place: Place, voice: Optional[Voice] = None) -> None:
+def _run_uv(tool: uv_tool.Uv, arguments: list[str], doing: str, place: Place, voice: Voice | None = None) -> None:
     """Run uv, with progress where there is a voice; its whole output goes to the log."""
     progress = DownloadProgress(voice.detail) if voice else None
     code, output = stream(
@@ -233,7 +234,7 @@ _LIBRARIES = {
 }
 
 
-def probe(environment: Environment) -> Dict[str, Any]:
+def probe(environment: Environment) -> dict[str, Any]:
     """Load the large packages together in a child process; returns their versions and the devices."""
     code, output = stream(
         [str(environment.python), "-c", _PROBE], environment.variables(), lambda line: None, timeout=300
@@ -256,7 +257,7 @@ def probe(environment: Environment) -> Dict[str, Any]:
     raise explain(output or f"exit code {code}", "Loading bpy, torch and numpy together")
 
 
-def ask_python(environment: Environment, code: str) -> Optional[str]:
+def ask_python(environment: Environment, code: str) -> str | None:
     """What a line of Python prints in a finished environment, or None when it fails."""
     return ask([str(environment.python), "-c", code], timeout=120, env=environment.variables())
 
@@ -286,7 +287,7 @@ def _home_of(folder: Path) -> Path:
     return folder / "missing"
 
 
-def megabytes_missing(environments: Sequence[Environment], is_cuda: Optional[bool] = None) -> int:
+def megabytes_missing(environments: Sequence[Environment], is_cuda: bool | None = None) -> int:
     """MB that those of them that are not set up will take together. `is_cuda`: with the CUDA build of torch; None takes
     the build of the environments that there are, else the largest that this machine may get."""
     missing = [environment for environment in environments if environment.damage()]
@@ -319,7 +320,7 @@ def _require_space(environment: Environment, build: TorchBuild) -> None:
     require_space(environment.place.home, need, f"Setting up Blender {environment.blender.version}")
 
 
-def _write_stamp(environment: Environment, stamp: Dict[str, Any]) -> None:
+def _write_stamp(environment: Environment, stamp: dict[str, Any]) -> None:
     partial = environment.folder / (STAMP + ".part")
     with partial.open("w", encoding="utf-8") as handle:
         json.dump(stamp, handle, indent=1)

@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional
 
 from ..shared.errors import NoPython
 from ..shared.processes import ask, stream
@@ -21,7 +21,7 @@ _QUESTION = (
 )
 
 
-def fits(program: str, version: str) -> Optional[Path]:
+def fits(program: str, version: str) -> Path | None:
     """The real path of an interpreter if it runs and is a 64-bit CPython of this version, else None."""
     answer = ask([program, "-c", _QUESTION])
     words = (answer or "").strip().split(" ", 4)
@@ -48,7 +48,7 @@ def candidates(version: str) -> Iterator[str]:
             yield found.strip()
 
 
-def pyenv_versions(version: str) -> List[str]:
+def pyenv_versions(version: str) -> list[str]:
     """The interpreters of pyenv's `versions` folder, newest patch release first."""
     root = os.environ.get("PYENV_ROOT") or os.environ.get("PYENV") or str(Path.home() / ".pyenv")
     folder = Path(root, "versions")
@@ -64,7 +64,7 @@ def pyenv_versions(version: str) -> List[str]:
     return [str(program) for program in programs if program.exists()]
 
 
-def find(version: str) -> Optional[Path]:
+def find(version: str) -> Path | None:
     """A Python of this version on this machine, without uv's help."""
     asked = set()
     for program in candidates(version):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterable, List, Set, Tuple
 
 from ..shared.errors import SetupError
 
@@ -46,7 +46,7 @@ class Blender:
     python: str
     bpy: str
     numpy: str
-    hashes: Dict[str, List[str]]
+    hashes: dict[str, list[str]]
 
     def requirements(self) -> str:
         """bpy and numpy in pip's requirements format, with hashes."""
@@ -61,8 +61,8 @@ class Pin:
     name: str
     version: str
     marker: str
-    hashes: Tuple[str, ...]
-    wanted_by: FrozenSet[str]
+    hashes: tuple[str, ...]
+    wanted_by: frozenset[str]
 
     def requirement(self) -> str:
         marker = f" ; {self.marker}" if self.marker else ""
@@ -73,7 +73,7 @@ def _requirement(pin: str, hashes: Iterable[str]) -> str:
     return " \\\n".join([pin, *(f"    --hash={value}" for value in hashes)]) + "\n"
 
 
-def blenders(locks: Path) -> Dict[str, Blender]:
+def blenders(locks: Path) -> dict[str, Blender]:
     """The table of Blenders, oldest first."""
     table = json.loads((locks / "blenders.json").read_text("utf-8"))
     return {version: Blender(version=version, **entry) for version, entry in table.items()}
@@ -91,10 +91,10 @@ def lock_file(locks: Path, python: str) -> Path:
     return locks / f"python{python}.txt"
 
 
-def read_lock(path: Path) -> List[Pin]:
+def read_lock(path: Path) -> list[Pin]:
     """The pins of a lock file in its order, with who wants each (from uv's "via" comments)."""
-    pins: List[Pin] = []
-    block: List[str] = []
+    pins: list[Pin] = []
+    block: list[str] = []
     for line in [*path.read_text("utf-8").splitlines(), "end==0"]:
         if line.startswith("#") or not line.strip():
             continue
@@ -107,7 +107,7 @@ def read_lock(path: Path) -> List[Pin]:
     return pins
 
 
-def _pin(block: List[str]) -> Pin:
+def _pin(block: list[str]) -> Pin:
     match = _PIN.match(block[0])
     if match is None:
         raise SetupError(f"The lock file holds a line that cannot be read: {block[0]}", "Make it anew: installer lock.")
@@ -132,11 +132,11 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def select(pins: Iterable[Pin], groups: Iterable[str], without: Iterable[str] = ()) -> List[Pin]:
+def select(pins: Iterable[Pin], groups: Iterable[str], without: Iterable[str] = ()) -> list[Pin]:
     """The pins that the groups need, directly or through others, leaving out `without` and what only they need."""
     pins = list(pins)
     left_out = set(without)
-    chosen: Set[str] = {f"group:{group}" for group in groups}
+    chosen: set[str] = {f"group:{group}" for group in groups}
     while True:
         more = {pin.name for pin in pins if pin.wanted_by & chosen and pin.name not in left_out}
         if more <= chosen:

@@ -7,8 +7,8 @@ import ast
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Dict, Mapping, Optional
 
 from ..shared.processes import ask
 
@@ -23,7 +23,7 @@ _TRANSLATION = {
 }
 
 
-def uv_settings(environ: Optional[Mapping[str, str]] = None, pip_config: Optional[str] = None) -> Dict[str, str]:
+def uv_settings(environ: Mapping[str, str] | None = None, pip_config: str | None = None) -> dict[str, str]:
     """Variables that let uv use the registry that pip is configured with; empty where uv has its own choice.
 
     pip_config : the output of `pip config list`; asked from this Python's pip when None.
@@ -46,9 +46,9 @@ def uv_settings(environ: Optional[Mapping[str, str]] = None, pip_config: Optiona
     return settings
 
 
-def pip_options(pip_config: str, environ: Mapping[str, str]) -> Dict[str, str]:
+def pip_options(pip_config: str, environ: Mapping[str, str]) -> dict[str, str]:
     """pip's options by name: the environment over `install` over `global`; a list becomes words."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for section in ("global", "install"):
         for line in pip_config.splitlines():
             key, _, value = line.partition("=")

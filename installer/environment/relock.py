@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 from ..shared.errors import SetupError
 from ..shared.paths import Place
@@ -30,7 +30,7 @@ BLENDERS = {
 }
 
 
-def relock(place: Place, uv: Uv, say: Callable[[str], None], upgrade: bool = False) -> List[Path]:
+def relock(place: Place, uv: Uv, say: Callable[[str], None], upgrade: bool = False) -> list[Path]:
     """Write both lock files, the table of Blenders and uv's own hashes; returns the files."""
     for python in ("3.11", "3.13"):
         say(f"resolving for Python {python}")
@@ -39,7 +39,7 @@ def relock(place: Place, uv: Uv, say: Callable[[str], None], upgrade: bool = Fal
     _write_blenders(place, uv)
     say("hashes of uv")
     path = place.locks / "uv.txt"
-    path.write_text(_compile_pin(place, uv, f"uv=={UV_VERSION}", "3.9"), "utf-8")
+    path.write_text(_compile_pin(place, uv, f"uv=={UV_VERSION}", "3.11"), "utf-8")
     written = [lock_file(place.locks, "3.11"), lock_file(place.locks, "3.13"), place.locks / "blenders.json", path]
     for file in written:
         if "://" in file.read_text("utf-8"):
@@ -61,7 +61,7 @@ def _write_lock(place: Place, uv: Uv, python: str, upgrade: bool) -> None:
 def without_later_pythons(lock: str, python: str) -> str:
     """A lock without what uv adds for the Pythons after this one (a resolution cannot be told where to end)."""
     number = int(python.split(".")[1])
-    kept: List[str] = []
+    kept: list[str] = []
     dropping = False
     for line in lock.splitlines():
         if line and not line[0].isspace():
@@ -75,7 +75,7 @@ def without_later_pythons(lock: str, python: str) -> str:
 
 
 def _write_blenders(place: Place, uv: Uv) -> None:
-    table: Dict[str, dict] = {}
+    table: dict[str, dict] = {}
     for version, (python, bpy, numpy) in BLENDERS.items():
         hashes = {}
         for name, pin in (("bpy", bpy), ("numpy", numpy)):
@@ -93,7 +93,7 @@ def _compile_pin(place: Place, uv: Uv, pin: str, python: str) -> str:
         return _compile(place, uv, [str(source), "--no-deps", "--no-annotate"], python)
 
 
-def _compile(place: Place, uv: Uv, arguments: List[str], python: str, kept: str = "") -> str:
+def _compile(place: Place, uv: Uv, arguments: list[str], python: str, kept: str = "") -> str:
     """Run `uv pip compile` in the checkout, for all systems, with hashes; versions in the lock `kept` are preferred."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "lock.txt")

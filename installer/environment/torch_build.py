@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 from ..packages.sources import AUTO, NO_CHOICE, Sources
 from ..shared.processes import stream
@@ -50,13 +50,13 @@ class TorchBuild:
         """Whether it brings the CUDA libraries with it."""
         return self.backend.startswith("cu") or (self.backend == REGISTRY and sys.platform == "linux")
 
-    def locked(self, pins: Sequence[Pin]) -> List[Pin]:
+    def locked(self, pins: Sequence[Pin]) -> list[Pin]:
         """The pins that the lock file still provides for this build."""
         if self.backend == REGISTRY:
             return list(pins)
         return [pin for pin in pins if pin.name not in FAMILY and not _ONLY_FOR_CUDA.match(pin.name)]
 
-    def separate(self, pins: Sequence[Pin]) -> List[str]:
+    def separate(self, pins: Sequence[Pin]) -> list[str]:
         """What is installed from torch's own index."""
         if self.backend == REGISTRY:
             return []
@@ -67,9 +67,7 @@ class TorchBuild:
         return pin.version if self.backend == REGISTRY or pin.name not in FAMILY else f"{pin.version}+{self.backend}"
 
 
-def candidates(
-    device: Accelerator, environ: Optional[Mapping[str, str]] = None, system: str = sys.platform
-) -> List[str]:
+def candidates(device: Accelerator, environ: Mapping[str, str] | None = None, system: str = sys.platform) -> list[str]:
     """The builds that suit a device, the best first; UV_TORCH_BACKEND overrules ("registry" names the lock's own)."""
     environ = os.environ if environ is None else environ
     chosen = environ.get("UV_TORCH_BACKEND", "").strip()
@@ -87,7 +85,7 @@ def candidates(
     return [processor]
 
 
-def _for_cuda(driver: Tuple[int, ...], capability: Tuple[int, int], system: str) -> str:
+def _for_cuda(driver: tuple[int, ...], capability: tuple[int, int], system: str) -> str:
     """By driver and compute capability; "" where no build has kernels for the card that the driver can start.
 
     The cu130 build starts at Turing (7.5), cu126 is the last with Maxwell, Pascal and Volta and ends at Hopper (9.0).
@@ -121,7 +119,7 @@ def choose(
     python: Path,
     pins: Sequence[Pin],
     say: Callable[[str], None],
-    device: Optional[Accelerator] = None,
+    device: Accelerator | None = None,
     sources: Sources = NO_CHOICE,
 ) -> TorchBuild:
     """The first suiting build that torch's index has, if that answers within a few seconds, else the registry's."""
@@ -158,14 +156,14 @@ def _in_folder(folder: Path, builds: Sequence[TorchBuild], pins: Sequence[Pin]) 
     return TorchBuild(others[0] if others and f"torch-{torch.version}-" not in " ".join(names) else REGISTRY)
 
 
-def install_command(uv: Uv, python: Path, build: TorchBuild, sources: Sources = NO_CHOICE) -> List[str]:
+def install_command(uv: Uv, python: Path, build: TorchBuild, sources: Sources = NO_CHOICE) -> list[str]:
     """The command that installs packages of this build, to be completed with their names. What they need comes too:
     under Linux the CUDA libraries of the build."""
     command = [str(uv.path), "pip", "install", "--no-config", "--python", str(python)]
     return [*command, *index_options(build, sources)]
 
 
-def index_options(build: TorchBuild, sources: Sources) -> List[str]:
+def index_options(build: TorchBuild, sources: Sources) -> list[str]:
     """Where a build that the registry does not have is looked for."""
     if sources.folder is not None:
         return []

@@ -15,9 +15,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from ..net.http import chosen_network, opener
 from ..packages.sources import NO_CHOICE, Sources
@@ -57,14 +57,14 @@ class Uv:
     """A uv that works, and the variables it is started with (its cache in our folder, the registry in use)."""
 
     path: Path
-    version: Tuple[int, ...]
-    settings: Dict[str, str] = field(default_factory=dict)
+    version: tuple[int, ...]
+    settings: dict[str, str] = field(default_factory=dict)
 
-    def using(self, sources: Sources) -> "Uv":
+    def using(self, sources: Sources) -> Uv:
         """The same uv with packages from these sources."""
         return replace(self, settings={**self.settings, **sources.variables()})
 
-    def environment(self, changes: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+    def environment(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a uv process."""
         env = clean_environment(self.settings)
         for name in _UNWANTED:
@@ -73,14 +73,14 @@ class Uv:
         return env
 
 
-def version_of(program: Path) -> Optional[Tuple[int, ...]]:
+def version_of(program: Path) -> tuple[int, ...] | None:
     """The version a uv gives of itself, or None where it does not run."""
     answer = ask([str(program), "--version"])
     match = re.match(r"uv (\d+)\.(\d+)\.(\d+)", answer or "")
     return tuple(int(part) for part in match.groups()) if match else None
 
 
-def find(place: Place) -> Optional[Uv]:
+def find(place: Place) -> Uv | None:
     """The uv to use, if it is already here: ours, or one on PATH that is recent enough."""
     ours = fetched_path(place)
     on_path = shutil.which("uv")
@@ -95,7 +95,7 @@ def fetched_path(place: Place) -> Path:
     return place.home / f"uv-{UV_VERSION}" / ("uv.exe" if os.name == "nt" else "uv")
 
 
-def _settings(place: Place) -> Dict[str, str]:
+def _settings(place: Place) -> dict[str, str]:
     settings = dict(uv_settings())
     for name, folder in (("UV_CACHE_DIR", place.cache), ("UV_PYTHON_INSTALL_DIR", place.home / "python")):
         if not os.environ.get(name):
@@ -129,7 +129,7 @@ def ensure(place: Place, say: Callable[[str], None], sources: Sources = NO_CHOIC
     return Uv(target, version, _settings(place))
 
 
-def known_hashes(place: Place) -> List[str]:
+def known_hashes(place: Place) -> list[str]:
     return re.findall(r"--hash=sha256:([0-9a-f]{64})", (place.locks / "uv.txt").read_text("utf-8"))
 
 
@@ -141,7 +141,7 @@ def _from_folder(place: Place, folder: Path) -> bytes:
     return wheel
 
 
-def _with_pip(place: Place, sources: Sources) -> Optional[bytes]:
+def _with_pip(place: Place, sources: Sources) -> bytes | None:
     """The wheel by this Python's pip, which knows its user's registry, proxy and certificates; None without pip."""
     if ask([sys.executable, "-m", "pip", "--version"], env=dict(os.environ)) is None:
         return None
@@ -179,10 +179,10 @@ def _from_index(place: Place, say: Callable[[str], None], sources: Sources) -> b
 
 
 def wheel_for_this_system(
-    names: List[str],
+    names: list[str],
     system: str = sys.platform,
     machine: str = platform.machine(),
-    libc: Optional[str] = None,
+    libc: str | None = None,
     where: str = "The registry",
 ) -> str:
     """Among a registry's file names, uv's wheel for a system."""
@@ -204,10 +204,10 @@ def wheel_for_this_system(
     )
 
 
-def network_variables() -> Dict[str, str]:
+def network_variables() -> dict[str, str]:
     """The variables by which uv and pip use the proxy and the certificates that were chosen."""
     network = chosen_network()
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     if network.proxy:
         found = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), network.proxy)
     if network.ca_file:
@@ -229,7 +229,7 @@ def _read(address: str, say: Callable[[str], None]) -> bytes:
     request = urllib.request.Request(address, headers={"Accept": "text/html, */*;q=0.1"})
     with director.open(request, timeout=30) as answer:
         total = int(answer.headers.get("Content-Length") or 0)
-        parts: List[bytes] = []
+        parts: list[bytes] = []
         come = told = 0
         while block := answer.read(1 << 20):
             parts.append(block)

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Mapping
-
-from ..shared.errors import SetupError
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _content() -> tuple[tuple[Model, ...], tuple[File, ...]]:
 
 def read(text: str) -> tuple[tuple[Model, ...], tuple[File, ...]]:
     """The models and files of a catalogue. ValueError names an entry that is wrong."""
-    content = _toml().loads(text)
+    content = tomllib.loads(text)
     files: dict[str, File] = {}
     for entry in content.get("file", ()):
         file = _made(File, entry, "path")
@@ -130,19 +129,6 @@ def read(text: str) -> tuple[tuple[Model, ...], tuple[File, ...]]:
             raise ValueError(f"the model {model.id} is listed twice for {model.task}")
         models[model.task, model.id] = model
     return tuple(models.values()), tuple(files.values())
-
-
-def _toml() -> Any:
-    """Python's own reader (3.11), else the one that pip brings."""
-    for name in ("tomllib", "tomli", "pip._vendor.tomli"):
-        try:
-            return import_module(name)
-        except ImportError:
-            continue
-    raise SetupError(
-        "This Python is too old to read the catalogue of models.",
-        "Use Python 3.11 or newer, or: python3 -m installer run -m maquette.installer models.",
-    )
 
 
 def _made(kind: type, entry: Mapping[str, object], name: str) -> Any:

@@ -16,10 +16,11 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Iterator, List, Optional, Set, Tuple
+from typing import IO
 
 from ..net.download import SPARE
 from ..net.errors import DiskFull, WrongFile, disk_error
@@ -68,9 +69,9 @@ class Outcome:
     seen : how many files were looked at.
     """
 
-    taken: List[Taken] = field(default_factory=list)
-    known: List[Taken] = field(default_factory=list)
-    refused: List[Refusal] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+    known: list[Taken] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
     seen: int = 0
 
 
@@ -175,7 +176,7 @@ def _take(path: Path, shown: str, file: File, target: Path, outcome: Outcome, re
     outcome.taken.append(Taken(shown, file, target))
 
 
-def _copy(path: Path, target: Path, report: Report) -> Tuple[str, int]:
+def _copy(path: Path, target: Path, report: Report) -> tuple[str, int]:
     """Copy a file under its published name in one step; SHA-256 and length of what was copied."""
     size = path.stat().st_size
     free = shutil.disk_usage(existing(target.parent)).free
@@ -203,7 +204,7 @@ def _copy(path: Path, target: Path, report: Report) -> Tuple[str, int]:
     return digest.hexdigest(), done
 
 
-def _file_of(path: Path, named: Path, contents: sniff.Contents, as_path: str, report: Report) -> Optional[File]:
+def _file_of(path: Path, named: Path, contents: sniff.Contents, as_path: str, report: Report) -> File | None:
     """The catalogue's file that this is; None for none of them. Raises `WrongFile` where it could be several."""
     if contents.damage or contents.hostile:
         return None
@@ -229,7 +230,7 @@ def _file_of(path: Path, named: Path, contents: sniff.Contents, as_path: str, re
     return fitting[0] if fitting else None
 
 
-def _hinted(files: List[File], named: Path) -> List[File]:
+def _hinted(files: list[File], named: Path) -> list[File]:
     """Those of several alike that the name or a folder of a file speaks for."""
     words = {word.lower() for part in (*named.parts, named.stem) for word in (part, *part.split("--"))}
     hints = {file: _hints(file) for file in files}
@@ -237,7 +238,7 @@ def _hinted(files: List[File], named: Path) -> List[File]:
     return [file for file in files if not words.isdisjoint(hints[file] - common)]
 
 
-def _hints(file: File) -> Set[str]:
+def _hints(file: File) -> set[str]:
     path, page = PurePosixPath(file.path), file.page.rstrip("/").rpartition("/")[2]
     return {hint.lower() for hint in (path.parent.name, path.stem, page)}
 
@@ -256,7 +257,7 @@ def _contradicts(file: File, named: Path) -> bool:
     return bool(wanted and found and wanted != found)
 
 
-def _converted_copy(path: Path, named: Path) -> Optional[File]:
+def _converted_copy(path: Path, named: Path) -> File | None:
     """The file that Maquette made this converted copy of, on another machine; its name and folder tell."""
     for file in catalogue.files():
         plain = store.converted(Path(file.path))
@@ -292,7 +293,7 @@ def _import_archive(archive: Path, root: Path, outcome: Outcome, report: Report,
             unpacked.parent.rmdir()
 
 
-def _members(archive: Path) -> Iterator[Tuple[str, int, IO[bytes]]]:
+def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Name, length and content of every plain file in an archive."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
 
 from ..net.partial_file import partial_bytes
 from ..shared.errors import SetupError
@@ -41,8 +40,8 @@ class Overview:
 
     model: Model
     state: str
-    files: Tuple[Standing, ...]
-    optional: Tuple[Standing, ...] = ()
+    files: tuple[Standing, ...]
+    optional: tuple[Standing, ...] = ()
 
     @property
     def why(self) -> str:
@@ -50,16 +49,16 @@ class Overview:
         return "; ".join(standing.why for standing in self.files if standing.why)
 
     @property
-    def to_download(self) -> Tuple[File, ...]:
+    def to_download(self) -> tuple[File, ...]:
         return tuple(standing.file for standing in self.files if not standing.ready and standing.file.url)
 
     @property
-    def to_add(self) -> Tuple[File, ...]:
+    def to_add(self) -> tuple[File, ...]:
         """Optional files that can be downloaded."""
         return tuple(standing.file for standing in self.optional if not standing.ready and standing.file.url)
 
     @property
-    def to_register(self) -> Tuple[File, ...]:
+    def to_register(self) -> tuple[File, ...]:
         return tuple(standing.file for standing in self.files if not standing.ready and not standing.file.url)
 
     @property
@@ -86,7 +85,7 @@ def by_id(name: str) -> Model:
     raise SetupError(f"There is no model called {name}.", f"Choose one of: {known}.")
 
 
-def needing(path: str, task: str = "") -> Optional[Model]:
+def needing(path: str, task: str = "") -> Model | None:
     """The first model that needs a file, among those of a task where there is one."""
     models = [model for model in catalogue.models() if any(file.path == path for file in model.everything)]
     return next((model for model in models if model.task == task), models[0] if models else None)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 from ..net.errors import LicenceNeeded, disk_error
 from ..shared.disk import write_json
@@ -19,7 +19,7 @@ def _path() -> Path:
     return store.user_data() / "licences.json"
 
 
-def _accepted() -> Dict[str, Any]:
+def _accepted() -> dict[str, Any]:
     try:
         content = json.loads(_path().read_text("utf-8"))
     except (OSError, ValueError):

@@ -8,10 +8,11 @@ import json
 import shutil
 import struct
 import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any
 
 from ..net.download import PATIENCE, SPARE, Fetched, Patience, Progress, Wanted, fetch
 from ..net.errors import DiskFull, NeedsRegistration, NotWritable, WrongFile, disk_error
@@ -44,10 +45,10 @@ class Verdict:
 def install(
     model: Model,
     report: Report,
-    network: Optional[Network] = None,
+    network: Network | None = None,
     patience: Patience = PATIENCE,
     optional: bool = False,
-) -> List[Path]:
+) -> list[Path]:
     """Download what a model lacks, on request with its optional files; returns the files that have come.
 
     What only its owner hands out is asked for at the end, with `NeedsRegistration`. Several processes may do this at
@@ -56,7 +57,7 @@ def install(
     state = overview(model)
     lacking = state.to_download + (state.to_add if optional else ())
     _require_room(lacking)
-    come: List[Path] = []
+    come: list[Path] = []
     done, total = 0, max(1, sum(file.about_bytes for file in lacking))
     for file in lacking:
 
@@ -93,7 +94,7 @@ def _require_room(files: Sequence[File]) -> None:
 
 
 def _install_file(
-    file: File, tell: Callable[[Progress], None], report: Report, network: Optional[Network], patience: Patience
+    file: File, tell: Callable[[Progress], None], report: Report, network: Network | None, patience: Patience
 ) -> Fetched:
     target = own(file)
     with alone(target, report):
@@ -165,7 +166,7 @@ def record(file: File, path: Path, sha256: str, size: int, source: str, checked:
         raise disk_error(error, path) from error
 
 
-def recorded(path: Path) -> Dict[str, Any]:
+def recorded(path: Path) -> dict[str, Any]:
     """What was kept about a file; empty where nothing was."""
     try:
         content = json.loads(note_of(path).read_text("utf-8"))
@@ -212,9 +213,7 @@ def _verify_bytes(file: File, path: Path, report: Report) -> Verdict:
     return Verdict(file, path, PLAUSIBLE, "", sha256)
 
 
-def repair(
-    model: Model, report: Report, network: Optional[Network] = None, patience: Patience = PATIENCE
-) -> List[Path]:
+def repair(model: Model, report: Report, network: Network | None = None, patience: Patience = PATIENCE) -> list[Path]:
     """Check every file of a model, remove what is wrong, and download what is missing; returns what has come anew.
 
     A wrong file that only its owner hands out is not removed but renamed to NAME.wrong.
@@ -238,13 +237,13 @@ def repair(
     return install(model, report, network, patience)
 
 
-def deletable(model: Model) -> List[Path]:
+def deletable(model: Model) -> list[Path]:
     """Everything in the user's own root that deleting a model removes: its files, what was made of them, and unfinished
     downloads; not what another installed model needs too. A folder that leads out of the root is left alone."""
     return [path for file in model.everything for path in _deletable(model, file)]
 
 
-def _deletable(model: Model, file: File) -> List[Path]:
+def _deletable(model: Model, file: File) -> list[Path]:
     target = own(file)
     others = (other for other in catalogue.models() if other.id != model.id and file in other.everything)
     if not _inside(target) or any(store.is_installed(other) for other in others):
@@ -254,10 +253,10 @@ def _deletable(model: Model, file: File) -> List[Path]:
     return [path for path in belonging if path.is_file() or path.is_symlink()] + _converted_elsewhere(target)
 
 
-def delete(model: Model, report: Report) -> List[Path]:
+def delete(model: Model, report: Report) -> list[Path]:
     """Delete the files of a model; returns those that are gone."""
     going = {file: _deletable(model, file) for file in model.everything}  # before the first goes: others may need it
-    gone: List[Path] = []
+    gone: list[Path] = []
     for file, paths in going.items():
         with alone(own(file), report):
             for path in paths:
@@ -276,7 +275,7 @@ def _inside(path: Path) -> bool:
     return folder == root or root in folder.parents
 
 
-def _converted_elsewhere(target: Path) -> List[Path]:
+def _converted_elsewhere(target: Path) -> list[Path]:
     """Copies that the inference keeps in the user's data where it could not write beside the file."""
     plain = store.converted(target)
     if plain is None or not target.is_file():

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, Optional, Tuple, Union
+from typing import TYPE_CHECKING
 
 from ..net.partial_file import partial_bytes
 
@@ -21,16 +22,16 @@ MISSING, PRESENT, CONVERTED, BAD_SIZE, PARTIAL = "missing", "present", "converte
 _CONVERTED = {**dict.fromkeys((".pth", ".pt", ".bin", ".ckpt"), ".safetensors"), ".pkl": ".npz"}
 
 _chosen: Path | None = None
-_shared: Tuple[Path, ...] = ()
+_shared: tuple[Path, ...] = ()
 
 
-def set_models_root(path: Union[str, os.PathLike[str], None]) -> None:
+def set_models_root(path: str | os.PathLike[str] | None) -> None:
     """Let a preference choose the root; None goes back to the environment or the default."""
     global _chosen
     _chosen = Path(path) if path else None
 
 
-def set_shared_roots(paths: Iterable[Union[str, os.PathLike[str]]]) -> None:
+def set_shared_roots(paths: Iterable[str | os.PathLike[str]]) -> None:
     """Let a preference choose the shared roots; none of them goes back to the environment."""
     global _shared
     _shared = tuple(Path(path) for path in paths)
@@ -45,22 +46,22 @@ def models_root() -> Path:
     return named[0] if named else user_data() / "models"
 
 
-def shared_roots() -> Tuple[Path, ...]:
+def shared_roots() -> tuple[Path, ...]:
     """Roots that are only read: the preference, else what MAQUETTE_MODELS names behind its first folder."""
     return _shared or _environment()[1:]
 
 
-def search_path() -> Tuple[Path, ...]:
+def search_path() -> tuple[Path, ...]:
     """All roots in the order in which they are looked into: the user's own first."""
     return tuple(dict.fromkeys((models_root(), *shared_roots())))
 
 
-def _environment() -> Tuple[Path, ...]:
+def _environment() -> tuple[Path, ...]:
     value = os.environ.get("MAQUETTE_MODELS", "")
     return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
 
 
-def find(path: str, root: Optional[Path] = None) -> Path:
+def find(path: str, root: Path | None = None) -> Path:
     """Where a published file, or what was made of it, lies; where it belongs in `root` when it lies nowhere.
 
     path : below a root, as in the catalogue.  root : None, or the user's own root, looks into the shared ones as well;
@@ -87,18 +88,18 @@ def kept_elsewhere(source: Path, stamp: str) -> Path:
     return user_data() / "converted" / f"{stamp}-{plain.name}"
 
 
-def locate(file: File, root: Optional[Path] = None) -> Path:
+def locate(file: File, root: Path | None = None) -> Path:
     """Where a catalogue's file lies, or belongs: see `find`."""
     return find(file.path, root)
 
 
-def converted(path: Path) -> Optional[Path]:
+def converted(path: Path) -> Path | None:
     """The name of what the inference makes of a published file, beside it; None for what it uses as it is."""
     ending = _CONVERTED.get(path.suffix)
     return path.with_suffix(ending) if ending else None
 
 
-def file_state(file: File, root: Optional[Path] = None) -> str:
+def file_state(file: File, root: Path | None = None) -> str:
     """MISSING, PRESENT, CONVERTED, BAD_SIZE or PARTIAL. Looks at names and lengths only, so that it may be asked while
     a panel is drawn."""
     path = locate(file, root)
@@ -113,7 +114,7 @@ def file_state(file: File, root: Optional[Path] = None) -> str:
     return PARTIAL if partial_bytes(path) else MISSING
 
 
-def is_installed(model: Model, root: Optional[Path] = None) -> bool:
+def is_installed(model: Model, root: Path | None = None) -> bool:
     """Whether every file that a model needs is there; what ships needs none."""
     return all(file_state(file, root) in (PRESENT, CONVERTED) for file in model.files)
 

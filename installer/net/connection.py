@@ -9,9 +9,10 @@ import string
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from .http import Network, host, opener
@@ -49,7 +50,7 @@ class Answer:
         return urlsplit(self.address).hostname or self.address
 
     @property
-    def content_range(self) -> Tuple[Optional[int], Optional[int]]:
+    def content_range(self) -> tuple[int | None, int | None]:
         """First byte and whole length of `Content-Range: bytes 5-9/10`; None for what it does not say."""
         unit, _, rest = self.headers.get("Content-Range", "").partition(" ")
         span, _, total = rest.partition("/")
@@ -76,9 +77,9 @@ class Connection:
     """A GET request. `answer` and `blocks` raise what the reading thread met, `Stalled`, and what `tick` raises."""
 
     def __init__(
-        self, network: Network, address: str, headers: Dict[str, str], stall: float, tick: Callable[[], None]
+        self, network: Network, address: str, headers: dict[str, str], stall: float, tick: Callable[[], None]
     ) -> None:
-        self._box: "queue.Queue[Any]" = queue.Queue(WAITING)
+        self._box: queue.Queue[Any] = queue.Queue(WAITING)
         self._left = threading.Event()
         self._stall, self._tick = stall, tick
         # A daemon: a name server that never answers must not keep Blender from ending.
@@ -123,7 +124,7 @@ class Connection:
             return True
         return False
 
-    def _read(self, network: Network, address: str, headers: Dict[str, str]) -> None:
+    def _read(self, network: Network, address: str, headers: dict[str, str]) -> None:
         try:
             response, answer = _opened(network, address, headers, self._stall)
             with response:
@@ -137,7 +138,7 @@ class Connection:
             self._put(error)
 
 
-def _opened(network: Network, address: str, headers: Dict[str, str], timeout: float) -> Tuple[Any, Answer]:
+def _opened(network: Network, address: str, headers: dict[str, str], timeout: float) -> tuple[Any, Answer]:
     """The response at the end of the redirects. The token goes to the hub only, never along with a redirect."""
     director, hub_sha256 = opener(network), ""
     for _ in range(REDIRECTS):
@@ -172,7 +173,7 @@ def is_weak(validator: str) -> bool:
     return validator.startswith("W/")
 
 
-def number(text: str) -> Optional[int]:
+def number(text: str) -> int | None:
     """A number of bytes or seconds in a header; None for what is none."""
     text = text.strip()
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 20 else None

@@ -13,11 +13,12 @@ import shutil
 import ssl
 import time
 import urllib.error
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..shared.errors import SetupError
@@ -63,7 +64,7 @@ class Wanted:
     bytes: int = 0
     sha256: str = ""
     page: str = ""
-    check: Optional[Callable[[Path], None]] = None
+    check: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def fetch(
     wanted: Wanted,
     target: Path,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-    network: Optional[Network] = None,
+    network: Network | None = None,
     patience: Patience = PATIENCE,
 ) -> Fetched:
     """Download a file to `target`, replacing what lies there, and only with the right bytes.

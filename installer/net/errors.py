@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from ..shared.errors import SetupError
 
@@ -95,7 +95,7 @@ def certificate_error(error: ssl.SSLCertVerificationError, server: str) -> Setup
     )
 
 
-def status_error(status: int, server: str, name: str, page: str, with_token: bool) -> Optional[SetupError]:
+def status_error(status: int, server: str, name: str, page: str, with_token: bool) -> SetupError | None:
     """The error for an answer that will not change when it is asked for again; None where it may."""
     if status in (401, 403):
         remedy = f"Open {page}, sign in and accept its conditions" if page else "Ask the server's owner for access"

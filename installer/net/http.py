@@ -10,7 +10,6 @@ import urllib.request
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Dict, Optional
 from urllib.parse import urlsplit
 
 from ..shared.errors import SetupError
@@ -55,7 +54,7 @@ class Network:
         """Where a published address is asked for: the mirror takes the public hub's place."""
         return self.hub_address + url[len(HUB) :] if url.startswith(f"{HUB}/") else url
 
-    def headers(self, address: str) -> Dict[str, str]:
+    def headers(self, address: str) -> dict[str, str]:
         """The token, for the hub and nobody else."""
         token = self.hub_token
         if not token or host(address) != host(self.hub_address):
@@ -71,7 +70,7 @@ class Network:
 _chosen = Network()
 
 
-def set_network(network: Optional[Network]) -> None:
+def set_network(network: Network | None) -> None:
     """Let preferences choose; None goes back to the environment."""
     global _chosen
     _chosen = network or Network()
@@ -121,7 +120,7 @@ def _system_certificates() -> bool:
     return bool(paths.cafile or (paths.capath and any(Path(paths.capath).iterdir())))
 
 
-def _bundled_certificates() -> Optional[str]:
+def _bundled_certificates() -> str | None:
     """The file that Blender's Python brings for its own downloads."""
     try:
         return import_module("certifi").where()

@@ -6,10 +6,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Callable, Optional
+from typing import IO
 
 from ..shared.disk import READ, settle, write_json
 
@@ -81,7 +82,7 @@ class Partial:
         self._unsynced = 0
         # Opened without cutting it off, in whatever state it is.
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        self._file: Optional[IO[bytes]] = os.fdopen(handle, "r+b")
+        self._file: IO[bytes] | None = os.fdopen(handle, "r+b")
 
     def take_up(self, length: int, on_block: Callable[[], None]) -> None:
         """Count what an earlier download left, as far as it is certainly on the disk and of this file.

@@ -12,7 +12,6 @@ import sys
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import FrozenSet, List, Tuple
 
 from ..environment.lock_files import BLENDERS_OWN, CORE, FEATURES, Pin, lock_file, normalised, read_lock, select
 from ..shared.errors import SetupError
@@ -28,15 +27,15 @@ def locks_folder() -> Path:
 
 def this_python() -> str:
     """The version of the Python that runs this, as "3.11"."""
-    return "%d.%d" % sys.version_info[:2]
+    return "{}.{}".format(*sys.version_info)
 
 
 @lru_cache(maxsize=4)
-def _locked(path: Path, _changed: float) -> Tuple[Pin, ...]:
+def _locked(path: Path, _changed: float) -> tuple[Pin, ...]:
     return tuple(read_lock(path))
 
 
-def locked(locks: Path, python: str) -> Tuple[Pin, ...]:
+def locked(locks: Path, python: str) -> tuple[Pin, ...]:
     """All pins for a Python ("3.11"). SetupError where there is no lock for it."""
     path = lock_file(locks, python)
     if not path.exists():
@@ -47,7 +46,7 @@ def locked(locks: Path, python: str) -> Tuple[Pin, ...]:
     return _locked(path, path.stat().st_mtime)
 
 
-def pins_of(locks: Path, python: str, feature: str) -> List[Pin]:
+def pins_of(locks: Path, python: str, feature: str) -> list[Pin]:
     """What a group adds: everything it needs without what belongs to Blender and, but for the core, to the core."""
     pins = [pin for pin in locked(locks, python) if applies(pin.marker)]
     core = select(pins, [CORE], without=BLENDERS_OWN)
@@ -73,12 +72,12 @@ def _holds(term: str) -> bool:
     return (names[match[1]] == match[3]) == (match[2] == "==")
 
 
-def offered(locks: Path, python: str) -> List[str]:
+def offered(locks: Path, python: str) -> list[str]:
     """The groups that hold anything."""
     return [feature for feature in FEATURES if pins_of(locks, python, feature)]
 
 
-def modules_of(locks: Path, python: str, feature: str) -> List[str]:
+def modules_of(locks: Path, python: str, feature: str) -> list[str]:
     """The modules that a group is asked for by: those of the packages that it names itself."""
     wanted = f"group:{feature}"
     return [module_of(pin.name) for pin in locked(locks, python) if wanted in pin.wanted_by]
@@ -113,6 +112,6 @@ def feature_of(module: str, preferred: str = "") -> str:
 
 
 @lru_cache(maxsize=8)
-def _names(feature: str) -> FrozenSet[str]:
+def _names(feature: str) -> frozenset[str]:
     pins = pins_of(locks_folder(), this_python(), feature)
     return frozenset(normalised(module_of(pin.name)) for pin in pins)

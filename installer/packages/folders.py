@@ -14,10 +14,11 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Dict, Iterator, List, Optional, Union
+from typing import IO, Any
 
 from ..environment.lock_files import digest, lock_file
 from ..models import store
@@ -43,13 +44,13 @@ _MOST_USERS = 1000
 
 _OURS = re.compile(r"^cp3\d+-[\w.-]+-[0-9a-f]{12}$")
 
-_chosen: Optional[Path] = None
+_chosen: Path | None = None
 
 #: Locks that this process holds, by folder; they are given back when it ends.
-_held: Dict[Path, Optional[IO[str]]] = {}
+_held: dict[Path, IO[str] | None] = {}
 
 
-def set_packages_root(path: "Union[str, os.PathLike[str], None]") -> None:
+def set_packages_root(path: str | os.PathLike[str] | None) -> None:
     """Let a preference choose the root; None goes back to the environment or the default."""
     global _chosen
     _chosen = Path(path) if path else None
@@ -79,8 +80,8 @@ class Folder:
     number: int
     files: int
     megabytes: int
-    packages: Dict[str, str]
-    proof: Dict[str, Any]
+    packages: dict[str, str]
+    proof: dict[str, Any]
 
 
 def content_digest(locks: Path, python: str, feature: str) -> str:
@@ -95,7 +96,7 @@ def folder_name(locks: Path, python: str, feature: str, backend: str) -> str:
     return "-".join([*words, content_digest(locks, python, feature)])
 
 
-def read(path: Path) -> Optional[Folder]:
+def read(path: Path) -> Folder | None:
     """A folder, None where it is not finished."""
     try:
         stamp = json.loads((path / STAMP).read_text("utf-8"))
@@ -115,13 +116,13 @@ def write_stamp(folder: Folder) -> None:
     partial.replace(folder.path / STAMP)
 
 
-def all_folders(root: Optional[Path] = None) -> List[Folder]:
+def all_folders(root: Path | None = None) -> list[Folder]:
     """Every finished folder, whatever it is of."""
     root = packages_root() if root is None else root
     return [folder for folder in map(read, sorted(_entries(root))) if folder is not None]
 
 
-def finished(python: str, feature: str, locks: Optional[Path] = None) -> Optional[Folder]:
+def finished(python: str, feature: str, locks: Path | None = None) -> Folder | None:
     """The folder of a group that this version of Maquette asks for, the newest one where there are several builds."""
     ending = content_digest(locks or locks_folder(), python, feature)
     found = [
@@ -132,7 +133,7 @@ def finished(python: str, feature: str, locks: Optional[Path] = None) -> Optiona
     return max(found, key=lambda folder: folder.number, default=None)
 
 
-def superseded(python: str, feature: str) -> Optional[Folder]:
+def superseded(python: str, feature: str) -> Folder | None:
     """The newest folder of a group that another version of Maquette asked for."""
     ending = content_digest(locks_folder(), python, feature)
     found = [
@@ -151,7 +152,7 @@ def _entries(root: Path) -> Iterator[Path]:
 # use by this process
 
 
-def activate() -> List[Folder]:
+def activate() -> list[Folder]:
     """Make the groups that are installed importable in this process; returns the folders in use.
 
     A folder goes to the end of sys.path: what Blender, or another add-on, brings always wins. A group whose modules
@@ -168,7 +169,7 @@ def activate() -> List[Folder]:
     return used
 
 
-def active(feature: str) -> Optional[Path]:
+def active(feature: str) -> Path | None:
     """The folder of a group that this process uses."""
     return next((path for path in _held if path.name.startswith(f"{_tag()}-{feature}-")), None)
 
@@ -211,7 +212,7 @@ def _leave(folder: Path) -> None:
         sys.path.remove(str(folder))
 
 
-def _hold(folder: Path) -> Optional[IO[str]]:
+def _hold(folder: Path) -> IO[str] | None:
     """Hold a lock of our own in a folder, and put down which Maquette asks for it; None on a read-only disk."""
     try:
         record_user(folder, this_python())
@@ -290,7 +291,7 @@ def remove_tree(path: Path) -> bool:
     return False
 
 
-def tidy() -> List[str]:
+def tidy() -> list[str]:
     """Remove what killed installations have left and what nobody asks for any more; returns the names. Does nothing
     while an installation is at work."""
     root = packages_root()
@@ -306,7 +307,7 @@ def tidy() -> List[str]:
         return _tidy(root)
 
 
-def _tidy(root: Path) -> List[str]:
+def _tidy(root: Path) -> list[str]:
     left = [*root.glob(f"{BUILDING}*"), *root.glob(f"{REMOVING}*")]
     gone = [path.name for path in left if remove_tree(path)]
     stale = [path for path in _entries(root) if not in_use(path) and _is_stale(path)]
@@ -331,7 +332,7 @@ def _is_stale(path: Path) -> bool:
 # sizes
 
 
-def count(folder: Path) -> "tuple[int, int]":
+def count(folder: Path) -> tuple[int, int]:
     """Number of files in a folder and their size in MB, without what Python adds by itself and what is of use only
     here."""
     files = size = 0

@@ -11,11 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from ..environment import torch_build
 from ..environment import uv as uv_tool
@@ -46,7 +47,7 @@ def place() -> Place:
     return Place(Path(__file__).resolve().parents[2], store.user_data())
 
 
-def packages_folder(python_version: str) -> Optional[Path]:
+def packages_folder(python_version: str) -> Path | None:
     """The finished folder of the core for a Python ("3.11"), or None when it is not installed."""
     try:
         folder = folders.finished(python_version, CORE)
@@ -80,10 +81,10 @@ class _Work:
 
     feature: str
     build: TorchBuild
-    pins: List[Pin]
-    reused: Dict[str, Tuple[Path, str]] = field(default_factory=dict)
-    wheels: List[wheels.Wheel] = field(default_factory=list)
-    linked: Optional[Path] = None
+    pins: list[Pin]
+    reused: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    wheels: list[wheels.Wheel] = field(default_factory=list)
+    linked: Path | None = None
 
     @property
     def bytes(self) -> int:
@@ -94,10 +95,10 @@ def install(
     python_executable: str,
     features: Sequence[str] = (CORE,),
     watch: Watch = Watch(),
-    tools: Optional[Place] = None,
-    sources: Optional[Sources] = None,
+    tools: Place | None = None,
+    sources: Sources | None = None,
     anew: bool = False,
-) -> List[Path]:
+) -> list[Path]:
     """Install groups (and the core, which all of them need) for the Blender whose Python this is; returns the folders.
 
     Blocks: call it from a thread. `tools` is where uv lies; the user's data folder when None. `anew`: also what is
@@ -237,7 +238,7 @@ def _planned(version: str, feature: str, build: TorchBuild, deep: bool) -> _Work
     return _Work(feature, build, [pin for pin in pins if pin.name not in reused], reused)
 
 
-def _linked(tool: uv_tool.Uv, python: str, job: _Work, watch: Watch) -> Optional[Path]:
+def _linked(tool: uv_tool.Uv, python: str, job: _Work, watch: Watch) -> Path | None:
     """The group's folder from uv's own cache, where that is kept and holds everything (a checkout's does); None where
     something has to be fetched."""
     cache = Path(tool.environment().get("UV_CACHE_DIR") or "nowhere")
@@ -269,7 +270,7 @@ def _requirements(text: str) -> Iterator[Path]:
         yield path
 
 
-def _resolved(tool: uv_tool.Uv, python: str, job: _Work, sources: Sources, watch: Watch) -> List[wheels.Wheel]:
+def _resolved(tool: uv_tool.Uv, python: str, job: _Work, sources: Sources, watch: Watch) -> list[wheels.Wheel]:
     if not job.pins:
         return []
     found = wheels.resolve(tool, python, job.pins, job.build, sources)
@@ -326,7 +327,7 @@ def _run_uv(job: _Work, python: str, building: Path, tool: uv_tool.Uv, sources: 
     command = [str(tool.path), "pip", "install", "--python", python, "--target", str(building), "--no-deps"]
     command += ["--only-binary", ":all:"]
     folder = sources.folder or (folders.packages_root() / folders.WHEELS if job.wheels else None)
-    changes: Dict[str, str] = {}
+    changes: dict[str, str] = {}
     if folder is not None:
         folder.mkdir(exist_ok=True)
         command += FIND_HERE
@@ -345,7 +346,7 @@ def _run_uv(job: _Work, python: str, building: Path, tool: uv_tool.Uv, sources: 
     folders.remove_tree(building / ".cache")
 
 
-def _run(command: List[str], env: Dict[str, str], watch: Watch, folder: Optional[Path]) -> None:
+def _run(command: list[str], env: dict[str, str], watch: Watch, folder: Path | None) -> None:
     progress = DownloadProgress(watch.line if "UV_NO_INDEX" not in env else lambda line: None)
 
     def tick() -> None:
@@ -375,7 +376,7 @@ def _check(folder: Path) -> None:
         )
 
 
-def _proved(python: str, version: str, feature: str, folder: Path, watch: Watch) -> Dict[str, Any]:
+def _proved(python: str, version: str, feature: str, folder: Path, watch: Watch) -> dict[str, Any]:
     """Prove a folder together with the core that it adds to."""
     core = folders.finished(version, CORE) if feature != CORE else None
     modules = modules_of(locks_folder(), version, feature)
@@ -413,10 +414,10 @@ def damage(folder: folders.Folder, deep: bool = False) -> str:
     return ""
 
 
-def verify(python_executable: str, features: Optional[Sequence[str]] = None, watch: Watch = Watch()) -> Dict[str, str]:
+def verify(python_executable: str, features: Sequence[str] | None = None, watch: Watch = Watch()) -> dict[str, str]:
     """Read every file of the installed groups and prove them anew; returns what is wrong by group, "" for nothing."""
     version = version_of(python_executable)
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for feature in features or FEATURES:
         folder = folders.finished(version, feature)
         if folder is None:
@@ -432,8 +433,8 @@ def verify(python_executable: str, features: Optional[Sequence[str]] = None, wat
 
 
 def repair(
-    python_executable: str, watch: Watch = Watch(), tools: Optional[Place] = None, sources: Optional[Sources] = None
-) -> List[Path]:
+    python_executable: str, watch: Watch = Watch(), tools: Place | None = None, sources: Sources | None = None
+) -> list[Path]:
     """Build anew what `verify` finds wrong; what is whole in it is linked, only the rest is downloaded."""
     wrong = [feature for feature, what in verify(python_executable, None, watch).items() if what]
     if not wrong:
@@ -443,8 +444,8 @@ def repair(
 
 
 def _repaired(
-    python: str, wrong: Sequence[str], watch: Watch, tools: Optional[Place], sources: Optional[Sources]
-) -> List[Path]:
+    python: str, wrong: Sequence[str], watch: Watch, tools: Place | None, sources: Sources | None
+) -> list[Path]:
     version = version_of(python)
     sources = sources or chosen_sources()
     with _installing(watch):
@@ -460,7 +461,7 @@ class Removed:
     later: int
 
 
-def remove(python_version: str = "", features: Optional[Sequence[str]] = None) -> Removed:
+def remove(python_version: str = "", features: Sequence[str] | None = None) -> Removed:
     """Remove groups (None: all) of a Python ("": of all), and with the core what needs it; downloads go too, and where
     no group is left, uv and its cache."""
     root = folders.packages_root()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any
 
 from ..environment.lock_files import BLENDERS_OWN
 from ..shared.errors import SetupError
@@ -106,7 +107,7 @@ os._exit(0)
 
 def prove(
     python: str, folders: Sequence[Path], modules: Sequence[str], on_tick: Callable[[], None] = lambda: None
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """The child's report. `modules` are imported besides torch. Raises SetupError where torch or one of them does not
     load, where numpy is another one than before, or where the processor cannot multiply."""
     command = [python, "-c", _CHILD, json.dumps([list(map(str, folders)), _ordered(modules)])]
@@ -125,11 +126,11 @@ def prove(
     return report
 
 
-def _ordered(modules: Sequence[str]) -> List[str]:
+def _ordered(modules: Sequence[str]) -> list[str]:
     return [name for name in modules if name != "torch"]
 
 
-def judge(report: Dict[str, Any]) -> None:
+def judge(report: dict[str, Any]) -> None:
     """Raise the SetupError that a report calls for."""
     if not report["numpy"]["untouched"]:
         raise SetupError(
@@ -145,7 +146,7 @@ def judge(report: Dict[str, Any]) -> None:
         )
 
 
-def _import_error(error: Dict[str, Any]) -> SetupError:
+def _import_error(error: dict[str, Any]) -> SetupError:
     module, text = error["module"], " ".join(error["error"].split())
     if "WinError 126" in text or "WinError 127" in text or "DLL load failed" in text:
         return SetupError(
@@ -179,7 +180,7 @@ def _import_error(error: Dict[str, Any]) -> SetupError:
     return SetupError(f"{module} does not load: {what}.", "Press Repair: it fetches what is missing or damaged.")
 
 
-def slower_than_hoped(report: Dict[str, Any], backend: str) -> str:
+def slower_than_hoped(report: dict[str, Any], backend: str) -> str:
     """What to tell the user where torch was chosen for a graphics card and computes on the processor; "" otherwise."""
     if backend in ("cpu", "registry", "") or report.get("device") != "cpu":
         return ""

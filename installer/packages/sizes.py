@@ -5,14 +5,14 @@ known, and the room on the disk checked, once the registry has answered."""
 from __future__ import annotations
 
 import sys
-from typing import Dict, Iterable, Tuple
+from collections.abc import Iterable
 
 from ..environment.torch_build import REGISTRY
 from .features import CORE
 
 #: Build of torch -> MB to download and on the disk, of the core. The downloads of the registry's builds are counted; of
 #: the others, torch's own file is taken as published, and files take 1.8 times what their wheels do.
-_CORE: Dict[Tuple[str, str], Tuple[int, int]] = {
+_CORE: dict[tuple[str, str], tuple[int, int]] = {
     ("linux", REGISTRY): (2895, 5220),
     ("linux", "cpu"): (355, 1220),
     ("linux", "cuda"): (3245, 6320),
@@ -24,7 +24,7 @@ _CORE: Dict[Tuple[str, str], Tuple[int, int]] = {
     ("darwin", REGISTRY): (220, 870),
 }
 
-_OTHERS: Dict[str, Tuple[int, int]] = {
+_OTHERS: dict[str, tuple[int, int]] = {
     "people": (2, 5),
     "detailer": (28, 112),
     "maps": (37, 130),
@@ -32,7 +32,7 @@ _OTHERS: Dict[str, Tuple[int, int]] = {
 }
 
 
-def about(features: Iterable[str], backend: str, system: str = sys.platform) -> Tuple[int, int]:
+def about(features: Iterable[str], backend: str, system: str = sys.platform) -> tuple[int, int]:
     """MB to download and MB on the disk of groups, with this build of torch."""
     kind = "cuda" if backend.startswith("cu") else "rocm" if backend.startswith("rocm") else backend
     core = _CORE.get((system, kind), _CORE["linux", REGISTRY])

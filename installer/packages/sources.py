@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional
 
 from ..shared.errors import SetupError
 
@@ -30,7 +29,7 @@ class Sources:
     wheels: str = ""
 
     @property
-    def folder(self) -> Optional[Path]:
+    def folder(self) -> Path | None:
         """The folder of wheels to install from without a network, or None."""
         name = self.wheels or os.environ.get("MAQUETTE_WHEELS", "")
         if not name:
@@ -40,7 +39,7 @@ class Sources:
             raise SetupError(f"There is no folder {folder}.", "Choose the folder that holds the downloaded wheels.")
         return folder
 
-    def variables(self) -> Dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """uv's variables for them."""
         if self.folder is not None:
             return {"UV_NO_INDEX": "1", "UV_FIND_LINKS": "", "UV_OFFLINE": "1"}  # the folder itself: FIND_HERE
@@ -59,7 +58,7 @@ FIND_HERE = ("--find-links", ".")
 _chosen = NO_CHOICE
 
 
-def set_sources(sources: Optional[Sources]) -> None:
+def set_sources(sources: Sources | None) -> None:
     """Let preferences choose; None goes back to the environment."""
     global _chosen
     _chosen = sources or NO_CHOICE

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from ..environment.torch_build import REGISTRY
 from ..shared.errors import SetupError
@@ -34,7 +34,7 @@ class Group:
     folder: str = ""
     megabytes: int = 0
     backend: str = ""
-    proof: Dict[str, Any] = field(default_factory=dict)
+    proof: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Status:
     python: str
     root: str
     free_mb: int
-    groups: List[Group]
+    groups: list[Group]
     kept_mb: int = 0
 
     @property
@@ -56,10 +56,10 @@ class Status:
     def megabytes(self) -> int:
         return sum(group.megabytes for group in self.groups)
 
-    def group(self, feature: str) -> Optional[Group]:
+    def group(self, feature: str) -> Group | None:
         return next((group for group in self.groups if group.feature == feature), None)
 
-    def plain(self) -> Dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
         return {**asdict(self), "state": self.state, "megabytes": self.megabytes}
 
 
@@ -106,7 +106,7 @@ def _group(python: str, feature: str, here: bool, busy: bool, deep: bool) -> Gro
     )
 
 
-def _absent(python: str, feature: str, busy: bool, active: Optional[Path]) -> Group:
+def _absent(python: str, feature: str, busy: bool, active: Path | None) -> Group:
     if busy:
         return Group(feature, INSTALLING, "an installation is at work")
     if active is not None:

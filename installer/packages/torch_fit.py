@@ -10,13 +10,12 @@ import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional, Tuple
 
 #: The oldest torch that all of Maquette runs on, and the first that is not known to.
 OLDEST, TOO_NEW = (2, 4), (3, 0)
 
 
-def origin(module: str) -> Optional[Path]:
+def origin(module: str) -> Path | None:
     """The folder that holds a module, loaded or not; None where it is not found. Nothing is imported."""
     loaded = sys.modules.get(module)
     file = getattr(loaded, "__file__", None)
@@ -67,6 +66,6 @@ def misfit() -> str:
 REMEDY = "Switch off the add-on that the folder belongs to, and start Blender again."
 
 
-def _number(text: str) -> Optional[Tuple[int, int]]:
+def _number(text: str) -> tuple[int, int] | None:
     match = re.match(r"(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else None

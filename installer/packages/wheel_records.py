@@ -9,8 +9,8 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..environment.lock_files import normalised
 
@@ -18,18 +18,18 @@ _DIST_INFO = re.compile(r"^(.+?)-([^-]+)\.dist-info$")
 _READ = 1 << 20
 
 
-def installed(folder: Path) -> Dict[str, str]:
+def installed(folder: Path) -> dict[str, str]:
     """Package -> version, of what is in a folder."""
     matches = (_DIST_INFO.match(path.name) for path in folder.iterdir())
     return {normalised(match[1]): match[2] for match in matches if match}
 
 
-def _dist_infos(folder: Path) -> Dict[Tuple[str, str], str]:
+def _dist_infos(folder: Path) -> dict[tuple[str, str], str]:
     matches = (_DIST_INFO.match(path.name) for path in folder.iterdir())
     return {(normalised(match[1]), match[2]): match[0] for match in matches if match}
 
 
-def _files(folder: Path, dist_info: str) -> Iterator[Tuple[str, str, str]]:
+def _files(folder: Path, dist_info: str) -> Iterator[tuple[str, str, str]]:
     """Path below the folder, hash and size of each file of a package."""
     with (folder / dist_info / "RECORD").open(encoding="utf-8", newline="") as handle:
         for row in csv.reader(handle):
@@ -62,15 +62,15 @@ def _sha256(path: Path) -> str:
     return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
 
 
-def damaged(folder: Path) -> List[str]:
+def damaged(folder: Path) -> list[str]:
     """Names of the packages in a folder with a file that is missing, cut or altered; reads all of them."""
     return sorted(name for (name, _), info in _dist_infos(folder).items() if not is_whole(folder, info, deep=True))
 
 
-def find_whole(donors: Sequence[Path], wanted: Mapping[str, str], deep: bool) -> Dict[str, Tuple[Path, str]]:
+def find_whole(donors: Sequence[Path], wanted: Mapping[str, str], deep: bool) -> dict[str, tuple[Path, str]]:
     """Package -> folder and dist-info of the first donor that has it whole, in just the wanted version. `deep` reads
     every file."""
-    found: Dict[str, Tuple[Path, str]] = {}
+    found: dict[str, tuple[Path, str]] = {}
     for folder in donors:
         try:
             here = _dist_infos(folder)

@@ -14,10 +14,10 @@ import time
 import urllib.parse
 import urllib.request
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ..environment.lock_files import BLENDERS_OWN, Pin
 from ..environment.torch_build import TorchBuild, index_options
@@ -72,7 +72,7 @@ class Loading:
         return f"{text}, {self.speed / 1e6:.1f} MB/s, {self.name}"
 
 
-def resolve(uv: Uv, python: str, pins: Sequence[Pin], build: TorchBuild, sources: Sources) -> List[Wheel]:
+def resolve(uv: Uv, python: str, pins: Sequence[Pin], build: TorchBuild, sources: Sources) -> list[Wheel]:
     """The files that this Python gets, from the lock and, for another build of torch, from torch's index.
 
     Raises SetupError where the registry lacks one or is out of reach.
@@ -96,10 +96,10 @@ def _compiled(
     uv: Uv,
     python: str,
     requirements: str,
-    options: List[str],
-    folder: Optional[Path],
+    options: list[str],
+    folder: Path | None,
     excluded: Iterable[str] = (),
-) -> List[Wheel]:
+) -> list[Wheel]:
     """uv's answer about requirements, for this Python and this system alone."""
     if not requirements:
         return []
@@ -117,7 +117,7 @@ def _compiled(
         return parse(result.read_text("utf-8"))
 
 
-def parse(pylock: str) -> List[Wheel]:
+def parse(pylock: str) -> list[Wheel]:
     """The wheels in a pylock.toml as uv writes it for one Python (tomllib came with Python 3.11 only)."""
     found = []
     for block in pylock.split("[[packages]]")[1:]:
@@ -143,7 +143,7 @@ def _of_entry(wheel: Wheel, entry: str) -> Wheel:
     return Wheel(wheel.package, wheel.version, url[1], sha256[1], int(size[1]) if size else 0)
 
 
-def with_sizes(wheels: Sequence[Wheel], should_cancel: Callable[[], None]) -> List[Wheel]:
+def with_sizes(wheels: Sequence[Wheel], should_cancel: Callable[[], None]) -> list[Wheel]:
     """The same with the sizes that the registry had left out, as its file server says."""
     pool = ThreadPoolExecutor(_ASKED)
     try:
@@ -185,10 +185,10 @@ class _Progress:
     """How far all files are together. The speed is that of the last seconds, over the files that came in them."""
 
     def __init__(self, wheels: Sequence[Wheel], tell: Callable[[Loading], None]) -> None:
-        self.sizes: Dict[str, int] = {wheel.package: wheel.bytes for wheel in wheels}
+        self.sizes: dict[str, int] = {wheel.package: wheel.bytes for wheel in wheels}
         self.before = 0
         self._tell = tell
-        self._marks: Deque[Tuple[float, int]] = deque([(time.monotonic(), 0)], _MARKS)
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], _MARKS)
 
     def __call__(self, wheel: Wheel, progress: Progress) -> None:
         self.sizes[wheel.package] = max(self.sizes[wheel.package], progress.total)
@@ -222,12 +222,12 @@ def _load(wheel: Wheel, target: Path, progress: _Progress) -> None:
         ) from error
 
 
-def missing(wheels: Sequence[Wheel], folder: Path) -> List[Wheel]:
+def missing(wheels: Sequence[Wheel], folder: Path) -> list[Wheel]:
     """Those that uv has to fetch itself."""
     return [wheel for wheel in wheels if not wheel.url or not (folder / wheel.name).exists()]
 
 
-def clear(folder: Path, wheels: Optional[Sequence[Wheel]] = None) -> None:
+def clear(folder: Path, wheels: Sequence[Wheel] | None = None) -> None:
     """Remove downloaded files: these, or with their parts all of them."""
     if not folder.is_dir():
         return

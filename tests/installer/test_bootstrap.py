@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ground floor: plain Python 3.9, the standard library alone; and what is packed belongs there."""
+"""The ground floor: plain Python 3.11, the standard library alone; and what is packed belongs there."""
 
 import ast
 import subprocess
@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "installer").rglob("*.py"))
 
 
-def test_every_file_reads_as_python_3_9_and_imports_the_standard_library_alone() -> None:
+def test_every_file_reads_as_python_3_11_and_imports_the_standard_library_alone() -> None:
     wrong = []
     for path in FILES:
         depth = len(path.relative_to(ROOT / "installer").parts)
-        for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path), feature_version=(3, 9))):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path), feature_version=(3, 11))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [] if node.level else [node.module or ""]
@@ -33,10 +33,10 @@ def test_every_file_reads_as_python_3_9_and_imports_the_standard_library_alone()
     assert not wrong
 
 
-def test_it_runs_on_python_3_9() -> None:
-    python = interpreters.find("3.9")
+def test_it_runs_on_python_3_11() -> None:
+    python = interpreters.find("3.11")
     if python is None:
-        pytest.skip("there is no Python 3.9 on this machine")
+        pytest.skip("there is no Python 3.11 on this machine")
     code = "import installer.cli.commands, installer.cli.doctor, installer.cli.extension, installer.packages.manager"
     subprocess.run(
         [str(python), "-c", code + ", installer.cli.testing, installer.environment.relock"], cwd=ROOT, check=True
@@ -46,6 +46,18 @@ def test_it_runs_on_python_3_9() -> None:
     )
     for command in ("demo", "test", "run", "doctor", "extension", "packages"):
         assert f"\n    {command}" in done.stdout
+
+
+def test_an_older_python_gets_a_sentence() -> None:
+    program = ROOT / "installer" / "__main__.py"
+    ast.parse(program.read_text("utf-8"), feature_version=(3, 6))
+    pretend = "import sys, runpy; sys.version_info = (3, 9, 18); runpy.run_module('installer', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", pretend], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: Maquette needs Python 3.11 or newer; this is Python 3.9.\n"
+        "Start it with a newer one, for example: python3.11 -m installer demo\n"
+    )
 
 
 def test_importing_the_extension_in_blender_does_not_touch_the_commands() -> None:
