@@ -8,9 +8,9 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 #: Seconds that an interrupted process has to tidy up before it is killed.
 _GRACE = 15.0
@@ -30,7 +30,7 @@ class Piece:
     log: Path
     variables: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
-    after: Tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 def run_pieces(
@@ -41,7 +41,7 @@ def run_pieces(
     When this is interrupted (Ctrl-C, or `ended` raises), the processes that run are too, with all that they started.
     """
     waiting = sorted(pieces, key=lambda piece: -piece.seconds)
-    running: Dict[str, Tuple[Piece, subprocess.Popen, float]] = {}
+    running: dict[str, tuple[Piece, subprocess.Popen, float]] = {}
     try:
         while waiting or running:
             unfinished = {piece.name for piece in waiting} | set(running)
@@ -74,7 +74,7 @@ def _start(piece: Piece, folder: Path) -> subprocess.Popen:
         )
 
 
-def _stop(children: List[subprocess.Popen]) -> None:
+def _stop(children: list[subprocess.Popen]) -> None:
     """Interrupt these processes and their children as Ctrl-C does; kill what has not ended after a while."""
     for child in children:
         _signal(child, signal.SIGINT)

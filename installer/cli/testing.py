@@ -15,9 +15,9 @@ import shutil
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..environment import environments
 from ..environment.environments import Environment
@@ -36,7 +36,7 @@ NO_TESTS = "no test was found."
 #: How much is tested -> pytest's arguments, and the MB that the suite writes: the weights that it makes for itself and
 #: keeps, and what its tests leave for a while.
 FAST, DAILY, FULL = "fast", "daily", "full"
-TIERS: Dict[str, Tuple[List[str], int]] = {
+TIERS: dict[str, tuple[list[str], int]] = {
     FAST: (["-m", "not slow"], 1000),
     DAILY: ([], 6000),
     FULL: (["--full"], 24000),
@@ -98,14 +98,14 @@ def run_tests(
     return conclude(outcomes, complaints, time.monotonic() - started, voice)
 
 
-def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> List[environments.Environment]:
+def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> list[environments.Environment]:
     """The environments of these Blenders, all of them before the first test runs: what cannot be had, or does not fit
     on the disk, is told at once. `room`: MB that the tests write besides. A Blender whose Python is not to be had is
     left out, unless it is the first."""
     room = max(0, room - count(place.root / ".maquette" / "synthetic")[1])
     need = environments.megabytes_missing([environments.locate(place, version) for version in versions]) + room
     require_space(place.home, need, f"Testing Blender {', '.join(versions)}")
-    ready: List[environments.Environment] = []
+    ready: list[environments.Environment] = []
     for version in versions:
         try:
             ready.append(environments.ensure(place, version, voice))
@@ -116,7 +116,7 @@ def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> Li
     return ready
 
 
-def check_commands(environment: Environment) -> Dict[str, List[str]]:
+def check_commands(environment: Environment) -> dict[str, list[str]]:
     """Name -> command of each check over the tree."""
     root, python = str(environment.place.root), str(environment.python)
     return {
@@ -126,7 +126,7 @@ def check_commands(environment: Environment) -> Dict[str, List[str]]:
     }
 
 
-def _variables(environment: Environment) -> Dict[str, str]:
+def _variables(environment: Environment) -> dict[str, str]:
     place = environment.place
     pyright = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYRIGHT_PYTHON_CACHE_DIR": str(place.cache / "pyright")}
     return {**environment.variables(), **ONE_THREAD, **pyright}
@@ -140,7 +140,7 @@ def _in_terminal(name: str, command: Sequence[str], environment: Environment, vo
     return subprocess.call(list(command), env=_variables(environment), cwd=str(environment.place.root))
 
 
-def picked(ready: Sequence[Environment], arguments: Sequence[str], voice: Voice) -> List[Outcome]:
+def picked(ready: Sequence[Environment], arguments: Sequence[str], voice: Voice) -> list[Outcome]:
     """Tests picked by hand, on one Blender after the other; the others run what faces Blender, if that is any of it."""
     outcomes = [run_pytest(ready[0], arguments, voice)]
     for environment in ready[1:]:
@@ -159,7 +159,7 @@ def run_pytest(environment: Environment, arguments: Sequence[str], voice: Voice)
     return judge(version, code, results, time.monotonic() - started)
 
 
-def _pytest(environment: Environment, name: str, arguments: Sequence[str]) -> Tuple[List[str], Path]:
+def _pytest(environment: Environment, name: str, arguments: Sequence[str]) -> tuple[list[str], Path]:
     """A command that runs pytest, and the file that takes its results, in which there are none yet."""
     results = environment.place.home / "results" / f"{name}.xml"
     results.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ class SuitePiece(Piece):
     results: Path = Path()
 
 
-def pieces_of(ready: Sequence[Environment], checks: Dict[str, List[str]], tier: str) -> List[SuitePiece]:
+def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: str) -> list[SuitePiece]:
     """All that is to be done, in pieces."""
     first, *others = ready
     logs, options = first.place.home / "results", TIERS[tier][0]
@@ -201,7 +201,7 @@ def pieces_of(ready: Sequence[Environment], checks: Dict[str, List[str]], tier: 
         pieces.extend(made)
         return [piece.name for piece in made]
 
-    waited_for: List[str] = []
+    waited_for: list[str] = []
     for folder in sorted((first.place.root / "tests").iterdir()):
         if next(folder.rglob("test_*.py"), None) is None or (tier == FAST and folder.name == "blender_addon"):
             continue
@@ -215,10 +215,10 @@ def pieces_of(ready: Sequence[Environment], checks: Dict[str, List[str]], tier: 
     return pieces
 
 
-def in_lanes(pieces: Sequence[SuitePiece], first: Environment, voice: Voice) -> Tuple[List[Outcome], List[str]]:
+def in_lanes(pieces: Sequence[SuitePiece], first: Environment, voice: Voice) -> tuple[list[Outcome], list[str]]:
     """Run the pieces, say how each ended, show the log of those that failed; the outcomes and what is not clean."""
-    outcomes: List[Outcome] = []
-    complaints: List[str] = []
+    outcomes: list[Outcome] = []
+    complaints: list[str] = []
     answers = first.place.home / "answers"
     shutil.rmtree(answers, ignore_errors=True)
 
@@ -246,7 +246,7 @@ def in_lanes(pieces: Sequence[SuitePiece], first: Environment, voice: Voice) -> 
     return outcomes, complaints
 
 
-def timed(piece: SuitePiece) -> List[Tuple[float, str, str]]:
+def timed(piece: SuitePiece) -> list[tuple[float, str, str]]:
     """(seconds, Blender, name) of each test of a piece that has ended."""
     suite = _read_results(piece.results)
     return [
@@ -260,7 +260,7 @@ def timed(piece: SuitePiece) -> List[Tuple[float, str, str]]:
 
 def conclude(outcomes: Sequence[Outcome], complaints: Sequence[str], seconds: float, voice: Voice) -> int:
     """Say how all of it ended; 0 when all is good."""
-    by_blender: Dict[str, List[Outcome]] = {}
+    by_blender: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_blender.setdefault(outcome.blender, []).append(outcome)
         if outcome.crashed_late:
@@ -307,7 +307,7 @@ def judge(blender: str, code: int, results: Path, seconds: float) -> Outcome:
     return Outcome(blender, passed, failed, errors, skipped, seconds, verdict, crashed_late=code != 0 and not verdict)
 
 
-def _read_results(path: Path) -> Optional[ElementTree.Element]:
+def _read_results(path: Path) -> ElementTree.Element | None:
     try:
         tree = ElementTree.parse(path)
     except (OSError, ElementTree.ParseError):
@@ -315,7 +315,7 @@ def _read_results(path: Path) -> Optional[ElementTree.Element]:
     return tree.getroot().find("testsuite") if tree.getroot().tag == "testsuites" else tree.getroot()
 
 
-def summary(outcomes: Sequence[Outcome], seconds: Optional[float] = None) -> str:
+def summary(outcomes: Sequence[Outcome], seconds: float | None = None) -> str:
     """The sum of several runs, in the words of pytest's closing line. seconds : of the clock; None adds theirs up."""
     seconds = sum(outcome.seconds for outcome in outcomes) if seconds is None else seconds
     parts = []
