@@ -12,7 +12,7 @@ import math
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,12 @@ PICTURE_SUFFIXES = frozenset(
 )
 #: Formats that Pillow may open. EPS is not among them: it would start Ghostscript.
 _FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "WEBP", "GIF", "TGA", "AVIF", "PPM", "JPEG2000", "ICO", "SGI")
+#: Raw files of cameras, which hold a small picture that every program can read, and the photo that few can.
+RAW_SUFFIXES = frozenset(
+    (".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw")
+)
+#: Tags of TIFF 6.0 and of DNG 1.7.
+_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _SUB, _DNG = 254, 258, 262, 277, 284, 330, 50706
 _READABLE = "Save it as PNG, JPEG, TIFF, WebP or OpenEXR."
 
 #: First brands of HEIC and HEIF files (ISO/IEC 23008-12), as phones take photos.
@@ -130,8 +136,13 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # check_size has the last word
             with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+                if _is_raw(path, image):
+                    raise _raw(path)
                 check_size(*image.size)
                 orientation, tags = _exif(image)
+                if _is_in_deep_planes(image):
+                    pixels = _upright(_read_with_ffmpeg(path), orientation)
+                    return pixels, _camera_from_exif(tags, orientation, (pixels.shape[1], pixels.shape[0]))
                 image.load()
                 # Pillow turns some formats (TIFF) itself while it loads them, and drops the tag then.
                 pixels = _upright(_srgb_pixels(image), min(orientation, _exif(image)[0]))
@@ -145,17 +156,39 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
 
 
 def _what_pillow_cannot(path: Path, error: Exception) -> tuple[NDArray[np.uint8], None]:
-    """TIFF variants that only OpenCV knows (RGB of 16 bits or float in several planes); else the error."""
+    """TIFF variants that only FFmpeg knows (floats in several planes); else the error."""
     with path.open("rb") as file:
         head = file.read(12)
         if head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS:
             raise BadInput(f"{path} is a HEIC photo, which cannot be read.", "Export it as JPEG or PNG.") from error
         if head[:4] not in (b"II*\0", b"MM\0*"):
             raise BadInput(f"{path} is not a picture, or of a kind that cannot be read.", _READABLE) from error
-    pixels = _read_with_opencv(path)
+    if path.suffix.lower() in RAW_SUFFIXES:
+        raise _raw(path)
+    return _read_with_ffmpeg(path), None
+
+
+def _raw(path: Path) -> BadInput:
+    return BadInput(
+        f"{path} is a camera's raw file, whose photo has yet to be developed.", "Export it as JPEG, TIFF or PNG."
+    )
+
+
+def _read_with_ffmpeg(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) of a TIFF whose planes of 16 bits or floats only FFmpeg knows; floats are linear light."""
+    import av
+    from av.error import FFmpegError
+
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            pixels: NDArray = next(container.decode(video=0)).to_ndarray()
+    except (FFmpegError, ValueError, StopIteration, IndexError) as error:
+        raise BadInput(f"The photo {path} is damaged or of a kind that cannot be read.", _READABLE) from error
+    check_size(pixels.shape[1], pixels.shape[0])
+    pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels[..., :3]
     if pixels.dtype.kind == "f":
-        return _float_pixels(pixels), None
-    return (sixteen_to_eight(pixels) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)), None
+        return _float_pixels(pixels)
+    return sixteen_to_eight(pixels) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
 
 
 def _read_with_opencv(path: Path) -> NDArray:
@@ -197,26 +230,39 @@ def _float_pixels(linear: NDArray) -> NDArray[np.uint8]:
 
 
 def _srgb_pixels(image: Image) -> NDArray[np.uint8]:
-    """Pixels (H, W, 3) uint8 of a Pillow picture of any mode."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        most = values.max(initial=0)
-        if most > 65535:
-            values = values // (int(most) // 65536 + 1)
-        return np.repeat(sixteen_to_eight(np.maximum(values, 0))[..., None], 3, -1)
+    """Pixels (H, W, 3) uint8 sRGB of a Pillow picture of any mode; transparency is laid over white."""
+    from PIL import Image as pillow
+
     if image.mode == "F":
         return _float_pixels(np.repeat(np.asarray(image)[..., None], 3, -1))
-    if image.has_transparency_data:
-        layers = np.asarray(image.convert("RGBA"))
-        return over_white(layers[..., :3], layers[..., 3])
-    profiled = _to_srgb(image)
-    return np.array(profiled if profiled.mode == "RGB" else profiled.convert("RGB"))
-
-
-def _to_srgb(image: Image) -> Image:
-    """Convert by the embedded profile; a profile that is sRGB, damaged or of another mode is left out."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "L", "CMYK"):
+    if image.mode.startswith("I"):
+        image = pillow.fromarray(_sixteen_bit_grey(image))
+    alpha = None
+    if image.has_transparency_data:
+        layers = image.convert("RGBA")
+        image, alpha = layers.convert("RGB"), np.asarray(layers.getchannel("A"))
+    elif image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("RGB")
+    profiled = _to_srgb(image, profile)
+    pixels = np.array(profiled if profiled.mode == "RGB" else profiled.convert("RGB"))
+    return pixels if alpha is None else over_white(pixels, alpha)
+
+
+def _sixteen_bit_grey(image: Image) -> NDArray[np.uint8]:
+    """Grey (H, W) of a picture of 16 bits or whole numbers, in which a TIFF may count from white."""
+    values = np.asarray(image)
+    most = values.max(initial=0)
+    if most > 65535:
+        values = values // (int(most) // 65536 + 1)
+    grey = sixteen_to_eight(np.maximum(values, 0))
+    counts_from_white = image.format == "TIFF" and _tiff_tag(image, _PHOTOMETRIC) == 0
+    return 255 - grey if counts_from_white else grey
+
+
+def _to_srgb(image: Image, profile: bytes | None) -> Image:
+    """Convert by the embedded profile; a profile that is sRGB, damaged or of another mode is left out."""
+    if not profile:
         return image
     from PIL import ImageCms
 
@@ -224,10 +270,32 @@ def _to_srgb(image: Image) -> Image:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():
             return image
+        if source.profile.xcolor_space.strip() == "RGB" and image.mode == "L":
+            image = image.convert("RGB")
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (OSError, ValueError, ImageCms.PyCMSError):
         return image
     return converted or image
+
+
+def _tiff_tag(image: Image, tag: int) -> Any:
+    """The first value of a tag of a TIFF file, None where it is missing."""
+    value = getattr(image, "tag_v2", {}).get(tag)
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _is_in_deep_planes(image: Image) -> bool:
+    """Whether a TIFF keeps each colour of more than 8 bits in a plane of its own, which Pillow reads wrongly."""
+    several = (_tiff_tag(image, _SAMPLES) or 1) > 1 and _tiff_tag(image, _PLANES) == 2
+    return image.format == "TIFF" and several and (_tiff_tag(image, _BITS) or 8) > 8
+
+
+def _is_raw(path: Path, image: Image) -> bool:
+    """Whether this is the thumbnail of a camera's raw file, not the photo."""
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return True
+    reduced = (_tiff_tag(image, _SUBFILE) or 0) & 1
+    return image.format == "TIFF" and (_tiff_tag(image, _DNG) is not None or (reduced and bool(_tiff_tag(image, _SUB))))
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@
 import os
 import struct
 import tracemalloc
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -155,6 +156,76 @@ def test_a_colour_profile_is_converted(tmp_path):
     half_light = np.full((16, 16, 3), 55, np.uint8)  # 0.2157 of the light; sRGB writes it as 128
     pixels = load_photo(save(half_light, tmp_path / "linear.png", icc_profile=linear_profile())).pixels
     assert np.abs(pixels.astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "I;16"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_a_profile_counts_in_every_mode(tmp_path, mode, suffix):
+    if suffix == ".webp" and mode != "RGBA":
+        pytest.skip("WebP keeps RGB and RGBA only")
+    deep = Image.fromarray(np.full((12, 16), 55 * 257, np.uint16))
+    image = deep if mode == "I;16" else Image.new("RGB", (16, 12), (55, 55, 55)).convert(mode, palette=1)
+    path = tmp_path / f"linear{suffix}"
+    image.save(path, icc_profile=linear_profile(), **({"lossless": True} if suffix == ".webp" else {}))
+    assert np.abs(load_photo(path).pixels.astype(int) - 128).max() <= 1  # half of the light
+
+
+def tiff(path, planes: np.ndarray, **tags: int) -> Path:
+    """An uncompressed TIFF of planes (C, H, W), each in a strip of its own.  tags : further ones, as t254=1."""
+    count, height, width = planes.shape
+    kind, bits = (3, 32) if planes.dtype.kind == "f" else (1, 8 * planes.itemsize)
+    entries = {256: width, 257: height, 259: 1, 262: 2 if count == 3 else 1, 277: count, 278: height}
+    entries |= {284: 2} if count > 1 else {}
+    entries |= {258: [bits] * count, 339: [kind] * count} | {int(name[1:]): value for name, value in tags.items()}
+    start = 8 + 2 + 12 * (len(entries) + 2) + 4
+    data = b""
+
+    def place(values, code):
+        nonlocal data
+        packed = np.array(values, "<u2" if code == 3 else "<u4").tobytes()
+        if len(packed) <= 4:
+            return packed.ljust(4, b"\0")
+        data += packed
+        return struct.pack("<I", start + len(data) - len(packed))
+
+    size = planes[0].nbytes
+    rows = {tag: (3, value if isinstance(value, list) else [value]) for tag, value in entries.items()}
+    held = {
+        tag: struct.pack("<HHI", tag, code, len(values)) + place(values, code) for tag, (code, values) in rows.items()
+    }
+    first = start + len(data) + (8 * count if count > 1 else 0)
+    for tag, values in ((273, [first + size * index for index in range(count)]), (279, [size] * count)):
+        held[tag] = struct.pack("<HHI", tag, 4, count) + place(values, 4)
+    head = b"II*\0" + struct.pack("<IH", 8, len(held)) + b"".join(held[tag] for tag in sorted(held)) + bytes(4)
+    path.write_bytes(head + data + planes.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["<u2", "<f4"])
+def test_a_tiff_of_deep_planes(tmp_path, kind):
+    """As scanners write: each colour in a plane of its own, of 16 bits or floats."""
+    wanted = np.random.default_rng(0).integers(0, 255, (3, 12, 16)).astype(np.uint16) * 257
+    if kind == "<f4":
+        levels = wanted / 65535
+        light = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+        path = tiff(tmp_path / "planes.tif", light.astype(kind))
+    else:
+        path = tiff(tmp_path / "planes.tif", wanted.astype(kind))
+    assert np.abs(load_photo(path).pixels.astype(int) - np.moveaxis(wanted // 257, 0, -1)).max() <= 1
+
+
+def test_a_deep_grey_tiff_that_counts_from_white(tmp_path):
+    wanted = np.arange(192, dtype=np.uint16).reshape(1, 12, 16)
+    path = tiff(tmp_path / "negative.tif", (255 - wanted) * np.uint16(257), t262=0)
+    assert np.abs(load_photo(path).pixels[..., 1].astype(int) - wanted[0]).max() <= 1
+
+
+@pytest.mark.parametrize(("name", "tags"), [("a.tif", {"t50706": 1}), ("b.tif", {"t254": 1, "t330": 8}), ("c.NEF", {})])
+def test_a_cameras_raw_file_is_not_its_thumbnail(tmp_path, name, tags):
+    path = tiff(tmp_path / name, np.zeros((3, 12, 16), np.uint8), **tags)
+    with pytest.raises(BadInput, match="raw file") as raised:
+        load_photo(path)
+    one_sentence_with_remedy(raised.value)
 
 
 def test_an_srgb_or_damaged_profile_changes_nothing(tmp_path, picture):
