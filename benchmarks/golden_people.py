@@ -30,7 +30,7 @@ import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, Photo, load_photo, recover_people
 from maquette.inference.geometry.skinning import rotation_matrices
-from maquette.inference.people.hmr2.body import J19, house_rotations
+from maquette.inference.people.hmr2.body import J19, to_opencv_rotations
 from maquette.inference.people.hmr2.checkpoint import PATH
 from maquette.inference.weights.smpl import PATH as SMPL
 
@@ -119,7 +119,7 @@ def compare(persons: Any, golden: dict[str, Any], name: str, allowed: dict[str, 
 
     places = of("translation").astype(np.float64)
     sizes, centres = of("box_size"), (of("boxes")[:, :2] + of("boxes")[:, 2:]) / 2
-    turns = rotation_matrices(house_rotations(of("matrices")).astype(np.float64))
+    turns = rotation_matrices(to_opencv_rotations(of("matrices")).astype(np.float64))
     differences = {
         "turns": worst(
             (rotation_matrices(p.rotations.astype(np.float64)), t) for p, t in zip(persons, turns, strict=True)

@@ -6,11 +6,13 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...installer.models.safe_pickle import Refused, SafeUnpickler, as_pickle_module
 from ..errors import BadModelFile
 
 if TYPE_CHECKING:
@@ -57,6 +59,16 @@ def read_tensors(path: Path, wrappers: tuple[str, ...] = (), *, objects: bool = 
             kind = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout).removeprefix("torch.")
             raise BadModelFile(f"{path} holds {name!r} as {kind}: it is not the published file.", _AGAIN)
     return tensors
+
+
+def read_objects(path: Path) -> dict[str, Any]:
+    """The named objects of a checkpoint that was saved whole (`torch.save({"model": network})`): modules as
+    `PickledObject`, tensors as they are. Raises `BadModelFile`."""
+    _check_head(path)
+    content = _read_torch(path, objects=True)
+    if not isinstance(content, dict):
+        raise BadModelFile(f"{path} holds no named objects.", _AGAIN)
+    return content
 
 
 def check_whole(path: Path, step: Callable[[], None]) -> None:
@@ -131,10 +143,10 @@ def _read_torch(path: Path, objects: bool) -> Any:
         except pickle.UnpicklingError as error:
             if "GLOBAL" not in str(error):  # how torch names the objects that it does not make
                 raise
-        # torch's own unpickler looks globals up through ours, which knows no code.
-        module = _AnyObjects if objects else _Settings
+        # torch's own unpickler looks globals up through ours, which imports nothing.
+        module = as_pickle_module(_Tensors if objects else _TensorsAndSettings)
         return torch.load(path, map_location="cpu", weights_only=False, mmap=zipped, pickle_module=module)
-    except _Refused as error:
+    except Refused as error:
         message = f"{path} holds more than numbers ({error}), and none of it was run: it is not the published file."
         raise BadModelFile(message, _AGAIN) from error
     except MemoryError:
@@ -143,15 +155,8 @@ def _read_torch(path: Path, objects: bool) -> Any:
         raise BadModelFile(f"{path} is cut off or damaged, or no checkpoint of PyTorch.", _AGAIN) from error
 
 
-#: What a state dict is made of. Everything else becomes a stand-in.
-_ALLOWED = {
-    ("collections", "OrderedDict"),
-    ("torch._utils", "_rebuild_tensor_v2"),
-    ("torch._utils", "_rebuild_parameter"),
-    ("torch", "Size"),
-}
-
-
+#: What tensors are rebuilt with.
+_TENSORS = {("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_parameter"), ("torch", "Size")}
 #: Programs whose settings and counters lie in files of training, beside the tensors.
 _TRAINING = {
     "addict", "argparse", "easydict", "enum", "hydra", "lightning", "lightning_fabric", "lightning_utilities", "mmcv",
@@ -161,68 +166,23 @@ _TRAINING = {
 _TYPES = {"bool", "dict", "float", "frozenset", "int", "list", "object", "range", "set", "slice", "str", "tuple"}
 
 
-class _Refused(Exception):
-    """A global that no state dict and no settings of a training program need."""
+class _Tensors(SafeUnpickler):
+    """Rebuilds tensors; everything else stays a stand-in."""
 
-
-class _StandIn(dict):
-    """Takes the place of any other object in a pickle: keeps nothing, does nothing."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]  # it may be a key of a dictionary
-
-    def __new__(cls, *_arguments: Any, **_named: Any) -> _StandIn:
-        return super().__new__(cls)
-
-    def __init__(self, *_arguments: Any, **_named: Any) -> None:
-        super().__init__()
-
-    def __call__(self, *_arguments: Any, **_named: Any) -> _StandIn:
-        return self
-
-    def __setstate__(self, _state: Any) -> None:
-        pass
-
-    def append(self, _item: Any) -> None:
-        pass
-
-    def extend(self, _items: Any) -> None:
-        pass
-
-    def add(self, _item: Any) -> None:
-        pass
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes tensors; everything else becomes a stand-in."""
-
-    def find_class(self, module: str, name: str) -> Any:
+    def resolve(self, module: str, name: str) -> Any:
         is_storage = module in ("torch", "torch.storage") and name.endswith("Storage")
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
-        if (module, name) in _ALLOWED or is_storage or is_dtype:
-            return super().find_class(module, name)
-        return _StandIn
+        if (module, name) in _TENSORS or is_storage or is_dtype:
+            return getattr(import_module(module), name, None)
+        return None
 
 
-class _SettingsUnpickler(_Unpickler):
-    """Makes stand-ins only for what training programs are known to store."""
+class _TensorsAndSettings(_Tensors):
+    """Leaves stand-ins only for what training programs are known to store."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def resolve(self, module: str, name: str) -> Any:
         package = module.partition(".")[0]
         of_python = (package in ("builtins", "__builtin__") and name in _TYPES) or package in ("collections", "_codecs")
         if package not in _TRAINING and not of_python:
-            raise _Refused(f"{module}.{name}")
-        return super().find_class(module, name)
-
-
-class _AnyObjects:
-    """Stands where torch expects the module `pickle`."""
-
-    Unpickler: type[pickle.Unpickler] = _Unpickler
-
-    @classmethod
-    def load(cls, file: Any, **named: Any) -> Any:
-        return cls.Unpickler(file, **named).load()
-
-
-class _Settings(_AnyObjects):
-    Unpickler = _SettingsUnpickler
+            raise Refused(f"{module}.{name}")
+        return super().resolve(module, name)

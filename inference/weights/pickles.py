@@ -9,14 +9,14 @@ array that it holds, everything else makes the file an error.
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from ...installer.models.safe_pickle import PickledObject, Refused, SafeUnpickler
 from ..errors import BadModelFile
 
 #: Largest licensed file, bytes: SMPL's largest variant has about 250 MB.
@@ -25,82 +25,27 @@ _LARGEST = 1 << 30
 #: Elements of the largest matrix: SMPL-X's joints over its vertices are 55 x 10475.
 _LARGEST_MATRIX = 1 << 25
 
+#: Sparse matrices of scipy that such files hold.
+_SPARSE = {"csc_matrix", "csc_array", "csr_matrix", "csr_array", "coo_matrix", "coo_array"}
+
 _REMEDY = "Download it again from the page of its owner, and put it there unchanged."
 
 
-class _Refused(Exception):
-    """A global that has no place in a body model."""
+class _Reader(SafeUnpickler):
+    """Rebuilds arrays of numpy; objects of chumpy and scipy stay stand-ins, and anything else is refused."""
 
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file, encoding="latin1")
 
-class _Held:
-    """A chumpy object: its state holds the array as `x`."""
-
-    def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, dict):
-            raise _Refused("a chumpy object without a state")
-        self.state = state
-
-    def array(self) -> np.ndarray:
-        """The array that the object holds, or the part of another that it selects."""
-        if "x" in self.state:
-            return np.asarray(_plain(self.state["x"]))
-        if "a" in self.state and "idxs" in self.state:
-            chosen = np.asarray(_plain(self.state["a"])).ravel()[np.asarray(_plain(self.state["idxs"]))]
-            shape = self.state.get("preferred_shape")
-            return chosen.reshape(shape) if shape is not None else chosen
-        raise _Refused("a chumpy object that is no array")
-
-
-class _Matrix:
-    """A sparse matrix of scipy, of any version: its attributes as they were stored."""
-
-    def __setstate__(self, state: Any) -> None:
-        if not isinstance(state, dict):
-            raise _Refused("a sparse matrix without a state")
-        self.state = {name.lstrip("_"): value for name, value in state.items() if isinstance(name, str)}
-
-    def array(self) -> np.ndarray:
-        """Dense (rows, columns)."""
-        state = {name: _plain(value) for name, value in self.state.items()}
-        rows, columns = (int(side) for side in state["shape"])
-        if not 0 <= rows * columns <= _LARGEST_MATRIX:
-            raise _Refused(f"a matrix of {rows} x {columns}")
-        dense = np.zeros((rows, columns), np.asarray(state["data"]).dtype)
-        if "indptr" in state:
-            owner = np.repeat(np.arange(len(state["indptr"]) - 1), np.diff(state["indptr"]))
-            places = (state["indices"], owner) if self.by_column else (owner, state["indices"])
-        else:
-            places = (state["row"], state["col"]) if "row" in state else state["coords"]
-        np.add.at(dense, tuple(np.asarray(place) for place in places), state["data"])
-        return dense
-
-    by_column = False
-
-
-class _ColumnMatrix(_Matrix):
-    by_column = True
-
-
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def resolve(self, module: str, name: str) -> Any:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
             return _array_builder(name)
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
-        if module.partition(".")[0] == "chumpy":
-            return _Held
-        if module.startswith("scipy.sparse"):
-            if name in ("csc_matrix", "csc_array"):
-                return _ColumnMatrix
-            if name in ("csr_matrix", "csr_array", "coo_matrix", "coo_array"):
-                return _Matrix
-        if (module, name) in (("copy_reg", "_reconstructor"), ("copyreg", "_reconstructor")):
-            return _bare
-        if (module, name) in (("__builtin__", "object"), ("builtins", "object")):
-            return object
-        if (module, name) == ("_codecs", "encode"):
-            return _encoded
-        raise _Refused(f"{module}.{name}")
+        known = module.partition(".")[0] == "chumpy" or (module.startswith("scipy.sparse") and name in _SPARSE)
+        if known or (module, name) in (("__builtin__", "object"), ("builtins", "object")):
+            return None
+        raise Refused(f"{module}.{name}")
 
 
 def read_licensed(path: Path) -> dict[str, Any]:
@@ -127,7 +72,7 @@ def read_content(path: Path) -> Any:
             with np.load(io.BytesIO(data), allow_pickle=False) as content:
                 return {name: content[name] for name in content.files}
         return read_pickle(data)
-    except _Refused as error:
+    except Refused as error:
         raise BadModelFile(
             f"{path} holds {error}, which no body model needs; nothing of it was run.", _REMEDY
         ) from error
@@ -153,10 +98,10 @@ def read_object_arrays(path: Path, names: tuple[str, ...]) -> dict[str, list[Any
                 read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
                 _shape, _order, kind = read_header(file)
                 if not kind.hasobject:
-                    raise _Refused(f"no objects in {name}")
+                    raise Refused(f"no objects in {name}")
                 found[name] = list(np.asarray(read_pickle(file.read()), object))
             return found
-    except _Refused as error:
+    except Refused as error:
         raise BadModelFile(f"{path} holds {error}; nothing of it was run.", _REMEDY) from error
     except Exception as error:  # a damaged archive or pickle can raise anything
         raise BadModelFile(f"{path} is cut off or damaged.", _REMEDY) from error
@@ -164,12 +109,12 @@ def read_object_arrays(path: Path, names: tuple[str, ...]) -> dict[str, list[Any
 
 def read_pickle(data: bytes) -> Any:
     """The plain contents of a pickle: dictionaries, lists, numbers, text and arrays."""
-    return _plain(_Reader(io.BytesIO(data), encoding="latin1").load())
+    return _plain(_Reader(io.BytesIO(data)).load())
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (_Held, _Matrix)):
-        return value.array()
+    if isinstance(value, PickledObject):
+        return _sparse_matrix(value) if value.name in _SPARSE else _chumpy_array(value)
     if isinstance(value, np.ndarray) and value.dtype == object:
         flat = np.empty(value.size, object)
         flat[:] = [_plain(item) for item in value.ravel()]
@@ -181,6 +126,34 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _chumpy_array(held: PickledObject) -> np.ndarray:
+    """The array that an object of chumpy holds as `x`, or the part of another that it selects."""
+    state = held.attributes
+    if "x" in state:
+        return np.asarray(_plain(state["x"]))
+    if "a" in state and "idxs" in state:
+        chosen = np.asarray(_plain(state["a"])).ravel()[np.asarray(_plain(state["idxs"]))]
+        shape = state.get("preferred_shape")
+        return chosen.reshape(shape) if shape is not None else chosen
+    raise Refused("a chumpy object that is not an array")
+
+
+def _sparse_matrix(held: PickledObject) -> np.ndarray:
+    """A sparse matrix of any version of scipy, dense (rows, columns)."""
+    state = {name.lstrip("_"): _plain(value) for name, value in held.attributes.items() if isinstance(name, str)}
+    rows, columns = (int(side) for side in state["shape"])
+    if not 0 <= rows * columns <= _LARGEST_MATRIX:
+        raise Refused(f"a matrix of {rows} x {columns}")
+    dense = np.zeros((rows, columns), np.asarray(state["data"]).dtype)
+    if "indptr" in state:
+        major = np.repeat(np.arange(len(state["indptr"]) - 1), np.diff(state["indptr"]))
+        places = (state["indices"], major) if held.name.startswith("csc") else (major, state["indices"])
+    else:
+        places = (state["row"], state["col"]) if "row" in state else state["coords"]
+    np.add.at(dense, tuple(np.asarray(place) for place in places), state["data"])
+    return dense
+
+
 def _array_builder(name: str) -> Any:
     """numpy's own function under the module name that this numpy has."""
     multiarray = import_module("numpy._core.multiarray" if hasattr(np, "_core") else "numpy.core.multiarray")
@@ -188,15 +161,3 @@ def _array_builder(name: str) -> Any:
         return multiarray.scalar
     # Always begun empty, as numpy writes it: the state that follows brings shape, type and values.
     return lambda _kind, _shape, _type: multiarray._reconstruct(np.ndarray, (0,), b"b")
-
-
-def _bare(kind: type, _base: type, _state: Any) -> Any:
-    """An object of a known class, as protocol 0 makes it."""
-    if kind not in (_Held, _Matrix, _ColumnMatrix):
-        raise _Refused(kind.__name__)
-    return kind()
-
-
-def _encoded(text: str, encoding: str = "latin1") -> bytes:
-    """Bytes as protocol 2 stores them."""
-    return text.encode("latin1" if encoding != "utf-8" else "utf-8")

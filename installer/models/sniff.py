@@ -2,8 +2,8 @@
 """What a file is, told by its content without running anything of it: named arrays and their shapes.
 
 Reads safetensors, .npz, the checkpoints of PyTorch in both forms, and pickles of arrays (SMPL, MANO). Pickles are read
-by Python's own pure reader with stand-ins for every class that they name, so that a hostile one makes nothing but
-stand-ins. Used before a file gets a published name; the inference checks every tensor again when it loads one.
+with stand-ins for every class that they name (`safe_pickle`), so that a hostile one makes nothing else. Used before a
+file gets a published name; the inference checks every tensor again when it loads one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import io
 import json
-import pickle
 import struct
 import zipfile
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from .catalogue import File
+from .safe_pickle import PickledObject, SafeUnpickler
 
 Shape = Tuple[int, ...]
 
@@ -203,119 +203,80 @@ def _described(kind: str, reader: "_Reader", content: Any = None) -> Contents:
     arrays: Dict[str, Optional[Shape]] = {}
     for name, value in _named(content, 3):
         if name not in arrays or arrays[name] is None:
-            arrays[name] = value.shape if isinstance(value, _Array) else None
+            arrays[name] = _shape(value)
     return Contents(kind, arrays, hostile=reader.hostile, left_hand=_left_hand(content))
 
 
 def _named(content: Any, depth: int) -> Iterator[Tuple[str, Any]]:
     """Every name in the dictionaries of a file, down to a depth, with what it names; chumpy's objects as arrays."""
-    if isinstance(content, _Array):
+    if _shape(content) is not None:
         yield "", content
     if not isinstance(content, dict) or not depth:
         return
     for name, value in content.items():
-        if isinstance(value, _Other):
-            value = value.array() or value
+        value = _plain(value)
         if isinstance(name, str):
             yield name, value
-        if not isinstance(value, (_Array, _Other)):
+        if not isinstance(value, PickledObject):
             yield from _named(value, depth - 1)
 
 
-class _Array:
-    """Shape and, for numpy's arrays, values of an array."""
-
-    def __init__(self, *_arguments: Any) -> None:
-        self.shape: Optional[Shape] = None
-        self.type, self.data, self.by_column = "", b"", False
-
-    def __setstate__(self, state: Any) -> None:
-        if isinstance(state, tuple) and len(state) == 5:
-            _, shape, kind, by_column, data = state
-            self.shape, self.by_column = tuple(int(side) for side in shape), bool(by_column)
-            self.type = str(kind.arguments[0]) if isinstance(kind, _Other) and kind.arguments else ""
-            self.data = data.encode("latin1") if isinstance(data, str) else data
-
-    def values(self) -> List[float]:
-        """Its numbers row by row; empty for what is no plain little-endian array."""
-        code = {"f8": "d", "f4": "f", "i4": "i", "i8": "q", "u4": "I", "u8": "Q"}.get(self.type.lstrip("<="))
-        if code is None or self.shape is None or not isinstance(self.data, bytes):
-            return []
-        flat = [number for (number,) in struct.iter_unpack(f"<{code}", self.data)]
-        if self.by_column and len(self.shape) == 2:
-            rows, columns = self.shape
-            flat = [flat[column * rows + row] for row in range(rows) for column in range(columns)]
-        return flat
+def _shape(value: Any) -> Optional[Shape]:
+    """The shape of a tensor or of numpy's array; None for what is neither."""
+    if not isinstance(value, PickledObject):
+        return None
+    if value.name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
+        size = value.arguments[2] if len(value.arguments) > 2 else None
+    else:
+        size = value.state[1] if _is_array(value) and len(value.state) == 5 else None
+    return tuple(int(side) for side in size) if isinstance(size, (tuple, list)) else None
 
 
-class _Other(dict):
-    """Takes the place of every other object: keeps what it was made with, does nothing."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
-    def __init__(self, *arguments: Any, **_named: Any) -> None:
-        super().__init__()
-        self.arguments, self.state = arguments, {}
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state if isinstance(state, dict) else {}
-
-    def __call__(self, *_arguments: Any, **_named: Any) -> "_Other":
-        return _Other()
-
-    def append(self, _item: Any) -> None:
-        pass
-
-    def extend(self, _items: Any) -> None:
-        pass
-
-    def add(self, _item: Any) -> None:
-        pass
-
-    def array(self) -> Optional[_Array]:
-        """The array of a chumpy object."""
-        value = self.state.get("x")
-        return value if isinstance(value, _Array) else None
+def _is_array(value: Any) -> bool:
+    return isinstance(value, PickledObject) and value.name == "_reconstruct" and isinstance(value.state, tuple)
 
 
-def _tensor(_storage: Any = None, _offset: Any = None, size: Any = (), *_rest: Any) -> _Array:
-    made = _Array()
-    made.shape = tuple(size) if isinstance(size, (tuple, list)) else None
-    return made
+def _plain(value: Any) -> Any:
+    """What a wrapper holds: the tensor of a parameter, the array of an object of chumpy."""
+    if not isinstance(value, PickledObject):
+        return value
+    if value.name == "_rebuild_parameter" and value.arguments:
+        return value.arguments[0]
+    held = value.attributes.get("x")
+    return held if _is_array(held) else value
 
 
-def _parameter(tensor: Any = None, *_rest: Any) -> Any:
-    return tensor
+def _values(array: Any) -> List[float]:
+    """The numbers of numpy's array row by row; empty for what is no plain little-endian array."""
+    shape = _shape(array)
+    if shape is None or not _is_array(array):
+        return []
+    _, _, kind, by_column, data = array.state
+    named = str(kind.arguments[0]) if isinstance(kind, PickledObject) and kind.arguments else ""
+    code = {"f8": "d", "f4": "f", "i4": "i", "i8": "q", "u4": "I", "u8": "Q"}.get(named.lstrip("<="))
+    data = data.encode("latin1") if isinstance(data, str) else data
+    if code is None or not isinstance(data, bytes):
+        return []
+    flat = [number for (number,) in struct.iter_unpack(f"<{code}", data)]
+    if by_column and len(shape) == 2:
+        rows, columns = shape
+        flat = [flat[column * rows + row] for row in range(rows) for column in range(columns)]
+    return flat
 
 
-# The reader in Python: the one in C can be made to ask for any amount of memory by a few bytes.
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined]
+class _Reader(SafeUnpickler):
+    """Makes nothing but stand-ins, and notes the first program that the pickle would call."""
+
+    hostile = ""
+
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file, encoding="latin1")
-        self.hostile = ""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def resolve(self, module: str, name: str) -> Any:
         package = module.partition(".")[0]
         if package in _HOSTILE or (package in ("builtins", "__builtin__") and name in _HOSTILE_BUILTINS):
             self.hostile = self.hostile or f"{module}.{name}"
-        if name == "OrderedDict":
-            return dict
-        if name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
-            return _tensor
-        if name == "_rebuild_parameter":
-            return _parameter
-        if name == "_reconstruct" and module.endswith("multiarray"):
-            return _Array
-        if (module, name) == ("_codecs", "encode"):
-            return _encoded
-        return _Other
-
-    def persistent_load(self, pid: Any) -> Any:
-        return _Other()
-
-
-def _encoded(text: Any = "", *_rest: Any) -> Any:
-    return text.encode("latin1") if isinstance(text, str) else b""
+        return None
 
 
 def _left_hand(content: Any) -> Optional[bool]:
@@ -324,9 +285,9 @@ def _left_hand(content: Any) -> Optional[bool]:
         return None
     arrays = dict(_named(content, 1))
     vertices, regressor = arrays.get("v_template"), content.get("J_regressor")
-    if not isinstance(vertices, _Array) or vertices.shape != (778, 3):
+    if _shape(vertices) != (778, 3):
         return None
-    places = vertices.values()[0::3]
+    places = _values(vertices)[0::3]
     rows = _rows(regressor)
     if len(places) != 778 or rows is None or len(rows) < 5:
         return None
@@ -336,18 +297,17 @@ def _left_hand(content: Any) -> Optional[bool]:
 
 def _rows(matrix: Any) -> Optional[List[List[Tuple[int, float]]]]:
     """The joints' weights, row by row, of a dense (16, 778) array or one of scipy's sparse matrices."""
-    if isinstance(matrix, _Array):
-        values = matrix.values()
-        if matrix.shape != (16, 778) or len(values) != 16 * 778:
+    if _is_array(matrix):
+        values = _values(matrix)
+        if _shape(matrix) != (16, 778) or len(values) != 16 * 778:
             return None
         return [list(enumerate(values[row * 778 : (row + 1) * 778])) for row in range(16)]
-    if not isinstance(matrix, _Other):
+    if not isinstance(matrix, PickledObject):
         return None
-    state = {str(name).lstrip("_"): value for name, value in matrix.state.items()}
-    parts = [state.get(name) for name in ("indptr", "indices", "data")]
-    if not all(isinstance(part, _Array) for part in parts):
+    state = {str(name).lstrip("_"): value for name, value in matrix.attributes.items()}
+    starts, indices, weights = (_values(state.get(name)) for name in ("indptr", "indices", "data"))
+    if not starts:
         return None
-    starts, indices, weights = ([*part.values()] for part in parts)  # type: ignore[union-attr]
     rows: List[List[Tuple[int, float]]] = [[] for _ in range(16)]
     by_row = len(starts) == 17
     for major in range(len(starts) - 1):

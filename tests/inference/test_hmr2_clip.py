@@ -10,7 +10,7 @@ from maquette.inference.geometry.skinning import pose_body, rotation_matrices
 from maquette.inference.people.clip.motion import Motion, joint_transforms
 from maquette.inference.people.fit.legs import find_legs, reach
 from maquette.inference.people.hmr2 import answers, placing
-from maquette.inference.people.hmr2.answers import Predicted
+from maquette.inference.people.hmr2.answers import NetworkOutput
 from maquette.inference.people.hmr2.body import FLIP, load_template
 
 FRAMES, FPS, HEIGHT, SPEED, STEP = 50, 25.0, 1.4, 0.9, 0.5
@@ -87,7 +87,7 @@ class Actor:
             shift = place[:2] - 2 * middle / (size * scale)
             camera = np.array([scale * (1 + rng.normal(0, 0.01)), *(shift + rng.normal(0, 0.005, 2))])
             wrong = shape + rng.normal(0, 0.3, 10)
-            self.told.append(Predicted(*(part.astype(np.float32) for part in (matrices[frame], wrong, camera))))
+            self.told.append(NetworkOutput(*(part.astype(np.float32) for part in (matrices[frame], wrong, camera))))
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,8 @@ def test_what_the_network_says_exactly_is_found_again(recover, actors, template,
         matrices[:, 1:] = FLIP[:, None] * matrices[:, 1:] * FLIP
         matrices[:, 0] = matrices[:, 0] * FLIP
         exact = [
-            Predicted(m.astype(np.float32), shape, told.camera) for m, told in zip(matrices, actor.told, strict=True)
+            NetworkOutput(m.astype(np.float32), shape, told.camera)
+            for m, told in zip(matrices, actor.told, strict=True)
         ]
         monkeypatch.setattr(actor, "told", exact)
     people = recover(smoothing=0, plant=0)

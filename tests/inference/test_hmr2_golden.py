@@ -15,9 +15,9 @@ from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, load_photo
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.hmr2 import checkpoint, crops, network, persons, placing
-from maquette.inference.people.hmr2.answers import Predicted
-from maquette.inference.people.hmr2.body import FLIP, house_rotations, house_translation, load_template
-from maquette.inference.people.hmr2.find import Found
+from maquette.inference.people.hmr2.answers import NetworkOutput
+from maquette.inference.people.hmr2.body import FLIP, load_template, to_opencv_rotations, to_opencv_translation
+from maquette.inference.people.hmr2.find import Detection
 
 HERE = Path(__file__).parent
 
@@ -103,7 +103,7 @@ def people(golden, template, name, camera=None):
     camera = camera or Camera(focal, focal, width / 2, height / 2, width, height)
     answers = zip(*(golden[f"{name}_{part}"] for part in ("boxes", "matrices", "shape", "camera")), strict=True)
     return [
-        persons.make_person(template, Found(box, 0.9), crop, Predicted(*answer), camera)
+        persons.make_person(template, Detection(box, 0.9), crop, NetworkOutput(*answer), camera)
         for crop, (box, *answer) in zip(found_crops(golden, name), answers, strict=True)
     ], camera
 
@@ -148,10 +148,10 @@ def test_the_photos_own_lens_brings_people_near_and_keeps_them_on_their_pixels(g
 def test_rotations_and_translation_are_smpls_seen_from_here(golden, template):
     matrices, shape = golden["bus_matrices"][0].astype(np.float64), golden["bus_shape"][0]
     body = template.body
-    vertices, _ = pose_body(body, shape, house_rotations(matrices), house_translation(body, shape, np.zeros(3)))
+    vertices, _ = pose_body(body, shape, to_opencv_rotations(matrices), to_opencv_translation(body, shape, np.zeros(3)))
     np.testing.assert_allclose(vertices[::16], golden["bus_vertices"][0], atol=1e-5)
     still = np.tile(np.eye(3), (24, 1, 1))
-    rest, _ = pose_body(body, shape, house_rotations(still), house_translation(body, shape, np.zeros(3)))
+    rest, _ = pose_body(body, shape, to_opencv_rotations(still), to_opencv_translation(body, shape, np.zeros(3)))
     # At rest SMPL's root is at its own place, and the body stands on its head before a camera with y down.
     plain, _ = pose_body(body, shape, np.tile([1.0, 0, 0, 0], (24, 1)), np.zeros(3))
     np.testing.assert_allclose(rest, plain * FLIP, atol=1e-5)

@@ -16,8 +16,8 @@ from ...results import People
 from ...runtime.result_cache import recall
 from ..blazepose_anny import boxes_per_photo, check_count, check_share, check_strength
 from . import answers
-from .clip import Style, recover_clip
-from .find import Found, Thresholds, builtin_finder
+from .clip import MotionOptions, recover_clip
+from .find import Detection, Thresholds, builtin_finder
 from .persons import MASK_BYTES, make_person, mask_bytes, with_masks
 from .refine import refine_person
 from .stream import Search, people_of
@@ -63,11 +63,11 @@ def recover(
     tracked = track and clip.fps is not None and len(clip) > 1
     find = None if path is None else yolo_finder(path, run, thresholds)
     if tracked:
-        search = Search(find, given, thresholds, "quick" if refine else "")
-        return recover_clip(clip, run, search, hmr_batch_size, Style(smoothing, plant, refine))
+        search = Search(find, given, thresholds, "fast" if refine else "")
+        return recover_clip(clip, run, search, hmr_batch_size, MotionOptions(smoothing, plant, refine))
     if given is None and find is None:
         find = builtin_finder(thresholds)
-    search = Search(find, given, thresholds, "careful" if refine else "")
+    search = Search(find, given, thresholds, "accurate" if refine else "")
     if len(clip) == 1 and clip.fps is None:
         photo = next(iter(clip))
         request = (run.model_key, photo.camera_or_default(), repr(given), path, thresholds, refine)
@@ -79,7 +79,7 @@ def _of_photos(clip: Clip, run: Run, search: Search, batch: int) -> People:
     """People photo by photo, none of them followed from one to the next."""
     template = answers.template(run)
     cameras: list[Camera] = []
-    frames: list[list[tuple[Found, Person]]] = []
+    frames: list[list[tuple[Detection, Person]]] = []
     for place, answer in answers.predict(people_of(clip, run.part(0.0, 0.9), search, cameras), run, batch):
         frames += [[] for _ in range(place.frame + 1 - len(frames))]
         if answer.is_usable:

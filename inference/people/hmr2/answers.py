@@ -34,7 +34,7 @@ Tag = TypeVar("Tag")
 
 
 @dataclass(frozen=True)
-class Predicted:
+class NetworkOutput:
     """What the network says of one person.
 
     matrices : (24, 3, 3) float32, SMPL's turns; the first one from SMPL's axes to the camera's.
@@ -53,7 +53,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Wanted(Generic[Tag]):
+class CropQuery(Generic[Tag]):
     """A person to be asked about.
 
     picture : (3, 256, 192), the square as the network sees it.  tag : whatever tells whose it is.
@@ -80,12 +80,12 @@ def template(run: Run) -> Template:
     return keep(("hmr2", "body", *files), lambda: load_template(run.models_dir))
 
 
-def predict(people: Iterable[Wanted[Tag]], run: Run, batch: int) -> Iterator[tuple[Tag, Predicted]]:
+def predict(people: Iterable[CropQuery[Tag]], run: Run, batch: int) -> Iterator[tuple[Tag, NetworkOutput]]:
     """The network's answers in order, `batch` people at a time whichever photos they are from.
 
     people : read no further than the next batch needs, so that a long clip streams.
     """
-    waiting: list[Wanted[Tag]] = []
+    waiting: list[CropQuery[Tag]] = []
     for one in people:
         waiting.append(one)
         if len(waiting) == batch:
@@ -95,7 +95,7 @@ def predict(people: Iterable[Wanted[Tag]], run: Run, batch: int) -> Iterator[tup
         yield from _answered(waiting, run)
 
 
-def _answered(people: Sequence[Wanted[Tag]], run: Run) -> Iterator[tuple[Tag, Predicted]]:
+def _answered(people: Sequence[CropQuery[Tag]], run: Run) -> Iterator[tuple[Tag, NetworkOutput]]:
     network = _network(run)
     dtype = next(network.parameters()).dtype
     steps = 0
@@ -111,7 +111,7 @@ def _answered(people: Sequence[Wanted[Tag]], run: Run) -> Iterator[tuple[Tag, Pr
         turns = matrices(answer.turns)
     values = zip(*(part.cpu().numpy() for part in (turns, answer.shape, answer.camera)), strict=True)
     for one, value in zip(people, values, strict=True):
-        yield one.tag, Predicted(*value)
+        yield one.tag, NetworkOutput(*value)
 
 
 def _network(run: Run) -> HMR2:

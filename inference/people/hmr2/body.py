@@ -120,14 +120,14 @@ def _regressor(path: Path, vertices: int) -> NDArray[np.float32]:
     return array.astype(np.float32)
 
 
-def house_rotations(matrices: NDArray) -> NDArray[np.float32]:
+def to_opencv_rotations(matrices: NDArray) -> NDArray[np.float32]:
     """The network's matrices (..., 24, 3, 3), SMPL's axes -> quaternions (..., 24, 4) of `Person.rotations`."""
     turned = np.asarray(matrices, np.float64) * FLIP  # R F
     turned[..., 1:, :, :] *= FLIP[:, None]  # F R F
     return quaternions_of(turned).astype(np.float32)
 
 
-def house_translation(body: Body, shape: NDArray, translation: NDArray) -> NDArray[np.float32]:
+def to_opencv_translation(body: Body, shape: NDArray, translation: NDArray) -> NDArray[np.float32]:
     """SMPL's translation (..., 3), camera axes -> that of `Person.translation`, for shapes (..., 10)."""
     root = body.joints[0] + np.asarray(shape) @ body.joint_blend_shapes[:, 0]
     return (translation + root * (FLIP - 1)).astype(np.float32)

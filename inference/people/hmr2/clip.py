@@ -26,13 +26,13 @@ from ..clip.motion import Motion, rest_joints
 from ..clip.smooth import smooth_motion
 from ..clip.track import follow_people
 from . import answers, placing
-from .answers import Predicted, Wanted
+from .answers import CropQuery, NetworkOutput
 from .crops import Crop, picture
-from .find import Found, found_person
+from .find import Detection, found_person
 from .identity import Follower
 from .persons import MASK_BYTES, make_person, mask_bytes, with_masks
 from .refine import refine_motion
-from .stream import Place, Search, people_of
+from .stream import CropId, Search, people_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,22 +45,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """A person of one frame: where, in which square, and what the network says."""
 
-    found: Found
+    found: Detection
     crop: Crop
-    answer: Predicted
+    answer: NetworkOutput
 
 
 #: A person over the frames of a clip.
-Followed = dict[int, Seen]
+TrackFrames = dict[int, Observation]
 #: The keypoints (44, 2) that the network sees of a person, by frame, pixels.
 Pixels = dict[int, "NDArray[np.float32]"]
 
 
 @dataclass(frozen=True)
-class Style:
+class MotionOptions:
     """smoothing : 0 gives every frame's own pose; above 1 the motion is calmer than usual.  plant : 0 leaves the feet
     to slide, 1 holds planted ones in place.  refine : fit the motion to what the built-in pose network sees."""
 
@@ -69,47 +69,47 @@ class Style:
     refine: bool = False
 
 
-def recover_clip(clip: Clip, run: Run, search: Search, batch: int, style: Style) -> People:
+def recover_clip(clip: Clip, run: Run, search: Search, batch: int, options: MotionOptions) -> People:
     """Recover the people of a clip that a camera at rest has filmed.
 
     search : finds nobody where people are to be followed by landmarks.  batch : people in the network at once.
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
     cameras: list[Camera] = []
-    follow = _by_landmarks if search.find is None and search.given is None else _by_boxes
+    follow = _tracks_by_landmarks if search.find is None and search.given is None else _tracks_by_boxes
     tracks = follow(clip, run.part(0.0, 0.85), search, batch, cameras)
     template = answers.template(run)
     fps = clip.fps or USUAL_FPS
     motions, keypoints = [], []
     for number, track in enumerate(tracks):
         part = run.part(0.85 + 0.07 * number / len(tracks), 0.85 + 0.07 * (number + 1) / len(tracks))
-        motion, pixels = _motion(template, track, cameras, fps, part, style)
+        motion, pixels = _motion(template, track, cameras, fps, part, options)
         motions.append(motion)
         keypoints.append(pixels)
-    if style.plant > 0 and motions:
+    if options.plant > 0 and motions:
         run.report(0.92, "Planting the feet")
         ground = fit_ground([gather_motion_evidence(template.body, motion) for motion in motions])
-        motions = [plant_feet(template.body, motion, ground, style.plant) for motion in motions]
+        motions = [plant_feet(template.body, motion, ground, options.plant) for motion in motions]
         motions = snap_motions(template.body, motions, ground) if len(motions) > 1 else motions
     people = _assemble(template, tracks, motions, keypoints, cameras, clip.fps, run.part(0.94, 1.0))
     run.report(1.0, f"{len(tracks)} people found")
     return people
 
 
-def _by_boxes(clip: Clip, run: Run, search: Search, batch: int, cameras: list[Camera]) -> list[Followed]:
+def _tracks_by_boxes(clip: Clip, run: Run, search: Search, batch: int, cameras: list[Camera]) -> list[TrackFrames]:
     """The people that a detector finds, or that the caller marked."""
     follower = Follower(clip.fps or USUAL_FPS, keep_all=search.given is not None)
     stream = people_of(clip, run, search, cameras, follower.see)
-    seen: dict[tuple[int, int], Seen] = {}
+    seen: dict[tuple[int, int], Observation] = {}
     for place, answer in answers.predict(stream, run, batch):
-        seen[place.frame, place.number] = Seen(place.found, place.crop, answer)
+        seen[place.frame, place.number] = Observation(place.found, place.crop, answer)
     if not cameras:
         raise BadInput("There is no photo to look at.", "Give at least one.")
     tracks = follower.finish(len(cameras))
     return _usable([{frame: seen[frame, number] for frame, number in track.items()} for track in tracks])
 
 
-def _by_landmarks(clip: Clip, run: Run, search: Search, batch: int, cameras: list[Camera]) -> list[Followed]:
+def _tracks_by_landmarks(clip: Clip, run: Run, search: Search, batch: int, cameras: list[Camera]) -> list[TrackFrames]:
     """The people that the built-in network follows."""
 
     def frames() -> Iterator[NDArray[np.uint8]]:
@@ -122,13 +122,13 @@ def _by_landmarks(clip: Clip, run: Run, search: Search, batch: int, cameras: lis
     tracks = follow_people(frames(), len(clip), fps, following, min_score=search.thresholds.confidence)
     if not cameras:
         raise BadInput("There is no photo to look at.", "Give at least one.")
-    followed: list[Followed] = [{} for _ in tracks]
+    followed: list[TrackFrames] = [{} for _ in tracks]
     for place, answer in answers.predict(_squares(clip, run.part(0.45, 1.0), tracks), run, batch):
-        followed[place.number][place.frame] = Seen(place.found, place.crop, answer)
+        followed[place.number][place.frame] = Observation(place.found, place.crop, answer)
     return _usable(followed)
 
 
-def _squares(clip: Clip, run: Run, tracks: Sequence[Track]) -> Iterator[Wanted[Place]]:
+def _squares(clip: Clip, run: Run, tracks: Sequence[Track]) -> Iterator[CropQuery[CropId]]:
     """The squares around people whose landmarks are known; the number of each is that of the track."""
     count = len(clip)
     for frame, photo in enumerate(clip):
@@ -139,17 +139,17 @@ def _squares(clip: Clip, run: Run, tracks: Sequence[Track]) -> Iterator[Wanted[P
         for (number, sighting), mask in zip(here, masks, strict=True):
             found = found_person(sighting.landmarks, mask, photo.camera_or_default())
             crop = Crop.around(found.box)
-            yield Wanted(picture(photo.pixels, crop), Place(frame, number, found, crop), own)
+            yield CropQuery(picture(photo.pixels, crop), CropId(frame, number, found, crop), own)
 
 
-def _usable(tracks: Sequence[Followed]) -> list[Followed]:
+def _usable(tracks: Sequence[TrackFrames]) -> list[TrackFrames]:
     """Without the answers that are no bodies, and the tracks that have no others."""
     cleaned = ({frame: seen for frame, seen in sorted(track.items()) if seen.answer.is_usable} for track in tracks)
     return [track for track in cleaned if track]
 
 
 def _motion(
-    template: Template, track: Followed, cameras: Sequence[Camera], fps: float, run: Run, style: Style
+    template: Template, track: TrackFrames, cameras: Sequence[Camera], fps: float, run: Run, options: MotionOptions
 ) -> tuple[Motion, Pixels]:
     """One shape and one motion for all frames from first to last, and the keypoints as the network sees them."""
     frames = np.array(list(track))
@@ -167,10 +167,10 @@ def _motion(
     )
     confidence = np.stack([person.confidence for person in own]).astype(np.float64)
     motion = _filled(frames, rotations, places, confidence, shape, fps)
-    if style.refine:
+    if options.refine:
         landmarks = {frame: one.found.landmarks for frame, one in track.items()}
-        return refine_motion(template, motion, landmarks, cameras, run.part(0.5, 1.0), style.smoothing), pixels
-    return smooth_motion(motion, style.smoothing), pixels
+        return refine_motion(template, motion, landmarks, cameras, run.part(0.5, 1.0), options.smoothing), pixels
+    return smooth_motion(motion, options.smoothing), pixels
 
 
 def _placed(template: Template, person: Person, shape: NDArray, camera: Camera) -> NDArray[np.float64]:
@@ -198,7 +198,7 @@ def _filled(
 
 def _assemble(
     template: Template,
-    tracks: Sequence[Followed],
+    tracks: Sequence[TrackFrames],
     motions: Sequence[Motion],
     keypoints: Sequence[Pixels],
     cameras: Sequence[Camera],
@@ -206,7 +206,7 @@ def _assemble(
     run: Run,
 ) -> People:
     """The result: every person of every frame, posed and placed."""
-    frames: list[list[tuple[Found | None, Person]]] = [[] for _ in cameras]
+    frames: list[list[tuple[Detection | None, Person]]] = [[] for _ in cameras]
     for number, (track, motion) in enumerate(zip(tracks, motions, strict=True)):
         first = next(iter(track))
         for index in range(len(motion)):
@@ -219,25 +219,27 @@ def _assemble(
     whole = []
     for number, (people, camera) in enumerate(zip(frames, cameras, strict=True)):
         part = run.part(0.7 + 0.3 * number / len(frames), 0.7 + 0.3 * (number + 1) / len(frames))
-        whole.append(tuple(_with_masks(people, template, camera, part) if wanted <= MASK_BYTES else _bare(people)))
+        whole.append(
+            tuple(_with_masks(people, template, camera, part) if wanted <= MASK_BYTES else _without_masks(people))
+        )
     return People(tuple(whole), template.body, cameras[0], tuple(cameras), fps)
 
 
 def _with_masks(
-    people: Sequence[tuple[Found | None, Person]], template: Template, camera: Camera, run: Run
+    people: Sequence[tuple[Detection | None, Person]], template: Template, camera: Camera, run: Run
 ) -> list[Person]:
     """With masks for those who were seen."""
     drawn = iter(with_masks([entry for entry in people if entry[0] is not None], template.body.faces, camera, run))
     return [person if found is None else next(drawn) for found, person in people]
 
 
-def _bare(people: Sequence[tuple[Found | None, Person]]) -> list[Person]:
+def _without_masks(people: Sequence[tuple[Detection | None, Person]]) -> list[Person]:
     return [person for _, person in people]
 
 
 def _person(
     template: Template,
-    seen: Seen | None,
+    seen: Observation | None,
     pixels: NDArray[np.float32] | None,
     motion: Motion,
     index: int,

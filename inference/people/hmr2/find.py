@@ -28,7 +28,7 @@ _FARTHEST = 8
 
 
 @dataclass(frozen=True)
-class Found:
+class Detection:
     """A person of a photo.
 
     box : (4,) float32 pixels.
@@ -53,10 +53,10 @@ class Thresholds:
 
 
 #: Photos -> the people of each, the surest first.
-Finder = Callable[[Sequence["Photo"], "Run"], list[list[Found]]]
+Finder = Callable[[Sequence["Photo"], "Run"], list[list[Detection]]]
 
 
-def given_boxes(boxes: Sequence[Sequence[float]], photo: Photo) -> list[Found]:
+def given_boxes(boxes: Sequence[Sequence[float]], photo: Photo) -> list[Detection]:
     """The boxes that the caller gave, in their order; they may reach out of the photo. Raises `BadInput`."""
     width, height = photo.size
     for box in boxes:
@@ -67,13 +67,13 @@ def given_boxes(boxes: Sequence[Sequence[float]], photo: Photo) -> list[Found]:
                 f"The person box {box!r} is more than {_FARTHEST} times as large as the photo.",
                 "Give (x0, y0, x1, y1) in pixels of the photo.",
             )
-    return [Found(np.array(box, np.float32), 1.0) for box in boxes]
+    return [Detection(np.array(box, np.float32), 1.0) for box in boxes]
 
 
 def builtin_finder(thresholds: Thresholds) -> Finder:
     """The networks that ship."""
 
-    def find(photos: Sequence[Photo], run: Run) -> list[list[Found]]:
+    def find(photos: Sequence[Photo], run: Run) -> list[list[Detection]]:
         found = []
         for number, photo in enumerate(photos):
             part = run.part(number / len(photos), (number + 1) / len(photos))
@@ -83,7 +83,7 @@ def builtin_finder(thresholds: Thresholds) -> Finder:
     return find
 
 
-def _found_by_landmarks(photo: Photo, thresholds: Thresholds, run: Run) -> list[Found]:
+def _found_by_landmarks(photo: Photo, thresholds: Thresholds, run: Run) -> list[Detection]:
     people = pose.find_people(Pyramid(photo.pixels, thresholds.batch), run)
     people = sorted((one for one in people if one.score >= thresholds.confidence), key=lambda one: -one.score)
     kept: list[PoseLandmarks] = []
@@ -95,13 +95,13 @@ def _found_by_landmarks(photo: Photo, thresholds: Thresholds, run: Run) -> list[
     return [found_person(one, mask, photo.camera_or_default()) for one, mask in zip(kept, masks, strict=True)]
 
 
-def found_person(one: PoseLandmarks, mask: NDArray[np.float32], camera: Camera) -> Found:
+def found_person(one: PoseLandmarks, mask: NDArray[np.float32], camera: Camera) -> Detection:
     """A person by the landmarks that the built-in network gives, and the mask (H, W) that they draw in the picture."""
     box = np.array(person_box(one, mask, camera), np.float32)
-    return Found(box, one.score, partial(pose.person_mask, one), one)
+    return Detection(box, one.score, partial(pose.person_mask, one), one)
 
 
-def with_landmarks(people: Sequence[Found], photo: Photo, run: Run, augment: bool) -> list[Found]:
+def with_landmarks(people: Sequence[Detection], photo: Photo, run: Run, augment: bool) -> list[Detection]:
     """The people with what the built-in pose network sees of each. augment : see `pose.landmarks`."""
     width, height = photo.size
     bare = [number for number, one in enumerate(people) if one.landmarks is None]

@@ -23,7 +23,7 @@ from ..clip.track import LEAST_SHARE, LONGEST_GAP, SHORTEST, Sighting, Track, as
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .find import Found
+    from .find import Detection
 
 #: Where BlazePose's 39 landmarks lie in the box of somebody who stands upright: shares of its width and height.
 _HEAD = [(0.5, 0.08)] * 7 + [(0.54, 0.07), (0.46, 0.07), (0.5, 0.1), (0.5, 0.1)]
@@ -43,7 +43,7 @@ _SIDE = 256
 _APART = 0.05
 
 
-def stand_in(found: Found, pixels: NDArray[np.uint8]) -> PoseLandmarks:
+def stand_in(found: Detection, pixels: NDArray[np.uint8]) -> PoseLandmarks:
     """Landmarks of somebody who stands upright in the box, with the person's mask or an ellipse in its place."""
     x0, y0, x1, y1 = (float(edge) for edge in found.box)
     size = _CROP * max(x1 - x0, y1 - y0, 1.0)
@@ -67,7 +67,7 @@ def stand_in(found: Found, pixels: NDArray[np.uint8]) -> PoseLandmarks:
     )
 
 
-def _mask_logits(found: Found, pixels: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
+def _mask_logits(found: Detection, pixels: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
     if found.mask is None:
         mask = np.zeros((_SIDE, _SIDE), np.float32)
         axes = (found.box[2:] - found.box[:2]) / region.size * _SIDE / 2
@@ -103,7 +103,7 @@ class Follower:
         self.start = 0
         self.before: NDArray | None = None
 
-    def see(self, frame: int, pixels: NDArray[np.uint8], people: Sequence[Found]) -> None:
+    def see(self, frame: int, pixels: NDArray[np.uint8], people: Sequence[Detection]) -> None:
         """Take up the people of the next frame."""
         small = thumbnail(pixels)
         if self.before is None or is_cut(self.before, small):
@@ -136,7 +136,7 @@ class Follower:
         self.shot, self.start = [], frame
 
 
-def _sighting(found: Found, pixels: NDArray[np.uint8], number: int, clear: bool) -> _Numbered:
+def _sighting(found: Detection, pixels: NDArray[np.uint8], number: int, clear: bool) -> _Numbered:
     landmarks = stand_in(found, pixels)
     # In the box of somebody who meets another one are colours of both: they tell nothing.
     worn = colours(pixels, landmarks) if clear else None

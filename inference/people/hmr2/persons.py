@@ -14,17 +14,17 @@ from ...geometry.skinning import pose_body
 from ...results import Person
 from ..blazepose_anny import separate_masks
 from . import placing
-from .body import house_rotations, house_translation
+from .body import to_opencv_rotations, to_opencv_translation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...camera import Camera
     from ...runtime.run import Run
-    from .answers import Predicted
+    from .answers import NetworkOutput
     from .body import Template
     from .crops import Crop
-    from .find import Found
+    from .find import Detection
 
 #: Bytes of full-size masks that a result may hold; beyond it persons come without masks.
 MASK_BYTES = 1 << 30
@@ -32,10 +32,10 @@ MASK_BYTES = 1 << 30
 _OUT_OF_SIGHT = 0.05
 
 
-def make_person(template: Template, found: Found, crop: Crop, answer: Predicted, camera: Camera) -> Person:
+def make_person(template: Template, found: Detection, crop: Crop, answer: NetworkOutput, camera: Camera) -> Person:
     """The person as the network sees it, without a mask."""
-    rotations = house_rotations(answer.matrices)
-    at_origin = house_translation(template.body, answer.shape, np.zeros(3))
+    rotations = to_opencv_rotations(answer.matrices)
+    at_origin = to_opencv_translation(template.body, answer.shape, np.zeros(3))
     vertices, joints = pose_body(template.body, answer.shape, rotations, at_origin)
     keypoints = template.keypoints(vertices, joints)
     place = placing.translation(keypoints, answer.camera, crop, camera)
@@ -53,7 +53,7 @@ def make_person(template: Template, found: Found, crop: Crop, answer: Predicted,
         keypoints_2d=seen,
         rotations=rotations,
         shape=answer.shape.astype(np.float32),
-        translation=house_translation(template.body, answer.shape, place),
+        translation=to_opencv_translation(template.body, answer.shape, place),
         confidence=found.score * in_sight(camera.project(joints + step), crop.size, camera),
         keypoints_3d=keypoints + step,
         crop_camera=answer.camera.astype(np.float32),
@@ -70,7 +70,9 @@ def in_sight(pixels: NDArray, size: float, camera: Camera) -> NDArray[np.float32
     return np.exp(-np.minimum(outside, 50)).astype(np.float32)
 
 
-def with_masks(people: Sequence[tuple[Found | None, Person]], faces: NDArray, camera: Camera, run: Run) -> list[Person]:
+def with_masks(
+    people: Sequence[tuple[Detection | None, Person]], faces: NDArray, camera: Camera, run: Run
+) -> list[Person]:
     """The people of a photo with the masks that the finder draws, or else the outlines of their bodies.
 
     No pixel is of two people: of masks it is the one's that claims it most, of outlines the nearest's.

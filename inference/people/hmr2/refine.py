@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ...shipped.pose import PoseLandmarks
     from ..clip.motion import Motion
     from .body import Template
-    from .find import Found
+    from .find import Detection
 
 #: Steps of the solver, and rounds of frames and smoother in a clip.
 STEPS, ROUNDS = 20, 3
@@ -183,7 +183,7 @@ def _offset(prior: Pose, pose: Pose) -> NDArray[np.float64]:
     return np.concatenate([vectors, pose.translation - prior.translation, pose.shape - prior.shape], 1)
 
 
-def refine_person(template: Template, person: Person, found: Found, camera: Camera, run: Run) -> Person:
+def refine_person(template: Template, person: Person, found: Detection, camera: Camera, run: Run) -> Person:
     """A person of a photo, nearer to the landmarks of `found`; the same where that cannot be had."""
     run.report(0.0, "Refining poses")
     if found.landmarks is None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from .answers import Wanted
+from .answers import CropQuery
 from .crops import Crop, picture
-from .find import Finder, Found, Thresholds, given_boxes, with_landmarks
+from .find import Detection, Finder, Thresholds, given_boxes, with_landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,12 +24,12 @@ _FINDING = 0.3
 
 
 @dataclass(frozen=True)
-class Place:
+class CropId:
     """Whose answer it is: the `number`th person of a frame."""
 
     frame: int
     number: int
-    found: Found
+    found: Detection
     crop: Crop
 
 
@@ -38,7 +38,7 @@ class Search:
     """How people are looked for.
 
     find : what finds them; None where boxes are given, one list a photo.
-    landmarks : ask the built-in pose network about each of them, "careful" or "quick"; "" does not.
+    landmarks : ask the built-in pose network about each of them, "accurate" or "fast"; "" does not.
     """
 
     find: Finder | None
@@ -46,7 +46,7 @@ class Search:
     thresholds: Thresholds
     landmarks: str = ""
 
-    def __call__(self, photos: Sequence[Photo], start: int, run: Run) -> list[list[Found]]:
+    def __call__(self, photos: Sequence[Photo], start: int, run: Run) -> list[list[Detection]]:
         """The people of some photos, the first of which is frame `start`."""
         if self.given is not None:
             people = [given_boxes(self.given[start + number], photo) for number, photo in enumerate(photos)]
@@ -56,7 +56,7 @@ class Search:
         if self.landmarks:
             for number, photo in enumerate(photos):
                 part = run.part(0.6 + 0.4 * number / len(photos), 0.6 + 0.4 * (number + 1) / len(photos))
-                people[number] = with_landmarks(people[number], photo, part, self.landmarks == "careful")
+                people[number] = with_landmarks(people[number], photo, part, self.landmarks == "accurate")
         return people
 
 
@@ -65,8 +65,8 @@ def people_of(
     run: Run,
     search: Search,
     cameras: list[Camera],
-    see: Callable[[int, NDArray, list[Found]], None] = lambda *_: None,
-) -> Iterator[Wanted[Place]]:
+    see: Callable[[int, NDArray, list[Detection]], None] = lambda *_: None,
+) -> Iterator[CropQuery[CropId]]:
     """The people of all photos in order; the photos' cameras are appended to `cameras`.
 
     see : called with each frame's index, pixels and people.
@@ -84,4 +84,4 @@ def people_of(
                 low, high = ((index + (number + more) / len(people)) / len(some) for more in (0, 1))
                 own = part.part(_FINDING + (1 - _FINDING) * low, _FINDING + (1 - _FINDING) * high)
                 crop = Crop.around(one.box)
-                yield Wanted(picture(photo.pixels, crop), Place(start + index, number, one, crop), own)
+                yield CropQuery(picture(photo.pixels, crop), CropId(start + index, number, one, crop), own)

@@ -48,7 +48,7 @@ def find_few(model, boxed):
 picture = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 picture[60:200, 100:180] //= 3
 result = {'picture': picture, 'sizes': np.array(SIZES)}
-for kind in ('yolov8n-seg', 'yolov9t', 'yolo11n'):
+for kind in ('yolov8n-seg', 'yolov9t', 'yolo11n', 'yolo12n', 'yolo26n', 'yolo26n-seg'):
     torch.manual_seed(0)
     made = YOLO(kind + '.yaml')
     shake(made.model)
@@ -58,7 +58,10 @@ for kind in ('yolov8n-seg', 'yolov9t', 'yolo11n'):
     model = YOLO(out / f'{kind}.pt').model.float().eval()
     with torch.no_grad():
         raw = model(torch.from_numpy(boxed.copy())[None].permute(0, 3, 1, 2).float() / 255)[0]
-    raw = (raw[0] if isinstance(raw, (tuple, list)) else raw).float()
+    if isinstance(raw, (tuple, list)):
+        raw, prototypes = raw
+        result[f'{kind}_prototypes'] = prototypes[0].numpy()
+    raw = raw.float()
     found = non_max_suppression(raw.clone(), .25, .7, classes=[0], nc=80)[0]
     scale_boxes(boxed.shape[:2], found[:, :4], picture.shape[:2])
     result |= {f'{kind}_raw': raw[0].T.numpy(), f'{kind}_found': found[:, :5].numpy()}
@@ -68,4 +71,4 @@ for number, (height, width) in enumerate(SIZES):
     corners = torch.tensor([[100., 50., 300., 200.], [-20., -20., 700., 700.]])
     result |= {f'letterbox_{number}': boxed, f'corners_{number}': scale_boxes(boxed.shape[:2], corners, (height, width)).numpy()}
 np.savez(out / 'reference.npz', **result)
-YOLO('yolo12n.yaml').save(out / 'unknown.pt')
+YOLO('yolov8n-obb.yaml').save(out / 'unknown.pt')

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """People found by a YOLO detector of the user's: boxes as ultralytics' own prediction gives them, and soft masks.
 
-The package `ultralytics` is not needed, and nothing of the file is run: the weights are read as numbers, and the
-network is built here.
+The package ultralytics builds and runs the network, from a file that is read as numbers: see `network`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +20,9 @@ import torch
 from .....installer.models import store
 from ....errors import MissingModel
 from ....runtime.memory import keep
-from ..find import Finder, Found, Thresholds
+from ..find import Detection, Finder, Thresholds
 from .network import Detector, load_detector
+from .package import ultralytics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from ....photo import Photo
     from ....runtime.run import Run
-    from .network import Seen
+    from .network import Prediction
 
 #: The folder of the detectors, and those that the reference offers, its default first.
 FOLDER = "yolo"
@@ -38,8 +39,6 @@ KNOWN = ("person_yolov8m-seg.pt", "person_yolov8s-seg.pt", "yolov8x.pt", "yolov9
 BUILTIN = "builtin"
 #: Long side of the picture that the network sees, its grey border, and how many people it may find at most.
 SIDE, _GREY, _MOST = 640, 114, 300
-#: Candidates that the suppression of overlaps looks at, at most.
-_CANDIDATES = 30000
 
 
 def detector_file(models_dir: Path, chosen: str | None = None) -> Path | None:
@@ -67,10 +66,10 @@ def yolo_finder(path: Path, run: Run, thresholds: Thresholds) -> Finder:
     """A finder with this detector. Raises `BadModelFile`."""
     detector = _detector(path, run)
 
-    def find(photos: Sequence[Photo], part: Run) -> list[list[Found]]:
+    def find(photos: Sequence[Photo], part: Run) -> list[list[Detection]]:
         """Photos of one size pass through the network together."""
         sizes = dict.fromkeys(photo.size for photo in photos)
-        found: dict[int, list[Found]] = {}
+        found: dict[int, list[Detection]] = {}
         for size in sizes:
             alike = [index for index, photo in enumerate(photos) if photo.size == size]
             part.report(len(found) / len(photos), "Looking for people")
@@ -131,51 +130,40 @@ class Letterbox:
 
 def _find(
     pictures: Sequence[NDArray[np.uint8]], detector: Detector, run: Run, thresholds: Thresholds
-) -> list[list[Found]]:
+) -> list[list[Detection]]:
     height, width = pictures[0].shape[:2]
     letterbox = Letterbox.of(width, height, detector.stride)
     filled = torch.from_numpy(np.stack([letterbox.fill(pixels) for pixels in pictures])).to(run.torch_device)
     with torch.inference_mode():
-        seen = detector(filled.permute(0, 3, 1, 2).float().div_(255))
-        return [_people(seen, number, detector.person, letterbox, thresholds) for number in range(len(pictures))]
+        predicted = detector(filled.permute(0, 3, 1, 2).float().div_(255))
+        return people(predicted, detector.person, detector.classes, letterbox, thresholds)
 
 
-def _people(seen: Seen, number: int, person: int, letterbox: Letterbox, thresholds: Thresholds) -> list[Found]:
-    """The people of one picture, the surest first."""
-    boxes, scores = seen.boxes[number].cpu(), seen.scores[number].cpu()
-    score, kind = scores.max(-1)
-    chosen = torch.nonzero((score > thresholds.confidence) & (kind == person))[:, 0]
-    chosen = chosen[score[chosen].argsort(descending=True, stable=True)[:_CANDIDATES]]
-    kept = chosen[_distinct(boxes[chosen], thresholds.overlap)][:_MOST]
-    in_photo = letterbox.boxes(boxes[kept].numpy())
+def people(
+    predicted: Prediction, person: int, classes: int, letterbox: Letterbox, thresholds: Thresholds
+) -> list[list[Detection]]:
+    """The people of each picture, the surest first. person : the number of their class among `classes`."""
+    confidence, overlap = thresholds.confidence, thresholds.overlap
+    kept = ultralytics("utils.nms").non_max_suppression(
+        predicted.rows, confidence, overlap, [person], max_det=_MOST, nc=classes, max_time_img=math.inf
+    )
+    prototypes = predicted.prototypes if predicted.prototypes is not None else [None] * len(kept)
+    return [_detections(rows, own, letterbox) for rows, own in zip(kept, prototypes, strict=True)]
+
+
+def _detections(rows: Tensor, prototypes: Tensor | None, letterbox: Letterbox) -> list[Detection]:
+    """rows (N, 6 + M): corners in the network's picture, score, class, and coefficients of the prototypes (M, h, w)."""
     found = []
-    for index, box in zip(kept.tolist(), in_photo, strict=True):
+    in_photo = letterbox.boxes(rows[:, :4].numpy())
+    for row, box in zip(rows, in_photo, strict=True):
         if box[2] - box[0] < 1 or box[3] - box[1] < 1:
             continue
         mask = None
-        if seen.coefficients is not None and seen.prototypes is not None:
-            levels = torch.einsum("m,mhw->hw", seen.coefficients[number, index], seen.prototypes[number])
-            mask = partial(draw_mask, _cut(levels.cpu().numpy(), boxes[index].numpy(), letterbox), box)
-        found.append(Found(box, float(score[index]), mask))
+        if prototypes is not None:
+            levels = torch.einsum("m,mhw->hw", row[6:], prototypes)
+            mask = partial(draw_mask, _cut(levels.numpy(), row[:4].numpy(), letterbox), box)
+        found.append(Detection(box, float(row[4]), mask))
     return found
-
-
-def _distinct(boxes: Tensor, overlap: float) -> Tensor:
-    """Indices of the boxes (N, 4), best first, that no better one covers by more than `overlap` (intersection over
-    union)."""
-    areas = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(-1)
-    alive = torch.ones(len(boxes), dtype=torch.bool)
-    kept = []
-    for index in range(len(boxes)):
-        if not alive[index]:
-            continue
-        kept.append(index)
-        rest = slice(index + 1, None)
-        low = torch.maximum(boxes[index, :2], boxes[rest, :2])
-        high = torch.minimum(boxes[index, 2:], boxes[rest, 2:])
-        shared = (high - low).clamp(min=0).prod(-1)
-        alive[rest] &= shared / (areas[index] + areas[rest] - shared).clamp(min=1e-9) <= overlap
-    return torch.tensor(kept, dtype=torch.long)
 
 
 @dataclass(frozen=True)

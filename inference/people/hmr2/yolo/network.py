@@ -1,132 +1,145 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A YOLO detector of the user's: its layers as the file lists them, and its head's numbers as boxes and masks."""
+"""A YOLO detector of the user's: the network that ultralytics builds from the layout in the file, with its weights.
+
+The file is a pickle of the whole network. It is read as names, numbers and tensors (`weights.checkpoint`), its layout
+is checked (`layout`), and the network is first built without memory, so that one which does not fit the tensors in the
+file costs nothing.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
+from .....installer.models.safe_pickle import PickledObject
 from ....errors import BadModelFile
+from ....weights.checkpoint import read_objects
 from ....weights.convert import check_finite
-from ....weights.modules import Thing, read_modules
-from .blocks import UnknownBlock, build
+from .layout import UnknownLayer, checked_layout
+from .package import ultralytics
 
-#: How many numbers a side of a box may be spread over, and coarsest grid: what no detector has more of.
-_MOST_BINS, _MOST_STRIDE = 64, 128
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+#: The most elements of a layer's output for a picture of `_PROBE` pixels' side, several times what any detector has.
+_PROBE, _MOST_ELEMENTS = 256, 1 << 24
+#: Coarsest grid, pixels.
+_MOST_STRIDE = 128
 
 
-class Seen(NamedTuple):
-    """boxes (B, N, 4) xyxy in pixels of the network's picture.  scores (B, N, classes) 0..1.
-    coefficients (B, N, M) and prototypes (B, M, h, w) of the masks; None where the detector has none."""
+class Prediction(NamedTuple):
+    """rows (B, 4 + classes + M, N): middle and size of N boxes in pixels of the network's picture, scores 0..1, and
+    coefficients of masks.  prototypes (B, M, h, w) of the masks; None where the detector has none."""
 
-    boxes: Tensor
-    scores: Tensor
-    coefficients: Tensor | None
+    rows: Tensor
     prototypes: Tensor | None
 
 
-class Detector(nn.Module):
-    """person : the class that is a person.  stride : sides of the picture are multiples of it."""
+class Detector:
+    """classes : how many there are.  person : the one that is a person.  stride : sides of the picture are multiples of
+    it."""
 
-    def __init__(self, model: Thing) -> None:
-        super().__init__()
-        *layers, head = list(model.model)
-        self.layers = nn.ModuleList(build(layer) for layer in layers)
-        self.head = Head(head)
-        self.sources = [_sources(layer, index) for index, layer in enumerate([*layers, head])]
-        self.stride = int(max(self.head.strides))
-        self.person = _person(model.held.get("names"))
+    def __init__(self, network: Any, classes: int, person: int) -> None:
+        self.network, self.classes, self.person = network, classes, person
+        self.stride = max(int(network.stride.max()), 32)
 
-    def forward(self, pictures: Tensor) -> Seen:
-        """pictures : (B, 3, H, W) 0..1 RGB, sides multiples of `stride`."""
-        found: list[Any] = []
-        x: Any = pictures
-        for layer, sources in zip([*self.layers, self.head], self.sources, strict=True):
-            inputs = [x if source == -1 else found[source] for source in sources]
-            x = layer(inputs if len(inputs) > 1 or isinstance(layer, Head) else inputs[0])
-            found.append(x)
-        return x
+    def __call__(self, pictures: Tensor) -> Prediction:
+        """pictures : (B, 3, H, W) 0..1 RGB, sides multiples of `stride`. The answer is on the CPU."""
+        answer = self.network(pictures)[0]
+        rows, prototypes = answer if isinstance(answer, tuple) else (answer, None)
+        return Prediction(rows.cpu(), None if prototypes is None else prototypes.cpu())
 
 
-def _sources(layer: Thing, index: int) -> list[int]:
-    """Which earlier layers a layer takes, -1 for the one before it."""
-    listed = layer.f if isinstance(layer.f, (list, tuple)) else [layer.f]
-    sources = [
-        -1 if int(source) == -1 else int(source) % index if int(source) < 0 else int(source) for source in listed
-    ]
-    if any(source >= index for source in sources):
-        raise ValueError("a layer that takes a later one")
-    return sources
+def load_detector(path: Path, device: torch.device) -> Detector:
+    """The detector in a published .pt. Raises `BadModelFile`, and `MissingPackages` without ultralytics.
+
+    Nothing that the file holds is run.
+    """
+    tasks = ultralytics("nn.tasks")
+    content = read_objects(path)
+    saved = next((content[name] for name in ("ema", "model") if isinstance(content.get(name), PickledObject)), None)
+    remedy = "Use person_yolov8m-seg.pt, or another YOLO detector or segmentation model; or remove the file."
+    try:
+        if saved is None:
+            raise ValueError("no model")
+        layout = checked_layout(saved.attributes.get("yaml"))
+        tensors = {name: tensor for name, tensor in _tensors(saved, "") if name.startswith("model.")}
+        network = _built(tasks, layout, tensors)
+        person = _person(saved.attributes.get("names"))
+    except UnknownLayer as error:
+        raise BadModelFile(f"{path} is not a person detector: it has a layer {error}.", remedy) from error
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, RuntimeError, RecursionError) as error:
+        raise BadModelFile(f"{path} is not a YOLO detector that can be read.", remedy) from error
+    check_finite(path, network.state_dict())
+    return Detector(network.to(device), layout["nc"], person)
+
+
+def _tensors(saved: PickledObject, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor, float32 or of whole numbers, of every parameter and buffer of a pickled module."""
+    attributes = saved.attributes
+    transient = attributes.get("_non_persistent_buffers_set") or ()
+    for group in ("_parameters", "_buffers"):
+        for name, tensor in attributes.get(group, {}).items():
+            if isinstance(tensor, Tensor) and name not in transient:
+                kind = torch.float32 if tensor.is_floating_point() else tensor.dtype
+                yield f"{prefix}{name}", tensor.detach().to(kind, copy=True)  # the file may go while this is in use
+    for name, child in attributes.get("_modules", {}).items():
+        if isinstance(child, PickledObject):
+            yield from _tensors(child, f"{prefix}{name}.")
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """New tensors have a shape only, as under `torch.device("meta")`. But some of torch's functions import a thousand
+    modules before they take such a tensor: a range stays real, and random weights are not made."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (Tensor.erfinv_, Tensor.clamp_):
+            return args[0]
+        makes = function in (torch.empty, torch.zeros, torch.ones, torch.tensor)
+        return function(*args, **((kwargs or {}) | ({"device": "meta"} if makes else {})))
+
+
+def _built(tasks: ModuleType, layout: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
+    """The network of a checked layout with these tensors, ready to compute (CPU)."""
+    with _WithoutMemory():
+        network = tasks.BaseModel()
+        network.model, network.save = tasks.parse_model(layout, ch=3, verbose=False)
+    tasks.initialize_weights(network)
+    if not any(".bn." in name for name in tensors):  # saved after its normalisations were folded in
+        network.fuse(verbose=False)
+    network.load_state_dict(tensors, strict=True, assign=True)
+    network = network.fuse(verbose=False).eval().requires_grad_(False)
+    network.model[-1].stride = network.stride = torch.tensor(_strides(network))
+    return network
+
+
+def _strides(network: Any) -> list[float]:
+    """Pixels between the places of each of the head's grids, as a small picture shows."""
+
+    def check(_layer: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.numel() > _MOST_ELEMENTS:
+            raise ValueError("a layer larger than any detector's")
+
+    head = network.model[-1]
+    hooks = [layer.register_forward_hook(check) for layer in network.model]
+    head.training = True  # so that it gives its grids, and not boxes, which need the strides
+    with torch.inference_mode():
+        found = network(torch.zeros(1, 3, _PROBE, _PROBE))
+    head.training = False
+    for hook in hooks:
+        hook.remove()
+    strides = [_PROBE / feature.shape[-2] for feature in found.get("one2many", found)["feats"]]
+    if not all(1 <= stride <= _MOST_STRIDE for stride in strides):
+        raise ValueError("grids that no detector has")
+    return strides
 
 
 def _person(names: Any) -> int:
     """The number of the class of people; 0 where the file does not tell."""
     listed = names.items() if type(names) is dict else enumerate(names) if isinstance(names, (list, tuple)) else ()
     return next((int(number) for number, name in listed if str(name).lower() == "person"), 0)
-
-
-class Head(nn.Module):
-    """Boxes, classes and, with `cv4`, mixtures of masks, at each place of some grids."""
-
-    def __init__(self, thing: Thing) -> None:
-        super().__init__()
-        if thing.kind not in ("Detect", "Segment"):
-            raise UnknownBlock(thing.kind)
-        self.sides, self.classes = build(thing.cv2), build(thing.cv3)
-        self.masks = build(thing.cv4) if thing.kind == "Segment" else None
-        self.proto = build(thing.proto) if thing.kind == "Segment" else None
-        self.bins = int(thing.reg_max)
-        self.strides = [float(stride) for stride in thing.stride]
-        if not 1 <= self.bins <= _MOST_BINS or not all(1 <= stride <= _MOST_STRIDE for stride in self.strides):
-            raise ValueError("grids that no detector has")
-
-    def forward(self, features: list[Tensor]) -> Seen:
-        batch = len(features[0])
-
-        def gathered(heads: nn.Module) -> Tensor:
-            parts = zip(heads.children(), features, strict=True)
-            return torch.cat([head(feature).flatten(2) for head, feature in parts], 2).transpose(1, 2)
-
-        scores = gathered(self.classes).sigmoid()
-        sides = gathered(self.sides).reshape(batch, -1, 4, self.bins)
-        if self.bins > 1:
-            places = torch.arange(self.bins, dtype=sides.dtype, device=sides.device)
-            sides = (sides.softmax(-1) * places).sum(-1)
-        else:
-            sides = sides[..., 0]
-        middle, stride = self._grid(features)
-        boxes = torch.cat([middle - sides[..., :2], middle + sides[..., 2:]], -1) * stride
-        coefficients = None if self.masks is None else gathered(self.masks)
-        return Seen(boxes, scores, coefficients, None if self.proto is None else self.proto(features[0]))
-
-    def _grid(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Middles (N, 2) of the cells in cells, and their sizes (N, 1) in pixels."""
-        middles, sizes = [], []
-        for feature, stride in zip(features, self.strides, strict=True):
-            rows, columns = (
-                torch.arange(side, dtype=feature.dtype, device=feature.device) + 0.5 for side in feature.shape[2:]
-            )
-            y, x = torch.meshgrid(rows, columns, indexing="ij")
-            middles.append(torch.stack([x, y], -1).reshape(-1, 2))
-            sizes.append(torch.full((middles[-1].shape[0], 1), stride, dtype=feature.dtype, device=feature.device))
-        return torch.cat(middles), torch.cat(sizes)
-
-
-def load_detector(path: Path, device: torch.device) -> Detector:
-    """The detector in a published .pt. Raises `BadModelFile`; nothing that the file holds is run."""
-    content = read_modules(path)
-    model = next((content[name] for name in ("ema", "model") if isinstance(content.get(name), Thing)), None)
-    remedy = "Use person_yolov8m-seg.pt, or another YOLO detector of version 8, 9 or 11; or take the file away."
-    try:
-        if model is None:
-            raise ValueError("no model")
-        detector = Detector(model)
-    except UnknownBlock as error:
-        raise BadModelFile(f"{path} is a detector of an unknown kind (it has a {error}).", remedy) from error
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError, RuntimeError, RecursionError) as error:
-        raise BadModelFile(f"{path} is no YOLO detector.", remedy) from error
-    check_finite(path, detector.state_dict())
-    return detector.to(device).eval().requires_grad_(False)
