@@ -29,10 +29,10 @@ CORE, BPY, TEST, LINT, SAMPLES = "core", "bpy", "test", "lint", "samples"
 #: environment of a checkout gets all of them.
 FEATURES = {
     CORE: "What every task needs: PyTorch, OpenCV, and the networks of depth, normals and hands",
-    "people": "The published body model and its person detector (YOLO)",
+    "people": "Person detectors (YOLO) for the published body model HMR 2.0",
     "detailer": "Stable Diffusion, for the mask detailer",
     "maps": "Further depth, normal and line maps",
-    "licensed-body": "The SMPL family's own package, non-commercial",
+    "licensed-body": "Poses your own licensed SMPL, SMPL+H and SMPL-X bodies (non-commercial)",
 }
 
 _PIN = re.compile(r"^([A-Za-z0-9][\w.\-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$")

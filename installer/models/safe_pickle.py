@@ -85,11 +85,14 @@ _HARMLESS = {
 }
 
 
-# Python's own reader written in Python: the one in C makes room for whatever size a few bytes claim.
-class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
+#: Python's own reader that is written in Python: the one in C makes room for whatever size a few bytes claim.
+_PurePython: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
+
+class SafeUnpickler(_PurePython):
     """Derive from this, and let `resolve` return what is to be real."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: dict[int, Any] = dict(_PurePython.dispatch)
 
     def resolve(self, module: str, name: str) -> Any:
         """What a global of the pickle becomes; None for a `PickledObject`. May raise `Refused`."""
@@ -107,7 +110,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         target = self.stack[-2]
         if callable(target) and not isinstance(target, PickledObject):
             raise Refused(f"a change of {getattr(target, '__name__', 'a function')}")
-        super().load_build()
+        _PurePython.load_build(self)
 
     def load_bytearray8(self) -> None:
         """Refuses what Python makes room for before it has read a byte of it."""

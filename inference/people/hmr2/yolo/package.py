@@ -22,6 +22,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import torch
+from torch import _tensor_str
 
 from ....errors import MissingPackages
 from ....runtime.device import missing_package
@@ -54,7 +55,7 @@ def _isolated() -> Iterator[None]:
     with (
         TemporaryDirectory(prefix="maquette-") as folder,
         np.printoptions(),
-        torch._tensor_str.printoptions(),
+        _tensor_str.printoptions(),
         warnings.catch_warnings(),
     ):
         settings = Path(folder) / "Ultralytics" / "settings.json"
