@@ -257,7 +257,7 @@ def _sixteen_bit_grey(image: Image) -> NDArray[np.uint8]:
         values = values // (int(most) // 65536 + 1)
     grey = sixteen_to_eight(np.maximum(values, 0))
     counts_from_white = image.format == "TIFF" and _tiff_tag(image, _PHOTOMETRIC) == 0
-    return 255 - grey if counts_from_white else grey
+    return np.invert(grey) if counts_from_white else grey
 
 
 def _to_srgb(image: Image, profile: bytes | None) -> Image:
@@ -267,7 +267,7 @@ def _to_srgb(image: Image, profile: bytes | None) -> Image:
     from PIL import ImageCms
 
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        source: Any = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():
             return image
         if source.profile.xcolor_space.strip() == "RGB" and image.mode == "L":
@@ -294,8 +294,8 @@ def _is_raw(path: Path, image: Image) -> bool:
     """Whether this is the thumbnail of a camera's raw file, not the photo."""
     if path.suffix.lower() in RAW_SUFFIXES:
         return True
-    reduced = (_tiff_tag(image, _SUBFILE) or 0) & 1
-    return image.format == "TIFF" and (_tiff_tag(image, _DNG) is not None or (reduced and bool(_tiff_tag(image, _SUB))))
+    is_reduced = bool((_tiff_tag(image, _SUBFILE) or 0) & 1 and _tiff_tag(image, _SUB))
+    return image.format == "TIFF" and (is_reduced or _tiff_tag(image, _DNG) is not None)
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
