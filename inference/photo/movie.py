@@ -278,7 +278,7 @@ def _pixels(frame: VideoFrame, turn: tuple[bool, bool, bool]) -> NDArray[np.uint
     pixels = pixels[:, ::-1] if mirrored else pixels
     pixels = pixels[::-1] if upset else pixels
     if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        pixels = ((pixels - (pixels >> 8) + np.uint16(128)) >> 8).astype(np.uint8)  # a 257th
     return over_white(pixels[..., :3], pixels[..., 3]) if clear else np.ascontiguousarray(pixels)
 
 
