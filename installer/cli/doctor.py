@@ -73,8 +73,9 @@ def _environment(place: Place, version: str, voice: Voice) -> dict[str, Any]:
     }
     if damage:
         report["remedy"] = f"python3 -m installer run --blender {version}"
-        if interpreters.find(environment.blender.python) is None and "not set up" in damage:
-            report["remedy"] += f" (there is no Python {environment.blender.python} here: uv will try to download one)"
+        uv, python = uv_tool.find(place), environment.blender.python
+        if uv is not None and interpreters.find(python, uv) is None and "not set up" in damage:
+            report["remedy"] += f" (there is no Python {python} here: uv will try to download one)"
         return report
     voice.say(f"Looking at every file of Blender {version}, and loading bpy and torch ...")
     damaged = damaged_packages(environment.packages)

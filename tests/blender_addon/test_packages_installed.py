@@ -56,7 +56,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert tool is not None, "`python3 -m installer test` brings uv"
     entry = blender(default_place().locks, VERSION)
     folder = tmp_path_factory.mktemp("blender") / "python"
-    base = interpreters.find(entry.python) or sys.executable
+    base = interpreters.find(entry.python, tool) or sys.executable
     requirements = folder.parent / "requirements.txt"
     pins = select(locked(default_place().locks, entry.python), [BPY])
     requirements.write_text(entry.requirements() + "".join(pin.requirement() for pin in pins))

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from maquette.installer.cli import commands, extension
 from maquette.installer.environment import interpreters
+from maquette.installer.environment import uv as uv_tool
+from maquette.installer.shared.paths import default_place
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "installer").rglob("*.py"))
@@ -34,9 +36,10 @@ def test_every_file_reads_as_python_3_11_and_imports_the_standard_library_alone(
 
 
 def test_it_runs_on_python_3_11() -> None:
-    python = interpreters.find("3.11")
+    tool = uv_tool.find(default_place())
+    python = interpreters.find("3.11", tool) if tool else None
     if python is None:
-        pytest.skip("there is no Python 3.11 on this machine")
+        pytest.skip("there is no Python 3.11, or no uv, on this machine")
     code = "import installer.cli.commands, installer.cli.doctor, installer.cli.extension, installer.packages.manager"
     subprocess.run(
         [str(python), "-c", code + ", installer.cli.testing, installer.environment.relock"], cwd=ROOT, check=True
