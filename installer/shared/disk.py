@@ -7,9 +7,9 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable
 
 #: Bytes that are read at once.
 READ = 1 << 22

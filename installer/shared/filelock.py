@@ -6,9 +6,10 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Callable, Iterator, Optional
+from typing import IO
 
 if os.name == "nt":
     import msvcrt
@@ -58,7 +59,7 @@ def held(
         yield
 
 
-def try_held(path: Path) -> Optional[IO[str]]:
+def try_held(path: Path) -> IO[str] | None:
     """The lock at `path` as an open file, held until that is closed; None while another has it. OSError where the file
     cannot be made."""
     handle = path.open("a+", encoding="utf-8")

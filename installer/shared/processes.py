@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 #: Settings of the calling Python or environment that would leak into another one.
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__")
 
 
-def clean_environment(changes: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+def clean_environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what belongs to its own Python, plus `changes`."""
     result = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     result["PYTHONNOUSERSITE"] = "1"
@@ -29,7 +29,7 @@ def hidden_window() -> dict:
     return {"creationflags": 0x08000000} if sys.platform == "win32" else {}
 
 
-def ask(command: Sequence[str], timeout: float = 20.0, env: Optional[Mapping[str, str]] = None) -> Optional[str]:
+def ask(command: Sequence[str], timeout: float = 20.0, env: Mapping[str, str] | None = None) -> str | None:
     """The standard output of a short command, or None when it fails, hangs or does not exist."""
     try:
         done = subprocess.run(
@@ -52,9 +52,9 @@ def stream(
     env: Mapping[str, str],
     on_line: Callable[[str], None],
     on_tick: Callable[[], None] = lambda: None,
-    timeout: Optional[float] = None,
-    folder: Optional[Path] = None,
-) -> Tuple[int, str]:
+    timeout: float | None = None,
+    folder: Path | None = None,
+) -> tuple[int, str]:
     """Run a command (in `folder`) and hand on each line as it comes; `on_tick` is called about twice a second.
 
     Returns the exit code and the whole output. The child is stopped when a callback raises (cancel, Ctrl-C)
@@ -69,9 +69,9 @@ def stream(
         cwd=folder,
         **hidden_window(),
     )
-    lines: "queue.Queue[Optional[str]]" = queue.Queue()
+    lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_read, args=(child.stdout, lines), daemon=True).start()
-    output: List[str] = []
+    output: list[str] = []
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
@@ -90,7 +90,7 @@ def stream(
         _stop(child)
 
 
-def _read(pipe, lines: "queue.Queue[Optional[str]]") -> None:
+def _read(pipe, lines: queue.Queue[str | None]) -> None:
     for raw in pipe:
         lines.put(raw.decode("utf-8", "replace"))
     lines.put(None)

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from typing import Callable, Optional, TextIO
+from collections.abc import Callable
+from typing import TextIO
 
 _DOWNLOADING = re.compile(r"^\s*Downloading (\S+) \(([\d.]+) ?([KMG]?i?B)\)")
 _DOWNLOADED = re.compile(r"^\s*Downloaded (\S+)")
@@ -18,7 +19,7 @@ _UNITS = {"B": 1e-6, "KiB": 1024e-6, "MiB": 1.048576, "GiB": 1073.741824, "KB": 
 class Voice:
     """Speaks in whole lines on one stream (stderr, so that a program's own output stays clean)."""
 
-    def __init__(self, stream: Optional[TextIO] = None) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
         self.step_number = 0
         self.steps = 0

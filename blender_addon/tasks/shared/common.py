@@ -14,13 +14,13 @@ from ....inference.errors import BadInput
 from ....inference.photo.movie import is_movie
 from ....inference.photo.sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of
 from ....inference.registry import find_model
-from ...core import jobs
-from ...core import photo_links, roles
-from ...builders.camera import matched as camera, scale
+from ...builders.camera import matched as camera
+from ...builders.camera import scale
 from ...builders.images import image
-from ...core.transaction import transaction
+from ...core import jobs, photo_links, roles
 from ...core.choices import preferred_device, preferred_precision
 from ...core.preload import preload_torch
+from ...core.transaction import transaction
 from ...work import Target
 from . import lens
 from .source import source_of, whole_path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
-from ...builders.masks import grease_pencil, mask_data
 from ...builders.images import image
+from ...builders.masks import grease_pencil, mask_data
 from ...builders.materials import paint
 from ...builders.surfaces import projection
 from ...core import roles

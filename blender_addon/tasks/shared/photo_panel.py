@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...core import jobs
-from ...core import roles
+from ...core import jobs, roles
 from ...packages.state import ready, status
 from ...ui.job_display import draw_outcome, draw_running
 from ...ui.text import characters, draw_lines

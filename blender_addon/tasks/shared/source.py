@@ -13,8 +13,8 @@ from ....inference.errors import BadInput
 from ....inference.photo.movie import is_movie
 from ....inference.photo.sequence import is_pattern
 from ...builders.camera import matched
-from ...builders.images import image as images
 from ...builders.camera import scene as scenes
+from ...builders.images import image as images
 from ...work import Focal, Source
 
 if TYPE_CHECKING:
