@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds a Python of the version that a Blender holds, by uv: on PATH, in the registry of Windows, among the Pythons that
-uv has downloaded. pyenv's versions are shown to uv by us."""
+"""Finds a Python of the version that a Blender holds, by uv: on PATH, in Windows' registry, among the Pythons that uv
+has downloaded. pyenv's versions are shown to uv by us."""
 
 from __future__ import annotations
 
