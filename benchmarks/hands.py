@@ -23,6 +23,7 @@ import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, Photo, load_photo
 from maquette.inference.hands import blazehand, fit
+from maquette.inference.options.hands import OPTIONS
 from maquette.inference.results import HandMaps
 from maquette.inference.runtime.run import Run, start
 from maquette.inference.shipped import hand, pose
@@ -38,12 +39,11 @@ SEEN = {
     "brick": [],
     "gravel": [],
 }
-PARAMETERS = {"mask_bbox_padding": 30, "mask_type": "based_on_depth", "mask_expand": 5, "resolution": 512}
 
 
 def refine(photo: Photo, run: Run) -> tuple[HandMaps, float]:
     begun = time.process_time()
-    maps = blazehand.refine(photo, run, **PARAMETERS, boxes=None)
+    maps = blazehand.refine(photo, run, OPTIONS.defaults())
     return maps, time.process_time() - begun
 
 

@@ -1,33 +1,54 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many photos, one after the other: clips, folders and lists, of any length.
+"""Photos through a model: one, or many, one after the other (clips, folders and lists, of any length).
 
-The functions take what the tasks' own take, with `photos` (a clip, movie, folder or pattern, or any photos) instead of
-a photo, and `batch_size`, and give one result a photo, in the photos' order. They are generators: no more than
-`batch_size` photos and results are held, however long the clip. Photos of a batch pass a network together where their
-model can do that. An error names the photo; what came before it has been given out already.
+The functions for many take what the tasks' own take, with `photos` (a clip, movie, folder or pattern, or any photos)
+instead of a photo, and `batch_size`, and give one result a photo, in the photos' order. They are generators: no more
+than `batch_size` photos and results are held, however long the clip. Photos of a batch pass a network together where
+their model can do that. An error names the photo; what came before it has been given out already.
+
+A model's module has one function that is called as its task says here: `estimate(photo, run, options)`, or, where
+photos pass its network together, `estimate_batch(photos, run, options)` with a list of results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import runtime
-from .errors import BadInput, MaquetteError
-from .photo import Clip, Photo, PhotoLike, as_clip
+from .errors import BadInput, MaquetteError, NothingFound
+from .options import depth, hands, normals, preprocessors
+from .options.common import BATCH_SIZE as _BATCH_SIZE
+from .options.common import RUN_NAMES
+from .photo import Clip, Photo, PhotoLike, as_clip, as_photo
 from .registry import find_model, model_module
 
 if TYPE_CHECKING:
     from .results import DepthMap, HandMaps, MapImage, NormalMap
     from .runtime.run import Run
 
-#: Photos that pass a network together unless told otherwise; more gains little and takes memory.
-BATCH_SIZE = 4
+#: Photos that pass a network together where nothing else is asked for; more gains little and takes memory.
+BATCH_SIZE: int = _BATCH_SIZE.default
+#: Task -> what the modules of its models call the work, and its options.
+_TASKS = {
+    "depth": ("estimate", depth.OPTIONS),
+    "normals": ("estimate", normals.OPTIONS),
+    "hands": ("refine", hands.OPTIONS),
+    "maps": ("make", preprocessors.OPTIONS),
+}
 
-#: Defaults of the tasks' own functions.
-_DEPTH: dict[str, Any] = {"fx": None, "fy": None, "resolution": 512}
-_NORMALS: dict[str, Any] = {"a": 6.283185307179586, "bg_threshold": 0.1, "resolution": 512}
+
+def single(task: str, given: Mapping[str, Any]) -> Any:
+    """The result of one photo. given : the arguments of the task's public function by name. Raises `MaquetteError`."""
+    verb, declared = _TASKS[task]
+    module = model_module(task, given["model"])
+    photo = as_photo(given["photo"])
+    options = declared.checked(given)
+    run = runtime.start(**{name: given[name] for name in RUN_NAMES}, model=find_model(task, given["model"]))
+    with run.computing():
+        return _answers(module, verb, [photo], run, options)[0]
 
 
 def estimate_depth(
@@ -38,7 +59,7 @@ def estimate_depth(
     **options: Any,
 ) -> Iterator[DepthMap]:
     """`inference.estimate_depth` of every photo; its keywords are the options."""
-    return _each("depth", "estimate", photos, model, batch_size, {**_DEPTH, **options})
+    return _found(each("depth", photos, model, batch_size=batch_size, **options))
 
 
 def estimate_normals(
@@ -49,7 +70,7 @@ def estimate_normals(
     **options: Any,
 ) -> Iterator[NormalMap]:
     """`inference.estimate_normals` of every photo; its keywords are the options."""
-    return _each("normals", "estimate", photos, model, batch_size, {**_NORMALS, **options})
+    return _found(each("normals", photos, model, batch_size=batch_size, **options))
 
 
 def make_maps(
@@ -60,16 +81,7 @@ def make_maps(
     **options: Any,
 ) -> Iterator[MapImage]:
     """`inference.make_map` of every photo; its keywords are the options."""
-    from .preprocessors import checked, make_map
-
-    given = {name: default for name, default in (make_map.__kwdefaults__ or {}).items() if name not in _WHERE}
-    unknown = options.keys() - given.keys() - set(_WHERE)
-    if unknown:
-        raise TypeError(f"make_maps() got an unexpected keyword argument {min(unknown)!r}")
-    given |= {name: value for name, value in options.items() if name in given}
-    where = {name: value for name, value in options.items() if name in _WHERE}
-    wanted = {"resolution": given.pop("resolution"), "options": checked(**given)}
-    return _each("maps", "make", photos, model, batch_size, {**wanted, **where})
+    return _found(each("maps", photos, model, batch_size=batch_size, **options))
 
 
 def refine_hands(
@@ -80,59 +92,72 @@ def refine_hands(
     **options: Any,
 ) -> Iterator[HandMaps]:
     """`inference.refine_hands` of every photo; its keywords are the options. Hands of a clip: `hands.track`."""
-    from .hands import refine_hands as refine_one
-
-    given = {name: default for name, default in (refine_one.__kwdefaults__ or {}).items() if name not in _WHERE}
-    given.pop("rand_seed")  # nothing is random
-    return _each("hands", "refine", photos, model, batch_size, {**given, **options})
+    return _found(each("hands", photos, model, batch_size=batch_size, **options))
 
 
-_WHERE = ("device", "precision", "progress", "models_dir")
-
-
-def _each(
+def each(
     task: str,
-    function: str,
     photos: PhotoLike | Clip | Iterable[PhotoLike],
-    model: str,
-    batch_size: int,
-    options: dict[str, Any],
-) -> Iterator[Any]:
-    """Checks what can be checked before the first result is asked for."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise BadInput(f"The batch size {batch_size!r} is not a whole number of at least 1.", "Choose 1 or more.")
-    where = {name: options.pop(name, None) for name in _WHERE}
-    options.pop("rand_seed", None)
+    model: str = "builtin",
+    *,
+    batch_size: int = BATCH_SIZE,
+    **options: Any,
+) -> Iterator[tuple[Photo, Any]]:
+    """Every photo with its result, or with the `NothingFound` that the model raised for it.
+
+    task : "depth", "normals", "hands" or "maps".  options : the keywords of its public function.
+    What can be checked is checked before the first pair is asked for.
+    """
+    verb, declared = _TASKS[task]
+    unknown = options.keys() - {*declared.names, *RUN_NAMES}
+    if unknown:
+        raise TypeError(f"{task} got an unexpected keyword argument {min(unknown)!r}")
+    count = _BATCH_SIZE.checked(batch_size)
     module = model_module(task, model)
-    run = runtime.start(**where, model=find_model(task, model))
+    checked = declared.checked(options)
+    run = runtime.start(**{name: options.get(name) for name in RUN_NAMES}, model=find_model(task, model))
     clip = as_clip(photos)
     if not len(clip):
         raise BadInput("There is no photo to work on.", "Give at least one.")
-    return _results(clip, run, module, function, batch_size, options)
+    return _pairs(clip, run, module, verb, count, checked)
 
 
-def _results(clip: Clip, run: Run, module: Any, function: str, batch_size: int, options: dict[str, Any]) -> Iterator:
-    together = getattr(module, f"{function}_batch", None)
-    photos = iter(clip)
-    done = 0
-    count = batch_size if together else 1
-    while batch := _read(photos, count, done if len(clip) > 1 else None):
+def _found(pairs: Iterator[tuple[Photo, Any]]) -> Iterator[Any]:
+    for _, result in pairs:
+        if isinstance(result, NothingFound):
+            raise result
+        yield result
+
+
+def _pairs(
+    clip: Clip, run: Run, module: ModuleType, verb: str, count: int, options: Mapping[str, Any]
+) -> Iterator[tuple[Photo, Any]]:
+    photos, many = iter(clip), len(clip) > 1
+    count, done = count if _together(module, verb) else 1, 0
+    while batch := _read(photos, count, done if many else None):
         part = run.part(min(done / len(clip), 1.0), min((done + count) / len(clip), 1.0))
         part.report(0.0, f"Photo {done + 1} of {len(clip)}")
         try:
             with part.computing():
-                if together:
-                    results = together(batch, part, **options)
-                else:
-                    results = [getattr(module, function)(batch[0], part, **options)]
+                results = _answers(module, verb, batch, part, options)
+        except NothingFound as error:  # only of models that see one photo at a time
+            results = [_at(error, batch[0].name, done) if many else error]
         except MaquetteError as error:
-            if len(clip) == 1:
-                raise  # nobody asks which
-            raise _at(error, batch[0].name, done) from error
+            raise (_at(error, batch[0].name, done) if many else error) from error
         done += len(batch)
-        del batch
         while results:
-            yield results.pop(0)
+            yield batch.pop(0), results.pop(0)
+
+
+def _together(module: ModuleType, verb: str) -> Any:
+    """The function of a model whose network several photos pass together, else None."""
+    return getattr(module, f"{verb}_batch", None)
+
+
+def _answers(module: ModuleType, verb: str, photos: list[Photo], run: Run, options: Mapping[str, Any]) -> list[Any]:
+    if together := _together(module, verb):
+        return together(photos, run, options)
+    return [getattr(module, verb)(photo, run, options) for photo in photos]
 
 
 def _read(photos: Iterator[Photo], count: int, done: int | None) -> list[Photo]:

@@ -6,12 +6,10 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from .. import runtime
-from ..options.depth import OPTIONS
-from ..photo import PhotoLike, as_photo
-from ..registry import find_model, model_module
+from ..batch import single
 
 if TYPE_CHECKING:
+    from ..photo import PhotoLike
     from ..results import DepthMap
     from ..runtime.run import ProgressCallback
 
@@ -49,9 +47,4 @@ def estimate_depth(
 
     Returns a `DepthMap` at the photo's size. Raises `MaquetteError` with a remedy.
     """
-    options = OPTIONS.checked(locals())
-    module = model_module("depth", model)
-    photo = as_photo(photo)
-    run = runtime.start(device, precision, progress, models_dir, find_model("depth", model))
-    with run.computing():
-        return module.estimate(photo, run, **{name: options[name] for name in OPTIONS.for_model(model).names})
+    return single("depth", locals())

@@ -9,16 +9,18 @@ is claimed: `valid` is False on the floor and on the background.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from ..errors import NothingFound
 from ..geometry.normals_from_depth import normals_from_depth
-from ..geometry.previews import check_resolution, depth_preview
+from ..geometry.previews import depth_preview
 from ..geometry.rasteriser import rasterise
+from ..options.people import OPTIONS as PEOPLE_OPTIONS
 from ..photo import as_clip
 from ..registry import model_module
 from ..results import DepthMap
@@ -39,21 +41,11 @@ _FACING = 0.6
 _ROUNDING, _REACH = 0.12, 0.5
 
 
-def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
+def estimate(photo: Photo, run: Run, options: Mapping[str, Any]) -> DepthMap:
     """Metres along z of the people in a photo. Raises `NothingFound` where there is nobody."""
-    check_resolution(resolution)
-    camera = photo.camera_or_default(fx, fy)
-    people = model_module("people", "builtin").recover(
-        as_clip(replace(photo, camera=camera)),
-        run.part(0.0, 0.85),
-        det_confidence_thresh=0.25,
-        det_iou_thresh=0.7,
-        det_batch_size=10,
-        hmr_batch_size=8,
-        refine=False,
-        boxes=None,
-        track=False,
-    )
+    camera = photo.camera_or_default(options["fx"], options["fy"])
+    clip = as_clip(replace(photo, camera=camera))
+    people = model_module("people", "builtin").recover(clip, run.part(0.0, 0.85), PEOPLE_OPTIONS.defaults())
     persons = people.frames[0]
     if not persons:
         raise NothingFound(
@@ -64,7 +56,7 @@ def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, reso
     valid = depth > 0
     normals, _ = normals_from_depth(depth, valid, camera)
     run.report(1.0, "Depth made")
-    return DepthMap(depth, valid, normals, camera, True, depth_preview(depth, valid, resolution))
+    return DepthMap(depth, valid, normals, camera, True, depth_preview(depth, valid, options["resolution"]))
 
 
 def people_depth(persons: tuple[Person, ...], body: Body, camera: Camera, run: Run) -> NDArray[np.float32]:

@@ -7,14 +7,14 @@ BGR from 0 to 255.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import torch
 
-from ..geometry.previews import check_resolution, preview_size
+from ..geometry.previews import preview_size
 from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map, unit
 from ..models import IMAGENET
 from ..models.controlnet_aux import architecture, loaded, published
@@ -37,17 +37,10 @@ _NETWORK_SHARE = 0.9
 _FARTHEST = 1e-6
 
 
-def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
-    """Height of the whole photo, 1 nearest. See `inference.estimate_depth`."""
-    return estimate_batch([photo], run, fx=fx, fy=fy, resolution=resolution)[0]
-
-
-def estimate_batch(
-    photos: Sequence[Photo], run: Run, *, fx: float | None, fy: float | None, resolution: int
-) -> list[DepthMap]:
-    """`estimate` of several photos in one pass of the network."""
-    check_resolution(resolution)
-    cameras = [photo.camera_or_default(fx, fy) for photo in photos]
+def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[DepthMap]:
+    """Height of whole photos, 1 nearest, in one pass of the network. See `inference.estimate_depth`."""
+    resolution = options["resolution"]
+    cameras = [photo.camera_or_default(options["fx"], options["fy"]) for photo in photos]
     for camera in cameras:
         preview_size(camera.height, camera.width, resolution)
     pixels = [photo.pixels for photo in photos]

@@ -9,8 +9,8 @@ their mean counts. An off-centre principal point (a cropped or shifted photo) ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,16 +29,10 @@ if TYPE_CHECKING:
 CANONICAL_FOCAL = 1000.0
 
 
-def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
-    """Metres along z of the whole photo. See `inference.estimate_depth`."""
-    return estimate_batch([photo], run, fx=fx, fy=fy, resolution=resolution)[0]
-
-
-def estimate_batch(
-    photos: Sequence[Photo], run: Run, *, fx: float | None, fy: float | None, resolution: int
-) -> list[DepthMap]:
-    """`estimate` of several photos, of any sizes, in one pass of the network."""
-    cameras = [photo.camera_or_default(fx, fy) for photo in photos]
+def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[DepthMap]:
+    """Metres along z of whole photos, of any sizes, in one pass of the network. See `inference.estimate_depth`."""
+    cameras = [photo.camera_or_default(options["fx"], options["fy"]) for photo in photos]
+    resolution = options["resolution"]
     check_photos(photos, resolution)
     predicted = predict(photos, run.part(0.0, NETWORK_SHARE))
     maps = []

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,18 +17,14 @@ if TYPE_CHECKING:
     from ..runtime import Run
 
 
-def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
-    """Height of the whole photo. `resolution` is the short side of what the network sees, and of the preview."""
-    return estimate_batch([photo], run, fx=fx, fy=fy, resolution=resolution)[0]
+def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[DepthMap]:
+    """Height of whole photos. `resolution` is the short side of what the network sees, and of the preview.
 
-
-def estimate_batch(
-    photos: Sequence[Photo], run: Run, *, fx: float | None, fy: float | None, resolution: int
-) -> list[DepthMap]:
-    """`estimate` of several photos; those whose working pictures have one size pass the network together."""
-    cameras = [photo.camera_or_default(fx, fy) for photo in photos]
+    Photos whose working pictures have one size pass the network together.
+    """
+    cameras = [photo.camera_or_default(options["fx"], options["fy"]) for photo in photos]
     maps = []
-    for camera, relative in zip(cameras, relative_inverse(photos, run, resolution), strict=True):
+    for camera, relative in zip(cameras, relative_inverse(photos, run, options["resolution"]), strict=True):
         run.report(NETWORK_SHARE + (1 - NETWORK_SHARE) * len(maps) / len(photos), "Bringing depth to the photo's size")
         whole = inverse_at_photo_size(relative.shown, camera.height, camera.width)
         # The node reckons its greys from the padded picture.

@@ -14,16 +14,17 @@ known 0.57; of the gradients 0.49 and 0.67.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import scipy.fft
 
-from ..errors import BadInput
 from ..geometry.normals_from_depth import normals_from_height
-from ..geometry.previews import check_resolution, height_preview
+from ..geometry.previews import height_preview
 from ..geometry.relief_grid import RELIEF_HEIGHT
+from ..options.depth import OPTIONS, RELIEF
 from ..results import DepthMap
 
 if TYPE_CHECKING:
@@ -42,27 +43,15 @@ _FULL_CONTRAST, _NO_CONTRAST = 0.11, 1e-4
 _BRIGHT_GAPS = 0.75
 
 
-def estimate(
-    photo: Photo,
-    run: Run,
-    *,
-    fx: float | None = None,
-    fy: float | None = None,
-    resolution: int = 512,
-    invert: bool | None = None,
-    detail: float = 0.5,
-    largest_feature: float | None = None,
-    light: float | None = None,
-    tileable: bool = False,
-) -> DepthMap:
+def estimate(photo: Photo, run: Run, options: Mapping[str, Any]) -> DepthMap:
     """Relief of the whole photo: height 0..1 in `depth`, unitless, 1 nearest the viewer. Options as for `height`."""
-    check_resolution(resolution)
-    camera = photo.camera_or_default(fx, fy)
-    options = {"invert": invert, "detail": detail, "largest_feature": largest_feature, "light": light}
-    relief = height(photo.pixels, tileable=tileable, run=run, **options)
+    camera = photo.camera_or_default(options["fx"], options["fy"])
+    relief = height(photo.pixels, run=run, **{name: options[name] for name in RELIEF})
     normals = normals_from_height(relief, RELIEF_HEIGHT * relief.shape[1])
     run.report(1.0, "Relief made")
-    return DepthMap(relief, np.ones(relief.shape, bool), normals, camera, False, height_preview(relief, resolution))
+    return DepthMap(
+        relief, np.ones(relief.shape, bool), normals, camera, False, height_preview(relief, options["resolution"])
+    )
 
 
 def height(
@@ -83,9 +72,9 @@ def height(
     light : degrees, from where the light comes, counter-clockwise from the right (90: from above); None: not used.
     tileable : the photo repeats seamlessly, and so shall the height.
     """
+    OPTIONS.checked(locals())
     rows, columns = pixels.shape[:2]
     largest = largest_feature if largest_feature is not None else max(2.0, max(rows, columns) / 6)
-    _check(detail, largest, light)
     if tileable:
         margin = [min(side, math.ceil(2 * largest)) for side in (rows, columns)]
         around = np.pad(pixels, ((margin[0],) * 2, (margin[1],) * 2, (0, 0)), "wrap")
@@ -142,15 +131,6 @@ def integrate(across: NDArray, down: NDArray, largest: float) -> NDArray[np.floa
     spectrum = np.asarray(scipy.fft.dctn(divergence, norm="ortho", overwrite_x=True))
     spectrum /= eigen[0][:, None] + eigen[1] - np.float32((math.pi / largest) ** 2)
     return np.asarray(scipy.fft.idctn(spectrum, norm="ortho", overwrite_x=True), np.float32)
-
-
-def _check(detail: float, largest: float, light: float | None) -> None:
-    if not 0 <= detail <= 1:
-        raise BadInput(f"Detail {detail!r} is not between 0 and 1.", "Give a number from 0 (broad) to 1 (fine).")
-    if not (math.isfinite(largest) and largest >= 2):
-        raise BadInput(f"Features of {largest!r} pixels are no size.", "Give a number of pixels from 2 up.")
-    if light is not None and not math.isfinite(light):
-        raise BadInput(f"Light from {light!r} degrees is no direction.", "Give degrees, or leave it empty.")
 
 
 def _raw_height(

@@ -4,8 +4,6 @@ side."""
 
 from __future__ import annotations
 
-import reprlib
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,24 +14,12 @@ from ..errors import BadInput
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Longest short side of a preview, pixels.
-MOST = 16384
 #: Largest preview in pixels: a narrow strip enlarged to a wide short side would not fit into memory.
 MAX_PIXELS = 1 << 28
 #: The nodes pad their working pictures to a multiple of this.
 MULTIPLE = 64
 #: Grey of the farthest pixel that belongs to the subject; 0 is kept for what does not.
 FARTHEST = 51
-
-
-def check_resolution(resolution: int) -> int:
-    """The short side of the preview, 0 for the photo's own. Raises `BadInput`."""
-    if isinstance(resolution, bool) or not isinstance(resolution, Integral) or not 0 <= resolution <= MOST:
-        raise BadInput(
-            f"The resolution {reprlib.repr(resolution)} is not a number of pixels that a preview can have.",
-            f"Give a whole number up to {MOST}, or 0 for the photo's own size.",
-        )
-    return int(resolution)
 
 
 def preview_size(height: int, width: int, resolution: int) -> tuple[int, int]:

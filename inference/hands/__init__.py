@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from .. import runtime
-from ..photo import PhotoLike, as_photo
-from ..registry import find_model, model_module
+from ..batch import single
+from ..options import hands
 
 if TYPE_CHECKING:
+    from ..photo import PhotoLike
     from ..results import DepthMap, HandMaps
     from ..runtime.run import ProgressCallback
 
-MASK_TYPES = ("based_on_depth", "tight_bboxes", "original")
+#: What the mask of a hand may cover.
+MASK_TYPES: tuple[str, ...] = tuple(name for name, _, _ in hands.MASK_TYPES)
 
 
 def refine_hands(
@@ -58,20 +59,4 @@ def refine_hands(
 
     Returns `HandMaps` at the photo's size; without hands it is empty, its pictures black. Raises `MaquetteError`.
     """
-    module = model_module("hands", model)
-    photo = as_photo(photo)
-    run = runtime.start(device, precision, progress, models_dir, find_model("hands", model))
-    with run.computing():
-        return module.refine(
-            photo,
-            run,
-            mask_bbox_padding=mask_bbox_padding,
-            mask_type=mask_type,
-            mask_expand=mask_expand,
-            resolution=resolution,
-            boxes=boxes,
-            detect_thr=detect_thr,
-            presence_thr=presence_thr,
-            scene_depth=scene_depth,
-            exact=exact,
-        )
+    return single("hands", locals())

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,22 +29,6 @@ SIDES = ("left", "right")
 MOST_MOVED = 2.0
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """How mask and preview are asked for; see `inference.refine_hands`."""
-
-    mask_bbox_padding: int = 30
-    mask_type: str = "based_on_depth"
-    mask_expand: int = 5
-    resolution: int = 512
-
-    def check(self, photo: Photo) -> None:
-        """Raise `BadInput` for what cannot be made of a photo."""
-        masks.check_parameters(self.mask_type, self.mask_bbox_padding, self.mask_expand, self.resolution)
-        width, height = photo.size
-        preview_size(height, width, self.resolution)
-
-
 def check_boxes(boxes: Sequence[tuple[float, float, float, float, str]], height: int, width: int) -> list[str]:
     """The sides of the given boxes. Raises `BadInput` for what is no box or no side."""
     sides = []
@@ -59,14 +43,16 @@ def check_boxes(boxes: Sequence[tuple[float, float, float, float, str]], height:
     return sides
 
 
-def check_scene(scene: DepthMap | None, photo: Photo) -> None:
-    """Raise `BadInput` for a depth that hands cannot be placed against."""
+def check_photo(photo: Photo, options: Mapping[str, Any]) -> None:
+    """Raise `BadInput` for a preview too large to make, and for a depth that the hands cannot be placed against."""
+    width, height = photo.size
+    preview_size(height, width, options["resolution"])
+    scene = options["scene_depth"]
     if scene is None:
         return
     if not scene.metric:
         raise BadInput("Hands cannot be placed against a depth without metres.", "Give the depth of a metric model.")
     if scene.depth.shape != photo.pixels.shape[:2]:
-        width, height = photo.size
         raise BadInput(
             f"The scene's depth of {scene.depth.shape[1]} x {scene.depth.shape[0]} pixels is not of this photo of "
             f"{width} x {height}.",
@@ -96,7 +82,11 @@ def against_scene(hand: Hand, scene: DepthMap) -> Hand:
 
 
 def assemble(
-    hands: Sequence[Hand], levels: NDArray[np.uint8], extents: Sequence[Extent], camera: Camera, pictures: Pictures
+    hands: Sequence[Hand],
+    levels: NDArray[np.uint8],
+    extents: Sequence[Extent],
+    camera: Camera,
+    options: Mapping[str, Any],
 ) -> HandMaps:
     """The photo's maps from its hands, which are in the order in which they are painted.
 
@@ -108,7 +98,7 @@ def assemble(
         nearer = (hand.depth > 0) & ((depth == 0) | (hand.depth < depth))
         np.copyto(depth, hand.depth, where=nearer)
         np.copyto(identity, number, where=nearer)
-    picture = preview.resize(levels, pictures.resolution)
-    mask = masks.hand_mask(pictures.mask_type, picture, extents, pictures.mask_bbox_padding, shape)
-    mask = masks.expand(mask, pictures.mask_expand).astype(np.float32)
+    picture = preview.resize(levels, options["resolution"])
+    mask = masks.hand_mask(options["mask_type"], picture, extents, options["mask_bbox_padding"], shape)
+    mask = masks.expand(mask, options["mask_expand"]).astype(np.float32)
     return HandMaps(depth, mask, picture, tuple(hands), camera, identity)

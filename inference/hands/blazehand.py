@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,14 +13,14 @@ from ..results import Hand
 from ..shipped import hand as hand_network
 from ..shipped.crops import Pyramid
 from . import masks, preview
-from .assemble import SIDES, Pictures, against_scene, assemble, camera_of, check_boxes, check_scene
-from .find import DETECTION, PRESENCE, Thresholds, find
+from .assemble import SIDES, against_scene, assemble, camera_of, check_boxes, check_photo
+from .find import find
 from .fit import HandFit, fit_hands
 
 if TYPE_CHECKING:
     from ..camera import Camera
     from ..photo import Photo
-    from ..results import DepthMap, HandMaps
+    from ..results import HandMaps
     from ..runtime.run import Run
     from ..shipped.hand import HandLandmarks
 
@@ -29,31 +29,14 @@ if TYPE_CHECKING:
 COST_WEIGHT = 0.1
 
 
-def refine(
-    photo: Photo,
-    run: Run,
-    *,
-    mask_bbox_padding: int,
-    mask_type: str,
-    mask_expand: int,
-    resolution: int,
-    boxes: Sequence[tuple[float, float, float, float, str]] | None,
-    detect_thr: float = DETECTION,
-    presence_thr: float = PRESENCE,
-    scene_depth: DepthMap | None = None,
-    exact: bool = True,
-) -> HandMaps:
-    """See `inference.refine_hands`. A given box whose hand cannot be fitted is left out; the other hands stay.
-
-    exact : says nothing to this model.
-    """
-    pictures = Pictures(mask_bbox_padding, mask_type, mask_expand, resolution)
-    pictures.check(photo)
-    check_scene(scene_depth, photo)
+def refine(photo: Photo, run: Run, options: Mapping[str, Any]) -> HandMaps:
+    """See `inference.refine_hands`. A given box whose hand cannot be fitted is left out; the other hands stay."""
+    check_photo(photo, options)
+    boxes, scene = options["boxes"], options["scene_depth"]
     width, height = photo.size
-    camera = camera_of(photo, scene_depth)
+    camera = camera_of(photo, scene)
     if boxes is None:
-        found, sides = find(photo, run.part(0.0, 0.8), Thresholds(detect_thr, presence_thr)), None
+        found, sides = find(photo, run.part(0.0, 0.8), options), None
     else:
         sides = check_boxes(boxes, height, width)
         pyramid, part = Pyramid(photo.pixels), run.part(0.0, 0.8)
@@ -62,12 +45,12 @@ def refine(
     fits = fitted(found, sides, camera)
     hands = [_drawn(landmarks, fit, camera) for landmarks, fit in zip(found, fits, strict=True) if fit is not None]
     hands = [hand for hand in hands if hand.depth.any()]
-    if scene_depth is not None:
-        hands = [against_scene(hand, scene_depth) for hand in hands]
+    if scene is not None:
+        hands = [against_scene(hand, scene) for hand in hands]
     if boxes is None:
         hands.sort(key=lambda hand: -float(hand.joints[9, 2]))
     run.report(0.9, "Drawing hands")
-    return _maps(hands, camera, (height, width), pictures)
+    return _maps(hands, camera, (height, width), options)
 
 
 def fitted(found: Sequence[HandLandmarks], sides: Sequence[str] | None, camera: Camera) -> list[HandFit | None]:
@@ -109,8 +92,8 @@ def _drawn(landmarks: HandLandmarks, fit: HandFit, camera: Camera) -> Hand:
     )
 
 
-def _maps(hands: Sequence[Hand], camera: Camera, shape: tuple[int, int], pictures: Pictures) -> HandMaps:
+def _maps(hands: Sequence[Hand], camera: Camera, shape: tuple[int, int], options: Mapping[str, Any]) -> HandMaps:
     """The photo's maps from its hands, which are in the order in which they are painted."""
     levels = preview.paint([hand.depth for hand in hands], shape)
     extents = [masks.extent_of(hand) for hand in hands]
-    return assemble(hands, levels, extents, camera, pictures)
+    return assemble(hands, levels, extents, camera, options)

@@ -4,12 +4,9 @@ and the wrists of the bodies in it, where hands are that are too small for the d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..errors import BadInput
 from ..shipped import hand, pose
 from ..shipped.crops import Pyramid
 
@@ -19,31 +16,10 @@ if TYPE_CHECKING:
     from ..shipped.hand import HandLandmarks
 
 
-#: See `Thresholds`.
-DETECTION, PRESENCE = hand.DETECTOR_THRESHOLD, hand.MIN_SCORE
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """detection : 0..1 from which the palm detector's word counts.  presence : from which the landmarks are a hand's.
-
-    Raises `BadInput` for what is no share.
-    """
-
-    detection: float = DETECTION
-    presence: float = PRESENCE
-
-    def __post_init__(self) -> None:
-        for name, value in (("detect_thr", self.detection), ("presence_thr", self.presence)):
-            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if not number or not 0 < float(value) <= 1:
-                raise BadInput(f"{name} = {value!r} cannot be used.", "Give a number above 0, up to 1.")
-
-
-def find(photo: Photo, run: Run, thresholds: Thresholds) -> list[HandLandmarks]:
+def find(photo: Photo, run: Run, options: Mapping[str, Any]) -> list[HandLandmarks]:
     """The hands of a photo, surest first, however many there are."""
     pyramid = Pyramid(photo.pixels)
     people = pose.find_people(pyramid, run.part(0.0, 0.4), augment=False)
     return hand.find_hands(
-        pyramid, run.part(0.4, 1.0), people, min_score=thresholds.presence, threshold=thresholds.detection
+        pyramid, run.part(0.4, 1.0), people, min_score=options["presence_thr"], threshold=options["detect_thr"]
     )

@@ -13,20 +13,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..errors import BadInput
-from ..registry import check_choice
-from . import MASK_TYPES
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..results import Hand
-
-#: Limits of the reference node's inputs.
-MAX_PADDING = 100
-MAX_EXPAND = 16384
-#: A picture above this cannot be made; the reference allows no more either.
-MAX_RESOLUTION = 16384
 
 
 @dataclass(frozen=True)
@@ -39,19 +29,6 @@ class Extent:
 
     landmarks: tuple[int, int, int, int]
     rendered: tuple[int, int, int, int] | None
-
-
-def check_parameters(mask_type: str, mask_bbox_padding: int, mask_expand: int, resolution: int) -> None:
-    """Raise `BadInput` for a parameter that the masks or the preview cannot be made with."""
-    check_choice(mask_type, MASK_TYPES, "mask type")
-    _check_range("mask_bbox_padding", mask_bbox_padding, 0, MAX_PADDING)
-    _check_range("mask_expand", mask_expand, -MAX_EXPAND, MAX_EXPAND)
-    _check_range("resolution", resolution, 0, MAX_RESOLUTION)
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise BadInput(f"{name} = {value!r} cannot be used.", f"Give a whole number from {low} to {high}.")
 
 
 def extent(keypoints: NDArray, silhouette: NDArray[np.bool_]) -> Extent:

@@ -7,11 +7,10 @@ import math
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from .. import runtime
-from ..photo import PhotoLike, as_photo
-from ..registry import find_model, model_module
+from ..batch import single
 
 if TYPE_CHECKING:
+    from ..photo import PhotoLike
     from ..results import NormalMap
     from ..runtime.run import ProgressCallback
 
@@ -42,8 +41,4 @@ def estimate_normals(
 
     Returns a `NormalMap` at the photo's size. Raises `MaquetteError` with a remedy.
     """
-    module = model_module("normals", model)
-    photo = as_photo(photo)
-    run = runtime.start(device, precision, progress, models_dir, find_model("normals", model))
-    with run.computing():
-        return module.estimate(photo, run, a=a, bg_threshold=bg_threshold, resolution=resolution)
+    return single("normals", locals())

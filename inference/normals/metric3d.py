@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..geometry.resample import at_photo_size
 from ..models.metric3d import NETWORK_SHARE, check_photos, normalise, predict, surface
 from ..models.metric3d.picture import normal_preview
 from ..results import NormalMap
-from .from_depth import check_parameters
 
 if TYPE_CHECKING:
     from ..models.metric3d import Canonical
@@ -18,23 +17,15 @@ if TYPE_CHECKING:
     from ..runtime import Run
 
 
-def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolution: int) -> NormalMap:
-    """Normals of the whole photo. `a` and `bg_threshold` act only on models of relative depth."""
-    return estimate_batch([photo], run, a=a, bg_threshold=bg_threshold, resolution=resolution)[0]
-
-
-def estimate_batch(
-    photos: Sequence[Photo], run: Run, *, a: float, bg_threshold: float, resolution: int
-) -> list[NormalMap]:
-    """`estimate` of several photos, of any sizes, in one pass of the network."""
-    check_parameters(a, bg_threshold)
-    check_photos(photos, resolution)
+def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[NormalMap]:
+    """Normals of whole photos, of any sizes, in one pass of the network."""
+    check_photos(photos, options["resolution"])
     predicted = predict(photos, run.part(0.0, NETWORK_SHARE))
     maps = []
     for photo, canonical in zip(photos, predicted, strict=True):
         finishing = run.part(NETWORK_SHARE, 1.0)
         finishing.report(len(maps) / len(photos), "Bringing normals to the photo's size")
-        maps.append(_normal_map(photo, canonical, resolution))
+        maps.append(_normal_map(photo, canonical, options["resolution"]))
     run.report(1.0, "Normals made")
     return maps
 

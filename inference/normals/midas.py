@@ -7,8 +7,8 @@ is that they follow every detail, also where no metric depth is to be had.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,31 +16,22 @@ import numpy as np
 from ..models.midas import NETWORK_SHARE, Relative, relative_inverse
 from ..models.midas.picture import node_picture, surface_normals
 from ..results import NormalMap
-from .from_depth import check_parameters
 
 if TYPE_CHECKING:
     from ..photo import Photo
     from ..runtime import Run
 
 
-def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolution: int) -> NormalMap:
-    """Normals at the photo's size. `resolution` is the short side of what the network sees, and of the preview.
+def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[NormalMap]:
+    """Normals at the photos' size. `resolution` is the short side of what the network sees, and of the preview.
 
     The preview has the node's axes and order of channels (R towards the viewer, G down, B to the right). `valid` is the
-    foreground; the background faces the viewer.
+    foreground; the background faces the viewer. Photos whose working pictures have one size pass the network together.
     """
-    return estimate_batch([photo], run, a=a, bg_threshold=bg_threshold, resolution=resolution)[0]
-
-
-def estimate_batch(
-    photos: Sequence[Photo], run: Run, *, a: float, bg_threshold: float, resolution: int
-) -> list[NormalMap]:
-    """`estimate` of several photos; those whose working pictures have one size pass the network together."""
-    check_parameters(a, bg_threshold)
     maps = []
-    for photo, relative in zip(photos, relative_inverse(photos, run, resolution), strict=True):
+    for photo, relative in zip(photos, relative_inverse(photos, run, options["resolution"]), strict=True):
         run.report(NETWORK_SHARE + (1 - NETWORK_SHARE) * len(maps) / len(photos), "Making normals")
-        maps.append(_normal_map(photo, relative, a, bg_threshold))
+        maps.append(_normal_map(photo, relative, options["a"], options["bg_threshold"]))
     run.report(1.0, "Normals made")
     return maps
 

@@ -7,7 +7,7 @@ viewer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,12 @@ import torch
 from torch import nn
 
 from ..errors import BadInput
-from ..geometry.previews import check_resolution, padded, preview_size, to_resolution
+from ..geometry.previews import padded, preview_size, to_resolution
 from ..models import IMAGENET
 from ..models.controlnet_aux import architecture, loaded, published
 from ..results import NormalMap
 from ..runtime.passes import answers
 from ..runtime.result_cache import recall_all
-from .from_depth import check_parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,19 +62,12 @@ class NormalBae(nn.Module):
         return self.decoder(features)[0][-1][:, :3]
 
 
-def estimate(photo: Photo, run: Run, *, a: float, bg_threshold: float, resolution: int) -> NormalMap:
-    """Normals of the whole photo. `resolution` is the short side of what the network sees, and of the preview.
+def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[NormalMap]:
+    """Normals of whole photos. `resolution` is the short side of what the network sees, and of the preview.
 
-    `a` and `bg_threshold` act only on models of relative depth.
+    Photos whose pictures have one size pass the network together.
     """
-    return estimate_batch([photo], run, a=a, bg_threshold=bg_threshold, resolution=resolution)[0]
-
-
-def estimate_batch(
-    photos: Sequence[Photo], run: Run, *, a: float, bg_threshold: float, resolution: int
-) -> list[NormalMap]:
-    """`estimate` of several photos; those whose pictures have one size pass the network together."""
-    check_parameters(a, bg_threshold)
+    resolution = options["resolution"]
     sizes = [_size(photo, resolution) for photo in photos]
     pixels = [photo.pixels for photo in photos]
     predicted = recall_all(
@@ -99,7 +91,6 @@ def estimate_batch(
 
 
 def _size(photo: Photo, resolution: int) -> tuple[int, int]:
-    check_resolution(resolution)
     height, width = preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
     if height * width > _MOST_PIXELS:
         raise BadInput(

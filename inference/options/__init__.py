@@ -19,6 +19,9 @@ from typing import Any
 
 from ..errors import BadInput
 
+#: Part of a limit by which 32-bit floats, as Blender's properties are, may round it up or down.
+_ROUNDED = 1e-7
+
 
 @dataclass(frozen=True)
 class Option:
@@ -82,13 +85,16 @@ class Number(Option):
         kind = Integral if self.whole else Real
         if isinstance(value, bool) or not isinstance(value, kind):
             raise self.wrong(value, self._rule)
-        inside = self.low < value if self.above else self.low <= value  # type: ignore[operator]
-        if not (inside and value <= self.high and -math.inf < value < math.inf):  # type: ignore[operator]
-            raise self.wrong(value, self._rule)
         try:
-            return int(value) if self.whole else float(value)  # type: ignore[call-overload]
-        except OverflowError:
+            number = int(value) if self.whole else float(value)  # type: ignore[call-overload]
+        except (OverflowError, ValueError):  # too large for a float, or no number at all
             raise self.wrong(value, self._rule) from None
+        low, high = self.low, self.high
+        if not self.whole:
+            low, high = low - _ROUNDED * abs(low), high + _ROUNDED * abs(high)
+        if not low <= number <= high or (self.above and number <= self.low) or abs(number) == math.inf:
+            raise self.wrong(value, self._rule)
+        return min(max(number, self.low), self.high)
 
     @property
     def _rule(self) -> str:

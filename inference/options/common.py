@@ -42,6 +42,9 @@ PRECISION = Choice(
     ),
     blender=False,
 )
+BATCH_SIZE = Number(
+    "batch_size", 4, "Batch Size", "Photos that pass through a network together", low=1, soft_high=64, whole=True
+)
 #: Where and how a task computes; beside them stand `progress` and `models_dir`.
 RUN = Options(DEVICE, PRECISION)
 #: The keywords of every task that are not its own options.

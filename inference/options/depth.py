@@ -7,6 +7,8 @@ from . import Number, Options, Switch
 from .common import FX, FY, RESOLUTION
 
 _RELIEF = ("relief",)
+#: The options of the relief alone.
+RELIEF = ("invert", "detail", "largest_feature", "light", "tileable")
 
 OPTIONS = Options(
     FX,

@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .. import runtime
-from ..errors import BadInput
+from ..options.people import OPTIONS
 from ..photo import PhotoLike, as_clip
 from ..registry import find_model, model_module
 
@@ -37,7 +33,7 @@ def recover_people(
     track: bool = True,
     smoothing: float = 1.0,
     plant: float = 1.0,
-    detector: str | None = None,
+    detector: str | PathLike[str] | None = None,
     device: str | None = None,
     precision: str | None = None,
     progress: ProgressCallback = None,
@@ -62,29 +58,12 @@ def recover_people(
 
     Returns `People`; a photo without a person gives an empty frame. Raises `MaquetteError` with a remedy.
     """
-    for name, value in (("refine", refine), ("track", track)):
-        if not isinstance(value, (bool, np.bool_, Integral)):
-            raise BadInput(f"{name} = {reprlib.repr(value)} is neither true nor false.", "Give True or False.")
-    if detector is not None and not isinstance(detector, (str, PathLike)):
-        raise BadInput(f"The detector {reprlib.repr(detector)} is no name.", "Give a file's name or path, or None.")
+    options = OPTIONS.checked(locals())
     module = model_module("people", model)
     clip = as_clip(photos)
     run = runtime.start(device, precision, progress, models_dir, find_model("people", model))
     with run.computing():
-        return module.recover(
-            clip,
-            run,
-            det_confidence_thresh=det_confidence_thresh,
-            det_iou_thresh=det_iou_thresh,
-            det_batch_size=det_batch_size,
-            hmr_batch_size=hmr_batch_size,
-            refine=bool(refine),
-            boxes=boxes,
-            track=bool(track),
-            smoothing=smoothing,
-            plant=plant,
-            detector=detector,
-        )
+        return module.recover(clip, run, options)
 
 
 def skeleton_picture(

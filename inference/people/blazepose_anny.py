@@ -6,10 +6,10 @@ A clip (photos with a frame rate) is handed to `clip`, which follows people thro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ..runtime.result_cache import recall
 from ..shipped import pose
 from ..shipped.body import load_body
 from ..shipped.crops import Pyramid
+from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
 from .clip.ground import stand_together
 from .fit.fitting import Fit, fit_people
 from .fit.wrists import give_hands_back
@@ -35,119 +36,42 @@ if TYPE_CHECKING:
 #: A false person gives itself away in several ways, each harmless by itself: the network is unsure of it under some
 #: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides.
 _DOUBT = 1.0
-_NUMBERS = (int, float, np.integer, np.floating)
+#: The options that a photo's people depend on.
+_DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine")
 
-Boxes = Sequence[Sequence[tuple[float, float, float, float]]]
 
-
-def recover(
-    clip: Clip,
-    run: Run,
-    *,
-    det_confidence_thresh: float,
-    det_iou_thresh: float,
-    det_batch_size: int,
-    hmr_batch_size: int,
-    refine: bool,
-    boxes: Boxes | Sequence[tuple[float, float, float, float]] | None,
-    track: bool,
-    smoothing: float = 1.0,
-    plant: float = 1.0,
-    detector: str | None = None,
-) -> People:
+def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """See `people.recover_people`."""
-    check_share(det_confidence_thresh, "confidence threshold")
-    check_share(det_iou_thresh, "overlap threshold")
-    check_count(det_batch_size, "detection batch size")
-    check_count(hmr_batch_size, "body batch size")
-    check_strength(smoothing, "smoothing")
-    check_share(plant, "strength of planting the feet")
-    if detector not in (None, "builtin"):
-        raise BadInput("The built-in people are found by the built-in networks.", "Leave out the detector.")
-    given = boxes_per_photo(boxes, len(clip))
-    if track and clip.fps is not None and len(clip) > 1:
+    if options["detector"] not in (None, "builtin"):
+        raise BadInput("The built-in model has its own detector.", "Clear the detector, or choose HMR 2.0.")
+    options = {**options, "boxes": boxes_per_photo(options["boxes"], len(clip))}
+    if options["track"] and clip.fps is not None and len(clip) > 1:
         from .clip import recover_clip
 
-        return recover_clip(
-            clip,
-            run,
-            det_confidence_thresh=det_confidence_thresh,
-            refine=refine,
-            boxes=given,
-            smoothing=smoothing,
-            plant=plant,
-        )
+        return recover_clip(clip, run, options)
     frames: list[tuple[Person, ...]] = []
     cameras: list[Camera] = []
     for number, photo in enumerate(clip):
         part = run.part(number / len(clip), (number + 1) / len(clip))
         camera = photo.camera_or_default()
         cameras.append(camera)
-        box_list = given[number] if given else None
-        request = (camera, repr(box_list), det_confidence_thresh, det_iou_thresh, refine, run.device, run.precision)
-        recover_here = partial(
-            _people_of, photo, Pyramid(photo.pixels, det_batch_size), camera, part, box_list,
-            det_confidence_thresh, det_iou_thresh, hmr_batch_size, refine,
-        )  # fmt: skip
-        frames.append(recall(photo.pixels, request, recover_here))
+        boxes = options["boxes"][number] if options["boxes"] else None
+        key = (camera, repr(boxes), *(options[name] for name in _DECIDING), run.device, run.precision)
+        frames.append(recall(photo.pixels, key, partial(_people_of, photo, camera, part, boxes, options)))
     if not frames:
         raise BadInput("There is no photo to look at.", "Give at least one.")
     run.report(1.0, f"{sum(map(len, frames))} people found")
     return People(tuple(frames), load_body(), cameras[0], tuple(cameras), clip.fps)
 
 
-def check_share(value: float, what: str) -> None:
-    """Raise `BadInput` unless `value` is between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0 <= value <= 1:
-        raise BadInput(f"The {what} {value!r} is not between 0 and 1.", "Choose a number from 0 to 1.")
-
-
-def check_strength(value: float, what: str) -> None:
-    """Raise `BadInput` unless `value` is a number from 0 on."""
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0 <= value < 1e6:
-        raise BadInput(f"The {what} {value!r} is not a number from 0 on.", "Choose 0, or a number of about 1.")
-
-
-def check_count(value: int, what: str) -> None:
-    """Raise `BadInput` unless `value` is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise BadInput(f"The {what} {value!r} is not a whole number of at least 1.", "Choose 1 or more.")
-
-
-def boxes_per_photo(boxes: Sequence | None, count: int) -> Sequence[Sequence[Sequence[float]]] | None:
-    """Boxes as one list a photo; for a single photo a flat list of boxes will do."""
-    if boxes is None:
-        return None
-    try:
-        listed = [list(entry) for entry in boxes]
-        flat = bool(listed) and all(np.ndim(value) == 0 for entry in listed for value in entry) and bool(listed[0])
-    except (TypeError, ValueError):
-        raise BadInput(
-            "The boxes are not a list of boxes.", "Give (x0, y0, x1, y1) per person, a list per photo."
-        ) from None
-    if count == 1 and (flat or not listed):
-        return [listed]
-    if flat or len(listed) != count:
-        raise BadInput(
-            f"There are {len(listed)} lists of boxes for {count} photos.", "Give one list of boxes per photo."
-        )
-    return listed
-
-
 def _people_of(
-    photo: Photo,
-    pyramid: Pyramid,
-    camera: Camera,
-    run: Run,
-    boxes: Sequence[Sequence[float]] | None,
-    confidence: float,
-    overlap: float,
-    batch: int,
-    refine: bool,
+    photo: Photo, camera: Camera, run: Run, boxes: Sequence[Sequence[float]] | None, options: Mapping[str, Any]
 ) -> tuple[Person, ...]:
     """The people of one photo, best first; with boxes, one person per box in their order."""
+    pyramid = Pyramid(photo.pixels, options["det_batch_size"])
+    batch, refine = options["hmr_batch_size"], options["refine"]
     found = pose.find_people(pyramid, run.part(0.0, 0.5), boxes=boxes)
-    found = [one for one in found if boxes is not None or one.score >= confidence]
+    found = [one for one in found if boxes is not None or one.score >= options["det_confidence_thresh"]]
     found = give_hands_back(pyramid, found, run.part(0.5, 0.5))
     height, width = photo.pixels.shape[:2]
     masks = separate_masks([pose.person_mask(one, height, width) for one in found])
@@ -159,19 +83,10 @@ def _people_of(
     candidates = list(zip(found, fits, masks, strict=True))
     if boxes is None:
         candidates = [(one, fit, mask) for one, fit, mask in candidates if doubt(one, fit, mask, camera) < _DOUBT]
-        candidates = without_overlaps(candidates, overlap)
+        candidates = without_overlaps(candidates, options["det_iou_thresh"])
     people = [_person(one, fit, mask, camera) for one, fit, mask in candidates]
     people = [replace(person, track_id=number) for number, person in enumerate(people)]
     return stand_together(load_body(), people, camera)
-
-
-def separate_masks(masks: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Masks (H, W) 0..1 in which no pixel belongs to two people: it goes to the one who claims it most."""
-    if len(masks) < 2:
-        return masks
-    stacked = np.stack(masks)
-    owner = stacked.argmax(0)
-    return [np.where(owner == number, mask, 0).astype(np.float32) for number, mask in enumerate(masks)]
 
 
 def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camera) -> float:
@@ -199,19 +114,6 @@ def without_overlaps(candidates: list, overlap: float) -> list:
     return kept
 
 
-def landmark_box(one: PoseLandmarks) -> NDArray[np.float32]:
-    """(x0, y0, x1, y1) around the landmarks that are seen."""
-    seen = one.visibility[:33] * one.presence[:33] > 0.3
-    points = one.points[:33][seen] if seen.sum() > 1 else one.points[:33]
-    return np.concatenate([points.min(0), points.max(0)])
-
-
-def box_overlap(first: NDArray, second: NDArray) -> float:
-    """Intersection over union of two boxes."""
-    shared = np.prod(np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None))
-    return float(shared / max(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2]) - shared, 1e-9))
-
-
 def _person(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camera) -> Person:
     return Person(
         track_id=0,
@@ -227,12 +129,3 @@ def _person(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Cam
         confidence=fit.confidence,
         attributes=fit.attributes,
     )
-
-
-def person_box(one: PoseLandmarks, mask: NDArray[np.float32], camera: Camera) -> tuple[float, float, float, float]:
-    """The box around the person's mask, or around the landmarks where the mask is empty, inside the picture."""
-    rows, columns = np.flatnonzero((mask > 0.5).any(1)), np.flatnonzero((mask > 0.5).any(0))
-    if len(rows):
-        return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-    box = np.clip(landmark_box(one), 0, [camera.width, camera.height] * 2)
-    return tuple(float(value) for value in box)  # type: ignore[return-value]

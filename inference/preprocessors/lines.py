@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from ..errors import BadInput
-from ..geometry.previews import check_resolution, padded, preview_size, to_resolution
+from ..geometry.previews import padded, preview_size, to_resolution
 from ..models.controlnet_aux import architecture, loaded, published
 from ..results import MapImage
 from ..runtime.passes import answers
-from .plain import darker_than_around, three
+from .plain import darker_than_around, three, usual
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from ..photo import Photo
     from ..runtime import Run
     from ..weights import Published
-    from . import Options
 
+Options = Mapping[str, Any]
 Picture = Any  # NDArray[np.uint8] (h, w, 3), sides multiples of 64
 #: Most pixels of the picture that a network sees; at that size the largest takes about 6 GB.
 _MOST_PIXELS = 4 << 20
 #: M-LSD: most lines, and the side in cells of the neighbourhood in which only the surest centre counts.
 _MOST_LINES, _APART = 200, 3
-#: Anyline: blur and threshold of its lines from darkness, and pixels below which one is a speck.
-_ANYLINE_BLUR, _ANYLINE_THRESHOLD, _SPECK = 2.0, 3.0, 36
+#: Anyline: pixels below which one of its lines from darkness is a speck.
+_SPECK = 36
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,13 @@ class Kind:
     published: Callable[[str], Published] = published
 
 
-def make(photo: Photo, run: Run, *, resolution: int, options: Options) -> MapImage:
-    """The image pass of a photo. Raises `MissingModel`, `BadModelFile`, `MissingPackages`."""
-    return make_batch([photo], run, resolution=resolution, options=options)[0]
+def make_batch(photos: Sequence[Photo], run: Run, options: Options) -> list[MapImage]:
+    """The image passes of photos; those of one size pass the network together.
 
-
-def make_batch(photos: Sequence[Photo], run: Run, *, resolution: int, options: Options) -> list[MapImage]:
-    """`make` of several photos; those of one size pass the network together."""
+    Raises `MissingModel`, `BadModelFile`, `MissingPackages`.
+    """
     assert run.model is not None
-    check_resolution(resolution)
+    resolution = options["resolution"]
     kind, path = KINDS[run.model.id], run.model.files[0].path
     sizes = [_size(photo, resolution) for photo in photos]
     run.report(0.0, f"Loading {run.model.label}")
@@ -114,10 +112,10 @@ def _last_edges(said: list[Tensor], _picture: Picture, options: Options) -> NDAr
 
 def _finished(edges: NDArray, options: Options, stepped: bool) -> NDArray[np.uint8]:
     """Edges 0..1 as grey. stepped : the network's own habit of three levels, against hidden marks between them."""
-    if stepped if options.safe is None else options.safe:
+    if stepped if options["safe"] is None else options["safe"]:
         edges = (edges.astype(np.float32) * 3).astype(np.int32) / np.float32(2)
     grey = (edges * 255).clip(0, 255).astype(np.uint8)
-    return _scribbled(grey) if options.scribble else grey
+    return _scribbled(grey) if options["scribble"] else grey
 
 
 def _scribbled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -143,7 +141,7 @@ def _anime_bright(said: list[Tensor], picture: Picture, _options: Options) -> ND
 
 def _straight(said: list[Tensor], picture: Picture, options: Options) -> NDArray[np.uint8]:
     """Straight lines of M-LSD (Gu et al. 2022): centres, and from each the way to both ends, in halves of a pixel."""
-    least_score, least_length = options.thresholds or (0.1, 0.1)
+    least_score, least_length = options["thresholds"] or usual("mlsd")
     centre, ways = said[0][0].sigmoid(), said[0][1:5]
     best = nn.functional.max_pool2d(centre[None], _APART, stride=1, padding=_APART // 2)[0]
     scores, indices = (centre * (best == centre)).flatten().topk(min(_MOST_LINES, centre.numel()))
@@ -161,7 +159,7 @@ def _straight(said: list[Tensor], picture: Picture, options: Options) -> NDArray
 def _any_line(said: list[Tensor], picture: Picture, options: Options) -> NDArray[np.uint8]:
     """Edges of the network and, laid over them, lines from darkness without specks (MistoLine's Anyline)."""
     edges = _mean_edges(said, picture, options, stepped=True)
-    blur, threshold = options.thresholds or (_ANYLINE_BLUR, _ANYLINE_THRESHOLD)
+    blur, threshold = options["thresholds"] or usual("anyline")
     lines = darker_than_around(picture, blur, threshold)
     count, labels, found, _ = cv2.connectedComponentsWithStats((lines > 0).astype(np.uint8), connectivity=4)
     large = np.append(False, found[1:count, cv2.CC_STAT_AREA] >= _SPECK)[np.asarray(labels, np.intp)]

@@ -3,23 +3,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from ..errors import BadInput
-from ..geometry.previews import check_resolution, padded, preview_size, to_resolution
+from ..geometry.previews import padded, preview_size, to_resolution
+from ..options.preprocessors import THRESHOLDS
 from ..results import MapImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from ..photo import Photo
     from ..runtime import Run
-    from . import Options
+
+    Options = Mapping[str, Any]
 
 #: Cells of the noise by which content is shuffled, pixels.
 _CELL = 256
@@ -27,10 +29,10 @@ _CELL = 256
 _MIDDLE, _LEAST_STRENGTH = 127, 16
 
 
-def make(photo: Photo, run: Run, *, resolution: int, options: Options) -> MapImage:
+def make(photo: Photo, run: Run, options: Options) -> MapImage:
     """The image pass of a photo."""
     assert run.model is not None
-    check_resolution(resolution)
+    resolution = options["resolution"]
     height, width = preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
     run.report(0.0, f"Making {run.model.label}")
     working = padded(to_resolution(photo.pixels, resolution))
@@ -39,15 +41,21 @@ def make(photo: Photo, run: Run, *, resolution: int, options: Options) -> MapIma
     return MapImage(np.ascontiguousarray(made), run.model.id)
 
 
+def usual(model: str) -> tuple[float, float]:
+    """The two thresholds that a model takes where none are given."""
+    low, high = THRESHOLDS[model].defaults().values()
+    return low, high
+
+
 def _canny(working: NDArray[np.uint8], _height: int, _width: int, options: Options) -> NDArray[np.uint8]:
-    low, high = options.thresholds or (100, 200)
+    low, high = options["thresholds"] or usual("canny")
     if not 0 <= low <= high:
         raise BadInput(f"The thresholds {low} and {high} find no edges.", "Give 0 or more, the lower one first.")
     return three(cv2.Canny(working, low, high))
 
 
 def _standard_lines(working: NDArray[np.uint8], _height: int, _width: int, options: Options) -> NDArray[np.uint8]:
-    sigma, threshold = options.thresholds or (6.0, 8.0)
+    sigma, threshold = options["thresholds"] or usual("lineart-standard")
     return three(darker_than_around(working, sigma, threshold))
 
 
@@ -67,7 +75,7 @@ def darker_than_around(picture: NDArray[np.uint8], sigma: float, threshold: floa
 
 def _shuffled(working: NDArray[np.uint8], height: int, width: int, options: Options) -> NDArray[np.uint8]:
     """The photo's content moved about by smooth noise: its colours and style without its places."""
-    random = np.random.default_rng(options.seed)
+    random = np.random.default_rng(options["seed"])
     across, down = (_noise(random, height, width) * np.float32(side - 1) for side in (width, height))
     return np.asarray(cv2.remap(working[:height, :width], across, down, cv2.INTER_LINEAR), np.uint8)
 

@@ -68,7 +68,7 @@ def test_cancelling_stops_at_once():
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True])
 def test_a_batch_size_that_is_none(size):
-    with pytest.raises(inference.BadInput, match="batch size"):
+    with pytest.raises(inference.BadInput, match="batch_size must be a whole number"):
         batch.estimate_depth(photos(1), "relief", batch_size=size)
 
 

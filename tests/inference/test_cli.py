@@ -245,7 +245,7 @@ def test_bad_photos_and_outputs_are_one_sentence(tmp_path, small, capsys):
         "resolution": ("--photo", small, "--output", out, "--resolution", "-4"),
         "no device": ("--photo", small, "--output", out, "--device", "abacus"),
         "no depth model": ("--photo", small, "--output", out, "--model", "nonsense"),
-        "Detail": ("--photo", small, "--output", out, "--detail", "9"),
+        "detail must be": ("--photo", small, "--output", out, "--detail", "9"),
     }.items():
         assert expected in fails(capsys, tmp_path, "relief", *arguments)
     assert (tmp_path / "there.npz").read_text() == "mine"

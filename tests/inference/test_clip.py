@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The people of a clip, from pictures to posed bodies, through the public API."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from maquette.inference import Camera, Cancelled, Clip, Photo, recover_people
 from maquette.inference.geometry.skinning import pose_body
+from maquette.inference.people import clip as clip_room
 from maquette.inference.people.clip import key_frames
+from maquette.inference.people.fit import fitting
 
 CAMERA = Camera(420, 420, 192, 144, 384, 288)
 FRAMES, FPS = range(6, 26), 12.5
@@ -70,6 +74,17 @@ def test_a_gap_is_marked_by_its_confidence(people):
     # Not each: of somebody who is all but hidden the network may see little.
     assert np.median([person.confidence.max() for person in seen]) > 0.5
     assert len(seen) > 0.7 * len(persons)
+
+
+def test_both_batch_sizes_act_on_a_tracked_clip(clip, monkeypatch):
+    crops, solved = [], []
+    make, fit = clip_room.track.Pyramid, fitting._fit_some
+    monkeypatch.setattr(clip_room.track, "Pyramid", lambda pixels, batch: crops.append(batch) or make(pixels, batch))
+    monkeypatch.setattr(fitting, "_fit_some", lambda some, steps: solved.append(len(some)) or fit(some, steps))
+    short = Clip("short", 4, FPS, lambda: islice(clip, 4))
+    recover_people(short, device="cpu", det_batch_size=3, hmr_batch_size=1)
+    assert set(crops) == {3}
+    assert set(solved) == {1}
 
 
 def test_progress_rises_and_can_cancel(clip):

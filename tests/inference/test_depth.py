@@ -6,8 +6,9 @@ import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, NothingFound, Person, UnknownModel, estimate_depth, runtime
 from maquette.inference.depth.from_people import complete, extend, people_depth
-from maquette.inference.geometry.previews import check_resolution, depth_preview, to_resolution
+from maquette.inference.geometry.previews import depth_preview, to_resolution
 from maquette.inference.geometry.rasteriser import rasterise
+from maquette.inference.options.common import RESOLUTION
 from maquette.inference.shipped.body import load_body
 
 CAMERA = Camera.default(240, 320)
@@ -123,13 +124,13 @@ def test_the_preview_is_near_255_far_51_and_nothing_0():
     ("resolution", "shape"), [(0, (90, 120)), (45, (45, 60)), (90, (90, 120)), (200, (200, 267)), (1, (1, 1))]
 )
 def test_the_previews_short_side(resolution, shape):
-    assert to_resolution(np.zeros((90, 120, 3), np.uint8), check_resolution(resolution)).shape == (*shape, 3)
+    assert to_resolution(np.zeros((90, 120, 3), np.uint8), RESOLUTION.checked(resolution)).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("resolution", [-1, 16385, 3.5, "512", None, float("nan")])
 def test_resolutions_that_are_none(resolution):
     with pytest.raises(BadInput) as raised:
-        check_resolution(resolution)
+        RESOLUTION.checked(resolution)
     assert raised.value.remedy
 
 

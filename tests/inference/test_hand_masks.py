@@ -6,6 +6,7 @@ import pytest
 from maquette.inference import BadInput
 from maquette.inference.geometry.previews import preview_size
 from maquette.inference.hands import masks, preview
+from maquette.inference.options.hands import OPTIONS
 from scipy import ndimage
 
 PLUS = ndimage.generate_binary_structure(2, 1)
@@ -145,6 +146,6 @@ def test_a_preview_that_no_memory_holds_is_refused():
 )
 def test_parameters_out_of_range_are_refused_with_the_range(change, message):
     fine = {"mask_type": "original", "mask_bbox_padding": 30, "mask_expand": 5, "resolution": 512}
-    masks.check_parameters(**fine)
+    OPTIONS.checked(fine)
     with pytest.raises(BadInput, match=message):
-        masks.check_parameters(**{**fine, **change})
+        OPTIONS.checked({**fine, **change})

@@ -9,7 +9,7 @@ import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, Photo, UnknownModel, load_photo, refine_hands
 from maquette.inference.hands import blazehand, fit, masks, preview
-from maquette.inference.hands.assemble import Pictures
+from maquette.inference.options.hands import OPTIONS
 from maquette.inference.runtime.run import start
 from maquette.inference.shipped import hand
 from maquette.inference.shipped.hand_body import load_hand_body
@@ -214,7 +214,9 @@ def test_a_box_larger_than_the_photo_is_the_photo(zidane):
 def test_the_masks_are_made_as_their_parameters_say(zidane, pointing, mask_type, expand, padding, resolution):
     hands = pointing.hands
     shape = zidane.pixels.shape[:2]
-    maps = blazehand._maps(hands, pointing.camera, shape, Pictures(padding, mask_type, expand, resolution))
+    asked = {"mask_type": mask_type, "mask_bbox_padding": padding, "mask_expand": expand, "resolution": resolution}
+    options = OPTIONS.checked(asked)
+    maps = blazehand._maps(hands, pointing.camera, shape, options)
     extents = [masks.extent(one.keypoints_2d, one.depth > 0) for one in hands]
     picture = preview.resize(preview.paint([one.depth for one in hands], shape), resolution)
     assert np.array_equal(maps.preview, picture)
@@ -248,7 +250,7 @@ def test_bad_requests_are_refused_before_any_work(zidane):
     with pytest.raises(BadInput, match="based_on_depth, tight_bboxes, original"):
         refine_hands(zidane, mask_type="outline")
     for change in ({"resolution": -2}, {"resolution": 20000}, {"mask_bbox_padding": 200}, {"mask_expand": 99999}):
-        with pytest.raises(BadInput, match="Give a whole number"):
+        with pytest.raises(BadInput, match="must be a whole number from"):
             refine_hands(zidane, **change)
 
 

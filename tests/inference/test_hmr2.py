@@ -152,12 +152,12 @@ def test_masks_are_left_out_where_there_is_no_room(recover, astronaut, monkeypat
         ({"boxes": [(900, 900, 950, 950)]}, "no pixel"),
         ({"boxes": [(0, 0, 1e9, 1e9)]}, "8 times as large"),
         ({"boxes": [[BOX], [BOX]]}, "2 lists"),
-        ({"det_confidence_thresh": 1.5}, "confidence threshold"),
-        ({"det_iou_thresh": -0.1}, "overlap threshold"),
-        ({"det_batch_size": 0}, "detection batch size"),
-        ({"hmr_batch_size": 2.5}, "body batch size"),
-        ({"smoothing": -1}, "smoothing"),
-        ({"plant": 2}, "planting"),
+        ({"det_confidence_thresh": 1.5}, "det_confidence_thresh must be a number from 0 to 1"),
+        ({"det_iou_thresh": -0.1}, "det_iou_thresh must be a number from 0 to 1"),
+        ({"det_batch_size": 0}, "det_batch_size must be a whole number of at least 1"),
+        ({"hmr_batch_size": 2.5}, "hmr_batch_size must be a whole number of at least 1"),
+        ({"smoothing": -1}, "smoothing must be a number from 0 to"),
+        ({"plant": 2}, "plant must be a number from 0 to 1"),
     ],
 )
 def test_bad_parameters_are_named(recover, astronaut, named, said):

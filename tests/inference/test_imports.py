@@ -30,11 +30,10 @@ ROOMS = (
     ("photo", "geometry"),
     ("runtime",),
     ("registry", "weights"),
-    ("models", "shipped"),
+    ("models", "shipped", "batch"),
     ("depth", "normals", "hands", "people", "preprocessors", "rigs"),
     ("export",),
     ("detailer",),
-    ("batch",),
     ("__init__",),
     ("__main__",),
 )

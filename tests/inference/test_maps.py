@@ -19,6 +19,7 @@ from maquette.inference.geometry.previews import padded, to_resolution
 from maquette.inference.geometry.relative import unit
 from maquette.inference.models.controlnet_aux import architecture
 from maquette.inference.normals import normalbae
+from maquette.inference.options.preprocessors import OPTIONS
 from maquette.inference.preprocessors import lines
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import free_memory
@@ -171,9 +172,7 @@ def test_anyline_lays_dark_lines_over_edges(photo, options):
 
 
 def lines_options(**given):
-    from maquette.inference.preprocessors import Options
-
-    return Options(**given)
+    return OPTIONS.checked(given)
 
 
 def test_straight_lines_are_where_they_are():

@@ -16,6 +16,7 @@ from maquette.inference.hands import meshgraphormer, parts, preview
 from maquette.inference.hands.meshgraphormer import answers, crop
 from maquette.inference.hands.meshgraphormer.crop import Crop
 from maquette.inference.hands.meshgraphormer.lens import Lens, draw
+from maquette.inference.options.hands import OPTIONS
 from maquette.inference.registry import find_model
 from maquette.inference.runtime.run import start
 
@@ -251,11 +252,11 @@ def test_against_the_scenes_depth(refine, zidane):
 
 
 def test_several_photos_in_one_pass(zidane, boxes, run):
-    asked = {"mask_bbox_padding": 30, "mask_type": "based_on_depth", "mask_expand": 5, "resolution": 0}
+    asked = OPTIONS.checked({"resolution": 0, "boxes": boxes})
     brighter = Photo(np.minimum(zidane.pixels.astype(int) + 20, 255).astype(np.uint8))
-    together = meshgraphormer.refine_batch([zidane, brighter], run, boxes=boxes, **asked)
+    together = meshgraphormer.refine_batch([zidane, brighter], run, asked)
     for photo, maps in zip((zidane, brighter), together, strict=True):
-        alone = meshgraphormer.refine(photo, run, boxes=boxes, **asked)
+        (alone,) = meshgraphormer.refine_batch([photo], run, asked)
         assert np.abs(alone.depth - maps.depth).max() < 1e-4 or (alone.mask != maps.mask).mean() < 1e-4
         assert len(maps.hands) == 2
 

@@ -22,6 +22,8 @@ from maquette.inference.models.metric3d import checkpoint, picture
 from maquette.inference.models.metric3d.encoder import BACKBONES
 from maquette.inference.models.metric3d.network import Metric3D
 from maquette.inference.normals import metric3d as normals_module
+from maquette.inference.options.depth import OPTIONS as DEPTH
+from maquette.inference.options.normals import OPTIONS as NORMALS
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import kept_models, start
 from maquette.inference.runtime.result_cache import forget
@@ -170,7 +172,7 @@ def test_absurd_requests_are_refused_before_anything_is_computed(options):
                 task(photo, NAME, resolution=resolution, progress=progress, **options)
             assert raised.value.remedy
     for focal in (0, -1, float("nan"), "wide"):
-        with pytest.raises(BadInput, match="focal length fx = "):
+        with pytest.raises(BadInput, match="fx must be a number above 0"):
             inference.estimate_depth(photo, NAME, fx=focal, progress=progress, **options)
     for parameters in ({"a": -1}, {"bg_threshold": 2}):
         with pytest.raises(BadInput):
@@ -206,14 +208,14 @@ def test_the_focal_length_says_where_it_came_from(options):
 
 def test_a_batch_gives_what_single_photos_give(options, monkeypatch):
     photos = [Photo(noise(96, 140, 1)), Photo(noise(200, 90, 2)), Photo(noise(64, 64, 3)), Photo(noise(96, 140, 1))]
-    request = {"fx": None, "fy": 500.0, "resolution": 64}
+    request = DEPTH.checked({"fy": 500.0, "resolution": 64})
     singles = []
     for photo in photos[:3]:
         forget()
-        singles.append(metric3d.estimate(photo, _run(options), **request))
+        singles.append(metric3d.estimate_batch([photo], _run(options), request)[0])
     forget()
     passes = _count_passes(monkeypatch)
-    batch = metric3d.estimate_batch(photos, _run(options), **request)
+    batch = metric3d.estimate_batch(photos, _run(options), request)
     assert passes == [3]  # the same photo twice is computed once
     for single, found in zip([*singles, singles[0]], batch, strict=True):
         assert found.depth.shape == single.depth.shape and found.camera == single.camera
@@ -221,18 +223,18 @@ def test_a_batch_gives_what_single_photos_give(options, monkeypatch):
         np.testing.assert_allclose(found.normals, single.normals, atol=5e-4)
         assert np.abs(found.preview.astype(int) - single.preview).max() <= 1
     assert np.abs(batch[0].depth - batch[3].depth).max() == 0
-    normals = normals_module.estimate_batch(photos, _run(options), a=1.0, bg_threshold=0.1, resolution=64)
+    normals = normals_module.estimate_batch(photos, _run(options), NORMALS.checked({"resolution": 64}))
     assert passes == [3]
     np.testing.assert_array_equal(normals[1].normals, batch[1].normals)
 
 
 def test_half_precision_is_another_network_and_other_results(options):
     """As on a GPU; the public functions compute in float32 on a CPU, so the run is made by hand."""
-    photo, request = Photo(noise(96, 140)), {"fx": None, "fy": None, "resolution": 64}
-    exact = metric3d.estimate(photo, _run(options), **request)
+    photo, request = Photo(noise(96, 140)), DEPTH.checked({"resolution": 64})
+    exact = metric3d.estimate_batch([photo], _run(options), request)[0]
     half = replace(_run(options), precision="float16")
     assert shared.kept_network(half).trunk.coarse.narrow.weight.dtype == torch.float16
-    rounded = metric3d.estimate(photo, half, **request)
+    rounded = metric3d.estimate_batch([photo], half, request)[0]
     assert rounded.depth.dtype == rounded.normals.dtype == rounded.confidence.dtype == np.float32
     error = np.abs(rounded.depth - exact.depth) / exact.depth.std()
     assert 0 < error.max() < 0.1

@@ -18,6 +18,7 @@ from maquette.demo.samples import sample_photo
 from maquette.inference.models import midas
 from maquette.inference.models.midas.picture import node_picture, surface_normals, working_picture, working_side
 from maquette.inference.normals.midas import estimate_batch
+from maquette.inference.options.normals import OPTIONS
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import kept_models, start
 
@@ -173,7 +174,7 @@ def test_several_photos_pass_together(photo, options, result):
     run = start("cpu", models_dir=options["models_dir"], model=find_model("normals", "midas"))
     turned = inference.Photo(np.ascontiguousarray(photo.pixels[::-1]))
     wide = inference.Photo(np.ascontiguousarray(photo.pixels[:200]))
-    maps = estimate_batch([turned, photo, wide], run, a=TAU, bg_threshold=0, resolution=256)
+    maps = estimate_batch([turned, photo, wide], run, OPTIONS.checked({"bg_threshold": 0, "resolution": 256}))
     np.testing.assert_allclose(maps[1].normals, result.normals, atol=1e-4)
     assert maps[2].preview.shape == (256, 655, 3)
 

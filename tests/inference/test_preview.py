@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 from maquette.inference import BadInput
-from maquette.inference.geometry.previews import MAX_PIXELS, check_resolution, padded, preview_size, to_resolution
+from maquette.inference.geometry.previews import MAX_PIXELS, padded, preview_size, to_resolution
+from maquette.inference.options.common import RESOLUTION
 
 
 @pytest.mark.parametrize(
@@ -39,12 +40,12 @@ def test_padding_repeats_the_last_row_and_column():
 @pytest.mark.parametrize("resolution", [-1, 16385, 20_000, 1.5, "512", None, float("nan")])
 def test_what_is_no_resolution(resolution):
     with pytest.raises(BadInput, match="resolution") as raised:
-        check_resolution(resolution)
+        RESOLUTION.checked(resolution)
     assert raised.value.remedy
 
 
 def test_a_preview_that_no_memory_holds_is_refused():
-    assert check_resolution(np.int64(16384)) == 16384 and preview_size(64, 64, 16384) == (16384, 16384)
+    assert RESOLUTION.checked(np.int64(16384)) == 16384 and preview_size(64, 64, 16384) == (16384, 16384)
     assert MAX_PIXELS == 16384**2
     with pytest.raises(BadInput, match="too large"):
         preview_size(64, 65, 16384)

@@ -170,6 +170,15 @@ def test_unrelated_photos_are_no_film():
     assert sum(1 in track.sightings for track in tracks) == 1
 
 
+def test_of_new_people_who_overlap_the_less_certain_is_left_out(crossing):
+    picture = crossing[0][21]  # their boxes share a fifth
+    counts = {}
+    for most in (1.0, 0.05):
+        tracks = follow_people(iter([picture] * 2), 2, FPS, runtime.start("cpu"), most_overlap=most)
+        counts[most] = [len(track.sightings) for track in tracks]
+    assert counts == {1.0: [2, 2], 0.05: [2]}
+
+
 def test_given_boxes_replace_the_detector(monkeypatch):
     monkeypatch.setattr(pose, "detect_people", lambda *_: pytest.fail("the detector ran"))
     astronaut = load_photo(sample_photo("astronaut")).pixels

@@ -7,14 +7,14 @@ lens is not asked for: the metres are those of the cameras that a model was trai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...geometry.normals_from_depth import normals_from_depth
-from ...geometry.previews import check_resolution, preview_size
+from ...geometry.previews import preview_size
 from ...geometry.relative import inverse_at_photo_size, near_is_bright, relative_map
 from ...geometry.resample import at_photo_size
 from ...models import IMAGENET
@@ -26,8 +26,6 @@ from ...weights import load_network
 from . import networks, picture
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -92,17 +90,13 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def estimate(photo: Photo, run: Run, *, fx: float | None, fy: float | None, resolution: int) -> DepthMap:
-    """Metres along z, or the height of a relative model, of the whole photo. See `inference.estimate_depth`."""
-    return estimate_batch([photo], run, fx=fx, fy=fy, resolution=resolution)[0]
+def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[DepthMap]:
+    """Metres along z, or the height of a relative model, of whole photos. See `inference.estimate_depth`.
 
-
-def estimate_batch(
-    photos: Sequence[Photo], run: Run, *, fx: float | None, fy: float | None, resolution: int
-) -> list[DepthMap]:
-    """`estimate` of several photos; those whose pictures have one size pass the network together."""
-    check_resolution(resolution)
-    cameras = [photo.camera_or_default(fx, fy) for photo in photos]
+    Photos whose pictures have one size pass the network together.
+    """
+    resolution = options["resolution"]
+    cameras = [photo.camera_or_default(options["fx"], options["fy"]) for photo in photos]
     for photo in photos:
         preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
     pixels = [photo.pixels for photo in photos]

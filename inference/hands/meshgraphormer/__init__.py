@@ -8,17 +8,17 @@ it, and there may be any number of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...results import Hand
 from .. import masks, preview
-from ..assemble import Pictures, against_scene, assemble, camera_of, check_boxes, check_scene
+from ..assemble import against_scene, assemble, camera_of, check_boxes, check_photo
 from ..blazehand import fitted
-from ..find import DETECTION, PRESENCE, Thresholds, find
+from ..find import find
 from .answers import Predicted, predict, ready
 from .crop import Crop
 from .lens import Drawn, Lens, draw, place
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ...camera import Camera
     from ...photo import Photo
-    from ...results import DepthMap, HandMaps
+    from ...results import HandMaps
     from ...runtime.run import Run
 
 Box = tuple[float, float, float, float, str]
@@ -42,66 +42,21 @@ class _Seen:
     score: float
 
 
-def refine(
-    photo: Photo,
-    run: Run,
-    *,
-    mask_bbox_padding: int,
-    mask_type: str,
-    mask_expand: int,
-    resolution: int,
-    boxes: Sequence[Box] | None,
-    detect_thr: float = DETECTION,
-    presence_thr: float = PRESENCE,
-    scene_depth: DepthMap | None = None,
-    exact: bool = True,
-) -> HandMaps:
-    """See `inference.refine_hands`."""
-    return refine_batch(
-        [photo],
-        run,
-        mask_bbox_padding=mask_bbox_padding,
-        mask_type=mask_type,
-        mask_expand=mask_expand,
-        resolution=resolution,
-        boxes=boxes,
-        detect_thr=detect_thr,
-        presence_thr=presence_thr,
-        scene_depth=scene_depth,
-        exact=exact,
-    )[0]
-
-
-def refine_batch(
-    photos: Sequence[Photo],
-    run: Run,
-    *,
-    mask_bbox_padding: int,
-    mask_type: str,
-    mask_expand: int,
-    resolution: int,
-    boxes: Sequence[Box] | None,
-    detect_thr: float = DETECTION,
-    presence_thr: float = PRESENCE,
-    scene_depth: DepthMap | None = None,
-    exact: bool = True,
-) -> list[HandMaps]:
-    """`refine` of several photos with the same parameters, the hands of all of them together in the network."""
-    pictures = Pictures(mask_bbox_padding, mask_type, mask_expand, resolution)
-    thresholds = Thresholds(detect_thr, presence_thr)
+def refine_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[HandMaps]:
+    """See `inference.refine_hands`; the hands of all photos pass the network together."""
     for photo in photos:
-        pictures.check(photo)
-        check_scene(scene_depth, photo)
+        check_photo(photo, options)
+    boxes, scene = options["boxes"], options["scene_depth"]
     given = None if boxes is None else [_given(photo, boxes) for photo in photos]
     ready(run)
-    seen = _find(photos, run.part(0.0, 0.3), thresholds) if given is None else given
+    seen = _find(photos, run.part(0.0, 0.3), options) if given is None else given
     crops = [(photo, one.crop) for photo, hands in zip(photos, seen, strict=True) for one in hands]
-    predicted = iter(predict(crops, run.part(0.3 if given is None else 0.0, 0.9), exact))
+    predicted = iter(predict(crops, run.part(0.3 if given is None else 0.0, 0.9), options["exact"]))
     maps = []
     for number, (photo, hands) in enumerate(zip(photos, seen, strict=True)):
         part = run.part(0.9 + 0.1 * number / len(photos), 0.9 + 0.1 * (number + 1) / len(photos))
-        drawn = _draw_all(hands, predicted, camera_of(photo, scene_depth), part)
-        maps.append(_maps(photo, drawn, scene_depth, pictures, sort=given is None))
+        drawn = _draw_all(hands, predicted, camera_of(photo, scene), part)
+        maps.append(_maps(photo, drawn, options, sort=given is None))
     return maps
 
 
@@ -119,11 +74,11 @@ def _in_reach(box: Sequence[float], height: int, width: int) -> tuple[float, flo
     return max(x0, -width), max(y0, -height), min(x1, 2 * width), min(y1, 2 * height)
 
 
-def _find(photos: Sequence[Photo], run: Run, thresholds: Thresholds) -> list[list[_Seen]]:
+def _find(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[list[_Seen]]:
     seen = []
     for number, photo in enumerate(photos):
         part = run.part(number / len(photos), (number + 1) / len(photos))
-        found = find(photo, part, thresholds)
+        found = find(photo, part, options)
         # Of which side a hand is, its shape tells better than the landmark network does.
         fits = fitted(found, None, photo.camera_or_default())
         sides = [one.likely_side if fit is None else fit.side for one, fit in zip(found, fits, strict=True)]
@@ -159,7 +114,8 @@ def _draw_all(seen: Sequence[_Seen], answers: Iterator[Predicted], camera: Camer
     return made
 
 
-def _maps(photo: Photo, made: list[_Drawn], scene: DepthMap | None, pictures: Pictures, *, sort: bool) -> HandMaps:
+def _maps(photo: Photo, made: list[_Drawn], options: Mapping[str, Any], *, sort: bool) -> HandMaps:
+    scene = options["scene_depth"]
     if scene is not None:
         made = [replace(one, hand=against_scene(one.hand, scene)) for one in made]
     if sort:
@@ -168,7 +124,7 @@ def _maps(photo: Photo, made: list[_Drawn], scene: DepthMap | None, pictures: Pi
     for one in made:
         one.drawn.paste(one.levels, levels)
     extents = [one.extent for one in made]
-    return assemble([one.hand for one in made], levels, extents, camera_of(photo, scene), pictures)
+    return assemble([one.hand for one in made], levels, extents, camera_of(photo, scene), options)
 
 
 def _draw(seen: _Seen, answer: Predicted, camera: Camera) -> _Drawn | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...geometry.previews import check_resolution, preview_size
+from ...geometry.previews import preview_size
 from ...runtime.memory import keep
 from ...runtime.passes import check_numbers
 from ...runtime.result_cache import recall_all
@@ -57,7 +57,6 @@ class Canonical:
 
 def check_photos(photos: Sequence[Photo], resolution: int) -> None:
     """Raise `BadInput` for a preview that cannot be made, before the network works for it."""
-    check_resolution(resolution)
     for photo in photos:
         place = Placement.of(*photo.pixels.shape[:2])
         for height, width in (photo.pixels.shape[:2], (place.height, place.width)):

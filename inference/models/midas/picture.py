@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ...errors import BadInput
-from ...geometry.previews import check_resolution, padded, to_resolution
+from ...geometry.previews import padded, to_resolution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,6 @@ def working_side(resolution: int, height: int, width: int) -> int:
 
     Raises `BadInput` where the picture would be too large for the network.
     """
-    check_resolution(resolution)
     side = min(height, width) if resolution == 0 else resolution
     side = side if side >= _LEAST_SIDE else _DEFAULT_SIDE
     pixels = side * side * max(height, width) / min(height, width)

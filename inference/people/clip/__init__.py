@@ -7,8 +7,9 @@ ground -> plant the feet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,20 +44,10 @@ KEY_TIME = 0.12
 MASK_BYTES = 1 << 30
 
 
-def recover_clip(
-    clip: Clip,
-    run: Run,
-    *,
-    det_confidence_thresh: float = 0.25,
-    refine: bool = False,
-    boxes: Sequence[Sequence[Sequence[float]]] | None = None,
-    smoothing: float = 1.0,
-    plant: float = 1.0,
-) -> People:
+def recover_clip(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """Recover the people of a clip that a camera at rest has filmed.
 
-    smoothing : 0 gives every frame's own fit; above 1 the motion is calmer than usual.
-    plant : 0 leaves the feet to slide, 1 holds planted ones in place.
+    options : see `people.recover_people`; the boxes are one list a frame, or None.
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
     fps = clip.fps or USUAL_FPS
@@ -67,13 +58,22 @@ def recover_clip(
             cameras.append(photo.camera_or_default())
             yield photo.pixels
 
-    tracks = follow_people(frames(), len(clip), fps, run.part(0.0, 0.5), boxes=boxes, min_score=det_confidence_thresh)
+    tracks = follow_people(
+        frames(),
+        len(clip),
+        fps,
+        run.part(0.0, 0.5),
+        boxes=options["boxes"],
+        min_score=options["det_confidence_thresh"],
+        most_overlap=options["det_iou_thresh"],
+        batch=options["det_batch_size"],
+    )
     body = load_body()
-    motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), refine=refine, smoothing=smoothing)
+    motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), options)
     run.report(0.88, "Planting the feet")
-    if plant > 0 and motions:
+    if options["plant"] > 0 and motions:
         ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions])
-        motions = [plant_feet(body, motion, ground, plant) for motion in motions]
+        motions = [plant_feet(body, motion, ground, options["plant"]) for motion in motions]
         motions = snap_motions(body, motions, ground) if len(motions) > 1 else motions
     people = assemble(body, tracks, motions, cameras, clip.fps, run.part(0.9, 1.0))
     run.report(1.0, f"{len(tracks)} people found")
@@ -81,13 +81,7 @@ def recover_clip(
 
 
 def fit_tracks(
-    tracks: Sequence[Track],
-    cameras: Sequence[Camera],
-    fps: float,
-    run: Run,
-    *,
-    refine: bool = False,
-    smoothing: float = 1.0,
+    tracks: Sequence[Track], cameras: Sequence[Camera], fps: float, run: Run, options: Mapping[str, Any]
 ) -> list[Motion]:
     """A motion per track over all frames from its first to its last.
 
@@ -96,6 +90,7 @@ def fit_tracks(
     """
     if not tracks:
         return []
+    smoothing, batch = options["smoothing"], options["hmr_batch_size"]
     frames = [np.array(sorted(track.sightings)) for track in tracks]
     seen = [
         observe([seen_of(track, frame, tracks) for frame in own], [cameras[frame] for frame in own])
@@ -104,7 +99,7 @@ def fit_tracks(
     keys = [key_frames(own, fps if smoothing > 0 else 0.0) for own in frames]
     persons = [number for number, own in enumerate(keys) for _ in own]
     chosen = concatenated([one.take(own.tolist()) for one, own in zip(seen, keys, strict=True)])
-    state = share_shape(chosen, fit_landmarks(chosen, run.part(0.0, 0.6), refine), persons)
+    state = share_shape(chosen, fit_landmarks(chosen, run.part(0.0, 0.6), options["refine"], batch), persons)
     motions, start = [], 0
     for number, (one, own, picked) in enumerate(zip(seen, frames, keys, strict=True)):
         poses = state.take(range(start, start + len(picked)))

@@ -20,8 +20,9 @@ from scipy.optimize import linear_sum_assignment
 
 from ...runtime.run import Run
 from ...shipped import pose
-from ...shipped.crops import Pyramid
+from ...shipped.crops import BATCH, Pyramid
 from ...shipped.pose import PoseLandmarks
+from ..boxes import box_overlap, landmark_box
 from .appearance import affinity, colours, is_cut, thumbnail
 from .backdrop import Backdrop, covered_share
 
@@ -131,12 +132,16 @@ def follow_people(
     *,
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
     min_score: float = 0.0,
+    most_overlap: float = 1.0,
+    batch: int = BATCH,
 ) -> list[Track]:
     """Track the people of a clip, reading its frames once.
 
     frames : pictures (H, W, 3) uint8 sRGB.  count : how many there are.
     boxes : per frame the people's (x0, y0, x1, y1); bypasses the detector.
     min_score : people whose landmarks are scored below it are left out.
+    most_overlap : of a new person who overlaps another by more than this (IoU), the less certain one is left out.
+    batch : crops of a frame that pass through a network at once.
     Returns tracks in the order of their first frame; a track never spans a cut of the film, nor a change of size.
     """
     finished: list[Track] = []
@@ -148,7 +153,7 @@ def follow_people(
         small = thumbnail(pixels)
         if shot is None or pixels.shape != shape or is_cut(before, small):
             finished += shot.finish(frame) if shot else []
-            shot = _Shot(frame, fps, max(min_score, LEAST_SCORE))
+            shot = _Shot(frame, fps, max(min_score, LEAST_SCORE), most_overlap, batch)
         before, shape = small, pixels.shape
         part = run.part(frame / max(count, 1), (frame + 1) / max(count, 1))
         shot.step(frame, pixels, part, None if boxes is None else boxes[frame])
@@ -158,8 +163,9 @@ def follow_people(
 class _Shot:
     """The tracks of one uncut piece of a clip while it is being read."""
 
-    def __init__(self, start: int, fps: float, min_score: float) -> None:
+    def __init__(self, start: int, fps: float, min_score: float, most_overlap: float, batch: int) -> None:
         self.start, self.fps, self.min_score = start, fps, min_score
+        self.most_overlap, self.batch = most_overlap, batch
         self.tracks: list[Track] = []
         self.backdrop = Backdrop()
         self.detect_every = max(1, round(DETECT_EVERY * fps))
@@ -168,10 +174,11 @@ class _Shot:
     def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> None:
         """Find the people of the next frame and give them to the tracks."""
         active = [track for track in self.tracks if frame - track.last <= self.longest_gap]
+        pyramid = Pyramid(pixels, self.batch)
         if boxes is not None:
-            seen = pose.find_people(pixels, run, boxes=boxes, augment=False) if len(boxes) else []
+            seen = pose.find_people(pyramid, run, boxes=boxes, augment=False) if len(boxes) else []
         else:
-            seen = self._look(frame, Pyramid(pixels), active, run)
+            seen = self._look(frame, pyramid, active, run)
         sightings = distinct([Sighting(_small(one), colours(pixels, one)) for one in seen], active, frame)
         sightings = [replace(one, clear=_is_clear(one, sightings)) for one in sightings]
         for track, sighting in assign(active, sightings, frame):
@@ -201,8 +208,12 @@ class _Shot:
             if one.score >= self.min_score and not any(covered_share(one, other) > COVERED for other in seen)
         ]
         sure = pose.landmarks(pyramid, [one.region for one in fresh], run.part(0.9, 1.0), augment=True)
-        is_person = [one.score_min >= pose.MIN_SCORE and one.spread <= pose.MAX_SPREAD for one in sure]
-        return seen + [one for one, certain in zip(fresh, is_person, strict=True) if certain]
+        people = [(one.score_min, index) for index, one in enumerate(sure) if _is_person(one)]
+        for _, index in sorted(people, reverse=True):
+            box = landmark_box(fresh[index])
+            if all(box_overlap(box, landmark_box(other)) <= self.most_overlap for other in seen):
+                seen.append(fresh[index])
+        return seen
 
     def _untangle(
         self, pyramid: Pyramid, people: list[PoseLandmarks], places: Sequence[NDArray], run: Run
@@ -222,7 +233,7 @@ class _Shot:
                 continue
             front = [people[n] for n in near if feet[n] > feet[index]]
             behind = [people[n] for n in near if feet[n] <= feet[index]]
-            cleared = Pyramid(self.backdrop.without(pyramid.level(0), front, behind, one))
+            cleared = Pyramid(self.backdrop.without(pyramid.level(0), front, behind, one), self.batch)
             again = pose.landmarks(cleared, [pose.region_from_points(foretold)], run.part(0.15, 0.2))[0]
             third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run.part(0.15, 0.2))[0]
             people[index] = max(one, again, third, key=lambda reading: _claim(reading, foretold, elsewhere))
@@ -234,6 +245,11 @@ class _Shot:
         joined = without_ghosts(join_tracks(self.tracks, self.longest_gap))
         least = min(max(2, round(SHORTEST * self.fps)), max(1, round(LEAST_SHARE * (stop - self.start))))
         return sorted((track for track in joined if len(track.sightings) >= least), key=lambda track: track.first)
+
+
+def _is_person(one: PoseLandmarks) -> bool:
+    """Whether the landmarks over the augmented crops are a person's."""
+    return one.score_min >= pose.MIN_SCORE and one.spread <= pose.MAX_SPREAD
 
 
 def _meet(first: NDArray, second: NDArray) -> bool:

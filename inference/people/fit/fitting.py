@@ -135,10 +135,12 @@ def _fit_all(
     return state
 
 
-def fit_landmarks(observed: Observed, run: Run, refine: bool = False) -> State:
-    """The poses that explain the landmarks best, of all the starting poses."""
-    per_person = len(hypotheses.starting_worlds(observed.take([0]))[0])
-    chunk = max(1, BATCH // per_person)
+def fit_landmarks(observed: Observed, run: Run, refine: bool = False, batch: int = 0) -> State:
+    """The poses that explain the landmarks best, of all the starting poses.
+
+    batch : observations solved for at once; 0 takes as many as `BATCH` allows with all their starting poses.
+    """
+    chunk = batch or max(1, BATCH // len(hypotheses.starting_worlds(observed.take([0]))[0]))
     parts = []
     for start in range(0, len(observed), chunk):
         run.report(start / len(observed), "Fitting bodies")

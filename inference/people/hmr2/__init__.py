@@ -7,14 +7,14 @@ body for each, before the photo's own camera. A clip (photos with a frame rate) 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import BadInput
 from ...results import People
 from ...runtime.result_cache import recall
-from ..blazepose_anny import boxes_per_photo, check_count, check_share, check_strength
+from ..boxes import boxes_per_photo
 from . import answers
 from .clip import MotionOptions, recover_clip
 from .find import Detection, Thresholds, builtin_finder
@@ -30,49 +30,31 @@ if TYPE_CHECKING:
     from ...runtime.run import Run
 
 
-def recover(
-    clip: Clip,
-    run: Run,
-    *,
-    det_confidence_thresh: float,
-    det_iou_thresh: float,
-    det_batch_size: int,
-    hmr_batch_size: int,
-    refine: bool,
-    boxes: Sequence | None,
-    track: bool,
-    smoothing: float = 1.0,
-    plant: float = 1.0,
-    detector: str | None = None,
-) -> People:
+def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """See `people.recover_people`."""
-    check_share(det_confidence_thresh, "confidence threshold")
-    check_share(det_iou_thresh, "overlap threshold")
-    check_count(det_batch_size, "detection batch size")
-    check_count(hmr_batch_size, "body batch size")
-    check_strength(smoothing, "smoothing")
-    check_share(plant, "strength of planting the feet")
-    given = boxes_per_photo(boxes, len(clip))
-    thresholds = Thresholds(det_confidence_thresh, det_iou_thresh, det_batch_size)
+    given = boxes_per_photo(options["boxes"], len(clip))
+    thresholds = Thresholds(options["det_confidence_thresh"], options["det_iou_thresh"], options["det_batch_size"])
+    detector, refine, batch = options["detector"], options["refine"], options["hmr_batch_size"]
     answers.ready(run)
     path = None if given is not None else detector_file(run.models_dir, detector)
     if given is None and path is None:
         run.report(
             0.0, "People are found by the built-in networks" + ("" if detector else f": no detector in {FOLDER}")
         )
-    tracked = track and clip.fps is not None and len(clip) > 1
+    tracked = options["track"] and clip.fps is not None and len(clip) > 1
     find = None if path is None else yolo_finder(path, run, thresholds)
     if tracked:
         search = Search(find, given, thresholds, "fast" if refine else "")
-        return recover_clip(clip, run, search, hmr_batch_size, MotionOptions(smoothing, plant, refine))
+        motion = MotionOptions(options["smoothing"], options["plant"], refine)
+        return recover_clip(clip, run, search, batch, motion)
     if given is None and find is None:
         find = builtin_finder(thresholds)
     search = Search(find, given, thresholds, "accurate" if refine else "")
     if len(clip) == 1 and clip.fps is None:
         photo = next(iter(clip))
         request = (run.model_key, photo.camera_or_default(), repr(given), path, thresholds, refine)
-        return recall(photo.pixels, request, lambda: _of_photos(clip, run, search, hmr_batch_size))
-    return _of_photos(clip, run, search, hmr_batch_size)
+        return recall(photo.pixels, request, lambda: _of_photos(clip, run, search, batch))
+    return _of_photos(clip, run, search, batch)
 
 
 def _of_photos(clip: Clip, run: Run, search: Search, batch: int) -> People:

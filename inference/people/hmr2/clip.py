@@ -119,7 +119,9 @@ def _tracks_by_landmarks(clip: Clip, run: Run, search: Search, batch: int, camer
 
     fps = clip.fps or USUAL_FPS
     following = run.part(0.0, 0.45)
-    tracks = follow_people(frames(), len(clip), fps, following, min_score=search.thresholds.confidence)
+    asked = search.thresholds
+    found = {"min_score": asked.confidence, "most_overlap": asked.overlap, "batch": asked.batch}
+    tracks = follow_people(frames(), len(clip), fps, following, **found)
     if not cameras:
         raise BadInput("There is no photo to look at.", "Give at least one.")
     followed: list[TrackFrames] = [{} for _ in tracks]
