@@ -51,6 +51,19 @@ def channels_of(action: Any, datablock: Any) -> Any:
     return strip.channelbag(slot, ensure=True)
 
 
+def frame_range(datablock: Any) -> tuple[float, float]:
+    """First and last frame of what a datablock's action does to it: in a slotted action, its own slot's alone."""
+    data = datablock.animation_data
+    action = data.action
+    if not SLOTTED_ACTIONS or action.use_frame_range or data.action_slot is None:
+        return tuple(action.frame_range)
+    bags = [strip.channelbag(data.action_slot) for layer in action.layers for strip in layer.strips]
+    ranges = [curve.range() for bag in bags if bag is not None for curve in bag.fcurves]
+    if not ranges:
+        return tuple(action.frame_range)
+    return min(first for first, _ in ranges), max(last for _, last in ranges)
+
+
 def working_space() -> str | None:
     """The colour space that Blender holds floats in; from 5.0 on a file chooses it, before it is that of new images."""
     colours: Any = getattr(bpy.data, "colorspace", None)

@@ -13,9 +13,11 @@ import bpy
 import numpy as np
 import pytest
 from maquette import blender_addon
+from maquette.blender_addon.builders.bodies import action as actions
 from maquette.blender_addon.builders.bodies import body as bodies
 from maquette.blender_addon.builders.bodies import retarget, rigify
 from maquette.blender_addon.builders.bodies.body import BodyOptions
+from maquette.blender_addon.core import compat
 from maquette.inference import rigs
 from maquette.inference.errors import BadInput
 from maquette.inference.geometry.skinning import pose_body
@@ -556,3 +558,21 @@ def test_what_cannot_be_exported(given, message, person, body, make_track, tmp_p
         bpy.ops.maquette.export_person(**wanted | {"filepath": wanted["filepath"].format(folder=tmp_path)})
     assert "Traceback" not in str(caught.value)
     assert [file.name for file in tmp_path.iterdir()] == ["taken.fbx"]
+
+
+def test_another_slots_keys_are_not_the_motion() -> None:
+    """From Blender 4.4 on an action may move several datablocks, each in a slot of its own."""
+    one, other = (bpy.data.objects.new(name, None) for name in ("one", "other"))
+    for obj, frames in ((one, (1, 20)), (other, (100, 400))):
+        bpy.context.scene.collection.objects.link(obj)
+        for frame in frames:
+            obj.location.x = frame
+            obj.keyframe_insert("location", frame=frame)
+    if compat.SLOTTED_ACTIONS:
+        action = one.animation_data.action
+        other.animation_data.action = action
+        other.animation_data.action_slot = action.slots.new(id_type="OBJECT", name="other")
+        for frame in (100, 400):
+            other.keyframe_insert("location", frame=frame)
+        assert tuple(action.frame_range) == (1, 400)
+    assert actions.frames_of(one) == (1, 20) and actions.frames_of(other) == (100, 400)

@@ -32,7 +32,7 @@ def frames_of(datablock: Any) -> tuple[int, int] | None:
     if data is None:
         return None
     if data.action is not None:
-        first, last = data.action.frame_range
+        first, last = compat.frame_range(datablock)
     else:
         strips = [strip for track in data.nla_tracks if not track.mute for strip in track.strips if not strip.mute]
         if not strips:
