@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, Photo, load_photo, recover_people
-from maquette.inference.geometry.skinning import rotation_matrices
+from maquette.inference.geometry.rotations import rotation_matrices
 from maquette.inference.people.hmr2.body import J19, to_opencv_rotations
 from maquette.inference.people.hmr2.checkpoint import PATH
 from maquette.inference.weights.smpl import PATH as SMPL

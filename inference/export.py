@@ -100,8 +100,7 @@ def amass_of(people: People, track_id: int | None = None) -> dict[str, NDArray]:
     shape; of photos it is the mean. Beside AMASS's own names: `frames`, `joint_names`, `camera_to_world`, `licence`.
     Raises `BadInput` where there is no such person.
     """
-    from .geometry.rotations import align_hemisphere, to_rotation_vector
-    from .geometry.skinning import quaternions_of, rotation_matrices
+    from .geometry.rotations import quaternions_of, rotation_matrices, to_rotation_vector
     from .people.clip.ground import world_from_camera
 
     tracks = people.tracks()
@@ -118,7 +117,7 @@ def amass_of(people: People, track_id: int | None = None) -> dict[str, NDArray]:
     places = np.stack([person.joints[0] for person in persons]).astype(np.float64)
     rate = np.array(0.0 if people.fps is None else people.fps)
     return {
-        "poses": to_rotation_vector(align_hemisphere(quaternions_of(turns))).reshape(len(frames), -1),
+        "poses": to_rotation_vector(quaternions_of(turns)).reshape(len(frames), -1),
         "trans": places @ world[:3, :3].T + world[:3, 3] - root * flip,
         "betas": shape,
         "gender": np.array("neutral"),

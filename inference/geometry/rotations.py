@@ -1,12 +1,62 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unit quaternions (w, x, y, z) in numpy: arrays (..., 4), broadcast over the leading dimensions."""
+"""Rotations in numpy: unit quaternions (..., 4) (w, x, y, z), matrices (..., 3, 3) and rotation vectors (..., 3).
+
+scipy turns one into the other, in the type that was given. It is imported when it is first needed: Blender reads this
+module before anybody asks for a rotation. The solvers' own are in `rotations_torch`.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.spatial.transform import Rotation
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
+
+
+def rotation_matrices(quaternions: NDArray) -> NDArray:
+    """Quaternions (..., 4) of any length but 0 -> matrices (..., 3, 3)."""
+    return _shaped(_scipy().from_quat(_flat(quaternions), scalar_first=True).as_matrix(), quaternions)
+
+
+def quaternions_of(matrices: NDArray) -> NDArray:
+    """Matrices (..., 3, 3) -> unit quaternions (..., 4), w >= 0; NaN where a matrix is not finite."""
+    flat = np.asarray(matrices).reshape(-1, 3, 3)
+    finite = np.isfinite(flat).all((1, 2))
+    quaternions = np.full((len(flat), 4), np.nan)
+    quaternions[finite] = _scipy().from_matrix(flat[finite]).as_quat(canonical=True, scalar_first=True)
+    return _shaped(quaternions, matrices[..., 0])
+
+
+def from_rotation_vector(vectors: NDArray) -> NDArray:
+    """Rotation vectors (..., 3), radians along the axis -> unit quaternions (..., 4)."""
+    return _shaped(_scipy().from_rotvec(_flat(vectors)).as_quat(scalar_first=True), vectors)
+
+
+def to_rotation_vector(quaternions: NDArray) -> NDArray:
+    """Quaternions (..., 4) -> rotation vectors (..., 3) of at most half a turn."""
+    return _shaped(_scipy().from_quat(_flat(quaternions), scalar_first=True).as_rotvec(), quaternions)
+
+
+def _scipy() -> type[Rotation]:
+    from scipy.spatial.transform import Rotation
+
+    return Rotation
+
+
+def _flat(vectors: NDArray) -> NDArray:
+    """(..., C) -> (N, C)."""
+    return np.reshape(vectors, (-1, np.shape(vectors)[-1]))
+
+
+def _shaped(values: NDArray, given: NDArray) -> NDArray:
+    """Values (N, ...) with the leading dimensions and the type of the vectors (..., C) that they were made of."""
+    given = np.asarray(given)
+    return values.reshape(*given.shape[:-1], *values.shape[1:]).astype(given.dtype, copy=False)
 
 
 def normalise(quaternions: NDArray) -> NDArray:
@@ -58,25 +108,26 @@ def between(start: NDArray, end: NDArray) -> NDArray:
     return normalise(np.concatenate([np.maximum(real, 0), imaginary], axis=-1))
 
 
-def from_rotation_vector(vectors: NDArray) -> NDArray:
-    """Rotation vectors (..., 3), radians along the axis -> quaternions."""
-    angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    half_sinc = 0.5 * np.sinc(angle / (2 * np.pi))
-    return np.concatenate([np.cos(angle / 2), half_sinc * vectors], axis=-1)
-
-
-def to_rotation_vector(quaternions: NDArray) -> NDArray:
-    """Quaternions -> rotation vectors (..., 3) of at most half a turn."""
-    quaternions = np.where(quaternions[..., :1] < 0, -quaternions, quaternions)
-    sine = np.linalg.norm(quaternions[..., 1:], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(sine, quaternions[..., :1])
-    return quaternions[..., 1:] * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-12), 2.0)
-
-
 def angle_between(first: NDArray, second: NDArray) -> NDArray:
     """The angle (...) in radians between two rotations, 0..pi."""
     dot = np.abs((first * second).sum(-1)).clip(0, 1)
     return 2 * np.arccos(dot)
+
+
+def cross_matrices(vectors: NDArray) -> NDArray:
+    """(..., 3) -> (..., 3, 3) with matrix @ x = vector x x."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    zero = np.zeros_like(x)
+    return np.stack([np.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))], -2)
+
+
+def inverse_left_jacobian(vectors: NDArray) -> NDArray:
+    """d log(exp(e) R) / de at e = 0 for rotation vectors (..., 3) of R: the inverse left Jacobian of SO(3)."""
+    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
+    cross = cross_matrices(vectors)
+    safe = np.clip(angle, 1e-4, np.pi - 1e-3)
+    factor = 1 / safe**2 - (1 + np.cos(safe)) / (2 * safe * np.sin(safe))
+    return np.eye(3) - 0.5 * cross + factor * cross @ cross
 
 
 def slerp(start: NDArray, end: NDArray, amount: NDArray | float) -> NDArray:

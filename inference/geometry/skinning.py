@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .rotations import rotation_matrices
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -76,69 +78,3 @@ def chain(parents: NDArray, rest_joints: NDArray, turns: NDArray, translation: N
         step = rest_joints[:, joint] - rest_joints[:, parent]
         joints[:, joint] = joints[:, parent] + (world[:, parent] @ step[..., None])[..., 0]
     return world, joints
-
-
-def rotation_matrices(quaternions: NDArray) -> NDArray:
-    """Unit quaternions (..., 4) (w, x, y, z) -> rotation matrices (..., 3, 3)."""
-    w, x, y, z = np.moveaxis(quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, -1) for row in rows], -2)
-
-
-def quaternions_of(matrices: NDArray) -> NDArray:
-    """Rotation matrices (..., 3, 3) -> unit quaternions (..., 4), w >= 0.
-
-    The quaternion is read off the largest of the four squared components, which keeps it exact near half turns.
-    """
-    m = np.asarray(matrices)
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    # Row i holds 4 q_i times (w, x, y, z); the row of the largest q_i is the well-conditioned one.
-    products = np.stack(
-        [
-            np.stack(
-                [
-                    1 + xx + yy + zz,
-                    m[..., 2, 1] - m[..., 1, 2],
-                    m[..., 0, 2] - m[..., 2, 0],
-                    m[..., 1, 0] - m[..., 0, 1],
-                ],
-                -1,
-            ),
-            np.stack(
-                [
-                    m[..., 2, 1] - m[..., 1, 2],
-                    1 + xx - yy - zz,
-                    m[..., 0, 1] + m[..., 1, 0],
-                    m[..., 0, 2] + m[..., 2, 0],
-                ],
-                -1,
-            ),
-            np.stack(
-                [
-                    m[..., 0, 2] - m[..., 2, 0],
-                    m[..., 0, 1] + m[..., 1, 0],
-                    1 - xx + yy - zz,
-                    m[..., 1, 2] + m[..., 2, 1],
-                ],
-                -1,
-            ),
-            np.stack(
-                [
-                    m[..., 1, 0] - m[..., 0, 1],
-                    m[..., 0, 2] + m[..., 2, 0],
-                    m[..., 1, 2] + m[..., 2, 1],
-                    1 - xx - yy + zz,
-                ],
-                -1,
-            ),
-        ],
-        -2,
-    )
-    best = np.argmax(np.diagonal(products, axis1=-2, axis2=-1), -1)[..., None, None]
-    quaternion = np.take_along_axis(products, np.broadcast_to(best, (*best.shape[:-1], 4)), -2)[..., 0, :]
-    quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
-    return np.where(quaternion[..., :1] < 0, -quaternion, quaternion)

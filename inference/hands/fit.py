@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..geometry.skinning import chain, pose_body, quaternions_of
+from ..geometry.rotations import (
+    between,
+    cross_matrices,
+    from_rotation_vector,
+    inverse_left_jacobian,
+    quaternions_of,
+    rotation_matrices,
+    to_rotation_vector,
+)
+from ..geometry.skinning import chain, pose_body
 from ..shipped.hand_body import HandBody, load_hand_body
 
 if TYPE_CHECKING:
@@ -65,7 +74,7 @@ class _State:
 
     def moved(self, step: NDArray) -> _State:
         count, joints = self.turns.shape[:2]
-        turns = exponential(step[:, 4:].reshape(count, joints, 3)) @ self.turns
+        turns = rotation_matrices(from_rotation_vector(step[:, 4:].reshape(count, joints, 3))) @ self.turns
         size = np.clip(self.size + step[:, 3], -0.3, 0.3)
         return _State(turns, self.place + step[:, :3], size)
 
@@ -133,7 +142,7 @@ def _measure(hands: Sequence[HandLandmarks], camera: Camera) -> _Measured:
     rays = np.column_stack(
         [(middle[:, 0] - camera.cx) / camera.fx, (middle[:, 1] - camera.cy) / camera.fy, np.ones(len(hands))]
     )
-    world = world @ turns_between(np.array([0.0, 0.0, 1.0]), rays).transpose(0, 2, 1)
+    world = world @ rotation_matrices(between(np.array([0.0, 0.0, 1.0]), rays)).transpose(0, 2, 1)
     spread = [np.sqrt(((v - v.mean(1, keepdims=True)) ** 2).sum((1, 2))) for v in (points, world[..., :2])]
     scale = spread[0] / np.maximum(spread[1], 1e-4)
     own = np.stack([one.sigma for one in hands]).astype(np.float64)
@@ -157,7 +166,7 @@ def _start(hand: HandBody, measured: _Measured) -> _State:
             landmark = 1 + 4 * finger + bone
             bone_at_rest = hand.landmarks[landmark + 1] - hand.landmarks[landmark]
             target = (measured.world[:, landmark + 1] - measured.world[:, landmark])[:, None] @ parent
-            turns[:, 5 + 3 * finger + bone] = turns_between(bone_at_rest, target[:, 0])
+            turns[:, 5 + 3 * finger + bone] = rotation_matrices(between(bone_at_rest, target[:, 0]))
             parent = parent @ turns[:, 5 + 3 * finger + bone]
     state = _State(turns, np.zeros((count, 3)), np.zeros(count))
     state.place = _place(_landmark_places(hand, state)[0], measured)
@@ -201,7 +210,7 @@ def _linearise(hand: HandBody, measured: _Measured, state: _State) -> tuple[NDAr
     parent_turn = world[:, np.maximum(hand.body.parents, 0)].copy()
     parent_turn[:, 0] = np.eye(3)
     lever = places[:, :, None] - joints[:, None]
-    turning = -_cross_matrices(lever) @ parent_turn[:, None]
+    turning = -cross_matrices(lever) @ parent_turn[:, None]
     turning = np.where(_carries(hand)[None, :, :, None, None], turning, 0.0) * scale[..., None, None]
     moved = np.zeros((count, 21, 3, 4 + 3 * joint_count))
     moved[..., 3] = places * scale
@@ -251,9 +260,9 @@ def _project(camera: Camera, points: NDArray, moved: NDArray) -> tuple[NDArray, 
 def _anatomy_residuals(hand: HandBody, turns: NDArray) -> tuple[NDArray, NDArray]:
     """Residuals (B, 4 J) that prefer the rest pose about each joint's axes and keep flexion in its limits."""
     count, joint_count = turns.shape[:2]
-    angles = logarithm(turns)
+    angles = to_rotation_vector(quaternions_of(turns))
     by_axis = (hand.axes @ angles[..., None])[..., 0]
-    derivative = hand.axes @ _log_derivative(angles)
+    derivative = hand.axes @ inverse_left_jacobian(angles)
     low, high = hand.limits[:, 0], hand.limits[:, 1]
     flexion = by_axis[..., 0]
     beyond = flexion - np.clip(flexion, low, high)
@@ -305,50 +314,3 @@ def _results(hand: HandBody, side: str, measured: _Measured, state: _State, cost
         mesh = vertices[i].astype(np.float32), body.faces, joints[i].astype(np.float32), rotations[i]
         fits.append(HandFit(side, *mesh, float(scale[i]), float(residual[i]), float(off), float(cost[i])))
     return fits
-
-
-def _cross_matrices(vectors: NDArray) -> NDArray:
-    """(..., 3) -> (..., 3, 3) with matrix @ x = vector x x."""
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    return np.stack([np.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))], -2)
-
-
-def exponential(vectors: NDArray) -> NDArray:
-    """Rotation vectors (..., 3) -> matrices (..., 3, 3) (Rodrigues)."""
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    cross = _cross_matrices(vectors)
-    safe = np.maximum(angle, 1e-8)
-    return np.eye(3) + np.sin(safe) / safe * cross + (1 - np.cos(safe)) / safe**2 * cross @ cross
-
-
-def logarithm(matrices: NDArray) -> NDArray:
-    """Rotation matrices (..., 3, 3) -> vectors (..., 3), angle up to pi."""
-    quaternions = quaternions_of(matrices)
-    vector = quaternions[..., 1:]
-    sine = np.linalg.norm(vector, axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(sine, quaternions[..., :1])
-    return np.where(sine > 1e-9, vector * angle / np.maximum(sine, 1e-9), 2 * vector)
-
-
-def _log_derivative(angles: NDArray) -> NDArray:
-    """d log(exp(e) R) / de at e = 0 for rotation vectors (..., 3) of R: the inverse left Jacobian of SO(3)."""
-    angle = np.linalg.norm(angles, axis=-1)[..., None, None]
-    cross = _cross_matrices(angles)
-    safe = np.clip(angle, 1e-4, np.pi - 1e-3)
-    factor = 1 / safe**2 - (1 + np.cos(safe)) / (2 * safe * np.sin(safe))
-    return np.eye(3) - 0.5 * cross + factor * cross @ cross
-
-
-def turns_between(start: NDArray, end: NDArray) -> NDArray:
-    """The smallest rotations (..., 3, 3) that turn the direction of `start` into that of `end`, both (..., 3)."""
-    start = start / np.linalg.norm(start, axis=-1, keepdims=True)
-    end = end / np.maximum(np.linalg.norm(end, axis=-1, keepdims=True), 1e-12)
-    start, end = np.broadcast_arrays(start, end)
-    cross = np.cross(start, end)
-    sine = np.linalg.norm(cross, axis=-1, keepdims=True)
-    angle = np.arctan2(sine, (start * end).sum(-1, keepdims=True))
-    # Opposite directions leave the axis open: any across will do.
-    across = np.cross(start, np.eye(3)[np.argmin(np.abs(start), axis=-1)])
-    axis = np.where(sine > 1e-9, cross / np.maximum(sine, 1e-9), across)
-    return exponential(axis / np.linalg.norm(axis, axis=-1, keepdims=True) * angle)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import BadInput
-from ..geometry import skinning
+from ..geometry.rotations import between, quaternions_of, rotation_matrices, slerp
 from .humanoid import FINGERS, PARENTS, ROLES
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ def _sampled(turns: NDArray, base: NDArray | None, share: float) -> NDArray[np.f
     part = place - low
     if part < 1e-6:
         return turns[:, low]
-    return _between(turns[:, low] if low >= 0 else base[:, -1], turns[:, low + 1], part)  # type: ignore[index]
+    before = turns[:, low] if low >= 0 else base[:, -1]  # type: ignore[index]
+    return rotation_matrices(slerp(quaternions_of(before), quaternions_of(turns[:, low + 1]), part))
 
 
 def _towards(source: Rig, poses: NDArray, role: str, turns: NDArray) -> NDArray[np.float64]:
@@ -243,26 +244,9 @@ def _point(points: NDArray, shares: NDArray, share: float) -> NDArray[np.float64
     return points[:, after - 1] * (1 - part) + points[:, after] * part
 
 
-def _pointed(turns: NDArray, rest: NDArray, along: NDArray) -> NDArray[np.float64]:
+def _pointed(turns: NDArray, rest: NDArray, along: NDArray) -> NDArray:
     """Turns (T, 3, 3), turned on by the least that brings the direction `rest` (3,) to `along` (T, 3)."""
-    along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
-    return np.stack([_shortest(turn @ rest, to) @ turn for turn, to in zip(turns, along, strict=True)])
-
-
-def _between(first: NDArray, last: NDArray, share: float) -> NDArray[np.float64]:
-    """Rotations (..., 3, 3) at a share of the shortest way from the first to the last."""
-    one, other = skinning.quaternions_of(first), skinning.quaternions_of(last)
-    cosine = (one * other).sum(-1, keepdims=True)
-    other, cosine = np.where(cosine < 0, -other, other), np.abs(cosine)
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    small = angle < 1e-6
-    sine = np.where(small, 1.0, np.sin(angle))
-    mixed = np.where(
-        small,
-        (1 - share) * one + share * other,
-        (np.sin((1 - share) * angle) * one + np.sin(share * angle) * other) / sine,
-    )
-    return skinning.rotation_matrices(mixed)
+    return rotation_matrices(between(turns @ rest, along)) @ turns
 
 
 def _hips(
@@ -315,10 +299,10 @@ def _alignments(source: Rig, target: Rig) -> dict[str, NDArray[np.float64]]:
     return aligned
 
 
-def _laid(source: Rig, target: Rig, role: str, before: NDArray) -> NDArray[np.float64]:
+def _laid(source: Rig, target: Rig, role: str, before: NDArray) -> NDArray:
     """`before`, turned on by the least that lays the target's bone along the source's."""
     to, own = _direction(source, role), _direction(target, role)
-    return before if to is None or own is None else _shortest(before @ own, to) @ before
+    return before if to is None or own is None else rotation_matrices(between(before @ own, to)) @ before
 
 
 def _palm(source: Rig, target: Rig, side: str, forearm: NDArray) -> NDArray[np.float64]:
@@ -358,22 +342,12 @@ def _direction(rig: Rig, role: str) -> NDArray[np.float64] | None:
     return None if np.linalg.norm(along) < 1e-6 else _unit(along)
 
 
-def _shortest(one: NDArray, other: NDArray) -> NDArray[np.float64]:
-    """(3, 3) the smallest turn from one unit direction to another."""
-    axis, cosine = np.cross(one, other), float(one @ other)
-    if cosine < -0.999999:  # opposite: half a turn about anything across
-        across = _unit(np.cross(one, np.eye(3)[np.argmin(np.abs(one))]))
-        return 2 * np.outer(across, across) - np.eye(3)
-    skewed = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + skewed + skewed @ skewed / (1 + cosine)
-
-
 def _twist(turn: NDArray, axis: NDArray) -> NDArray[np.float64]:
     """The part of a turn (3, 3) about an axis (3,): swing-twist decomposition."""
-    quaternion = skinning.quaternions_of(turn)
+    quaternion = quaternions_of(turn)
     part = np.concatenate([quaternion[:1], axis * (quaternion[1:] @ axis)])
     size = np.linalg.norm(part)
-    return skinning.rotation_matrices(part / size) if size > 1e-6 else np.eye(3)
+    return rotation_matrices(part / size) if size > 1e-6 else np.eye(3)
 
 
 def _unit(vector: NDArray) -> NDArray[np.float64]:

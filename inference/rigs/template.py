@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import skinning
+from ..geometry.rotations import quaternions_of, rotation_matrices
+from ..geometry.skinning import chain
 from ..results import Body, People, Person
 from .humanoid import Preset, find_preset, load_presets
 
@@ -58,11 +59,11 @@ def in_bones_of(people: People, preset_id: str) -> People:
 
 
 def _rigged(person: Person, body: Body, parents: NDArray, heads: NDArray, turns: NDArray) -> Person:
-    matrices = skinning.rotation_matrices(person.rotations.astype(np.float64))[None]
-    world, _ = skinning.chain(body.parents, np.zeros((1, len(body.parents), 3)), matrices, np.zeros((1, 3)))
+    matrices = rotation_matrices(person.rotations.astype(np.float64))[None]
+    world, _ = chain(body.parents, np.zeros((1, len(body.parents), 3)), matrices, np.zeros((1, 3)))
     turned = world[0, turns]
     inherited = np.where(parents[:, None, None] >= 0, turned[parents], np.eye(3))
-    rotations = skinning.quaternions_of(np.swapaxes(inherited, -1, -2) @ turned).astype(np.float32)
+    rotations = quaternions_of(np.swapaxes(inherited, -1, -2) @ turned).astype(np.float32)
     return replace(
         person,
         rotations=rotations,

@@ -9,12 +9,12 @@ from itertools import pairwise
 import bpy
 import numpy as np
 import pytest
-from maquette.blender_addon.builders.bodies import armature, skin
 from maquette.blender_addon.builders.bodies import body as bodies
+from maquette.blender_addon.builders.bodies import skin
 from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import axes, transaction
 from maquette.inference.errors import BadInput, NothingFound
-from maquette.inference.geometry import skinning
+from maquette.inference.geometry import rotations, skinning
 from maquette.inference.results import Body, People, Person
 from mathutils import Vector
 
@@ -70,7 +70,7 @@ def test_turns_stay_on_one_side(body, make_track):
     """A person who turns on past half a turn: recovered quaternions change sign, keyed ones do not."""
     track = make_track(range(12))
     assert min((a.rotations[0] @ b.rotations[0]) for (_, a), (_, b) in pairwise(track)) < 0
-    quaternions = armature.aligned(np.stack([person.rotations for _, person in track]))
+    quaternions = rotations.align_hemisphere(np.stack([person.rotations for _, person in track]))
     assert (quaternions[1:] * quaternions[:-1]).sum(-1).min() > 0
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maquette.inference.errors import BadInput
-from maquette.inference.geometry.skinning import pose_body, quaternions_of
+from maquette.inference.geometry.rotations import quaternions_of
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.shipped import body as body_module
 
 GOLDEN = Path(__file__).parent / "data" / "body.npz"

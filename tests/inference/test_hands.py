@@ -8,6 +8,13 @@ import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, Photo, UnknownModel, load_photo, refine_hands
+from maquette.inference.geometry.rotations import (
+    between,
+    from_rotation_vector,
+    quaternions_of,
+    rotation_matrices,
+    to_rotation_vector,
+)
 from maquette.inference.hands import blazehand, fit, masks, preview
 from maquette.inference.options.hands import OPTIONS
 from maquette.inference.runtime.run import start
@@ -33,17 +40,21 @@ def bus():
     return refine_hands(load_photo(sample_photo("bus")), mask_expand=0, resolution=0)
 
 
+def matrices(vectors: np.ndarray) -> np.ndarray:
+    return rotation_matrices(from_rotation_vector(vectors))
+
+
 def _posed(side: str, flexion: float, turn: np.ndarray, place: np.ndarray, camera: Camera):
     """Landmarks as the network would give them of a hand of known pose: fingers bent by `flexion` at every joint."""
     model = load_hand_body(side)
     turns = np.tile(np.eye(3), (1, len(model.body.parents), 1, 1))
     for joint in range(8, 20):
-        turns[0, joint] = fit.exponential(model.axes[joint, 0] * flexion)
-    turns[0, 0] = fit.exponential(turn)
+        turns[0, joint] = matrices(model.axes[joint, 0] * flexion)
+    turns[0, 0] = matrices(turn)
     state = fit._State(turns, place[None], np.zeros(1))
     points = fit._landmark_places(model, state)[0][0] + place
     ray = np.array([*(camera.project(points).mean(0) - (camera.cx, camera.cy)) / camera.fx, 1.0])
-    world = (points - points.mean(0)) @ fit.turns_between(np.array([0.0, 0.0, 1.0]), ray)
+    world = (points - points.mean(0)) @ rotation_matrices(between(np.array([0.0, 0.0, 1.0]), ray))
     pixels = camera.project(points).astype(np.float32)
     region = hand.region_from_points(pixels)
     right = 1.0 if side == "right" else 0.0
@@ -94,14 +105,14 @@ def test_the_hands_mesh_is_closed_and_faces_outwards(side):
 
 def test_the_turn_between_opposite_and_equal_directions_is_a_rotation():
     directions = np.array([[0, 0, 1.0], [0, 0, -1.0], [1.0, 0, 0]])
-    turns = fit.turns_between(np.array([0, 0, 1.0]), directions)
+    turns = rotation_matrices(between(np.array([0, 0, 1.0]), directions))
     assert np.allclose(turns @ turns.transpose(0, 2, 1), np.eye(3), atol=1e-9)
     assert np.allclose(turns @ [0, 0, 1.0], directions, atol=1e-6)
 
 
 def test_rotation_vectors_come_back_from_their_matrices():
     vectors = np.random.default_rng(1).uniform(-1.7, 1.7, size=(50, 3))  # less than half a turn
-    assert np.allclose(fit.logarithm(fit.exponential(vectors)), vectors, atol=1e-6)
+    assert np.allclose(to_rotation_vector(quaternions_of(matrices(vectors))), vectors, atol=1e-6)
 
 
 def test_the_pointing_hand_is_found_and_is_a_left_one(pointing):

@@ -19,7 +19,8 @@ from maquette.inference import (
     recover_people,
 )
 from maquette.inference.geometry import rotations as quaternion
-from maquette.inference.geometry.skinning import pose_body, rotation_matrices
+from maquette.inference.geometry.rotations import rotation_matrices
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import skeleton_picture
 from maquette.inference.people.hmr2 import answers, persons
 from maquette.inference.people.hmr2.placing import reference_focal

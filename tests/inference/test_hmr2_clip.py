@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from maquette.inference import Camera, Clip, Photo, recover_people
 from maquette.inference.geometry import rotations as quaternion
-from maquette.inference.geometry.skinning import pose_body, rotation_matrices
+from maquette.inference.geometry.rotations import rotation_matrices
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip.motion import Motion, joint_transforms
 from maquette.inference.people.fit.legs import find_legs, reach
 from maquette.inference.people.hmr2 import answers, placing

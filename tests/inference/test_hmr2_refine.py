@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from maquette.inference import Camera, Clip, recover_people, runtime
 from maquette.inference.geometry import rotations as quaternion
-from maquette.inference.geometry.skinning import pose_body, quaternions_of, rotation_matrices
+from maquette.inference.geometry.rotations import quaternions_of, rotation_matrices
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip.motion import Motion
 from maquette.inference.people.clip.smooth import smooth_motion
 from maquette.inference.people.hmr2 import refine

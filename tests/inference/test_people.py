@@ -7,6 +7,7 @@ import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, Photo, load_photo, recover_people, runtime
 from maquette.inference.geometry.rasteriser import rasterise
+from maquette.inference.geometry.rotations_torch import exponential
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import blazepose_anny
 from maquette.inference.people.fit import hypotheses, outline, skeleton, solve
@@ -102,8 +103,8 @@ def test_derivatives_are_those_of_finite_differences():
     generator = torch.Generator().manual_seed(0)
     groups = len(skeleton.GROUPS)
     # Joints that share a turn are linearised about small angles: keep them very small here.
-    turns = skeleton.exponential(0.004 * torch.randn(2, groups, 3, generator=generator, dtype=torch.float64))
-    turns[:, 0] = skeleton.exponential(torch.tensor([[0.3, 2.0, 0.1], [0.2, -1.0, 0.4]], dtype=torch.float64))
+    turns = exponential(0.004 * torch.randn(2, groups, 3, generator=generator, dtype=torch.float64))
+    turns[:, 0] = exponential(torch.tensor([[0.3, 2.0, 0.1], [0.2, -1.0, 0.4]], dtype=torch.float64))
     attributes = torch.rand(2, 6, generator=generator, dtype=torch.float64) * 0.3 + 0.35
     state = solve.State(turns, torch.zeros(2, 3, dtype=torch.float64), attributes, torch.zeros(2, dtype=torch.float64))
 
@@ -122,15 +123,13 @@ def test_derivatives_are_those_of_finite_differences():
 def test_points_of_the_chain_are_those_of_the_skinned_body():
     skeleton_ = skeleton.load_skeleton()
     generator = torch.Generator().manual_seed(1)
-    turns = skeleton.exponential(
-        0.3 * torch.randn(1, len(skeleton.GROUPS), 3, generator=generator, dtype=torch.float64)
-    )
+    turns = exponential(0.3 * torch.randn(1, len(skeleton.GROUPS), 3, generator=generator, dtype=torch.float64))
     attributes = torch.full((1, 6), 0.6, dtype=torch.float64)
     posed = skeleton.pose_skeleton(turns, torch.ones(1, 3, dtype=torch.float64), attributes)
     points, _ = skeleton.place_markers(outline.skin_markers(), posed, slopes=False)
     rotations = np.tile(np.eye(3), (104, 1, 1))
     rotations[skeleton_.joints] = skeleton.joint_turns(turns)[0].numpy()
-    from maquette.inference.geometry.skinning import quaternions_of
+    from maquette.inference.geometry.rotations import quaternions_of
 
     vertices, joints = pose_body(load_body(), posed.shape[0].numpy(), quaternions_of(rotations), np.ones(3))
     np.testing.assert_allclose(posed.places[0].numpy(), joints[skeleton_.joints], atol=1e-5)

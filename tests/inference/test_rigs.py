@@ -8,7 +8,7 @@ import pytest
 from maquette.inference import rigs
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
-from maquette.inference.geometry import skinning
+from maquette.inference.geometry import rotations, skinning
 from maquette.inference.results import People, Person
 from maquette.inference.rigs.humanoid import NEEDED, PARENTS
 from maquette.inference.rigs.template import in_bones_of, template_presets
@@ -22,7 +22,7 @@ SIDES = ("L", "R")
 def turn(axis, degrees) -> np.ndarray:
     axis = np.asarray(axis, float) / np.linalg.norm(axis)
     half = np.radians(degrees) / 2
-    return skinning.rotation_matrices(np.array([np.cos(half), *(np.sin(half) * axis)]))
+    return rotations.rotation_matrices(np.array([np.cos(half), *(np.sin(half) * axis)]))
 
 
 @pytest.mark.parametrize("preset", rigs.load_presets(), ids=lambda preset: preset.id)

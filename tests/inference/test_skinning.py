@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import numpy as np
 import pytest
-from maquette.inference.geometry.skinning import pose_body, quaternions_of, rotation_matrices
+from maquette.inference.geometry.rotations import quaternions_of, rotation_matrices
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.shipped.body import load_body, shape_from_attributes
 
 IDENTITY = np.array([1.0, 0, 0, 0])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from maquette.inference import Camera, runtime
+from maquette.inference.geometry.rotations_torch import exponential, logarithm
 from maquette.inference.people.clip import temporal
 from maquette.inference.people.fit import observe as observation
 from maquette.inference.people.fit import skeleton
@@ -43,7 +44,7 @@ def _waving(frequency: float) -> State:
     translation = torch.zeros(FRAMES, 3, dtype=torch.float64)
     translation[:, 2] = 4
     attributes = attribute_prior()[0].expand(FRAMES, -1)
-    return State(skeleton.exponential(torch.from_numpy(vectors)), translation, attributes, torch.zeros(FRAMES).double())
+    return State(exponential(torch.from_numpy(vectors)), translation, attributes, torch.zeros(FRAMES).double())
 
 
 def _observed(truth: State, seed: int = 0) -> observation.Observed:
@@ -130,8 +131,8 @@ def test_bridging_takes_the_shortest_way():
     assert torch.equal(poses.turns[6], truth.turns[14])
     assert torch.equal(poses.turns[0], truth.turns[10])
     assert torch.equal(poses.turns[14], truth.turns[20])
-    halfway = skeleton.logarithm(poses.turns[4].transpose(-1, -2) @ truth.turns[14])
-    whole = skeleton.logarithm(truth.turns[10].transpose(-1, -2) @ truth.turns[14])
+    halfway = logarithm(poses.turns[4].transpose(-1, -2) @ truth.turns[14])
+    whole = logarithm(truth.turns[10].transpose(-1, -2) @ truth.turns[14])
     assert torch.allclose(2 * halfway, whole, atol=1e-9)
 
 

@@ -83,15 +83,6 @@ def bone_local(quaternions: NDArray, rest: NDArray) -> NDArray[np.float64]:
     return local
 
 
-def aligned(quaternions: NDArray) -> NDArray[np.float64]:
-    """Quaternions (T, J, 4) with signs chosen so that each lies on the side of the one before: a curve through q and -q
-    would turn the long way round."""
-    quaternions = np.asarray(quaternions, np.float64)
-    agreeing = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
-    signs = np.concatenate([np.ones_like(quaternions[:1, :, :1]), np.cumprod(agreeing, axis=0)])
-    return (quaternions * signs).astype(np.float64)
-
-
 def _tails(body: Body, joints: NDArray, vertices: NDArray) -> NDArray[np.float64]:
     """(J, 3): where each bone ends. At the next joints where the chain goes on; at the end of a chain it runs on in its
     parent's direction as far as what it moves (finger tips, the crown of the head)."""

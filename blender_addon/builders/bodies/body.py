@@ -15,6 +15,7 @@ from mathutils import Matrix
 
 from ....inference.errors import BadInput, NothingFound
 from ....inference.geometry import skinning
+from ....inference.geometry.rotations import align_hemisphere, quaternions_of, rotation_matrices
 from ....inference.rigs.template import in_bones_of
 from ....inference.shipped import body as shipped_body
 from ...core import axes, roles
@@ -220,8 +221,8 @@ def _add_rig(obj: Object, take: _Take, options: BodyOptions, collection: Collect
     rotations /= np.linalg.norm(rotations, axis=-1, keepdims=True)
     roots = np.stack([_root_matrix(person, rest_joints[0], take.local, stand, rest[0]) for person in take.persons])
     quaternions = armature.bone_local(_upright(rotations), rest)
-    quaternions[:, 0] = skinning.quaternions_of(roots[:, :3, :3])
-    quaternions = armature.aligned(quaternions)
+    quaternions[:, 0] = quaternions_of(roots[:, :3, :3])
+    quaternions = align_hemisphere(quaternions)
     _key_pose(rig, take, quaternions, roots[:, :3, 3])
     add_correctives(obj, rig, take.body, rest, quaternions, take.frames, options.correctives, take.name)
     rig.matrix_world = Matrix(take.place.tolist())
@@ -243,7 +244,7 @@ def _root_matrix(person: Person, root: NDArray, local: NDArray, stand: NDArray, 
     pose is the body's, turned z up and moved by `stand`.
     """
     posed = np.eye(4)
-    posed[:3, :3] = skinning.rotation_matrices(person.rotations[0].astype(np.float64))
+    posed[:3, :3] = rotation_matrices(person.rotations[0].astype(np.float64))
     posed[:3, 3] = root + person.translation - posed[:3, :3] @ root
     from_rest = np.eye(4)
     from_rest[:3, :3] = _Z_UP.T

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
-from ....inference.geometry import skinning
+from ....inference.geometry import rotations
 from ...core import axes
 from ..surfaces import meshes
 from . import action
@@ -67,7 +67,7 @@ def add_correctives(
         for block, bone, element in blocks:
             _drive(block, rig, bone, _ELEMENTS[element])
     else:
-        turns = skinning.rotation_matrices(quaternions[:, 1:]) - np.eye(3)
+        turns = rotations.rotation_matrices(quaternions[:, 1:]) - np.eye(3)
         values = turns.reshape(len(turns), -1)[:, seen]
         keys: Any = mesh.shape_keys
         keyed = action.new_action(keys, f"{name}.pose")

@@ -18,7 +18,7 @@ from mathutils import Matrix
 
 from ....inference import rigs
 from ....inference.errors import BadInput
-from ....inference.geometry import skinning
+from ....inference.geometry import rotations
 from ...core import transaction
 from ..camera import scene as scenes
 from . import action, armature
@@ -362,8 +362,7 @@ def _key(obj: Object, keyed: Action, names: Sequence[str], basis: NDArray, root:
 
 def _rotation_keys(mode: str, basis: NDArray) -> NDArray[np.float64]:
     """The values (T, C) that turn a bone of this rotation mode so, each next to the one before."""
-    quaternions = skinning.quaternions_of(basis[:, :3, :3])
-    aligned = armature.aligned(quaternions[:, None])[:, 0]
+    aligned = rotations.align_hemisphere(rotations.quaternions_of(basis[:, :3, :3]))
     if mode == "QUATERNION":
         return aligned
     if mode == "AXIS_ANGLE":

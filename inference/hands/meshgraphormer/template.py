@@ -12,10 +12,10 @@ import numpy as np
 
 from ....installer.models import store
 from ...errors import BadModelFile
+from ...geometry.rotations import from_rotation_vector, rotation_matrices
 from ...weights.load import missing
 from ...weights.mano import Mano, load_mano
 from ...weights.pickles import read_object_arrays
-from ..fit import exponential
 from .transformer import COARSE, VERTICES
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def load_template(models_dir: Path) -> Template:
 def _mean_hand(mano: Mano) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Vertices (778, 3) and joints (16, 3) of the mean pose, metres, by MANO's skinning (Romero et al. 2017, 4)."""
     rest = mano.joint_regressor @ mano.vertices
-    turns = np.concatenate([np.eye(3)[None], exponential(mano.hands_mean.reshape(15, 3))])
+    turns = np.concatenate([np.eye(3)[None], rotation_matrices(from_rotation_vector(mano.hands_mean.reshape(15, 3)))])
     shaped = mano.vertices + mano.pose_blend_shapes @ (turns[1:] - np.eye(3)).ravel()
     turned, placed = turns.copy(), rest.copy()
     for joint, parent in enumerate(mano.parents[1:], 1):

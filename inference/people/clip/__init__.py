@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ...camera import Camera
 from ...geometry import rotations as quaternion
-from ...geometry.skinning import pose_body, quaternions_of
+from ...geometry.rotations import quaternions_of
+from ...geometry.skinning import pose_body
 from ...photo import Clip
 from ...results import Body, People, Person
 from ...runtime.run import Run

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...geometry.rotations_torch import exponential, logarithm
 from ...runtime.run import Run
 from ..fit.observe import Observed
-from ..fit.skeleton import GROUPS, exponential, logarithm
+from ..fit.skeleton import GROUPS
 from ..fit.solve import TURNS, Problem, State
 from .smooth import ORDER, difference_bands
 

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...geometry.skinning import pose_body, quaternions_of
+from ...geometry.rotations import quaternions_of
+from ...geometry.skinning import pose_body
 from ...shipped.body import load_body
 from . import hypotheses, outline, solve
 from .observe import INDEX, Observed, observe

@@ -15,9 +15,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ...geometry.rotations_torch import exponential, logarithm
 from .observe import INDEX, Observed
 from .prior import attribute_prior
-from .skeleton import GROUPS, exponential, landmark_markers, load_skeleton, logarithm, place_markers, pose_skeleton
+from .skeleton import GROUPS, landmark_markers, load_skeleton, place_markers, pose_skeleton
 from .solve import State
 
 #: Per limb: groups of its two bones, landmarks at the start, the middle and the end, and what hangs on the end.

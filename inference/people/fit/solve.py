@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...geometry.rotations_torch import exponential, inverse_right_jacobian, logarithm
 from .observe import DEPTH_SHARE, DIFFERENCES, INDEX, Observed
 from .prior import attribute_prior, pose_prior
 from .skeleton import (
     GROUPS,
-    exponential,
-    inverse_right_jacobian,
     landmark_markers,
-    logarithm,
     place_markers,
     pose_skeleton,
 )

@@ -16,7 +16,7 @@ import numpy as np
 
 from ....installer.models import store
 from ...errors import BadModelFile
-from ...geometry.skinning import quaternions_of
+from ...geometry.rotations import quaternions_of
 from ...results import Body
 from ...weights.load import missing
 from ...weights.pickles import read_content

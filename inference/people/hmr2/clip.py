@@ -15,7 +15,8 @@ import numpy as np
 
 from ...errors import BadInput
 from ...geometry import rotations as quaternion
-from ...geometry.skinning import chain, pose_body, rotation_matrices
+from ...geometry.rotations import rotation_matrices
+from ...geometry.skinning import chain, pose_body
 from ...results import People, Person
 from ...shipped import pose
 from ..blazepose_anny import separate_masks

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...geometry import rotations as quaternion
-from ...geometry.skinning import pose_body, quaternions_of, rotation_matrices
+from ...geometry.rotations import quaternions_of, rotation_matrices
+from ...geometry.skinning import pose_body
 from ..clip.smooth import smooth_motion
 from .body import JOINT_NAMES
 from .markers import KEYPOINTS, SOURCES, Markers, landmark_markers
