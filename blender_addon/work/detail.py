@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import inference
-from ...inference.detailer.job import TOO_SMALL
+from ...inference.detailer.settings import TOO_SMALL
 from ...inference.detailer.source import from_light, to_light
 from ...inference.errors import BadInput, Cancelled, NothingFound
 from ...inference.photo import Photo

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..photo import PhotoLike
     from ..results import DepthMap, Detailed, HandMaps, NormalMap, People
     from ..runtime.run import ProgressCallback
-    from .job import Engine
+    from .engines import Repainter
     from .planning import Plan
 
 
@@ -36,8 +36,8 @@ class Checkpoint:
     controlnet: str | PathLike[str] | None = None
 
 
-#: "builtin", a diffusers folder, a checkpoint file, a `Checkpoint`, or an object with `repaint` (see job.Engine).
-ModelLike = Union[str, "PathLike[str]", Checkpoint, "Engine"]
+#: "builtin", a diffusers folder, a checkpoint file, a `Checkpoint`, or an object with `repaint` (`engines.Repainter`).
+ModelLike = Union[str, "PathLike[str]", Checkpoint, "Repainter"]
 
 
 def detail_mask(
@@ -123,15 +123,14 @@ def detail_mask(
     given = dict(locals())
     from . import request
     from .engines import engine_for, refiner_for
-    from .loop import is_native
 
     run = runtime.start(device, precision, progress, models_dir)
     with run.computing():
         job = request.checked(photo, mask, run, given)
         engine = engine_for(model, run, offload=offload)
-        for note in request.unused(given, is_native(engine)):
-            job.settings.course.note(note)
-        if refiner is not None and not is_native(engine):
+        for note in request.unused(given, engine.native):
+            job.settings.state.note(note)
+        if refiner is not None and not engine.native:
             job = job.refined_by(refiner_for(refiner, engine, run, offload=offload))
         finished: Detailed | None = None
         try:

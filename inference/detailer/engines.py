@@ -1,37 +1,111 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the name, path or object that stands for a model to the engine that repaints crops."""
+"""The engines that repaint crops, and which one a model's name, path or object stands for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from os import PathLike, fsdecode, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...installer.models import catalogue, store
 from ..errors import BadInput, MissingModel
 from ..runtime.device import missing_package
 from . import Checkpoint
+from .hooks import call_hook
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..runtime import Run
-    from .job import Engine
+    from .settings import Settings
+
+    Pixels = NDArray[np.float32]
 
 #: Folder of the detailer's models, below the root of all models; LoRAs and ControlNets have folders of their own in it.
 FOLDER, LORAS, CONTROLS = "detailer", "loras", "controlnet"
 
 
+class Engine(Protocol):
+    """What repaints crops."""
+
+    @property
+    def native(self) -> bool:
+        """Whether it works on the photo's own pixels and blends what it paints into the surroundings by itself: it gets
+        crops at their own size (or smaller, by max_size), and the mask as it is, only grown by the feather."""
+        ...
+
+    def repaint_cycles(
+        self, crop: Pixels, noise_mask: Pixels | None, *, seeds: list[int], settings: Settings
+    ) -> Pixels:
+        """All cycles, each with its seed. The arguments are those of `Repainter.repaint`."""
+        ...
+
+
+class Repainter(Protocol):
+    """The least that a model may be. An attribute `native` that is true makes it a native engine (see `Engine`)."""
+
+    def repaint(self, crop: Pixels, noise_mask: Pixels | None, *, seed: int, settings: Settings) -> Pixels:
+        """Returns a picture (h'', w'', 3), which is resized to the crop.
+
+        crop : (h, w, 3) float32 0..1 at the size to work at.  noise_mask : (h', w') float32 0..1 at the segment's own
+        size, where to paint; None paints everywhere. When memory runs out it is called once more, with
+        settings.state.tiled.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PictureEngine:
+    """An engine whose cycles each take and return a picture."""
+
+    model: Repainter
+
+    @property
+    def native(self) -> bool:
+        return is_native(self.model)
+
+    def repaint_cycles(
+        self, crop: Pixels, noise_mask: Pixels | None, *, seeds: list[int], settings: Settings
+    ) -> Pixels:
+        def sample(picture: Pixels, seed: int, part: Settings) -> Pixels:
+            return self.model.repaint(picture, noise_mask, seed=seed, settings=part)
+
+        return call_hook(settings.hook, "post_decode", run_cycles(crop, seeds, settings, sample))
+
+
+def run_cycles(
+    latent: Any, seeds: Sequence[int], settings: Settings, sample: Callable[[Any, int, Settings], Any]
+) -> Any:
+    """The latent (or picture) after all cycles, with the hook's calls around each. sample : one cycle."""
+    hook, count = settings.hook, len(seeds)
+    latent = call_hook(hook, "post_encode", latent)
+    for cycle, seed in enumerate(seeds):
+        part = replace(settings, cycle=cycle, run=settings.run.part(cycle / count, (cycle + 1) / count))
+        call_hook(hook, "set_steps", None, (cycle, count))
+        latent = call_hook(hook, "cycle_latent", latent)
+        part, seed = call_hook(hook, "pre_ksample", (part, seed), part, seed)
+        latent = sample(latent, seed, part)
+    return call_hook(hook, "pre_decode", latent)
+
+
+def is_native(model: Any) -> bool:
+    """Whether a model, by name, path or object, will be a native engine."""
+    return bool(getattr(model, "native", isinstance(model, str) and model == "builtin"))
+
+
 def engine_for(model: Any, run: Run, *, offload: bool = False) -> Engine:
     """Raises `BadInput`, `MissingModel` and `BadModelFile`."""
     if callable(getattr(model, "repaint", None)):
-        return model
-    if model == "builtin":
-        from .fill import Filler
+        return PictureEngine(model)
+    if isinstance(model, str) and model == "builtin":
+        from .fill import FillEngine
 
-        return Filler()
+        return PictureEngine(FillEngine())
     check_model(model)
     checkpoint = find_model(model, run)
     try:
@@ -46,7 +120,7 @@ def check_model(model: Any) -> None:
     """Raises `BadInput` for what cannot stand for a model."""
     if not isinstance(model, (str, bytes, PathLike, Checkpoint)) and not callable(getattr(model, "repaint", None)):
         raise BadInput(
-            f"A {type(model).__name__} is no model that repaints.",
+            f"{type(model).__name__} is not a model of the detailer.",
             "Choose builtin, a diffusers folder, a .safetensors file, or an object with repaint().",
         )
     if isinstance(model, Checkpoint):
@@ -56,12 +130,12 @@ def check_model(model: Any) -> None:
 def _check_checkpoint(checkpoint: Checkpoint) -> None:
     loras = checkpoint.loras
     if isinstance(loras, str) or not isinstance(loras, Sequence):
-        raise BadInput(f"The LoRAs are {loras!r}, which is no list.", "Give (file, strength) of each.")
+        raise BadInput(f"The LoRAs are not a list: {loras!r}.", "Give (file, strength) of each.")
     for pair in loras:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise BadInput(f"The LoRA {pair!r} is no pair of file and strength.", 'Give ("detail.safetensors", 0.7).')
+            raise BadInput(f"A LoRA must be (file, strength), not {pair!r}.", 'Give ("detail.safetensors", 0.7).')
         if not isinstance(pair[1], Real) or not math.isfinite(pair[1]):
-            raise BadInput(f"The strength {pair[1]!r} of a LoRA is no number.", "Choose one about 1.")
+            raise BadInput(f"A LoRA's strength must be a number, not {pair[1]!r}.", "Choose one about 1.")
     paths = [("model", checkpoint.path), *(("LoRA", file) for file, _ in loras)]
     paths += [
         (what, path)
@@ -70,39 +144,39 @@ def _check_checkpoint(checkpoint: Checkpoint) -> None:
     ]
     for what, path in paths:
         if not isinstance(path, (str, PathLike)) or not fspath(path):
-            raise BadInput(f"The path {path!r} of the {what} is none.", "Choose a folder or a .safetensors file.")
+            raise BadInput(f"The {what} path is not a path: {path!r}.", "Choose a folder or a .safetensors file.")
 
 
 def refiner_for(model: Any, engine: Engine, run: Run, *, offload: bool = False) -> Engine:
     """The engine for the last steps after those of `engine`. Raises as `engine_for` does."""
     refiner = engine_for(model, run, offload=offload)
-    if hasattr(engine, "repaint_cycles") and not hasattr(refiner, "repaint_cycles"):
+    if isinstance(refiner, PictureEngine) and not isinstance(engine, PictureEngine):
         raise BadInput(
-            "The refiner is no diffusion model, so it cannot take over from one.",
+            "The refiner is not a diffusion model, so it cannot take over from one.",
             "Choose a diffusers folder or a .safetensors file, or no refiner.",
         )
     return refiner
 
 
 def find_model(model: str | bytes | PathLike[str] | Checkpoint, run: Run) -> Checkpoint:
-    """The checkpoint with paths to files and folders that are there. Raises `MissingModel`.
+    """The checkpoint with paths to files and folders that exist. Raises `MissingModel`.
 
     A path stays as it is. A bare name is one of the catalogue, or a folder or file of that name (with or without
-    .safetensors) in `detailer` below the root of the models; LoRAs are sought in `detailer/loras`, ControlNets in
+    .safetensors) in `detailer` below the root of the models; LoRAs lie in `detailer/loras`, ControlNets in
     `detailer/controlnet`.
     """
     checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(fsdecode(model))
     check_model(checkpoint)
     folder = run.models_dir / FOLDER
-    loras = [(_found(file, folder / LORAS, run, "LoRA"), strength) for file, strength in checkpoint.loras]
+    loras = [(_existing(file, folder / LORAS, run, "LoRA"), strength) for file, strength in checkpoint.loras]
     control = checkpoint.controlnet
     if control is not None:
-        control = _found(control, folder / CONTROLS, run, "ControlNet")
-    path = _found(checkpoint.path, folder, run, "model")
+        control = _existing(control, folder / CONTROLS, run, "ControlNet")
+    path = _existing(checkpoint.path, folder, run, "model")
     return replace(checkpoint, path=path, loras=tuple(loras), controlnet=control)
 
 
-def _found(name: str | PathLike[str], folder: Path, run: Run, what: str) -> Path:
+def _existing(name: str | PathLike[str], folder: Path, run: Run, what: str) -> Path:
     path = Path(name).expanduser()
     if path.exists():
         return path
@@ -110,12 +184,12 @@ def _found(name: str | PathLike[str], folder: Path, run: Run, what: str) -> Path
         files = [file for model in catalogue.models(FOLDER) if model.id == path.name for file in model.files]
         below = [store.find(file.path, run.models_dir) for file in files]
         below += [folder / path.name, folder / f"{path.name}.safetensors"]
-        there = next((place for place in below if place.exists()), None)
-        if there is not None:
-            return there
+        existing = next((place for place in below if place.exists()), None)
+        if existing is not None:
+            return existing
         if files:
             raise MissingModel(
-                f"The model {path.name} is not there: {below[0]} is missing.",
+                f"The model {path.name} is not installed: {below[0]} is missing.",
                 f"Download it from {files[0].page} and put it there.",
                 "maquette.install_model",
                 {"file": files[0].path},

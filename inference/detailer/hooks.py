@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a hook may do. All methods are optional: an object with some of them will do."""
+"""What a hook may do. All methods are optional: any object with some of them will do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from .job import Settings
+    from .settings import Settings
 
 
 class Hook(Protocol):
-    """Called for each segment in this order; each gives back what is to be used instead, or what it was given.
+    """Called for each segment in this order; each method returns its input, or what to use instead of it.
 
     A latent is a torch tensor for diffusion models, and the crop itself for any other engine.
     """
@@ -24,11 +24,11 @@ class Hook(Protocol):
         ...
 
     def set_steps(self, steps: tuple[int, int]) -> None:
-        """Told before each cycle: its number (from 0) and how many there are. Its answer is not used."""
+        """Called before each cycle with its number (from 0) and their count. What it returns is not used."""
         ...
 
     def cycle_latent(self, latent: Any) -> Any:
-        """The latent with which a cycle begins."""
+        """The latent that a cycle starts from."""
         ...
 
     def pre_ksample(self, settings: Settings, seed: int) -> tuple[Settings, int]:
@@ -48,14 +48,14 @@ class Hook(Protocol):
         ...
 
     def post_paste(self, picture: Any) -> Any:
-        """The whole picture with the crop laid over it."""
+        """The whole picture with the crop pasted into it."""
         ...
 
 
-def asked(hook: Any, name: str, value: Any, *arguments: Any) -> Any:
-    """What the hook's method `name` makes of `value`; the value itself without a hook, or where it has no such method.
+def call_hook(hook: Any, name: str, value: Any, *arguments: Any) -> Any:
+    """What the hook's method `name` returns; `value` without a hook, or where it has no such method.
 
-    arguments : given to the method instead of the value.
+    arguments : passed to the method instead of the value.
     """
     method = getattr(hook, name, None)
     return value if method is None else method(*(arguments or (value,)))

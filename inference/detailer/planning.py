@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a request will do and take, told before it runs. No torch."""
+"""What a request will do and take, before it runs. No torch."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +10,13 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...installer.models import store
 from ..runtime.run import Run
 from . import Checkpoint, request
 from .diffusion.heads import Footprint, footprint
-from .engines import check_model, find_model
-from .loop import is_native, placed, segments_for
-from .sampling.masked import calls_a_step
+from .engines import check_model, find_model, is_native
+from .loop import fitted, segments_for
+from .sampling.masked import calls_per_step
 
 #: float32 numbers that the networks hold at their peak, measured with Stable Diffusion 1.5 at 256 to 768 pixels: of the
 #: UNet for a latent pixel, 320 channels wide; of the VAE's decoder for a pixel, 128 channels wide.
@@ -27,7 +24,7 @@ _UNET_FLOATS, _UNET_WIDTH = 16_000, 320
 _VAE_FLOATS, _VAE_WIDTH = 1_100, 128
 #: Side of a tile of the VAE in pixels, and of a latent pixel.
 TILE, GRID = 512, 8
-#: Bytes of a pixel that "builtin" holds: the crop, its pyramid, and the places that it is filled from.
+#: Bytes per pixel of "builtin": the crop, its pyramid, and the places that it is filled from.
 _BUILTIN_BYTES = 400
 
 
@@ -36,8 +33,8 @@ class PlannedSegment:
     """One part of the mask.
 
     box, crop : pixels (x0, y0, x1, y1) of the photo.  work, latent : width and height at which the model sees the crop,
-    and of its latent.  scale : work pixels a photo pixel.  calls : how often the networks are called for it, for one
-    picture.  memory : bytes beside the weights.  skipped : why nothing would be done, or "".
+    and of its latent.  scale : work pixels per photo pixel.  calls : of the networks, for one picture.  memory : bytes
+    beside the weights.  skipped : why it is left out, or "".
     """
 
     box: tuple[int, int, int, int]
@@ -54,7 +51,7 @@ class PlannedSegment:
 class Plan:
     """segments : in the order of the work, those left out first.  weights : bytes of the networks on the device.
     memory : bytes at the peak, weights included; an estimate.  calls : of the networks, over all pictures and cycles.
-    available : bytes that are free, None where nobody knows.  notes : what the artist is to know, a sentence each.
+    available : free bytes, None if unknown.  notes : what the artist should know, a sentence each.
     """
 
     segments: tuple[PlannedSegment, ...]
@@ -71,58 +68,46 @@ def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan
     root = given["models_dir"]
     run = Run(device, "float32", store.models_root() if root is None else Path(fspath(root)).expanduser())
     job = request.checked(photo, mask, run, given)
-    # The CPU always computes in float32; without a device named, it is not known which one will.
+    # The CPU always computes in float32; without a named device, half precision is assumed to be possible.
     size = 2 if given["precision"] == "float16" and given["device"] != "cpu" else 4
-    refiner = None if is_native(model) else given["refiner"]
+    native = is_native(model)
+    refiner = None if native else given["refiner"]
     models = [_footprint(model, run)] + ([] if refiner is None else [_footprint(refiner, run)])
-    segments = _segments(job, models, {**given, "model": model}, size)
     known = [one for one in models if one is not None]
+    segments = _segments(job, known, native, given["tiling"], size)
     numbers = max((one.largest for one in known), default=0) if given["offload"] else sum(o.parameters for o in known)
-    peak = max((one.memory for one in segments), default=0)
+    weights = numbers * size
+    memory = weights + max((one.memory for one in segments), default=0)
     calls = sum(one.calls for one in segments) * job.batch_size
     available = _available(given["device"])
-    return Plan(
-        tuple(segments),
-        numbers * size,
-        numbers * size + peak,
-        calls,
-        available,
-        tuple(_notes(segments, numbers * size + peak, available, {**given, "model": model})),
-    )
+    notes = [*request.unused(given, native), *_notes(segments, job, native)]
+    if available is not None and memory > available:
+        notes.append("This needs more memory than is free: lower max_size, or switch on tiling or offload.")
+    return Plan(tuple(segments), weights, memory, calls, available, tuple(notes))
 
 
 def _footprint(model: Any, run: Run) -> Footprint | None:
-    """None for an engine that is an object, of which nothing is known, and for "builtin"."""
+    """None for "builtin", and for an object, of which nothing is known."""
     check_model(model)
     if isinstance(model, (str, bytes, PathLike, Checkpoint)) and model != "builtin":
         return footprint(Path(find_model(model, run).path))
     return None
 
 
-def _segments(
-    job: request.Job, models: list[Footprint | None], given: Mapping[str, Any], size: int
-) -> list[PlannedSegment]:
-    kept, dropped = segments_for(job.mask, job.size, job.layout, given["model"])
+def _segments(job: request.Job, models: list[Footprint], native: bool, tiled: bool, size: int) -> list[PlannedSegment]:
+    """size : bytes per number."""
+    kept, dropped = segments_for(job.mask, job.size, job.layout, native)
     segments = [PlannedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
-    known = [model for model in models if model is not None]
     # Guidance is two calls in one: the prompt's and the negative one's.
     guided = 1 if job.settings.cfg == 1 else 2
-    calls = job.settings.steps * job.settings.cycles * calls_a_step(job.settings.sampler) if known else 0
+    calls = job.settings.steps * job.settings.cycles * calls_per_step(job.settings.sampler) if models else 0
     for segment in kept:
-        place = placed(segment, job.size, job.layout, job.settings.hook, given["model"])
-        width, height = place.work
-        memory = max((_bytes(one, width, height, guided, given["tiling"], size) for one in known), default=0)
-        segments.append(
-            PlannedSegment(
-                segment.box,
-                place.segment.crop,
-                place.work,
-                (width // GRID, height // GRID) if known else (0, 0),
-                place.scale,
-                calls,
-                memory or width * height * _BUILTIN_BYTES,
-            )
-        )
+        fit = fitted(segment, job.size, job.layout, job.settings.hook, native)
+        width, height = fit.work
+        latent = (width // GRID, height // GRID) if models else (0, 0)
+        memory = max((_bytes(one, width, height, guided, tiled, size) for one in models), default=0)
+        memory = memory or width * height * _BUILTIN_BYTES
+        segments.append(PlannedSegment(segment.box, fit.segment.crop, fit.work, latent, fit.scale, calls, memory))
     return segments
 
 
@@ -133,23 +118,20 @@ def _bytes(model: Footprint, width: int, height: int, guided: int, tiled: bool, 
     return int(max(decoder, unet)) * size
 
 
-def _notes(segments: list[PlannedSegment], memory: int, available: int | None, given: Mapping[str, Any]) -> list[str]:
-    done = [one for one in segments if not one.skipped]
-    notes = request.unused(given, is_native(given["model"]))
+def _notes(segments: list[PlannedSegment], job: request.Job, native: bool) -> list[str]:
+    notes, done = [], [one for one in segments if not one.skipped]
     if not done:
-        notes.append("There is nothing to do: the mask holds no part that is large enough.")
+        notes.append("There is nothing to do: no part of the mask is large enough.")
     if len(done) < len(segments):
         notes.append(f"{len(segments) - len(done)} of {len(segments)} parts left out as too small.")
     smaller = [one for one in done if one.scale < 1 - 1e-6]
     if smaller:
         notes.append(f"{_parts(smaller)} smaller than in the photo, because of max_size.")
-    if given["guide_size_for"] == "bbox" and not is_native(given["model"]):
-        least = min(int(given["guide_size"]), int(given["max_size"])) - GRID
+    if job.layout.guide_by_box and not native:
+        least = min(int(job.layout.guide_size), int(job.layout.max_size)) - GRID
         capped = [one for one in done if one.scale >= 1 and _short(one) * one.scale < least]
         if capped:
             notes.append(f"{_parts(capped)} below guide_size, because the crop would exceed max_size.")
-    if available is not None and memory > available:
-        notes.append("This needs more memory than is free: lower max_size, or switch on tiling or offload.")
     return notes
 
 
@@ -170,14 +152,10 @@ def _available(device: str | None) -> int | None:
 
 
 def _free_memory() -> int | None:
-    """Bytes of main memory that programs may still take; None on systems that do not tell without a package."""
+    """Bytes of main memory that programs may still take; only Linux says so without a package."""
     try:
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
         fields = dict(line.split(":", 1) for line in lines)
         return int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, ValueError, KeyError, IndexError):
-        pass
-    try:
-        return int(np.prod([os.sysconf(name) for name in ("SC_AVPHYS_PAGES", "SC_PAGE_SIZE")], dtype=np.int64))
-    except (AttributeError, ValueError, OSError):
         return None

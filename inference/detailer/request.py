@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,17 @@ from ..registry import check_choice
 from ..results import Detailed, HandMaps, People
 from . import loop
 from .arithmetic import default, impact
-from .fill.fillings import FILLINGS
-from .job import Course, Settings
+from .fill.masked_content import FILLINGS
 from .sampling.masked import SAMPLERS
 from .sampling.schedules import SCHEDULES
+from .settings import RunState, Settings
 from .source import Source, source_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..runtime import Run
-    from .job import Engine
+    from .engines import Engine
 
     Pixels = NDArray[np.float32]
 
@@ -127,12 +127,13 @@ def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
     source = source_of(photo, given["linear"])
     size = source.pixels.shape[1], source.pixels.shape[0]
     layout = loop.Layout(
-        manner=impact if given["compatibility"] else default,
+        arithmetic=impact if given["compatibility"] else default,
         guide_by_box=given["guide_size_for"] == "bbox",
-        **{name: given[name] for name in _LAYOUT},
+        **_fields_of(loop.Layout, given),
     )
-    course = Course(tiled=bool(given["tiling"]))
-    settings = Settings(run, cycles=given["cycle"], course=course, **{name: given[name] for name in _SETTINGS})
+    state = RunState(tiled=bool(given["tiling"]))
+    own = {"refiner": None, "control": None, "cycle": 0}  # these follow, crop by crop
+    settings = Settings(run, cycles=given["cycle"], state=state, **_fields_of(Settings, {**given, **own}))
     control = None if given["control"] is None else _control_picture(given["control"], size)
     return Job(
         source,
@@ -145,40 +146,13 @@ def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
     )
 
 
-_LAYOUT = (
-    "guide_size",
-    "max_size",
-    "mask_mode",
-    "feather",
-    "crop_factor",
-    "drop_size",
-    "noise_mask_feather",
-    "contour_fill",
-    "bbox_fill",
-    "combined",
-    "fill",
-    "match_colours",
-)
-_SETTINGS = (
-    "steps",
-    "cfg",
-    "sampler",
-    "scheduler",
-    "denoise",
-    "prompt",
-    "negative_prompt",
-    "refiner_ratio",
-    "inpaint_model",
-    "compatibility",
-    "hook",
-    "control_strength",
-    "control_start",
-    "control_end",
-)
+def _fields_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the parameters that a dataclass has."""
+    return {field.name: given[field.name] for field in fields(kind) if field.name in given}
 
 
 def unused(given: Mapping[str, Any], native: bool) -> list[str]:
-    """What an engine will not use of what was given, a sentence each. native : see `job.Engine`."""
+    """What an engine will not use of what was given, a sentence each. native : see `engines.Engine`."""
     names = {"refiner": "refiner", "control": "control picture"}
     return [f"builtin uses no {what}." for name, what in names.items() if native and given[name] is not None]
 
@@ -243,4 +217,4 @@ def _control_picture(control: Any, size: tuple[int, int]) -> Pixels:
     pixels = as_photo(getattr(control, "preview", control)).pixels.astype(np.float32) / 255
     if abs(pixels.shape[1] / pixels.shape[0] / (size[0] / size[1]) - 1) > _SAME_SHAPE:
         raise BadInput("The control picture has another shape than the photo.", "Make it from the same photo.")
-    return np.clip(default.resized(pixels, *size), 0, 1)
+    return np.clip(default.resize(pixels, *size), 0, 1)

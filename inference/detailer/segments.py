@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a mask to the segments that are detailed one by one, each with its crop of the picture."""
+"""A mask's connected parts, which are detailed one by one, each with its crop of the picture."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def find_segments(
 ) -> list[Segment]:
     """The connected parts of a mask (H, W) float32 0..1, diagonal contact included, in OpenCV's order of contours.
 
-    Every value that is not 0 in 8 bits counts as inside. Holes are no segments, and neither are islands in them.
+    Every value that is not 0 in 8 bits counts as inside. Holes and the islands in them are not segments.
     contour_fill : fill each outer contour with 1, holes and islands included; otherwise the mask's own values stay.
-    bbox_fill : fill the whole box with 1.  least : fewest pixels of a crop's side.
+    bbox_fill : fill the whole box with 1.  least : shortest side of a crop, pixels.
     """
     inside = (np.clip(mask, 0, 1) * 255).astype(np.uint8)
     contours, hierarchy = cv2.findContours(inside, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
@@ -63,12 +63,12 @@ def find_segments(
         if not contour_fill:
             part *= mask[crop[1] : crop[3], crop[0] : crop[2]]
         segment = Segment(box, crop, part)
-        segments.append(box_filled(segment) if bbox_fill else segment)
+        segments.append(fill_box(segment) if bbox_fill else segment)
     return segments
 
 
-def box_filled(segment: Segment) -> Segment:
-    """The segment with all of its box painted."""
+def fill_box(segment: Segment) -> Segment:
+    """The segment with its whole box masked."""
     x0, y0, x1, y1 = segment.box
     left, top = segment.crop[:2]
     mask = segment.mask.copy()
@@ -91,17 +91,3 @@ def crop_region(box: tuple[float, ...], size: tuple[int, int], factor: float, le
             ends.append((start, int(min(limit, start + length))))
     (x0, x1), (y0, y1) = ends
     return x0, y0, x1, y1
-
-
-def work_size(
-    crop: tuple[int, int], box: tuple[int, int], guide_size: float, guide_by_box: bool, max_size: float
-) -> tuple[int, int]:
-    """Width and height at which the reference works on a crop: its shorter side (or the box's) brought to
-    `guide_size`, the longer one at most `max_size`; never smaller than the crop, whatever `max_size` says."""
-    (width, height), guided = crop, min(box if guide_by_box else crop)
-    scale = guide_size / guided
-    wanted = int(width * scale), int(height * scale)
-    if max(wanted) > max_size:
-        scale *= max_size / max(wanted)
-        wanted = int(width * scale), int(height * scale)
-    return crop if scale <= 1 or 0 in wanted else wanted

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The photo that is detailed: its pixels as a model sees them, and the way back to its own depth, light and alpha."""
+"""The photo that is detailed: its pixels as a model sees them, and back to its own bit depth, light and alpha."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
-#: Files whose depth or alpha `load_photo` would not keep.
+#: Files whose bit depth or alpha `load_photo` would not keep.
 _DEEP = (".png", ".tif", ".tiff", ".hdr")
 
 
@@ -35,7 +35,7 @@ class Source:
     light: Pixels | None = None
 
     def finished(self, detailed: Detailed) -> Detailed:
-        """The result in the photo's own values, with its alpha. What was not painted is the photo's bit by bit."""
+        """The result in the photo's own values, with its alpha. What was not painted stays bit for bit."""
         image = detailed.image
         if self.light is not None:
             image = np.where(image == self.pixels, self.light, to_light(image))
@@ -48,7 +48,7 @@ class Source:
 def source_of(photo: Any, linear: bool | None) -> Source:
     """From a `Photo`, an array (H, W, 3 or 4) of any depth, or a path.
 
-    linear : floats are linear light; None takes files of floats (OpenEXR, HDR, float TIFF) so, and arrays as sRGB.
+    linear : floats are linear light; None assumes so of files of floats (OpenEXR, HDR, float TIFF), not of arrays.
     Raises `BadInput`.
     """
     if isinstance(photo, Photo):

@@ -355,7 +355,7 @@ def test_the_choices_are_those_that_the_samplers_have():
     declared = bpy.ops.maquette.detail_mask.get_rna_type().properties
     assert {item.identifier for item in declared["sampler"].enum_items} == set(SAMPLERS)
     assert {item.identifier for item in declared["scheduler"].enum_items} == set(SCHEDULES)
-    from maquette.inference.detailer.fill.fillings import FILLINGS
+    from maquette.inference.detailer.fill.masked_content import FILLINGS
 
     assert {item.identifier for item in declared["fill"].enum_items} == set(FILLINGS)
 

@@ -254,7 +254,7 @@ def test_an_answer_that_is_no_picture(mask, answer):
         def repaint(self, crop, noise_mask, *, seed, settings):
             return np.full_like(crop, answer) if answer is not None else crop[..., 0]
 
-    with pytest.raises(inference.MaquetteError, match="answered"):
+    with pytest.raises(inference.MaquetteError, match="returned"):
         detail(mask, Wrong())
 
 
@@ -331,7 +331,7 @@ def test_memory_that_runs_out_is_asked_once_more(mask):
             self.enough, self.tiled = enough, []
 
         def repaint(self, crop, noise_mask, *, seed, settings):
-            self.tiled.append(settings.course.tiled)
+            self.tiled.append(settings.state.tiled)
             if len(self.tiled) <= self.enough:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
             return super().repaint(crop, noise_mask, seed=seed, settings=settings)

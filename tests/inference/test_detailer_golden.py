@@ -60,7 +60,7 @@ def test_crop_regions():
 def test_work_sizes():
     for (w, h, bw, bh, guide, by_box, most, force), expected in zip(PURE["scale_in"], PURE["scale_out"], strict=True):
         if force:
-            found = segments.work_size((int(w), int(h)), (int(bw), int(bh)), guide, bool(by_box), most)
+            found = impact.work_size((int(w), int(h)), (int(bw), int(bh)), guide, bool(by_box), most)
             assert found == tuple(expected[1:])
 
 
@@ -76,7 +76,7 @@ def test_steps():
 def test_masks_of_another_size(case):
     mask = (PURE[f"{case}_mask"] / 255).astype(np.float32)
     layout = loop.Layout(impact, 384, True, 1024, True, 5, 2.0, 5, 0, True)
-    found, _ = impact.segments_of(mask, tuple(PURE[f"{case}_image_wh"].tolist()), layout)
+    found, _ = impact.split_mask(mask, tuple(PURE[f"{case}_image_wh"].tolist()), layout)
     assert [one.box for one in found] == [tuple(box) for box in PURE[f"{case}_bbox"]]
     assert [one.crop for one in found] == [tuple(crop) for crop in PURE[f"{case}_crop"]]
     for number, one in enumerate(found):
@@ -87,14 +87,14 @@ def test_masks_of_another_size(case):
 @pytest.mark.parametrize("name", [name for name in PURE if name.startswith("blur_") and "_mask_" not in name])
 def test_feather(name):
     _, mask, amount = name.split("_")
-    found = blending.feathered((PURE[f"blur_mask_{mask}"] / 255).astype(np.float32), int(amount[1:]))
+    found = impact.soften((PURE[f"blur_mask_{mask}"] / 255).astype(np.float32), int(amount[1:]))
     np.testing.assert_allclose(found, PURE[name], atol=1e-5)
 
 
 def test_resizing_and_pasting():
     for name in [name for name in PURE if name.startswith("resize") and name.endswith("_out")]:
         start = name.removesuffix("_out")
-        found = blending.lanczos(PURE[start + "_in"] / np.float32(255), *map(int, PURE[start + "_wh"]))
+        found = impact.resize(PURE[start + "_in"] / np.float32(255), *map(int, PURE[start + "_wh"]))
         assert np.abs(np.rint(found * 255) - PURE[name]).max() <= 1
     base = PURE["paste_base"] / np.float32(255)
     for name in [name for name in PURE if name.startswith("paste") and name.endswith("_out")]:
@@ -152,7 +152,7 @@ def test_samplers(sampler):
         if case["mask"] != "none":
             mask = torch.tensor(SAMPLING["mask_hard" if case["mask"] == "hard" else "mask_soft"])[None, None]
             again = torch.randn(latent.shape, generator=torch.Generator().manual_seed(12))
-            kept = masked.Kept(mask, latent, again if sampler == "ddim" else noise, case["mask"] == "dd")
+            kept = masked.InpaintContext(mask, latent, again if sampler == "ddim" else noise, case["mask"] == "dd")
         start = masked.noised(latent, noise, float(levels[0]))
         found = masked.sample(sampler, denoise, start, levels, draw, kept)
         assert len(calls) == case["model_calls"]
@@ -175,7 +175,7 @@ class StandIn:
         if noise_mask is None:
             return painted
         if settings.inpaint_model:
-            grey, noise_mask = blending.holed(crop, noise_mask)
+            grey, noise_mask = blending.with_hole(crop, noise_mask)
             self.told.append((grey.sum(dtype=np.float64), noise_mask.sum(dtype=np.float64)))
         mask = cv2.resize(noise_mask, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
         mask = (mask >= 0.5).astype(np.float32) if self.binary else mask

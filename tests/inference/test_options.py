@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from maquette import inference
 from maquette.inference import BadInput
-from maquette.inference.detailer.fill.fillings import FILLINGS
+from maquette.inference.detailer.fill.masked_content import FILLINGS
 from maquette.inference.detailer.sampling.masked import SAMPLERS
 from maquette.inference.detailer.sampling.schedules import SCHEDULES
 from maquette.inference.options import (

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How segments are made, sized, softened and seeded by default.
+"""The arithmetic of Maquette's own; see `Arithmetic`.
 
-Where this differs from the reference (`reference`): the crop, not the picture, is fitted to multiples of 8, so that
-nothing is stretched; a crop larger than `max_size` is worked on smaller; soft masks stay soft; no seam is left at the
-edge of a crop; seeds follow the place of a segment instead of its number; values are rounded, not cut off.
+Where it differs from the Impact Pack's: the crop, not the picture, is fitted to multiples of 8, so that nothing is
+stretched; a crop larger than `max_size` is worked on smaller; soft masks stay soft; no seam is left at the edge of a
+crop; seeds follow the place of a segment instead of its number; values are rounded, not cut off.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from ..blending import resized_mask
-from ..segments import Segment, box_filled, crop_region, find_segments
+from ..segments import Segment, crop_region, fill_box, find_segments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,18 +26,13 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.float32]
 
-#: A latent pixel stands for so many pixels of the picture.
+#: Pixels of the picture per latent pixel.
 GRID = 8
 
 
-def segments_of(mask: Mask, size: tuple[int, int], layout: Layout) -> tuple[list[Segment], list[tuple[Segment, str]]]:
-    """The segments to work on, in reading order, and those left out with the reason: an area of no more than
-    `drop_size` squared. A thin stroke is no crumb.
-
-    size : width and height of the photo, to which the mask is brought first.
-    layout : contour_fill fills holes with 1; what the mask holds inside the contour stays as soft as it is. combined
-        makes one segment of all that are left.
-    """
+def split_mask(mask: Mask, size: tuple[int, int], layout: Layout) -> tuple[list[Segment], list[tuple[Segment, str]]]:
+    """In reading order; left out is an area of no more than `drop_size` squared, so that a thin stroke stays. The mask
+    is resized to the photo first. `contour_fill` fills holes with 1; elsewhere soft values stay."""
     drop_size = layout.drop_size
     mask = resized_mask(mask, *size)
     kept, dropped = [], []
@@ -53,7 +48,7 @@ def segments_of(mask: Mask, size: tuple[int, int], layout: Layout) -> tuple[list
             dropped.append((soft, f"its area of {area} pixels is not more than {drop_size} x {drop_size}"))
     if layout.combined and len(kept) > 1:
         kept = [_merged(kept, size, layout.crop_factor)]
-    return [box_filled(segment) for segment in kept] if layout.bbox_fill else kept, dropped
+    return [fill_box(segment) for segment in kept] if layout.bbox_fill else kept, dropped
 
 
 def _merged(parts: list[Segment], size: tuple[int, int], crop_factor: float) -> Segment:
@@ -68,18 +63,16 @@ def _merged(parts: list[Segment], size: tuple[int, int], crop_factor: float) -> 
     return Segment((x0, y0, x1, y1), crop, whole[crop[1] : crop[3], crop[0] : crop[2]])
 
 
-def fitted(
-    segment: Segment, size: tuple[int, int], guide_size: float, guide_by_box: bool, max_size: float
-) -> tuple[Segment, tuple[int, int]]:
-    """The segment with its crop widened, and the size (width, height) to work on it at, multiples of 8.
+def fit_crop(segment: Segment, size: tuple[int, int], layout: Layout) -> tuple[Segment, tuple[int, int]]:
+    """The crop is widened so that both sides of its work size are multiples of 8.
 
     The scale brings the shorter side of the box (or crop) up to `guide_size`, and the longer side of the crop to no
     more than `max_size`. A crop that becomes wider than the photo reaches out of it, to where the photo is mirrored.
     """
     x0, y0, x1, y1 = segment.crop
     sides = (x1 - x0, y1 - y0)
-    most = max(int(max_size) // GRID, 1) * GRID
-    scale = max(guide_size / min(segment.size if guide_by_box else sides), 1.0)
+    most = max(int(layout.max_size) // GRID, 1) * GRID
+    scale = max(layout.guide_size / min(segment.size if layout.guide_by_box else sides), 1.0)
     scale = min(scale, most / max(sides))
     work = [min(max(math.ceil(side * scale / GRID - 1e-6), 1) * GRID, most) for side in sides]
     ends = []
@@ -98,8 +91,8 @@ def fitted(
     return replace(segment, crop=crop, mask=mask), (work[0], work[1])
 
 
-def softened(mask: Mask, amount: int) -> Mask:
-    """The mask blurred by a Gaussian of sigma = amount / 2 that is lowered to 0 just beyond `amount` pixels, so that it
+def soften(mask: Mask, amount: int) -> Mask:
+    """Blurred by a Gaussian of sigma = amount / 2 that is lowered to 0 just beyond `amount` pixels, so that it
     reaches no further."""
     if amount == 0:
         return mask
@@ -110,9 +103,9 @@ def softened(mask: Mask, amount: int) -> Mask:
     return np.asarray(blurred, np.float32)
 
 
-def grown(segment: Segment, feather: int) -> tuple[Segment, int]:
-    """The segment spread by half of the feather, and the other half, over which it fades: what is under the mask does
-    not show through it then."""
+def grow(segment: Segment, feather: int) -> tuple[Segment, int]:
+    """The segment grown by half of the feather, and the other half, over which it fades: so what is under the mask does
+    not show through."""
     if feather == 0:
         return segment, 0
     spread = (feather + 1) // 2
@@ -120,11 +113,11 @@ def grown(segment: Segment, feather: int) -> tuple[Segment, int]:
     return replace(segment, mask=np.asarray(cv2.dilate(segment.mask, disc), np.float32)), feather - spread
 
 
-def strength_of(segment: Segment, size: tuple[int, int], feather: int) -> Mask:
-    """How strongly the repainted crop is laid over the photo: down to 0 at crop edges that lie inside the photo."""
+def paste_mask(segment: Segment, size: tuple[int, int], feather: int) -> Mask:
+    """Falls to 0 at crop edges that lie inside the photo."""
     x0, y0, x1, y1 = segment.crop
     rows, columns = _ramp(y0, y1, size[1], feather), _ramp(x0, x1, size[0], feather)
-    return softened(segment.mask, feather) * np.minimum(rows[:, None], columns)
+    return soften(segment.mask, feather) * np.minimum(rows[:, None], columns)
 
 
 def _ramp(low: int, high: int, limit: int, feather: int) -> Mask:
@@ -134,8 +127,8 @@ def _ramp(low: int, high: int, limit: int, feather: int) -> Mask:
     return np.clip(inner / reach, 0, 1).astype(np.float32) * np.ones_like(place)
 
 
-def resized(pixels: Mask, width: int, height: int) -> Mask:
-    """A picture (H, W, C) float32 resized by Lanczos without 8-bit steps, antialiased where it gets smaller."""
+def resize(pixels: Mask, width: int, height: int) -> Mask:
+    """In float32, antialiased where it gets smaller."""
     from PIL import Image
 
     if pixels.shape[:2] == (height, width):
@@ -144,7 +137,7 @@ def resized(pixels: Mask, width: int, height: int) -> Mask:
     return np.stack([np.asarray(one.resize((width, height), Image.Resampling.LANCZOS)) for one in channels], -1)
 
 
-def seed_of(seed: int, batch: int, number: int, segment: Segment, cycle: int) -> int:
+def seed_for(seed: int, batch: int, number: int, segment: Segment, cycle: int) -> int:
     """The same for a segment at the same place, whatever other segments there are."""
     x, y = (segment.box[0] + segment.box[2]) // 2, (segment.box[1] + segment.box[3]) // 2
     words = f"{seed} {batch} {x} {y} {cycle}".encode()

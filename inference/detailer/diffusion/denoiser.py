@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """An encoded prompt. embeddings : (1, tokens, C).  added : what SDXL wants beside it (pooled text, sizes)."""
+    """An encoded prompt. embeddings : (1, tokens, C).  added : what SDXL takes beside it (pooled text, sizes)."""
 
     embeddings: Tensor
     added: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Inpainting:
-    """What a UNet of 9 channels sees beside the latent: mask (1, 1, h, w), and the picture's latent without it."""
+class InpaintConditioning:
+    """What a UNet of 9 channels sees beside the latent: the mask (1, 1, h, w), and the masked picture's latent."""
 
     mask: Tensor
     latent: Tensor
@@ -47,9 +47,9 @@ class Control:
 class Denoiser:
     """Calls as (x, sigma) -> x0, where x = x0 + sigma * noise is float32.
 
-    prediction : "epsilon", "v_prediction" or "sample", what the UNet was trained to answer (its scheduler says it).
+    prediction : "epsilon", "v_prediction" or "sample", what the UNet was trained to predict (its scheduler says which).
     cfg : classifier-free guidance (Ho and Salimans 2022); at 1 the negative prompt is not computed.
-    together : both prompts in one call of the networks, which is quicker and takes more memory.
+    together : both prompts in one call of the networks, which is faster and takes more memory.
     """
 
     unet: Any
@@ -57,7 +57,7 @@ class Denoiser:
     negative: Prompt
     cfg: float
     prediction: str
-    inpainting: Inpainting | None = None
+    inpainting: InpaintConditioning | None = None
     control: Control | None = None
     together: bool = True
 
@@ -78,7 +78,7 @@ class Denoiser:
         timestep = timestep_of_sigma(sigma, training_sigmas())
         if self.unet.config.in_channels == 9:
             scaled = _joined(plain, self._hole(x))
-        answer = self.unet(
+        output = self.unet(
             scaled,
             timestep,
             encoder_hidden_states=prompt.embeddings.to(dtype),
@@ -87,16 +87,16 @@ class Denoiser:
             **self._controlled(plain, sigma, timestep, prompt),
         )[0].to(x.dtype)
         if self.prediction == "epsilon":
-            return x - answer * sigma
+            return x - output * sigma
         if self.prediction == "v_prediction":
-            return x / (1 + sigma**2) - answer * (sigma / math.sqrt(1 + sigma**2))
-        return answer
+            return x / (1 + sigma**2) - output * (sigma / math.sqrt(1 + sigma**2))
+        return output
 
-    def _hole(self, x: Tensor) -> Inpainting:
-        """What is to be painted; without a mask, everything."""
+    def _hole(self, x: Tensor) -> InpaintConditioning:
+        """Where to paint; without a mask, everywhere."""
         if self.inpainting is not None:
             return self.inpainting
-        return Inpainting(x.new_ones((1, 1, *x.shape[2:])), x.new_zeros((1, *x.shape[1:])))
+        return InpaintConditioning(x.new_ones((1, 1, *x.shape[2:])), x.new_zeros((1, *x.shape[1:])))
 
     def _controlled(self, scaled: Tensor, sigma: float, timestep: int, prompt: Prompt) -> dict[str, Any]:
         control = self.control
@@ -127,7 +127,7 @@ def _both(first: Prompt, second: Prompt) -> Prompt:
     return Prompt(torch.cat([first.embeddings, second.embeddings]), added)
 
 
-def _joined(latent: Tensor, hole: Inpainting) -> Tensor:
+def _joined(latent: Tensor, hole: InpaintConditioning) -> Tensor:
     import torch
 
     parts = [part.to(latent.dtype).expand(len(latent), -1, -1, -1) for part in (hole.mask, hole.latent)]

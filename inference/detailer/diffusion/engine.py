@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..blending import centred, holed
-from ..hooks import asked
-from ..job import Settings
-from ..sampling.masked import Kept, calls_a_step, noised, sample
+from ..blending import centred, with_hole
+from ..engines import run_cycles
+from ..hooks import call_hook
+from ..sampling.masked import InpaintContext, calls_per_step, noised, sample
 from ..sampling.schedules import sigmas_from, steps_before_refiner
-from .denoiser import Control, Denoiser, Inpainting, Prompt
+from ..settings import Settings
+from .denoiser import Control, Denoiser, InpaintConditioning, Prompt
 from .tokens import Encoded, encode
 
 if TYPE_CHECKING:
@@ -26,20 +27,20 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
-#: What SDXL's refiner is told of the quality of the picture that is wanted, and of the one that is not.
-_WANTED, _UNWANTED = 6.0, 2.5
+#: Aesthetic scores that SDXL's refiner takes with the prompt and the negative prompt.
+_SCORE, _NEGATIVE_SCORE = 6.0, 2.5
 #: Sides of a tile that goes through the VAE, in pixels: half of the picture, within these.
 _LEAST_TILE, _MOST_TILE = 256, 512
-#: Encoded prompts that are remembered.
+#: Encoded prompts that are cached.
 _PROMPTS = 16
 
 
 @dataclass(frozen=True)
 class DiffusionEngine:
-    """Repaints crops with a diffusers pipeline's networks.
+    """Repaints crops with a diffusers pipeline's networks; see `engines.Engine`.
 
-    control : a ControlNet of diffusers, or None.  device : where the networks work; where `offload`, only the one that
-    works lies there.  notes : what loading has to say, a sentence each.
+    control : a ControlNet of diffusers, or None.  device : where the networks work; with `offload`, only the one in use
+    lies there.  notes : what the artist should know about the model, a sentence each.
     """
 
     pipeline: Any
@@ -49,40 +50,32 @@ class DiffusionEngine:
     notes: tuple[str, ...] = ()
     _prompts: dict[str, list[Encoded]] = field(default_factory=dict, repr=False, compare=False)
 
-    def repaint(self, crop: Pixels, noise_mask: Pixels | None, *, seed: int, settings: Settings) -> Pixels:
-        """See `job.Engine`."""
-        return self.repaint_cycles(crop, noise_mask, seeds=[seed], settings=settings)
+    @property
+    def native(self) -> bool:
+        return False
 
     @torch.no_grad()
     def repaint_cycles(
         self, crop: Pixels, noise_mask: Pixels | None, *, seeds: list[int], settings: Settings
     ) -> Pixels:
-        """All cycles on one latent, without a picture in between."""
+        """All cycles on one latent, without a picture in between; see `engines.Repainter.repaint`."""
         for note in self.notes:
-            settings.course.note(note)
-        with self._tiles(max(crop.shape[:2]), settings.course.tiled):
-            work = self._work(crop, noise_mask, settings)
-            latent = asked(settings.hook, "post_encode", work.clean)
-            for cycle, seed in enumerate(seeds):
-                run = settings.run.part(cycle / len(seeds), (cycle + 1) / len(seeds))
-                part = replace(settings, cycle=cycle, run=run)
-                asked(settings.hook, "set_steps", None, (cycle, len(seeds)))
-                latent = asked(settings.hook, "cycle_latent", latent)
-                part, seed = asked(settings.hook, "pre_ksample", (part, seed), part, seed)
-                latent = replace(work, settings=part, clean=latent).sampled(seed)
-            latent = asked(settings.hook, "pre_decode", latent)
-            return asked(settings.hook, "post_decode", self.decoded(latent))
+            settings.state.note(note)
+        with self._tiles(max(crop.shape[:2]), settings.state.tiled):
+            sampler = self._sampler(crop, noise_mask, settings)
+            latent = run_cycles(sampler.clean, seeds, settings, sampler.sampled)
+            return call_hook(settings.hook, "post_decode", self.decoded(latent))
 
-    def _work(self, crop: Pixels, noise_mask: Pixels | None, settings: Settings) -> _Work:
+    def _sampler(self, crop: Pixels, noise_mask: Pixels | None, settings: Settings) -> _CropSampler:
         clean = self.encoded(centred(crop))
         if noise_mask is None:
-            return _Work(self, settings, clean, None, None)
-        grey, cut = holed(crop, noise_mask)
+            return _CropSampler(self, settings, clean, None, None)
+        grey, cut = with_hole(crop, noise_mask)
         hole = None
         if any(one is not None and one.sees_hole for one in (self, settings.refiner)):
-            hole = Inpainting(_resized(cut, clean).round(), self.encoded(grey))
+            hole = InpaintConditioning(_resized(cut, clean).round(), self.encoded(grey))
         mask = _resized(cut if settings.inpaint_model else noise_mask, clean)
-        return _Work(self, settings, clean, mask, hole)
+        return _CropSampler(self, settings, clean, mask, hole)
 
     @property
     def sees_hole(self) -> bool:
@@ -106,21 +99,21 @@ class DiffusionEngine:
         return ((picture[0].float() + 1) / 2).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
 
     def prompts(self, settings: Settings, width: int, height: int) -> tuple[Prompt, Prompt]:
-        """The positive and the negative prompt, encoded. width, height : of the picture, which SDXL wants to know."""
-        positive = self._prompt(settings.prompt, width, height, _WANTED)
+        """The positive and the negative prompt, encoded. width, height : of the picture, which SDXL takes as well."""
+        positive = self._prompt(settings.prompt, width, height, _SCORE)
         if settings.cfg == 1:
             return positive, positive
-        return positive, self._prompt(settings.negative_prompt, width, height, _UNWANTED)
+        return positive, self._prompt(settings.negative_prompt, width, height, _NEGATIVE_SCORE)
 
-    def _prompt(self, text: str, width: int, height: int, quality: float) -> Prompt:
+    def _prompt(self, text: str, width: int, height: int, score: float) -> Prompt:
         parts = self._texts(text)
         embeddings = torch.cat([part.embeddings for part in parts], dim=-1)
         pooled, config = parts[-1].pooled, self.pipeline.unet.config
         if config.get("addition_embed_type") != "text_time" or pooled is None:
             return Prompt(embeddings, {})
         numbers = (config.projection_class_embeddings_input_dim - pooled.shape[-1]) // config.addition_time_embed_dim
-        told = [height, width, 0, 0, quality] if numbers == 5 else [height, width, 0, 0, height, width]
-        sizes = torch.tensor([told], device=pooled.device, dtype=pooled.dtype)
+        ids = [height, width, 0, 0, score] if numbers == 5 else [height, width, 0, 0, height, width]
+        sizes = torch.tensor([ids], device=pooled.device, dtype=pooled.dtype)
         return Prompt(embeddings, {"text_embeds": pooled, "time_ids": sizes})
 
     def _texts(self, text: str) -> list[Encoded]:
@@ -142,7 +135,7 @@ class DiffusionEngine:
 
     @contextmanager
     def working(self, *networks: Any) -> Iterator[None]:
-        """Around the work of networks: with `offload` they lie on the device only for so long."""
+        """Around the work of networks: with `offload` they lie on the device only during it."""
         if not self.offload:
             yield
             return
@@ -156,7 +149,7 @@ class DiffusionEngine:
 
     @contextmanager
     def _tiles(self, longest: int, tiled: bool) -> Iterator[None]:
-        """Around the work on a crop with sides of up to `longest` pixels: whether it goes through the VAE in tiles."""
+        """Around the work on a crop with sides of up to `longest` pixels, which may go through the VAE in tiles."""
         vae = self.pipeline.vae
         if not tiled:
             yield
@@ -174,43 +167,49 @@ class DiffusionEngine:
 
 
 @dataclass(frozen=True)
-class _Work:
-    """One crop under the sampler. clean : its latent without noise.  hole : for networks made for inpainting."""
+class _CropSampler:
+    """Samples one crop. clean : its latent without noise.  hole : for networks made for inpainting."""
 
     engine: DiffusionEngine
     settings: Settings
     clean: Tensor
     mask: Tensor | None
-    hole: Inpainting | None
+    hole: InpaintConditioning | None
 
-    def sampled(self, seed: int) -> Tensor:
+    def sampled(self, latent: Tensor, seed: int, settings: Settings) -> Tensor:
+        """The latent after one cycle."""
+        return replace(self, settings=settings, clean=latent)._sampled(seed)
+
+    def _sampled(self, seed: int) -> Tensor:
         settings = self.settings
         levels = sigmas_from(settings.scheduler, settings.steps, settings.denoise, settings.sampler)
-        noise = asked(settings.hook, "get_custom_noise", None, seed, self.clean)
+        noise = call_hook(settings.hook, "get_custom_noise", None, seed, self.clean)
         noise = _noise(seed, self.clean) if noise is None else noise
         steps = len(levels) - 1
         keep_noise = _noise(seed + 1, self.clean) if settings.sampler == "ddim" else noise
         split = steps if settings.refiner is None else steps_before_refiner(steps, settings.refiner_ratio)
         latent = noised(self.clean, noise, float(levels[0]))
-        count = _Count(settings, steps)
+        progress = _StepProgress(settings, steps)
         passes = (self.engine, levels[: split + 1]), (settings.refiner, levels[split:])
         for number, (engine, part) in enumerate(passes):
             if engine is None or len(part) < 2:
                 continue
             if settings.compatibility and number == 1:
                 latent, keep_noise = self._handed_over(latent if split else self.clean, keep_noise)
-            kept = None
+            context = None
             if self.mask is not None:
-                kept = Kept(self.mask, self.clean, keep_noise, settings.differential)
+                context = InpaintContext(self.mask, self.clean, keep_noise, settings.differential)
             denoiser = self._denoiser(engine, levels)
             networks = [denoiser.unet] + ([denoiser.control.network] if denoiser.control else [])
             with engine.working(*networks):
-                latent = sample(settings.sampler, count.counted(denoiser), latent, part, _draws(seed, self.clean), kept)
+                latent = sample(
+                    settings.sampler, progress.around(denoiser), latent, part, _draws(seed, self.clean), context
+                )
         return latent
 
     def _handed_over(self, latent: Tensor, keep_noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What the reference gives a refiner: what is kept carries no noise (but with "ddim", which draws its own), and
-        without a step of the first model nothing does."""
+        """What the Impact Pack gives a refiner: the kept part carries no noise (except with "ddim", which draws its
+        own), and without a step of the first model nothing does."""
         if self.mask is not None:
             latent = latent * self.mask + self.clean * (1 - self.mask)
         return latent, keep_noise if self.settings.sampler == "ddim" else torch.zeros_like(keep_noise)
@@ -227,16 +226,16 @@ class _Work:
             engine.pipeline.scheduler.config.get("prediction_type", "epsilon"),
             self.hole if engine.sees_hole else None,
             self._control(engine, levels),
-            together=not settings.course.tiled,
+            together=not settings.state.tiled,
         )
 
     def _control(self, engine: DiffusionEngine, levels: NDArray[np.float64]) -> Control | None:
         settings = self.settings
         if engine.control is None or settings.control is None:
             if settings.control is not None and engine is self.engine:
-                settings.course.note("The model has no ControlNet, so the control picture did nothing.")
+                settings.state.note("The model has no ControlNet, so the control picture was not used.")
             if engine.control is not None:
-                settings.course.note("Without a control picture, the ControlNet did nothing.")
+                settings.state.note("There is no control picture, so the ControlNet was not used.")
             return None
         steps = len(levels) - 1
         first, last = (float(levels[round(share * steps)]) for share in (settings.control_start, settings.control_end))
@@ -245,15 +244,15 @@ class _Work:
 
 
 @dataclass
-class _Count:
-    """Progress in calls of the model, which is where a job can be cancelled."""
+class _StepProgress:
+    """Reports progress at each call of the model, where a job can be cancelled."""
 
     settings: Settings
     steps: int
     calls: int = 0
 
-    def counted(self, denoise: Denoiser) -> Callable[[Tensor, float], Tensor]:
-        each = calls_a_step(self.settings.sampler)
+    def around(self, denoise: Denoiser) -> Callable[[Tensor, float], Tensor]:
+        each = calls_per_step(self.settings.sampler)
 
         def call(x: Tensor, sigma: float) -> Tensor:
             share = self.calls / (self.steps * each)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a checkpoint holds, told from the head of its file alone: names and shapes of tensors, no numbers. No torch."""
+"""What a checkpoint holds, judged by the header of its file alone: names and shapes of tensors. No torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ...errors import BadModelFile
 REMEDY = "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL."
 #: Pipelines whose networks the engine knows.
 _KNOWN, _UNKNOWN = ("StableDiffusion", "StableDiffusionXL"), "StableDiffusion3"
-#: Longest head that a file may have (as the safetensors library has it), bytes.
+#: Longest header that a file may have (the safetensors library's limit), bytes.
 _LONGEST = 100_000_000
 #: Prefixes of a single file's networks: the UNet, the VAE, and the text encoders of 1.5, XL, and XL's refiner.
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _CLIP, _FIRST, _SECOND = "cond_stage_model.transformer.", "conditioner.embedders.0.", "conditioner.embedders.1."
-#: Beginnings that some programs gave to the tensors' names -> those that Stable Diffusion was published with.
+#: Prefixes that some programs gave to the tensors' names -> those that Stable Diffusion was published with.
 _UNUSUAL = (
     (re.compile(r"^state_dict\."), ""),
     (re.compile(r"^diffusion_model\."), _UNET),
@@ -32,9 +32,9 @@ _UNUSUAL = (
         r"\1.transformer.text_model.\2.",
     ),
 )
-#: What other files hold that artists take for a checkpoint: start of a name -> what it is.
+#: What else artists take for a checkpoint: start of a name -> what the file holds.
 _OTHERS = {
-    "lora_": "a LoRA, which changes a model but is none",
+    "lora_": "a LoRA, which changes a model but is not one",
     "control_model.": "a ControlNet",
     "controlnet_cond_embedding.": "a ControlNet",
     "double_blocks.": "a Flux model",
@@ -50,28 +50,28 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Head:
-    """tensors : name -> shape.  metadata : what the file says of itself.  unusual : the file has other names."""
+    """tensors : name -> shape.  metadata : what the file says about itself.  unusual : the file uses other names."""
 
     tensors: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str]
     unusual: bool = False
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """() for a tensor that is not there."""
+        """() for a missing tensor."""
         return self.tensors.get(name, ())
 
     def starts(self, prefix: str) -> bool:
         return any(name.startswith(prefix) for name in self.tensors)
 
     def parameters(self, prefix: str = "") -> int:
-        """How many numbers the tensors hold whose names start so."""
+        """How many values the tensors hold whose names start like this."""
         return sum(math.prod(shape) for name, shape in self.tensors.items() if name.startswith(prefix))
 
 
 @dataclass(frozen=True)
 class Kind:
     """family : "sd15", "sdxl" or "sdxl_refiner".  channels : 4, or 9 for a model made for inpainting.
-    prediction : what the UNet answers, "epsilon" or "v_prediction".
+    prediction : what the UNet predicts, "epsilon" or "v_prediction".
     """
 
     family: str
@@ -80,25 +80,25 @@ class Kind:
 
 
 def usual_name(name: str) -> str:
-    """The name that Stable Diffusion was published with, of a tensor of a single file."""
+    """The published name of a tensor in a single file."""
     for unusual, usual in _UNUSUAL:
         name = unusual.sub(usual, name)
     return name
 
 
 def read_head(path: Path) -> Head:
-    """The head of a .safetensors file. Raises `BadModelFile`."""
+    """The header of a .safetensors file. Raises `BadModelFile`."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if not 2 <= length <= _LONGEST:
-                raise ValueError("its head is too long")
+                raise ValueError("its header is too long")
             content = json.loads(file.read(length))
         metadata = content.pop("__metadata__", {})
         tensors = {usual_name(name): tuple(entry["shape"]) for name, entry in content.items()}
         ends = [entry["data_offsets"][1] for entry in content.values()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise BadModelFile(f"{path} is no .safetensors file, or damaged.", "Download it again.") from error
+        raise BadModelFile(f"{path} is not a .safetensors file, or is damaged.", "Download it again.") from error
     if path.stat().st_size < 8 + length + max(ends, default=0):
         raise BadModelFile(f"{path} is cut off.", "Download it again.")
     return Head(tensors, metadata, unusual=tensors.keys() != content.keys())
@@ -108,23 +108,25 @@ def kind_of(head: Head, path: Path) -> Kind:
     """Which published network a single file holds. Raises `BadModelFile` that says what it is instead."""
     first = head.shape(_UNET + "input_blocks.0.0.weight")
     if len(first) != 4:
-        found = next((what for prefix, what in _OTHERS.items() if head.starts(prefix)), "no Stable Diffusion model")
+        found = next(
+            (what for prefix, what in _OTHERS.items() if head.starts(prefix)), "something other than Stable Diffusion"
+        )
         raise BadModelFile(f"{path} holds {found}.", REMEDY)
     family = _family(head, first[0], path)
     check_channels(first[1], path)
     encoder = {"sd15": _CLIP, "sdxl": _SECOND, "sdxl_refiner": _FIRST}[family]
     for prefix, what in ((_VAE, "VAE"), (encoder, "text encoder")):
         if not head.starts(prefix):
-            raise BadModelFile(f"{path} holds no {what}.", "Choose a complete checkpoint.")
-    said = head.metadata.get("modelspec.prediction_type", "").lower()
-    velocity = "v_pred" in head.tensors or said in ("v", "v_prediction", "velocity")
+            raise BadModelFile(f"{path} has no {what}.", "Choose a complete checkpoint.")
+    prediction = head.metadata.get("modelspec.prediction_type", "").lower()
+    velocity = "v_pred" in head.tensors or prediction in ("v", "v_prediction", "velocity")
     return Kind(family, first[1], "v_prediction" if velocity else "epsilon")
 
 
 def check_channels(count: int, path: Path) -> None:
-    """Raises `BadModelFile` for a UNet that reads other pictures than this engine shows it."""
+    """Raises `BadModelFile` for a UNet with other inputs than this engine gives it."""
     if count not in (4, 9):
-        raise BadModelFile(f"{path} has a UNet of {count} channels, which is for another job.", REMEDY)
+        raise BadModelFile(f"{path} has a UNet with {count} input channels, which was made for another task.", REMEDY)
 
 
 def _family(head: Head, width: int, path: Path) -> str:
@@ -136,20 +138,20 @@ def _family(head: Head, width: int, path: Path) -> str:
     if (1024,) in text:
         raise BadModelFile(f"{path} is a model of Stable Diffusion 2, which is not supported.", REMEDY)
     raise BadModelFile(
-        f"{path} holds networks of another size than those of Stable Diffusion 1.5 and XL.",
+        f"The networks in {path} have other sizes than those of Stable Diffusion 1.5 and XL.",
         "Give the diffusers folder of the model that it was trained from as `config`.",
     )
 
 
 def check_folder(folder: Path) -> None:
-    """Raises `BadModelFile` for a folder that holds no pipeline that the engine knows."""
+    """Raises `BadModelFile` for a folder without a pipeline that the engine supports."""
     name = class_name(folder)
     if not name.startswith(_KNOWN) or name.startswith(_UNKNOWN) or not name.endswith("Pipeline"):
-        raise BadModelFile(f"{folder} holds a {name or 'folder'}, which cannot repaint.", REMEDY)
+        raise BadModelFile(f"{folder} holds {name or 'no pipeline'}, which cannot be used here.", REMEDY)
 
 
 def class_name(folder: Path) -> str:
-    """The pipeline's class, as the folder's index tells it; "" where it has none."""
+    """The pipeline's class according to the folder's index, or ""."""
     try:
         index = json.loads((folder / "model_index.json").read_text("utf-8"))
         return str(index.get("_class_name", ""))
@@ -160,7 +162,7 @@ def class_name(folder: Path) -> str:
 @dataclass(frozen=True)
 class Footprint:
     """parameters : of all networks.  largest : of the largest one.  unet, vae : channels of their first and last
-    layers, to which the memory that they take for a picture is in proportion."""
+    layers; the memory that they need for a picture is proportional to these."""
 
     parameters: int
     largest: int
@@ -181,7 +183,7 @@ def footprint(path: Path) -> Footprint:
 
 
 def parts_of(path: Path) -> dict[str, int]:
-    """Network -> how many numbers the folder or single file holds of it. Raises `BadModelFile`."""
+    """Network -> how many of its values the folder or single file holds. Raises `BadModelFile`."""
     if not path.is_dir():
         head = read_head(path)
         first, second = head.parameters("cond_stage_model.") + head.parameters(_FIRST), head.parameters(_SECOND)

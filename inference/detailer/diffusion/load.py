@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a folder or file to an engine. diffusers reads it; nothing is ever fetched, and no code in it is run."""
+"""From a folder or file to an engine. diffusers reads it; nothing is ever downloaded, and no code in it is run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from ...errors import BadModelFile, MaquetteError
 from ...runtime.memory import is_out_of_memory, keep
 from .engine import DiffusionEngine
 from .heads import REMEDY, check_channels, check_folder, class_name, kind_of, parts_of, read_head, usual_name
+from .lora import add_lora
 from .published import config_folder, vocabulary, write_tokenizer
 
 if TYPE_CHECKING:
     from ...runtime import Run
     from .. import Checkpoint
 
-#: The first layer of a ControlNet's file, and the layers that tell the sizes of what reads its picture, by the names of
-#: diffusers and of the original in both forms.
+#: The first layer of a ControlNet's file, and the layers that give the sizes of the part that reads its picture, in the
+#: namings of diffusers and of the original in both forms.
 _CONTROL_STARTS = ("conv_in.", "control_model.input_blocks.0.0.", "input_blocks.0.0.")
 _HINTS = (
     ("controlnet_cond_embedding.conv_in", *(f"controlnet_cond_embedding.blocks.{number}" for number in (1, 3, 5))),
@@ -34,8 +35,8 @@ _HINTS = (
 
 
 def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> DiffusionEngine:
-    """The engine, loaded when it is not in memory; the checkpoint's paths exist. offload : only the network that works
-    lies on the device. Raises `MissingModel` and `BadModelFile`."""
+    """The engine, loaded if it is not in memory; the checkpoint's paths exist. offload : only the network in use lies
+    on the device. Raises `MissingModel` and `BadModelFile`."""
     path = Path(checkpoint.path)
     files = [path, *(Path(file) for file, _ in checkpoint.loras)]
     files += [Path(checkpoint.controlnet)] if checkpoint.controlnet is not None else []
@@ -46,7 +47,7 @@ def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> D
 
 
 def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """What tells a file from one that was put in its place; a folder has no other time where a file in it changed."""
+    """What changes when a file is replaced; a folder's own time does not when a file in it changes."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
@@ -59,8 +60,6 @@ def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> Diffus
         check_channels(pipeline.unet.config.in_channels, path)
         _check_complete(path, pipeline)
         for file, strength in checkpoint.loras:
-            from .lora import add_lora
-
             notes.append(_read(Path(file), lambda file=file, by=strength: add_lora(pipeline, Path(file), by)))
         control = getattr(pipeline, "controlnet", None)
         if checkpoint.controlnet is not None:
@@ -72,15 +71,14 @@ def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> Diffus
     for network in (*networks, control):
         if network is not None:
             network.to("cpu" if offload else run.torch_device).eval().requires_grad_(False)
-    said = tuple(note for note in notes if note)
-    return DiffusionEngine(pipeline, control, run.torch_device, offload, said)
+    return DiffusionEngine(pipeline, control, run.torch_device, offload, tuple(filter(None, notes)))
 
 
 def _pipeline(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Any:
     if path.is_dir():
         return _from_folder(path, dtype)
     if path.suffix != ".safetensors":
-        raise BadModelFile(f"{path} is no .safetensors file.", REMEDY)
+        raise BadModelFile(f"{path} is not a .safetensors file.", REMEDY)
     head = read_head(path)
     with _usual_names() if head.unusual else nullcontext():
         if checkpoint.config is None:
@@ -110,12 +108,12 @@ def _usual_names() -> Iterator[None]:
 
 
 def _check_complete(path: Path, pipeline: Any) -> None:
-    """The libraries fill up what a file lacks with chance, or with nothing. Raises `BadModelFile`."""
+    """The libraries fill what a file lacks with random numbers, or leave it empty. Raises `BadModelFile`."""
     for name, held in parts_of(path).items():
         network = getattr(pipeline, name, None)
         wanted = 0 if network is None else sum(tensor.numel() for tensor in network.parameters())
         if held < wanted:
-            raise BadModelFile(f"{path} lacks {wanted - held:,} numbers of its {name}.", "Download it again.")
+            raise BadModelFile(f"{path} lacks {wanted - held:,} values of its {name}.", "Download it again.")
 
 
 def _from_file(path: Path, config: Path, dtype: torch.dtype) -> Any:
@@ -145,8 +143,8 @@ def _from_folder(path: Path, dtype: torch.dtype) -> Any:
 
 @contextmanager
 def _missing_tokenizers(path: Path, index: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """CLIP's own tokenizers where the folder should hold some and does not. Raises `BadModelFile` where its text
-    encoders have another vocabulary."""
+    """CLIP's own tokenizers where the folder lacks one that it lists. Raises `BadModelFile` where its text encoders
+    have another vocabulary."""
     from transformers import CLIPTokenizer
 
     names = [name for name in ("tokenizer", "tokenizer_2") if (index.get(name) or [None])[0] is not None]
@@ -157,7 +155,7 @@ def _missing_tokenizers(path: Path, index: dict[str, Any]) -> Iterator[dict[str,
             config = path / name.replace("tokenizer", "text_encoder") / "config.json"
             words = json.loads(config.read_text("utf-8")).get("vocab_size", 49408) if config.is_file() else 0
             if words != len(vocabulary()):
-                raise BadModelFile(f"{path} holds no {name}.", "Download the whole folder.")
+                raise BadModelFile(f"{path} has no {name}.", "Download the whole folder.")
             write_tokenizer(Path(folder), name)
             found[name] = CLIPTokenizer.from_pretrained(Path(folder) / name)
         yield found
@@ -180,7 +178,7 @@ def _control(path: Path, unet: Any, dtype: torch.dtype) -> Any:
     start = next((start for start in _CONTROL_STARTS if head.shape(start + "weight")), None)
     hints = next((names for names in _HINTS if all(head.shape(f"{name}.weight") for name in names)), None)
     if start is None or hints is None:
-        raise BadModelFile(f"{path} is no ControlNet.", "Choose a ControlNet that was made for this model.")
+        raise BadModelFile(f"{path} is not a ControlNet.", "Choose a ControlNet that was made for this model.")
     with torch.device("meta"):
         channels = tuple(head.shape(f"{name}.weight")[0] for name in hints)
         shaped = ControlNetModel.from_unet(
@@ -193,7 +191,7 @@ def _control(path: Path, unet: Any, dtype: torch.dtype) -> Any:
 
 
 def _read(path: Path, read: Callable[[], Any]) -> Any:
-    """What `read` gives; what the libraries say of a wrong file becomes one sentence."""
+    """The result of `read`; the libraries' errors about a wrong file become one sentence."""
     try:
         return read()
     except (MaquetteError, ImportError):
@@ -209,7 +207,7 @@ def _read(path: Path, read: Callable[[], Any]) -> Any:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Keep the libraries from asking any hub, and from drawing bars and advice for programmers into the console."""
+    """Keep the libraries from asking any hub, and from printing progress bars and advice for programmers."""
     import diffusers.utils.logging as diffusers_log
     import transformers.utils.logging as transformers_log
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Prompts of any length with weights, as text encoders see them.
 
-`(word)` weighs 1.1, each further pair of parentheses 1.1 more, `(word:1.3)` what it says; `\\(` and `\\)` are the signs
-themselves. A text encoder sees 75 word parts at once: longer prompts are cut into pieces, not inside a short word, and
-the pieces' encodings are joined. A weight moves a word part's encoding away from (or towards) that of the empty prompt.
+`(word)` has the weight 1.1, multiplied by 1.1 for each further pair of parentheses, `(word:1.3)` has the weight 1.3;
+`\\(` and `\\)` are parentheses themselves. A text encoder sees 75 tokens at once: longer prompts are cut into pieces,
+not inside a short word, and the pieces' embeddings are joined. A weight moves a token's embedding away from (or
+towards) that of the empty prompt.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _STEP = 1.1
-#: A word of more parts than this may be cut over two pieces.
+#: A word of more tokens than this may be split between two pieces.
 _LONG_WORD = 8
 _SIGNS = re.compile(r"\\[()]|[()]|[^()\\]+|\\")
 _WEIGHT = re.compile(r":\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$")
 
 
+@dataclass
+class _Part:
+    """fixed : its weight was given as a number."""
+
+    text: str
+    weight: float = 1.0
+    fixed: bool = False
+
+
 @dataclass(frozen=True)
 class Piece:
-    """What an encoder sees at once, start and end included. weights : of each of its tokens."""
+    """What an encoder sees at once, start and end included. weights : of each token."""
 
     tokens: list[int]
     weights: list[float]
@@ -42,50 +51,38 @@ class Encoded:
 
 
 def weighted(prompt: str) -> list[tuple[str, float]]:
-    """Stretches of a prompt, each with its weight. Parentheses that have no counterpart are signs like any other."""
-    signs = _SIGNS.findall(prompt)
-    partner = _partners(signs)
+    """Stretches of a prompt, each with its weight. An unmatched parenthesis is an ordinary character."""
+    parts: list[_Part] = []
+    opened: list[int] = []
+    text = ""
+    for sign in _SIGNS.findall(prompt):
+        if sign == ")" and opened:
+            # A number just before the parenthesis is its weight.
+            number = _WEIGHT.search(text)
+            if number:
+                parts[-1].text = text[: number.start()]
+            parts[opened[-1]].text = ""
+            for part in parts[opened.pop() :]:
+                if not part.fixed:
+                    part.weight *= float(number[1]) if number else _STEP
+                    part.fixed = number is not None
+            text = ""
+            continue
+        if sign == "(":
+            opened.append(len(parts))
+        text = "" if sign in ("(", ")") else sign.removeprefix("\\") if len(sign) == 2 else sign
+        parts.append(_Part(text or sign))
     joined: list[tuple[str, float]] = []
-    for text, weight in _stretches(signs, partner, 0, len(signs), 1.0):
-        if joined and joined[-1][1] == weight:
-            text = joined.pop()[0] + text
-        joined.append((text, weight))
+    for part in parts:
+        if joined and joined[-1][1] == part.weight:
+            joined.append((joined.pop()[0] + part.text, part.weight))
+        elif part.text:
+            joined.append((part.text, part.weight))
     return joined or [("", 1.0)]
 
 
-def _partners(signs: list[str]) -> dict[int, int]:
-    """Place of each opening parenthesis -> of the one that closes it."""
-    partner, open_ones = {}, []
-    for place, sign in enumerate(signs):
-        if sign == "(":
-            open_ones.append(place)
-        elif sign == ")" and open_ones:
-            partner[open_ones.pop()] = place
-    return partner
-
-
-def _stretches(
-    signs: list[str], partner: dict[int, int], start: int, end: int, weight: float
-) -> Iterator[tuple[str, float]]:
-    place = start
-    while place < end:
-        close = partner.get(place)
-        if close is None:
-            yield signs[place].removeprefix("\\") if len(signs[place]) == 2 else signs[place], weight
-            place += 1
-            continue
-        last = signs[close - 1] if close - 1 > place and close - 1 not in partner.values() else ""
-        said = _WEIGHT.search(last)
-        inner = list(signs[place + 1 : close])
-        if said:
-            inner[-1] = last[: said.start()]
-        shifted = {a - place - 1: b - place - 1 for a, b in partner.items() if place < a < close}
-        yield from _stretches(inner, shifted, 0, len(inner), float(said[1]) if said else weight * _STEP)
-        place = close + 1
-
-
 def pieces(prompt: str, tokenizer: Any, positions: int = 77) -> list[Piece]:
-    """The prompt as an encoder of so many positions sees it, at least one piece."""
+    """The prompt as an encoder with so many positions sees it, at least one piece."""
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     room = positions - 2
@@ -102,14 +99,14 @@ def pieces(prompt: str, tokenizer: Any, positions: int = 77) -> list[Piece]:
     result = []
     for part in filled:
         rest = room - len(part)
-        # The end mark follows the words at once; what comes after it only fills up.
+        # The end token follows the words at once; the rest is padding.
         tokens = [start, *(token for token, _ in part), end, *[padding] * rest]
         result.append(Piece(tokens, [1.0, *(weight for _, weight in part), *[1.0] * (rest + 1)]))
     return result
 
 
 def encode(prompt: str, tokenizer: Any, encoder: Any, *, penultimate: bool) -> Encoded:
-    """penultimate : take the last but one layer's output (SDXL), else the last one's, normalised (SD 1.5)."""
+    """penultimate : use the last but one layer's output (SDXL), otherwise the last one's, normalised (SD 1.5)."""
     positions = encoder.config.max_position_embeddings
     parts = pieces(prompt, tokenizer, positions)
     weights = torch.tensor([part.weights for part in parts])

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine that needs no model: closes what is under the mask with pieces of its surroundings.
+"""The engine that needs no model: fills what is under the mask with patches of its surroundings.
 
-It knows nothing of what it paints: walls, ground, sky, cloth and skin go on, a face does not come back. `denoise` 1
-leaves nothing of what was there. Below it, what was there keeps its broad forms, as in retouching by frequencies, and
-only what is finer comes from the surroundings: the less `denoise`, the finer. Where no surroundings are left, the
-picture keeps its forms and gets its own detail in new places.
+It does not know what it paints: walls, ground, sky, cloth and skin are continued, a face does not come back. `denoise`
+1 leaves nothing of what was there. Below it, what was there keeps its broad forms, as in frequency separation, and only
+finer detail comes from the surroundings: the lower `denoise`, the finer. Where next to no surroundings are left, the
+picture keeps its forms and its own detail is shuffled.
 """
 
 from __future__ import annotations
@@ -14,56 +14,56 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from .completion import completed
-from .fillings import surroundings
+from .masked_content import surroundings
+from .patchmatch import completed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..job import Settings
+    from ..settings import Settings
 
     Pixels = NDArray[np.float32]
 
-#: Sigma in pixels of what counts as detail where a picture gets its own in new places.
+#: Sigma in pixels of what counts as detail where a picture's own detail is shuffled.
 _DETAIL = 4.0
-#: Side of the pieces of texture that are then laid over each other, and how far they overlap.
-_PIECE, _OVERLAP = 32, 8
-#: Places that a piece is drawn from, and among how many at most they are sought.
+#: Side of the patches of texture that are then blended, and how far they overlap.
+_PATCH, _OVERLAP = 32, 8
+#: How many of the most similar places a patch is drawn from, and among how many at most they are searched.
 _ALIKE, _MOST_SOURCES = 8, 2000
 
 
-class Filler:
-    """See `job.Engine`. Works at the photo's own size: enlarging a crop first would only blur its detail."""
+class FillEngine:
+    """See `engines.Repainter`. Works at the photo's own size: enlarging a crop first would only blur its detail."""
 
     native = True
 
     def repaint(self, crop: Pixels, noise_mask: Pixels | None, *, seed: int, settings: Settings) -> Pixels:
-        chance = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         run = settings.run
         if noise_mask is None:
-            return _textured(crop, settings.denoise, chance)
+            return _textured(crop, settings.denoise, rng)
         height, width = noise_mask.shape
         if crop.shape[:2] != noise_mask.shape:
             area = crop.shape[0] * crop.shape[1] > height * width
             resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if area else cv2.INTER_CUBIC)
             crop = np.clip(np.asarray(resized, np.float32), 0, 1)
-        # What is grey all over counts as a whole: it is laid over the photo as weakly as it is grey.
+        # A mask that is grey all over is filled whole: it is then pasted as weakly as it is grey.
         hole = noise_mask >= 0.5 * noise_mask.max()
         if not noise_mask.max() > 0:
             return crop
         if settings.masked is not None and settings.masked.shape == hole.shape:
-            hole = hole | settings.masked  # other parts of the mask are not there to be copied
+            hole = hole | settings.masked  # other parts of the mask must not be copied
         run.report(0.0, "Filling from the surroundings")
-        filled = completed(crop, hole, chance, lambda share: run.report(share, "Filling from the surroundings"))
+        filled = completed(crop, hole, rng, lambda share: run.report(share, "Filling from the surroundings"))
         if filled is None:
             if np.count_nonzero(~hole) * 4 < hole.size:
-                return _textured(crop, settings.denoise, chance)
+                return _textured(crop, settings.denoise, rng)
             filled = surroundings(crop, hole.astype(np.float32))
         return np.clip(_with_forms(filled, crop, hole, settings.denoise), 0, 1)
 
 
 def _with_forms(filled: Pixels, crop: Pixels, hole: NDArray[np.bool_], denoise: float) -> Pixels:
-    """The filling with the broad forms that were under it, those broader than the hole's depth times d / (1 - d)."""
+    """The filling with the broad forms that were under it: those broader than the hole's depth times d / (1 - d)."""
     if denoise >= 1:
         return filled
     depth = float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3).max())
@@ -74,22 +74,22 @@ def _with_forms(filled: Pixels, crop: Pixels, hole: NDArray[np.bool_], denoise: 
     return np.where(hole[..., None], filled + forms, filled)
 
 
-def _textured(crop: Pixels, denoise: float, chance: np.random.Generator) -> Pixels:
-    """The crop with its own detail in new places."""
+def _textured(crop: Pixels, denoise: float, rng: np.random.Generator) -> Pixels:
+    """The crop with its own detail shuffled."""
     smooth = cv2.GaussianBlur(crop, (0, 0), _DETAIL)
-    new = np.clip(smooth + _texture(crop - smooth, np.asarray(smooth, np.float32), chance), 0, 1)
+    new = np.clip(smooth + _texture(crop - smooth, np.asarray(smooth, np.float32), rng), 0, 1)
     return (crop + (new - crop) * np.float32(denoise)).astype(np.float32)
 
 
-def _texture(detail: Pixels, smooth: Pixels, chance: np.random.Generator) -> Pixels:
-    """Pieces (H, W, 3) of the detail, faded into each other. Each is drawn from the `_ALIKE` places whose colour is
-    most like that of the picture there."""
+def _texture(detail: Pixels, smooth: Pixels, rng: np.random.Generator) -> Pixels:
+    """Patches (H, W, 3) of the detail, blended. Each is drawn from the `_ALIKE` places whose colour is most similar to
+    that of the picture there."""
     height, width = detail.shape[:2]
-    side = min(_PIECE, height, width)
+    side = min(_PATCH, height, width)
     rows, columns = np.mgrid[: height - side + 1, : width - side + 1]
     sources = np.stack([rows.ravel(), columns.ravel()], 1)
     if len(sources) > _MOST_SOURCES:
-        sources = sources[chance.choice(len(sources), _MOST_SOURCES, replace=False)]
+        sources = sources[rng.choice(len(sources), _MOST_SOURCES, replace=False)]
     colours = cv2.blur(smooth, (side, side))
     half = side // 2
     of_sources = colours[sources[:, 0] + half, sources[:, 1] + half]
@@ -102,8 +102,8 @@ def _texture(detail: Pixels, smooth: Pixels, chance: np.random.Generator) -> Pix
             y, x = min(top, height - side), min(left, width - side)
             unlike = np.square(of_sources - colours[y + half, x + half]).sum(1)
             best = np.argpartition(unlike, min(_ALIKE, len(unlike) - 1))[:_ALIKE]
-            from_y, from_x = sources[chance.choice(best)]
+            from_y, from_x = sources[rng.choice(best)]
             total[y : y + side, x : x + side] += detail[from_y : from_y + side, from_x : from_x + side] * window
             weight[y : y + side, x : x + side] += window**2
-    # Divided by the root of the squares: where independent pieces overlap, their strength stays.
+    # Divided by the root of the squares: where independent patches overlap, their contrast stays.
     return total / np.sqrt(np.maximum(weight, 1e-6))

@@ -21,60 +21,66 @@ if TYPE_CHECKING:
 
 Denoise = Callable[["Tensor", float], "Tensor"]
 Draw = Callable[[], "Tensor"]
+Sampler = Callable[[Denoise, "Tensor", Sequence[float], Draw], "Tensor"]
+#: From x at one noise level to x at the next.
+Step = Callable[[Denoise, "Tensor", float, float], "Tensor"]
 
 
-def euler(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
-    for sigma, following in pairwise(sigmas):
-        x = _towards(x, denoise(x, sigma), sigma, following)
-    return x
+def _plain(step: Step) -> Sampler:
+    """A sampler of such steps."""
+
+    def sampler(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
+        for sigma, following in pairwise(sigmas):
+            x = step(denoise, x, sigma, following)
+        return x
+
+    return sampler
 
 
-def euler_ancestral(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
-    for sigma, following in pairwise(sigmas):
-        down, up = _ancestral(sigma, following)
-        x = _towards(x, denoise(x, sigma), sigma, down)
-        if up > 0:
-            x = x + draw() * up
-    return x
+def _ancestral(step: Step) -> Sampler:
+    """A sampler of such steps, each of which goes further down and adds fresh noise."""
+
+    def sampler(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
+        for sigma, following in pairwise(sigmas):
+            down, up = _down_and_up(sigma, following)
+            x = step(denoise, x, sigma, down)
+            if up > 0:
+                x = x + draw() * up
+        return x
+
+    return sampler
 
 
-def heun(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
-    for sigma, following in pairwise(sigmas):
-        slope = (x - denoise(x, sigma)) / sigma
-        end = x + slope * (following - sigma)
-        if following > 0:
-            end_slope = (end - denoise(end, following)) / following
-            end = x + (slope + end_slope) / 2 * (following - sigma)
-        x = end
-    return x
+def _euler_step(denoise: Denoise, x: Tensor, sigma: float, following: float) -> Tensor:
+    return _towards(x, denoise(x, sigma), sigma, following)
 
 
-def dpm_2(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
-    for sigma, following in pairwise(sigmas):
-        x = _midpoint_step(denoise, x, sigma, following)
-    return x
+def _heun_step(denoise: Denoise, x: Tensor, sigma: float, following: float) -> Tensor:
+    slope = (x - denoise(x, sigma)) / sigma
+    end = x + slope * (following - sigma)
+    if following > 0:
+        end_slope = (end - denoise(end, following)) / following
+        end = x + (slope + end_slope) / 2 * (following - sigma)
+    return end
 
 
-def dpm_2_ancestral(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
-    for sigma, following in pairwise(sigmas):
-        down, up = _ancestral(sigma, following)
-        x = _midpoint_step(denoise, x, sigma, down)
-        if up > 0:
-            x = x + draw() * up
-    return x
+def _midpoint_step(denoise: Denoise, x: Tensor, sigma: float, following: float) -> Tensor:
+    """Second order, with the slope at the geometric mean of both levels."""
+    clean = denoise(x, sigma)
+    if following == 0:
+        return clean
+    middle = math.sqrt(sigma * following)
+    halfway = _towards(x, clean, sigma, middle)
+    slope = (halfway - denoise(halfway, middle)) / middle
+    return x + slope * (following - sigma)
 
 
-def dpmpp_2s_ancestral(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
-    for sigma, following in pairwise(sigmas):
-        down, up = _ancestral(sigma, following)
-        clean = denoise(x, sigma)
-        if down > 0:
-            middle = math.sqrt(sigma * down)
-            clean = denoise(_exact(x, clean, sigma, middle), middle)
-        x = _exact(x, clean, sigma, down)
-        if up > 0:
-            x = x + draw() * up
-    return x
+def _dpmpp_2s_step(denoise: Denoise, x: Tensor, sigma: float, following: float) -> Tensor:
+    clean = denoise(x, sigma)
+    if following > 0:
+        middle = math.sqrt(sigma * following)
+        clean = denoise(_towards(x, clean, sigma, middle), middle)
+    return _towards(x, clean, sigma, following)
 
 
 def dpmpp_sde(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Tensor:
@@ -84,10 +90,10 @@ def dpmpp_sde(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) 
         if following == 0:
             return clean
         middle = math.sqrt(sigma * following)
-        down, up = _ancestral(sigma, middle)
-        clean = denoise(_exact(x, clean, sigma, down) + draw() * up, middle)
-        down, up = _ancestral(sigma, following)
-        x = _exact(x, clean, sigma, down) + draw() * up
+        down, up = _down_and_up(sigma, middle)
+        clean = denoise(_towards(x, clean, sigma, down) + draw() * up, middle)
+        down, up = _down_and_up(sigma, following)
+        x = _towards(x, clean, sigma, down) + draw() * up
     return x
 
 
@@ -114,27 +120,17 @@ def ddpm(denoise: Denoise, x: Tensor, sigmas: Sequence[float], draw: Draw) -> Te
 
 
 def _towards(x: Tensor, clean: Tensor, sigma: float, following: float) -> Tensor:
-    """Along the straight line from x to its clean picture, to the next noise level."""
+    """Along the straight line from x to its clean picture, to the next noise level: exact while the prediction of x0
+    stays the same."""
     return clean + (x - clean) * (following / sigma)
 
 
-def _exact(x: Tensor, clean: Tensor, sigma: float, following: float) -> Tensor:
-    """The exact solution for a constant prediction of x0, which in this space is the straight line again."""
-    return _towards(x, clean, sigma, following)
-
-
-def _midpoint_step(denoise: Denoise, x: Tensor, sigma: float, following: float) -> Tensor:
-    """Second order, with the slope at the geometric mean of both levels."""
-    clean = denoise(x, sigma)
-    if following == 0:
-        return clean
-    middle = math.sqrt(sigma * following)
-    halfway = _towards(x, clean, sigma, middle)
-    slope = (halfway - denoise(halfway, middle)) / middle
-    return x + slope * (following - sigma)
-
-
-def _ancestral(sigma: float, following: float) -> tuple[float, float]:
+def _down_and_up(sigma: float, following: float) -> tuple[float, float]:
     """The level to go down to, and the noise to add there, so that together they make the following level."""
     up = min(following, math.sqrt(max(following**2 * (sigma**2 - following**2), 0.0)) / sigma)
     return math.sqrt(max(following**2 - up**2, 0.0)), up
+
+
+euler, euler_ancestral = _plain(_euler_step), _ancestral(_euler_step)
+dpm_2, dpm_2_ancestral = _plain(_midpoint_step), _ancestral(_midpoint_step)
+heun, dpmpp_2s_ancestral = _plain(_heun_step), _ancestral(_dpmpp_2s_step)

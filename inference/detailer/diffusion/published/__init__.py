@@ -16,15 +16,15 @@ from pathlib import Path
 from ..heads import Kind
 
 HERE = Path(__file__).parent
-#: Positions of CLIP's text encoders, and its marks of start and end.
+#: Positions of CLIP's text encoders, and its start and end tokens.
 POSITIONS, START, END = 77, "<|startoftext|>", "<|endoftext|>"
-#: What fills up a prompt: the end mark for the first text encoder, for the second the token 0.
+#: What pads a prompt: the end token for the first text encoder, token 0 for the second.
 _PADDING = {"tokenizer": END, "tokenizer_2": "!"}
 
 
 @contextmanager
 def config_folder(kind: Kind) -> Iterator[Path]:
-    """A diffusers folder without weights: the shape of a single file's networks, there for as long as it is read."""
+    """A diffusers folder without weights, with the shapes of a single file's networks; gone after the context."""
     content = json.loads((HERE / f"{kind.family}.json").read_text("utf-8"))
     content["unet"]["in_channels"] = kind.channels
     content["scheduler"]["prediction_type"] = kind.prediction

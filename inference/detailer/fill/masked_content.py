@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a model sees under the mask before it paints, and colours led back to those of the surroundings."""
+"""What a model finds under the mask before it paints, and matching its colours to the surroundings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 FILLINGS = ("original", "grey", "surroundings", "noise")
 #: Standard deviation of "noise", on the scale 0..1.
 _NOISE = 0.2
-#: A mask below this keeps a pixel.  Pixels around the mask that are not trusted either.
+#: Where the mask is below this, the pixel is kept.  Pixels around the mask that are not trusted either.
 _KEPT, _RIM = 1 / 255, 3
-#: Kept pixels below this count tell nothing about colours.
+#: Fewer kept pixels than this say nothing about colours.
 _FEWEST = 64
-#: How far a channel's contrast may be led back: further means that the model painted something else.
+#: Limits of the change of a channel's contrast: beyond them the model painted something else.
 _GAIN = (0.8, 1.25)
 
 
@@ -39,7 +39,7 @@ def filled(crop: Pixels, mask: Pixels, fill: str, seed: int) -> Pixels:
 
 
 def surroundings(crop: Pixels, mask: Pixels) -> Pixels:
-    """What is known around the mask, spread into it ever more smoothly towards its middle; grey where nothing is known.
+    """The known surroundings of the mask, spread into it ever more smoothly towards its middle; grey if there are none.
 
     Pull-push interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4.2).
     """
@@ -53,6 +53,7 @@ def surroundings(crop: Pixels, mask: Pixels) -> Pixels:
 
 
 def spread(colour: Pixels, weight: Pixels) -> Pixels:
+    """Pull-push: the colour (H, W, C), premultiplied by its weight (H, W, C), spread to where that is less than 1."""
     height, width = weight.shape[:2]
     average = colour / np.maximum(weight, 1e-6)
     if max(height, width) <= 2 or weight.min() >= 1:
@@ -68,7 +69,7 @@ def spread(colour: Pixels, weight: Pixels) -> Pixels:
     return average + (below - average) * (1 - np.minimum(weight, 1))
 
 
-def recoloured(painted: Pixels, seen: Pixels, mask: Pixels) -> Pixels:
+def match_colours(painted: Pixels, seen: Pixels, mask: Pixels) -> Pixels:
     """The repainted crop (h', w', 3) with each channel's mean and contrast as they were, judged by what the mask
     (h, w) keeps of the crop that the model saw (h, w, 3)."""
     painted_small = cv2.resize(painted, (seen.shape[1], seen.shape[0]), interpolation=cv2.INTER_LINEAR)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A hole in a picture closed with pieces of the rest, coarse to fine, without a network.
+"""A hole in a picture filled with patches of the rest, coarse to fine, without a network.
 
-Every patch that touches the hole is given the patch of the rest that is most like it, and every pixel of the hole the
-weighted mean of what the patches over it say; both are repeated until they agree (Wexler, Shechtman and Irani 2007,
-"Space-Time Completion of Video", section 3). Likest patches are found by passing good places on to neighbours and
-trying random ones (Barnes et al. 2009, "PatchMatch", section 3), here for all patches at a time.
+Every patch that touches the hole is matched with the most similar one of the rest, and every pixel of the hole gets the
+weighted mean of what the patches over it vote for; both are repeated (Wexler, Shechtman and Irani 2007, "Space-Time
+Completion of Video", section 3). Matches are found by propagating good ones to neighbours and trying random ones
+(Barnes et al. 2009, "PatchMatch", section 3), here for all patches at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .fillings import spread
+from .masked_content import spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.float32]
     Hole = NDArray[np.bool_]
 
-#: Sides of a patch, the first for which there are `_FEWEST` whole ones outside of the hole.
+#: Sides of a patch, of which the first is taken that has `_FEWEST` complete ones outside of the hole.
 _SIDES, _FEWEST = (7, 5, 3), 40
-#: The coarsest picture is that in which the hole is nowhere deeper than so many pixels.
+#: The hole is nowhere deeper than so many pixels at the coarsest level.
 _DEPTH = 4
-#: Shortest side of the coarsest picture.
+#: Shortest side of the coarsest level.
 _LEAST_SIDE = 24
-#: Rounds of search and mean at the coarsest level, and at least at every other.
+#: Rounds of search and vote at the coarsest level, and the fewest at any other.
 _MOST_ROUNDS, _LEAST_ROUNDS = 12, 2
-#: Most patches that are searched for at a level; finer levels only follow what was found.
+#: Levels with more patches than this only follow the matches of the coarser level.
 _MOST_PATCHES = 25_000
-#: Numbers of patch values held at a time.
-_AT_ONCE = 6_000_000
-#: Sigma in pixels of what a mean loses.
+#: Patch values held in memory at a time.
+_CHUNK = 6_000_000
+#: Sigma in pixels of the grain that averaging removes.
 _GRAIN = 1.0
-#: How much nearer each random place is sought than the one before.
-_NEARER = 4.0
-#: How much more a patch's known pixels count than those still guessed.
+#: By how much the radius of the random search shrinks each time.
+_SHRINK = 4.0
+#: How much more a patch's known pixels count than those that are still guessed.
 _KNOWN_WEIGHT = 2.0
 
 
@@ -49,10 +49,9 @@ _KNOWN_WEIGHT = 2.0
 class _Level:
     """One size of the picture.
 
-    picture : (H, W, 3), the guess where `hole` is.  around : `picture` mirrored by half a patch on each side.
-    weight : (H, W) how much a pixel counts where patches are compared.  sources : whether a whole known patch is about
-    a pixel.  places : (N, 2) rows and columns of the patches' middles.  found : (N, 2) the middle of each one's likest
-    patch.  unlike : (N,) how far off that is.
+    picture : (H, W, 3), a guess inside the hole.  weight : (H, W) how much a pixel counts where patches are compared.
+    sources : (H, W) whether the patch about a pixel is complete and known.  places : (N, 2) rows and columns of the
+    centres of patches that touch the hole.  matches : (N, 2) the centre of each one's match.  distances : (N,) to it.
     """
 
     picture: Pixels
@@ -61,8 +60,8 @@ class _Level:
     weight: Pixels
     sources: Hole
     places: NDArray[np.intp]
-    found: NDArray[np.intp]
-    unlike: Pixels
+    matches: NDArray[np.intp]
+    distances: Pixels
 
     @property
     def side(self) -> int:
@@ -70,31 +69,33 @@ class _Level:
 
 
 def completed(
-    picture: Pixels, hole: Hole, chance: np.random.Generator, report: Callable[[float], None] = lambda share: None
+    picture: Pixels, hole: Hole, rng: np.random.Generator, report: Callable[[float], None] = lambda share: None
 ) -> Pixels | None:
-    """The picture (H, W, 3) with its hole (H, W) closed; None where too little is known to take pieces from.
+    """The picture (H, W, 3) with its hole (H, W) filled; None where too little is known to take patches from.
 
-    report : told the share that is done, at short intervals; may raise to stop.
+    report : called with the share that is done, at short intervals; may raise to stop.
     """
-    side = next((side for side in _SIDES if np.count_nonzero(_whole(~hole, side)) >= _FEWEST), None)
+    side = next((side for side in _SIDES if np.count_nonzero(_known_patches(~hole, side)) >= _FEWEST), None)
     if side is None or not hole.any():
         return None
     pictures, holes = _pyramid(picture, hole, side)
     level: _Level | None = None
     for number, (small, small_hole) in enumerate(zip(pictures, holes, strict=True)):
-        level = _first(small, small_hole, side) if level is None else _finer(level, small, small_hole, chance)
+        level = (
+            _coarsest_level(small, small_hole, side) if level is None else _finer_level(level, small, small_hole, rng)
+        )
         rounds = max(_MOST_ROUNDS >> number, _LEAST_ROUNDS)
         rounds = 0 if len(level.places) > _MOST_PATCHES else rounds
-        for turn in range(rounds):
-            report((number + turn / rounds) / len(pictures))
-            _search(level, chance)
-            _agree(level)
+        for done in range(rounds):
+            report((number + done / rounds) / len(pictures))
+            _search(level, rng)
+            _fill_hole(level)
     assert level is not None
     return _sharpened(level, picture)
 
 
 def _pyramid(picture: Pixels, hole: Hole, side: int) -> tuple[list[Pixels], list[Hole]]:
-    """From coarse to fine. A coarse pixel is the mean of what is known below it."""
+    """From coarse to fine. A coarse pixel is the mean of the known pixels below it."""
     known = (~hole).astype(np.float32)
     colours, weights = [picture * known[..., None]], [known]
     holes = [hole]
@@ -107,7 +108,7 @@ def _pyramid(picture: Pixels, hole: Hole, side: int) -> tuple[list[Pixels], list
         weight = cv2.resize(weights[0], size, interpolation=cv2.INTER_AREA)
         colour = cv2.resize(colours[0], size, interpolation=cv2.INTER_AREA)
         small_hole = weight < 0.5
-        if np.count_nonzero(_whole(~small_hole, side)) < _FEWEST:
+        if np.count_nonzero(_known_patches(~small_hole, side)) < _FEWEST:
             break
         share = np.where(small_hole, 0, 1 / np.maximum(weight, 1e-6)).astype(np.float32)
         colours.insert(0, colour * share[..., None])
@@ -116,8 +117,8 @@ def _pyramid(picture: Pixels, hole: Hole, side: int) -> tuple[list[Pixels], list
     return colours, holes
 
 
-def _whole(known: Hole, side: int) -> Hole:
-    """Whether the patch about a pixel lies in the picture and is known."""
+def _known_patches(known: Hole, side: int) -> Hole:
+    """(H, W) whether the patch about a pixel lies in the picture and is known."""
     kernel = np.ones((side, side), np.uint8)
     inside = cv2.erode(known.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,))
     return inside.astype(bool)
@@ -133,39 +134,39 @@ def _level(picture: Pixels, hole: Hole, side: int) -> _Level:
     places = np.argwhere(near)
     none = np.zeros((len(places), 2), np.intp)
     weight = np.where(hole, 1, _KNOWN_WEIGHT).astype(np.float32)
-    unlike = np.zeros(len(places), np.float32)
-    return _Level(picture.copy(), hole, side // 2, weight, _whole(~hole, side), places, none, unlike)
+    distances = np.zeros(len(places), np.float32)
+    return _Level(picture.copy(), hole, side // 2, weight, _known_patches(~hole, side), places, none, distances)
 
 
-def _first(picture: Pixels, hole: Hole, side: int) -> _Level:
-    """The coarsest level, its hole closed ring by ring from its rim, so that what is around goes on into it."""
+def _coarsest_level(picture: Pixels, hole: Hole, side: int) -> _Level:
+    """The coarsest level, its hole filled ring by ring from the rim, so that the surroundings are continued into it."""
     level = _level(picture, hole, side)
     depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3)
     weight, at_places = level.weight, depth[tuple(level.places.T)]
     for ring in range(1, int(np.ceil(depth.max())) + 1):
         level.weight = np.where(depth > ring - 1, 0, weight).astype(np.float32)
-        _search_all(level, np.flatnonzero(at_places <= ring))
+        _search_exhaustively(level, np.flatnonzero(at_places <= ring))
         inside = (depth > ring - 1) & (depth <= ring)
-        level.picture[inside] = _with_grain(level, _said(level, 0.5, at_places <= ring))[inside]
+        level.picture[inside] = _with_grain(level, _vote(level, 0.5, at_places <= ring))[inside]
     level.weight = weight
     return level
 
 
-def _search_all(level: _Level, which: NDArray[np.intp]) -> None:
-    """The likest of all sources for the places `which`."""
+def _search_exhaustively(level: _Level, which: NDArray[np.intp]) -> None:
+    """The best of all sources for the places `which`."""
     half, side = level.half, level.side
     sources = np.argwhere(level.sources)
     patches = _patches(level.picture, side)[tuple((sources - half).T)].reshape(len(sources), -1)
     squares = (patches**2).T
-    share = max(1, _AT_ONCE // len(sources))
+    share = max(1, _CHUNK // len(sources))
     for start in range(0, len(which), share):
         part = which[start : start + share]
         targets, weights = _targets(level, level.places[part])
-        # The square of the difference, multiplied out: a product of matrices.
+        # The squared difference, expanded into a product of matrices.
         off = weights @ squares - 2 * (weights * targets) @ patches.T + (weights * targets**2).sum(1)[:, None]
         best = off.argmin(1)
-        level.found[part] = sources[best]
-        level.unlike[part] = np.maximum(off[np.arange(len(part)), best], 0) / weights.sum(1)
+        level.matches[part] = sources[best]
+        level.distances[part] = np.maximum(off[np.arange(len(part)), best], 0) / weights.sum(1)
 
 
 def _targets(level: _Level, places: NDArray[np.intp]) -> tuple[Pixels, Pixels]:
@@ -179,36 +180,36 @@ def _targets(level: _Level, places: NDArray[np.intp]) -> tuple[Pixels, Pixels]:
     return targets, np.tile(weights, 3)
 
 
-def _finer(coarse: _Level, picture: Pixels, hole: Hole, chance: np.random.Generator) -> _Level:
-    """The next level, its guess made of the pieces that were found at the coarser one."""
+def _finer_level(coarse: _Level, picture: Pixels, hole: Hole, rng: np.random.Generator) -> _Level:
+    """The next level, its guess made of the matches of the coarser one."""
     level = _level(picture, hole, coarse.side)
     table = np.full((*coarse.hole.shape, 2), -1, np.intp)
-    table[tuple(coarse.places.T)] = coarse.found
+    table[tuple(coarse.places.T)] = coarse.matches
     below = np.minimum(level.places // 2, np.array(coarse.hole.shape) - 1)
     found = table[tuple(below.T)]
     guess = np.where(found >= 0, 2 * found + level.places % 2, 0)
     guess = np.clip(guess, level.half, np.array(hole.shape) - 1 - level.half)
     wrong = (found[:, 0] < 0) | ~level.sources[tuple(guess.T)]
-    level.found = np.where(wrong[:, None], _random_sources(level, chance), guess)
+    level.matches = np.where(wrong[:, None], _random_sources(level, rng), guess)
     enlarged = cv2.resize(coarse.picture, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
     level.picture[hole] = enlarged[hole]
-    share = max(1, _AT_ONCE // (3 * level.side**2))
+    share = max(1, _CHUNK // (3 * level.side**2))
     for start in range(0, len(level.places), share):
         part = slice(start, start + share)
-        level.unlike[part] = _unlike(level, level.found[part], *_targets(level, level.places[part]))
-    _agree(level)
+        level.distances[part] = _distances(level, level.matches[part], *_targets(level, level.places[part]))
+    _fill_hole(level)
     return level
 
 
-def _random_sources(level: _Level, chance: np.random.Generator) -> NDArray[np.intp]:
+def _random_sources(level: _Level, rng: np.random.Generator) -> NDArray[np.intp]:
     places = np.argwhere(level.sources)
-    return places[chance.integers(len(places), size=len(level.places))]
+    return places[rng.integers(len(places), size=len(level.places))]
 
 
-def _search(level: _Level, chance: np.random.Generator) -> None:
-    """Better sources for all patches: the neighbours', each moved along, then random ones ever nearer."""
+def _search(level: _Level, rng: np.random.Generator) -> None:
+    """Better matches for all patches: the neighbours', each shifted, then random ones within a shrinking radius."""
     targets, weights = _targets(level, level.places)
-    level.unlike = _unlike(level, level.found, targets, weights)
+    level.distances = _distances(level, level.matches, targets, weights)
     number = np.full(level.hole.shape, -1, np.intp)
     number[tuple(level.places.T)] = np.arange(len(level.places))
     limit = np.array(level.hole.shape) - 1
@@ -216,29 +217,29 @@ def _search(level: _Level, chance: np.random.Generator) -> None:
         beside = level.places - step
         there = ((beside >= 0) & (beside <= limit)).all(1)
         neighbour = np.where(there, number[tuple(np.clip(beside, 0, limit).T)], -1)
-        _try(level, np.where((neighbour >= 0)[:, None], level.found[neighbour] + step, -1), targets, weights)
+        _improve(level, np.where((neighbour >= 0)[:, None], level.matches[neighbour] + step, -1), targets, weights)
     reach = float(max(level.hole.shape))
     while reach >= 1:
-        away = np.rint(chance.uniform(-reach, reach, level.found.shape)).astype(np.intp)
-        _try(level, level.found + away, targets, weights)
-        reach /= _NEARER
+        away = np.rint(rng.uniform(-reach, reach, level.matches.shape)).astype(np.intp)
+        _improve(level, level.matches + away, targets, weights)
+        reach /= _SHRINK
 
 
-def _try(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weights: Pixels) -> None:
-    """Take the candidates that are whole, known, new and more alike."""
+def _improve(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weights: Pixels) -> None:
+    """Take the candidates that are complete, known, new and more similar."""
     limit = np.array(level.hole.shape)
-    good = ((candidates >= 0) & (candidates < limit)).all(1) & (candidates != level.found).any(1)
+    good = ((candidates >= 0) & (candidates < limit)).all(1) & (candidates != level.matches).any(1)
     good[good] = level.sources[tuple(candidates[good].T)]
     which = np.flatnonzero(good)
     if not len(which):
         return
-    unlike = _unlike(level, candidates[which], targets[which], weights[which])
-    better = unlike < level.unlike[which]
-    level.found[which[better]] = candidates[which[better]]
-    level.unlike[which[better]] = unlike[better]
+    distances = _distances(level, candidates[which], targets[which], weights[which])
+    better = distances < level.distances[which]
+    level.matches[which[better]] = candidates[which[better]]
+    level.distances[which[better]] = distances[better]
 
 
-def _unlike(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weights: Pixels) -> Pixels:
+def _distances(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weights: Pixels) -> Pixels:
     """Weighted mean square difference (N,) between target patches and the patches about the candidates."""
     sources = _patches(level.picture, level.side)
     rows, columns = candidates.T - level.half
@@ -248,41 +249,41 @@ def _unlike(level: _Level, candidates: NDArray[np.intp], targets: Pixels, weight
     return difference.sum(1) / weights.sum(1)
 
 
-def _agree(level: _Level) -> None:
-    """Give each pixel of the hole what the patches over it say. What means are too smooth to say comes from each
-    pixel's own likest patch; otherwise smooth patches would become the likest ones, round by round."""
-    level.picture[level.hole] = _with_grain(level, _said(level, 0.5))[level.hole]
+def _fill_hole(level: _Level) -> None:
+    """Give each pixel of the hole what the patches over it vote for. The grain that averaging removes comes from each
+    pixel's own match; otherwise smooth patches would be the most similar ones, round by round."""
+    level.picture[level.hole] = _with_grain(level, _vote(level, 0.5))[level.hole]
 
 
 def _with_grain(level: _Level, mean: Pixels) -> Pixels:
     own = level.picture.copy()
-    own[tuple(level.places.T)] = level.picture[tuple(level.found.T)]
+    own[tuple(level.places.T)] = level.picture[tuple(level.matches.T)]
     lost = own - mean
     return mean + lost - cv2.GaussianBlur(lost, (0, 0), _GRAIN)
 
 
-def _said(level: _Level, sharpness: float, only: Hole | None = None) -> Pixels:
-    """What the patches say of all pixels that they cover, (H, W, 3); the picture elsewhere.
+def _vote(level: _Level, sharpness: float, only: Hole | None = None) -> Pixels:
+    """The weighted mean of the patches' votes for all pixels that they cover, (H, W, 3); the picture elsewhere.
 
-    sharpness : quantile of the unlikenesses at which a patch counts little.  only : (N,) the patches that are asked.
+    sharpness : quantile of the distances at which a patch counts little.  only : (N,) the patches that vote.
     """
     half = level.half
-    little = max(float(np.quantile(level.unlike, sharpness)), 1e-6)
-    trust = np.exp(-level.unlike / (2 * little)) + np.float32(1e-4)
-    trust = trust if only is None else trust * only
+    scale = max(float(np.quantile(level.distances, sharpness)), 1e-6)
+    confidence = np.exp(-level.distances / (2 * scale)) + np.float32(1e-4)
+    confidence = confidence if only is None else confidence * only
     # Only the rectangle about the places, with a margin for the patches' halves, which may reach out of the picture.
     corner = level.places.min(0) - 2 * half
     height, width = level.places.max(0) - corner + 2 * half + 1
     table = np.zeros((height, width, 3), np.float32)
-    table[tuple((level.places - corner).T)] = np.column_stack([level.found[:, ::-1], trust])
+    table[tuple((level.places - corner).T)] = np.column_stack([level.matches[:, ::-1], confidence])
     inner = height - 2 * half, width - 2 * half
     total, weight = np.zeros((*inner, 3), np.float32), np.zeros(inner, np.float32)
     for down in range(-half, half + 1):
         for right in range(-half, half + 1):
-            said = table[half - down : half - down + inner[0], half - right : half - right + inner[1]]
-            columns, rows, trusted = said[..., 0] + right, said[..., 1] + down, said[..., 2]
-            total += cv2.remap(level.picture, columns, rows, cv2.INTER_NEAREST) * trusted[..., None]
-            weight += trusted
+            votes = table[half - down : half - down + inner[0], half - right : half - right + inner[1]]
+            columns, rows, confidence = votes[..., 0] + right, votes[..., 1] + down, votes[..., 2]
+            total += cv2.remap(level.picture, columns, rows, cv2.INTER_NEAREST) * confidence[..., None]
+            weight += confidence
     result = level.picture.copy()
     top, left = np.maximum(corner + half, 0)
     bottom, right = np.minimum(corner + half + inner, level.hole.shape)
@@ -295,8 +296,8 @@ def _said(level: _Level, sharpness: float, only: Hole | None = None) -> Pixels:
 
 
 def _sharpened(level: _Level, picture: Pixels) -> Pixels:
-    """The means, with the grain that they lost from each pixel's own likest patch, and led to the rim's colours."""
-    mean = _said(level, 0.25)
+    """The votes with the grain of each pixel's own match, their colours matched to those at the rim."""
+    mean = _vote(level, 0.25)
     result = _with_grain(level, mean)
     rim = np.zeros(level.hole.shape, bool)
     rim[tuple(level.places.T)] = True
