@@ -6,7 +6,6 @@ Nothing here imports bpy. Memory does not grow with the length of the clip.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import inference
 from ...inference import batch
 from ...inference.errors import BadInput, NothingFound
-from ...inference.photo import Clip
-from ...inference.registry import model_module
 from . import DepthRequest, Inferred, NormalsRequest
 from .depth import Heights
 from .scratch import Scratch
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inference.camera import Camera
-    from ...inference.photo import Photo
+    from ...inference.photo import Clip, Photo
     from ...inference.results import DepthMap
     from ..core.jobs import Report
 
@@ -75,7 +71,7 @@ class DepthClipRequest(DepthRequest):
             return steady(depth_map.depth, depth_map.valid)
 
         options = {"resolution": self.resolution, **self._where(report)}
-        return _recorded(self, "depth", _Model("depth", self.model, options), values)
+        return _recorded(self, "depth", options, values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +82,7 @@ class NormalsClipRequest(NormalsRequest):
 
     def infer(self, report: Report) -> Inferred:
         options = {**self.parameters(), **self._where(report)}
-        return _recorded(self, "normal", _Model("normals", self.model, options), self.colours)
+        return _recorded(self, "normals", options, self.colours)
 
 
 @dataclass
@@ -116,55 +112,22 @@ class Steady:
         return np.where(valid, (heights - middle) * np.float32(factor) + np.float32(self.middle), np.float32(0))
 
 
-class _Model:
-    """A model of a task, over all frames of a clip."""
+def _results(task: str, model: str, clip: Clip, options: dict[str, Any]) -> Iterator[tuple[Photo, Any]]:
+    """Each frame with its result, or with the NothingFound of a frame without."""
+    report, count, done = options["progress"], len(clip), 0
 
-    def __init__(self, task: str, model: str, options: dict[str, Any]) -> None:
-        self._task, self._model, self._options = task, model, options
-        self._report: Report = options["progress"]
-        self._done = self._count = 0
+    def progress(fraction: float, message: str) -> None:
+        report(fraction, f"Frame {min(done + 1, count)} of {count}: {message}")
 
-    def over(self, clip: Clip) -> Iterator[tuple[Photo, Any]]:
-        """Each photo with its result, None where nothing was found. Networks take several photos at a time."""
-        self._count = max(len(clip), 1)
-        networks = hasattr(model_module(self._task, self._model), "estimate_batch")
-        for photo, result in self._together(clip) if networks else self._one_by_one(clip):
-            yield photo, result
-            self._done += 1
-
-    def _together(self, clip: Clip) -> Iterator[tuple[Photo, Any]]:
-        several = batch.estimate_depth if self._task == "depth" else batch.estimate_normals
-        read: deque[Photo] = deque()
-        noted = Clip(clip.name, len(clip), clip.fps, lambda: _noted(clip, read))
-        for result in several(noted, self._model, **{**self._options, "progress": self._tell}):
-            yield read.popleft(), result
-
-    def _one_by_one(self, clip: Clip) -> Iterator[tuple[Photo, Any]]:
-        def progress(fraction: float, message: str) -> None:
-            self._tell((self._done + fraction) / self._count, message)
-
-        one = inference.estimate_depth if self._task == "depth" else inference.estimate_normals
-        for photo in clip:
-            try:
-                result = one(photo, self._model, **{**self._options, "progress": progress})
-            except NothingFound:
-                result = None
-            yield photo, result
-
-    def _tell(self, fraction: float, message: str) -> None:
-        self._report(min(fraction, 1.0), f"Frame {min(self._done + 1, self._count)} of {self._count}: {message}")
-
-
-def _noted(clip: Clip, read: deque[Photo]) -> Iterator[Photo]:
-    for photo in clip:
-        read.append(photo)
-        yield photo
+    for pair in batch.each(task, clip, model, **{**options, "progress": progress}):
+        yield pair
+        done += 1
 
 
 def _recorded(
     request: DepthClipRequest | NormalsClipRequest,
-    what: str,
-    model: _Model,
+    task: str,
+    options: dict[str, Any],
     values: Callable[[Any], NDArray[np.float32]],
 ) -> Inferred:
     """Every frame through the model and into its file; what was written is removed where that ends early."""
@@ -173,12 +136,13 @@ def _recorded(
     first: Photo | None = None
     known, found = None, 0
     try:
-        for photo, result in model.over(clip):
+        for photo, result in _results(task, request.model, clip, options):
             first = first or photo
             _check_size(photo, first, len(files))
-            known, found = known or result, found + (result is not None)
-            array = values(result) if result is not None else _empty(photo, what)
-            files.append(scratch.write(f"{what}.{len(files):06d}.exr", array))
+            is_found = not isinstance(result, NothingFound)
+            known, found = known or (result if is_found else None), found + is_found
+            array = values(result) if is_found else _empty(photo, task)
+            files.append(scratch.write(f"{task.rstrip('s')}.{len(files):06d}.exr", array))
         if first is None or known is None:
             raise NothingFound("No frame of the clip shows what the model looks for.", "Choose another clip or model.")
     except BaseException:
@@ -198,9 +162,9 @@ def _check_size(photo: Photo, first: Photo, index: int) -> None:
         )
 
 
-def _empty(photo: Photo, what: str) -> NDArray[np.float32]:
+def _empty(photo: Photo, task: str) -> NDArray[np.float32]:
     """Depth 0, or normals towards the viewer."""
     width, height = photo.size
-    if what == "depth":
+    if task == "depth":
         return np.zeros((height, width), np.float32)
     return np.broadcast_to(np.array([0.5, 0.5, 1], np.float32), (height, width, 3))
