@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Pixels of the picture per latent pixel.
-_GRID = 8
+GRID = 8
 
 
 def resized_mask(mask: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
@@ -37,7 +37,7 @@ def pasted(
 
 def centred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """The middle of a picture (H, W, ...), with sides that are multiples of 8, as the VAE sees it."""
-    height, width = (side // _GRID * _GRID for side in picture.shape[:2])
+    height, width = (side // GRID * GRID for side in picture.shape[:2])
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     return picture[top : top + height, left : left + width]
 

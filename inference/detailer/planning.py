@@ -13,6 +13,7 @@ from typing import Any
 from ...installer.models import store
 from ..runtime.run import Run
 from . import Checkpoint, request
+from .blending import GRID
 from .diffusion.heads import Footprint, footprint
 from .engines import check_model, find_model, is_native
 from .loop import fitted, segments_for
@@ -22,8 +23,8 @@ from .sampling.masked import calls_per_step
 #: UNet for a latent pixel, 320 channels wide; of the VAE's decoder for a pixel, 128 channels wide.
 _UNET_FLOATS, _UNET_WIDTH = 16_000, 320
 _VAE_FLOATS, _VAE_WIDTH = 1_100, 128
-#: Side of a tile of the VAE in pixels, and of a latent pixel.
-TILE, GRID = 512, 8
+#: Side of a tile of the VAE in pixels.
+TILE = 512
 #: Bytes per pixel of "builtin": the crop, its pyramid, and the places that it is filled from.
 _BUILTIN_BYTES = 400
 

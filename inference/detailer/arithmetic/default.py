@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..blending import resized_mask
+from ..blending import GRID, resized_mask
 from ..segments import Segment, crop_region, fill_box, find_segments
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from ..loop import Layout
 
     Mask = NDArray[np.float32]
-
-#: Pixels of the picture per latent pixel.
-GRID = 8
 
 
 def split_mask(mask: Mask, size: tuple[int, int], layout: Layout) -> tuple[list[Segment], list[tuple[Segment, str]]]:

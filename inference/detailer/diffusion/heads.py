@@ -6,18 +6,17 @@ from __future__ import annotations
 import json
 import math
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from ...errors import BadModelFile
 
 REMEDY = "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL."
 #: Pipelines whose networks the engine knows.
 _KNOWN, _UNKNOWN = ("StableDiffusion", "StableDiffusionXL"), "StableDiffusion3"
-#: Longest header that a file may have (the safetensors library's limit), bytes.
-_LONGEST = 100_000_000
 #: Prefixes of a single file's networks: the UNet, the VAE, and the text encoders of 1.5, XL, and XL's refiner.
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 _CLIP, _FIRST, _SECOND = "cond_stage_model.transformer.", "conditioner.embedders.0.", "conditioner.embedders.1."
@@ -89,19 +88,13 @@ def usual_name(name: str) -> str:
 def read_head(path: Path) -> Head:
     """The header of a .safetensors file. Raises `BadModelFile`."""
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if not 2 <= length <= _LONGEST:
-                raise ValueError("its header is too long")
-            content = json.loads(file.read(length))
-        metadata = content.pop("__metadata__", {})
-        tensors = {usual_name(name): tuple(entry["shape"]) for name, entry in content.items()}
-        ends = [entry["data_offsets"][1] for entry in content.values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise BadModelFile(f"{path} is not a .safetensors file, or is damaged.", "Download it again.") from error
-    if path.stat().st_size < 8 + length + max(ends, default=0):
-        raise BadModelFile(f"{path} is cut off.", "Download it again.")
-    return Head(tensors, metadata, unusual=tensors.keys() != content.keys())
+        with safe_open(path, "np") as file:
+            names = list(file.keys())
+            tensors = {usual_name(name): tuple(file.get_slice(name).get_shape()) for name in names}
+            return Head(tensors, file.metadata() or {}, unusual=tensors.keys() != set(names))
+    except (OSError, SafetensorError) as error:
+        message = f"{path} is not a .safetensors file, or is damaged or cut off."
+        raise BadModelFile(message, "Download it again.") from error
 
 
 def kind_of(head: Head, path: Path) -> Kind:

@@ -234,21 +234,19 @@ def original_name(name: str, depth: int, unet: Any) -> str:
     for start, original in _SINGLE.items():
         if name == start or name.startswith(start + "."):
             return original + name.removeprefix(start)
-    found = re.match(
-        r"(down|mid|up)_blocks?\.(?:(\d+)\.)?(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)", name
-    )
+    pattern = r"(down|mid|up)_blocks?\.(?:(\d+)\.)?(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)"
+    found = re.match(pattern, name)
     if not found:
         return name
     side, level, kind, number, rest = found[1], int(found[2] or 0), found[3], int(found[4]), found[5]
+    column, place = int(kind == "attentions"), level * (depth + 1) + number + (side == "down")
     if kind == "resnets":
         first, _, after = rest.partition(".")
         rest = _RESIDUAL.get(first, first) + ("." + after if after else "")
     if side == "mid":
-        return f"middle_block.{2 * number if kind == 'resnets' else 1}.{rest}"
-    if side == "down":
-        place = 1 + level * (depth + 1) + (depth if kind == "downsamplers" else number)
-        return f"input_blocks.{place}.{int(kind == 'attentions')}.{'op' if kind == 'downsamplers' else rest}"
-    place = level * (depth + 1) + (depth if kind == "upsamplers" else number)
-    attends = bool(getattr(unet.up_blocks[level], "attentions", None))
-    column = 1 + attends if kind == "upsamplers" else int(kind == "attentions")
-    return f"output_blocks.{place}.{column}.{rest}"
+        return f"middle_block.{1 if column else 2 * number}.{rest}"
+    if kind == "downsamplers":
+        place, rest = place + depth, "op"
+    if kind == "upsamplers":
+        place, column = place + depth, 1 + bool(getattr(unet.up_blocks[level], "attentions", None))
+    return f"{'input' if side == 'down' else 'output'}_blocks.{place}.{column}.{rest}"
