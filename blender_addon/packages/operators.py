@@ -7,93 +7,78 @@ Blender reads properties from annotations, so this module has no `from __future_
 import sys
 from typing import Any
 
-import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from ...installer.environment.lock_files import CORE
 from ..core import choices, jobs
 from ..core.online import require_online
-from ..library.operators import LibraryOperator, library_job
+from ..ui.setup_operator import SetupOperator, setup_job
 from .page import draw_install
-from .settings import wanted
-from .state import look, look_again, ready, status
-
-_WHEELS_INSTEAD = "choose the offline folder of wheels under Sources"
+from .state import WHEELS_INSTEAD, look, look_again, ready, status, wanted
 
 
-class MAQUETTE_OT_install_packages(LibraryOperator):
-    """Download and install PyTorch and what else the models need, beside Blender's own packages"""
+class MAQUETTE_OT_install_packages(SetupOperator):
+    """Download and install PyTorch and the other packages that the models need; Blender's own stay as they are"""
 
     bl_idname = "maquette.install_packages"
     bl_label = "Install Packages"
 
     features: StringProperty(
         name="Groups",
-        description="Groups of packages besides the core, with spaces between; empty for those ticked in the "
-        "preferences",
+        description="Groups of packages besides the core, separated by spaces; empty for those that the installed "
+        "models need",
         options={"SKIP_SAVE"},
     )
     anew: BoolProperty(
-        name="Anew", description="Also what is installed, as for another accelerator", options={"SKIP_SAVE"}
+        name="Reinstall",
+        description="Reinstall what is installed already, for example for another accelerator",
+        options={"SKIP_SAVE"},
     )
 
-    def invoke(self, context: Any, event: Any) -> set[Any]:
-        if bpy.app.background:
-            return self.execute(context)
-        self.clicked = True
+    def ask(self, context: Any, event: Any) -> set[Any]:
         look()
-        return context.window_manager.invoke_props_dialog(
-            self, width=440, title="Install Packages", confirm_text="Install"
-        )
+        return self.dialog(context, "Install Packages", "Install")
 
     def draw(self, context: Any) -> None:
         draw_install(self.layout, self.groups())  # type: ignore[arg-type]
 
     def groups(self) -> list[str]:
         """The groups to install."""
-        from ...installer.packages.features import CORE
-
         if self.features:
             return [CORE, *(name for name in self.features.split() if name != CORE)]
-        kept = choices.preferences()
-        return wanted(kept) if kept else [CORE]
+        return wanted(choices.preferences())
 
     def job(self) -> jobs.Job:
         from ...installer.packages import manager
-        from ...installer.packages.sources import chosen_sources
 
-        if chosen_sources().folder is None:
-            require_online(_WHEELS_INSTEAD)
-        features, anew = self.groups(), self.anew
+        _require_source()
+        groups, anew = self.groups(), self.anew
 
         def work(report: jobs.Report) -> Any:
-            return manager.install(sys.executable, features, _watch(report), anew=anew)
+            return manager.install(sys.executable, groups, _watch(report), anew=anew)
 
-        return library_job("Install Packages", work, lambda folders: _finished("Installed the packages"), None)
+        return setup_job("Install Packages", work, lambda folders: _finished("Installed the packages"))
 
 
-class MAQUETTE_OT_repair_packages(LibraryOperator):
-    """Read every file of the packages, try them, and install anew what is damaged"""
+class MAQUETTE_OT_repair_packages(SetupOperator):
+    """Check every file of the packages, test them, and reinstall what is damaged"""
 
     bl_idname = "maquette.repair_packages"
     bl_label = "Repair Packages"
 
     def job(self) -> jobs.Job:
         from ...installer.packages import manager
-        from ...installer.packages.sources import chosen_sources
 
-        if chosen_sources().folder is None:
-            require_online(_WHEELS_INSTEAD)
+        _require_source()
 
         def finish(repaired: Any) -> str:
-            return _finished("Repaired the packages" if repaired else "The packages are whole")
+            return _finished("Repaired the packages" if repaired else "The packages are intact")
 
-        return library_job(
-            "Repair Packages", lambda report: manager.repair(sys.executable, _watch(report)), finish, None
-        )
+        return setup_job("Repair Packages", lambda report: manager.repair(sys.executable, _watch(report)), finish)
 
 
-class MAQUETTE_OT_verify_packages(LibraryOperator):
-    """Read every file of the packages and try them in a process of their own"""
+class MAQUETTE_OT_verify_packages(SetupOperator):
+    """Check every file of the packages, and test them in a separate process"""
 
     bl_idname = "maquette.verify_packages"
     bl_label = "Verify Packages"
@@ -101,37 +86,43 @@ class MAQUETTE_OT_verify_packages(LibraryOperator):
     def job(self) -> jobs.Job:
         from ...installer.packages import manager
 
-        return library_job(
-            "Verify Packages", lambda report: manager.verify(sys.executable, None, _watch(report)), _verified, None
-        )
+        def work(report: jobs.Report) -> Any:
+            return manager.verify(sys.executable, None, _watch(report))
+
+        return setup_job("Verify Packages", work, _verified)
 
 
-class MAQUETTE_OT_remove_packages(LibraryOperator):
-    """Remove packages and give their space back"""
+class MAQUETTE_OT_remove_packages(SetupOperator):
+    """Remove packages and free their disk space"""
 
     bl_idname = "maquette.remove_packages"
     bl_label = "Remove Packages"
 
     features: StringProperty(
-        name="Groups", description="Groups to remove, with spaces between; empty for all", options={"SKIP_SAVE"}
+        name="Groups", description="Groups to remove, separated by spaces; empty for all", options={"SKIP_SAVE"}
     )
 
-    def invoke(self, context: Any, event: Any) -> set[Any]:
-        if bpy.app.background:
-            return self.execute(context)
-        self.clicked = True
+    def ask(self, context: Any, event: Any) -> set[Any]:
         return context.window_manager.invoke_confirm(self, event)
 
     def job(self) -> jobs.Job:
         from ...installer.packages import manager
         from ...installer.packages.features import this_python
 
-        chosen = self.features.split() or None
-        return library_job("Remove Packages", lambda report: manager.remove(this_python(), chosen), _removed, None)
+        groups = self.features.split() or None
+        return setup_job("Remove Packages", lambda report: manager.remove(this_python(), groups), _removed)
+
+
+def _require_source() -> None:
+    """Raise MaquetteError where there is neither the network nor an offline folder."""
+    from ...installer.packages.sources import chosen_sources
+
+    if chosen_sources().folder is None:
+        require_online(WHEELS_INSTEAD)
 
 
 def _watch(report: jobs.Report) -> Any:
-    """Hands progress on to a job. `report` raises Cancelled, which stops the installation wherever it is."""
+    """Passes the progress of an installation on to a job. `report` raises Cancelled, which stops it wherever it is."""
     from ...installer.packages import manager
 
     at = [0.0, "Looking at this machine"]
@@ -156,16 +147,15 @@ def _watch(report: jobs.Report) -> Any:
 def _finished(line: str) -> str:
     """The closing line of an installation, on the main thread."""
     from ...inference.errors import MaquetteError
-    from ...installer.packages import status as package_status
+    from ...installer.packages import status as states
 
     look_again()
     usable = ready()
-    state = status().state
-    if state == package_status.RESTART:
-        return f"{line}; they take effect when Blender is started again"
+    if status().state == states.RESTART:
+        return f"{line}; restart Blender to use them"
     if not usable:
         group = status().groups[0]
-        raise MaquetteError("The packages are installed, but cannot be used.", group.detail or "Start Blender again.")
+        raise MaquetteError("The packages are installed, but cannot be used.", group.detail or "Restart Blender.")
     return line
 
 
@@ -173,17 +163,18 @@ def _verified(found: dict[str, str]) -> str:
     from ...inference.errors import MaquetteError
 
     look_again()
-    wrong = [f"{feature} is {what}" if what.startswith("damaged") else f"{feature}: {what}"
-             for feature, what in found.items() if what]  # fmt: skip
+    wrong = [
+        f"{feature}{' is ' if what.startswith('damaged') else ': '}{what}" for feature, what in found.items() if what
+    ]
     if wrong:
         raise MaquetteError(f"{'; '.join(wrong)}.", "Press Repair.", "maquette.repair_packages")
-    return "The packages are whole, and they work" if found else "No packages are installed"
+    return "The packages are intact and working" if found else "No packages are installed"
 
 
 def _removed(gone: Any) -> str:
     look_again()
     later = f"; {gone.later:,} MB more when Blender is closed" if gone.later else ""
-    return f"Removed the packages: {gone.megabytes:,} MB are free again{later}"
+    return f"Removed the packages: {gone.megabytes:,} MB freed{later}"
 
 
 CLASSES = (

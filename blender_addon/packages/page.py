@@ -6,47 +6,42 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ...installer.environment.lock_files import FEATURES
+from ...installer.environment.lock_files import CORE, FEATURES, LABELS
 from ...installer.environment.torch_build import REGISTRY, TORCH_INDEX
 from ...installer.environment.uv import PUBLIC_INDEX
+from ...installer.models.catalogue import in_words
 from ...installer.packages import sizes
 from ...installer.packages import status as states
-from ...installer.packages.features import CORE
-from ..core import choices, jobs
-from ..core.online import how_to_allow, is_online
+from ..core import jobs
+from ..core.online import is_online, offline_line
 from ..ui.job_display import draw_progress
-from ..ui.text import draw_lines, page_characters
-from . import state as work
-from .settings import LABELS, property_of, wanted
+from ..ui.text import draw_fold, draw_lines, page_characters
+from . import state as known
+from .state import WHEELS_INSTEAD, property_of, wanted
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
 
 #: State -> icon and words.
-_SHOWN = {
+_STATES = {
     states.NOT_INSTALLED: ("IMPORT", "Not installed"),
-    states.INSTALLING: ("SORTTIME", "Being installed"),
+    states.INSTALLING: ("SORTTIME", "Another Blender is installing them; this page updates when it is done"),
     states.BROKEN: ("ERROR", "Damaged"),
     states.READY: ("CHECKMARK", "Ready"),
-    states.OUTDATED: (
-        "FILE_REFRESH",
-        "Installed for another version of Maquette; an update downloads what has changed",
-    ),
-    states.RESTART: ("RECOVER_LAST", "Start Blender again to use the new packages; until then the earlier ones stay"),
+    states.OUTDATED: ("FILE_REFRESH", "From another version of Maquette; an update downloads only what has changed"),
+    states.RESTART: ("RECOVER_LAST", "Restart Blender to use the new packages; until then the old ones are used"),
     states.PROVIDED: ("CHECKMARK", "Ready, from this Blender's own environment"),
-    states.UNFIT: ("ERROR", "Another add-on is in the way"),
+    states.UNFIT: ("ERROR", "Another add-on's packages are in the way"),
     states.UNSUPPORTED: ("ERROR", "This Blender's Python is not supported"),
 }
+#: States in which no package can be installed, or none need be.
+_CLOSED = (states.UNFIT, states.UNSUPPORTED, states.INSTALLING)
 
 
-def draw(layout: UILayout, context: Any) -> None:
-    """The whole page, inside the preferences of the add-on."""
-    chosen = choices.preferences()
-    if chosen is None:
-        return
-    work.look()
-    status = work.status()
-    width = page_characters()
+def draw(layout: UILayout, chosen: Any) -> None:
+    """The whole page. chosen : the add-on's preferences."""
+    known.look()
+    status, width = known.status(), page_characters()
     layout.label(text="Packages", icon="PREFERENCES")
     box = layout.box()
     active = [job for job in jobs.active() if job.thread == jobs.LIBRARY and job.label.endswith("Packages")]
@@ -54,80 +49,78 @@ def draw(layout: UILayout, context: Any) -> None:
         box.label(text=active[0].label, icon="SORTTIME")
         draw_progress(box, active[0], "maquette.cancel_library", "Stopping; the downloaded part is kept")
     else:
-        _draw_state(box, status, width)
+        state = _state_of(status)
+        _draw_state(box, status, state, width)
         _draw_groups(box, status, chosen)
-        _draw_buttons(box, status, chosen)
-    if not is_online() and status.state not in (states.PROVIDED, states.UNFIT, states.UNSUPPORTED):
-        line = f"Blender is offline. {how_to_allow()}, or choose an offline folder of wheels under Sources"
+        if state not in _CLOSED:
+            _draw_buttons(box, status, state, chosen)
+    line = offline_line(WHEELS_INSTEAD)
+    if line and status.state not in (states.PROVIDED, states.UNFIT, states.UNSUPPORTED):
         draw_lines(box, line, width, "INTERNET_OFFLINE")
-        chosen_folder = chosen.wheels_folder
-        if not chosen_folder:
+        if not chosen.wheels_folder:
             box.prop(chosen, "wheels_folder")
-    _draw_sources(layout, chosen, width)
-    _draw_report(layout, status, chosen, width)
+    if draw_fold(layout, chosen, "show_sources"):
+        _draw_sources(layout.column(), status, chosen, width)
+    if status.groups[0].proof and draw_fold(layout, chosen, "show_report"):
+        _draw_report(layout.box().column(align=True), status.groups[0].proof, width)
 
 
-def state_of(status: states.Status) -> str:
+def _state_of(status: states.Status) -> str:
     """The core's state; damage that a closer look has found counts."""
     usable = status.state in (states.READY, states.RESTART)
-    return states.BROKEN if usable and work.machine.damaged else status.state
+    return states.BROKEN if usable and known.machine.damaged else status.state
 
 
-def _draw_state(box: UILayout, status: states.Status, width: int) -> None:
-    state = state_of(status)
-    icon, words = _SHOWN[state]
-    core = status.groups[0]
-    text = words
-    if state in (states.READY, states.PROVIDED) and core.detail:
-        text = f"{words}: {core.detail}"
-    draw_lines(box, text, width, icon)
-    if state == states.INSTALLING:
-        draw_lines(box, "Another Blender installs them; this page shows when it is done", width, "BLANK1")
-    elif state == states.BROKEN:
-        names = ", ".join(LABELS[feature] for feature in work.machine.damaged) or "The core"
-        draw_lines(box, f"{names}: files are missing. Repair downloads only what is damaged.", width, "BLANK1")
-    elif state in (states.UNFIT, states.UNSUPPORTED, states.NOT_INSTALLED) and core.detail:
-        draw_lines(box, core.detail, width, "BLANK1")
+def _draw_state(box: UILayout, status: states.Status, state: str, width: int) -> None:
+    icon, words = _STATES[state]
+    detail = status.groups[0].detail
+    if state in (states.READY, states.PROVIDED) and detail:
+        words = f"{words}: {detail}"
+    draw_lines(box, words, width, icon)
+    if state == states.BROKEN:
+        names = ", ".join(LABELS[feature] for feature in known.machine.damaged) or LABELS[CORE]
+        detail = f"{names}: files are missing. Repair downloads only what is damaged."
+    if state in (states.BROKEN, states.UNFIT, states.UNSUPPORTED, states.NOT_INSTALLED):
+        draw_lines(box, detail, width, "BLANK1")
 
 
 def _draw_groups(box: UILayout, status: states.Status, chosen: Any) -> None:
+    """The core, and the groups that are installed, needed or switched on."""
+    groups = [group for group in status.groups if group.feature in wanted(chosen) or group.state in states.USABLE]
     column = box.column(align=True)
-    for group in status.groups:
-        if group.feature == CORE and len(status.groups) == 1:
-            continue
+    for group in groups if len(groups) > 1 else ():
+        usable = group.state in states.USABLE
         split = column.split(factor=0.32)
         left = split.row()
         left.use_property_split = False
-        if group.feature == CORE or group.state in states.USABLE:
-            left.label(text=LABELS[group.feature], icon="CHECKBOX_HLT")
-        else:
+        if not usable and getattr(chosen, property_of(group.feature), False):
             left.prop(chosen, property_of(group.feature))
+        else:
+            left.label(text=LABELS[group.feature], icon="CHECKBOX_HLT" if usable else "IMPORT")
         right = split.split(factor=0.78)
-        right.active = group.state in states.USABLE
+        right.active = usable
         right.label(text=FEATURES[group.feature])
         end = right.row()
         end.alignment = "RIGHT"
         end.label(text=_size(group))
-        removable = group.feature != CORE and group.state == states.READY
-        if removable:
+        if group.feature != CORE and group.state == states.READY:
             end.operator("maquette.remove_packages", text="", icon="TRASH").features = group.feature
 
 
 def _size(group: states.Group) -> str:
-    if group.megabytes:
-        return in_words(group.megabytes)
-    if group.state in states.USABLE:
-        return ""
-    return in_words(sizes.about([group.feature], work.machine.backend)[1]) if work.machine.backend else ""
+    megabytes = group.megabytes
+    if not megabytes and group.state not in states.USABLE and known.machine.backend:
+        megabytes = sizes.about([group.feature], known.machine.backend)[1]
+    return _words(megabytes) if megabytes else ""
 
 
-def _draw_buttons(box: UILayout, status: states.Status, chosen: Any) -> None:
-    state = state_of(status)
-    if state in (states.UNFIT, states.UNSUPPORTED, states.INSTALLING):
-        return
-    installed = {group.feature for group in status.groups if group.state in states.USABLE}
-    offered = {group.feature for group in status.groups}
-    left = [feature for feature in wanted(chosen) if feature not in installed and feature in offered]
+def _words(megabytes: float) -> str:
+    return in_words(megabytes * 1e6)
+
+
+def _draw_buttons(box: UILayout, status: states.Status, state: str, chosen: Any) -> None:
+    missing = {group.feature for group in status.groups if group.state not in states.USABLE}
+    left = [feature for feature in wanted(chosen) if feature in missing]
     if left:
         _draw_plan(box, status, left)
     row = box.row()
@@ -143,86 +136,64 @@ def _draw_buttons(box: UILayout, status: states.Status, chosen: Any) -> None:
         row = box.row(align=True)
         row.operator("maquette.verify_packages", text="Verify", icon="VIEWZOOM")
         if state == states.READY:
-            another = row.operator("maquette.install_packages", text="Change Build", icon="FILE_REFRESH")
-            another.anew = True
-        row.operator("maquette.remove_packages", text=f"Remove ({in_words(status.megabytes)})", icon="TRASH")
+            row.operator("maquette.install_packages", text="Change Build", icon="FILE_REFRESH").anew = True
+        row.operator("maquette.remove_packages", text=f"Remove ({_words(status.megabytes)})", icon="TRASH")
 
 
 def _draw_plan(box: UILayout, status: states.Status, features: list[str]) -> None:
     """Size, place and device, before the button is pressed."""
     column = box.column(align=True)
     column.scale_y = 0.9
-    backend = status.groups[0].backend or work.machine.backend
-    if work.machine.device is None and CORE in features:
-        column.label(text="Looking at the graphics driver ...", icon="SORTTIME")
+    backend = status.groups[0].backend or known.machine.backend
+    if known.machine.device is None and CORE in features:
+        column.label(text="Checking the graphics driver ...", icon="SORTTIME")
     elif CORE in features:
-        column.label(text=f"This machine has: {work.machine.device}", icon="MEMORY")
-        column.label(text=f"PyTorch's build for it: {states.build_name(backend)}", icon="BLANK1")
+        column.label(text=f"This machine: {known.machine.device}", icon="MEMORY")
+        column.label(text=f"PyTorch build: {states.build_name(backend)}", icon="BLANK1")
     if backend:
-        download, disk = sizes.about(features, backend)
-        text = f"About {in_words(download)} to download, {in_words(disk)} on the disk ({in_words(status.free_mb)} free)"
-        column.label(text=text, icon="IMPORT")
+        download, disk = map(_words, sizes.about(features, backend))
+        column.label(
+            text=f"About {download} to download, {disk} on disk ({_words(status.free_mb)} free)", icon="IMPORT"
+        )
         if status.kept_mb:
-            column.label(text=f"{in_words(status.kept_mb)} of it have come already", icon="BLANK1")
+            column.label(text=f"{_words(status.kept_mb)} already downloaded", icon="BLANK1")
         elif CORE in features and backend != REGISTRY:
-            other = in_words(sizes.about(features, REGISTRY)[0])
-            column.label(text=f"{other} where PyTorch's own registry is out of reach", icon="BLANK1")
+            other = _words(sizes.about(features, REGISTRY)[0])
+            column.label(text=f"{other} where PyTorch's own registry cannot be reached", icon="BLANK1")
     column.label(text=status.root, icon="FILE_FOLDER")
 
 
 def draw_install(layout: UILayout, features: list[str]) -> None:
     """The dialog before a download."""
-    status = work.status()
     column = layout.column()
-    names = ", ".join(LABELS.get(feature, feature) for feature in features)
-    column.label(text=names, icon="PACKAGE")
-    _draw_plan(column, status, features)
-    if not is_online():
-        draw_lines(column.box(), f"Blender is offline. {how_to_allow()}", 62, "INTERNET_OFFLINE")
+    column.label(text=", ".join(LABELS.get(feature, feature) for feature in features), icon="PACKAGE")
+    _draw_plan(column, known.status(), features)
+    if line := offline_line(WHEELS_INSTEAD):
+        draw_lines(column.box(), line, 66, "INTERNET_OFFLINE")
 
 
-def _draw_sources(layout: UILayout, chosen: Any, width: int) -> None:
-    if not _unfolded(layout, chosen, "show_sources"):
-        return
-    column = layout.column()
+def _draw_sources(column: UILayout, status: states.Status, chosen: Any, width: int) -> None:
     column.prop(chosen, "accelerator")
-    column.prop(chosen, "packages_folder", placeholder=work.status().root)
+    column.prop(chosen, "packages_folder", placeholder=status.root)
     column.prop(chosen, "package_index", placeholder=PUBLIC_INDEX)
     column.prop(chosen, "torch_index", placeholder=TORCH_INDEX)
     column.prop(chosen, "wheels_folder")
-    if sys.platform == "win32" and len(work.status().root) > 110:
-        draw_lines(column, "This folder's path is too long for Windows; choose a shorter one.", width, "ERROR")
+    if sys.platform == "win32" and len(status.root) > 110:
+        draw_lines(column, "This folder's path is too long for Windows. Choose a shorter one.", width, "ERROR")
 
 
-def _draw_report(layout: UILayout, status: states.Status, chosen: Any, width: int) -> None:
-    """What the proof found, for a report about a fault."""
-    proof = status.groups[0].proof
-    if not proof or not _unfolded(layout, chosen, "show_report"):
-        return
-    column = layout.box().column(align=True)
+def _draw_report(column: UILayout, proof: dict[str, Any], width: int) -> None:
+    """What the test of the packages found, for a bug report."""
     column.scale_y = 0.85
-    versions = ", ".join(f"{name} {version}" for name, version in proof.get("versions", {}).items())
-    draw_lines(column, versions, width, "BLANK1")
-    numpy = proof.get("numpy", {})
-    if numpy.get("version"):
-        draw_lines(column, f"Blender's own numpy {numpy['version']} is untouched", width, "BLANK1")
+    lines = [", ".join(f"{name} {version}" for name, version in proof.get("versions", {}).items())]
+    numpy = proof.get("numpy", {}).get("version")
+    if numpy:
+        lines.append(f"Blender's own numpy {numpy} is unchanged")
     for product in proof.get("products", []):
         name = proof.get("names", {}).get(product["device"], product["device"])
         if product["right"]:
-            text = f"{name}: a product in {product['type']} is right to {product['relative_error']:.1e}"
+            lines.append(f"{name}: test product in {product['type']} correct to {product['relative_error']:.1e}")
         else:
-            text = f"{name}: {product.get('error', 'its results are wrong')}"
-        draw_lines(column, text, width, "BLANK1")
-
-
-def _unfolded(layout: UILayout, chosen: Any, name: str) -> bool:
-    row = layout.row()
-    row.use_property_split = False
-    row.alignment = "LEFT"
-    shown = getattr(chosen, name)
-    row.prop(chosen, name, icon="DOWNARROW_HLT" if shown else "RIGHTARROW", emboss=False)
-    return shown
-
-
-def in_words(megabytes: float) -> str:
-    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
+            lines.append(f"{name}: {product.get('error', 'its results are wrong')}")
+    for line in lines:
+        draw_lines(column, line, width, "BLANK1")

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of the packages and of this machine, remembered between redraws."""
+"""What is known of the packages and of this machine, and which packages are wanted."""
 
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import bpy
 
-#: Seconds for which the state of the folders is remembered while the page is redrawn.
-_REMEMBERED = 1.0
+from ...installer.environment.lock_files import CORE, FEATURES
+from ..core.remembered import forget, remembered
+from ..library.state import needed_groups
+
+#: What can be done about packages where Blender may not use the network.
+WHEELS_INSTEAD = "choose an offline folder of wheels under Sources"
 
 
 @dataclass
@@ -25,39 +28,47 @@ class Machine:
 
 
 machine = Machine()
-_known: tuple[float, Any] = (0.0, None)
-_ready = (-_REMEMBERED, False)
+_is_ready = False
 
 
 def ready() -> bool:
-    """Whether torch can be imported; asked by every redraw, so the answer is remembered: a no for a moment only, as
-    another Blender may be installing it."""
-    from ...installer.packages import manager
-    from ...installer.packages import status as package_status
+    """Whether torch can be imported. A no holds for a moment only, as another Blender may be installing it."""
+    global _is_ready
+    _is_ready = _is_ready or remembered("packages ready", _activated)
+    return _is_ready
 
-    global _ready
-    now = time.monotonic()
-    if not _ready[1] and now - _ready[0] > _REMEMBERED:
-        _ready = (now, manager.activate() and package_status.of_process().state in package_status.USABLE)
-    return _ready[1]
+
+def _activated() -> bool:
+    from ...installer.packages import manager
+    from ...installer.packages import status as states
+
+    return manager.activate() and states.of_process().state in states.USABLE
 
 
 def status() -> Any:
-    """The state of every group, looked up at most once a second."""
-    from ...installer.packages import status as package_status
+    """The state of every group."""
+    from ...installer.packages import status as states
 
-    global _known
-    now = time.monotonic()
-    if _known[1] is None or now - _known[0] > _REMEMBERED:
-        _known = (now, package_status.of_process())
-    return _known[1]
+    return remembered("packages", states.of_process)
+
+
+def wanted(preferences: Any) -> list[str]:
+    """The groups to install: the core, those that the installed models need, and those switched on in the
+    preferences."""
+    needed = {CORE, *needed_groups()}
+    return [group for group in FEATURES if group in needed or getattr(preferences, property_of(group), False)]
+
+
+def property_of(group: str) -> str:
+    """The preference that has a group installed although no installed model needs it."""
+    return f"want_{group.replace('-', '_')}"
 
 
 def look_again() -> None:
     """Forget what was known: something has been installed, removed or chosen."""
-    global _known, _ready
-    _ready, _known = (-_REMEMBERED, False), (0.0, None)
-    machine.device, machine.damaged = None, ()
+    global _is_ready
+    forget()
+    _is_ready, machine.device, machine.damaged = False, None, ()
 
 
 def look() -> None:
@@ -69,15 +80,14 @@ def look() -> None:
 
 def _look() -> None:
     from ...installer.environment import accelerator, torch_build
-    from ...installer.packages import status as package_status
+    from ...installer.packages import status as states
     from ...installer.packages.sources import chosen_sources
 
     try:
-        deep = package_status.of_process(deep=True)
-        machine.damaged = tuple(group.feature for group in deep.groups if group.state == package_status.BROKEN)
+        deep = states.of_process(deep=True)
+        machine.damaged = tuple(group.feature for group in deep.groups if group.state == states.BROKEN)
         device = accelerator.detect()
-        chosen = chosen_sources().accelerator
-        machine.backend = chosen or torch_build.candidates(device)[0]
+        machine.backend = chosen_sources().accelerator or torch_build.candidates(device)[0]
         machine.device = device
     finally:
         machine.looking = False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text over as many lines as it needs: Blender's labels do not wrap."""
+"""Text over as many lines as it needs, since Blender's labels do not wrap, and parts of a page that can be folded."""
 
 from __future__ import annotations
 
@@ -30,3 +30,13 @@ def characters(*, margin: int = 75, least: int = 16) -> int:
 def page_characters() -> int:
     """The same for the wider boxes of a page in the preferences."""
     return characters(margin=120, least=30)
+
+
+def draw_fold(layout: UILayout, owner: Any, name: str) -> bool:
+    """The triangle that folds a part of a page away, kept in the switch `name` of its owner; whether it is open."""
+    row = layout.row()
+    row.use_property_split = False
+    row.alignment = "LEFT"
+    is_open = getattr(owner, name)
+    row.prop(owner, name, icon="DOWNARROW_HLT" if is_open else "RIGHTARROW", emboss=False)
+    return is_open

@@ -25,14 +25,23 @@ BLENDERS_OWN = frozenset({"numpy", "requests", "certifi", "urllib3", "idna", "ch
 #: The groups of packages; each is a file `locks/<group>.in` that lists what is wanted and why.
 CORE, BPY, TEST, LINT, SAMPLES = "core", "bpy", "test", "lint", "samples"
 
-#: Group -> what it is for. An installed Blender gets the core and those of the others that the user wants; an
+#: Group -> what it is for. An installed Blender gets the core and those of the others that the user's models need; an
 #: environment of a checkout gets all of them.
 FEATURES = {
     CORE: "What every task needs: PyTorch, OpenCV, and the networks of depth, normals and hands",
     "people": "Person detectors (YOLO) for the published body model HMR 2.0",
-    "detailer": "Stable Diffusion, for the mask detailer",
-    "maps": "Further depth, normal and line maps",
+    "detailer": "Runs Stable Diffusion checkpoints, for the mask detailer",
+    "maps": "Runs the additional depth, normal and line models",
     "licensed-body": "Poses your own licensed SMPL, SMPL+H and SMPL-X bodies (non-commercial)",
+}
+
+#: Group -> its name for users.
+LABELS = {
+    CORE: "Core",
+    "people": "Person Detectors (YOLO)",
+    "detailer": "Stable Diffusion",
+    "maps": "Additional Maps",
+    "licensed-body": "SMPL Bodies",
 }
 
 _PIN = re.compile(r"^([A-Za-z0-9][\w.\-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$")

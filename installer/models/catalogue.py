@@ -19,6 +19,7 @@ class File:
     bytes, sha256 : of the published file; 0 and "" where they are not known.  about_mb : its rough size, where
         only that is known.
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
+    packages : the group of packages that reads it, where it is not the one of its model.
     holds, lacks : names of arrays that tell it from other files, with their shapes where names are not enough
         ("cls_token 1x1x384").  hand : "left" or "right" for a file of MANO.
     """
@@ -31,6 +32,7 @@ class File:
     sha256: str = ""
     gated: bool = False
     about_mb: int = 0
+    packages: str = ""
     holds: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     hand: str = ""

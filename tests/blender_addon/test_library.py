@@ -13,8 +13,9 @@ from typing import Any
 import bpy
 import maquette
 import pytest
-from maquette.blender_addon.core import jobs
-from maquette.blender_addon.library import operators, page
+from maquette.blender_addon.core import jobs, remembered
+from maquette.blender_addon.core.remembered import forget
+from maquette.blender_addon.library import operators, page, state
 from maquette.blender_addon.ui import job_display
 from maquette.inference.errors import MissingModel
 from maquette.installer.models import catalogue, library, licences, store
@@ -26,10 +27,17 @@ import faulty_server as faults
 from test_library import FREE, root, server  # noqa: F401  fixtures
 
 
+@pytest.fixture(scope="module", autouse=True)
+def made_of_the_real_catalogue():
+    """Menus list the catalogue that is there when they are first imported, not the one of these tests."""
+    maquette.register()
+    maquette.unregister()
+
+
 @pytest.fixture(autouse=True)
 def registered(root):  # noqa: F811
     maquette.register()
-    page._overviews.clear()
+    forget()
     yield
     maquette.unregister()
     http.set_network(None)
@@ -40,7 +48,7 @@ def online(monkeypatch):
     monkeypatch.setattr(operators, "require_online", lambda instead="": None)
 
 
-def state(name: str) -> str:
+def state_of(name: str) -> str:
     return library.overview(library.by_id(name)).state
 
 
@@ -51,7 +59,7 @@ class TestInstall:
         outcome = jobs.outcome()
         assert outcome is not None and outcome.line == "Installed Free" and not outcome.failed
         bpy.ops.maquette.install_model(file="free/one.safetensors")
-        assert jobs.outcome().line == "Free is installed"
+        assert jobs.outcome().line == "Free is already installed"
 
     def test_without_leave_to_use_the_network(self, server, monkeypatch) -> None:  # noqa: F811
         monkeypatch.setattr("maquette.blender_addon.core.online.is_online", lambda: False)
@@ -109,7 +117,7 @@ class TestKeeping:
     def test_verify_repair_and_delete(self, root, online) -> None:  # noqa: F811
         bpy.ops.maquette.install_model(model="free")
         bpy.ops.maquette.verify_models()
-        assert jobs.outcome().line == "2 of 2 files have their checksum"
+        assert jobs.outcome().line == "2 of 2 files match their checksums"
         (root / "free/one.safetensors").write_bytes(FREE[:-1] + b"?")
         with pytest.raises(RuntimeError, match="published checksum"):
             bpy.ops.maquette.verify_models(model="free")
@@ -117,16 +125,16 @@ class TestKeeping:
         assert (outcome.operator, outcome.arguments) == ("maquette.repair_model", (("model", "free"),))
         bpy.ops.maquette.repair_model(model="free")
         assert (root / "free/one.safetensors").read_bytes() == FREE
-        assert jobs.outcome().line == "Free: 1 file downloaded anew"
+        assert jobs.outcome().line == "Free: 1 file downloaded again"
         bpy.ops.maquette.delete_model(model="free")
-        assert state("free") == library.NOT_INSTALLED and not (root / "free").exists()
+        assert state_of("free") == library.NOT_INSTALLED and not (root / "free").exists()
 
     def test_import(self, root, tmp_path) -> None:  # noqa: F811
         (tmp_path / "one.safetensors").write_bytes(FREE)
         (tmp_path / "other.pth").write_bytes(b"<html>")
         bpy.ops.maquette.import_models(filepath=str(tmp_path) + "/")
         assert (root / "free/one.safetensors").read_bytes() == FREE
-        assert jobs.outcome().line == "Imported one.safetensors; 1 other file was not taken"
+        assert jobs.outcome().line == "Imported one.safetensors; skipped 1 other file"
         with pytest.raises(RuntimeError, match="web page"):
             bpy.ops.maquette.import_models(filepath=str(tmp_path / "other.pth"))
 
@@ -176,7 +184,7 @@ class Recorder:
 
 
 def drawn_model(name: str) -> Recorder:
-    page._overviews.clear()
+    forget()
     layout = Recorder()
     page._draw_model(layout, library.by_id(name), 80)  # type: ignore[arg-type]
     return layout
@@ -202,31 +210,62 @@ class TestPage:
 
     def test_the_packages_that_a_model_needs(self, monkeypatch) -> None:
         model = replace(library.by_id("free"), packages="detailer")
-        monkeypatch.setattr(page.features, "importable", lambda group: False)
-        page._importable.clear()
-        assert "group Detailer" in page.lacking_packages(model)
-        assert page.lacking_packages(library.by_id("free")) == ""
+        monkeypatch.setattr(state, "importable", lambda group: False)
+        forget()
+        assert state.missing_groups(model) == ["detailer"] and not state.missing_groups(library.by_id("free"))
 
         def unknown(group: str) -> bool:
             raise SetupError("There are no packages for this Python.", "Use another.")
 
-        monkeypatch.setattr(page.features, "importable", unknown)
-        page._importable.clear()
-        assert "group Detailer" in page.lacking_packages(model), "the page is drawn all the same"
-        monkeypatch.setattr(page.features, "importable", lambda group: True)
-        page._importable.clear()
-        assert page.lacking_packages(model) == ""
+        monkeypatch.setattr(state, "importable", unknown)
+        forget()
+        assert state.missing_groups(model) == ["detailer"], "the page is drawn all the same"
+        monkeypatch.setattr(state, "importable", lambda group: True)
+        forget()
+        assert not state.missing_groups(model)
+
+    def test_an_installed_model_offers_the_packages_that_it_lacks(self, online, monkeypatch) -> None:
+        """Not before: whoever installs no such model needs no such packages."""
+        models = [replace(model, packages="detailer") if model.id == "free" else model for model in catalogue.models()]
+        monkeypatch.setattr(catalogue, "models", lambda task=None: tuple(models))
+        monkeypatch.setattr(state, "importable", lambda group: False)
+        forget()
+        assert state.needed_groups() == set() and "Needs more packages" not in drawn_model("free").texts()
+        bpy.ops.maquette.install_model(model="free")
+        drawn = drawn_model("free")
+        assert state.needed_groups() == {"detailer"} and "Needs more packages: Stable Diffusion" in drawn.texts()
+        assert drawn.operators()[0].name == "maquette.install_packages" and drawn.operators()[0].features == "detailer"
+
+    def test_a_detector_on_the_disk_needs_its_packages(self, root, monkeypatch) -> None:  # noqa: F811
+        model = library.by_id("research")
+        file = replace(model.files[0], path="yolo/person.pt", packages="people", sha256="", bytes=0)
+        models = (*catalogue.models(), replace(model, id="tracked", files=(), optional=(file,)))
+        monkeypatch.setattr(catalogue, "models", lambda task=None: models)
+        forget()
+        assert state.groups_of(models[-1]) == []
+        (root / "yolo").mkdir(parents=True)
+        (root / "yolo/person.pt").write_bytes(b"layers")
+        forget()
+        assert state.groups_of(models[-1]) == ["people"]
+
+    def test_an_error_offers_the_packages_that_it_asks_for(self) -> None:
+        jobs.remember(
+            jobs.Outcome("Missing.", True, "Install it.", "maquette.install_packages", (("features", "maps"),))
+        )
+        assert state.needed_groups() == {"maps"}
+        jobs.remember(None)
+        assert state.needed_groups() == set()
 
     def test_the_dialog_shows_size_licence_and_page(self) -> None:
         layout = Recorder()
         page.draw_install(layout, SimpleNamespace(), library.by_id("research"))  # type: ignore[arg-type]
         said = layout.texts()
-        assert "to download" in said and "Non-commercial" in said and "handed out by its owner only" in said
+        assert "to download" in said and "Non-commercial" in said and "only available from its owner" in said
         assert any(item.kind == "prop" for item in layout.drawn), "the licence is to be accepted"
 
     def test_the_sidebar_offers_what_is_missing(self, online) -> None:
         def drawn(model: str) -> Recorder:
-            page._overviews.clear()
+            forget()
             layout = Recorder()
             page.draw_choice(layout, SimpleNamespace(model=model), "depth")  # type: ignore[arg-type]
             return layout
@@ -242,18 +281,18 @@ class TestPage:
         look = library.overview
         monkeypatch.setattr(library, "overview", lambda model: asked.append(model) or look(model))
         for _ in range(20):
-            page.overview(library.by_id("free"))
+            state.overview(library.by_id("free"))
         assert len(asked) == 1
-        known = page._overviews["depth", "free"]
-        page._overviews["depth", "free"] = (time.monotonic() - 60, *known[1:])
-        page.overview(library.by_id("free"))
+        known = remembered._answers["depth", "free"]
+        remembered._answers["depth", "free"] = (time.monotonic() - 60, *known[1:])
+        state.overview(library.by_id("free"))
         assert len(asked) == 2
         jobs.remember(jobs.Outcome("Deleted"))
-        page.overview(library.by_id("free"))
+        state.overview(library.by_id("free"))
         assert len(asked) == 3, "a job may have changed it"
 
     def test_every_task_has_a_menu_of_models(self) -> None:
         tasks = {model.task for model in catalogue.models()}
-        for task in tasks & set(page.TASKS):
+        for task in tasks & set(state.TASKS):
             assert hasattr(bpy.types, f"MAQUETTE_MT_{task}_models")
         assert store.models_root()

@@ -13,11 +13,12 @@ import pytest
 from maquette.blender_addon.core import jobs
 from maquette.blender_addon.packages import operators as packages_work
 from maquette.blender_addon.packages import page as packages_page
-from maquette.blender_addon.packages import settings
 from maquette.blender_addon.packages import state as work
+from maquette.blender_addon.preferences import apply_packages
 from maquette.inference import Cancelled
 from maquette.inference.runtime.device import missing_package
 from maquette.installer.environment.accelerator import CPU, CUDA, Accelerator
+from maquette.installer.environment.lock_files import FEATURES
 from maquette.installer.packages import folders, manager
 from maquette.installer.packages import status as package_status
 from maquette.installer.packages.sources import Sources, chosen_sources, set_sources
@@ -105,11 +106,11 @@ class TestOperators:
         assert jobs.outcome().operator == "maquette.repair_packages"  # type: ignore[union-attr]
         found["core"] = ""
         bpy.ops.maquette.verify_packages()
-        assert jobs.outcome().line == "The packages are whole, and they work"  # type: ignore[union-attr]
+        assert jobs.outcome().line == "The packages are intact and working"  # type: ignore[union-attr]
 
     def test_removing_says_what_it_gave_back(self) -> None:
         bpy.ops.maquette.remove_packages()
-        assert jobs.outcome().line == "Removed the packages: 0 MB are free again"  # type: ignore[union-attr]
+        assert jobs.outcome().line == "Removed the packages: 0 MB freed"  # type: ignore[union-attr]
 
     def test_a_missing_package_leads_to_its_group(self) -> None:
         error = missing_package("diffusers", ModuleNotFoundError("No module named 'diffusers'"))
@@ -125,7 +126,7 @@ class Chosen(SimpleNamespace):
     """Preferences as they are delivered."""
 
     def __init__(self, **changed: Any) -> None:
-        names = (settings.property_of(feature) for feature in settings.LABELS if feature != "core")
+        names = (work.property_of(feature) for feature in FEATURES if feature != "core")
         plain: dict[str, Any] = dict.fromkeys((*names, "show_sources", "show_report"), False)
         super().__init__(**(plain | {"wheels_folder": ""} | changed))
 
@@ -152,7 +153,6 @@ class Recorder:
         return " | ".join(str(item.text) for item in self.drawn if item.text)
 
 
-CONTEXT = SimpleNamespace(region=None)
 READY = Group("core", package_status.READY, "torch 2.11.0 on a card, half precision", "/x", 5100, "cu128")
 
 
@@ -162,9 +162,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch, core: Group, kept_mb: int = 0, **chan
     monkeypatch.setattr(work, "look", lambda: None)
     monkeypatch.setattr(work.machine, "device", Accelerator(CUDA, "a card", "12.8", (8, 9), 16_000))
     monkeypatch.setattr(work.machine, "backend", "cu128")
-    monkeypatch.setattr("maquette.blender_addon.core.choices.preferences", lambda: Chosen(**changed))
     layout = Recorder()
-    packages_page.draw(layout, CONTEXT)  # type: ignore[arg-type]
+    packages_page.draw(layout, Chosen(**changed))  # type: ignore[arg-type]
     return layout
 
 
@@ -181,14 +180,29 @@ class TestPage:
         (add,) = [item for item in page.drawn if item.text == "Add Packages"]
         assert add.features == "people" and "2 MB to download" in page.texts()
 
+    def test_a_group_is_offered_only_where_it_is_needed(self, online: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = drawn(monkeypatch, READY)
+        assert "Person Detectors" not in page.texts() and page.buttons() == [
+            "Verify",
+            "Change Build",
+            "Remove (5.1 GB)",
+        ]
+        error = missing_package("ultralytics", ModuleNotFoundError("No module named 'ultralytics'"))
+        jobs.remember(jobs.Outcome.of(error))
+        page = drawn(monkeypatch, READY)
+        (add,) = [item for item in page.drawn if item.text == "Add Packages"]
+        assert "Person Detectors (YOLO)" in page.texts() and add.features == "people"
+        monkeypatch.setattr(work, "needed_groups", lambda: {"people"})
+        assert work.wanted(Chosen()) == ["core", "people"]
+
     @pytest.mark.parametrize(
         ("state", "words", "buttons"),
         [
             (package_status.READY, "Ready: torch 2.11.0 on a card", ["Verify", "Change Build", "Remove (5.1 GB)"]),
-            (package_status.RESTART, "Start Blender again", ["Verify", "Remove (5.1 GB)"]),
+            (package_status.RESTART, "Restart Blender", ["Verify", "Remove (5.1 GB)"]),
             (package_status.OUTDATED, "another version of Maquette", ["Update Packages"]),
-            (package_status.INSTALLING, "Another Blender installs them", []),
-            (package_status.UNFIT, "Another add-on is in the way", []),
+            (package_status.INSTALLING, "Another Blender is installing them", []),
+            (package_status.UNFIT, "Another add-on's packages are in the way", []),
             (package_status.UNSUPPORTED, "not supported", []),
         ],
     )
@@ -205,9 +219,10 @@ class TestPage:
 
     def test_an_unfinished_download_is_taken_up(self, online: None, monkeypatch: pytest.MonkeyPatch) -> None:
         page = drawn(monkeypatch, Group("core", package_status.NOT_INSTALLED), kept_mb=700)
-        assert page.buttons() == ["Resume Installing Packages"] and "700 MB of it have come already" in page.texts()
+        assert page.buttons() == ["Resume Installing Packages"] and "700 MB already downloaded" in page.texts()
 
     def test_offline(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("maquette.blender_addon.core.online.is_online", lambda: False)
         monkeypatch.setattr(packages_page, "is_online", lambda: False)
         page = drawn(monkeypatch, Group("core", package_status.NOT_INSTALLED))
         assert "Blender is offline" in page.texts()
@@ -227,7 +242,7 @@ class TestPage:
         }
         group = Group("core", package_status.READY, "", "/x", 5100, "cu128", proof)
         shown = drawn(monkeypatch, group, show_report=True).texts()
-        assert "numpy 1.24.3 is untouched" in shown and "a card: a product in float16" in shown
+        assert "numpy 1.24.3 is unchanged" in shown and "a card: test product in float16" in shown
         assert "xpu: no kernel" in shown
 
     def test_the_real_state_of_this_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +251,7 @@ class TestPage:
         monkeypatch.setattr(work.machine, "device", Accelerator(CPU))
         layout = Recorder()
         packages_page.draw_install(layout, ["core", "people"])  # type: ignore[arg-type]
-        assert "Core, People" in layout.texts()
+        assert "Core, Person Detectors (YOLO)" in layout.texts()
 
 
 def test_the_preferences_choose_folder_and_sources(tmp_path: Path) -> None:
@@ -247,6 +262,6 @@ def test_the_preferences_choose_folder_and_sources(tmp_path: Path) -> None:
         torch_index="",
         wheels_folder="",
     )
-    settings.apply(chosen)
+    apply_packages(chosen)
     assert folders.packages_root() == tmp_path / "here"
     assert chosen_sources() == Sources("cu126", "https://mirror.example/simple")
