@@ -6,19 +6,21 @@ A file appears whole or not at all: it is written beside its place under another
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from ..installer.shared.disk import whole_file
 from .camera import Camera, y_up
-from .errors import BadInput, MaquetteError, NothingFound
+from .errors import BadInput, NothingFound
 from .geometry import relief_grid
 from .photo import exr
+from .photo.colour import quantised
+from .photo.encode import png
 from .results import DepthMap, HandMaps, MapImage, NormalMap, People
 from .runtime.device import missing_package
 
@@ -42,10 +44,8 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         raise BadInput(f"{path} exists.", "Choose another name, or add --overwrite.")
     if not path.parent.is_dir():
         raise BadInput(f"There is no folder {path.parent}.", "Make it first, or choose another.")
-    trial = _part(path)
     try:  # asking for permissions does not tell: a disk may be mounted read-only, or the user be root
-        trial.touch(exist_ok=False)
-        trial.unlink()
+        TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise _not_written(path, error) from error
 
@@ -70,7 +70,7 @@ def _writer(
     if suffix == ".exr":
         floats = floats_of(result)
         return lambda file: exr.write_exr(file, floats)
-    data = _png(picture_of(result, picture, bits, frame)) if suffix == ".png" else _glb(result, photo, frame)
+    data = png(picture_of(result, picture, bits, frame)) if suffix == ".png" else _glb(result, photo, frame)
     return lambda file: file.write(data)
 
 
@@ -160,9 +160,7 @@ def picture_of(result: Result, picture: str, bits: int, frame: int = 0) -> NDArr
         return result.preview
     if isinstance(result, MapImage):
         raise BadInput("An image pass has no mask.", "Save its preview.")
-    mask = _mask(result, frame)
-    top = 255 if bits == 8 else 65535
-    return np.rint(np.clip(mask, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
+    return quantised(_mask(result, frame), bits)
 
 
 def meshes_of(result: Result, photo: Photo, frame: int = 0) -> dict[str, Any]:
@@ -216,15 +214,6 @@ def _glb(result: Result, photo: Photo, frame: int) -> bytes:
     return scene.export(file_type="glb")  # type: ignore[return-value]
 
 
-def _png(pixels: NDArray) -> bytes:
-    import cv2
-
-    written, data = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
-    if not written:
-        raise MaquetteError("The picture could not be written as PNG.", "Save it as .npz.")
-    return data.tobytes()
-
-
 def _mask(result: DepthMap | NormalMap | HandMaps | People, frame: int) -> NDArray:
     if isinstance(result, HandMaps):
         return result.mask
@@ -276,7 +265,7 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
     for name in ("keypoints_3d", "crop_camera"):
         if persons and all(getattr(person, name) is not None for person in persons):
             arrays |= _stacked(persons, (name,))
-    masks = [np.rint(person.mask * 255).astype(np.uint8) for person in persons if person.mask is not None]
+    masks = [quantised(person.mask) for person in persons if person.mask is not None]
     if masks and len(masks) == len(persons) and len({mask.shape for mask in masks}) == 1:
         arrays["mask"] = np.stack(masks)
     for name in sorted({name for person in persons for name in person.attributes}):
@@ -287,27 +276,11 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
 
 def save_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file, which appears whole or not at all. Raises `BadInput` where it cannot be written."""
-    part = _part(path)
     try:
-        with _removed_on_failure(part):
-            with part.open("xb") as file:
-                write(file)
-            part.replace(path)
+        with whole_file(path) as part, part.open("xb") as file:
+            write(file)
     except OSError as error:
         raise _not_written(path, error) from error
-
-
-@contextmanager
-def _removed_on_failure(part: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.stem[:100]}.{os.getpid()}.part")
 
 
 def _not_written(path: Path, error: OSError) -> BadInput:

@@ -13,6 +13,7 @@ import numpy as np
 from ... import inference
 from ...inference.errors import BadInput
 from ...inference.photo import Clip, Photo, as_clip, as_photo
+from ...inference.photo.colour import light_to_bytes, quantised
 from ..core.exchange import clean_name
 
 if TYPE_CHECKING:
@@ -187,8 +188,5 @@ def parsed_boxes(text: str, example: str) -> list | None:
 
 def _srgb_bytes(pixels: NDArray[np.float32], linear: bool) -> NDArray[np.uint8]:
     """Blender's float pixels -> (H, W, 4) uint8; scene-linear light through the sRGB curve (IEC 61966-2-1)."""
-    if linear:
-        colour = np.clip(pixels[..., :3], 0, 1)
-        curve = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055)
-        pixels = np.concatenate([curve, pixels[..., 3:]], axis=-1)
-    return (np.fmin(np.fmax(pixels, 0), 1) * 255 + 0.5).astype(np.uint8)  # NaN, as in broken renders, becomes 0
+    colours = light_to_bytes(pixels[..., :3]) if linear else quantised(pixels[..., :3])
+    return np.concatenate([colours, quantised(pixels[..., 3:])], -1)

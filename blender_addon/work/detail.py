@@ -12,9 +12,9 @@ import numpy as np
 
 from ... import inference
 from ...inference.detailer.settings import TOO_SMALL
-from ...inference.detailer.source import from_light, to_light
 from ...inference.errors import BadInput, Cancelled, NothingFound
 from ...inference.photo import Photo
+from ...inference.photo.colour import light_to_srgb, srgb_to_light
 from ...inference.runtime.device import missing_package
 from ..core.exchange import clean_name
 from .common import Inferred, Request
@@ -85,7 +85,7 @@ class Canvas:
         changed = (detailed[..., :3] != self.shown[..., :3]).any(-1)
         colours = detailed[changed][:, :3]
         if self.linear:
-            colours = to_light(colours)
+            colours = srgb_to_light(colours)
         if self.premultiplied and self.given.shape[2] == 4:
             colours = colours * self.given[changed][:, 3:]
         result[changed, :3] = colours
@@ -281,7 +281,7 @@ def canvas_of(picture: Picture) -> Canvas:
         alpha = shown[..., 3:]
         shown[..., :3] = np.divide(shown[..., :3], alpha, out=np.zeros_like(shown[..., :3]), where=alpha > 0)
     if picture.linear:
-        shown[..., :3] = from_light(shown[..., :3])
+        shown[..., :3] = light_to_srgb(shown[..., :3])
     return Canvas(pixels, shown.astype(np.float32), picture.linear, picture.premultiplied)
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...inference.errors import BadInput
+from ...inference.photo.encode import png
 from ...inference.photo.exr import write_exr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -55,14 +55,6 @@ class Scratch:
     def discard(self) -> None:
         """Remove what is still here."""
         self._finalizer()
-
-
-def png(values: NDArray[np.uint8]) -> bytes:
-    """A PNG file of grey levels (H, W) or colours (H, W, 3)."""
-    import cv2
-
-    _, data = cv2.imencode(".png", values if values.ndim == 2 else values[..., ::-1])
-    return data.tobytes()
 
 
 def _remove(folder: Path, made: list[Path]) -> None:

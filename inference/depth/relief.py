@@ -25,6 +25,7 @@ from ..geometry.normals_from_depth import normals_from_height
 from ..geometry.previews import height_preview
 from ..geometry.relief_grid import RELIEF_HEIGHT
 from ..options.depth import OPTIONS, RELIEF
+from ..photo.colour import srgb_to_light
 from ..results import DepthMap
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ def height(
 
 def log_luminance(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Natural logarithm of the linear luminance (Rec. 709), (H, W) float32; shade and paint multiply light."""
-    code = np.arange(256) / 255
-    light = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+    light = srgb_to_light(np.arange(256) / 255)
     tables = (light[:, None] * (0.2126, 0.7152, 0.0722)).astype(np.float32)
     luminance = tables[pixels[..., 0], 0]
     luminance += tables[pixels[..., 1], 1]

@@ -8,12 +8,14 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import export
-from ..errors import BadInput, MaquetteError
+from ..errors import BadInput
+from ..photo.colour import light_to_srgb, quantised, srgb_to_light
+from ..photo.encode import png
 from ..photo.exr import write_exr
 from . import Checkpoint, detail_mask, plan
 
@@ -114,28 +116,16 @@ def _save(path: Path, result: Detailed, number: int, light: bool, bits: int) -> 
         arrays = _arrays(result)
         export.save_with(path, lambda file: np.savez_compressed(file, **arrays))
         return
-    from .source import from_light, to_light
-
     image = result.image[number]
     if suffix == ".exr":
-        colours = image[..., :3] if light else to_light(image[..., :3])
+        colours = image[..., :3] if light else srgb_to_light(image[..., :3])
         channels = {name: colours[..., index] for index, name in enumerate("RGB")}
         channels |= {"A": image[..., 3]} if image.shape[2] == 4 else {}
         export.save_with(path, lambda file: write_exr(file, channels))
         return
-    colours = from_light(image[..., :3]) if light else image[..., :3]
-    export.save_with(path, _png(np.concatenate([colours, image[..., 3:]], -1), bits))
-
-
-def _png(image: NDArray[np.float32], bits: int) -> Callable[[BinaryIO], object]:
-    import cv2
-
-    top, kind = (255, np.uint8) if bits == 8 else (65535, np.uint16)
-    whole = np.rint(np.clip(image, 0, 1) * top).astype(kind)
-    written, data = cv2.imencode(".png", whole[..., [2, 1, 0, 3][: whole.shape[2]]])
-    if not written:
-        raise MaquetteError("The picture could not be written as PNG.", "Save it as .npz.")
-    return lambda file: file.write(data.tobytes())
+    colours = light_to_srgb(image[..., :3]) if light else image[..., :3]
+    data = png(quantised(np.concatenate([colours, image[..., 3:]], -1), bits))
+    export.save_with(path, lambda file: file.write(data))
 
 
 def _arrays(result: Detailed) -> dict[str, NDArray]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..photo import Photo, as_photo, exr
+from ..photo.colour import light_to_srgb, srgb_to_light
 from ..photo.decode import check_file, check_size
 from ..results import Detailed
 
@@ -38,7 +39,7 @@ class Source:
         """The result in the photo's own values, with its alpha. What was not painted stays bit for bit."""
         image = detailed.image
         if self.light is not None:
-            image = np.where(image == self.pixels, self.light, to_light(image))
+            image = np.where(image == self.pixels, self.light, srgb_to_light(image))
         if self.alpha is not None:
             alpha = np.broadcast_to(self.alpha, (*image.shape[:3], 1))
             image = np.concatenate([image, alpha], axis=-1)
@@ -78,7 +79,7 @@ def _from_array(array: NDArray, linear: bool) -> Source:
     colours = np.ascontiguousarray(values[..., :3])
     alpha = np.ascontiguousarray(values[..., 3:]) if values.shape[2] == 4 else None
     if linear and floats:
-        return Source(from_light(colours), alpha, colours)
+        return Source(light_to_srgb(colours), alpha, colours)
     return Source(colours, alpha)
 
 
@@ -104,17 +105,3 @@ def _deep_pixels(path: Path) -> NDArray | None:
     if pixels is None or pixels.ndim != 3 or (pixels.dtype == np.uint8 and pixels.shape[2] != 4):
         return None
     return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-
-
-def from_light(light: Pixels) -> Pixels:
-    """Linear light -> sRGB (IEC 61966-2-1), the curve carried on beyond white, and mirrored below black."""
-    size = np.abs(light)
-    curve = np.where(size <= 0.0031308, 12.92 * size, 1.055 * np.maximum(size, 0.0031308) ** (1 / 2.4) - 0.055)
-    return np.copysign(curve, light).astype(np.float32)
-
-
-def to_light(pixels: Pixels) -> Pixels:
-    """The inverse of `from_light`."""
-    size = np.abs(pixels)
-    curve = np.where(size <= 0.04045, size / 12.92, ((np.maximum(size, 0.04045) + 0.055) / 1.055) ** 2.4)
-    return np.copysign(curve, pixels).astype(np.float32)

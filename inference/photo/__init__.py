@@ -15,7 +15,8 @@ import numpy as np
 
 from ..camera import Camera
 from ..errors import BadInput
-from .decode import check_file, check_size, over_white, read_picture, sixteen_to_eight
+from .colour import over_white, quantised, sixteen_to_eight
+from .decode import check_file, check_size, read_picture
 from .movie import ANIMATION_SUFFIXES, DEFAULT_FPS, Movie, is_movie
 from .sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of, without_gaps
 
@@ -206,7 +207,7 @@ def _to_eight_bits(array: NDArray) -> NDArray[np.uint8]:
     if low < -1e-3 * top or high > 1.001 * top:
         raise BadInput(f"The array's values run from {low:g} to {high:g}, beyond 0 to {top:g}.", _ARRAYS)
     if array.dtype.kind == "f":
-        return np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+        return quantised(array)
     return array.astype(np.uint8)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from ..camera import Camera
 from ..errors import BadInput, MaquetteError, MissingPackages, OutOfMemory
 from . import exr
+from .colour import light_to_bytes, over_white, sixteen_to_eight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,9 +61,9 @@ def read_picture(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
         with path.open("rb") as file:
             head = file.read(16)
             if head.startswith(exr.MAGIC):
-                return _float_pixels(_read_exr(path.read_bytes())), None
+                return light_to_bytes(_read_exr(path.read_bytes())), None
             if head.startswith((b"#?RADIANCE", b"#?RGBE")):
-                return _float_pixels(_read_with_opencv(path)), None
+                return light_to_bytes(_read_with_opencv(path)), None
             return _read_with_pillow(path)
     except MaquetteError as error:
         if str(path) in error.message or isinstance(error, OutOfMemory):
@@ -101,25 +102,6 @@ def check_size(width: int, height: int) -> None:
             f"The photo has {width} x {height} pixels, more than can be worked on.",
             f"Make it smaller than {MOST_PIXELS // 1_000_000} megapixels.",
         )
-
-
-def sixteen_to_eight(values: NDArray) -> NDArray[np.uint8]:
-    """0..65535 -> 0..255, rounded; in steps, so that a large picture needs no second copy of itself."""
-    result = np.empty(values.shape, np.uint8)
-    for row in range(len(values)):
-        result[row] = (values[row].astype(np.uint32) * 255 + 32767) // 65535
-    return result
-
-
-def over_white(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay pixels (H, W, 3) with unassociated alpha (H, W) over white."""
-    if (alpha == 255).all():
-        return np.ascontiguousarray(pixels)
-    result = np.empty(pixels.shape, np.uint8)
-    for row in range(len(pixels)):
-        share = alpha[row, :, None].astype(np.uint16)
-        result[row] = (pixels[row] * share + 255 * (255 - share) + 127) // 255
-    return result
 
 
 def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
@@ -187,7 +169,7 @@ def _read_with_ffmpeg(path: Path) -> NDArray[np.uint8]:
     check_size(pixels.shape[1], pixels.shape[0])
     pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels[..., :3]
     if pixels.dtype.kind == "f":
-        return _float_pixels(pixels)
+        return light_to_bytes(pixels)
     return sixteen_to_eight(pixels) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
 
 
@@ -219,22 +201,12 @@ def _read_exr(data: bytes) -> NDArray[np.float32]:
     raise BadInput(f"The OpenEXR file has no colour, only {', '.join(planes) or 'nothing'}.", "Save it as RGB.")
 
 
-def _float_pixels(linear: NDArray) -> NDArray[np.uint8]:
-    """Linear light (H, W, 3) -> sRGB, white at 1 (IEC 61966-2-1)."""
-    result = np.empty(linear.shape, np.uint8)
-    for row in range(len(linear)):
-        light = np.clip(np.nan_to_num(linear[row].astype(np.float32)), 0.0, 1.0)
-        curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-        result[row] = np.rint(curve * 255)
-    return result
-
-
 def _srgb_pixels(image: Image) -> NDArray[np.uint8]:
     """Pixels (H, W, 3) uint8 sRGB of a Pillow picture of any mode; transparency is laid over white."""
     from PIL import Image as pillow
 
     if image.mode == "F":
-        return _float_pixels(np.repeat(np.asarray(image)[..., None], 3, -1))
+        return light_to_bytes(np.repeat(np.asarray(image)[..., None], 3, -1))
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):
         image = pillow.fromarray(_sixteen_bit_grey(image))

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..errors import BadInput, MissingPackages
-from .decode import check_file, check_size, over_white
+from .colour import over_white
+from .decode import check_file, check_size
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from uuid import uuid4
 
 import numpy as np
 
 from ...installer.models import store
-from ...installer.shared.disk import identity
+from ...installer.shared.disk import identity, whole_file
 from ..errors import BadModelFile
 from .load import missing
 from .pickles import read_licensed
@@ -122,16 +119,11 @@ def _stamp(plain: Path) -> str | None:
 
 def _keep(model: Any, plain: Path, stamp: str) -> bool:
     """Write the arrays under their name in one step; False for a folder that cannot be written."""
-    part = plain.with_name(f"{plain.name}.{os.getpid()}-{uuid4().hex[:6]}.part")
     arrays: dict[str, Any] = {field.name: getattr(model, field.name) for field in fields(model)}
     try:
         plain.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with whole_file(plain) as part, part.open("wb") as file:
             np.savez(file, **arrays, licence=np.array(model.licence), **{_STAMP: np.array(stamp)})
-        part.replace(plain)
     except OSError:
         return False
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
     return True

@@ -6,18 +6,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import gettempdir
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import torch
 
 from ...installer.models import catalogue, store
-from ...installer.shared.disk import identity
+from ...installer.shared.disk import identity, whole_file
 from ...installer.shared.filelock import held
 from ..errors import BadModelFile, MaquetteError, MissingModel
 from ..runtime.memory import is_out_of_memory
@@ -213,19 +212,14 @@ def _write(run: Run, source: Path, target: Path, state: State, stamp: str) -> bo
     Processes of this machine wait for each other; those of other machines that share the folder write beside each
     other, and each gives its whole file the name.
     """
-    part = target.with_name(f"{target.name}.{os.getpid()}-{uuid4().hex[:6]}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if disk_usage(target.parent).free < sum(tensor.numel() * tensor.element_size() for tensor in state.values()):
             return False
         with _alone(target, run):
-            try:
-                if _stamp(target) != stamp:
+            if _stamp(target) != stamp:
+                with whole_file(target) as part:
                     write_tensors(part, state, {"format": "pt", _STAMP: stamp}, run.part(0.0, 0.05).report)
-                    part.replace(target)
-            finally:
-                with suppress(OSError):
-                    part.unlink(missing_ok=True)
     except OSError:  # read-only, full, or the old file is in use (Windows)
         return False
     except MaquetteError as error:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..net.http import chosen_network, opener
 from ..packages.sources import NO_CHOICE, Sources
+from ..shared.disk import whole_file
 from ..shared.errors import SetupError, explain
 from ..shared.paths import Place
 from ..shared.processes import ask, clean_environment, stream
@@ -119,10 +120,9 @@ def ensure(place: Place, say: Callable[[str], None], sources: Sources = NO_CHOIC
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         member = next(name for name in archive.namelist() if re.search(r"\.data/scripts/uv(\.exe)?$", name))
-        partial = target.with_name(f"{target.name}.{os.getpid()}")
-        partial.write_bytes(archive.read(member))
-    partial.chmod(0o755)
-    partial.replace(target)
+        with whole_file(target) as partial:
+            partial.write_bytes(archive.read(member))
+            partial.chmod(0o755)
     version = version_of(target)
     if version is None:
         raise SetupError("The fetched uv does not run on this machine.", "Install uv by hand and put it on PATH.")

@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 #: Bytes that are read at once.
 READ = 1 << 22
@@ -49,6 +50,19 @@ def _renamed(part: Path, target: Path) -> None:
                 raise
             time.sleep(wait)
     part.replace(target)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A name under which to write a file, which gets its own in one step when the block ends, and is removed after an
+    error. It lies beside the target, ends in the same suffix, by which exporters go, and is nobody else's."""
+    part = target.with_name(f".{target.stem[:100]}.{os.getpid()}-{uuid4().hex[:6]}.part{target.suffix}")
+    try:
+        yield part
+        _renamed(part, target)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def hash_file(path: Path, on_progress: Callable[[int], None] = lambda done: None) -> str:

@@ -11,7 +11,7 @@ from maquette.blender_addon.builders.masks import mask_sequence
 from maquette.blender_addon.builders.materials import paint
 from maquette.blender_addon.builders.surfaces import meshes
 from maquette.blender_addon.core import transaction
-from maquette.blender_addon.work.scratch import png
+from maquette.inference.photo.encode import png
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference.__main__ import main
-from maquette.inference.detailer import source
 from maquette.inference.photo import exr
+from maquette.inference.photo.colour import light_to_srgb
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_formats_agree(files, capsys):
     assert deep.dtype == np.uint16 and np.abs(deep / 257.0 - after).max() <= 0.51
     planes = exr.read_exr((files / "out" / "a.exr").read_bytes())
     light = np.stack([planes[name] for name in "BGR"], -1)
-    np.testing.assert_allclose(source.from_light(light) * 255, after[..., :3], atol=0.6)
+    np.testing.assert_allclose(light_to_srgb(light) * 255, after[..., :3], atol=0.6)
     np.testing.assert_allclose(planes["A"], 200 / 255, atol=1e-6)
     with np.load(files / "out" / "a.npz") as arrays:
         np.testing.assert_allclose(arrays["image"][0, ..., 2] * 255, after[..., 0], atol=0.51)
@@ -61,7 +61,7 @@ def test_light_stays_light(files):
     first, again = (exr.read_exr((files / "out" / name).read_bytes())["R"] for name in ("light.exr", "again.exr"))
     np.testing.assert_array_equal(first[:20], again[:20])
     assert run(files, "back.png") == 0
-    light = source.from_light(first[:20, :, None].repeat(3, -1))[..., 0]
+    light = light_to_srgb(first[:20, :, None].repeat(3, -1))[..., 0]
     np.testing.assert_allclose(picture(files / "out" / "back.png")[:20, :, 2], light * 255, atol=0.51)
 
 

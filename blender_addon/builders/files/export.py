@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ....inference.errors import BadInput
 from ....inference.rigs.bvh import write_bvh
+from ....installer.shared.disk import whole_file
 from ..bodies import action, retarget
 from ..camera import scene as scenes
 
@@ -39,18 +40,13 @@ def export_person(
     first = last = scene.frame_current
     if animation:
         first, last = action.frames_of(obj) or (scene.frame_start, scene.frame_end)
-    unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
-        with _selected([obj, *_moved_by(obj)], obj):
+        with whole_file(path) as unfinished, _selected([obj, *_moved_by(obj)], obj):
             _WRITERS[kind](str(unfinished), obj, first, last, animation)
-        unfinished.replace(path)
     except (RuntimeError, OSError) as error:
         raise BadInput(
             f"Blender could not write {path}: {_message(error)}", "Choose another folder or format."
         ) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def _check_object(obj: Object, kind: str, animation: bool) -> None:
