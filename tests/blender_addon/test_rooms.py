@@ -23,7 +23,7 @@ BELOW = {
     "builders": {"core"},
     "ui": {"core"},
     "packages": {"core", "ui", "library"},
-    "library": {"core", "ui", "packages"},
+    "library": {"core", "ui"},
     "tasks": {"core", "work", "builders", "ui", "library", "packages", "properties"},
 }
 

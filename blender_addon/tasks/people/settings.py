@@ -6,6 +6,7 @@ Blender reads properties from annotations, so this module has no `from __future_
 
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from ...builders.bodies.rig_choices import RIGS
 from ..shared.mask_settings import MASK_OUTPUTS, MaskSettings
 from ..shared.settings import BODIES, model_items, start_frame_property
 
@@ -71,13 +72,8 @@ class PeopleSettings(MaskSettings):
     )
     rig: EnumProperty(
         name="Rig",
-        description="Whose bones the armature has",
-        items=[
-            ("OWN", "The Body's Own", "All joints of the body that was fitted"),
-            ("MIXAMO", "Mixamo", "Bones named and arranged as Mixamo's, for the built-in body"),
-            ("UNREAL", "Unreal Engine", "Bones named and arranged as the Mannequin's, for the built-in body"),
-            ("RIGIFY", "Rigify", "A generated control rig, posed by its FK controls, for the built-in body"),
-        ],
+        description="Which bones the armature gets",
+        items=RIGS,
     )
     correctives: EnumProperty(
         name="Correctives",
