@@ -16,19 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
+from ..core import jobs
+from ..tasks import TASKS
+
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
-#: Command -> operator, what it does, and options that differ from the operator's own defaults.
-_COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "depth": ("estimate_depth", "depth of a photo as relief mesh, grid or image", {}),
-    "relief": ("estimate_depth", "surface relief of a material photo as displaced grid", {"model": "relief"}),
-    "normals": ("estimate_normals", "normal map of a photo", {}),
-    "maps": ("make_map", "edges, lines or shuffled content of a photo as an image", {}),
-    "hands": ("refine_hands", "depth, mask and meshes of the hands in a photo", {}),
-    "detail": ("detail_mask", "a part of a photo, texture or render repainted", {}),
-    "people": ("recover_people", "people of a photo or clip as rigged, animated bodies", {}),
-}
+#: Command -> operator and command.
+_COMMANDS = {command.name: (task.operator, command) for task in TASKS for command in task.commands}
 #: Properties that have an option of their own here.
 _OWN = {"image", "filepath", "rna_type"}
 #: Property -> option, where its own name is taken.
@@ -77,11 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="blender --command maquette", description="Photographs into Blender data, saved as a .blend file."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(_COMMANDS))
-    for command, (operator, what, defaults) in _COMMANDS.items():
-        options = commands.add_parser(command, help=what, description=what.capitalize() + ".")
-        # A texture of the file that is opened can be repainted too.
+    for operator, command in _COMMANDS.values():
+        options = commands.add_parser(
+            command.name, help=command.help, description=command.help[:1].upper() + command.help[1:] + "."
+        )
         options.add_argument(
-            "--photo", required=command != "detail", metavar="FILE", help="photo, movie, or shot_%%04d.png"
+            "--photo", required=command.needs_photo, metavar="FILE", help="photo, movie, or shot_%%04d.png"
         )
         options.add_argument(
             "--output", dest="file", required=True, metavar="FILE.blend", help="the .blend file to write"
@@ -89,11 +86,11 @@ def _parser() -> argparse.ArgumentParser:
         options.add_argument(
             "--blend", dest="template", metavar="FILE.blend", help="build into this file instead of an empty scene"
         )
-        _add_properties(options, operator, defaults)
+        _add_properties(options, operator, command.defaults)
     return parser
 
 
-def _add_properties(parser: argparse.ArgumentParser, operator: str, defaults: dict[str, Any]) -> None:
+def _add_properties(parser: argparse.ArgumentParser, operator: str, defaults: Mapping[str, Any]) -> None:
     """An option for each property of the operator; those that are not given keep the operator's default."""
     import argparse
 
@@ -131,8 +128,6 @@ def _open(template: str | None) -> None:
 
 def _run(command: str, **properties: Any) -> str:
     """Call the operator as a script would; its errors arrive as RuntimeError."""
-    from ..core import jobs
-
     _operator(_COMMANDS[command][0])(**properties)
     outcome = jobs.outcome()
     return outcome.line if outcome else ""

@@ -1,2 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The model library."""
+
+import bpy
+
+from . import operators, page
+
+_CLASSES = (*operators.CLASSES, *page.CLASSES)
+
+
+def register() -> None:
+    for cls in _CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(_CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -94,7 +94,10 @@ class TestInstall:
         server.always["/free/resolve/main/one.safetensors"] = faults.stalls(1000)
         download = jobs.submit(operators.MAQUETTE_OT_install_model.job(_called(model="free")))
         photo = jobs.submit(jobs.Job("Photo", lambda report: "seen", lambda result: str(result)))
-        assert photo.wait(20) and download.state is jobs.State.RUNNING
+        assert photo.wait(20)
+        while download.state is jobs.State.WAITING:  # its thread may begin later
+            time.sleep(0.01)
+        assert download.state is jobs.State.RUNNING
         jobs.pump()
         assert photo.state is jobs.State.DONE
         bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)

@@ -4,29 +4,24 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.blender_addon import properties
 from maquette.blender_addon.builders.bodies.body import MODES
 from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.core import jobs
-from maquette.blender_addon.tasks.hands import settings as hands_settings
+from maquette.blender_addon.tasks import TASKS
 from maquette.blender_addon.tasks.shared import settings as shared_settings
+from maquette.blender_addon.tasks.shared.settings import COMMON, PHOTO
 from maquette.demo.samples import sample_photo
 from maquette.inference.hands import MASK_TYPES
 
 pytestmark = pytest.mark.usefixtures("addon")
 
-TASKS = {
-    "estimate_depth": properties.DepthSettings,
-    "estimate_normals": properties.NormalsSettings,
-    "refine_hands": properties.HandsSettings,
-    "recover_people": properties.PeopleSettings,
-}
+#: Operators that are named after the public function that they run, and their tasks.
+FUNCTIONS = {task.operator: task for task in TASKS if task.operator and task.operator != "detail_mask"}
 
 
 @pytest.fixture(scope="session")
@@ -62,15 +57,17 @@ def clicked(operator: str, **options) -> jobs.Job:
     return submitted[0]
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_parameter_of_the_public_function_is_a_property(name) -> None:
     parameters = set(inspect.signature(getattr(inference, name)).parameters)
     taken = {"photo", "photos", "progress", "models_dir", "precision"}  # by the input, the job, the preferences
-    offered = set(properties.names(properties.PhotoInput, TASKS[name]))
-    assert parameters - taken <= offered
+    relief = {"invert", "detail", "largest_feature", "light", "tileable"}  # of scripts alone
+    declared = (*COMMON, *PHOTO, *FUNCTIONS[name].settings)
+    offered = {option.name for option in declared if option.blender}
+    assert parameters - taken - relief - {"thresholds"} <= offered
 
 
-@pytest.mark.parametrize("name", [*TASKS, "cancel_job", "free_memory", "install_packages"])
+@pytest.mark.parametrize("name", [*FUNCTIONS, "cancel_job", "free_memory", "install_packages"])
 def test_tooltips_are_sentences_without_a_final_stop(name) -> None:
     kind = getattr(bpy.ops.maquette, name).get_rna_type()
     told = {kind.identifier: kind.description}
@@ -80,9 +77,9 @@ def test_tooltips_are_sentences_without_a_final_stop(name) -> None:
 
 
 def test_choices_and_defaults_are_those_of_the_functions() -> None:
-    assert [item[0] for item in hands_settings.MASK_TYPES] == list(MASK_TYPES)
+    assert list(FUNCTIONS["refine_hands"].settings["mask_type"].ids) == list(MASK_TYPES)
     assert [item[0] for item in shared_settings.BODIES] == list(MODES)
-    for name in TASKS:
+    for name in FUNCTIONS:
         declared = {prop.identifier: prop for prop in getattr(bpy.ops.maquette, name).get_rna_type().properties}
         for parameter in inspect.signature(getattr(inference, name)).parameters.values():
             if parameter.name in declared and parameter.default not in (None, parameter.empty):
@@ -272,12 +269,9 @@ def test_depth_of_people_and_normals(astronaut) -> None:
     assert np.allclose(np.linalg.norm(normals * 2 - 1, axis=-1), 1, atol=0.02)
 
 
-def test_the_panel_hands_the_whole_choice_to_the_button(bricks) -> None:
-    from maquette.blender_addon.tasks.shared import panel
-
-    for operator, (group, declared) in panel.TASKS.items():
-        kind = getattr(bpy.ops.maquette, operator.split(".")[1]).get_rna_type()
-        settings = getattr(bpy.context.scene.maquette, group)
-        for name in properties.names(declared):
-            assert name in kind.properties and hasattr(settings, name)
-    assert Path(bricks).exists()
+def test_the_operator_takes_every_setting_of_the_panel() -> None:
+    for task in FUNCTIONS.values():
+        kind = getattr(bpy.ops.maquette, task.operator).get_rna_type()
+        settings = getattr(bpy.context.scene.maquette, task.name)
+        for option in task.settings:
+            assert (option.name in kind.properties) == hasattr(settings, option.name) == option.blender

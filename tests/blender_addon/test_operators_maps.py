@@ -7,10 +7,10 @@ import bpy
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.blender_addon import properties
 from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.core import jobs, roles
-from maquette.blender_addon.tasks.maps.settings import SAFE, SCRIBBLED, THRESHOLDS
+from maquette.blender_addon.tasks.preprocessors import TASK
+from maquette.blender_addon.tasks.preprocessors.settings import TYPED
 from maquette.demo.samples import sample_photo
 from maquette.installer.models import catalogue
 
@@ -59,8 +59,8 @@ def test_an_open_image(wall) -> None:
 
 def test_what_acts_on_which_pass_is_known() -> None:
     passes = {model.id for model in catalogue.models("maps")}
-    assert set(THRESHOLDS) | SAFE | SCRIBBLED <= passes
-    assert {name for pair in THRESHOLDS.values() for name in pair} <= set(properties.names(properties.MapsSettings))
+    assert {model for option in TASK.settings for model in option.models} <= passes
+    assert {name for pair in TYPED.values() for name in pair} <= set(TASK.settings.names)
 
 
 @pytest.mark.parametrize(
@@ -100,15 +100,14 @@ class Drawn:
 
 @pytest.mark.parametrize("model", [model.id for model in catalogue.models("maps")])
 def test_the_panel_shows_what_acts(model) -> None:
-    from maquette.blender_addon.tasks.maps.panel import MapsPanel
-
+    (panel,) = TASK.panels
     settings = bpy.context.scene.maquette
     settings.maps.model, settings.maps.edge_low = model, 33
     layout = Drawn([])
-    MapsPanel.draw_into(None, layout, settings)
-    expected = {"model", "resolution", *THRESHOLDS.get(model, ())}
-    expected |= {"safe"} if model in SAFE else set()
-    expected |= {"scribble"} if model in SCRIBBLED else set()
+    type("Panel", (panel,), {"task": TASK})().draw_into(layout, settings)
+    expected = {"model", "resolution", *TYPED.get(model, ())}
+    expected |= {"safe"} if model in {"hed", "pidinet"} else set()
+    expected |= {"scribble"} if model in {"hed", "pidinet", "teed"} else set()
     expected |= {"seed"} if model == "content-shuffle" else set()
     assert set(layout.shown) == expected
     assert layout.button.model == model and layout.button.edge_low == 33

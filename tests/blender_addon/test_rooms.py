@@ -24,7 +24,7 @@ BELOW = {
     "ui": {"core"},
     "packages": {"core", "ui", "library"},
     "library": {"core", "ui"},
-    "tasks": {"core", "work", "builders", "ui", "library", "packages", "properties"},
+    "tasks": {"core", "work", "builders", "ui", "library", "packages"},
 }
 
 
@@ -42,7 +42,7 @@ def imports_of(module: str) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 def imported(module: str) -> set[str]:
-    """The modules of the add-on that a module imports."""
+    """The modules of the add-on that a module imports, with the packages that they lie in (but not its own)."""
     found = set()
     folder = module.split(".") if MODULES[module].name == "__init__.py" else module.split(".")[:-1]
     for node in imports_of(module):
@@ -52,7 +52,9 @@ def imported(module: str) -> set[str]:
         for alias in node.names:
             full = ".".join([*base, alias.name])
             found.add(full if full in MODULES else ".".join(base))
-    return found & set(MODULES) - {module}
+    found |= {".".join(name.split(".")[:end]) for name in found for end in range(1, name.count(".") + 1)}
+    own = {".".join(module.split(".")[:end]) for end in range(1, module.count(".") + 2)}
+    return found & set(MODULES) - own
 
 
 GRAPH = {module: imported(module) for module in MODULES}

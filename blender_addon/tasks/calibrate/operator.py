@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scale of a photo by a known length."""
+"""The operator that rescales a photo."""
 
-from bpy.props import StringProperty
+from __future__ import annotations
 
-from ...core import jobs
-from ...properties import CalibrateSettings
-from ..shared.operator import TaskOperator
+from typing import TYPE_CHECKING, Any
+
+from ...core.bpy_settings import properties_of
+from ..shared.operator import JobOperator
+from .settings import PHOTO, SETTINGS
+
+if TYPE_CHECKING:
+    from ...core import jobs
 
 
-class MAQUETTE_OT_calibrate_distance(CalibrateSettings, TaskOperator):
-    """Rescale everything that was built of the photo so that a known length is right; it still matches the photo"""
+class MAQUETTE_OT_calibrate_distance(JobOperator):
+    """Rescale everything that was built from the photo so that a known length is right; it still matches the photo"""
 
     bl_idname = "maquette.calibrate_distance"
     bl_label = "Set Scale"
+    __annotations__ = properties_of((*SETTINGS, *PHOTO))
 
-    camera: StringProperty(name="Camera", description="Name of the photo's matched camera")
-    image: StringProperty(name="Image", description="Name of the photo's image, instead of the camera's name")
-    filepath: StringProperty(
-        name="File", description="Path of the photo, instead of the camera's name", subtype="FILE_PATH"
-    )
-
-    def _job(self, context) -> jobs.Job:
+    def job(self, context: Any) -> jobs.Job:
         from . import build
 
         return build.job(self.bl_label, self, context)

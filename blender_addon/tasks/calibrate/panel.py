@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ... import properties
 from ...core import roles
 from ..shared.panel import SidebarPanel, matched_camera
 from ..shared.photo_panel import PhotoPanel
+from .settings import SETTINGS
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -19,7 +19,7 @@ class CalibratePanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = PhotoPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         camera = matched_camera(settings)
         if camera is None:
             layout.label(text="Build depth or people first", icon="INFO")
@@ -41,7 +41,7 @@ class CalibratePanel(SidebarPanel):
         layout.prop(scale, "rewrite")
         button = layout.operator("maquette.calibrate_distance", icon="DRIVER_DISTANCE")
         button.camera = camera.name
-        for name in properties.names(properties.CalibrateSettings):
+        for name in SETTINGS.names:
             setattr(button, name, getattr(scale, name))
         total = camera.get(roles.SCALE, 1.0)
         if total != 1.0:

@@ -3,26 +3,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from ....installer.models import catalogue
 from ...library.page import draw_choice
-from ..shared.panel import SidebarPanel, is_clip, task_button
+from ..shared.panel import SidebarPanel, is_clip
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
-
-    from ... import properties
 
 
 class DepthPanel(SidebarPanel):
     bl_label = "Depth"
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         draw_choice(layout, settings.depth, "depth")
         if is_clip(settings):
-            layout.prop(settings.depth, "frames")
-        layout.prop(settings.depth, "output")
-        task_button(layout, settings, "maquette.estimate_depth", "MOD_DISPLACE")
+            self.rows(layout, settings, "frames")
+        self.rows(layout, settings, "output")
+        self.button(layout, settings, "MOD_DISPLACE")
 
 
 class DepthSettingsPanel(SidebarPanel):
@@ -30,29 +29,30 @@ class DepthSettingsPanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = DepthPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         depth = settings.depth
-        output, metric = depth.output, depth.model != "relief"
+        output, metric = depth.output, _is_metric(depth.model)
         if output in {"AUTO", "GRID", "RELIEF", "LIVE"}:
-            layout.prop(depth, "mesh_resolution")
+            self.rows(layout, settings, "mesh_resolution")
         if output in {"AUTO", "RELIEF", "LIVE"} and metric:
-            column = layout.column(align=True)
-            column.prop(depth, "tear")
-            column.prop(depth, "grazing")
-            layout.prop(depth, "specks")
+            self.rows(layout.column(align=True), settings, "tear", "grazing")
+            self.rows(layout, settings, "specks")
         if output != "IMAGE" and metric:
-            layout.prop(depth, "max_distance")
-        if output in {"AUTO", "GRID"}:
-            layout.prop(depth, "grid_method")
-        if output in {"AUTO", "GRID", "LIVE"}:
-            layout.prop(depth, "grid_width")
-        if output in {"AUTO", "GRID", "LIVE", "MATERIAL"}:
-            layout.prop(depth, "strength")
+            self.rows(layout, settings, "max_distance")
+        if output == "GRID" and metric:
+            self.rows(layout, settings, "grid_method")
+        if output != "IMAGE" and not metric:
+            self.rows(layout, settings, *(("strength",) if output == "MATERIAL" else ("grid_width", "strength")))
         if output == "MATERIAL":
-            layout.prop(depth, "adaptive")
+            self.rows(layout, settings, "adaptive")
             row = layout.row()
             row.active = depth.adaptive
-            row.prop(depth, "dicing")
+            self.rows(row, settings, "dicing")
         if depth.frames == "CLIP" and is_clip(settings):
-            layout.prop(depth, "start_frame")
-        layout.prop(depth, "resolution")
+            self.rows(layout, settings, "start_frame")
+        self.rows(layout, settings, "resolution")
+
+
+def _is_metric(model: str) -> bool:
+    """Whether a model gives metres, rather than heights without unit."""
+    return all(known.options.get("metres", True) for known in catalogue.models("depth") if known.id == model)

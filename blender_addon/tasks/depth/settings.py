@@ -1,103 +1,108 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Properties of depth.
+"""Settings of depth: those of the models, and what is built of their results."""
 
-Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
-"""
+from __future__ import annotations
 
 import math
 
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
+from ....inference.options import Choice, Number, Options, Switch
+from ....inference.options.depth import OPTIONS
+from ...core.bpy_settings import without
+from ..shared.settings import COMMON, FRAMES, START_FRAME, model_choice
 
-from ..shared.settings import frames_property, model_items, resolution_property, start_frame_property
-
-
-class DepthSettings:
-    model: EnumProperty(
-        name="Model", description="Where the depth comes from", items=model_items("depth"), default="builtin"
-    )
-    resolution: resolution_property()
-    output: EnumProperty(
-        name="Build",
-        description="What to make of the depth",
-        items=[
-            ("AUTO", "Best Fit", "A relief mesh where the depth is in metres, else a displaced grid"),
+BUILD = Options(
+    Choice(
+        "output",
+        "AUTO",
+        "Build",
+        "What to build from the depth",
+        items=(
+            ("AUTO", "Best Fit", "A relief mesh where the depth is in metres, or else a displaced grid"),
             ("IMAGE", "Image", "A 32-bit float image of the depth"),
-            ("GRID", "Displaced Grid", "A grid that the depth image displaces"),
+            ("GRID", "Displaced Grid", "A grid displaced by the depth image"),
             ("MATERIAL", "Material Displacement", "A Displacement node in the active object's material"),
-            ("RELIEF", "Relief Mesh", "A mesh that matches the photo from its camera, torn at the edges of things"),
+            ("RELIEF", "Relief Mesh", "A mesh that matches the photo from its camera, torn at the edges of objects"),
             ("LIVE", "Live Relief", "The same mesh made by Geometry Nodes, whose depth and limits stay adjustable"),
-        ],
-    )
-    mesh_resolution: IntProperty(
-        name="Resolution",
-        description="Vertices along the long side of the mesh",
-        default=1024,
-        min=2,
-        max=8192,
-        soft_max=2048,
-    )
-    tear: FloatProperty(
-        name="Tear",
-        description="A face is left out where it reaches farther back than this part of its distance",
-        default=0.04,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
-    grazing: FloatProperty(
-        name="Grazing Angle",
-        description="A face is left out where it is seen more slanted than this",
-        default=math.radians(85),
-        min=0.0,
-        max=math.radians(90),
-        subtype="ANGLE",
-    )
-    max_distance: FloatProperty(
-        name="Max Distance",
-        description="What lies farther from the camera is left out; 0 keeps everything",
-        default=0.0,
-        min=0.0,
-        subtype="DISTANCE",
-    )
-    specks: IntProperty(
-        name="Remove Specks",
-        description="Loose pieces of fewer faces than this are left out",
-        default=16,
-        min=0,
-        soft_max=1000,
-    )
-    adaptive: BoolProperty(
-        name="Adaptive Subdivision",
-        description="Let Cycles subdivide the object as finely as the render needs (before Blender 5, this switches on "
-        "the experimental features of Cycles)",
-    )
-    dicing: FloatProperty(
-        name="Dicing Rate",
-        description="Size in the render, in pixels, that Cycles subdivides to",
-        default=1.0,
-        min=0.1,
-        max=1000.0,
-        soft_min=0.5,
-        soft_max=16.0,
-        subtype="PIXEL",
-    )
-    grid_method: EnumProperty(
-        name="Method",
-        description="What displaces the grid",
-        items=[
+        ),
+    ),
+    Number(
+        "mesh_resolution",
+        1024,
+        "Resolution",
+        "Vertices along the long side of the mesh",
+        low=2,
+        high=8192,
+        soft_high=2048,
+        whole=True,
+    ),
+    Number(
+        "tear",
+        0.04,
+        "Tear",
+        "Leave out faces that reach farther back than this share of their distance",
+        low=0.0,
+        high=1.0,
+        unit="FACTOR",
+    ),
+    Number(
+        "grazing",
+        math.radians(85),
+        "Grazing Angle",
+        "Leave out faces seen at a steeper angle than this",
+        low=0.0,
+        high=math.radians(90),
+        unit="ANGLE",
+    ),
+    Number(
+        "max_distance",
+        0.0,
+        "Max Distance",
+        "Leave out what lies farther from the camera; 0 keeps everything",
+        low=0.0,
+        unit="DISTANCE",
+    ),
+    Number(
+        "specks",
+        16,
+        "Remove Specks",
+        "Leave out loose pieces with fewer faces than this",
+        low=0,
+        soft_high=1000,
+        whole=True,
+    ),
+    Switch(
+        "adaptive",
+        False,
+        "Adaptive Subdivision",
+        "Let Cycles subdivide the object as finely as the render needs (before Blender 5, this turns on the "
+        "experimental features of Cycles)",
+    ),
+    Number(
+        "dicing",
+        1.0,
+        "Dicing Rate",
+        "Size in the render, in pixels, that Cycles subdivides to",
+        low=0.1,
+        high=1000.0,
+        soft_low=0.5,
+        soft_high=16.0,
+        unit="PIXEL",
+    ),
+    Choice(
+        "grid_method",
+        "DISPLACE",
+        "Method",
+        "What displaces the grid",
+        items=(
             ("DISPLACE", "Displace Modifier", "Pushes all points in parallel"),
             ("NODES", "Geometry Nodes", "Pushes each point along its own line of sight"),
-        ],
-    )
-    grid_width: FloatProperty(
-        name="Width",
-        description="Width of the grid, where the depth is not in metres",
-        default=2.0,
-        min=0.001,
-        subtype="DISTANCE",
-    )
-    strength: FloatProperty(
-        name="Strength", description="Height of the relief, where the depth is not in metres", default=0.1, soft_min=0.0
-    )
-    frames: frames_property()
-    start_frame: start_frame_property()
+        ),
+    ),
+    Number(
+        "grid_width", 2.0, "Width", "Width of the grid, where the depth is not in metres", low=0.001, unit="DISTANCE"
+    ),
+    Number("strength", 0.1, "Strength", "Height of the relief, where the depth is not in metres", soft_low=0.0),
+    FRAMES,
+    START_FRAME,
+)
+SETTINGS = Options(model_choice("depth", "Where the depth comes from"), *without(OPTIONS, *COMMON.names), *BUILD)

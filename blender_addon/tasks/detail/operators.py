@@ -10,28 +10,16 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from ...core import jobs
-from ...properties import DetailSettings, PhotoInput, names
 from ...ui.job_display import report_error
-from ..shared.operator import TaskOperator
+from ..shared.operator import PhotoOperator
 from . import presets as detail_presets
+from .settings import MODEL_KINDS, PROPERTIES
 
 
-class MAQUETTE_OT_detail_mask(PhotoInput, DetailSettings, TaskOperator):
-    """Repaint what is under the mask in more detail, as a new image or paint layer above the old one"""
+class PlanOperator(PhotoOperator):
+    """Base of the operator that tells what detailing takes, without doing it."""
 
-    bl_idname = "maquette.detail_mask"
-    bl_label = "Detail Mask"
-    task = "detail"
-
-
-class MAQUETTE_OT_plan_detail(PhotoInput, DetailSettings, TaskOperator):
-    """Tell the parts, their sizes, the steps and the memory that detailing takes, without doing it"""
-
-    bl_idname = "maquette.plan_detail"
-    bl_label = "Plan"
-    task = "detail"
-
-    def _job(self, context: Any) -> jobs.Job:
+    def job(self, context: Any) -> jobs.Job:
         from . import build, plan
 
         return plan.job_of(self.bl_label, build.request(self, context), plan.signature(self))
@@ -128,7 +116,7 @@ class MAQUETTE_OT_choose_detail_model(bpy.types.Operator):
     target: EnumProperty(
         name="For",
         description="Which of the models it becomes",
-        items=[(name, name.capitalize(), "") for name in ("model", "refiner", "controlnet", "lora")],
+        items=[(name, name.capitalize(), "") for name in MODEL_KINDS],
         options={"HIDDEN"},
     )
     filepath: StringProperty(name="File", subtype="FILE_PATH")
@@ -172,7 +160,7 @@ def _add_preset_operator() -> type:
         preset_menu = "MAQUETTE_MT_detail_presets"
         preset_subdir = MAQUETTE_MT_detail_presets.preset_subdir
         preset_defines = ("detail = bpy.context.scene.maquette.detail",)
-        preset_values = tuple(f"detail.{name}" for name in names(DetailSettings) if name != "mask_name")
+        preset_values = tuple(f"detail.{name}" for name in PROPERTIES if name != "mask_name")
 
     return MAQUETTE_OT_add_detail_preset
 
@@ -180,8 +168,6 @@ def _add_preset_operator() -> type:
 MAQUETTE_OT_add_detail_preset = _add_preset_operator()
 
 CLASSES = (
-    MAQUETTE_OT_detail_mask,
-    MAQUETTE_OT_plan_detail,
     MAQUETTE_OT_toggle_detail,
     MAQUETTE_OT_load_detail_settings,
     MAQUETTE_OT_detail_preset,

@@ -9,49 +9,44 @@ import bpy
 
 from ...builders.materials.paint_layers import layers
 from ...ui.text import characters, draw_lines
-from ..shared.panel import SidebarPanel, task_button
+from ..shared.panel import SidebarPanel
 from . import plan_shown
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
 
-    from ... import properties
-
 
 class DetailPanel(SidebarPanel):
     bl_label = "Detail"
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         detail = settings.detail
         row = layout.row(align=True)
         row.menu("MAQUETTE_MT_detail_presets")
         row.operator("maquette.add_detail_preset", text="", icon="ADD")
         row.operator("maquette.add_detail_preset", text="", icon="REMOVE").remove_active = True
-        layout.prop(detail, "source")
+        self.rows(layout, settings, "source")
         column = layout.column()
-        column.prop(detail, "mask")
+        self.rows(column, settings, "mask")
         _draw_mask_name(column, detail)
         _draw_model(layout, detail, "model")
-        if detail.model != "builtin":
-            column = layout.column()
-            column.prop(detail, "prompt")
-            column.prop(detail, "negative_prompt")
-            column.prop(detail, "steps")
+        self.rows(layout.column(), settings, "prompt", "negative_prompt", "steps")
         layout.prop(detail, "denoise", slider=True)
         row = layout.row(align=True)
         row.active = not detail.randomise
         row.prop(detail, "seed")
         row.operator("maquette.new_detail_seed", text="", icon="FILE_REFRESH")
-        layout.prop(detail, "output")
-        task_button(layout, settings, "maquette.detail_mask", "BRUSH_DATA")
-        _draw_plan(layout, settings)
+        self.rows(layout, settings, "output")
+        self.button(layout, settings, "BRUSH_DATA")
+        self.button(layout, settings, "INFO", "maquette.plan_detail", small=True)
+        _draw_plan(layout, detail)
 
 
 class DetailComparePanel(SidebarPanel):
     bl_label = "Before and After"
     parent = DetailPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         context: Any = bpy.context
         obj = context.active_object
         if obj is not None and obj.active_material is not None:
@@ -66,28 +61,15 @@ class DetailSettingsPanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = DetailPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
-        detail = settings.detail
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         column = layout.column()
-        column.prop(detail, "feather")
-        column.prop(detail, "noise_mask_feather")
-        column.prop(detail, "mask_grow")
-        column.prop(detail, "mask_invert")
-        column.prop(detail, "contour_fill")
-        column.prop(detail, "bbox_fill")
-        column.prop(detail, "combined")
-        column.prop(detail, "mask_mode")
+        self.rows(column, settings, "feather", "noise_mask_feather", "mask_grow", "mask_invert")
+        self.rows(column, settings, "contour_fill", "bbox_fill", "combined", "mask_mode")
+        self.rows(layout.column(), settings, "guide_size", "guide_size_for", "max_size", "crop_factor", "drop_size")
         column = layout.column()
-        column.prop(detail, "guide_size")
-        column.prop(detail, "guide_size_for")
-        column.prop(detail, "max_size")
-        column.prop(detail, "crop_factor")
-        column.prop(detail, "drop_size")
-        column = layout.column()
-        column.prop(detail, "batch_size")
-        column.prop(detail, "randomise")
-        column.prop(detail, "mapping")
-        column.prop(detail, "compatibility")
+        self.rows(column, settings, "batch_size", "cycle", "randomise", "mapping", "compatibility")
+        if settings.detail.compatibility and settings.detail.model != "builtin":
+            self.rows(column, settings, "inpaint_model")
 
 
 class DetailModelPanel(SidebarPanel):
@@ -95,34 +77,30 @@ class DetailModelPanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = DetailPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        return context.scene.maquette.detail.model != "builtin"
+
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         detail = settings.detail
-        layout.active = detail.model != "builtin"
+        self.rows(layout.column(), settings, "cfg", "sampler", "scheduler", "fill", "match_colours")
         column = layout.column()
-        for name in ("cfg", "sampler", "scheduler", "cycle", "fill", "match_colours"):
-            column.prop(detail, name)
-        column = layout.column()
-        column.prop(detail, "control")
+        self.rows(column, settings, "control")
         if detail.control != "NONE":
             if detail.control == "IMAGE":
                 column.prop_search(detail, "control_image", bpy.data, "images", icon="IMAGE_DATA")
             _draw_model(column, detail, "controlnet")
-            column.prop(detail, "control_strength")
-            column.prop(detail, "control_start")
-            column.prop(detail, "control_end")
+            self.rows(column, settings, "control_strength", "control_start", "control_end")
         column = layout.column()
         _draw_model(column, detail, "lora")
         if detail.lora:
-            column.prop(detail, "lora_strength")
-        column.prop(detail, "loras")
+            self.rows(column, settings, "lora_strength")
+        self.rows(column, settings, "loras")
         column = layout.column()
         _draw_model(column, detail, "refiner")
         if detail.refiner:
-            column.prop(detail, "refiner_ratio")
-        column = layout.column()
-        column.prop(detail, "config")
-        column.prop(detail, "tiling")
-        column.prop(detail, "offload")
+            self.rows(column, settings, "refiner_ratio")
+        self.rows(layout.column(), settings, "config", "tiling", "offload")
 
 
 def _draw_mask_name(layout: UILayout, detail: Any) -> None:
@@ -147,14 +125,13 @@ def _draw_model(layout: UILayout, detail: Any, name: str) -> None:
     row.operator("maquette.choose_detail_model", text="", icon="FILE_FOLDER").target = name
 
 
-def _draw_plan(layout: UILayout, settings: Any) -> None:
+def _draw_plan(layout: UILayout, detail: Any) -> None:
     """What detailing will take, as last worked out; greyed where the settings have changed since."""
-    task_button(layout, settings, "maquette.plan_detail", "INFO", small=True)
     plan = plan_shown.last()
     if plan is None:
         return
     box = layout.box()
     box.scale_y = 0.8
-    box.active = plan.asked == plan_shown.signature(settings.detail)
+    box.active = plan.asked == plan_shown.signature(detail)
     for line in plan.lines:
         draw_lines(box, line, characters(), "DOT")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...properties import DetailSettings, names
+from .settings import PROPERTIES
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ _last: Shown | None = None
 
 def signature(settings: Any) -> tuple[Any, ...]:
     """What a plan depends on, of an operator's properties or a scene's."""
-    return tuple(getattr(settings, name) for name in names(DetailSettings))
+    return tuple(getattr(settings, name) for name in PROPERTIES)
 
 
 def remember(plan: Shown) -> None:

@@ -1,2 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The task hands."""
+"""Hands of a photo or clip: depth, masks, ID map and meshes."""
+
+from __future__ import annotations
+
+from ..shared.task import Command, Task, TaskCode
+from .panel import HandsPanel, HandsSettingsPanel
+from .settings import SETTINGS
+
+
+def _code() -> TaskCode:
+    from . import build
+
+    return build
+
+
+TASK = Task(
+    "hands",
+    40,
+    SETTINGS,
+    (HandsPanel, HandsSettingsPanel),
+    operator="refine_hands",
+    label="Refine Hands",
+    tooltip="Find the hands in the photo: depth, mask, and a mesh of each",
+    code=_code,
+    commands=(Command("hands", "depth, mask and meshes of the hands in a photo"),),
+)

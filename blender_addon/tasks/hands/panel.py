@@ -3,36 +3,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
 
 from ...library.page import draw_choice
-from ..shared.panel import SidebarPanel, draw_masks, is_clip, task_button
+from ..shared.panel import SidebarPanel, draw_masks, is_clip
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
-
-    from ... import properties
 
 
 class HandsPanel(SidebarPanel):
     bl_label = "Hands"
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         hands = settings.hands
         draw_choice(layout, hands, "hands")
         if is_clip(settings):
-            layout.prop(hands, "frames")
-        layout.prop(hands, "depth")
-        column = layout.column(heading="Make")
-        column.prop(hands, "build_meshes")
-        column.prop(hands, "control_image")
-        column.prop(hands, "id_map")
-        layout.prop(hands, "masks")
+            self.rows(layout, settings, "frames")
+        self.rows(layout, settings, "depth")
+        self.rows(layout.column(heading="Make"), settings, "build_meshes", "control_image", "id_map")
+        self.rows(layout, settings, "masks")
         if hands.masks not in {"NONE", "STENCIL"}:
-            layout.prop(hands, "mask_split")
-        task_button(layout, settings, "maquette.refine_hands", "VIEW_PAN")
+            self.rows(layout, settings, "mask_split")
+        self.button(layout, settings, "VIEW_PAN")
 
 
 class HandsSettingsPanel(SidebarPanel):
@@ -40,26 +35,22 @@ class HandsSettingsPanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = HandsPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         hands = settings.hands
         if hands.masks != "NONE":
             column = layout.column()
-            column.prop(hands, "mask_type")
+            self.rows(column, settings, "mask_type")
             if hands.mask_type == "original":
-                column.prop(hands, "mask_bbox_padding")
-            column.prop(hands, "mask_expand")
+                self.rows(column, settings, "mask_bbox_padding")
+            self.rows(column, settings, "mask_expand")
         draw_masks(layout, hands)
         if hands.frames == "CLIP" and is_clip(settings):
-            layout.prop(hands, "start_frame")
+            self.rows(layout, settings, "start_frame")
             if hands.build_meshes:
-                layout.prop(hands, "mesh_cache")
-        layout.prop(hands, "resolution")
+                self.rows(layout, settings, "mesh_cache")
+        self.rows(layout, settings, "resolution")
         layout.prop_search(hands, "scene_depth", bpy.data, "images", icon="IMAGE_DATA")
-        layout.prop(hands, "boxes")
+        self.rows(layout, settings, "boxes")
         if not hands.boxes:
-            column = layout.column(align=True)
-            column.prop(hands, "detect_thr")
-            column.prop(hands, "presence_thr")
-        if hands.model != "builtin":
-            layout.prop(hands, "exact")
-            layout.prop(hands, "rand_seed")
+            self.rows(layout.column(align=True), settings, "detect_thr", "presence_thr")
+        self.rows(layout, settings, "exact")

@@ -1,2 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The task normals."""
+"""Normals of a photo or clip: a normal map, or a Normal Map node in the material."""
+
+from __future__ import annotations
+
+from ..shared.task import Command, Task, TaskCode
+from .panel import NormalsPanel, NormalsSettingsPanel
+from .settings import SETTINGS
+
+
+def _code() -> TaskCode:
+    from . import build
+
+    return build
+
+
+TASK = Task(
+    "normals",
+    30,
+    SETTINGS,
+    (NormalsPanel, NormalsSettingsPanel),
+    operator="estimate_normals",
+    label="Estimate Normals",
+    tooltip="Estimate the surface normals of the photo as a normal map",
+    code=_code,
+    commands=(Command("normals", "normal map of a photo"),),
+)

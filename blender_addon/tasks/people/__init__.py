@@ -1,2 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The task people."""
+"""The people of a photo or clip as rigged, animated bodies."""
+
+from __future__ import annotations
+
+from ..shared.task import Command, Task, TaskCode
+from .panel import PeoplePanel, PeopleSettingsPanel
+from .settings import SETTINGS
+
+
+def _code() -> TaskCode:
+    from . import build
+
+    return build
+
+
+TASK = Task(
+    "people",
+    50,
+    SETTINGS,
+    (PeoplePanel, PeopleSettingsPanel),
+    operator="recover_people",
+    label="Recover People",
+    tooltip="Recover the people of the photo or clip as posed bodies",
+    code=_code,
+    commands=(Command("people", "people of a photo or clip as rigged, animated bodies"),),
+)

@@ -3,30 +3,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...library.page import draw_choice
-from ..shared.panel import SidebarPanel, draw_masks, task_button
+from ..shared.panel import SidebarPanel, draw_masks
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
-
-    from ... import properties
 
 
 class PeoplePanel(SidebarPanel):
     bl_label = "People"
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
-        draw_choice(layout, settings.people, "people")
-        layout.prop(settings.people, "bodies")
-        if settings.people.bodies == "ARMATURE":
-            layout.prop(settings.people, "rig")
-            if settings.people.model != "builtin":
-                layout.prop(settings.people, "correctives")
-        layout.prop(settings.people, "masks")
-        layout.prop(settings.people, "skeleton_image")
-        task_button(layout, settings, "maquette.recover_people", "OUTLINER_OB_ARMATURE")
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
+        people = settings.people
+        draw_choice(layout, people, "people")
+        self.rows(layout, settings, "bodies")
+        if people.bodies == "ARMATURE":
+            self.rows(layout, settings, "rig")
+            if people.model != "builtin":
+                self.rows(layout, settings, "correctives")
+        self.rows(layout, settings, "masks", "skeleton_image")
+        self.button(layout, settings, "OUTLINER_OB_ARMATURE")
 
 
 class PeopleSettingsPanel(SidebarPanel):
@@ -34,25 +32,17 @@ class PeopleSettingsPanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = PeoplePanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         people = settings.people
         if people.masks != "NONE":
-            layout.prop(people, "mask_grow")
+            self.rows(layout, settings, "mask_grow")
         draw_masks(layout, people)
-        column = layout.column(align=True)
-        column.prop(people, "det_confidence_thresh")
-        column.prop(people, "det_iou_thresh")
-        column = layout.column(align=True)
-        column.prop(people, "det_batch_size")
-        column.prop(people, "hmr_batch_size")
-        layout.prop(people, "boxes")
-        column = layout.column(heading="Fit")
-        column.prop(people, "refine")
-        column.prop(people, "track")
+        self.rows(layout.column(align=True), settings, "det_confidence_thresh", "det_iou_thresh")
+        self.rows(layout.column(align=True), settings, "det_batch_size", "hmr_batch_size")
+        self.rows(layout, settings, "boxes")
+        self.rows(layout.column(heading="Fit"), settings, "refine", "track")
         if people.track:
-            column = layout.column(align=True)
-            column.prop(people, "smoothing")
-            column.prop(people, "plant")
-        if people.model == "hmr2" and not people.boxes:
-            layout.prop(people, "detector")
-        layout.prop(people, "start_frame")
+            self.rows(layout.column(align=True), settings, "smoothing", "plant")
+        if not people.boxes:
+            self.rows(layout, settings, "detector")
+        self.rows(layout, settings, "start_frame")

@@ -4,14 +4,19 @@
 They work on what is in the scene, need no model, and end within the operator.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
 import bpy
-from bpy.props import IntProperty, StringProperty
 
+from ....inference.options import Number, Text
+from ...core.bpy_settings import Name, properties_of
 from ...ui.job_display import report_error
-from .settings import ExportSettings, RetargetSettings
+from .settings import FILE, OVERWRITE, RETARGET
+
+_ARMATURE = Text("armature", "", "Armature", "Name of the armature object; empty for the active one")
 
 
 class RigOperator(bpy.types.Operator):
@@ -33,7 +38,7 @@ class RigOperator(bpy.types.Operator):
         return {"FINISHED"}
 
     def done(self, context: Any) -> str:
-        """Do it; returns the line that tells what was done."""
+        """Do it; returns the line that says what was done."""
         raise NotImplementedError
 
 
@@ -42,16 +47,18 @@ class MAQUETTE_OT_find_bones(RigOperator):
 
     bl_idname = "maquette.find_bones"
     bl_label = "Find Bones"
-
-    armature: StringProperty(name="Armature", description="Name of the armature object; empty for the active one")
-    preset: StringProperty(
-        name="Names", description='Whose names it has ("mixamo", "rigify", ...); empty or "AUTO" finds out'
+    __annotations__ = properties_of(
+        (
+            _ARMATURE,
+            Text("preset", "", "Bone Names", 'Whose names it has ("mixamo", "rigify", ...); empty or "AUTO" finds out'),
+        )
     )
 
     def done(self, context: Any) -> str:
         from . import build
 
-        return build.find_bones(build.armature_object(self.armature, context), self.preset)
+        properties: Any = self
+        return build.find_bones(build.armature_object(properties.armature, context), properties.preset)
 
 
 class MAQUETTE_OT_add_bone(RigOperator):
@@ -59,30 +66,40 @@ class MAQUETTE_OT_add_bone(RigOperator):
 
     bl_idname = "maquette.add_bone"
     bl_label = "Add Bone"
-
-    armature: StringProperty(name="Armature", description="Name of the armature object; empty for the active one")
-    entry: IntProperty(name="Entry", description="Entry of the bone map after which it is added", min=0)
+    __annotations__ = properties_of(
+        (
+            _ARMATURE,
+            Number("entry", 0, "Entry", "Entry of the bone map after which it is added", low=0, whole=True),
+        )
+    )
 
     def done(self, context: Any) -> str:
         from . import build
 
-        return build.add_bone(build.armature_object(self.armature, context), self.entry)
+        properties: Any = self
+        return build.add_bone(build.armature_object(properties.armature, context), properties.entry)
 
 
-class MAQUETTE_OT_retarget(RetargetSettings, RigOperator):
+class MAQUETTE_OT_retarget(RigOperator):
     """Move an armature as another one moves, whatever their bones are called and however their rest poses differ"""
 
     bl_idname = "maquette.retarget"
     bl_label = "Retarget"
-
-    source: StringProperty(name="Source", description="Name of the armature object whose motion is taken")
-    target: StringProperty(name="Target", description="Name of the armature object that is to move so")
-    source_bones: StringProperty(
-        name="Source Bones",
-        description='Bone map as {"hips": ["Hips"], "spine": [...], "upper_arm.L": [...]}; empty takes the '
-        "armature's own, or finds it by names",
+    __annotations__ = properties_of(
+        (
+            *RETARGET,
+            Text("source", "", "Source", "Name of the armature object whose motion is taken"),
+            Text("target", "", "Target", "Name of the armature object that takes over the motion"),
+            Text(
+                "source_bones",
+                "",
+                "Source Bones",
+                'Bone map as {"hips": ["Hips"], "spine": [...], "upper_arm.L": [...]}; empty takes the armature\'s '
+                "own, or finds it by names",
+            ),
+            Text("target_bones", "", "Target Bones", "Bone map of the target, in the same form"),
+        )
     )
-    target_bones: StringProperty(name="Target Bones", description="Bone map of the target, in the same form")
 
     def done(self, context: Any) -> str:
         from . import build
@@ -101,33 +118,42 @@ class MAQUETTE_OT_save_pose(RigOperator):
 
     bl_idname = "maquette.save_pose"
     bl_label = "Save Pose Asset"
-
-    armature: StringProperty(name="Armature", description="Name of the armature object; empty for the active one")
-    name: StringProperty(name="Name", description="Name of the pose; empty takes the armature's")
+    __annotations__ = properties_of(
+        (_ARMATURE, Text("name", "", "Name", "Name of the pose; empty takes the armature's"))
+    )
 
     def done(self, context: Any) -> str:
         from . import build
 
-        return build.save_pose(build.armature_object(self.armature, context), self.name, context.scene)
+        properties: Any = self
+        return build.save_pose(build.armature_object(properties.armature, context), properties.name, context.scene)
 
 
-class MAQUETTE_OT_export_person(ExportSettings, RigOperator):
+class MAQUETTE_OT_export_person(RigOperator):
     """Write an armature and what it moves into a file for other programs"""
 
     bl_idname = "maquette.export_person"
     bl_label = "Export Person"
-
-    armature: StringProperty(
-        name="Object",
-        description="Name of the armature, or of a mesh with a vertex cache or shape keys; empty for the active object",
+    __annotations__ = properties_of(
+        (
+            *FILE,
+            OVERWRITE,
+            Text(
+                "armature",
+                "",
+                "Object",
+                "Name of the armature, or of a mesh with a vertex cache or shape keys; empty for the active object",
+            ),
+            Name("filepath", "", "File", "Path of the file to write", kind="FILE_PATH"),
+        )
     )
-    filepath: StringProperty(name="File", description="Path of the file to write", subtype="FILE_PATH")
 
     def invoke(self, context: Any, event: Any) -> set[Any]:
         from . import build
 
-        if not self.filepath:
-            self.filepath = build.suggested_file(self.armature, self.format, context)
+        properties: Any = self
+        if not properties.filepath:
+            properties.filepath = build.suggested_file(properties.armature, properties.format, context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -135,12 +161,22 @@ class MAQUETTE_OT_export_person(ExportSettings, RigOperator):
         """The ending follows the format while the artist chooses."""
         from . import build
 
-        wanted = build.with_ending(self.filepath, self.format)
-        changed = wanted != self.filepath
-        self.filepath = wanted
+        properties: Any = self
+        wanted = build.with_ending(properties.filepath, properties.format)
+        changed = wanted != properties.filepath
+        properties.filepath = wanted
         return changed
 
     def done(self, context: Any) -> str:
         from . import build
 
         return build.export(self, context)
+
+
+OPERATORS = (
+    MAQUETTE_OT_find_bones,
+    MAQUETTE_OT_add_bone,
+    MAQUETTE_OT_retarget,
+    MAQUETTE_OT_save_pose,
+    MAQUETTE_OT_export_person,
+)

@@ -12,8 +12,6 @@ from ..shared.panel import SidebarPanel
 if TYPE_CHECKING:
     from bpy.types import UILayout
 
-    from ... import properties
-
 
 class MAQUETTE_UL_bones(bpy.types.UIList):
     """One line a bone: the part of the body, and which bone it is."""
@@ -30,7 +28,7 @@ class RigsPanel(SidebarPanel):
     bl_label = "Rigs"
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         chosen: Any = settings.rigs
         layout.prop(chosen, "source")
         layout.prop(chosen, "target")
@@ -50,7 +48,7 @@ class BoneMapPanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = RigsPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         chosen: Any = settings.rigs
         target = chosen.target
         if target is None:
@@ -74,7 +72,7 @@ class PosePanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = RigsPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         active: Any = bpy.context.active_object
         layout.label(text=active.name if active else "No object is active", icon="OBJECT_DATA")
         column = layout.column()

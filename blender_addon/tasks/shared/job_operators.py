@@ -53,3 +53,6 @@ class MAQUETTE_OT_open_preferences(bpy.types.Operator):
         context.preferences.active_section = "ADDONS"
         bpy.ops.preferences.addon_show(module=str(__package__).rpartition(".blender_addon")[0])
         return {"FINISHED"}
+
+
+OPERATORS = (MAQUETTE_OT_cancel_job, MAQUETTE_OT_free_memory, MAQUETTE_OT_open_preferences)

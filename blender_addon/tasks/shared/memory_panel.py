@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core import jobs
 from .panel import SidebarPanel
@@ -11,14 +11,12 @@ from .panel import SidebarPanel
 if TYPE_CHECKING:
     from bpy.types import UILayout
 
-    from ... import properties
-
 
 class MemoryPanel(SidebarPanel):
     bl_label = "Memory"
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         kept = jobs.models_in_memory()
         for key in kept:
             layout.label(text=" ".join(word for word in key if isinstance(word, str)), icon="DOT")

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the operators of all tasks share: one request, done in the background when clicked, to its end in a script."""
+"""What the operators of all tasks share: one job, done in the background when clicked, to its end in a script."""
 
 from __future__ import annotations
 
 import math
-from importlib import import_module
 from typing import Any, ClassVar
 
 import bpy
@@ -13,16 +12,15 @@ from ...core import jobs
 from ...ui.job_display import report_error
 
 
-class TaskOperator(bpy.types.Operator):
-    """Base of an operator whose work is in `tasks.<task>`."""
+class JobOperator(bpy.types.Operator):
+    """Base of an operator that runs one job."""
 
     bl_options = {"REGISTER"}
-    task: ClassVar[str]
 
     @classmethod
     def poll(cls, context: Any) -> bool:
         if context.scene is None or context.scene.library is not None:
-            cls.poll_message_set("Maquette builds into a scene of this file")
+            cls.poll_message_set("This scene is linked from another file")
             return False
         return True
 
@@ -51,6 +49,10 @@ class TaskOperator(bpy.types.Operator):
         self.report({"INFO"}, line)
         return {"FINISHED"}
 
+    def job(self, context: Any) -> jobs.Job:
+        """The job that the properties ask for. Raises MaquetteError where it cannot be done."""
+        raise NotImplementedError
+
     def _checked_job(self, context: Any) -> jobs.Job:
         from ....inference.errors import BadInput
 
@@ -62,10 +64,17 @@ class TaskOperator(bpy.types.Operator):
             # Blender holds numbers to their limits, but lets NaN through.
             if any(math.isnan(number) for number in (value if one.is_array else [value])):
                 raise BadInput(f"{one.name} is not a number (NaN).", "Give a number.")
-        return self._job(context)
+        return self.job(context)
 
-    def _job(self, context: Any) -> jobs.Job:
+
+class PhotoOperator(JobOperator):
+    """Base of an operator that runs a task on a photo or clip."""
+
+    #: The `Task`; Blender looks annotations up, and finds no types of ours.
+    task: ClassVar[Any] = None
+
+    def job(self, context: Any) -> jobs.Job:
         from .common import job_of
 
-        task = import_module(f"..{self.task}.build", __package__)
-        return job_of(self.bl_label, task.request(self, context), task.build)
+        code = self.task.code()
+        return job_of(self.bl_label, code.request(self, context), code.build)

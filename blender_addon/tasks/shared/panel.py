@@ -3,65 +3,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import bpy
 
-from ... import properties
 from ...core import roles
+from .settings import COMMON
 
 if TYPE_CHECKING:
     from bpy.types import Context, Image, Object, UILayout
 
-
-#: Properties that an operator takes from the group of its task; the rest it takes from the choice of the photo.
-TASKS = {
-    "maquette.estimate_depth": ("depth", properties.DepthSettings),
-    "maquette.estimate_normals": ("normals", properties.NormalsSettings),
-    "maquette.refine_hands": ("hands", properties.HandsSettings),
-    "maquette.recover_people": ("people", properties.PeopleSettings),
-    "maquette.make_map": ("maps", properties.MapsSettings),
-    "maquette.detail_mask": ("detail", properties.DetailSettings),
-    "maquette.plan_detail": ("detail", properties.DetailSettings),
-}
+    from .task import Task
 
 
 class SidebarPanel:
-    """What all our panels share; a subclass draws, and `panel_classes` puts it into each editor."""
+    """What all our panels share; a subclass draws, and `panel_classes` puts it into each editor.
+
+    task : whose panel it is; None for those of all tasks.  parent : the panel that it lies in.
+    """
 
     bl_region_type = "UI"
     bl_category = "Maquette"
     layout: UILayout
+    task: Task | None = None
+    parent: type[SidebarPanel] | None = None
 
     def draw(self, context: Context) -> None:
         self.layout.use_property_split = True
         self.layout.use_property_decorate = False
         self.draw_into(self.layout, context.scene.maquette)  # type: ignore[attr-defined]
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
+        """settings : `Scene.maquette`."""
         raise NotImplementedError
 
+    def rows(self, layout: UILayout, settings: Any, *names: str) -> None:
+        """A row for each of these settings of the task that acts on the chosen model."""
+        assert self.task is not None
+        group = getattr(settings, self.task.name)
+        for name in names:
+            if self.task.acts(name, group.model):
+                layout.prop(group, name)
 
-def task_button(
-    layout: UILayout, settings: properties.MAQUETTE_PG_settings, operator: str, icon: Any, *, small: bool = False
-) -> None:
-    """The button of a task: an operator with the whole request in its properties."""
-    group_name, declared = TASKS[operator]
-    group = getattr(settings, group_name)
-    row = layout.row()
-    row.scale_y = 1.0 if small else 1.3
-    button = row.operator(operator, icon=icon)
-    for name in properties.names(declared):
-        setattr(button, name, getattr(group, name))
-    for name in properties.names(properties.Common):
-        setattr(button, name, getattr(settings, name))
-    button.camera = settings.camera.name if settings.camera else ""
-    button.image = settings.image.name if settings.image and settings.source == "IMAGE" else ""
-    button.filepath = settings.filepath if settings.source == "FILE" else ""
+    def button(self, layout: UILayout, settings: Any, icon: Any, operator: str = "", *, small: bool = False) -> None:
+        """The button of the task, or of another operator with its settings: the whole choice in its properties."""
+        assert self.task is not None
+        group = getattr(settings, self.task.name)
+        row = layout.row()
+        row.scale_y = 1.0 if small else 1.3
+        button = row.operator(operator or f"maquette.{self.task.operator}", icon=icon)
+        for declared, values in ((self.task.settings, group), (COMMON, settings)):
+            for option in declared:
+                if option.blender:
+                    setattr(button, option.name, getattr(values, option.name))
+        button.camera = settings.camera.name if settings.camera else ""
+        button.image = settings.image.name if settings.image and settings.source == "IMAGE" else ""
+        button.filepath = settings.filepath if settings.source == "FILE" else ""
 
 
-def matched_camera(settings: properties.MAQUETTE_PG_settings) -> Object | None:
+def panel_classes(
+    panels: Iterable[type[SidebarPanel]], space: str, prefix: str, task: Task | None = None
+) -> list[type]:
+    """Panels as classes for one editor."""
+    classes = []
+    for panel in panels:
+        attributes = {"bl_space_type": space, "bl_idname": f"{prefix}_{panel.__name__}", "task": task}
+        if panel.parent is not None:
+            attributes["bl_parent_id"] = f"{prefix}_{panel.parent.__name__}"
+        classes.append(type(f"{prefix}_{panel.__name__}", (panel, bpy.types.Panel), attributes))
+    return classes
+
+
+def matched_camera(settings: Any) -> Object | None:
     """The matched camera of the chosen photo, if it has one. Looks only at names and marks: see `is_clip`."""
     for obj in bpy.data.objects:
         image = obj.get(roles.IMAGE) if obj.type == "CAMERA" else None
@@ -70,7 +85,7 @@ def matched_camera(settings: properties.MAQUETTE_PG_settings) -> Object | None:
     return None
 
 
-def _is_chosen(image: Image, settings: properties.MAQUETTE_PG_settings) -> bool:
+def _is_chosen(image: Image, settings: Any) -> bool:
     if settings.source == "IMAGE" and settings.image == image:
         return True
     chosen = settings.image if settings.source == "IMAGE" else None
@@ -82,10 +97,10 @@ def _is_chosen(image: Image, settings: properties.MAQUETTE_PG_settings) -> bool:
     return image.packed_file is not None and image.name == Path(path).stem  # a photo that EXIF data turn
 
 
-def is_clip(settings: properties.MAQUETTE_PG_settings) -> bool:
+def is_clip(settings: Any) -> bool:
     """Whether the chosen photo is likely a movie, an image sequence, or the pattern of one.
 
-    Nothing of `inference` is imported while a panel is drawn: the worker may be importing it, and the two would wait
+    Nothing that needs numpy is imported while a panel is drawn: the worker may be importing it, and the two would wait
     for each other.
     """
     if settings.source == "IMAGE":
@@ -94,7 +109,7 @@ def is_clip(settings: properties.MAQUETTE_PG_settings) -> bool:
     return file.suffix.lower() in known.extensions_movie or "%" in file.name or "#" in file.name
 
 
-def draw_masks(layout: UILayout, group: properties.HandsSettings | properties.PeopleSettings) -> None:
+def draw_masks(layout: UILayout, group: Any) -> None:
     """The settings of masks that act on what is chosen to be made of them."""
     if group.masks == "NONE":
         return

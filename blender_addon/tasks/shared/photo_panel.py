@@ -14,15 +14,13 @@ from .panel import SidebarPanel, matched_camera
 if TYPE_CHECKING:
     from bpy.types import UILayout
 
-    from ... import properties
-
 
 class PhotoPanel(SidebarPanel):
     """Which photo, and how the last job went."""
 
     bl_label = "Photo"
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         jobs.prepare()
         if not ready():
             _draw_packages(layout)
@@ -65,7 +63,7 @@ class PhotoOptionsPanel(SidebarPanel):
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = PhotoPanel
 
-    def draw_into(self, layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
         layout.prop(settings, "camera")
         column = layout.column(align=True)
         column.active = settings.camera is None
@@ -76,7 +74,7 @@ class PhotoOptionsPanel(SidebarPanel):
         layout.prop(settings, "device")
 
 
-def draw_lens(layout: UILayout, settings: properties.MAQUETTE_PG_settings) -> None:
+def draw_lens(layout: UILayout, settings: Any) -> None:
     """The lens of the photo's matched camera, and what to do where it is a guess."""
     camera: Any = matched_camera(settings)
     if camera is None or roles.LENS_TEXT not in camera:

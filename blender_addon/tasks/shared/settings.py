@@ -1,107 +1,150 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all tasks are asked about, and pieces that several of them share.
+"""Settings that several tasks share, declared as `inference.options` declares those of the models."""
 
-Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
-"""
+from __future__ import annotations
 
-import inspect
-from typing import Any
-
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
-
+from ....inference.options import Choice, Number, Options, Switch, Text
 from ....installer.models import catalogue
+from ...core.bpy_settings import Name, Vector
 
-BODIES = [
-    ("ARMATURE", "Armature", "An armature with one action, and a mesh that it deforms"),
-    ("VERTEX_CACHE", "Vertex Cache", "The exact vertices of every frame, in a PC2 file"),
-    ("SHAPE_KEYS", "Shape Keys", "The exact vertices of every frame, as absolute shape keys"),
-]
-
-
-def model_items(task: str) -> list[tuple[str, str, str]]:
-    """Enum items of a task's models, in the catalogue's order."""
-    return [(model.id, model.label, f"Licence: {model.licence}") for model in catalogue.models(task)]
-
-
-def resolution_property() -> Any:
-    return IntProperty(
-        name="Preview Size",
-        description="Short side of the 8-bit preview picture in pixels; 0 keeps the photo's size",
-        default=512,
-        min=0,
-        max=16384,
-    )
-
-
-def frames_property() -> Any:
-    return EnumProperty(
-        name="Frames",
-        description="How much of a clip to work on",
-        items=[
-            ("CURRENT", "Current Frame", "One frame, as a photo"),
-            ("CLIP", "Whole Clip", "Every frame: images become sequences, and what is made of them follows"),
-        ],
-    )
-
-
-def start_frame_property() -> Any:
-    return IntProperty(
-        name="Start Frame", description="Frame of the scene at which the clip begins", default=1, min=0, max=1048574
-    )
-
-
-def names(*settings: type) -> list[str]:
-    """Names of the properties that these classes and their bases declare."""
-    return [name for cls in settings for base in cls.__mro__ for name in inspect.get_annotations(base)]
-
-
-class Common:
-    """What every task is asked about: through which lens, where to write, where to compute."""
-
-    fx: FloatProperty(
-        name="Focal Length X",
-        description="Focal length in pixels; 0 takes the photo's own, else a lens of 55 degrees",
-        min=0.0,
-    )
-    fy: FloatProperty(
-        name="Focal Length Y", description="Vertical focal length in pixels; 0 takes the horizontal one", min=0.0
-    )
-    match_render: BoolProperty(
-        name="Match Render Size",
-        description="Give the render the photo's size and shape; a scene without a camera gets them in any case",
-    )
-    folder: StringProperty(
-        name="Folder",
-        description="Folder for the pictures that are written; empty for the folder beside the .blend file",
-        subtype="DIR_PATH",
-    )
-    device: EnumProperty(
-        name="Device",
-        description="Where to compute",
-        items=[
-            ("AUTO", "Automatic", "The device chosen in the preferences, else the fastest"),
+#: What every task is asked: through which lens, where to write, where to compute.
+COMMON = Options(
+    Number(
+        "fx",
+        None,
+        "Focal Length X",
+        "Focal length in pixels; 0 takes the photo's own, or else a 55 degree lens",
+        low=0.0,
+    ),
+    Number("fy", None, "Focal Length Y", "Vertical focal length in pixels; 0 takes the horizontal one", low=0.0),
+    Switch(
+        "match_render",
+        False,
+        "Match Render Size",
+        "Give the render the photo's size and pixel aspect; a scene without a camera gets them in any case",
+    ),
+    Name(
+        "folder",
+        "",
+        "Folder",
+        "Folder for the images that are written; empty for the one beside the .blend file",
+        kind="DIR_PATH",
+    ),
+    Choice(
+        "device",
+        "AUTO",
+        "Device",
+        "Where to compute",
+        items=(
+            ("AUTO", "Automatic", "The device chosen in the preferences, or else the fastest"),
             ("cuda", "CUDA or ROCm", "An NVIDIA or AMD graphics card"),
             ("mps", "Metal", "Apple's graphics processor"),
             ("xpu", "XPU", "An Intel graphics card"),
             ("cpu", "CPU", "The processor"),
-        ],
-    )
+        ),
+    ),
+)
+#: The photo of an operator, by name or path.
+PHOTO = Options(
+    Text("image", "", "Image", "Name of the image datablock that holds the photo or clip"),
+    Name(
+        "filepath",
+        "",
+        "File",
+        "Path of the photo, movie, or numbered pictures (shot_%04d.png), when no image is given",
+        kind="FILE_PATH",
+    ),
+    Number(
+        "frame",
+        0,
+        "Frame",
+        "Frame of a clip to use where one photo is needed; 0 takes the scene's current frame",
+        low=0,
+        whole=True,
+    ),
+    Text("camera", "", "Camera", "Name of the camera object that the photo was taken with, for its focal length"),
+)
+FRAMES = Choice(
+    "frames",
+    "CURRENT",
+    "Frames",
+    "How much of a clip to work on",
+    items=(
+        ("CURRENT", "Current Frame", "One frame, as a photo"),
+        ("CLIP", "Whole Clip", "Every frame: images become sequences, and what is built from them is animated"),
+    ),
+)
+START_FRAME = Number(
+    "start_frame", 1, "Start Frame", "Frame of the scene at which the clip begins", low=0, high=1048574, whole=True
+)
+#: How a body or mesh moves.
+BODIES = (
+    ("ARMATURE", "Armature", "An armature with one action, and a mesh that it deforms"),
+    ("VERTEX_CACHE", "Vertex Cache", "The exact vertices of every frame, in a PC2 file"),
+    ("SHAPE_KEYS", "Shape Keys", "The exact vertices of every frame, as absolute shape keys"),
+)
+MASK_OUTPUTS = (
+    ("NONE", "None", "Make no masks"),
+    ("IMAGE", "Image", "An image for each mask"),
+    ("PAINT_SLOT", "Paint Layer", "A painted layer over the active object's material, behind a Mix node"),
+    ("STENCIL", "Stencil", "The stencil of texture painting, so that strokes reach only what the mask shows"),
+    ("ATTRIBUTE", "Attribute", "A float attribute on the active object's points, projected from the photo's camera"),
+    ("VERTEX_GROUP", "Vertex Group", "A vertex group of the active object, projected from the photo's camera"),
+    ("GREASE_PENCIL", "Grease Pencil", "The mask's outline as closed, filled strokes in front of the photo's camera"),
+)
+#: What becomes of the masks of hands and people.
+MASKS = Options(
+    Number(
+        "mask_feather",
+        0.0,
+        "Feather",
+        "Width of the mask's soft edge; 0 leaves it as the model draws it",
+        low=0.0,
+        high=4096.0,
+        soft_high=100.0,
+        unit="PIXEL",
+    ),
+    Choice(
+        "mask_edge",
+        "CENTRE",
+        "Edge",
+        "Where the soft edge lies",
+        items=(
+            ("CENTRE", "Centred", "Half of it on either side of the mask's outline"),
+            ("OUTSIDE", "Outside", "Around the mask, which stays solid"),
+            ("INSIDE", "Inside", "Within the mask, which does not grow"),
+        ),
+    ),
+    Switch("visible_only", True, "Visible Only", "Leave out what the photo's camera cannot see of the active object"),
+    Choice(
+        "mask_mapping",
+        "UV",
+        "Mapping",
+        "How a paint layer or stencil lies on the object",
+        items=(
+            ("UV", "Active UV Map", "Through the object's active UV map"),
+            ("CAMERA", "Photo's Camera", "Projected from the photo's camera, through a UV map of its own"),
+        ),
+    ),
+    Vector(
+        "mask_colour",
+        (0.8, 0.1, 0.05, 1.0),
+        "Colour",
+        "Colour of the paint layer where the mask is white, or of the outline; its alpha is the opacity",
+        low=0.0,
+        high=1.0,
+        size=4,
+        kind="COLOR",
+    ),
+)
 
 
-class PhotoInput(Common):
-    """The photo of an operator, by name or path."""
+def model_choice(task: str, help_text: str, default: str = "builtin", label: str = "Model") -> Choice:
+    """The choice of a task's model, in the catalogue's order."""
+    items = tuple((model.id, model.label, f"Licence: {model.licence}") for model in catalogue.models(task))
+    return Choice("model", default, label, help_text, items=items)
 
-    image: StringProperty(name="Image", description="Name of the image datablock that holds the photo or clip")
-    filepath: StringProperty(
-        name="File",
-        description="Path of the photo, movie, or numbered pictures (shot_%04d.png), when no image is given",
-        subtype="FILE_PATH",
-    )
-    frame: IntProperty(
-        name="Frame",
-        description="Frame of a clip to use where one photo is needed; 0 takes the scene's current frame",
-        min=0,
-    )
-    camera: StringProperty(
-        name="Camera", description="Name of the camera object that the photo was taken with, for its focal length"
-    )
+
+def mask_choice(default: str, label: str, help_text: str) -> Choice:
+    """What to make of a task's masks."""
+    return Choice("masks", default, label, help_text, items=MASK_OUTPUTS)

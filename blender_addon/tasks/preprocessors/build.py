@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...builders.images import image
 from ...core import roles
-from ...work.maps import MapsRequest
+from ...work.preprocessors import MapsRequest
 from ..shared.common import licence_of, shared
-from .settings import SAFE, SCRIBBLED, THRESHOLDS
+from .settings import SETTINGS, TYPED
 
 if TYPE_CHECKING:
     from bpy.types import Context, Scene
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def request(properties: Any, context: Context) -> MapsRequest:
-    """From `properties.maps.MapsSettings` and `PhotoInput`. Raises MaquetteError."""
-    names = THRESHOLDS.get(properties.model)
+    """What the worker is to do. Raises MaquetteError."""
+    names = TYPED.get(properties.model)
     return MapsRequest(
         **shared(properties, context),
         resolution=properties.resolution,
         thresholds=(getattr(properties, names[0]), getattr(properties, names[1])) if names else None,
-        safe=properties.safe if properties.model in SAFE else None,
-        scribble=properties.scribble and properties.model in SCRIBBLED,
+        safe=properties.safe or None,
+        scribble=properties.scribble and properties.model in SETTINGS["scribble"].models,
         seed=properties.seed,
     )
 

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel of image passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..shared.panel import SidebarPanel
+from .settings import TYPED
+
+if TYPE_CHECKING:
+    from bpy.types import UILayout
+
+
+class MapsPanel(SidebarPanel):
+    bl_label = "Image Pass"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
+        self.rows(layout, settings, "model", "resolution")
+        self.rows(layout.column(align=True), settings, *TYPED.get(settings.maps.model, ()))
+        self.rows(layout, settings, "safe", "scribble", "seed")
+        self.button(layout, settings, "IMAGE_PLANE")

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`Scene.maquette`: the chosen photo, and the settings of every task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import bpy
+from bpy.props import PointerProperty
+
+from ....inference.options import Choice, Options
+from ...core.bpy_settings import properties_of
+from .settings import COMMON, PHOTO
+
+if TYPE_CHECKING:
+    from .task import Task
+
+_SOURCE = Options(
+    Choice(
+        "source",
+        "IMAGE",
+        "Photo",
+        "Where the photo comes from",
+        items=(
+            ("IMAGE", "Image", "An image, image sequence or movie that is open in Blender"),
+            ("FILE", "File", "A file on disk: photo, movie, or numbered pictures"),
+        ),
+    ),
+    PHOTO["filepath"],
+)
+
+
+def _is_camera(_settings: object, candidate: bpy.types.Object) -> bool:
+    return candidate.type == "CAMERA"
+
+
+def scene_group(tasks: Iterable[Task]) -> type:
+    """The class of `Scene.maquette`."""
+    declared = {
+        **properties_of((*_SOURCE, *COMMON)),
+        "image": PointerProperty(
+            name="Photo", description="Photo, image sequence or movie to work on", type=bpy.types.Image
+        ),
+        "camera": PointerProperty(
+            name="Camera",
+            description="Camera that the photo was taken with, for its focal length; empty for the photo's own",
+            type=bpy.types.Object,
+            poll=_is_camera,
+        ),
+        **{task.name: PointerProperty(type=task.group) for task in tasks},
+    }
+    return type("MAQUETTE_PG_settings", (bpy.types.PropertyGroup,), {"__annotations__": declared})
