@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rigs of people: which bone is which part of the body, motion from one rig onto another, and the built-in body in the
 bones of other rigs. Nothing here knows Blender; bones are names, rest matrices and parents.
+
+Importing this package imports nothing but itself: menus list the presets while Blender starts, without numpy.
 """
 
 from __future__ import annotations
 
-from .humanoid import ROLES, Preset, load_presets
-from .mapping import Mapping, carried, map_bones
-from .retarget import Placement, Rig, apply_turns, retarget
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .humanoid import ROLES, Preset, load_presets
+    from .mapping import Mapping, carried, map_bones
+    from .transfer import Placement, Rig, apply_turns, retarget
 
 __all__ = [
     "ROLES",
@@ -21,3 +27,18 @@ __all__ = [
     "map_bones",
     "retarget",
 ]
+
+#: Module -> the public names that it defines.
+_NAMES = {
+    "humanoid": "ROLES Preset load_presets",
+    "mapping": "Mapping carried map_bones",
+    "transfer": "Placement Rig apply_turns retarget",
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module("." + _MODULE_OF[name], __name__), name)
+    return value

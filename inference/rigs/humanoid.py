@@ -46,7 +46,7 @@ class Preset:
     roles : role -> bones of its chain.  prefix : regular expression of what may stand before every name.
     controls : these are the controls that an animator moves, which count before the bones that they move.
     switches : custom property of a bone -> the value at which these bones have the say (FK rather than IK).
-    shown_by : control -> the bone that begins where its part of the body does (see `retarget.Rig`).
+    shown_by : control -> the bone that begins where its part of the body does (see `transfer.Rig`).
     rig : how the built-in body becomes such a rig (see `template`), or nothing.
     """
 
@@ -78,6 +78,11 @@ def load_presets() -> tuple[Preset, ...]:
     """All presets, in the order of their labels."""
     read = (_read(path) for path in Path(__file__).with_name("presets").glob("*.toml"))
     return tuple(sorted(read, key=lambda preset: preset.label))
+
+
+def template_presets() -> tuple[Preset, ...]:
+    """The presets as which the built-in body can be rigged."""
+    return tuple(preset for preset in load_presets() if preset.rig)
 
 
 def find_preset(preset_id: str) -> Preset:

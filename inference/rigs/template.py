@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..geometry.rotations import quaternions_of, rotation_matrices
 from ..geometry.skinning import chain
 from ..results import Body, People, Person
-from .humanoid import Preset, find_preset, load_presets
+from .humanoid import find_preset
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,6 @@ class _Bone:
     parent: str
     joints: tuple[str, ...]
     turn: str
-
-
-def template_presets() -> tuple[Preset, ...]:
-    """The presets as which the built-in body can be rigged."""
-    return tuple(preset for preset in load_presets() if preset.rig)
 
 
 def in_bones_of(people: People, preset_id: str) -> People:

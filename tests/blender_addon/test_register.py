@@ -19,7 +19,7 @@ maquette.register()
 brought = sorted({name.split(".")[0] for name in set(sys.modules) - before})
 print(*[name for name in brought if name in {"torch", "cv2", "PIL", "scipy", "numpy", "safetensors"}])
 parts = [name.split(".")[2:] for name in sys.modules if name.startswith("maquette.inference.")]
-print(*[name for name, *_ in parts if name not in {"errors", "options"}])
+print(*[name for name, *_ in parts if name not in {"errors", "options", "rigs"}])
 sys.stdout.flush()
 os._exit(0)
 """

@@ -401,6 +401,14 @@ def test_rigify_leaves_mode_and_selection_to_the_artist(mode, person):
     assert bpy.context.selected_objects == [cube]
 
 
+def test_every_preset_with_a_rig_can_be_chosen():
+    """A rig to build people in is a preset's file alone."""
+    from maquette.inference.rigs.humanoid import template_presets
+
+    declared = bpy.ops.maquette.recover_people.get_rna_type().properties["rig"].enum_items.keys()
+    assert declared == ["OWN", *(preset.id.upper() for preset in template_presets()), "RIGIFY"]
+
+
 def test_another_body_has_its_own_bones_only(body, make_track):
     foreign = replace(body, name="smpl")
     people = People(((make_track()[0][1],),), foreign, camera(), (camera(),), None)

@@ -10,8 +10,8 @@ from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
 from maquette.inference.geometry import rotations, skinning
 from maquette.inference.results import People, Person
-from maquette.inference.rigs.humanoid import NEEDED, PARENTS
-from maquette.inference.rigs.template import in_bones_of, template_presets
+from maquette.inference.rigs.humanoid import NEEDED, PARENTS, template_presets
+from maquette.inference.rigs.template import in_bones_of
 from maquette.inference.shipped.body import load_body
 
 pytestmark = pytest.mark.smoke

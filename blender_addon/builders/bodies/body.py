@@ -24,6 +24,7 @@ from ..materials import materials
 from ..surfaces import meshes
 from . import action, armature, rigify, skin, vertex_cache
 from .correctives import add_correctives
+from .rig_choices import RIGS
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Mesh, Object, Scene
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from ....inference.results import Body, People, Person
 
 MODES = ("ARMATURE", *vertex_cache.MODES)
-#: Whose bones an armature has; all but the body's own are made for the built-in body.
-RIGS = ("OWN", "MIXAMO", "UNREAL", "RIGIFY")
 
 _SKIN = (0.55, 0.31, 0.21)  # linear RGB
 _Z_UP = axes.Z_UP[:3, :3]
@@ -48,7 +47,7 @@ class BodyOptions:
         "VERTEX_CACHE": mesh with the exact vertices of every frame in a PC2 file (in `folder`, by default `maquette`
         beside the .blend, or the temporary folder while that is unsaved) read by a Mesh Cache modifier.
         "SHAPE_KEYS": the same in absolute shape keys, inside the .blend.
-    rig : whose bones armatures have: "OWN" the body's, "MIXAMO", "UNREAL", or "RIGIFY", a generated control rig.
+    rig : which bones armatures have (see `rig_choices`): "OWN" the body's, or "RIGIFY", a generated control rig ...
     sliders : with an armature, shape keys for the body's shape; see `skin.shape_deltas`.
     correctives : with an armature, what becomes of a body's pose blend shapes (see `correctives`).
     start_frame : frame of the scene that shows the clip's first frame.
@@ -66,8 +65,9 @@ class BodyOptions:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise BadInput(f"Unknown body mode {self.mode!r}.", f"Choose one of {', '.join(MODES)}.")
-        if self.rig not in RIGS:
-            raise BadInput(f"Unknown rig {self.rig!r}.", f"Choose one of {', '.join(RIGS)}.")
+        rigs = [identifier for identifier, *_ in RIGS]
+        if self.rig not in rigs:
+            raise BadInput(f"Unknown rig {self.rig!r}.", f"Choose one of {', '.join(rigs)}.")
 
     @property
     def world(self) -> NDArray[np.float64]:

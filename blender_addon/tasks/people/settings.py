@@ -5,22 +5,12 @@ from __future__ import annotations
 
 from ....inference.options import Choice, Number, Options, Text
 from ....inference.options.people import OPTIONS
+from ...builders.bodies.rig_choices import RIGS
 from ..shared.settings import BODIES, MASKS, START_FRAME, mask_choice, model_choice
 
 BUILD = Options(
     Choice("bodies", "ARMATURE", "Body", "How the bodies are stored", items=BODIES),
-    Choice(
-        "rig",
-        "OWN",
-        "Rig",
-        "Which bones the armature gets",
-        items=(
-            ("OWN", "Body's Own", "All joints of the body that was fitted"),
-            ("MIXAMO", "Mixamo", "Bones named and arranged as Mixamo's, for the built-in body"),
-            ("UNREAL", "Unreal Engine", "Bones named and arranged as the Mannequin's, for the built-in body"),
-            ("RIGIFY", "Rigify", "A generated control rig, posed by its FK controls, for the built-in body"),
-        ),
-    ),
+    Choice("rig", "OWN", "Rig", "Which bones the armature gets", items=RIGS),
     Choice(
         "correctives",
         "LIVE",
