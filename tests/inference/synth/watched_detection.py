@@ -6,6 +6,7 @@ import os, socket, sys, warnings
 from pathlib import Path
 
 import cv2
+import PIL.Image
 import numpy as np
 import torch
 
@@ -51,7 +52,7 @@ for name in ('getaddrinfo', 'gethostbyname', 'gethostbyname_ex', 'create_connect
 
 def process():
     options = {name: str(value) for name, value in np.get_printoptions().items()}
-    return (dict(os.environ), options, vars(torch._tensor_str.PRINT_OPTS).copy(), cv2.getNumThreads(), torch.get_num_threads(), torch.save,
+    return (dict(os.environ), options, vars(torch._tensor_str.PRINT_OPTS).copy(), cv2.getNumThreads(), torch.get_num_threads(), torch.save, PIL.Image.open,
             torch.load, cv2.imread, cv2.imwrite, cv2.imshow, list(warnings.filters), sys.excepthook, os.getcwd())
 
 

@@ -22,6 +22,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import _tensor_str
 
 from ....errors import MissingPackages
@@ -30,7 +31,7 @@ from ....runtime.device import missing_package
 #: No look-up of name servers, no installing of packages, no log, and no evaluation of what a model's layout says.
 _SWITCHES = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "YOLO_VERBOSE": "0", "ULTRALYTICS_SAFE_LOAD": "1"}
 #: What it replaces in other packages.
-_REPLACED = ((torch, "save"), (cv2, "imread"), (cv2, "imwrite"), (cv2, "imshow"))
+_REPLACED = ((torch, "save"), (cv2, "imread"), (cv2, "imwrite"), (cv2, "imshow"), (Image, "open"))
 
 
 def ultralytics(module: str) -> ModuleType:
