@@ -18,56 +18,39 @@ import argparse
 import json
 import signal
 import sys
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..installer.models import catalogue, store
 from . import batch, export, recover_people
 from .detailer import command
-from .errors import BadInput, Cancelled, MaquetteError
-from .hands import MASK_TYPES
+from .errors import BadInput, Cancelled, MaquetteError, NothingFound
+from .options import Options, common, depth, hands, normals, people, preprocessors
 from .photo import Clip, Photo, load_clip
 from .photo.movie import is_movie
 from .photo.sequence import folder_files, is_pattern, pattern_files, sequence_of
 
-#: The public function's parameters, as options of the same name: task -> (name, type, choices or None, help).
-_OPTIONS: dict[str, tuple[tuple[str, type, tuple[str, ...] | None, str], ...]] = {
-    "depth": (),
-    "relief": (
-        ("detail", float, None, "0 (broad forms) to 1 (fine grain), default 0.5"),
-        ("largest_feature", float, None, "pixels; slower changes count as light, default a sixth of the long side"),
-        ("light", float, None, "degrees from where the light comes, counter-clockwise from the right"),
-    ),
-    "normals": (
-        ("a", float, None, "strength, for models of relative depth"),
-        ("bg_threshold", float, None, "background threshold, for models of relative depth"),
-    ),
-    "maps": (
-        ("thresholds", float, None, "two numbers, see docs/maps.md; default: the model's own"),
-        ("seed", int, None, "of shuffled content, default 0"),
-    ),
-    "hands": (
-        ("mask_type", str, MASK_TYPES, "what the mask covers"),
-        ("mask_bbox_padding", int, None, "pixels, 0 to 100"),
-        ("mask_expand", int, None, "pixels by which the mask grows, or shrinks where negative"),
-        ("rand_seed", int, None, "accepted for the reference's sake; nothing here is random"),
-    ),
-    "people": (
-        ("det_confidence_thresh", float, None, "people scored below it are dropped, default 0.25"),
-        ("det_iou_thresh", float, None, "of detections that overlap more, the weaker is dropped, default 0.7"),
-        ("det_batch_size", int, None, "photos that pass through the detector at once"),
-        ("hmr_batch_size", int, None, "people that pass through a network at once"),
-        ("smoothing", float, None, "of a clip: 0 keeps every frame's own pose, default 1, more is calmer"),
-        ("plant", float, None, "of a clip: 1, the default, holds planted feet in place, 0 leaves them to slide"),
-    ),
+
+class _Task(NamedTuple):
+    """task : of the catalogue.  summary : one line.  options : its parameters.  model : the default one."""
+
+    task: str
+    summary: str
+    options: Options
+    model: str = "builtin"
+
+
+_COMMON = Options(common.FX, common.FY, common.RESOLUTION)
+_TASKS = {
+    "depth": _Task("depth", "metric depth of a photo", depth.OPTIONS),
+    "normals": _Task("normals", "surface normals", normals.OPTIONS),
+    "hands": _Task("hands", "depth, mask and meshes of the hands", hands.OPTIONS),
+    "maps": _Task("maps", "image passes: edges, lines, shuffled content", preprocessors.OPTIONS, "canny"),
+    "people": _Task("people", "posed bodies of a photo, photos or a clip", people.OPTIONS),
+    "relief": _Task("depth", "surface relief of a material", depth.OPTIONS.for_model("relief"), "relief"),
 }
-
-
-#: Tasks of many photos, beside those that give depth.
-_TASKS = {"normals": batch.estimate_normals, "hands": batch.refine_hands, "maps": batch.make_maps}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,9 +80,8 @@ def _people(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
     """All photos and clips into one file."""
     output = Path(options.output)
     _check_outputs(options, [output])
-    clip, chosen = _clip(options), _chosen(options)
-    chosen |= {"refine": options.refine, "track": not options.no_track}
-    result = recover_people(clip, options.model or "builtin", progress=progress, **_where(options), **chosen)
+    clip = _clip(options)
+    result = recover_people(clip, progress=progress, **_chosen(options))
     _save(output, result, next(iter(clip)), options)
     yield output
 
@@ -108,24 +90,12 @@ def _frames(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
     """Every photo and frame into a file of its own; no more than a batch of them is held."""
     outputs = _outputs(options)
     _check_outputs(options, outputs)
-    clip, read = _clip(options), deque[Photo]()
-
-    def remembered() -> Iterator[Photo]:
-        for photo in clip:
-            read.append(photo)
-            yield photo
-
-    chosen = _chosen(options) | {"resolution": options.resolution, "batch_size": options.batch_size}
-    if options.task == "relief":
-        chosen |= {"invert": options.invert, "tileable": options.tileable}
-    if options.task == "maps":
-        chosen |= {"safe": options.safe, "scribble": options.scribble}
-    task = _TASKS.get(options.task, batch.estimate_depth)
-    model = options.model or {"relief": "relief", "maps": "canny"}.get(options.task, "builtin")
-    photos = Clip(clip.name, len(clip), clip.fps, remembered)
-    results = task(photos, model, progress=progress, **_where(options), **chosen)
-    for output, result in zip(outputs, results, strict=False):  # a damaged movie has fewer frames than it says
-        _save(output, result, read.popleft(), options)
+    given = _chosen(options) | common.BATCH.chosen(options)
+    pairs = batch.each(_TASKS[options.task].task, _clip(options), progress=progress, **given)
+    for output, (photo, result) in zip(outputs, pairs, strict=False):  # a damaged movie has fewer frames than it says
+        if isinstance(result, NothingFound):
+            raise result
+        _save(output, result, photo, options)
         yield output
 
 
@@ -136,7 +106,7 @@ def _outputs(options: argparse.Namespace) -> list[Path]:
     if len(names) == 1 and not output.is_dir():
         return [output]
     if not output.is_dir():
-        raise BadInput(f"{output} is no folder, and there are {len(names)} photos.", "Give a folder that exists.")
+        raise BadInput(f"There are {len(names)} photos, but {output} is not a folder.", "Give a folder that exists.")
     outputs = [output / f"{name}.{options.task}.{options.format}" for name in names]
     if len(set(outputs)) < len(outputs):
         raise BadInput("Two of the photos have the same name.", "Rename one, or run them one at a time.")
@@ -173,14 +143,12 @@ def _save(output: Path, result: export.Result, photo: Photo, options: argparse.N
     export.save(output, result, photo, picture=options.picture, bits=options.bits, frame=options.frame)
 
 
-def _where(options: argparse.Namespace) -> dict[str, Any]:
-    return {"device": options.device, "precision": options.precision, "models_dir": options.models_dir}
-
-
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
-    """The task's own options that were given."""
-    given = {name: getattr(options, name) for name, *_ in _OPTIONS[options.task]}
-    return {name: value for name, value in given.items() if value is not None}
+    """The keywords of the task's function. The focal length is each photo's own (see `_clip`)."""
+    task = _TASKS[options.task]
+    given = task.options.chosen(options) | common.RUN.chosen(options)
+    given |= {"model": options.model or task.model, "models_dir": options.models_dir}
+    return {name: value for name, value in given.items() if name not in ("fx", "fy")}
 
 
 def _list_models(options: argparse.Namespace) -> None:
@@ -223,21 +191,21 @@ def _with_focal(photo: Photo, options: argparse.Namespace) -> Photo:
 
 
 class _Progress:
-    """Tells how far the work is: on a terminal in one line, else every tenth, or as JSON for programs."""
+    """Reports how far the work is: on a terminal in one line, else every tenth, or as JSON for programs."""
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
         self._line = not as_json and sys.stderr.isatty()
-        self._told = -1.0
+        self._reported = -1.0
 
     def __call__(self, fraction: float, message: str) -> None:
         if self._json:
             self._object({"fraction": round(fraction, 4), "message": message})
         elif self._line:
             print(f"\r\033[K{fraction:4.0%}  {message}", end="", file=sys.stderr, flush=True)
-        elif fraction >= self._told + 0.1:
+        elif fraction >= self._reported + 0.1:
             print(f"{fraction:4.0%}  {message}", file=sys.stderr, flush=True)
-            self._told = fraction
+            self._reported = fraction
 
     def end(self, text: str, fields: dict[str, object]) -> None:
         if self._json:
@@ -256,39 +224,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="list the models, their licences and their files")
     _add_places(parser)
     tasks = parser.add_subparsers(dest="task", metavar="TASK")
-    for task, summary in {
-        "depth": "metric depth of a photo",
-        "normals": "surface normals",
-        "hands": "depth, mask and meshes of the hands",
-        "maps": "image passes: edges, lines, shuffled content",
-        "people": "posed bodies of a photo, photos or a clip",
-        "relief": "surface relief of a material",
-    }.items():
-        _add_common(subparser := tasks.add_parser(task, help=summary, description=summary.capitalize() + "."))
-        for name, kind, choices, text in _OPTIONS[task]:
-            several: dict[str, Any] = {"nargs": 2} if name == "thresholds" else {}
-            subparser.add_argument("--" + name.replace("_", "-"), type=kind, choices=choices, help=text, **several)
-        if task == "people":
-            subparser.add_argument("--refine", action="store_true", help="spend more steps on the fit")
-            subparser.add_argument("--no-track", action="store_true", help="treat every frame by itself")
+    for name, task in _TASKS.items():
+        subparser = tasks.add_parser(name, help=task.summary, description=task.summary.capitalize() + ".")
+        _add_files(subparser)
+        Options(*_COMMON, *task.options, *common.RUN).add_to(subparser)
+        _add_places(subparser)
+        if name == "people":
             subparser.add_argument("--fps", type=float, help="frames per second, instead of the movie's own")
         else:
+            common.BATCH.add_to(subparser)
             subparser.set_defaults(fps=None)
-            subparser.add_argument("--batch-size", type=int, default=batch.BATCH_SIZE, help="photos in one pass")
-        if task == "maps":
-            subparser.add_argument("--safe", action=argparse.BooleanOptionalAction, help="edges in three grey levels")
-            subparser.add_argument("--scribble", action="store_true", help="only the ridges, with a broad pen")
-        if task == "relief":
-            subparser.add_argument("--invert", action=argparse.BooleanOptionalAction, help="bright is deep")
-            subparser.add_argument("--tileable", action="store_true", help="the photo repeats without a seam")
     text = f"{command.SUMMARY[0].upper()}{command.SUMMARY[1:]}."
     command.add_options(subparser := tasks.add_parser("detail", help=command.SUMMARY, description=text))
-    _add_device(subparser)
+    common.RUN.add_to(subparser)
     _add_places(subparser)
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """What is read and written."""
     add = parser.add_argument
     add("--photo", nargs="+", required=True, metavar="FILE", help="photos, movies, folders or patterns")
     add("--output", required=True, metavar="PATH", help="FILE.npz, .exr, .png or .glb, or a folder for many photos")
@@ -299,16 +253,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--bits", type=int, choices=(8, 16), default=8, help="of a mask")
     add("--frame", type=int, default=0, help="of a clip, the frame that a GLB or PNG holds, from 0")
     add("--model", help="default: builtin; of maps: canny")
-    add("--fx", type=float, help="focal length in pixels; default: the photo's own, else 55 degrees on the long side")
-    add("--fy", type=float, help="default: as fx")
-    add("--resolution", type=int, default=512, help="short side of the preview in pixels, 0 for the photo's size")
-    _add_device(parser)
-    _add_places(parser)
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; default: the best there is")
-    parser.add_argument("--precision", choices=("float32", "float16"))
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 from .. import runtime
 from ..errors import Cancelled
+from ..options.common import RUN_NAMES
+from ..options.detail import OPTIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,7 +156,7 @@ def plan(
     """
     from .planning import planned
 
-    defaults = dict(detail_mask.__kwdefaults__ or {})
+    defaults = {**OPTIONS.defaults(), **dict.fromkeys(RUN_NAMES)}
     unknown = [name for name in parameters if name not in defaults]
     if unknown:
         raise TypeError(f"plan() got an unexpected keyword argument {unknown[0]!r}")

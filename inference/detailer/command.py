@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Detailing from the command line: every parameter of `detail_mask` as an option of the same name."""
+"""Detailing from the command line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 
 from .. import export
 from ..errors import BadInput
+from ..options.common import RUN
+from ..options.detail import OPTIONS
 from ..photo.colour import light_to_srgb, quantised, srgb_to_light
 from ..photo.encode import png
 from ..photo.exr import write_exr
@@ -25,13 +27,11 @@ if TYPE_CHECKING:
     from ..results import Detailed
 
 SUMMARY = "repaint what is under a mask in more detail"
-#: Parameters that other options stand for, or none can.
-_OTHERS = ("hook", "control", "linear", "device", "precision", "progress", "models_dir", "refiner")
 _FORMATS = (".png", ".exr", ".npz")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The defaults are those of `detail_mask`."""
+    """The options of `detail_mask`, and what is read and written."""
     add = parser.add_argument
     add("--photo", required=True, metavar="FILE", help="the photo or render, alpha and floats included")
     add("--mask", required=True, metavar="FILE", help="white where to paint")
@@ -42,32 +42,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--config", metavar="FOLDER", help="a diffusers folder that tells the shape of a single file of no usual size")
     add("--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times")
     add("--controlnet", metavar="PATH", help="folder or file of a ControlNet")
-    add("--control", metavar="FILE", help="picture that steers it: a depth or normal map of the same photo")
-    add("--refiner", metavar="MODEL", help="a second model for the last steps")
-    add("--linear", action=argparse.BooleanOptionalAction, help="floats are linear light; default: in files of floats")
     add("--plan", action="store_true", help="only print what would be done, and what memory it would take")
-    for name, default in (detail_mask.__kwdefaults__ or {}).items():
-        if name in _OTHERS:
-            continue
-        option = "--" + name.replace("_", "-")
-        if isinstance(default, bool):
-            add(option, action=argparse.BooleanOptionalAction, default=default)
-        else:
-            add(option, type=type(default), default=default, help=f"default: {default}" if default != "" else None)
+    OPTIONS.add_to(parser)
 
 
 def run(options: argparse.Namespace, progress: Callable[[float, str], None]) -> Iterator[Path]:
     """The files that were written. Raises `MaquetteError`."""
-    names = [name for name in detail_mask.__kwdefaults__ or {} if name not in ("hook", "progress")]
-    given = {name: getattr(options, name) for name in names}
+    given = OPTIONS.chosen(options) | RUN.chosen(options) | {"models_dir": options.models_dir}
     photo, model = Path(options.photo), _model(options)
     if options.plan:
         print(json.dumps(asdict(plan(photo, options.mask, model, **given)), indent=1))
         return
     output = Path(options.output)
     if output.suffix.lower() not in _FORMATS:
-        raise BadInput(f"{output} names no kind of picture that can be written.", f"End it in {', '.join(_FORMATS)}.")
-    outputs = _outputs(output, options.batch_size)
+        raise BadInput(f"{output} has no ending of a picture format.", f"Use {', '.join(_FORMATS)}.")
+    outputs = _outputs(output, given.get("batch_size", 1))
     for path in outputs:
         if path.resolve() in (photo.resolve(), Path(options.mask).resolve()):
             raise BadInput(f"{path} is the photo or the mask itself.", "Choose another output.")

@@ -5,21 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import BadInput
+from ..options.detail import OPTIONS
 from ..photo import as_photo
-from ..registry import check_choice
 from ..results import Detailed, HandMaps, People
 from . import loop
 from .arithmetic import default, impact
-from .fill.masked_content import FILLINGS
-from .sampling.masked import SAMPLERS
-from .sampling.schedules import SCHEDULES
 from .settings import RunState, Settings
 from .source import Source, source_of
 
@@ -31,44 +27,6 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float32]
 
-#: Name -> least, most, whole numbers only. The ranges of the reference's inputs.
-_RANGES: dict[str, tuple[float, float, bool]] = {
-    "guide_size": (64, 16384, False),
-    "max_size": (64, 16384, False),
-    "seed": (0, 2**64 - 1, True),
-    "steps": (1, 10000, True),
-    "cfg": (0, 100, False),
-    "denoise": (0.0001, 1, False),
-    "feather": (0, 100, True),
-    "crop_factor": (1, 10, False),
-    "drop_size": (1, 16384, True),
-    "refiner_ratio": (0, 1, False),
-    "batch_size": (1, 100, True),
-    "cycle": (1, 10, True),
-    "noise_mask_feather": (0, 100, True),
-    "control_strength": (0, 10, False),
-    "control_start": (0, 1, False),
-    "control_end": (0, 1, False),
-}
-#: Name -> what may be chosen.
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "guide_size_for": ("bbox", "crop_region"),
-    "sampler": tuple(SAMPLERS),
-    "scheduler": tuple(SCHEDULES),
-    "fill": FILLINGS,
-}
-#: What is either on or off.
-_SWITCHES = (
-    "mask_mode",
-    "inpaint_model",
-    "contour_fill",
-    "bbox_fill",
-    "combined",
-    "match_colours",
-    "compatibility",
-    "tiling",
-    "offload",
-)
 #: Shapes of a mask and a photo that differ by less than this count as the same.
 _SAME_SHAPE = 0.01
 
@@ -111,17 +69,7 @@ class Job:
 
 def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
     """given : the parameters of `detail_mask` by name. Raises `BadInput` for what cannot be worked on."""
-    for name, (low, high, whole) in _RANGES.items():
-        _check_range(name, given[name], low, high, whole)
-    for name, choices in _CHOICES.items():
-        check_choice(given[name], choices, name)
-    for name in _SWITCHES:
-        _check_switch(name, given[name])
-    if given["linear"] is not None:
-        _check_switch("linear", given["linear"])
-    for name in ("prompt", "negative_prompt"):
-        if not isinstance(given[name], str):
-            raise BadInput(f"The {name} is a {type(given[name]).__name__}, not text.", "Give words, or nothing.")
+    given = OPTIONS.checked(given)
     if given["control_start"] > given["control_end"]:
         raise BadInput("The control ends before it starts.", "Make control_end larger than control_start.")
     source = source_of(photo, given["linear"])
@@ -131,7 +79,7 @@ def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
         guide_by_box=given["guide_size_for"] == "bbox",
         **_fields_of(loop.Layout, given),
     )
-    state = RunState(tiled=bool(given["tiling"]))
+    state = RunState(tiled=given["tiling"])
     own = {"refiner": None, "control": None, "cycle": 0}  # these follow, crop by crop
     settings = Settings(run, cycles=given["cycle"], state=state, **_fields_of(Settings, {**given, **own}))
     control = None if given["control"] is None else _control_picture(given["control"], size)
@@ -141,7 +89,7 @@ def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
         control,
         layout,
         settings,
-        int(given["seed"]),
+        given["seed"],
         given["batch_size"],
     )
 
@@ -155,18 +103,6 @@ def unused(given: Mapping[str, Any], native: bool) -> list[str]:
     """What an engine will not use of what was given, a sentence each. native : see `engines.Engine`."""
     names = {"refiner": "refiner", "control": "control picture"}
     return [f"builtin uses no {what}." for name, what in names.items() if native and given[name] is not None]
-
-
-def _check_range(name: str, value: object, low: float, high: float, whole: bool) -> None:
-    kind = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:  # type: ignore[operator]
-        what = "whole number" if whole else "number"
-        raise BadInput(f"{name} is {value!r}, which is no {what} from {low:g} to {high:g}.", "Choose one in between.")
-
-
-def _check_switch(name: str, value: object) -> None:
-    if not isinstance(value, (Integral, np.bool_)) or value not in (0, 1):
-        raise BadInput(f"{name} is {value!r}, which is neither on nor off.", "Give True or False.")
 
 
 def _mask_values(mask: Any, size: tuple[int, int]) -> Pixels:

@@ -11,6 +11,8 @@ from ..batch import single
 from ..options import hands
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..photo import PhotoLike
     from ..results import DepthMap, HandMaps
     from ..runtime.run import ProgressCallback
@@ -31,7 +33,7 @@ def refine_hands(
     boxes: Sequence[tuple[float, float, float, float, str]] | None = None,
     detect_thr: float = 0.5,
     presence_thr: float = 0.5,
-    scene_depth: DepthMap | None = None,
+    scene_depth: DepthMap | NDArray | str | PathLike[str] | None = None,
     exact: bool = True,
     device: str | None = None,
     precision: str | None = None,
@@ -52,7 +54,8 @@ def refine_hands(
     boxes : (x0, y0, x1, y1, "left" or "right") per hand around its landmarks, far to near; bypasses the detector.
     detect_thr, presence_thr : above 0, up to 1: how sure the palm detector and the landmark network must be. There is
         no limit to the number of hands.
-    scene_depth : metric depth of the same photo. Each hand is moved along its line of sight to the scene's median depth
+    scene_depth : depth of the same photo in metres: a metric `DepthMap`, (H, W), or the path of an .exr, or of an .npz
+        that `estimate_depth`'s was saved as. Each hand is moved along its line of sight to the scene's median depth
         over its pixels, unless that is more than twice too near or too far to be the hand's; the camera is the scene's.
     exact : "meshgraphormer" sees small hands as the reference does, which enlarges them such that the brightest and
         darkest edges wrap around 8 bits; False cuts them off, and differs a little from the reference.

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import BadInput
-from ..geometry.previews import preview_size
 from ..results import HandMaps
 from ..shipped.crops import clip_box
 from . import masks, preview
@@ -19,14 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..camera import Camera
-    from ..photo import Photo
-    from ..results import DepthMap, Hand
+    from ..results import Hand
     from .masks import Extent
 
 SIDES = ("left", "right")
-#: The scene may say that a hand is so many times nearer or farther than its own size says: hands differ by a third,
-#: guessed focal lengths by more. Beyond it the scene shows something else.
-MOST_MOVED = 2.0
 
 
 def check_boxes(boxes: Sequence[tuple[float, float, float, float, str]], height: int, width: int) -> list[str]:
@@ -41,44 +35,6 @@ def check_boxes(boxes: Sequence[tuple[float, float, float, float, str]], height:
         clip_box(box[:4], height, width, "hand")
         sides.append(box[4])
     return sides
-
-
-def check_photo(photo: Photo, options: Mapping[str, Any]) -> None:
-    """Raise `BadInput` for a preview too large to make, and for a depth that the hands cannot be placed against."""
-    width, height = photo.size
-    preview_size(height, width, options["resolution"])
-    scene = options["scene_depth"]
-    if scene is None:
-        return
-    if not scene.metric:
-        raise BadInput("Hands cannot be placed against a depth without metres.", "Give the depth of a metric model.")
-    if scene.depth.shape != photo.pixels.shape[:2]:
-        raise BadInput(
-            f"The scene's depth of {scene.depth.shape[1]} x {scene.depth.shape[0]} pixels is not of this photo of "
-            f"{width} x {height}.",
-            "Give the depth of the same photo.",
-        )
-
-
-def camera_of(photo: Photo, scene: DepthMap | None) -> Camera:
-    """The camera that the hands are placed with: the scene's, where there is one."""
-    return scene.camera if scene is not None else photo.camera_or_default()
-
-
-def against_scene(hand: Hand, scene: DepthMap) -> Hand:
-    """The hand moved along its line of sight to where the scene shows it, scaled so that it looks the same.
-
-    Its median depth becomes the scene's over the same pixels; left as it is where the scene shows none of it, or
-    something else.
-    """
-    there = (hand.depth > 0) & scene.valid & (scene.depth > 0)
-    if not there.any():
-        return hand
-    factor = float(np.median(scene.depth[there]) / np.median(hand.depth[there]))
-    if not 1 / MOST_MOVED <= factor <= MOST_MOVED:
-        return hand
-    scale = np.float32(factor)
-    return replace(hand, vertices=hand.vertices * scale, joints=hand.joints * scale, depth=hand.depth * scale)
 
 
 def assemble(

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..geometry.previews import preview_size
 from ..geometry.rasteriser import rasterise
 from ..results import Hand
 from ..shipped import hand as hand_network
 from ..shipped.crops import Pyramid
 from . import masks, preview
-from .assemble import SIDES, against_scene, assemble, camera_of, check_boxes, check_photo
+from .assemble import SIDES, assemble, check_boxes
 from .find import find
 from .fit import HandFit, fit_hands
+from .scene import against_scene, camera_of, scene_of
 
 if TYPE_CHECKING:
     from ..camera import Camera
@@ -31,9 +33,9 @@ COST_WEIGHT = 0.1
 
 def refine(photo: Photo, run: Run, options: Mapping[str, Any]) -> HandMaps:
     """See `inference.refine_hands`. A given box whose hand cannot be fitted is left out; the other hands stay."""
-    check_photo(photo, options)
-    boxes, scene = options["boxes"], options["scene_depth"]
+    boxes, scene = options["boxes"], scene_of(photo, options["scene_depth"])
     width, height = photo.size
+    preview_size(height, width, options["resolution"])
     camera = camera_of(photo, scene)
     if boxes is None:
         found, sides = find(photo, run.part(0.0, 0.8), options), None

@@ -256,6 +256,8 @@ class Options:
                 text = option.help[:1].lower() + option.help[1:]
                 if option.default not in (None, ""):
                     text += f"; default: {shown(option.default)}"
+                if option.models:
+                    text += f" (only {', '.join(option.models)})"
                 flag = "--" + option.name.replace("_", "-")
                 parser.add_argument(flag, default=None, help=text.replace("%", "%%"), **option.arguments)
 
@@ -270,7 +272,7 @@ class Options:
         for option in self:
             default = f"`{option.default}`" if isinstance(option.default, str) else shown(option.default)
             default = "" if option.default == "" else default
-            only = f" ({', '.join(option.models)})" if option.models else ""
+            only = f" (only {', '.join(option.models)})" if option.models else ""
             unit = {"PIXEL": " pixels", "DISTANCE": " metres", "ANGLE": " radians"}.get(getattr(option, "unit", ""), "")
             values = option.values + unit if option.values else unit.strip() or "any number"
             lines.append(f"| `{option.name}` | {default} | {values} | {option.help}{only} |")

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from ..errors import BadInput
 from . import Choice, Number, Options, Text
 
 FX = Number(
@@ -45,7 +49,19 @@ PRECISION = Choice(
 BATCH_SIZE = Number(
     "batch_size", 4, "Batch Size", "Photos that pass through a network together", low=1, soft_high=64, whole=True
 )
+BATCH = Options(BATCH_SIZE)
 #: Where and how a task computes; beside them stand `progress` and `models_dir`.
 RUN = Options(DEVICE, PRECISION)
 #: The keywords of every task that are not its own options.
 RUN_NAMES = (*RUN.names, "progress", "models_dir")
+
+
+def boxes_from(text: str) -> list[Any]:
+    """Boxes written as JSON, as a list of lists. Raises `BadInput`."""
+    try:
+        boxes = json.loads(text)
+    except ValueError:
+        boxes = None
+    if not isinstance(boxes, list):
+        raise BadInput(f"The boxes {text!r} cannot be read.", "Write them as [[x0, y0, x1, y1, ...], ...] in pixels.")
+    return boxes

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from . import Choice, Number, Options, Switch, Text, Value
 
-_DIFFUSION = ("sd15-inpainting", "sd15", "sdxl", "sdxl-refiner")
+#: What acts on every model but "builtin", whatever its name or path.
+_DIFFUSION = ("diffusion",)
 SAMPLERS = (
     *("euler", "euler_ancestral", "heun", "dpm_2", "dpm_2_ancestral", "lms", "dpmpp_2s_ancestral", "dpmpp_sde"),
     *("dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m_sde", "ddpm", "lcm", "ddim", "uni_pc", "uni_pc_bh2"),
@@ -16,11 +17,18 @@ SCHEDULERS = (
 )
 
 
+class DetailOptions(Options):
+    """Models are "builtin", or else diffusion models of any name or path."""
+
+    def for_model(self, model: str) -> Options:
+        return super().for_model(model if model == "builtin" else _DIFFUSION[0])
+
+
 def _by_name(names: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
     return tuple((name, name, "") for name in names)
 
 
-OPTIONS = Options(
+OPTIONS = DetailOptions(
     Number(
         "guide_size",
         384.0,
@@ -149,7 +157,7 @@ OPTIONS = Options(
         soft_high=8,
         whole=True,
     ),
-    Number("cycle", 1, "Cycles", "Passes over each part", low=1, high=10, whole=True),
+    Number("cycle", 1, "Cycles", "Passes over each part", models=_DIFFUSION, low=1, high=10, whole=True),
     Value(
         "hook",
         None,
@@ -197,7 +205,6 @@ OPTIONS = Options(
         False,
         "Match Colours",
         "Bring the result's colours back to those around it where the model shifts them",
-        models=_DIFFUSION,
     ),
     Text("prompt", "", "Prompt", "What to paint under the mask", models=_DIFFUSION),
     Text("negative_prompt", "", "Negative Prompt", "What to avoid", models=_DIFFUSION),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from . import Choice, Number, Options, Switch, Value
-from .common import RESOLUTION
+from .common import RESOLUTION, boxes_from
 
 MASK_TYPES = (
     ("based_on_depth", "Silhouette", "The outline of the fitted hand"),
@@ -52,6 +52,8 @@ OPTIONS = Options(
         "Boxes",
         'Hands as [[x0, y0, x1, y1, "left"], ...] in pixels, far to near; left out, the detector finds them',
         blender=False,
+        parse=boxes_from,
+        metavar="JSON",
         form="a list of boxes",
     ),
     Number(
@@ -82,7 +84,8 @@ OPTIONS = Options(
         "Scene Depth",
         "Float depth of the same photo in metres; hands are moved to where it shows them",
         blender=False,
-        form="a depth map",
+        form="a depth map, or the path of an .exr or .npz",
+        metavar="FILE",
     ),
     Switch(
         "exact",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from . import Number, Options, Switch, Text, Value
+from .common import boxes_from
 
 OPTIONS = Options(
     Number(
@@ -50,6 +51,8 @@ OPTIONS = Options(
         "People as [[x0, y0, x1, y1], ...] in pixels, for several photos a list of such lists; left out, the detector "
         "finds them",
         blender=False,
+        parse=boxes_from,
+        metavar="JSON",
         form="a list of boxes for each photo",
     ),
     Switch("track", True, "Track", "Follow each person through a clip and smooth the motion"),

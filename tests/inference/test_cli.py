@@ -239,7 +239,7 @@ def test_bad_photos_and_outputs_are_one_sentence(tmp_path, small, capsys):
         "there.npz exists": ("--photo", small, "--output", tmp_path / "there.npz"),
         "names no kind of file": ("--photo", small, "--output", tmp_path / "a.doc"),
         "no folder": ("--photo", small, "--output", tmp_path / "nowhere" / "a.npz"),
-        "is no folder": ("--photo", small, BRICK, "--output", out),
+        "is not a folder": ("--photo", small, BRICK, "--output", out),
         "same name": ("--photo", small, small, "--output", tmp_path),
         "focal length": ("--photo", small, "--output", out, "--fx", "0"),
         "resolution": ("--photo", small, "--output", out, "--resolution", "-4"),

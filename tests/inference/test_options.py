@@ -88,7 +88,7 @@ def test_the_signature_has_the_declared_names_and_defaults(task):
 def test_every_option_is_complete(task, option):
     assert option.label and option.help, option
     assert not option.help.endswith("."), "Blender adds the full stop"
-    assert set(option.models) <= {model.id for model in catalogue.models(task)}
+    assert set(option.models) <= {model.id for model in catalogue.models(task)} | {"diffusion"}
     assert option.checked(option.default) == option.default
     if isinstance(option, Number) and option.default is not None:
         least = option.low if option.soft_low is None else option.soft_low
@@ -179,6 +179,12 @@ def test_options_of_a_model():
     options = Options(SHARE, Number("steps", 1, "Steps", "Steps", models=("sdxl",)))
     assert options.for_model("builtin").names == ("share",)
     assert options.for_model("sdxl").names == ("share", "steps")
+
+
+def test_every_checkpoint_is_a_diffusion_model():
+    builtin, other = (set(detail.OPTIONS.for_model(name).names) for name in ("builtin", "some/model.safetensors"))
+    assert other == set(detail.OPTIONS.names)
+    assert {"prompt", "steps", "control"} == {"prompt", "steps", "control", "feather", "seed"} & (other - builtin)
 
 
 def test_the_command_line_gives_only_what_was_typed():

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...geometry.previews import preview_size
 from ...results import Hand
 from .. import masks, preview
-from ..assemble import against_scene, assemble, camera_of, check_boxes, check_photo
+from ..assemble import assemble, check_boxes
 from ..blazehand import fitted
 from ..find import find
+from ..scene import against_scene, camera_of, scene_of
 from .answers import Predicted, predict, ready
 from .crop import Crop
 from .lens import Drawn, Lens, draw, place
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from ...camera import Camera
     from ...photo import Photo
-    from ...results import HandMaps
+    from ...results import DepthMap, HandMaps
     from ...runtime.run import Run
 
 Box = tuple[float, float, float, float, str]
@@ -45,18 +47,18 @@ class _Seen:
 def refine_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[HandMaps]:
     """See `inference.refine_hands`; the hands of all photos pass the network together."""
     for photo in photos:
-        check_photo(photo, options)
-    boxes, scene = options["boxes"], options["scene_depth"]
+        preview_size(photo.size[1], photo.size[0], options["resolution"])
+    boxes, scenes = options["boxes"], [scene_of(photo, options["scene_depth"]) for photo in photos]
     given = None if boxes is None else [_given(photo, boxes) for photo in photos]
     ready(run)
     seen = _find(photos, run.part(0.0, 0.3), options) if given is None else given
     crops = [(photo, one.crop) for photo, hands in zip(photos, seen, strict=True) for one in hands]
     predicted = iter(predict(crops, run.part(0.3 if given is None else 0.0, 0.9), options["exact"]))
     maps = []
-    for number, (photo, hands) in enumerate(zip(photos, seen, strict=True)):
+    for number, (photo, hands, scene) in enumerate(zip(photos, seen, scenes, strict=True)):
         part = run.part(0.9 + 0.1 * number / len(photos), 0.9 + 0.1 * (number + 1) / len(photos))
         drawn = _draw_all(hands, predicted, camera_of(photo, scene), part)
-        maps.append(_maps(photo, drawn, options, sort=given is None))
+        maps.append(_maps(photo, drawn, scene, options, sort=given is None))
     return maps
 
 
@@ -114,8 +116,9 @@ def _draw_all(seen: Sequence[_Seen], answers: Iterator[Predicted], camera: Camer
     return made
 
 
-def _maps(photo: Photo, made: list[_Drawn], options: Mapping[str, Any], *, sort: bool) -> HandMaps:
-    scene = options["scene_depth"]
+def _maps(
+    photo: Photo, made: list[_Drawn], scene: DepthMap | None, options: Mapping[str, Any], *, sort: bool
+) -> HandMaps:
     if scene is not None:
         made = [replace(one, hand=against_scene(one.hand, scene)) for one in made]
     if sort:
