@@ -257,7 +257,7 @@ class Options:
                 if option.default not in (None, ""):
                     text += f"; default: {shown(option.default)}"
                 if option.models:
-                    text += f" (only {', '.join(option.models)})"
+                    text += f" ({', '.join(option.models)} only)"
                 flag = "--" + option.name.replace("_", "-")
                 parser.add_argument(flag, default=None, help=text.replace("%", "%%"), **option.arguments)
 
@@ -271,9 +271,10 @@ class Options:
         lines = ["| parameter | default | values | what it does |", "|---|---|---|---|"]
         for option in self:
             default = f"`{option.default}`" if isinstance(option.default, str) else shown(option.default)
-            default = "" if option.default == "" else default
-            only = f" (only {', '.join(option.models)})" if option.models else ""
+            if option.default == "" or (option.default is None and isinstance(option, Value)):
+                default = "none"
+            only = f" ({', '.join(option.models)} only)" if option.models else ""
             unit = {"PIXEL": " pixels", "DISTANCE": " metres", "ANGLE": " radians"}.get(getattr(option, "unit", ""), "")
-            values = option.values + unit if option.values else unit.strip() or "any number"
+            values = option.values.removeprefix("of ") + unit or "any number"
             lines.append(f"| `{option.name}` | {default} | {values} | {option.help}{only} |")
         return "\n".join(lines) + "\n"

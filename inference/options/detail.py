@@ -157,7 +157,7 @@ OPTIONS = DetailOptions(
         soft_high=8,
         whole=True,
     ),
-    Number("cycle", 1, "Cycles", "Passes over each part", models=_DIFFUSION, low=1, high=10, whole=True),
+    Number("cycle", 1, "Cycles", "Passes over each part", low=1, high=10, whole=True),
     Value(
         "hook",
         None,

@@ -62,7 +62,7 @@ OPTIONS = Options(
         "Smoothing",
         "Amount of temporal smoothing; 0 keeps the raw poses",
         low=0.0,
-        high=1e6,
+        high=1000.0,
         soft_high=4.0,
     ),
     Number(

@@ -169,6 +169,41 @@ def test_options_act(tmp_path, small):
         assert np.abs(other - heights[0]).mean() > 0.01
 
 
+def test_hands_are_marked_and_placed_from_the_command_line(tmp_path):
+    """Boxes as JSON; the depth of the scene, which moves the hand, as the .npz or .exr that the task depth writes."""
+    photo = load_photo(sample_photo("zidane"))
+    rows, columns = photo.pixels.shape[:2]
+    camera = Camera(1000.0, 1000.0, columns / 2, rows / 2, columns, rows)
+    depth = np.full((rows, columns), 1.5, np.float32)
+    scene = DepthMap(depth, depth > 0, None, camera, True, np.zeros((8, 8, 3), np.uint8))
+    common = ("hands", "--photo", sample_photo("zidane"), "--boxes", '[[1000, 370, 1190, 520, "left"]]')
+    distances = {}
+    for suffix in ("npz", "exr"):
+        export.save(tmp_path / f"scene.{suffix}", scene, photo)
+        given = ("--scene-depth", tmp_path / f"scene.{suffix}", "--output", tmp_path / f"{suffix}.npz")
+        assert run(*common, *given, "--fx", 1000, "--detect-thr", 0.6, "--presence-thr", 0.4, "--no-exact") == 0
+        with np.load(tmp_path / f"{suffix}.npz") as file:
+            (mesh,) = file["hand_depth"]
+            distances[suffix] = np.median(mesh[mesh > 0])
+    assert distances["npz"] == pytest.approx(1.5, rel=1e-3)
+    assert distances["exr"] == pytest.approx(distances["npz"], rel=1e-3)
+    (tmp_path / "text.exr").write_text("no picture")
+    for bad in (tmp_path / "text.exr", tmp_path / "none.npz", sample_photo("zidane")):
+        assert run(*common, "--scene-depth", bad, "--output", tmp_path / "bad.npz") == 1
+
+
+def test_people_are_marked_from_the_command_line(tmp_path, capsys):
+    photo = sample_photo("astronaut")
+    given = ("people", "--photo", photo, "--output", tmp_path / "a.npz")
+    assert run(*given, "--boxes", "[[80, 0, 400, 512]]", "--detector", "builtin") == 0
+    with np.load(tmp_path / "a.npz") as file:
+        assert len(file["frame"]) == 1
+    assert run(*given, "--overwrite", "--detector", "yolov8n.pt") == 1
+    assert "has its own detector" in capsys.readouterr().err
+    assert run(*given, "--overwrite", "--boxes", "everybody") == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
 def test_many_photos_into_a_folder(tmp_path, small):
     assert run("relief", "--photo", small, BRICK, "--output", tmp_path, "--format", "exr") == 0
     assert left_in(tmp_path) == ["Wand (alt).relief.exr", "brick.relief.exr"]

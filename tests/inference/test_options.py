@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from maquette import inference
 from maquette.inference import BadInput
+from maquette.inference.__main__ import _TASKS, _parser
 from maquette.inference.detailer.fill.masked_content import FILLINGS
 from maquette.inference.detailer.sampling.masked import SAMPLERS
 from maquette.inference.detailer.sampling.schedules import SCHEDULES
@@ -34,8 +35,10 @@ from maquette.inference.options import (
     people,
     preprocessors,
 )
+from maquette.inference.options.__main__ import updated
 from maquette.installer.models import catalogue
 
+DOCS = Path(str(inference.__file__)).parents[1] / "docs"
 TASKS = {
     "depth": (depth.OPTIONS, inference.estimate_depth),
     "normals": (normals.OPTIONS, inference.estimate_normals),
@@ -187,6 +190,44 @@ def test_every_checkpoint_is_a_diffusion_model():
     assert {"prompt", "steps", "control"} == {"prompt", "steps", "control", "feather", "seed"} & (other - builtin)
 
 
+COMMAND_LINE = {action.dest: action for action in _parser()._actions}["task"].choices
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [(name, task.options) for name, task in _TASKS.items()] + [("detail", detail.OPTIONS)],
+    ids=[*_TASKS, "detail"],
+)
+def test_the_command_line_has_every_option(command, options):
+    actions = {action.dest: action for action in COMMAND_LINE[command]._actions}
+    for option in (*options, *common.RUN):
+        assert (option.name in actions) == option.cli, option.name
+        if option.cli:
+            action = actions[option.name]
+            assert action.option_strings[0] == "--" + option.name.replace("_", "-")
+            assert action.default is None, "what is not typed is left to the declaration"
+            assert action.choices == option.arguments.get("choices")
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_the_tables_in_docs_are_the_declaration(page):
+    text = page.read_text("utf-8")
+    assert updated(text) == text, "run: python -m maquette.inference.options docs"
+
+
+def test_every_task_has_its_table():
+    pages = "".join(page.read_text("utf-8") for page in DOCS.glob("*.md"))
+    assert all(options.table() in pages for options, _ in TASKS.values())
+
+
+def test_boxes_are_typed_as_json():
+    for options in (people.OPTIONS, hands.OPTIONS):
+        assert options["boxes"].parsed("[[1, 2, 3.5, 4]]") == [[1, 2, 3.5, 4]]
+        for text in ("1 2 3 4", '{"box": 1}', "7", ""):
+            with pytest.raises(BadInput, match="cannot be read"):
+                options["boxes"].parsed(text)
+
+
 def test_the_command_line_gives_only_what_was_typed():
     options = Options(SHARE, COUNT, KIND, SAFE, FILE, BOX, Option("hook", None, "Hook", "A hook", cli=False))
     parser = argparse.ArgumentParser()
@@ -204,5 +245,5 @@ def test_the_table_says_what_may_be_given():
         "| `share` | 0.5 | from 0 to 1 | A share |",
         "| `focal` | automatic | above 0 | A length |",
         "| `kind` | `a` | `a`, `b` | A kind |",
-        "| `words` |  | text | Some words |",
+        "| `words` | none | text | Some words |",
     ]
