@@ -6,13 +6,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....inference.errors import BadInput
-from ...core import transaction
-from ..images import image
+from ..files import paths
 from . import action
 
 if TYPE_CHECKING:
@@ -51,19 +49,17 @@ def _add_point_cache(
 ) -> None:
     """A new PC2 file, played by a Mesh Cache modifier."""
     mesh: Any = obj.data
-    path = image.unused_file(image.output_folder(folder), name, ".pc2")
-    try:
-        with path.open("xb") as file:
-            transaction.made_file(path)
-            count = int(frames[-1] - frames[0]) + 1
-            file.write(b"POINTCACHE2\0" + struct.pack("<iiffi", 1, len(mesh.vertices), 0.0, 1.0, count))
-            for frame in range(int(frames[0]), int(frames[-1]) + 1):
-                file.write(_at(vertices, frames, frame).astype("<f4").tobytes())
-    except OSError as error:
-        raise BadInput(f"The file {path} cannot be written: {error.strerror}.", "Choose another folder.") from error
+
+    def write(file: IO[bytes]) -> None:
+        count = int(frames[-1] - frames[0]) + 1
+        file.write(b"POINTCACHE2\0" + struct.pack("<iiffi", 1, len(mesh.vertices), 0.0, 1.0, count))
+        for frame in range(int(frames[0]), int(frames[-1]) + 1):
+            file.write(_at(vertices, frames, frame).astype("<f4").tobytes())
+
+    path = paths.new_file(paths.output_folder(folder), name, ".pc2", write)
     modifier: Any = obj.modifiers.new("Mesh Cache", "MESH_CACHE")
     modifier.cache_format = "PC2"
-    modifier.filepath = image.blender_path(path)
+    modifier.filepath = paths.blender_path(path)
     modifier.frame_start = float(frames[0])
     modifier.interpolation = "LINEAR"
 

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
 
 from ....inference.errors import BadInput
-from ...core import compat, transaction
+from ...core import compat
 from ...core.detail_files import KEY, parsed, settings_in
 from ...core.exchange import clean_name
-from .image import not_writable, output_folder, unused_file
+from ..files import paths
+from .image import pack_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +33,7 @@ def result_image(
     The file is moved to `folder`, by default `maquette` beside the .blend, or packed where that has never been saved;
     no file is overwritten. Colour space and alpha are those of `before`. Raises BadInput where it cannot be written.
     """
-    packed = folder is None and not bpy.data.filepath
-    path = file if packed else _placed(name, file, output_folder(folder))
+    path, packed = paths.kept_file(name, file, folder)
     image = bpy.data.images.load(str(path))
     image.name = name
     if before is not None:
@@ -45,9 +44,7 @@ def result_image(
     image[KEY] = json.dumps(settings)
     image.use_fake_user = True  # a result is kept with the file, used or not
     if packed:
-        image.pack()
-        path.unlink()
-        image.filepath_raw = f"//maquette/{clean_name(image.name)}{file.suffix}"  # where Unpack shall put it
+        pack_file(image, path, f"{clean_name(image.name)}{file.suffix}")
     return image
 
 
@@ -90,14 +87,3 @@ def _as_light(image: Any) -> None:
     space = compat.working_space()
     if space is not None and image.colorspace_settings.name != space:
         image.colorspace_settings.name = space
-
-
-def _placed(name: str, file: Path, folder: Path) -> Path:
-    path = unused_file(folder, name, file.suffix)
-    try:
-        with path.open("xb"):
-            transaction.made_file(path)
-        shutil.move(file, path)
-    except OSError as error:
-        raise not_writable(folder) from error
-    return path

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
-from ....inference.errors import BadInput
 from ....inference.photo.exr import write_exr
 from ....inference.photo.sequence import sequence_of
-from ...core import roles, transaction
+from ...core import roles
+from ..files import paths
 
 if TYPE_CHECKING:
     from bpy.types import Image
@@ -99,37 +97,30 @@ def float_image(name: str, values: NDArray | Path, folder: str | Path | None = N
     Instead of the array, the OpenEXR file of it that a worker has written: it is moved there, which takes no time.
     Raises BadInput where the folder cannot be written.
     """
-    packed = folder is None and not bpy.data.filepath
-    if packed and not isinstance(values, Path):
+    if isinstance(values, Path):
+        path, packed = paths.kept_file(name, values, folder)
+    elif paths.is_packed(folder):
         image = new_image(name, values, is_float=True, is_data=True)
         image.pack()
         image.use_fake_user = True  # a result is kept with the file, used or not
         return image
-    path = values if packed and isinstance(values, Path) else _placed(name, values, output_folder(folder))
-    image = bpy.data.images.load(blender_path(path))
+    else:
+        path = paths.new_file(paths.output_folder(folder), name, ".exr", lambda file: write_exr(file, values))
+        packed = False
+    image = bpy.data.images.load(paths.blender_path(path))
     image.name = name
     image.colorspace_settings.name = "Non-Color"  # type: ignore[assignment]
     image.use_fake_user = True
     if packed:
-        image.pack()
-        path.unlink()
-        image.filepath_raw = f"//maquette/{path.name}"  # where Unpack shall put it
+        pack_file(image, path, path.name)
     return image
 
 
-def _placed(name: str, values: NDArray | Path, folder: Path) -> Path:
-    """The values as a file of an unused name in the folder."""
-    path = unused_file(folder, name, ".exr")
-    try:
-        with path.open("xb") as file:
-            transaction.made_file(path)
-            if not isinstance(values, Path):
-                write_exr(file, values)
-        if isinstance(values, Path):
-            shutil.move(values, path)
-    except OSError as error:
-        raise not_writable(path.parent) from error
-    return path
+def pack_file(image: Image, path: Path, name: str) -> None:
+    """Take the image's file into the .blend; `name` is what Unpack shall call it."""
+    image.pack()
+    path.unlink()
+    image.filepath_raw = f"//maquette/{name}"
 
 
 def control_image(name: str, pixels: NDArray) -> Image:
@@ -161,43 +152,6 @@ def image_array(image: Image) -> NDArray[np.float32]:
     pixels = np.empty(width * height * 4, np.float32)
     image.pixels.foreach_get(pixels)  # type: ignore[arg-type]
     return pixels.reshape(height, width, 4)[::-1]
-
-
-def output_folder(folder: str | Path | None) -> Path:
-    """The folder for the files of this .blend, made where missing: `folder`, `maquette` beside the .blend, or, while
-    that is unsaved, Blender's temporary folder. Raises BadInput where it cannot be made or written."""
-    if folder is not None:
-        path = Path(bpy.path.abspath(os.fspath(folder)))
-    elif bpy.data.filepath:
-        path = Path(bpy.data.filepath).parent / "maquette"
-    else:
-        path = Path(bpy.app.tempdir)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_writable(path) from error
-    if not os.access(path, os.W_OK):
-        raise not_writable(path)
-    return path
-
-
-def unused_file(folder: Path, name: str, suffix: str) -> Path:
-    """`<name><suffix>` in the folder, or the first free `<name>.001<suffix>`."""
-    stem = bpy.path.clean_name(name, replace="_") if set(name) & set('/\\:*?"<>|') else name
-    path = folder / f"{stem}{suffix}"
-    number = 0
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}.{number:03d}{suffix}"
-    return path
-
-
-def blender_path(path: Path) -> str:
-    """The path as Blender stores it: relative to the .blend where it lies beside or below it."""
-    saved = bpy.data.filepath
-    if saved and path.is_relative_to(Path(saved).parent):
-        return bpy.path.relpath(str(path))
-    return str(path)
 
 
 def sequence_files(image: Image) -> list[Path]:
@@ -259,8 +213,3 @@ def _bitmap(pixels: NDArray[np.uint8]) -> bytes:
     rows[:, : width * 3] = pixels[::-1, :, ::-1].reshape(height, width * 3)
     file = struct.pack("<2sIHHI", b"BM", 54 + rows.size, 0, 0, 54)
     return file + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, rows.size, 0, 0, 0, 0) + rows.tobytes()
-
-
-def not_writable(folder: Path) -> BadInput:
-    """The error to raise where an output folder cannot be written."""
-    return BadInput(f"The folder {folder} cannot be written.", "Choose another folder, or save the .blend elsewhere.")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ....inference.errors import BadInput
 from ...core import transaction
+from ..files import paths
 from ..images import image
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def sequence_image(files: Sequence[Path], *, name: str, folder: Path, start_fram
     They are numbered by the scene's frames, `<name>.0001.png` ..., so that frame and number agree wherever the
     sequence is used. No folder is written into that is there. Raises BadInput where it cannot be made.
     """
-    target = image.unused_file(folder, name, "")
+    target = paths.unused_file(folder, name, "")
     try:
         target.mkdir()
         transaction.on_failure(lambda: shutil.rmtree(target, ignore_errors=True))
@@ -33,8 +33,8 @@ def sequence_image(files: Sequence[Path], *, name: str, folder: Path, start_fram
             moved.append(target / f"{target.name}.{start_frame + index:04d}{file.suffix}")
             shutil.move(file, moved[-1])
     except OSError as error:
-        raise BadInput(f"The folder {target} cannot be written: {error.strerror}.", "Choose another folder.") from error
-    picture = bpy.data.images.load(image.blender_path(moved[0]))
+        raise paths.not_writable(target, error) from error
+    picture = bpy.data.images.load(paths.blender_path(moved[0]))
     picture.name = name
     picture.source = "SEQUENCE"
     picture.colorspace_settings.name = "Non-Color"  # type: ignore[assignment]

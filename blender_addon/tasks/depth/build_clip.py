@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....inference.errors import BadInput
 from ...builders.camera import scene as scenes
+from ...builders.files import paths
 from ...builders.images import image
 from ...builders.masks import mask_sequence
 from ...builders.surfaces import relief_clip
@@ -58,7 +59,7 @@ def numbered(request: Any, inferred: Inferred, what: str) -> Image:
     sequence = mask_sequence.sequence_image(
         clip.files,
         name=f"{request.source.name}.{what}",
-        folder=image.output_folder(request.directory),
+        folder=paths.output_folder(request.directory),
         start_frame=request.start_frame,
     )
     task = "normals" if what == "normal" else "depth"

@@ -12,6 +12,7 @@ import bpy
 from ....inference.errors import BadInput, NothingFound
 from ...builders.bodies import hands
 from ...builders.camera import scene as scenes
+from ...builders.files import paths
 from ...builders.images import image
 from ...builders.masks import grease_pencil, mask_sequence
 from ...builders.materials import paint
@@ -84,7 +85,7 @@ def build(request: HandsRequest, inferred: Inferred, scene: Scene) -> str:
 def _sequences(request: HandsRequest, inferred: Inferred, camera: Object) -> list[Image]:
     """The numbered pictures as images; masks as paint layers too, where they are to be."""
     clip, licence, digest = inferred.result, licence_of(request), inferred.photo.digest
-    folder, made = image.output_folder(request.sequence_folder), []
+    folder, made = paths.output_folder(request.sequence_folder), []
     for name, sequence in clip.sequences.items():
         picture = mask_sequence.sequence_image(
             [sequence.files[index] for index in range(clip.length)],

@@ -16,6 +16,7 @@ from ....inference.photo.sequence import are_frames, folder_files, is_pattern, p
 from ....inference.registry import find_model
 from ...builders.camera import matched as camera
 from ...builders.camera import scale
+from ...builders.files import paths
 from ...builders.images import image
 from ...core import jobs, photo_links, roles
 from ...core.choices import preferred_device, preferred_precision
@@ -106,7 +107,7 @@ def writable_folder(folder: str) -> str | None:
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise image.not_writable(path)
+        raise paths.not_writable(path)
     return str(path) if folder else None
 
 
