@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def _add_point_cache(
     """A new PC2 file, played by a Mesh Cache modifier."""
     mesh: Any = obj.data
 
-    def write(file: IO[bytes]) -> None:
+    def write(file: BinaryIO) -> None:
         count = int(frames[-1] - frames[0]) + 1
         file.write(b"POINTCACHE2\0" + struct.pack("<iiffi", 1, len(mesh.vertices), 0.0, 1.0, count))
         for frame in range(int(frames[0]), int(frames[-1]) + 1):

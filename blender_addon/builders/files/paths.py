@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import bpy
 
@@ -65,8 +65,8 @@ def not_writable(folder: Path, error: OSError | None = None) -> BadInput:
     return BadInput(f"The folder {folder} cannot be written{reason}.", remedy)
 
 
-def new_file(folder: Path, name: str, suffix: str, write: Callable[[IO[bytes]], object]) -> Path:
-    """A file of an unused name that `write` fills; deleted if the job fails. Raises BadInput where that is impossible."""
+def new_file(folder: Path, name: str, suffix: str, write: Callable[[BinaryIO], object]) -> Path:
+    """A file of an unused name that `write` fills; deleted if the job fails. Raises BadInput if it cannot be made."""
     path = unused_file(folder, name, suffix)
     try:
         with path.open("xb") as file:
