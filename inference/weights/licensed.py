@@ -27,7 +27,8 @@ class Licensed(Generic[Model]):
     """How a licensed body is handed out.
 
     path : below the root of the model files, as in the catalogue.  what : the model in words ("MANO hand").
-    kind : the dataclass of arrays that it becomes.  remedy : where the right file is to be had.
+    kind : the dataclass of arrays that it becomes.  licence : of the model and of what is made with it.
+    remedy : where the right file can be had.
     published : name in the published file -> the field of `kind`, and its shape there; a table of parents, which is
         published as (2, joints), becomes (joints,) with -1 for the root.
     check : the model, when it is the right one; raises `BadModelFile` for one that only looks alike.
@@ -37,6 +38,7 @@ class Licensed(Generic[Model]):
     path: str
     what: str
     kind: Callable[..., Model]
+    licence: str
     remedy: str
     published: Mapping[str, tuple[str, tuple[int, ...]]]
     check: Callable[[Model, Path], None]
@@ -53,7 +55,7 @@ class Licensed(Generic[Model]):
         plain = source.with_suffix(".npz")
         if not source.exists():
             if not plain.exists():
-                raise missing(source, self.path)
+                raise missing(source, self.path, self.remedy)
             return self._from_any(read_licensed(plain), plain)
         stamp = identity(source)
         elsewhere = store.kept_elsewhere(source, stamp)
@@ -62,8 +64,8 @@ class Licensed(Generic[Model]):
                 return self._checked(read_licensed(copy), copy)
         model = self._from_any(read_licensed(source), source)
         theirs = plain.exists() and _stamp(plain) is None  # another's file of this name stays as it is
-        if theirs or store.is_shared(source) or not _keep(model, plain, stamp):
-            _keep(model, elsewhere, stamp)
+        if theirs or store.is_shared(source) or not self._keep(model, plain, stamp):
+            self._keep(model, elsewhere, stamp)
         return model
 
     def _from_any(self, content: dict[str, Any], path: Path) -> Model:
@@ -74,11 +76,11 @@ class Licensed(Generic[Model]):
         arrays = {}
         for name, (ours, shape) in self.published.items():
             if name not in content:
-                raise BadModelFile(f"{path} has no {name!r}: it is no {self.what}.", self.remedy)
+                raise BadModelFile(f"{path} has no {name!r}: it is not a {self.what}.", self.remedy)
             array = np.asarray(content[name])
             if array.shape != shape:
                 raise BadModelFile(
-                    f"{path}: {name} is {array.shape} instead of {shape}; it is no {self.what}.", self.remedy
+                    f"{path}: {name} is {array.shape} instead of {shape}; it is not a {self.what}.", self.remedy
                 )
             arrays[ours] = array
         # The root's parent is written as the largest unsigned number.
@@ -96,16 +98,27 @@ class Licensed(Generic[Model]):
                 name: np.ascontiguousarray(arrays[name], types.get(name, np.float64)) for name in shapes
             }
             if any(values[name].shape != shape for name, shape in shapes.items()):
-                raise BadModelFile(f"{path} is no {self.what}.", self.remedy)
+                raise BadModelFile(f"{path} is not a {self.what}.", self.remedy)
             if not all(np.isfinite(value).all() for value in values.values()):
                 raise BadModelFile(f"{path} holds values that are not finite.", self.remedy)
             if not 0 <= values["faces"].min() <= values["faces"].max() < len(values["vertices"]):
                 raise BadModelFile(f"{path} has faces with corners that do not exist.", self.remedy)
             model = self.kind(**values)
         except (KeyError, TypeError, ValueError) as error:
-            raise BadModelFile(f"{path} is no {self.what}.", self.remedy) from error
+            raise BadModelFile(f"{path} is not a {self.what}.", self.remedy) from error
         self.check(model, path)
         return model
+
+    def _keep(self, model: Any, plain: Path, stamp: str) -> bool:
+        """Write the arrays under their name in one step; False for a folder that cannot be written."""
+        arrays: dict[str, Any] = {field.name: getattr(model, field.name) for field in fields(model)}
+        try:
+            plain.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(plain) as part, part.open("wb") as file:
+                np.savez(file, **arrays, licence=np.array(self.licence), **{_STAMP: np.array(stamp)})
+        except OSError:
+            return False
+        return True
 
 
 def _stamp(plain: Path) -> str | None:
@@ -115,15 +128,3 @@ def _stamp(plain: Path) -> str | None:
             return str(content[_STAMP]) if _STAMP in content.files else None
     except Exception:  # a damaged archive can raise anything
         return None
-
-
-def _keep(model: Any, plain: Path, stamp: str) -> bool:
-    """Write the arrays under their name in one step; False for a folder that cannot be written."""
-    arrays: dict[str, Any] = {field.name: getattr(model, field.name) for field in fields(model)}
-    try:
-        plain.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(plain) as part, part.open("wb") as file:
-            np.savez(file, **arrays, licence=np.array(model.licence), **{_STAMP: np.array(stamp)})
-    except OSError:
-        return False
-    return True

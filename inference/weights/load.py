@@ -81,12 +81,12 @@ def state_dict(run: Run, published: Published) -> State:
     return _fitting(run, published, None)
 
 
-def missing(path: Path, file: str) -> MissingModel:
-    """The error to raise where `file` (as in the catalogue) does not lie at `path`."""
+def missing(path: Path, file: str, remedy: str = "Put it there.") -> MissingModel:
+    """The error to raise where `file` does not lie at `path`. remedy : where the catalogue does not know the file."""
     known = {entry.path: entry for entry in catalogue.files()}.get(file)
     message = f"The model file {path} is missing."
     if known is None:
-        return MissingModel(message, "Put it there.", "maquette.open_preferences")
+        return MissingModel(message, remedy, "maquette.open_preferences")
     size = f" ({known.size})" if known.size else ""
     arguments = {"file": file}
     if known.gated:

@@ -44,11 +44,6 @@ class Mano:
     hands_mean: NDArray[np.float64]
     parents: NDArray[np.int32]
 
-    @property
-    def licence(self) -> str:
-        """The licence of the model and of what is made with it."""
-        return LICENCE
-
 
 def load_mano(models_dir: Path) -> Mano:
     """The user's file, see `Licensed.load`. Raises `MissingModel`, and `BadModelFile`, also for a left hand."""
@@ -66,6 +61,7 @@ _MANO = Licensed(
     path=PATH,
     what="MANO hand",
     kind=Mano,
+    licence=LICENCE,
     remedy=_REMEDY,
     published={
         "v_template": ("vertices", (_VERTICES, 3)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the pickled files of licensed body models (SMPL, MANO) without running anything that is in them.
+"""Reads the files of licensed body models (SMPL, SMPL+H, SMPL-X, MANO) without running anything that is in them.
 
 Such files are dictionaries of numpy arrays and scipy's sparse matrices, often written by Python 2, some of whose arrays
 are objects of the library chumpy. Only the functions that rebuild arrays are known here; a chumpy object becomes the
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -49,13 +50,13 @@ class _Reader(SafeUnpickler):
 
 
 def read_licensed(path: Path) -> dict[str, Any]:
-    """The named arrays of a licensed file: pickle, or .npz without objects. Sparse matrices come dense.
+    """The named arrays of a licensed file: a pickle or an .npz. Sparse matrices come dense.
 
-    Raises `BadModelFile`: for what is cut off, is no dictionary, or names anything but arrays.
+    Raises `BadModelFile`: for what is cut off, is not a dictionary, or names anything but arrays.
     """
     content = read_content(path)
     if not isinstance(content, dict):
-        raise BadModelFile(f"{path} is no body model.", _REMEDY)
+        raise BadModelFile(f"{path} is not a body model.", _REMEDY)
     return content
 
 
@@ -69,8 +70,7 @@ def read_content(path: Path) -> Any:
         raise BadModelFile(f"{path} cannot be read: {error}.", "Check its permissions, or copy it again.") from error
     try:
         if data[:4] == b"PK\3\4":
-            with np.load(io.BytesIO(data), allow_pickle=False) as content:
-                return {name: content[name] for name in content.files}
+            return dict(_plain_members(data))
         return read_pickle(data)
     except Refused as error:
         raise BadModelFile(
@@ -78,10 +78,21 @@ def read_content(path: Path) -> Any:
         ) from error
     except MemoryError as error:
         raise BadModelFile(
-            f"{path} asks for more memory than there is: it is damaged, or no body model.", _REMEDY
+            f"{path} asks for more memory than there is: it is damaged, or not a body model.", _REMEDY
         ) from error
     except Exception as error:  # a damaged pickle can raise anything
-        raise BadModelFile(f"{path} is cut off or damaged, or no body model.", _REMEDY) from error
+        raise BadModelFile(f"{path} is cut off or damaged, or not a body model.", _REMEDY) from error
+
+
+def _plain_members(data: bytes) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of an .npz. Members that hold objects are left out unread: SMPL-X's file has dictionaries of names."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as content:
+        for name in content.files:
+            try:
+                yield name, content[name]
+            except ValueError as error:
+                if "allow_pickle" not in str(error):
+                    raise
 
 
 def read_object_arrays(path: Path, names: tuple[str, ...]) -> dict[str, list[Any]]:

@@ -10,12 +10,12 @@ import types
 import numpy as np
 import pytest
 import torch
-from maquette.inference import BadModelFile, MissingModel, Photo, recover_people
+from maquette.inference import BadModelFile, MissingModel, MissingPackages, Photo, recover_people
 from maquette.inference.people.hmr2 import checkpoint
 from maquette.inference.people.hmr2.body import J19, load_template
 from maquette.inference.runtime import free_memory
 from maquette.inference.weights.smpl import PATH as SMPL
-from maquette.inference.weights.smpl import load_smpl
+from maquette.inference.weights.smpl import load_arrays
 
 PHOTO = Photo(np.zeros((64, 48, 3), np.uint8))
 
@@ -68,6 +68,16 @@ def test_a_missing_file_says_where_it_is_to_be_had(root, path, said):
         recover(root)
     assert str(root / path) in raised.value.message
     assert said in raised.value.remedy and "built-in people" in raised.value.remedy
+
+
+def test_without_smplx_its_group_is_named(root, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "smplx"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "smplx", None)
+    with pytest.raises(MissingPackages, match="smplx") as raised:
+        recover(root)
+    assert raised.value.arguments == {"features": "licensed-body"} and raised.value.operator
+    assert "--features licensed-body" in raised.value.remedy and "built-in people" in raised.value.remedy
 
 
 @pytest.mark.parametrize("path", [checkpoint.PATH, J19, SMPL])
@@ -137,7 +147,7 @@ def test_nothing_hostile_is_run(root, path, published, tmp_path):
         ({"v_template": np.zeros((778, 3))}, "v_template is"),
         ({"weights": np.full((6890, 24), np.nan)}, "not finite"),
         ({"f": np.full((13776, 3), 7000, np.uint32)}, "corners that do not exist"),
-        ({"kintree_table": np.array([[-1, *[23] * 23], list(range(24))])}, "hang on nothing"),
+        ({"kintree_table": np.array([[-1, *[23] * 23], list(range(24))])}, "joints without a parent"),
         ({"J_regressor": None}, "no 'J_regressor'"),
     ],
 )
@@ -145,7 +155,7 @@ def test_another_body_is_refused(root, published, change, said):
     changed = {name: value for name, value in (published | change).items() if value is not None}
     (root / SMPL).write_bytes(pickle.dumps(changed, 2))
     with pytest.raises(BadModelFile, match=said):
-        load_smpl(root)
+        load_arrays("smpl", root)
     assert not (root / SMPL).with_suffix(".npz").exists()
 
 
@@ -153,15 +163,15 @@ def test_a_body_in_other_axes_is_refused(root, published):
     turned = published["v_template"] * [1, -1, -1]
     (root / SMPL).write_bytes(pickle.dumps(published | {"v_template": turned}, 2))
     with pytest.raises(BadModelFile, match="other axes"):
-        load_smpl(root)
+        load_arrays("smpl", root)
 
 
 def test_every_way_in_which_smpl_is_handed_out(root, published, monkeypatch):
     """Three hundred directions of shape; objects of chumpy, which is never needed; plain arrays in an .npz."""
-    plain = load_smpl(root)
+    plain = load_arrays("smpl", root)
     many = np.concatenate([published["shapedirs"], np.ones((6890, 3, 290))], 2)
     (root / SMPL).write_bytes(pickle.dumps(published | {"shapedirs": many}, 2))
-    np.testing.assert_array_equal(load_smpl(root).shape_blend_shapes, plain.shape_blend_shapes)
+    np.testing.assert_array_equal(load_arrays("smpl", root).shape_blend_shapes, plain.shape_blend_shapes)
 
     library, module = types.ModuleType("chumpy"), types.ModuleType("chumpy.ch")
     held = type("Ch", (), {"__module__": "chumpy.ch", "__qualname__": "Ch"})
@@ -175,18 +185,18 @@ def test_every_way_in_which_smpl_is_handed_out(root, published, monkeypatch):
     (root / SMPL).write_bytes(pickle.dumps(ours, 2))
     monkeypatch.delitem(sys.modules, "chumpy.ch")
     monkeypatch.delitem(sys.modules, "chumpy")
-    np.testing.assert_array_equal(load_smpl(root).pose_blend_shapes, plain.pose_blend_shapes)
+    np.testing.assert_array_equal(load_arrays("smpl", root).pose_blend_shapes, plain.pose_blend_shapes)
 
     (root / SMPL).unlink()
     arrays = published | {"J_regressor": published["J_regressor"].toarray()}
     np.savez((root / SMPL).with_suffix(".npz"), **arrays)
-    np.testing.assert_allclose(load_smpl(root).joint_regressor, plain.joint_regressor)
+    np.testing.assert_allclose(load_arrays("smpl", root).joint_regressor, plain.joint_regressor)
 
 
 def test_keypoints_of_another_table_are_refused(root):
     for table, said in (
-        (np.zeros((17, 6890)), "no table"),
-        ([1, 2], "no table"),
+        (np.zeros((17, 6890)), "not a table"),
+        ([1, 2], "not a table"),
         (np.full((19, 6890), np.inf), "finite"),
     ):
         (root / J19).write_bytes(pickle.dumps(table))

@@ -40,12 +40,12 @@ def test_the_users_file_is_read_and_kept_plainly(root, published):
     mano = load_mano(root)
     np.testing.assert_array_equal(mano.vertices, published["v_template"])
     np.testing.assert_allclose(mano.joint_regressor, published["J_regressor"].toarray())
-    assert mano.parents[0] == -1 and "non-commercial" in mano.licence
+    assert mano.parents[0] == -1
     (root / PATH).unlink()
     again = load_mano(root)
     np.testing.assert_array_equal(again.pose_blend_shapes, mano.pose_blend_shapes)
     with np.load(root / "mano" / "MANO_RIGHT.npz", allow_pickle=False) as plain:
-        assert set(plain.files) >= {"vertices", "faces", "hands_mean"}
+        assert set(plain.files) >= {"vertices", "faces", "hands_mean"} and "non-commercial" in str(plain["licence"])
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4])

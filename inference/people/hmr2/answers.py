@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ....installer.models import store
-from ...errors import MissingModel
+from ...errors import MissingModel, MissingPackages
 from ...runtime.memory import keep
 from ...weights import load_network
 from ...weights.smpl import PATH as SMPL
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: The published network.
 SIZE = Size()
 
-_INSTEAD = "The built-in people need no file."
+_INSTEAD = "The built-in people need no file and no further package."
 
 Tag = TypeVar("Tag")
 
@@ -66,12 +66,13 @@ class CropQuery(Generic[Tag]):
 
 
 def ready(run: Run) -> None:
-    """Load what is needed, before the detector works for it. Raises `MissingModel` and `BadModelFile`."""
+    """Load what is needed, before the detector works for it. Raises `MissingModel`, `BadModelFile`, and
+    `MissingPackages` without smplx."""
     try:
         template(run)
         _network(run)
-    except MissingModel as error:
-        raise MissingModel(error.message, f"{error.remedy} {_INSTEAD}", error.operator, error.arguments) from error
+    except (MissingModel, MissingPackages) as error:
+        raise type(error)(error.message, f"{error.remedy} {_INSTEAD}", error.operator, error.arguments) from error
 
 
 def template(run: Run) -> Template:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The user's SMPL body in the axes of this house, and the 44 keypoints that the network was taught on it.
+"""The user's SMPL body, the 44 keypoints that the network was trained with on it, and its poses in our axes.
 
-SMPL rests with y up, facing +z; a `results.Body` with y down, facing the viewer (-z): half a turn about x, F. A joint's
-turn R becomes F R F. The whole body's turn, which the network gives from SMPL's axes to the camera's, becomes R F, and
-the translation takes up what the root joint's place at rest is changed by.
+A `results.Body` rests half a turn about x, F, from where SMPL does. A joint's rotation R becomes F R F. The whole
+body's, which the network gives from SMPL's axes to the camera's, becomes R F, and the translation takes up what that
+changes of the root joint's position.
 """
 
 from __future__ import annotations
@@ -17,22 +17,19 @@ import numpy as np
 from ....installer.models import store
 from ...errors import BadModelFile
 from ...geometry.rotations import quaternions_of
-from ...results import Body
 from ...weights.load import missing
 from ...weights.pickles import read_content
-from ...weights.smpl import load_smpl
+from ...weights.smpl import FAMILY, FLIP, LicensedBody, load_body
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ...results import Body
+
 #: Below the root of the model files.
 J19 = "hmr2/SMPL_to_J19.pkl"
 
-JOINT_NAMES = (
-    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
-    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
-    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
-)  # fmt: skip
+JOINT_NAMES = FAMILY["smpl"].joint_names
 #: The 44 keypoints: OpenPose's 25, then 19 of older data sets.
 KEYPOINT_NAMES = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
@@ -50,15 +47,11 @@ _ON_BODY = (
     3216, 3226, 3387, 6617, 6624, 6787,
 )  # fmt: skip
 
-#: Half a turn about x.
-FLIP = np.array([1.0, -1.0, -1.0])
-
 
 @dataclass(frozen=True)
-class Template:
-    """body : SMPL as a `results.Body`.  regressor : (19, 6890) float32, the later keypoints from posed vertices."""
+class Template(LicensedBody):
+    """The user's SMPL. regressor : (19, 6890) float32, the later keypoints from posed vertices."""
 
-    body: Body
     regressor: NDArray[np.float32]
 
     def keypoints(self, vertices: NDArray, joints: NDArray) -> NDArray[np.float32]:
@@ -83,29 +76,10 @@ def keypoint_weights(template: Template, keypoint: int) -> tuple[int | None, NDA
 
 
 def load_template(models_dir: Path) -> Template:
-    """Raises `MissingModel` and `BadModelFile`."""
-    smpl = load_smpl(models_dir)
-    regressor = _regressor(store.find(J19, models_dir), len(smpl.vertices))
-    joints = smpl.joint_regressor @ smpl.vertices
-    joint_shapes = np.einsum("jv,vcs->sjc", smpl.joint_regressor, smpl.shape_blend_shapes)
-    # An element (i, j) of F (R - I) F is that of R - I times F_i F_j.
-    signs = np.tile(np.outer(FLIP, FLIP).reshape(-1), len(joints) - 1)
-    body = Body(
-        name="SMPL",
-        licence=smpl.licence,
-        vertices=(smpl.vertices * FLIP).astype(np.float32),
-        faces=smpl.faces,
-        joint_names=JOINT_NAMES,
-        parents=smpl.parents,
-        joints=(joints * FLIP).astype(np.float32),
-        skin_weights=smpl.skin_weights.astype(np.float32),
-        shape_blend_shapes=np.ascontiguousarray(np.moveaxis(smpl.shape_blend_shapes, 2, 0) * FLIP, np.float32),
-        joint_blend_shapes=(joint_shapes * FLIP).astype(np.float32),
-        pose_blend_shapes=np.ascontiguousarray(
-            np.moveaxis(smpl.pose_blend_shapes, 2, 0) * (signs[:, None, None] * FLIP), np.float32
-        ),
-    )
-    return Template(body, regressor)
+    """Raises `MissingModel`, `BadModelFile`, and `MissingPackages` without smplx."""
+    licensed = load_body("smpl", models_dir)
+    regressor = _regressor(store.find(J19, models_dir), len(licensed.body.vertices))
+    return Template(licensed.body, licensed.joint_regressor, regressor)
 
 
 def _regressor(path: Path, vertices: int) -> NDArray[np.float32]:
@@ -114,7 +88,7 @@ def _regressor(path: Path, vertices: int) -> NDArray[np.float32]:
     array = read_content(path)
     remedy = "Take SMPL_to_J19.pkl from the published data of 4D-Humans, and put it there unchanged."
     if not isinstance(array, np.ndarray) or array.shape != (19, vertices) or array.dtype.kind != "f":
-        raise BadModelFile(f"{path} is no table of 19 keypoints over SMPL's {vertices} vertices.", remedy)
+        raise BadModelFile(f"{path} is not a table of 19 keypoints over SMPL's {vertices} vertices.", remedy)
     if not np.isfinite(array).all():
         raise BadModelFile(f"{path} holds values that are not finite.", remedy)
     return array.astype(np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import BadInput
 from ...geometry import rotations as quaternion
 from ...geometry.rotations import rotation_matrices
-from ...geometry.skinning import chain, pose_body
+from ...geometry.skinning import chain
 from ...results import People, Person
 from ...shipped import pose
 from ..blazepose_anny import separate_masks
@@ -251,7 +251,7 @@ def _person(
     """One person of one frame; in a gap the keypoints and the box are those of the interpolated body."""
     turns = motion.rotations[index].astype(np.float32)
     path, shape = motion.translation[index].astype(np.float32), motion.shape.astype(np.float32)
-    vertices, joints = pose_body(template.body, shape, turns, path)
+    vertices, joints = template.pose(shape, turns, path)
     keypoints = template.keypoints(vertices, joints)
     if seen is None:
         outline = camera.project(vertices)

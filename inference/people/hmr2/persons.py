@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...geometry.rasteriser import rasterise
-from ...geometry.skinning import pose_body
 from ...results import Person
 from ..blazepose_anny import separate_masks
 from . import placing
@@ -36,7 +35,7 @@ def make_person(template: Template, found: Detection, crop: Crop, answer: Networ
     """The person as the network sees it, without a mask."""
     rotations = to_opencv_rotations(answer.matrices)
     at_origin = to_opencv_translation(template.body, answer.shape, np.zeros(3))
-    vertices, joints = pose_body(template.body, answer.shape, rotations, at_origin)
+    vertices, joints = template.pose(answer.shape, rotations, at_origin)
     keypoints = template.keypoints(vertices, joints)
     place = placing.translation(keypoints, answer.camera, crop, camera)
     # Added last, and in float32, as the reference adds it.

@@ -18,7 +18,6 @@ import numpy as np
 
 from ...geometry import rotations as quaternion
 from ...geometry.rotations import quaternions_of, rotation_matrices
-from ...geometry.skinning import pose_body
 from ..clip.smooth import smooth_motion
 from .body import JOINT_NAMES
 from .markers import KEYPOINTS, SOURCES, Markers, landmark_markers
@@ -198,7 +197,7 @@ def refine_person(template: Template, person: Person, found: Detection, camera: 
     pose = fit(landmark_markers(template), evidence, start, start, with_shape=True)
     rotations = quaternions_of(pose.turns)[0].astype(np.float32)
     shape, place = pose.shape[0].astype(np.float32), pose.translation[0].astype(np.float32)
-    vertices, joints = pose_body(template.body, shape, rotations, place)
+    vertices, joints = template.pose(shape, rotations, place)
     keypoints = template.keypoints(vertices, joints)
     assert person.keypoints_3d is not None
     before, after = (evidence.mean_error(points[None, KEYPOINTS]) for points in (person.keypoints_3d, keypoints))
@@ -252,6 +251,6 @@ def _keypoints(template: Template, motion: Motion) -> NDArray[np.float32]:
     found = []
     for start in range(0, len(motion), 16):
         some = slice(start, start + 16)
-        vertices, joints = pose_body(template.body, motion.shape, motion.rotations[some], motion.translation[some])
+        vertices, joints = template.pose(motion.shape, motion.rotations[some], motion.translation[some])
         found.append(template.keypoints(vertices, joints)[:, KEYPOINTS])
     return np.concatenate(found)
