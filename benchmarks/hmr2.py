@@ -6,7 +6,7 @@
 MODELS is a root of model files with those of HMR 2.0; `benchmarks/golden_people.py --models MODELS` makes one with
 made-up weights. Photos of one to three people, boxes given, so that the detector, which is the user's, is no part of
 it. The reference's sequence: the whole photo copied and, for large people, blurred in float64 once for each of them; a
-batch never holds people of two photos; attention as explicit products; the body by dense products over all joints.
+batch never holds people of two photos; attention as explicit products; the body by smplx for each batch.
 Both sides take turns in one process with one network's weights, warm once, then `--repeats` times; the shortest time
 counts, of the clock and of the processor (which other work on the machine disturbs less). Ours makes masks besides.
 `--batch` are the people in the network at once.
@@ -34,6 +34,7 @@ from maquette.inference.people.hmr2.body import Template
 from maquette.inference.people.hmr2.crops import SIDE, Crop
 from maquette.inference.people.hmr2.network import HMR2, Block
 from maquette.inference.runtime.run import Run, start
+from maquette.inference.weights.smpl import evaluator
 from scipy import ndimage
 
 BOXES = {
@@ -63,53 +64,25 @@ def explicit_block(block: Block, x: torch.Tensor, _tick: Callable[[], None]) -> 
     return x + block.fc2(torch.nn.functional.gelu(block.fc1(block.norm2(x))))
 
 
-def dense_body(template: Template, tensors: dict[str, torch.Tensor], shape: torch.Tensor, turns: torch.Tensor) -> Any:
-    """Vertices (B, V, 3): every vertex by every joint, as `smplx` does it."""
-    batch = len(shape)
-    shaped = tensors["rest"] + torch.einsum("bl,mkl->bmk", shape, tensors["shapes"])
-    joints = torch.einsum("bik,ji->bjk", shaped, tensors["regressor"])
-    feature = (turns[:, 1:] - torch.eye(3, device=turns.device)).reshape(batch, -1)
-    posed = shaped + (feature @ tensors["poses"]).reshape(batch, -1, 3)
-    parents = template.body.parents
-    relative = joints.clone()
-    relative[:, 1:] -= joints[:, parents[1:]]
-    local = torch.cat(
-        [torch.nn.functional.pad(turns, (0, 0, 0, 1)), torch.nn.functional.pad(relative, (0, 1), value=1)[..., None]],
-        -1,
-    )
-    chain = [local[:, 0]]
-    for joint in range(1, len(parents)):
-        chain.append(chain[parents[joint]] @ local[:, joint])
-    world = torch.stack(chain, 1)
-    back = world @ torch.nn.functional.pad(joints, (0, 1))[..., None]
-    relative_world = world - torch.nn.functional.pad(back, (3, 0))
-    blended = (tensors["weights"].expand(batch, -1, -1) @ relative_world.reshape(batch, -1, 16)).reshape(
-        batch, -1, 4, 4
-    )
-    return (blended @ torch.nn.functional.pad(posed, (0, 1), value=1)[..., None])[..., :3, 0]
-
-
-def body_tensors(template: Template, device: torch.device) -> dict[str, torch.Tensor]:
+def body_tensors(template: Template, device: torch.device) -> list[torch.Tensor]:
+    """What smplx's skinning takes after shape and pose."""
     body = template.body
-    regressor = np.linalg.lstsq(body.vertices.T @ body.vertices, body.vertices.T, rcond=None)[0]
-    arrays = {
-        "rest": body.vertices[None],
-        "shapes": np.moveaxis(body.shape_blend_shapes, 0, 2),
-        # Dense as the published one is; which joints it makes does not matter for the time.
-        "regressor": body.joints @ regressor,
-        "poses": (body.pose_blend_shapes if body.pose_blend_shapes is not None else np.zeros(0)).reshape(207, -1),
-        "weights": body.skin_weights[None],
-    }
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device) for name, array in arrays.items()
-    }
+    assert body.pose_blend_shapes is not None
+    arrays = (
+        body.vertices,
+        np.moveaxis(body.shape_blend_shapes, 0, 2),
+        body.pose_blend_shapes.reshape(len(body.pose_blend_shapes), -1),
+        template.joint_regressor,
+        body.parents.astype(np.int64),
+        body.skin_weights,
+    )
+    return [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays]
 
 
 def reference(
-    photos: Sequence[Photo], boxes: Sequence[Sequence[Any]], net: HMR2, run: Run, batch: int, held: Any
+    photos: Sequence[Photo], boxes: Sequence[Sequence[Any]], net: HMR2, run: Run, batch: int, tensors: Any
 ) -> int:
     """Photo by photo, the people of each in batches of their own."""
-    template, tensors = held
     found = 0
     for photo, some in zip(photos, boxes, strict=True):
         for first in range(0, len(some), batch):
@@ -117,7 +90,7 @@ def reference(
             pictures = torch.from_numpy(np.stack(squares)).to(run.torch_device)[:, :, :, 32:224]
             with torch.no_grad():
                 answer = net(pictures)
-                vertices = dense_body(template, tensors, answer.shape, network.matrices(answer.turns))
+                vertices, _ = evaluator()(answer.shape, network.matrices(answer.turns), *tensors, pose2rot=False)
             found += len(vertices.cpu().numpy())
     return found
 
@@ -140,12 +113,12 @@ def main() -> None:
     run = start(options.device, models_dir=options.models)
     answers.ready(run)
     net, template = answers._network(run), answers.template(run)
-    held = template, body_tensors(template, run.torch_device)
+    tensors = body_tensors(template, run.torch_device)
     rows = []
     for batch in options.batch:
         sides = (
             lambda: ours_of(photos, boxes, options, batch),  # noqa: B023  # called at once
-            lambda: with_explicit_attention(lambda: reference(photos, boxes, net, run, batch, held)),  # noqa: B023
+            lambda: with_explicit_attention(lambda: reference(photos, boxes, net, run, batch, tensors)),  # noqa: B023
         )
         ours, theirs = timed(sides, options.repeats)
         seconds = {"ours": [part / count for part in ours], "reference": [part / count for part in theirs]}

@@ -3,7 +3,7 @@
 
 Its own loaders fetch files, unpickle them and bring every detector in at once, so none of them is used: one module is
 imported without the package around it, which takes a tenth of the time, changes nothing in timm's registry and does not
-ask for mediapipe.
+need mediapipe. The modules have a private name, so that who imports the package itself gets all of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -29,33 +30,36 @@ if TYPE_CHECKING:
     from ..runtime import Run
 
 
+#: The package, and the name that its modules are imported under here.
+_PACKAGE, _PRIVATE = "controlnet_aux", "_controlnet_aux_networks"
+
+
 def architecture(module: str, name: str) -> Any:
     """`name` of the module controlnet_aux.`module`. Raises `MissingPackages`."""
-    path = f"controlnet_aux.{module}"
+    path = f"{_PRIVATE}.{module}"
     packages = path.split(".")[:-1]
-    bare = []
     try:
         for count in range(1, len(packages) + 1):
-            package = ".".join(packages[:count])
-            if package not in sys.modules:
-                sys.modules[package] = _without_code(package)
-                bare.append(package)
+            _add_without_code(packages[:count])
         return getattr(import_module(path), name)
     except ImportError as error:
-        raise missing_package(error.name, error) from error
-    finally:
-        for package in bare:
-            del sys.modules[package]
+        raise missing_package((error.name or "").replace(_PRIVATE, _PACKAGE), error) from error
 
 
-def _without_code(package: str) -> ModuleType:
-    """A package that finds its modules, whose own code has not run."""
-    spec = find_spec(package)
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-    module = ModuleType(package)
-    module.__path__ = list(spec.submodule_search_locations)
-    return module
+def _add_without_code(path: list[str]) -> None:
+    """Make the modules of a package importable under the private name, without running the package's own code."""
+    private = ".".join(path)
+    if private in sys.modules:
+        return
+    if len(path) == 1:
+        spec = find_spec(_PACKAGE)
+        folders = spec.submodule_search_locations if spec else None
+    else:
+        folders = [str(Path(folder, path[-1])) for folder in sys.modules[".".join(path[:-1])].__path__]
+    if not folders:
+        raise ModuleNotFoundError(f"No module named {_PACKAGE!r}", name=_PACKAGE)
+    sys.modules[private] = ModuleType(private)
+    sys.modules[private].__path__ = list(folders)
 
 
 def loaded(run: Run, published: Published, build: Callable[[], nn.Module]) -> nn.Module:

@@ -339,11 +339,13 @@ def test_without_the_package(monkeypatch):
     from maquette.inference.models import controlnet_aux
 
     monkeypatch.setattr(controlnet_aux, "find_spec", lambda _name: None)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "controlnet_aux"]:
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] in (controlnet_aux._PACKAGE, controlnet_aux._PRIVATE)
+    ]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(inference.MissingPackages, match="controlnet"):
         architecture("hed", "ControlNetHED_Apache2")
-    assert not any(name.startswith("controlnet_aux") for name in sys.modules)
+    assert not any(name.startswith(("controlnet_aux", controlnet_aux._PRIVATE)) for name in sys.modules)
 
 
 def test_the_package_around_an_architecture_stays_out():
@@ -353,6 +355,6 @@ def test_the_package_around_an_architecture_stays_out():
         "from maquette.inference.models.controlnet_aux import architecture\n"
         "architecture('leres.leres.multi_depth_model_woauxi', 'RelDepthModel')\n"
         "architecture('hed', 'ControlNetHED_Apache2')\n"
-        "assert 'controlnet_aux' not in sys.modules and 'skimage' not in sys.modules\n"
+        "assert not any(name.partition('.')[0] in ('controlnet_aux', 'skimage', 'timm') for name in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
