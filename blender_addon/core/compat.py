@@ -79,9 +79,9 @@ def node_tree_of(material: Material) -> NodeTree:
 
 
 def check_adaptive(scene: Scene) -> None:
-    """Raise BadInput where adaptive subdivision is a setting of Cycles, which is switched off."""
+    """Raise BadInput where adaptive subdivision is a setting of Cycles, which is disabled."""
     if not (ADAPTIVE_MODIFIER or hasattr(scene, "cycles")):
-        raise BadInput("Adaptive subdivision is Cycles', which is switched off.", "Enable the add-on Cycles.")
+        raise BadInput("Adaptive subdivision needs Cycles, which is disabled.", "Enable the add-on Cycles.")
 
 
 def adaptive_settings(
@@ -118,16 +118,6 @@ def get_node_input(modifier: Any, name: str) -> Any:
     if MODIFIER_PROPERTIES:
         return getattr(getattr(modifier.properties.inputs, identifier, None), "value", None)
     return modifier.get(identifier)
-
-
-def set_node_input(modifier: Any, name: str, value: Any) -> None:
-    """Set an input of a Geometry Nodes modifier."""
-    identifier = node_inputs(modifier)[name]
-    if MODIFIER_PROPERTIES:
-        getattr(modifier.properties.inputs, identifier).value = value
-    else:
-        modifier[identifier] = value
-    modifier.id_data.update_tag()
 
 
 def add_outlines(frame: Any, points: NDArray, sizes: NDArray, holes: NDArray, radius: float) -> None:

@@ -55,7 +55,7 @@ def parsed(text: str | None) -> dict[str, Any]:
             raise ValueError(text)
     except ValueError as error:
         raise BadInput(
-            "The image does not tell how it was detailed.", "Choose an image that Detail Mask has made."
+            "The image does not record how it was detailed.", "Choose an image made by Detail Mask."
         ) from error
     return settings
 

@@ -45,7 +45,13 @@ def mesh_of(obj: bpy.types.Object) -> bpy.types.Mesh:
 
 def turn(obj: bpy.types.Object, name: str, value) -> bpy.types.Mesh:
     """Set an input of the modifier, and see what becomes of the mesh."""
-    compat.set_node_input(obj.modifiers[0], name, value)
+    modifier = obj.modifiers[0]
+    identifier = compat.node_inputs(modifier)[name]
+    if compat.MODIFIER_PROPERTIES:
+        getattr(modifier.properties.inputs, identifier).value = value
+    else:
+        modifier[identifier] = value
+    obj.update_tag()
     return mesh_of(obj)
 
 

@@ -301,7 +301,7 @@ def test_settings_come_back_from_the_image_and_from_its_file(photo, tmp_path):
     settings.seed = 0
     bpy.ops.maquette.load_detail_settings(image="photo.detail")
     assert settings.seed == 77, "from the file of the image"
-    with pytest.raises(RuntimeError, match="does not tell how it was detailed"):
+    with pytest.raises(RuntimeError, match="does not record how it was detailed"):
         bpy.ops.maquette.load_detail_settings(image="mask")
     with pytest.raises(RuntimeError, match="cannot be read"):
         bpy.ops.maquette.load_detail_settings(filepath=str(tmp_path / "none.png"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pose blend shapes as shape keys: what a body's skin does beyond following its bones (SMPL, Loper et al. 2015, eq. 9).
 
-A body gives them over the elements of each joint's R - I in the axes of its rest pose. Here they are mixed anew so that
+A body gives them over the elements of each joint's R - I in the axes of its rest pose. Here they are mixed so that
 each belongs to one element in the bone's own axes, which a driver reads off the bone's quaternion in a few products.
 """
 

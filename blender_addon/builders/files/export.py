@@ -104,7 +104,7 @@ def _write_fbx(path: str, _obj: Object, _first: int, _last: int, animation: bool
 
 
 def _write_gltf(path: str, obj: Any, _first: int, _last: int, animation: bool) -> None:
-    # Strips alone are no active action: then the scene is written as it moves.
+    # Without an active action, with strips alone, the scene is exported as it moves.
     mode = "ACTIVE_ACTIONS" if obj.animation_data and obj.animation_data.action else "SCENE"
     bpy.ops.export_scene.gltf(
         filepath=path, export_format="GLB", use_selection=True, export_animations=animation,

@@ -75,7 +75,7 @@ def clip_image(path: str | Path, *, start_frame: int = 1, name: str = "") -> Ima
 
 def play(user: Any, image: Image) -> None:
     """Let an image user (of a texture node, a camera's background ...) show a movie or sequence frame by frame with the
-    scene, from the frame on that `clip_image` was told; before and after it the first and last picture stay."""
+    scene, from the start frame given to `clip_image` on; before and after it the first and last picture stay."""
     kept: Any = image
     start, first, length = int(kept.get(START, 1)), 1, max(1, image.frame_duration)
     if image.source == "SEQUENCE":  # Blender counts neither its files nor from the first of them

@@ -30,7 +30,7 @@ def mask_attribute(
     visible_only: bool = False,
 ) -> Attribute:
     """The mask (H, W) 0..1 as FLOAT point attribute: each vertex takes the value of the photo's pixel it falls on,
-    0 outside the picture and behind the camera. An attribute of this name and kind is filled anew.
+    0 outside the picture and behind the camera. An attribute of this name and kind is refilled.
 
     visible_only : 0 also where the object hides the vertex from the camera (see `projection.in_view`).
     """

@@ -70,10 +70,10 @@ class Field:
     def floor(self) -> Field:
         return self.graph.math("FLOOR", self)
 
-    def least(self, other: Field | float) -> Field:
+    def minimum(self, other: Field | float) -> Field:
         return self.graph.math("MINIMUM", self, other)
 
-    def most(self, other: Field | float) -> Field:
+    def maximum(self, other: Field | float) -> Field:
         return self.graph.math("MAXIMUM", self, other)
 
 

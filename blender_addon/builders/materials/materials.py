@@ -10,7 +10,7 @@ import bpy
 
 from ....inference.errors import BadInput
 from ...core import compat, transaction
-from ..images import image as images
+from ..images.image import play
 
 if TYPE_CHECKING:
     from bpy.types import Image, Material, Node, NodeSocket, NodeTree, Object
@@ -140,7 +140,7 @@ def add_image(
     texture.image = image
     texture.label = image.name
     if image.source in {"MOVIE", "SEQUENCE"}:
-        images.play(texture.image_user, image)
+        play(texture.image_user, image)
     if socket is not None:
         connect(tree, texture.outputs["Color"], target.inputs[socket])
     return texture

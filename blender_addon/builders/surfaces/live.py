@@ -133,9 +133,9 @@ class _Surface:
         with graph.stage("One vertex per sampled pixel"):
             info = graph.node("GeometryNodeImageInfo", self.image, frame)
             self.width, self.height = graph.out(info, "Width"), graph.out(info, "Height")
-            share = (self.resolution / self.width.most(self.height)).least(1.0)
-            columns = (self.width * share + 0.5).floor().most(2.0)
-            self.rows = (self.height * share + 0.5).floor().most(2.0)
+            share = (self.resolution / self.width.maximum(self.height)).minimum(1.0)
+            columns = (self.width * share + 0.5).floor().maximum(2.0)
+            self.rows = (self.height * share + 0.5).floor().maximum(2.0)
             made = graph.node("GeometryNodeMeshGrid", columns - 1.0, self.rows - 1.0, columns, self.rows)
             graph.flow = graph.out(made, "Mesh")
             x, y, _ = graph.xyz(graph.position())  # in steps of one around the middle: exact
@@ -174,7 +174,7 @@ class _Surface:
         start, length = int(self.sequence[image.START]), int(self.sequence[image.LENGTH])  # type: ignore[index]
         with self.graph.stage("Image of this frame"):
             now = self.graph.out(self.graph.node("GeometryNodeInputSceneTime"), "Frame")
-            return now.most(float(start)).least(float(start + length - 1))
+            return now.maximum(float(start)).minimum(float(start + length - 1))
 
 
 class _Heights(_Surface):
@@ -281,7 +281,7 @@ class _Relief(_Surface):
             raw, _ = self.sample()
             depth = raw * self.scale
             beyond = (self.limit > 0.0) & (depth > self.limit)
-            there = (raw > 1e-6) & (raw < 1e30) & ~beyond  # neither infinity nor what is no number
+            there = (raw > 1e-6) & (raw < 1e30) & ~beyond  # neither infinity nor NaN
             self.ray, self.depth = graph.captured(
                 "POINT",
                 ray=("VECTOR", graph.vector(x, y, -1.0)),
@@ -306,7 +306,7 @@ class _Relief(_Surface):
             ends = graph.node("GeometryNodeInputMeshEdgeVertices")
             first, second = graph.out(ends, "Vertex Index 1"), graph.out(ends, "Vertex Index 2")
             left, right = graph.at(first, self.nearness), graph.at(second, self.nearness)
-            apart = left.most(right) > left.least(right) * (self.tear + 1.0)
+            apart = left.maximum(right) > left.minimum(right) * (self.tear + 1.0)
             # On an edge, a truth of points holds where it holds for both ends.
             bends = graph.choose(abs(second - first) < 1.5, across, down, "BOOLEAN")
             (self.connected,) = graph.captured("EDGE", connected=("BOOLEAN", ~(apart & bends & self.torn)))
@@ -315,7 +315,7 @@ class _Relief(_Surface):
         """Whether a point does not lie on the line through its neighbours, or one of them is not there."""
         outer = [self.graph.at(index, self.nearness) for index in (before, after)]
         sag = abs(outer[0] + outer[1] - self.nearness * 2.0)
-        return (sag > self.nearness * self.tear) | ~(outer[0].least(outer[1]) > 0.0)
+        return (sag > self.nearness * self.tear) | ~(outer[0].minimum(outer[1]) > 0.0)
 
     def _cut(self) -> None:
         graph = self.graph

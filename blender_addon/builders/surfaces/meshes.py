@@ -58,7 +58,7 @@ def positions(mesh: Mesh) -> NDArray[np.float32]:
 
 
 def set_point_attribute(mesh: Mesh, name: str, values: NDArray) -> bpy.types.Attribute:
-    """A FLOAT point attribute (V,); one of the same name and kind is filled anew, any other is left alone."""
+    """A FLOAT point attribute (V,); one of the same name and kind is refilled, any other is left alone."""
     attribute = mesh.attributes.get(name)
     if attribute is None or attribute.domain != "POINT" or attribute.data_type != "FLOAT":
         attribute = mesh.attributes.new(name, "FLOAT", "POINT")

@@ -54,7 +54,7 @@ def project_uvs(
 ) -> str:
     """A UV map of the photo, projected from its camera onto the object as it stands; returns the map's name.
 
-    A map of this name is projected anew. Which map is active, for editing and for rendering, does not change.
+    A map of this name is projected again. Which map is active, for editing and for rendering, does not change.
     seen_only : faces that the object itself wholly hides from the camera lie outside of the picture.
     """
     mesh = mesh_of(obj)
@@ -132,7 +132,7 @@ def in_view(
     column, row = (np.floor(pixels[where]).astype(int) - low).T
     limit = _farthest_around(np.where(depth > 0, depth, np.inf))[row, column]
     if len(normals):
-        # The back of a thing is no neighbour of its front: it is in view only where its own pixel shows it.
+        # The back of an object is not next to its front: it is in view only where its own pixel shows it.
         away = np.einsum("ij,ij->i", points[where], normals[where]) > 0
         own, drawn_around = (picture[row[away], column[away]] for picture in (depth, _farthest_around(depth)))
         limit[away] = np.where(own > 0, own, np.where(drawn_around > 0, drawn_around, np.inf))
@@ -186,7 +186,7 @@ def _begins_with_own(obj: Object, shown: Mesh) -> bool:
 
 def _surface(obj: Object, matrix: NDArray) -> tuple[NDArray, NDArray[np.int32], NDArray]:
     """What the object shows, after its modifiers: vertices (W, 3) in camera axes, triangles (T, 3), and the directions
-    (V, 3), of no certain length, in which its own vertices face; none where they cannot be told."""
+    (V, 3), of any length, in which its own vertices face; none of these where they are unknown."""
     mesh: Any = _shown(obj)
     mesh.calc_loop_triangles()
     faces = np.empty(len(mesh.loop_triangles) * 3, np.int32)
