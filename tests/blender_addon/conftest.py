@@ -19,6 +19,12 @@ from maquette.blender_addon.core import axes, transaction  # noqa: E402
 from maquette.inference.camera import Camera  # noqa: E402
 from maquette.inference.photo import Photo  # noqa: E402
 from maquette.inference.results import DepthMap, Person  # noqa: E402
+from maquette.installer.environment.lock_files import DEFAULT_BLENDER  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))
+from answers import Answers  # noqa: E402
+
+VERSION = ".".join(map(str, bpy.app.version[:2]))
 
 _exit_status = 0
 
@@ -35,6 +41,24 @@ def pytest_unconfigure(config):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(_exit_status)
+
+
+@pytest.fixture(scope="session")
+def answers():
+    """Of the models that ship, where a run names a folder for them; see answers.py."""
+    folder = os.environ.get("MAQUETTE_ANSWERS")
+    with pytest.MonkeyPatch.context() as patch:
+        found = Answers(Path(folder), writes=VERSION == DEFAULT_BLENDER) if folder else None
+        if found:
+            found.install(patch.setattr)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def computing(request, answers):
+    """Tests marked `computes` are answered by nobody."""
+    if answers is not None:
+        answers.computing = request.node.get_closest_marker("computes") is not None
 
 
 @pytest.fixture(autouse=True)

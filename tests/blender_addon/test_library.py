@@ -93,6 +93,8 @@ class TestInstall:
         """Downloads have a thread of their own, and can be stopped alone."""
         server.always["/free/resolve/main/one.safetensors"] = faults.stalls(1000)
         download = jobs.submit(operators.MAQUETTE_OT_install_model.job(_called(model="free")))
+        while download.state is jobs.State.WAITING:
+            time.sleep(0.01)
         photo = jobs.submit(jobs.Job("Photo", lambda report: "seen", lambda result: str(result)))
         assert photo.wait(20)
         while download.state is jobs.State.WAITING:  # its thread may begin later

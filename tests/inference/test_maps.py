@@ -52,20 +52,27 @@ def working(photo):
 
 
 @pytest.fixture(scope="module")
-def options(random_weights, tmp_path_factory):
+def files(random_weights, tmp_path_factory):
+    """A function: models -> the options that name their files, which are made when they are first asked for."""
     root = tmp_path_factory.mktemp("annotators")
     builders = {**{model: kind.build for model, kind in lines.KINDS.items()}, "normalbae": normalbae.NormalBae}
-    for model, build in {**builders, "leres": leres.build}.items():
-        task = {"normalbae": "normals", "leres": "depth"}.get(model, "maps")
-        network = random_weights(build(), seed=3)
-        if model == "mlsd":  # centres that are sure, and ends that are far
-            network.block23.conv3.bias.data[7:12] = torch.tensor([0.0, 30, -20, -30, 25])
-        prefix = "module." if model in PREFIXED else ""
-        tensors = {prefix + name: tensor for name, tensor in network.state_dict().items()}
-        path = root / find_model(task, model).files[0].path
-        path.parent.mkdir(exist_ok=True)
-        torch.save({WRAPPERS[model]: tensors} if model in WRAPPERS else tensors, path)
-    yield {"models_dir": root, "device": "cpu"}
+
+    def provide(*models):
+        for model in models:
+            task = {"normalbae": "normals", "leres": "depth"}.get(model, "maps")
+            path = root / find_model(task, model).files[0].path
+            if path.exists() and model != "leres":  # which comes in two sizes
+                continue
+            network = random_weights(builders.get(model, leres.build)(), seed=3)
+            if model == "mlsd":  # centres that are sure, and ends that are far
+                network.block23.conv3.bias.data[7:12] = torch.tensor([0.0, 30, -20, -30, 25])
+            prefix = "module." if model in PREFIXED else ""
+            tensors = {prefix + name: tensor for name, tensor in network.state_dict().items()}
+            path.parent.mkdir(exist_ok=True)
+            torch.save({WRAPPERS[model]: tensors} if model in WRAPPERS else tensors, path)
+        return {"models_dir": root, "device": "cpu"}
+
+    yield provide
     free_memory()
 
 
@@ -87,7 +94,8 @@ def detected(package, model, options, working, **wanted):
 
 
 @pytest.mark.parametrize("model", sorted(DETECTORS))
-def test_pictures_are_the_packages(package, model, photo, working, options):
+def test_pictures_are_the_packages(package, model, photo, working, files):
+    options = files(model, *(["lineart-coarse"] if model == "lineart" else []))  # the package loads both
     made = inference.make_map(photo, model, resolution=SIDE, **options).image
     expected = detected(package, model, options, working)[:SIDE, : made.shape[1]]
     assert made.shape == (SIDE, round(512 * SIDE / 300), 3) and made.dtype == np.uint8
@@ -97,7 +105,8 @@ def test_pictures_are_the_packages(package, model, photo, working, options):
 
 
 @pytest.mark.parametrize("model", ["hed", "pidinet"])
-def test_scribbles_are_the_packages(package, model, photo, working, options):
+def test_scribbles_are_the_packages(package, model, photo, working, files):
+    options = files(model)
     made = inference.make_map(photo, model, resolution=SIDE, safe=True, scribble=True, **options).image
     expected = detected(package, model, options, working, safe=True, scribble=True)[:SIDE, : made.shape[1]]
     assert set(np.unique(made)) <= {0, 255} and 0 < expected.mean() < 255
@@ -117,7 +126,8 @@ def test_plain_pictures_are_the_packages(package, model, name, photo, working):
     assert made.mean() > 1
 
 
-def test_normals_are_the_packages(package, photo, working, options):
+def test_normals_are_the_packages(package, photo, working, files):
+    options = files("normalbae")
     result = inference.estimate_normals(photo, "normalbae", resolution=SIDE, **options)
     settings = types.SimpleNamespace(architecture="BN", sampling_ratio=0.4, importance_ratio=0.7)
     from controlnet_aux.normalbae.nets.NNET import NNET
@@ -133,18 +143,22 @@ def test_normals_are_the_packages(package, photo, working, options):
     assert (difference > 1).mean() < 0.001 and expected.std() > 1
 
 
-def test_normals_in_camera_axes(photo, options):
+def test_normals_in_camera_axes(photo, files):
     """Published: red to the left, green up, blue towards the viewer. Ours: right, down, away."""
     photo = inference.Photo(np.ascontiguousarray(photo.pixels[100:200, 150:350]))
-    result = inference.estimate_normals(photo, "normalbae", resolution=0, **options)
+    result = inference.estimate_normals(photo, "normalbae", resolution=0, **files("normalbae"))
     assert result.normals.shape == photo.pixels.shape and result.valid.all()
     np.testing.assert_allclose(np.linalg.norm(result.normals, axis=2), 1, atol=1e-5)
     shown = result.preview.astype(np.float32) / 127.5 - 1
     np.testing.assert_allclose(result.normals, -shown, atol=0.02)
 
 
-def test_leres_is_the_networks(photo, options):
+@pytest.mark.parametrize("backbone", ["resnet50", pytest.param("resnext101", marks=pytest.mark.full)])
+def test_leres_is_the_networks(photo, files, backbone, monkeypatch):
     """The architecture with the file loaded by torch itself, fed as its authors feed it."""
+    build = architecture("leres.leres.multi_depth_model_woauxi", "RelDepthModel")
+    monkeypatch.setattr(leres, "build", lambda: build(backbone))
+    options = files("leres")
     network = leres.build().eval()
     tensors = torch.load(options["models_dir"] / "annotators" / "res101.pth", weights_only=True)["depth_model"]
     network.load_state_dict({name.removeprefix("module."): tensor for name, tensor in tensors.items()})
@@ -159,7 +173,7 @@ def test_leres_is_the_networks(photo, options):
     assert np.corrcoef(result.depth.ravel(), result.preview[..., 0].ravel())[0, 1] > 0.99
 
 
-def test_anyline_lays_dark_lines_over_edges(photo, options):
+def test_anyline_lays_dark_lines_over_edges(photo, files):
     edges = lines._mean_edges([torch.zeros(1, 64, 64)], np.zeros((64, 64, 3), np.uint8), lines_options(), stepped=True)
     page = np.full((64, 64, 3), 200, np.uint8)
     page[30:33, 5:60] = 20
@@ -167,7 +181,7 @@ def test_anyline_lays_dark_lines_over_edges(photo, options):
     drawn = lines._any_line([torch.full((1, 64, 64), -20.0)], page, lines_options())
     assert edges.min() == edges.max() == 127
     assert drawn[31, 10:55].min() > 100 and drawn[10, 10] == 0 and drawn[50:].max() == 0
-    made = inference.make_map(photo, "anyline", resolution=SIDE, **options).image
+    made = inference.make_map(photo, "anyline", resolution=SIDE, **files("anyline")).image
     assert made.std() > 1
 
 
@@ -268,21 +282,24 @@ def test_the_command_line(tmp_path, capsys):
         assert "An image pass has no" in capsys.readouterr().err
 
 
-def test_too_large_for_a_network(photo, options):
+def test_too_large_for_a_network(photo, files):
+    options = files("hed", "normalbae")
     with pytest.raises(inference.BadInput, match="megapixels"):
         inference.make_map(photo, "hed", resolution=4000, **options)
     with pytest.raises(inference.BadInput, match="megapixels"):
         inference.estimate_normals(photo, "normalbae", resolution=4000, **options)
 
 
-def test_strips_and_tiny_photos(options):
+def test_strips_and_tiny_photos(files):
+    options = files("teed", "lineart", "mlsd")
     for size in ((8, 700), (700, 8), (8, 8)):
         pixels = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
         for model in (*PLAIN, "teed", "lineart", "mlsd"):
             assert inference.make_map(pixels, model, resolution=0, **options).image.shape == pixels.shape
 
 
-def test_a_batch_is_each_alone(photo, options):
+def test_a_batch_is_each_alone(photo, files):
+    options = files("hed")
     photos = [photo, inference.Photo(np.ascontiguousarray(photo.pixels[:, ::-1])), photo.pixels[:200, :220].copy()]
     for model in ("hed", "canny"):
         together = list(batch.make_maps(photos, model, resolution=SIDE, **options))
@@ -291,18 +308,20 @@ def test_a_batch_is_each_alone(photo, options):
             assert np.abs(result.image.astype(int) - alone.image).max() <= 1
 
 
-def test_missing_and_wrong_files(photo, options, tmp_path):
+def test_missing_and_wrong_files(photo, files, tmp_path):
     with pytest.raises(inference.MissingModel, match=r"ControlNetHED\.pth") as error:
         inference.make_map(photo, "hed", models_dir=tmp_path)
     assert "huggingface.co/lllyasviel/Annotators" in error.value.remedy
     (tmp_path / "annotators").mkdir()
-    source = options["models_dir"] / "annotators" / "sk_model.pth"
+    source = files("lineart")["models_dir"] / "annotators" / "sk_model.pth"
     (tmp_path / "annotators" / "ControlNetHED.pth").write_bytes(source.read_bytes())
     with pytest.raises(inference.BadModelFile, match="is not the file of this model"):
         inference.make_map(photo, "hed", models_dir=tmp_path)
 
 
-def test_nothing_is_asked_of_a_network(photo, options, monkeypatch):
+def test_nothing_is_asked_of_a_network(photo, files, monkeypatch):
+    options = files(*lines.KINDS)
+
     def refused(*_):
         raise AssertionError("a connection was tried")
 
@@ -313,19 +332,21 @@ def test_nothing_is_asked_of_a_network(photo, options, monkeypatch):
         inference.make_map(photo, model, resolution=64, **options)
 
 
-def test_half_precision_is_not_for_these(options):
+def test_half_precision_is_not_for_these(files):
     from dataclasses import replace
 
     from maquette.inference.models.controlnet_aux import loaded
     from maquette.inference.runtime import start
 
-    run = start("cpu", models_dir=options["models_dir"], model=find_model("maps", "teed"))
+    run = start("cpu", models_dir=files("teed")["models_dir"], model=find_model("maps", "teed"))
     kind = lines.KINDS["teed"]
     network = loaded(replace(run, precision="float16"), kind.published(run.model.files[0].path), kind.build)
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
 
 
-def test_a_cancelled_map(photo, options):
+def test_a_cancelled_map(photo, files):
+    options = files("pidinet")
+
     def stop(share, _message):
         if share > 0.2:
             raise inference.Cancelled

@@ -187,14 +187,16 @@ def test_a_stopped_one_goes_on_where_it_ended(machine: Machine) -> None:
     assert not {Path(path).name for path in machine.registry.downloads()} & here
 
 
-def test_a_broken_connection_goes_on_in_the_middle_of_a_file(machine: Machine) -> None:
-    machine.registry.cut = 600
+@pytest.mark.parametrize("piece", [1500, pytest.param(600, marks=pytest.mark.full)])
+def test_a_broken_connection_goes_on_in_the_middle_of_a_file(machine: Machine, piece: int) -> None:
+    machine.registry.cut = piece
     machine.install()
     assert machine.registry.ranges and all(asked != "bytes=0-" for asked in machine.registry.ranges)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills a process group")
-def test_killed_at_ten_moments_the_next_start_repairs(machine: Machine) -> None:
+@pytest.mark.parametrize("moments", [3, pytest.param(10, marks=pytest.mark.full)])
+def test_killed_at_any_moment_the_next_start_repairs(machine: Machine, moments: int) -> None:
     machine.registry.delay = 0.05
     chance = random.Random(7)
     machine.install("people")
@@ -214,9 +216,9 @@ def test_killed_at_ten_moments_the_next_start_repairs(machine: Machine) -> None:
         folders = machine.install("people")
         assert [wheel_records.damaged(folder) for folder in folders] == [[], []]
         assert machine.contents() == {folder.name for folder in folders}
-        if killed == 10:
+        if killed == moments:
             break
-    assert killed == 10
+    assert killed == moments
     assert machine.call("verify")[0] == 0
 
 
