@@ -13,7 +13,7 @@ import math
 import os
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
@@ -38,9 +38,9 @@ class Option:
     default: Any
     label: str
     help: str
-    models: tuple[str, ...] = ()
-    cli: bool = True
-    blender: bool = True
+    models: tuple[str, ...] = field(default=(), kw_only=True)
+    cli: bool = field(default=True, kw_only=True)
+    blender: bool = field(default=True, kw_only=True)
 
     def checked(self, value: Any) -> Any:
         """The value as the models take it. Raises `BadInput`."""
@@ -77,9 +77,13 @@ class Number(Option):
     high: float = math.inf
     soft_low: float | None = None
     soft_high: float | None = None
-    whole: bool = False
     unit: str = ""
     above: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole number, as its default is."""
+        return isinstance(self.default, int)
 
     def _checked(self, value: Any) -> Any:
         kind = Integral if self.whole else Real
@@ -112,6 +116,15 @@ class Number(Option):
         if self.high == math.inf:
             return above if self.above else f"of at least {shown(self.low)}"
         return f"{above}, up to {shown(self.high)}" if self.above else f"from {shown(self.low)} to {shown(self.high)}"
+
+
+@dataclass(frozen=True)
+class Share(Number):
+    """A number from 0 to 1."""
+
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = "FACTOR"
 
 
 @dataclass(frozen=True)

@@ -9,46 +9,23 @@ from typing import Any
 from ..errors import BadInput
 from . import Choice, Number, Options, Text
 
-FX = Number(
-    "fx",
-    None,
-    "Focal Length X",
-    "Focal length in pixels; left out, the photo's own, or else that of a lens that sees 55 degrees",
-    low=0.0,
-    above=True,
-)
-FY = Number(
-    "fy",
-    None,
-    "Focal Length Y",
-    "Vertical focal length in pixels; left out, the same as the horizontal one",
-    low=0.0,
-    above=True,
-)
-RESOLUTION = Number(
-    "resolution",
-    512,
-    "Preview Size",
-    "Short side of the 8-bit preview picture in pixels; 0 keeps the photo's size",
-    low=0,
-    high=16384,
-    whole=True,
-)
-DEVICE = Text("device", None, "Device", "Where to compute: cpu, cuda, cuda:1, mps, xpu; left out, the fastest there is")
-PRECISION = Choice(
-    "precision",
-    None,
-    "Precision",
-    "Numbers that the networks compute with; left out, what suits the device",
-    items=(
-        ("float32", "Full", "32-bit floats"),
-        ("float16", "Half", "16-bit floats: faster and in half the memory, on graphics cards"),
-    ),
-    blender=False,
-)
-BATCH_SIZE = Number(
-    "batch_size", 4, "Batch Size", "Photos that pass through a network together", low=1, soft_high=64, whole=True
-)
+# fmt: off
+FX = Number("fx", None, "Focal Length X",
+        "Focal length in pixels; left out, the photo's own, or else that of a lens that sees 55 degrees", 0.0,
+        above=True)
+FY = Number("fy", None, "Focal Length Y", "Vertical focal length in pixels; left out, the same as the horizontal one",
+        0.0, above=True)
+RESOLUTION = Number("resolution", 512, "Preview Size",
+        "Short side of the 8-bit preview picture in pixels; 0 keeps the photo's size", 0, 16384)
+DEVICE = Text("device", None, "Device",
+        "Where to compute: cpu, cuda, cuda:1, mps, xpu; left out, the fastest there is")
+PRECISION = Choice("precision", None, "Precision",
+        "Numbers that the networks compute with; left out, what suits the device",
+        (("float32", "Full", "32-bit floats"),
+         ("float16", "Half", "16-bit floats: faster and in half the memory, on graphics cards")),
+        blender=False)
+# fmt: on
+BATCH_SIZE = Number("batch_size", 4, "Batch Size", "Photos that pass through a network together", 1, soft_high=64)
 BATCH = Options(BATCH_SIZE)
 #: Where and how a task computes; beside them stand `progress` and `models_dir`.
 RUN = Options(DEVICE, PRECISION)

@@ -10,24 +10,12 @@ from .common import RESOLUTION
 
 _RELATIVE = ("midas", "midas-384")
 
+# fmt: off
 OPTIONS = Options(
-    Number(
-        "a",
-        2 * math.pi,
-        "Depth Strength",
-        "How steep the slopes become that a relative depth map has",
-        models=_RELATIVE,
-        low=0.0,
-        high=5 * math.pi,
-    ),
-    Number(
-        "bg_threshold",
-        0.1,
-        "Background Threshold",
-        "Relative depth below which the background is left flat",
-        models=_RELATIVE,
-        low=0.0,
-        high=1.0,
-    ),
+    Number("a", 2 * math.pi, "Depth Strength", "Larger values flatten the normals that a relative depth map gives", 0.0,
+           5 * math.pi, models=_RELATIVE),
+    Number("bg_threshold", 0.1, "Background Threshold", "Relative depth below which the background is left flat", 0.0,
+           1.0, models=_RELATIVE),
     RESOLUTION,
 )
+# fmt: on

@@ -108,7 +108,7 @@ def test_what_may_be_chosen_is_what_there_is():
 
 
 SHARE = Number("share", 0.5, "Share", "A share", low=0.0, high=1.0)
-COUNT = Number("count", 3, "Count", "A count", low=1, whole=True)
+COUNT = Number("count", 3, "Count", "A count", low=1)
 FOCAL = Number("focal", None, "Focal", "A length", low=0.0, above=True)
 KIND = Choice("kind", "a", "Kind", "A kind", items=(("a", "A", ""), ("b", "B", "")))
 SAFE = Switch("safe", None, "Safe", "Whether it is safe")

@@ -33,7 +33,6 @@ BUILD = Options(
         low=2,
         high=8192,
         soft_high=2048,
-        whole=True,
     ),
     Number(
         "tear",
@@ -68,7 +67,6 @@ BUILD = Options(
         "Leave out loose pieces with fewer faces than this",
         low=0,
         soft_high=1000,
-        whole=True,
     ),
     Switch(
         "adaptive",

@@ -69,7 +69,7 @@ class MAQUETTE_OT_add_bone(RigOperator):
     __annotations__ = properties_of(
         (
             _ARMATURE,
-            Number("entry", 0, "Entry", "Entry of the bone map after which it is added", low=0, whole=True),
+            Number("entry", 0, "Entry", "Entry of the bone map after which it is added", low=0),
         )
     )
 

@@ -60,7 +60,6 @@ PHOTO = Options(
         "Frame",
         "Frame of a clip to use where one photo is needed; 0 takes the scene's current frame",
         low=0,
-        whole=True,
     ),
     Text("camera", "", "Camera", "Name of the camera object that the photo was taken with, for its focal length"),
 )
@@ -75,7 +74,7 @@ FRAMES = Choice(
     ),
 )
 START_FRAME = Number(
-    "start_frame", 1, "Start Frame", "Frame of the scene at which the clip begins", low=0, high=1048574, whole=True
+    "start_frame", 1, "Start Frame", "Frame of the scene at which the clip begins", low=0, high=1048574
 )
 #: How a body or mesh moves.
 BODIES = (
