@@ -59,7 +59,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
         key = (camera, repr(boxes), *(options[name] for name in _DECIDING), run.device, run.precision)
         frames.append(recall(photo.pixels, key, partial(_people_of, photo, camera, part, boxes, options)))
     if not frames:
-        raise BadInput("There is no photo to look at.", "Give at least one.")
+        raise BadInput("There are no photos.", "Give at least one.")
     run.report(1.0, f"{sum(map(len, frames))} people found")
     return People(tuple(frames), load_body(), cameras[0], tuple(cameras), clip.fps)
 

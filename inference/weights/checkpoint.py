@@ -38,7 +38,7 @@ def read_tensors(path: Path, wrappers: tuple[str, ...] = (), *, objects: bool = 
     wrappers : names under which the tensors may lie in the file; without one of them the file is the state dict.
     objects : the published file is known to hold objects of any kind beside its tensors. They become empty stand-ins;
         none of their code is looked up or run. Settings of the usual training programs are read around in every file.
-    Raises `BadModelFile` in one sentence for a file that is no such checkpoint, is cut off, or holds code.
+    Raises `BadModelFile` in one sentence for a file that is not such a checkpoint, is cut off, or contains code.
     """
     _check_head(path)
     if path.suffix == ".safetensors":
@@ -112,9 +112,7 @@ def _check_head(path: Path) -> None:
     if head.lstrip().startswith((b"<", b'{"error')):
         raise BadModelFile(f"{path} is a web page, not a model.", _AGAIN)
     if head.startswith(b"version https://git-lfs"):
-        raise BadModelFile(
-            f"{path} is only the pointer to the model in a Git repository.", "Fetch it with git lfs pull."
-        )
+        raise BadModelFile(f"{path} is only a Git LFS pointer, not the model itself.", "Fetch it with git lfs pull.")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -147,12 +145,12 @@ def _read_torch(path: Path, objects: bool) -> Any:
         module = as_pickle_module(_Tensors if objects else _TensorsAndSettings)
         return torch.load(path, map_location="cpu", weights_only=False, mmap=zipped, pickle_module=module)
     except Refused as error:
-        message = f"{path} holds more than numbers ({error}), and none of it was run: it is not the published file."
+        message = f"{path} contains code or objects ({error}); none of it was run. It is not the published file."
         raise BadModelFile(message, _AGAIN) from error
     except MemoryError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
-        raise BadModelFile(f"{path} is cut off or damaged, or no checkpoint of PyTorch.", _AGAIN) from error
+        raise BadModelFile(f"{path} is cut off or damaged, or is not a PyTorch checkpoint.", _AGAIN) from error
 
 
 #: What tensors are rebuilt with.

@@ -40,8 +40,8 @@ def write_tensors(
     """Write a safetensors file; the caller gives it its final name. Raises `BadModelFile` for values not finite.
 
     The format: length of the header (uint64), a JSON header, then the values without gaps. The header is padded, and
-    what is no multiple of 64 bytes comes last: all other values are mapped at multiples of 64, as torch's own are. The
-    rest has the largest types first.
+    what is not a multiple of 64 bytes comes last: all other values are mapped at multiples of 64, as torch's own are.
+    Beyond that the largest types come first.
     """
 
     def place(name: str) -> tuple[bool, int, str]:
@@ -66,7 +66,7 @@ def write_tensors(
             values = tensor.reshape(-1).view(torch.uint8).numpy()
             for start in range(0, len(values), _CHUNK):
                 written += file.write(values[start : start + _CHUNK].data)
-                report(written / max(end, 1), "Converting the model file, once")
+                report(written / max(end, 1), "Converting the model file (first use only)")
 
 
 def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -83,4 +83,4 @@ def _check_finite(name: str, tensor: Tensor) -> None:
         return
     # What only 64 bits can hold becomes infinite when the network takes it.
     if not bool(torch.isfinite(tensor.float() if tensor.dtype == torch.float64 else tensor).all()):
-        raise BadModelFile(f"The weights {name} are not all numbers (NaN or infinity).", "Download it again.")
+        raise BadModelFile(f"The weights {name} contain NaN or infinity.", "Download it again.")

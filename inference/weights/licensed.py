@@ -102,7 +102,7 @@ class Licensed(Generic[Model]):
             if not all(np.isfinite(value).all() for value in values.values()):
                 raise BadModelFile(f"{path} holds values that are not finite.", self.remedy)
             if not 0 <= values["faces"].min() <= values["faces"].max() < len(values["vertices"]):
-                raise BadModelFile(f"{path} has faces with corners that do not exist.", self.remedy)
+                raise BadModelFile(f"{path} has faces with vertices that do not exist.", self.remedy)
             model = self.kind(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise BadModelFile(f"{path} is not a {self.what}.", self.remedy) from error

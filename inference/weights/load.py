@@ -109,7 +109,7 @@ def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | No
             return _checked(beside, read_tensors(beside), expected)
         return _as_it_is(run, beside, published, expected)  # the published tensors in the other format
     if source.is_dir():
-        raise BadModelFile(f"{source} is a folder, not a model.", "Put the published file there instead of it.")
+        raise BadModelFile(f"{source} is a folder, not a model.", "Put the published file there instead.")
     if beside == source:
         return _as_it_is(run, source, published, expected)
     file = identity(source)
@@ -123,7 +123,7 @@ def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | No
         if _write(run, source, target, state, stamp):
             return _checked(target, read_tensors(target), expected)
     check_finite(source, state)
-    run.report(0.0, "The converted model can be kept nowhere: it will be converted again next time")
+    run.report(0.0, "The converted model could not be saved; it will be converted again next time")
     return state
 
 
@@ -135,7 +135,7 @@ def _as_it_is(run: Run, source: Path, published: Published, expected: Mapping[st
 
 
 def _converted(run: Run, source: Path, published: Published, expected: Mapping[str, Tensor] | None) -> State:
-    check_whole(source, lambda: run.report(0.0, "Checking the model file, once"))
+    check_whole(source, lambda: run.report(0.0, "Checking the model file (first use only)"))
     tensors = read_tensors(source, published.wrappers, objects=published.objects)
     if expected is None:
         return published.convert(tensors)
@@ -158,14 +158,14 @@ def _checked(
     if len(lacking) > len(expected) // 2:
         raise _foreign(path, published or state)
     if lacking or unknown:
-        what = f"lacks {lacking[0]!r}" if lacking else f"holds {unknown[0]!r}, which is of no known use"
+        what = f"lacks {lacking[0]!r}" if lacking else f"holds {unknown[0]!r}, which this model does not have"
         others = max(len(lacking), len(unknown)) - 1
         more = f" (and {others} more)" if others > 0 else ""
         raise BadModelFile(f"{path} {what}{more}: it is not the published file.", "Download it again from its page.")
     for name, tensor in expected.items():
         if state[name].shape != tensor.shape:
             raise BadModelFile(
-                f"{path} is of another size of this model: {name} is {list(state[name].shape)} instead of "
+                f"{path} belongs to another size of this model: {name} is {list(state[name].shape)} instead of "
                 f"{list(tensor.shape)}.",
                 "Give the file its published name back, or download the one that belongs here.",
             )
@@ -185,7 +185,7 @@ def _foreign(path: Path, tensors: Mapping[str, Tensor]) -> BadModelFile:
 
 
 def _stamp(converted: Path) -> str | None:
-    """What a converted file was made from; None where there is none, it is damaged, or it is no file of ours."""
+    """What a converted file was made from; None where there is none, it is damaged, or it was not written here."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -236,7 +236,7 @@ def _alone(target: Path, run: Run) -> Iterator[None]:
     lock = Path(gettempdir()) / f"maquette-{user}-{name}.lock"
 
     def waiting(_line: str) -> None:
-        run.report(0.0, "Another program converts this model file; waiting until it has ended")
+        run.report(0.0, "Another program is converting this model file; waiting for it to finish")
 
     with held(lock, waiting):
         yield

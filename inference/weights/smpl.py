@@ -238,7 +238,7 @@ def _leading_shapes(face: bool, content: dict[str, Any]) -> dict[str, Any]:
 def _check(name: str, remedy: str, arrays: BodyArrays, path: Path) -> None:
     joints = arrays.joint_regressor @ arrays.vertices
     if joints[_HEAD, 1] < joints[0, 1] or joints[_LEFT_HIP, 0] < joints[0, 0]:
-        raise BadModelFile(f"{path} is a body in other axes than {name}'s.", remedy)
+        raise BadModelFile(f"{path} is not in {name}'s axes (y up, facing +z).", remedy)
     order = arrays.parents[1:] < np.arange(1, len(arrays.parents))
     if arrays.parents[0] != -1 or not order.all() or (arrays.parents[1:] < 0).any():
         raise BadModelFile(f"{path} has joints without a parent: it is not a {name} body.", remedy)

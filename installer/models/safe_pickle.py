@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads pickles without importing, making or calling anything that they name. Every pickle of the house is read here.
+"""Reads pickles without importing, making or calling anything that they name. Every pickle is read here.
 
 A pickle is a program: it names classes and functions, and calls them. `SafeUnpickler` looks none of them up. A name
 becomes what the reader's own `resolve` gives for it, or a `PickledObject`, which keeps what it was called with. So an

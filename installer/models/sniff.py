@@ -46,8 +46,9 @@ _HOSTILE_BUILTINS = {
 class Contents:
     """What a file holds.
 
-    kind : one of the constants above.  arrays : name -> shape, or None where it is no array; an array that is the whole
-    file has the name "".  damage : why it cannot be read, in words, or "".  hostile : the program that it would call.
+    kind : one of the constants above.  arrays : name -> shape, or None where it is not an array; an array that is the
+    whole file has the name "".  damage : why it cannot be read, in words, or "".
+    hostile : the program that it would call.
     left_hand : of a MANO model; None for all else.
     """
 
@@ -69,7 +70,7 @@ def look(path: Path) -> Contents:
         if start.startswith((b"<!doctype", b"<html", b"<?xml", b'{"error')):
             return Contents(PAGE, damage="it is a web page, not a model")
         if head.startswith(b"version https://git-lfs"):
-            return Contents(POINTER, damage="it is only the pointer to a file in a Git repository (git lfs pull)")
+            return Contents(POINTER, damage="it is only a Git LFS pointer (run git lfs pull)")
         try:
             if head[8:9] == b"{":
                 return _safetensors(file, size)
@@ -166,7 +167,7 @@ def _zip(path: Path) -> Contents:
         pickled = [name for name in entries if name.endswith("data.pkl") and name.count("/") <= 1]
         if pickled:
             if any("/code/" in name for name in entries):
-                raise _Unreadable("it is a program of TorchScript, not a checkpoint")
+                raise _Unreadable("it is a TorchScript program, not a checkpoint")
             if entries[pickled[0]].file_size > _LARGEST:
                 raise _Unreadable("it is too large for a checkpoint")
             return _described(TORCH, _Reader(io.BytesIO(archive.read(pickled[0]))))
@@ -247,7 +248,7 @@ def _plain(value: Any) -> Any:
 
 
 def _values(array: Any) -> List[float]:
-    """The numbers of numpy's array row by row; empty for what is no plain little-endian array."""
+    """The numbers of numpy's array row by row; empty for what is not a plain little-endian array."""
     shape = _shape(array)
     if shape is None or not _is_array(array):
         return []
@@ -280,7 +281,7 @@ class _Reader(SafeUnpickler):
 
 
 def _left_hand(content: Any) -> Optional[bool]:
-    """Whether a MANO model is the left hand: its fingers point along +x; None for what is no MANO model."""
+    """Whether a MANO model is the left hand: its fingers point along +x; None for what is not a MANO model."""
     if not isinstance(content, dict) or "hands_mean" not in content:
         return None
     arrays = dict(_named(content, 1))

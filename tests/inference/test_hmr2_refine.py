@@ -40,7 +40,7 @@ def random_pose(frames, turn=0.3, seed=0):
 
 
 def seen(markers, pose, noise=0.0, seed=1):
-    points, _ = markers.place(pose.turns, pose.translation, pose.shape)
+    points, _ = markers.place(pose.matrices, pose.translation, pose.shape)
     frames, count = points.shape[:2]
     pixels = CAMERA.project(points) + np.random.default_rng(seed).normal(0, max(noise, 1e-9), (frames, count, 2))
     focal, centre = (np.tile(pair, (frames, 1)) for pair in ((900.0, 900.0), (320.0, 240.0)))
@@ -48,13 +48,13 @@ def seen(markers, pose, noise=0.0, seed=1):
 
 
 def error(markers, evidence, pose):
-    return evidence.mean_error(markers.place(pose.turns, pose.translation, pose.shape)[0])
+    return evidence.mean_error(markers.place(pose.matrices, pose.translation, pose.shape)[0])
 
 
 def test_keypoints_without_vertices_are_those_of_the_skin(template, markers):
     pose = random_pose(4)
-    points, _ = markers.place(pose.turns, pose.translation, pose.shape)
-    vertices, joints = pose_body(template.body, pose.shape, quaternions_of(pose.turns), pose.translation)
+    points, _ = markers.place(pose.matrices, pose.translation, pose.shape)
+    vertices, joints = pose_body(template.body, pose.shape, quaternions_of(pose.matrices), pose.translation)
     offset = np.linalg.norm(template.keypoints(vertices, joints)[:, KEYPOINTS] - points, axis=-1)
     # Corrections that depend on the pose are left out; joints have none.
     assert np.median(offset) < 1e-3 and offset.max() < 0.05
@@ -62,14 +62,14 @@ def test_keypoints_without_vertices_are_those_of_the_skin(template, markers):
 
 def test_slopes_are_those_of_small_steps(markers):
     pose, step = random_pose(3), 1e-6
-    points, slopes = markers.place(pose.turns, pose.translation, pose.shape)
+    points, slopes = markers.place(pose.matrices, pose.translation, pose.shape)
     for parameter in (*range(0, 75, 4), 75, 80, 84):
         change = np.zeros((3, markers.size(True)))
         change[:, parameter] = step
         moved = pose.moved(change)
-        there, _ = markers.place(moved.turns, moved.translation, moved.shape)
+        there, _ = markers.place(moved.matrices, moved.translation, moved.shape)
         np.testing.assert_allclose((there - points) / step, slopes[..., parameter], atol=1e-5)
-    _, without = markers.place(pose.turns, pose.translation, pose.shape, with_shape=False)
+    _, without = markers.place(pose.matrices, pose.translation, pose.shape, with_shape=False)
     np.testing.assert_array_equal(without, slopes[..., :75])
 
 
@@ -82,7 +82,7 @@ def test_a_fit_finds_the_landmarks_and_stays_near_the_answer(markers, with_shape
     found = refine.fit(markers, evidence, start, start, with_shape)
     before, after = error(markers, evidence, start), error(markers, evidence, found)
     assert before > 15 and after < 2.5
-    turned = quaternions_of(np.swapaxes(start.turns, -1, -2) @ found.turns)
+    turned = quaternions_of(np.swapaxes(start.matrices, -1, -2) @ found.matrices)
     assert np.degrees(quaternion.angle_between(turned, quaternion.IDENTITY)).mean() < 10
     assert np.array_equal(found.shape, start.shape) == (not with_shape)
 
@@ -92,7 +92,7 @@ def test_wrong_landmarks_let_go(markers):
     evidence = seen(markers, true)
     evidence.pixels[:, 10] += 200
     found = refine.fit(markers, evidence, true, true, True)
-    errors = evidence.errors(markers.place(found.turns, found.translation, found.shape)[0])
+    errors = evidence.errors(markers.place(found.matrices, found.translation, found.shape)[0])
     assert np.delete(errors, 10, 1).max() < 3 and errors[:, 10].min() > 150
 
 
@@ -101,7 +101,7 @@ def test_landmarks_of_no_weight_change_nothing(markers):
     evidence = seen(markers, random_pose(2, seed=9))
     evidence.weights[:] = 0
     found = refine.fit(markers, evidence, start, start, True)
-    np.testing.assert_allclose(found.turns, start.turns, atol=1e-9)
+    np.testing.assert_allclose(found.matrices, start.matrices, atol=1e-9)
     assert evidence.mean_error(np.ones((2, len(SOURCES), 3))) == 0
 
 

@@ -344,9 +344,9 @@ def test_wrong_files(models, photo, tmp_path):
     cases = {
         "is not the file of this model": dpt,
         "lacks": {name: tensor for name, tensor in tensors.items() if name != norm},
-        "of no known use": {**tensors, "head.conv9.weight": torch.zeros(1)},
+        "of this model does not have": {**tensors, "head.conv9.weight": torch.zeros(1)},
         "of another size": {**tensors, norm: torch.zeros(5)},
-        "not all numbers": {**tensors, norm: torch.full((384,), torch.nan)},
+        "contain NaN": {**tensors, norm: torch.full((384,), torch.nan)},
     }
     for said, content in cases.items():
         write(path, content)

@@ -101,7 +101,7 @@ def test_a_file_cut_off(root, share):
     [
         ({"v_template": np.zeros((6890, 3))}, "v_template is"),
         ({"hands_mean": np.full(45, np.nan)}, "not finite"),
-        ({"f": np.full((1538, 3), 900, np.uint32)}, "corners that do not exist"),
+        ({"f": np.full((1538, 3), 900, np.uint32)}, "vertices that do not exist"),
     ],
 )
 def test_another_model_is_refused(root, published, change, said):

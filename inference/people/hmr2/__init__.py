@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HMR 2.0: people as the user's SMPL bodies, with the reference's numbers, and what the reference throws away.
+"""HMR 2.0: people as the user's SMPL bodies, with the reference's numbers, and what the reference discards.
 
 find the people of some photos -> squares around them -> the network, over the people of several photos together -> a
 body for each, before the photo's own camera. A clip (photos with a frame rate) goes on in `clip`.
@@ -38,9 +38,8 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     answers.ready(run)
     path = None if given is not None else detector_file(run.models_dir, detector)
     if given is None and path is None:
-        run.report(
-            0.0, "People are found by the built-in networks" + ("" if detector else f": no detector in {FOLDER}")
-        )
+        why = "" if detector else f": there is no YOLO file in the folder {FOLDER}"
+        run.report(0.0, f"Using the built-in person detector{why}")
     tracked = options["track"] and clip.fps is not None and len(clip) > 1
     find = None if path is None else yolo_finder(path, run, thresholds)
     if tracked:
@@ -68,7 +67,7 @@ def _of_photos(clip: Clip, run: Run, search: Search, batch: int) -> People:
             person = make_person(template, place.found, place.crop, answer, cameras[place.frame])
             frames[place.frame].append((place.found, person))
     if not cameras:
-        raise BadInput("There is no photo to look at.", "Give at least one.")
+        raise BadInput("There are no photos.", "Give at least one.")
     frames += [[] for _ in range(len(cameras) - len(frames))]
     persons, left = [], MASK_BYTES
     for number, (people, camera) in enumerate(zip(frames, cameras, strict=True)):

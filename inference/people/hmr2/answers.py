@@ -35,9 +35,9 @@ Tag = TypeVar("Tag")
 
 @dataclass(frozen=True)
 class NetworkOutput:
-    """What the network says of one person.
+    """The network's output for one person.
 
-    matrices : (24, 3, 3) float32, SMPL's turns; the first one from SMPL's axes to the camera's.
+    matrices : (24, 3, 3) float32, SMPL's rotations; the first one from SMPL's axes to the camera's.
     shape : (10,) float32.  camera : (3,) float32, scale and shift in the square crop.
     """
 
@@ -54,7 +54,7 @@ class NetworkOutput:
 
 @dataclass(frozen=True)
 class CropQuery(Generic[Tag]):
-    """A person to be asked about.
+    """A person that the network is to look at.
 
     picture : (3, 256, 192), the square as the network sees it.  tag : whatever tells whose it is.
     run : the part of the work that this person is.

@@ -105,7 +105,7 @@ def _tracks_by_boxes(clip: Clip, run: Run, search: Search, batch: int, cameras: 
     for place, answer in answers.predict(stream, run, batch):
         seen[place.frame, place.number] = Observation(place.found, place.crop, answer)
     if not cameras:
-        raise BadInput("There is no photo to look at.", "Give at least one.")
+        raise BadInput("There are no photos.", "Give at least one.")
     tracks = follower.finish(len(cameras))
     return _usable([{frame: seen[frame, number] for frame, number in track.items()} for track in tracks])
 
@@ -124,7 +124,7 @@ def _tracks_by_landmarks(clip: Clip, run: Run, search: Search, batch: int, camer
     found = {"min_score": asked.confidence, "most_overlap": asked.overlap, "batch": asked.batch}
     tracks = follow_people(frames(), len(clip), fps, following, **found)
     if not cameras:
-        raise BadInput("There is no photo to look at.", "Give at least one.")
+        raise BadInput("There are no photos.", "Give at least one.")
     followed: list[TrackFrames] = [{} for _ in tracks]
     for place, answer in answers.predict(_squares(clip, run.part(0.45, 1.0), tracks), run, batch):
         followed[place.number][place.frame] = Observation(place.found, place.crop, answer)
@@ -146,7 +146,7 @@ def _squares(clip: Clip, run: Run, tracks: Sequence[Track]) -> Iterator[CropQuer
 
 
 def _usable(tracks: Sequence[TrackFrames]) -> list[TrackFrames]:
-    """Without the answers that are no bodies, and the tracks that have no others."""
+    """Without the outputs that are not bodies, and the tracks that have no others."""
     cleaned = ({frame: seen for frame, seen in sorted(track.items()) if seen.answer.is_usable} for track in tracks)
     return [track for track in cleaned if track]
 
@@ -157,7 +157,7 @@ def _motion(
     """One shape and one motion for all frames from first to last, and the keypoints as the network sees them."""
     frames = np.array(list(track))
     seen = list(track.values())
-    # The network's shapes scatter from frame to frame: the middle one is not drawn aside by a few bad frames.
+    # The network's shapes scatter from frame to frame: the middle one is not pulled aside by a few bad frames.
     shape = np.median([one.answer.shape for one in seen], axis=0).astype(np.float32)
     own = []
     for number, (frame, one) in enumerate(track.items()):
@@ -180,8 +180,8 @@ def _placed(template: Template, person: Person, shape: NDArray, camera: Camera) 
     """The translation of the person with another shape: the joints stay on their pixels."""
     if np.array_equal(shape, person.shape):
         return person.translation.astype(np.float64)
-    turns = rotation_matrices(person.rotations.astype(np.float64))[None]
-    _, joints = chain(template.body.parents, rest_joints(template.body, shape)[None], turns, np.zeros((1, 3)))
+    matrices = rotation_matrices(person.rotations.astype(np.float64))[None]
+    _, joints = chain(template.body.parents, rest_joints(template.body, shape)[None], matrices, np.zeros((1, 3)))
     return placing.anywhere(joints[0], camera.project(person.joints), camera, person.translation)
 
 
@@ -249,9 +249,9 @@ def _person(
     camera: Camera,
 ) -> Person:
     """One person of one frame; in a gap the keypoints and the box are those of the interpolated body."""
-    turns = motion.rotations[index].astype(np.float32)
+    rotations = motion.rotations[index].astype(np.float32)
     path, shape = motion.translation[index].astype(np.float32), motion.shape.astype(np.float32)
-    vertices, joints = template.pose(shape, turns, path)
+    vertices, joints = template.pose(shape, rotations, path)
     keypoints = template.keypoints(vertices, joints)
     if seen is None:
         outline = camera.project(vertices)
@@ -266,7 +266,7 @@ def _person(
         vertices=vertices,
         joints=joints,
         keypoints_2d=camera.project(keypoints).astype(np.float32) if pixels is None else pixels,
-        rotations=turns,
+        rotations=rotations,
         shape=shape,
         translation=path,
         confidence=motion.confidence[index].astype(np.float32),

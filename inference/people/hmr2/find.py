@@ -34,7 +34,7 @@ class Detection:
     box : (4,) float32 pixels.
     mask : draws the person's mask (H, W) float32 0..1 for the photo's height and width; None where the finder has
         none. Of a long clip there is not room for the masks themselves.
-    landmarks : what the built-in pose network sees of the person, where it was asked.
+    landmarks : what the built-in pose network sees of the person, where it has run.
     """
 
     box: NDArray[np.float32]

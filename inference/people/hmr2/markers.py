@@ -55,26 +55,26 @@ class Markers:
         return 3 * len(self.rest) + 3 + (len(self.rest_blend) if with_shape else 0)
 
     def place(
-        self, turns: NDArray, translation: NDArray, shape: NDArray, with_shape: bool = True
+        self, matrices: NDArray, translation: NDArray, shape: NDArray, with_shape: bool = True
     ) -> tuple[NDArray, NDArray]:
-        """Points (T, K, 3) and their slopes (T, K, 3, size) for turns (T, J, 3, 3), translation (T, 3), shape (T, S).
+        """Points (T, K, 3) and their slopes (T, K, 3, size).
 
-        A joint's turn changes by R <- R exp(delta).
+        matrices : (T, J, 3, 3), a joint's changes by R <- R exp(delta).  translation : (T, 3).  shape : (T, S).
         """
-        count = len(turns)
+        count = len(matrices)
         rest = self.rest + np.einsum("ts,sjd->tjd", shape, self.rest_blend)
         moment = self.moment + np.einsum("ts,skjd->tkjd", shape, self.moment_blend)
-        world, joints = chain(self.parents, rest, turns, translation)
+        world, joints = chain(self.parents, rest, matrices, translation)
         arm = moment - self.share[..., None] * rest[:, None]
         parts = np.einsum("tjab,tkjb->tkja", world, arm) + self.share[..., None] * joints[:, None]
         # What hangs on a joint, as seen from there.
         mass = self.share @ self.below.T
         lever = np.einsum("tkia,ji->tkja", parts, self.below) - mass[..., None] * joints[:, None]
         axes = np.moveaxis(world, 3, 2)  # (T, J, axis, 3)
-        turned = np.cross(axes[:, None], lever[:, :, :, None])
+        rotated = np.cross(axes[:, None], lever[:, :, :, None])
         slopes = np.empty((count, len(self.share), 3, self.size(with_shape)))
         joint_count = 3 * len(self.rest)
-        slopes[..., :joint_count] = np.moveaxis(turned.reshape(count, len(self.share), joint_count, 3), 2, 3)
+        slopes[..., :joint_count] = np.moveaxis(rotated.reshape(count, len(self.share), joint_count, 3), 2, 3)
         slopes[..., joint_count : joint_count + 3] = np.eye(3)
         if with_shape:
             slopes[..., joint_count + 3 :] = self._shape_slopes(world)

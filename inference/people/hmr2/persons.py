@@ -83,7 +83,7 @@ def with_masks(
     nearest = np.full((camera.height, camera.width), np.inf, np.float32)
     owner = np.full(nearest.shape, -1, np.int32)
     for number, (_, person) in enumerate(people):
-        run.report(number / len(people), "Drawing people")
+        run.report(number / len(people), "Drawing masks")
         depth, _ = rasterise(person.vertices, faces, camera)
         front = (depth > 0) & (depth < nearest)
         nearest[front], owner[front] = depth[front], number

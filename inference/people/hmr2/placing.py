@@ -3,7 +3,7 @@
 
 The reference takes a lens 20 times as long as the picture is wide, so its people are 40 to 80 metres away. With that
 focal length the numbers here are the reference's; with the photo's own a person keeps the size in the picture, and the
-place is solved for anew, so that the body still covers the person.
+position is solved for again, so that the body still covers the person.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...camera import Camera
     from .crops import Crop
 
-#: The focal length, in pixels of the square crop, that the network was taught with.
+#: The focal length, in pixels of the square crop, that the network was trained with.
 FOCAL = 5000.0
 _TINY = 1e-9
 #: No person is nearer to the camera than this (metres), whatever the network says.

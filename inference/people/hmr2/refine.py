@@ -3,7 +3,7 @@
 
 Turns, place and shape move from the answer so far that the keypoints lie on the landmarks, as hard as the answer holds
 them back: it is the prior of the pose. Levenberg and Marquardt's method, with Geman and McClure's function for
-landmarks that are wrong. In a clip the prior is, in turns, the motion smoothed: the half-quadratic splitting of one
+landmarks that are wrong. In a clip the prior is, alternately, the motion smoothed: the half-quadratic splitting of one
 problem over all frames into frames and a smoother (Geman and Yang 1995). What does not lower the reprojection error is
 not taken.
 """
@@ -40,7 +40,7 @@ STEPS, ROUNDS = 20, 3
 _CUT = 4.0
 #: Standard deviation of a landmark, in sides of the crop, beside what the network itself says.
 _SPREAD = 0.012
-#: Radians that a joint may be turned off the answer: limbs more than the trunk; the body as a whole.
+#: Radians that a joint may be rotated off the answer: limbs more than the trunk; the body as a whole.
 _LIMBS, _TRUNK, _WHOLE = 0.35, 0.12, 0.2
 _STIFF = ("spine1", "spine2", "spine3", "neck", "left_collar", "right_collar", "left_foot", "right_foot")
 #: Share of the distance, and coefficients of the shape, that the answer may be off by.
@@ -91,18 +91,18 @@ def gather(seen: Sequence[PoseLandmarks | None], cameras: Sequence[Camera]) -> E
 
 @dataclass(frozen=True)
 class Pose:
-    """T poses. turns : (T, J, 3, 3).  translation : (T, 3).  shape : (T, S)."""
+    """T poses. matrices : (T, J, 3, 3).  translation : (T, 3).  shape : (T, S)."""
 
-    turns: NDArray[np.float64]
+    matrices: NDArray[np.float64]
     translation: NDArray[np.float64]
     shape: NDArray[np.float64]
 
     def moved(self, step: NDArray) -> Pose:
         """step : (T, size), as `Markers.place` counts; without a shape it stays."""
-        count = 3 * self.turns.shape[1]
-        delta = quaternion.from_rotation_vector(step[:, :count].reshape(*self.turns.shape[:2], 3))
+        count = 3 * self.matrices.shape[1]
+        delta = quaternion.from_rotation_vector(step[:, :count].reshape(*self.matrices.shape[:2], 3))
         return Pose(
-            self.turns @ rotation_matrices(delta),
+            self.matrices @ rotation_matrices(delta),
             self.translation + step[:, count : count + 3],
             self.shape + step[:, count + 3 :] if step.shape[1] > count + 3 else self.shape,
         )
@@ -136,11 +136,11 @@ def fit(markers: Markers, evidence: Evidence, prior: Pose, start: Pose, with_sha
 
 def _prior_spread(prior: Pose, size: int) -> NDArray[np.float64]:
     """Standard deviations (T, size) of the parameters about the prior."""
-    spread = np.full((len(prior.turns), size), _LIMBS)
+    spread = np.full((len(prior.matrices), size), _LIMBS)
     stiff = np.array([3 * JOINT_NAMES.index(name) + axis for name in _STIFF for axis in range(3)])
     spread[:, stiff] = _TRUNK
     spread[:, :3] = _WHOLE
-    count = 3 * prior.turns.shape[1]
+    count = 3 * prior.matrices.shape[1]
     # Across the viewing ray the picture alone decides.
     spread[:, count : count + 2] = np.abs(prior.translation[:, 2:])
     spread[:, count + 2] = _DISTANCE * np.abs(prior.translation[:, 2])
@@ -153,7 +153,7 @@ def _linear(
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Cost (T,), gradient (T, size) and Gauss-Newton matrix (T, size, size)."""
     size = spread.shape[1]
-    points, slopes = markers.place(pose.turns, pose.translation, pose.shape, size == markers.size(with_shape=True))
+    points, slopes = markers.place(pose.matrices, pose.translation, pose.shape, size == markers.size(with_shape=True))
     depth = np.maximum(points[..., 2:], _NEAR)
     ray = points[..., :2] / depth
     scale = evidence.focal[:, None] / evidence.spread[..., None]
@@ -177,9 +177,9 @@ def _linear(
 
 
 def _offset(prior: Pose, pose: Pose) -> NDArray[np.float64]:
-    """How far (T, size) a pose is from the prior; of turns the rotation vector, whose slope is near one."""
-    turned = quaternions_of(np.swapaxes(prior.turns, -1, -2) @ pose.turns)
-    vectors = quaternion.to_rotation_vector(turned).reshape(len(pose.turns), -1)
+    """How far (T, size) a pose is from the prior; of rotations the vector, whose slope is near one."""
+    rotated = quaternions_of(np.swapaxes(prior.matrices, -1, -2) @ pose.matrices)
+    vectors = quaternion.to_rotation_vector(rotated).reshape(len(pose.matrices), -1)
     return np.concatenate([vectors, pose.translation - prior.translation, pose.shape - prior.shape], 1)
 
 
@@ -195,7 +195,7 @@ def refine_person(template: Template, person: Person, found: Detection, camera: 
         person.shape[None].astype(np.float64),
     )
     pose = fit(landmark_markers(template), evidence, start, start, with_shape=True)
-    rotations = quaternions_of(pose.turns)[0].astype(np.float32)
+    rotations = quaternions_of(pose.matrices)[0].astype(np.float32)
     shape, place = pose.shape[0].astype(np.float32), pose.translation[0].astype(np.float32)
     vertices, joints = template.pose(shape, rotations, place)
     keypoints = template.keypoints(vertices, joints)
@@ -238,8 +238,8 @@ def refine_motion(
         run.report(number / ROUNDS, "Refining the motion")
         prior = Pose(rotation_matrices(calm.rotations), calm.translation, shapes)
         pose = fit(markers, evidence, prior, prior, with_shape=False, steps=STEPS if number == 0 else STEPS // 2)
-        turned = quaternion.align_hemisphere(quaternions_of(pose.turns))
-        calm = smooth_motion(replace(motion, rotations=turned, translation=pose.translation), smoothing)
+        rotated = quaternion.align_hemisphere(quaternions_of(pose.matrices))
+        calm = smooth_motion(replace(motion, rotations=rotated, translation=pose.translation), smoothing)
         error = evidence.mean_error(_keypoints(template, calm))
         if error < least:
             best, least = calm, error

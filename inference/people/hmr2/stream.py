@@ -38,7 +38,7 @@ class Search:
     """How people are looked for.
 
     find : what finds them; None where boxes are given, one list a photo.
-    landmarks : ask the built-in pose network about each of them, "accurate" or "fast"; "" does not.
+    landmarks : run the built-in pose network on each of them, "accurate" or "fast"; "" does not.
     """
 
     find: Finder | None
