@@ -52,7 +52,7 @@ def hand_mask(mask_type: str, preview: NDArray[np.uint8], extents: Sequence[Exte
         reference's, its outline therefore depends on the preview's resolution.
     "tight_bboxes" : the landmark boxes, cut to the photo.
     "original" : the boxes around landmarks and silhouettes, enlarged on each side by `padding` pixels or by 15 % of
-        their width and height, whichever is more.
+        their width and height, both ends counted, whichever is more.
     """
     height, width = shape
     if mask_type == "based_on_depth":
@@ -65,7 +65,7 @@ def hand_mask(mask_type: str, preview: NDArray[np.uint8], extents: Sequence[Exte
             if one.rendered is not None:
                 x0, y0 = min(x0, one.rendered[0]), min(y0, one.rendered[1])
                 x1, y1 = max(x1, one.rendered[2]), max(y1, one.rendered[3])
-            wide, high = max(int(0.15 * (x1 - x0)), padding), max(int(0.15 * (y1 - y0)), padding)
+            wide, high = max(int((x1 - x0 + 1) * 0.15), padding), max(int((y1 - y0 + 1) * 0.15), padding)
             x0, y0, x1, y1 = x0 - wide, y0 - high, x1 + wide, y1 + high
         mask[max(y0, 0) : max(y1 + 1, 0), max(x0, 0) : max(x1 + 1, 0)] = True
     return mask

@@ -68,6 +68,14 @@ def test_original_boxes_are_padded_by_pixels_or_by_their_size():
         assert mask.sum() == (25 + 2 * margin) * (26 + 2 * margin)
 
 
+def test_the_share_of_an_original_box_is_of_all_its_pixels():
+    """20 columns by 27 rows, both ends counted: 15 % are 3 columns and 4 rows, where 19 by 26 would give 2 and 3."""
+    mask = masks.hand_mask("original", np.zeros(SHAPE, np.uint8), [_extent((40, 20, 59, 46))], 0, SHAPE)
+    rows, columns = np.nonzero(mask)
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (37, 62, 16, 50)
+    assert mask.sum() == 26 * 35
+
+
 def test_a_hand_of_which_nothing_is_drawn_has_its_landmarks_box():
     mask = masks.hand_mask("original", np.zeros(SHAPE, np.uint8), [_extent((40, 20, 60, 40))], 0, SHAPE)
     assert mask.sum() == 27 * 27
