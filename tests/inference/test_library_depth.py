@@ -344,8 +344,8 @@ def test_wrong_files(models, photo, tmp_path):
     cases = {
         "is not the file of this model": dpt,
         "lacks": {name: tensor for name, tensor in tensors.items() if name != norm},
-        "of this model does not have": {**tensors, "head.conv9.weight": torch.zeros(1)},
-        "of another size": {**tensors, norm: torch.zeros(5)},
+        "which this model does not have": {**tensors, "head.conv9.weight": torch.zeros(1)},
+        "belongs to another size": {**tensors, norm: torch.zeros(5)},
         "contain NaN": {**tensors, norm: torch.full((384,), torch.nan)},
     }
     for said, content in cases.items():
