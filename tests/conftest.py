@@ -4,7 +4,9 @@
 import gc
 import hashlib
 import os
+import runpy
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -147,14 +149,25 @@ NOT_KEPT = ("metric_depth_vit_large_800k.pth", "metric_depth_vit_giant2_800k.pth
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def cache() -> Path:
+    """The folder of what tests make and keep for the sessions to come."""
+    return Path(os.environ.get("MAQUETTE_SYNTHETIC", TESTS.parent / ".maquette" / "synthetic"))
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(cache: Path) -> Callable[[str], Path]:
+    """A function: kind -> a folder with a diffusion model of random weights, as folder and as file of that name."""
+    return lambda kind: _made(cache, "tiny_pipelines.py", [kind], kind, _run_here)
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Callable[..., Path]:
     """A function: beginnings of model files' paths -> a root that holds those files, with made-up weights.
 
     A file is made when it is first asked for, and lies in a cache that outlives the session; the root is new and links
     to it, so that every session converts it with the code as it is. A test that changes a file works on a copy.
     """
     root = tmp_path_factory.mktemp("models")
-    cache = Path(os.environ.get("MAQUETTE_SYNTHETIC", TESTS.parent / ".maquette" / "synthetic"))
 
     def provide(*wanted: str) -> Path:
         for path, (script, *arguments) in SYNTHETIC.items():
@@ -169,7 +182,24 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return provide
 
 
-def _made(cache: Path, script: str, arguments: list[str], name: str) -> Path:
+def _run(script: Path, *arguments: str) -> None:
+    """In a process of its own, which gives its memory back."""
+    subprocess.run([sys.executable, str(script), *arguments], cwd=SYNTH, check=True)
+
+
+def _run_here(script: Path, *arguments: str) -> None:
+    """In this process, because what the script imports takes longest and is needed anyway; it forbids connections."""
+    before, connect, environment = sys.argv, socket.socket.connect, dict(os.environ)
+    try:
+        sys.argv = [str(script), *arguments]
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        sys.argv, socket.socket.connect = before, connect
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def _made(cache: Path, script: str, arguments: list[str], name: str, run: Callable[..., None] = _run) -> Path:
     """The file (or folder) `name` in the cache, made unless script and arguments are those that made it."""
     text = (SYNTH / script).read_text("utf-8")
     needed = [file for file in sorted(SYNTH.glob("*.py")) if file.name == script or f" {file.stem} import" in text]
@@ -180,7 +210,7 @@ def _made(cache: Path, script: str, arguments: list[str], name: str) -> Path:
     made = folder / name
     if not made.exists():
         part = folder / f"part-{os.getpid()}-{name}"
-        subprocess.run([sys.executable, str(SYNTH / script), *arguments, str(part)], cwd=SYNTH, check=True)
+        run(SYNTH / script, *arguments, str(part))
         try:
             part.replace(made)
         except OSError:  # a session beside this one made the folder meanwhile

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
-import runpy
-import socket
+import shutil
 import sys
-from pathlib import Path
 
 import bpy
 import numpy as np
@@ -21,28 +18,18 @@ from maquette.installer.models import store
 
 pytestmark = pytest.mark.usefixtures("addon")
 
-SCRIPT = Path(__file__).parents[1] / "inference" / "synth" / "tiny_pipelines.py"
 QUICK = {"mask_name": "mask", "steps": 2, "guide_size": 64.0, "max_size": 64.0, "crop_factor": 1.2, "denoise": 1.0}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def models(tmp_path_factory):
+def models(tmp_path_factory, tiny_pipeline):
     """A models' folder with one pipeline, as a folder and as a single file, and its ControlNet."""
     from safetensors.torch import load_file, save_file
 
     root = tmp_path_factory.mktemp("models")
-    arguments, connect, environment = sys.argv, socket.socket.connect, dict(os.environ)
-    try:  # the script forbids connections; in this process, because importing diffusers takes longest
-        sys.argv = [str(SCRIPT), "cn", str(root / "made")]
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    finally:
-        sys.argv, socket.socket.connect = arguments, connect
-        os.environ.clear()
-        os.environ.update(environment)
     place = root / "detailer"
-    place.mkdir()
-    (root / "made" / "cn").rename(place / "tiny")
-    (root / "made" / "cn.safetensors").rename(place / "tiny.safetensors")
+    shutil.copytree(tiny_pipeline("cn") / "cn", place / "tiny")
+    shutil.copyfile(tiny_pipeline("cn") / "cn.safetensors", place / "tiny.safetensors")
     (place / "controlnet").mkdir()
     weights = place / "tiny" / "controlnet" / "diffusion_pytorch_model.safetensors"
     random = np.random.default_rng(0)

@@ -4,12 +4,8 @@
 import json
 import math
 import os
-import runpy
 import shutil
-import socket
 import struct
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,32 +23,23 @@ PHOTO = inference.load_photo(sample_photo("brick")).pixels[:160, :200]
 SMOOTH = PHOTO.astype(np.float32) / 255
 QUICK = {"steps": 2, "guide_size": 64, "max_size": 96, "crop_factor": 1.3, "device": "cpu"}
 KINDS = ("sd4", "sd9", "cn", "xl4", "xl9")
-SYNTH = Path(__file__).parent / "synth" / "tiny_pipelines.py"
 #: Layers of a ControlNet that are 0 until it is trained.
 _SILENT = ("controlnet_down_blocks", "controlnet_mid", "controlnet_cond_embedding.conv_out")
 
 
 @pytest.fixture(scope="module")
-def pipelines(tmp_path_factory):
-    """Random pipelines of all kinds, as folder and as single file: kind -> (folder, file). The script that makes them
-    forbids all connections; a ControlNet that is new says nothing, so this one's last layers are made up."""
-    root = tmp_path_factory.mktemp("pipelines")
-    arguments, connect, environment = sys.argv, socket.socket.connect, dict(os.environ)
-    try:
-        for kind in KINDS:
-            sys.argv = [str(SYNTH), kind, str(root / kind)]
-            runpy.run_path(str(SYNTH), run_name="__main__")
-    finally:
-        sys.argv, socket.socket.connect = arguments, connect
-        os.environ.clear()
-        os.environ.update(environment)
-    file = root / "cn" / "cn" / "controlnet" / "diffusion_pytorch_model.safetensors"
+def pipelines(tmp_path_factory, tiny_pipeline):
+    """Random pipelines of all kinds, as folder and as single file: kind -> (folder, file). A ControlNet that is new
+    says nothing, so this one's last layers are made up."""
+    kinds = {kind: tiny_pipeline(kind) for kind in KINDS if kind != "cn"}
+    kinds["cn"] = shutil.copytree(tiny_pipeline("cn"), tmp_path_factory.mktemp("pipelines") / "cn")
+    file = kinds["cn"] / "cn" / "controlnet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(file)
     chance = torch.Generator().manual_seed(0)
     for name in [name for name in tensors if name.startswith(_SILENT)]:
         tensors[name] = torch.randn(tensors[name].shape, generator=chance)
     save_file(tensors, file)
-    yield {kind: (root / kind / kind, root / kind / f"{kind}.safetensors") for kind in KINDS}
+    yield {kind: (folder / kind, folder / f"{kind}.safetensors") for kind, folder in kinds.items()}
     inference.free_memory()
 
 
