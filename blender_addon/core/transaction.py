@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,20 @@ def on_failure(undo: Callable[[], object]) -> None:
     """Register `undo` with every open transaction; does nothing outside of one."""
     for current in _open:
         current.on_failure(undo)
+
+
+def change(owner: Any, **values: Any) -> None:
+    """Set properties of a datablock, or of what belongs to one; they get their old values back if the job fails."""
+    before = {name: getattr(owner, name) for name in values}
+    # Vectors and matrices are views of what is about to change.
+    before = {name: value.copy() if type(value).__module__ == "mathutils" else value for name, value in before.items()}
+    on_failure(lambda: _assign(owner, before))
+    _assign(owner, values)
+
+
+def _assign(owner: Any, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(owner, name, value)
 
 
 def made_file(path: Path) -> None:

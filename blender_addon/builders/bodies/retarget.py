@@ -230,14 +230,8 @@ def _take_over(target: Object, name: str) -> Action:
     data: Any = target.animation_data or target.animation_data_create()
     action.check_free(target)
     before, slot = data.action, getattr(data, "action_slot", None)
-    mixed = data.action_blend_type, data.action_influence
     # Whatever strips lie below it: the new action says how the bones turn.
-    data.action_blend_type, data.action_influence = "REPLACE", 1.0
-
-    def unmix() -> None:
-        data.action_blend_type, data.action_influence = mixed
-
-    transaction.on_failure(unmix)
+    transaction.change(data, action_blend_type="REPLACE", action_influence=1.0)
     if before is not None:
         kept = before.use_fake_user
         before.use_fake_user = True

@@ -61,8 +61,7 @@ def matched_camera(
         transaction.on_failure(lambda: (setattr(obj, "matrix_world", before), obj.pop(_PLACED, None)))
         _place(obj, world_from_camera)
     if target.camera is None:
-        target.camera = obj
-        transaction.on_failure(lambda: setattr(target, "camera", None))
+        transaction.change(target, camera=obj)
     if set_render_size:
         _set_render_size(target, camera)
     scenes.view_layer().update()  # children and users of matrix_world see the place at once
@@ -147,13 +146,15 @@ def _set_intrinsics(obj: Object, camera: Camera) -> None:
 
 
 def _set_render_size(scene: Scene, camera: Camera) -> None:
-    render: Any = scene.render
-    names = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
-    before = {name: getattr(render, name) for name in names}
-    transaction.on_failure(lambda: [setattr(render, name, value) for name, value in before.items()])
     lens = Lens.of(camera)
-    render.resolution_x, render.resolution_y, render.resolution_percentage = camera.width, camera.height, 100
-    render.pixel_aspect_x, render.pixel_aspect_y = lens.aspect_x, lens.aspect_y
+    transaction.change(
+        scene.render,
+        resolution_x=camera.width,
+        resolution_y=camera.height,
+        resolution_percentage=100,
+        pixel_aspect_x=lens.aspect_x,
+        pixel_aspect_y=lens.aspect_y,
+    )
 
 
 def _may_follow(obj: Object, camera: Camera, scene: Scene) -> bool:

@@ -82,9 +82,8 @@ def settle(obj: Object, before: dict[Image, float]) -> None:
             continue
         share = before[shown] / metres_of(shown)
         whole = modifier.type == "NODES"
-        old: Any = obj.scale.copy()
-        transaction.on_failure(lambda: setattr(obj, "scale", old))  # noqa: B023
-        obj.scale = (old[0] * share, old[1] * share, old[2] * share) if whole else (old[0], old[1], old[2] * share)
+        x, y, z = obj.scale
+        transaction.change(obj, scale=(x * share, y * share, z * share) if whole else (x, y, z * share))
         return
 
 
@@ -109,15 +108,11 @@ def _move(obj: Any, motion: Matrix, ratio: float, pivot: Vector) -> None:
     """Move one object and its keys. Without parents its own numbers are right even where the view layer leaves it
     out."""
     if obj.parent is None:
-        before = obj.matrix_basis.copy()
-        transaction.on_failure(lambda: setattr(obj, "matrix_basis", before))
-        obj.matrix_basis = motion @ before
+        transaction.change(obj, matrix_basis=motion @ obj.matrix_basis)
         local = pivot
     else:
         above = obj.parent.matrix_world @ obj.matrix_parent_inverse
-        before = obj.matrix_world.copy()
-        transaction.on_failure(lambda: setattr(obj, "matrix_world", before))
-        obj.matrix_world = motion @ before
+        transaction.change(obj, matrix_world=motion @ obj.matrix_world)
         local = above.inverted_safe() @ pivot
     _scale_keys(obj, ratio, local)
 
@@ -151,15 +146,13 @@ def _scale_lens(camera_object: Object, ratio: float) -> None:
     """What a camera measures in the scene's units; its symbol stays as large as it was. Clipping only widens: the
     artist's own objects, which keep their places, stay in sight."""
     data: Any = camera_object.data
-    for owner, name, factor in (
-        (data, "clip_start", min(ratio, 1.0)),
-        (data, "clip_end", max(ratio, 1.0)),
-        (data, "display_size", 1 / ratio),
-        (data.dof, "focus_distance", ratio),
-    ):
-        before = getattr(owner, name)
-        transaction.on_failure(lambda owner=owner, name=name, before=before: setattr(owner, name, before))
-        setattr(owner, name, before * factor)
+    transaction.change(
+        data,
+        clip_start=data.clip_start * min(ratio, 1.0),
+        clip_end=data.clip_end * max(ratio, 1.0),
+        display_size=data.display_size / ratio,
+    )
+    transaction.change(data.dof, focus_distance=data.dof.focus_distance * ratio)
 
 
 def _set(camera_object: Any, total: float, before: float | None) -> None:

@@ -64,13 +64,6 @@ def new_collection(name: str, parent: Collection | None) -> Collection:
 
 def set_timing(scene: Scene, fps: float, first: int, last: int) -> None:
     """The scene's frame rate, fractions included (29.97 becomes 30 / 1.001), and its frame range."""
-    render: Any = scene.render
-    before = (render.fps, render.fps_base, scene.frame_start, scene.frame_end)
-
-    def restore() -> None:
-        render.fps, render.fps_base, scene.frame_start, scene.frame_end = before
-
-    transaction.on_failure(restore)
-    render.fps = max(1, math.ceil(fps - 1e-6))
-    render.fps_base = render.fps / fps
-    scene.frame_start, scene.frame_end = first, last
+    rate = max(1, math.ceil(fps - 1e-6))
+    transaction.change(scene.render, fps=rate, fps_base=rate / fps)
+    transaction.change(scene, frame_start=first, frame_end=last)

@@ -27,9 +27,7 @@ def active_material(obj: Object) -> Material:
         material = bpy.data.materials.new(obj.name)
         principled(material)
         if obj.material_slots:
-            slot = obj.material_slots[obj.active_material_index or 0]
-            slot.material = material
-            transaction.on_failure(lambda: setattr(slot, "material", None))
+            transaction.change(obj.material_slots[obj.active_material_index or 0], material=material)
         else:
             data.materials.append(material)
             transaction.on_failure(lambda: data.materials.clear())  # there was no slot; pop() would leave one

@@ -86,15 +86,8 @@ def set_stencil(
     from there, through its own UV map. Raises BadInput for an object without UV map where no camera is given.
     """
     paint: Any = scene.tool_settings.image_paint
-    before = (paint.stencil_image, paint.use_stencil_layer, paint.invert_stencil)
-
-    def restore() -> None:
-        paint.stencil_image, paint.use_stencil_layer, paint.invert_stencil = before
-
-    transaction.on_failure(restore)
-    paint.stencil_image = image
-    paint.use_stencil_layer = True
-    paint.invert_stencil = True  # Blender's stencil blocks white; ours lets white through
+    # Blender's stencil blocks white; ours lets white through.
+    transaction.change(paint, stencil_image=image, use_stencil_layer=True, invert_stencil=True)
     if obj is None:
         return
     mesh: Any = mesh_of(obj)

@@ -117,15 +117,9 @@ def add_layer_over_all(
 
 def select_slot(tree: Any, texture: Any) -> None:
     """Make an Image Texture node the one that painting reaches."""
-    previous = tree.nodes.active
-
-    def restore() -> None:
-        tree.nodes.active = previous
-
-    transaction.on_failure(restore)
     for node in tree.nodes:
         node.select = node == texture
-    tree.nodes.active = texture
+    transaction.change(tree.nodes, active=texture)
 
 
 def _textures(tree: Any) -> Iterator[Slot]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -118,10 +117,8 @@ def displace_material(
         materials.connect(tree, node.outputs[0], total.inputs[1])
     else:
         materials.connect(tree, node.outputs[0], target)
-    method = material.displacement_method
-    if method == "BUMP":
-        transaction.on_failure(lambda: setattr(material, "displacement_method", method))
-        material.displacement_method = "DISPLACEMENT" if fine else "BOTH"
+    if material.displacement_method == "BUMP":
+        transaction.change(material, displacement_method="DISPLACEMENT" if fine else "BOTH")
     return node
 
 
@@ -153,17 +150,10 @@ def adaptive_subdivision(obj: Object, *, pixels: float = 1.0) -> str:
         last.render_levels = 2  # what Eevee renders; Cycles dices by itself
     changed = ""
     for owner, wanted in compat.adaptive_settings(obj, last, scene.current(), pixels):
-        before = {key: getattr(owner, key) for key in wanted}
-        transaction.on_failure(partial(_assign, owner, before))
-        _assign(owner, wanted)
-        if "feature_set" in before and before != wanted:
+        if wanted.get("feature_set", "") not in ("", getattr(owner, "feature_set", "")):
             changed = "Cycles' experimental features are now on"
+        transaction.change(owner, **wanted)
     return changed
-
-
-def _assign(owner: Any, values: dict[str, Any]) -> None:
-    for key, value in values.items():
-        setattr(owner, key, value)
 
 
 def _add_displace(obj: Object, image: Image, strength: float, *, smooth: bool) -> None:
