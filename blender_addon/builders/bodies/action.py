@@ -56,6 +56,13 @@ def rotation_property(mode: str) -> str:
     return {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(mode, "rotation_euler")
 
 
+def bone_path(bone: str, attribute: str) -> str:
+    """The data path of a pose bone's property ("location"), or of a custom one ("[IK_FK]")."""
+    escape = bpy.utils.escape_identifier
+    own = f'["{escape(attribute[1:-1])}"]' if attribute.startswith("[") else f".{attribute}"
+    return f'pose.bones["{escape(bone)}"]{own}'
+
+
 def add_fcurves(action: Action, datablock: ID, path: str, frames: NDArray, values: NDArray, group: str = "") -> None:
     """One F-curve a column: a linear key for each of `frames` (T,) with `values` (T, C) of the property's C elements.
 

@@ -22,8 +22,7 @@ from ...core import axes, roles
 from ..camera import scene as scenes
 from ..materials import materials
 from ..surfaces import meshes
-from . import action, armature, rigify, skin, vertex_cache
-from .correctives import add_correctives
+from . import action, armature, correctives, rigify, skin, vertex_cache
 from .rig_choices import RIGS
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ _Z_UP = axes.Z_UP[:3, :3]
 
 @dataclass(frozen=True)
 class BodyOptions:
-    """How bodies are built. Raises BadInput for an unknown mode or rig.
+    """How bodies are built. Raises BadInput for an unknown choice.
 
     mode : "ARMATURE": armature with the person's own rest joints, skinned mesh with the person's own rest shape, one
         action with quaternions for every joint and the root's location.
@@ -63,11 +62,13 @@ class BodyOptions:
     folder: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise BadInput(f"Unknown body mode {self.mode!r}.", f"Choose one of {', '.join(MODES)}.")
-        rigs = [identifier for identifier, *_ in RIGS]
-        if self.rig not in rigs:
-            raise BadInput(f"Unknown rig {self.rig!r}.", f"Choose one of {', '.join(rigs)}.")
+        for what, chosen, known in (
+            ("body mode", self.mode, MODES),
+            ("rig", self.rig, [identifier for identifier, *_ in RIGS]),
+            ("corrective mode", self.correctives, correctives.MODES),
+        ):
+            if chosen not in known:
+                raise BadInput(f"Unknown {what} {chosen!r}.", f"Choose one of {', '.join(known)}.")
 
     @property
     def world(self) -> NDArray[np.float64]:
@@ -224,7 +225,7 @@ def _add_rig(obj: Object, take: _Take, options: BodyOptions, collection: Collect
     quaternions[:, 0] = quaternions_of(roots[:, :3, :3])
     quaternions = align_hemisphere(quaternions)
     _key_pose(rig, take, quaternions, roots[:, :3, 3])
-    add_correctives(obj, rig, take.body, rest, quaternions, take.frames, options.correctives, take.name)
+    correctives.add_correctives(obj, rig, take.body, rest, quaternions, take.frames, options.correctives, take.name)
     rig.matrix_world = Matrix(take.place.tolist())
     if options.rig == "RIGIFY":
         rigify.to_control_rig(rig, obj, take.body, take.frames.tolist(), name=take.name, collection=collection)
@@ -262,8 +263,8 @@ def _key_pose(rig: Object, take: _Take, quaternions: NDArray, locations: NDArray
         bone.rotation_mode = "QUATERNION"
         bone.rotation_quaternion = quaternions[0, index].tolist()
         bone["confidence"] = float(confidence[index])
-        path = f'pose.bones["{bpy.utils.escape_identifier(joint)}"].'
-        action.add_fcurves(keyed, rig, path + "rotation_quaternion", take.frames, quaternions[:, index], joint)
+        path = action.bone_path(joint, "rotation_quaternion")
+        action.add_fcurves(keyed, rig, path, take.frames, quaternions[:, index], joint)
         if index == 0:
             bone.location = locations[0].tolist()
-            action.add_fcurves(keyed, rig, path + "location", take.frames, locations, joint)
+            action.add_fcurves(keyed, rig, action.bone_path(joint, "location"), take.frames, locations, joint)

@@ -38,43 +38,43 @@ _ELEMENTS = (
 
 def add_correctives(
     obj: Object, rig: Object, body: Body, rest: NDArray, quaternions: NDArray, frames: NDArray, mode: str, name: str
-) -> int:
-    """Shape keys for the body's pose blend shapes; returns how many there are.
+) -> None:
+    """Shape keys for the body's pose blend shapes.
 
     rest (J, 4, 4) : rest matrices of the bones in the armature's space.
-    quaternions (T, J, 4) : turns of the bones in their own axes.
+    quaternions (T, J, 4) : rotations of the bones in their own axes.
     mode : "LIVE" drives each key by its bone, whatever poses it; "BAKED" keys the values of `frames`, which plays
         faster; "OFF" adds none. A body without pose blend shapes gets none.
     """
     if body.pose_blend_shapes is None or mode == "OFF":
-        return 0
+        return
     deltas = _in_bone_axes(body, rest)
-    seen = np.flatnonzero(np.abs(deltas).max(axis=(1, 2)) * _REACH > _UNSEEN)
-    if not len(seen):
-        return 0
+    visible = np.flatnonzero(np.abs(deltas).max(axis=(1, 2)) * _REACH > _UNSEEN)
+    if not len(visible):
+        return
     mesh: Any = obj.data
     if mesh.shape_keys is None:
         obj.shape_key_add(name="Basis", from_mix=False)
-    base = meshes.positions(mesh)
-    blocks = []
-    for number in seen:
+    base, blocks = meshes.positions(mesh), []
+    for number in visible:
         bone, element = body.joint_names[number // 9 + 1], number % 9
-        block = obj.shape_key_add(name=f"pose.{bone}.{element // 3}{element % 3}", from_mix=False)
+        block: Any = obj.shape_key_add(name=f"pose.{bone}.{element // 3}{element % 3}", from_mix=False)
         block.slider_min, block.slider_max, block.value = -_REACH, _REACH, 0.0
         block.data.foreach_set("co", np.ascontiguousarray(base + deltas[number], np.float32).ravel())
-        blocks.append((block, bone, int(element)))
-    if mode == "LIVE":
-        for block, bone, element in blocks:
+        if mode == "LIVE":
             _drive(block, rig, bone, _ELEMENTS[element])
-    else:
-        turns = rotations.rotation_matrices(quaternions[:, 1:]) - np.eye(3)
-        values = turns.reshape(len(turns), -1)[:, seen]
-        keys: Any = mesh.shape_keys
-        keyed = action.new_action(keys, f"{name}.pose")
-        for column, (block, _bone, _element) in enumerate(blocks):
-            path = f'key_blocks["{bpy.utils.escape_identifier(block.name)}"].value'
-            action.add_fcurves(keyed, keys, path, frames, values[:, column : column + 1])
-    return len(blocks)
+        blocks.append(block)
+    if mode == "BAKED":
+        values = rotations.rotation_matrices(quaternions[:, 1:]) - np.eye(3)
+        _bake(mesh.shape_keys, blocks, frames, values.reshape(len(values), -1)[:, visible], f"{name}.pose")
+
+
+def _bake(keys: Any, blocks: list[Any], frames: NDArray, values: NDArray, name: str) -> None:
+    """Key the values (T, K) of the blocks at these frames (T,)."""
+    keyed = action.new_action(keys, name)
+    for block, column in zip(blocks, values.T, strict=True):
+        path = f'key_blocks["{bpy.utils.escape_identifier(block.name)}"].value'
+        action.add_fcurves(keyed, keys, path, frames, column[:, None])
 
 
 def _in_bone_axes(body: Body, rest: NDArray) -> NDArray[np.float32]:
@@ -101,7 +101,5 @@ def _drive(block: Any, rig: Object, bone: str, expression: str) -> None:
         variable = driver.variables.new()
         variable.name, variable.type = letter, "SINGLE_PROP"
         variable.targets[0].id = rig
-        variable.targets[
-            0
-        ].data_path = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].rotation_quaternion[{index}]'
+        variable.targets[0].data_path = action.bone_path(bone, f"rotation_quaternion[{index}]")
     driver.expression = expression

@@ -34,10 +34,9 @@ def save_pose(rig: Object, name: str, scene: Scene) -> Action:
     try:
         bones: Any = rig.pose.bones  # type: ignore[union-attr]
         for bone in bones:
-            path = f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"].'
             for attribute in ("location", action.rotation_property(bone.rotation_mode), "scale"):
                 values = np.array(getattr(bone, attribute), np.float64)[None]
-                action.add_fcurves(made, rig, path + attribute, np.array([1]), values, bone.name)
+                action.add_fcurves(made, rig, action.bone_path(bone.name, attribute), np.array([1]), values, bone.name)
     finally:
         data.action = before
         if before is not None and slot is not None:

@@ -251,9 +251,7 @@ def _key_switches(target: Object, mapping: rigs.Mapping, keyed: Action, frame: i
     for bone in bones:
         for switch, value in mapping.switches.items():
             if switch in bone:
-                path = (
-                    f'pose.bones["{bpy.utils.escape_identifier(bone.name)}"]["{bpy.utils.escape_identifier(switch)}"]'
-                )
+                path = action.bone_path(bone.name, f"[{switch}]")
                 action.add_switch(keyed, target, path, np.array([frame]), np.array([value]))
 
 
@@ -344,14 +342,14 @@ def _key(obj: Object, keyed: Action, names: Sequence[str], basis: NDArray, root:
     times = np.asarray(frames)
     for place, name in enumerate(names):
         bone = bones[name]
-        path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
         attribute = action.rotation_property(bone.rotation_mode)
         values = _rotation_keys(bone.rotation_mode, basis[:, place])
         setattr(bone, attribute, values[0].tolist())
-        action.add_fcurves(keyed, obj, path + attribute, times, values, name)
+        action.add_fcurves(keyed, obj, action.bone_path(name, attribute), times, values, name)
         if name == root:
             bone.location = basis[0, place, :3, 3].tolist()
-            action.add_fcurves(keyed, obj, path + "location", times, basis[:, place, :3, 3], name)
+            places = basis[:, place, :3, 3]
+            action.add_fcurves(keyed, obj, action.bone_path(name, "location"), times, places, name)
 
 
 def _rotation_keys(mode: str, basis: NDArray) -> NDArray[np.float64]:

@@ -132,20 +132,22 @@ def _feed(tree: NodeTree, normal: NodeSocket, targets: list[Any]) -> None:
 
 def _combined(tree: NodeTree, before: NodeSocket, normal: NodeSocket, shader: Any) -> NodeSocket:
     """before + normal - the surface's own normal, of length 1: where one of the two is flat, this is the other."""
-    total = materials.add_node(tree, "ShaderNodeVectorMath", shader, (-200, -160))
-    less = materials.add_node(tree, "ShaderNodeVectorMath", shader, (-200, -320))
-    unit = materials.add_node(tree, "ShaderNodeVectorMath", shader, (-200, -480))
-    surface = materials.add_node(tree, "ShaderNodeNewGeometry", shader, (-420, -480))
-    total.operation, less.operation, unit.operation = "ADD", "SUBTRACT", "NORMALIZE"
-    for source, target in (
-        (before, total.inputs[0]),
-        (normal, total.inputs[1]),
-        (total.outputs[0], less.inputs[0]),
-        (surface.outputs["Normal"], less.inputs[1]),
-        (less.outputs[0], unit.inputs[0]),
-    ):
-        materials.connect(tree, source, target)
-    return unit.outputs[0]
+    surface = materials.add_node(tree, "ShaderNodeNewGeometry", shader, (-420, -480)).outputs["Normal"]
+    total = _vector(tree, "ADD", (before, normal), shader, (-200, -160))
+    less = _vector(tree, "SUBTRACT", (total, surface), shader, (-200, -320))
+    return _vector(tree, "NORMALIZE", (less,), shader, (-200, -480))
+
+
+def _vector(tree: NodeTree, operation: str, inputs: tuple, beside: Any, offset: tuple[float, float]) -> NodeSocket:
+    """The result of a Vector Math node. inputs : sockets to link, or values."""
+    node = materials.add_node(tree, "ShaderNodeVectorMath", beside, offset)
+    node.operation = operation
+    for socket, value in zip(node.inputs, inputs, strict=False):
+        if isinstance(value, tuple):
+            socket.default_value = value
+        else:
+            materials.connect(tree, value, socket)
+    return node.outputs[0]
 
 
 def _turned(tree: NodeTree, texture: Any, colour: NodeSocket, obj: Object, camera_object: Object) -> NodeSocket:
@@ -162,20 +164,11 @@ def _turned(tree: NodeTree, texture: Any, colour: NodeSocket, obj: Object, camer
     uniform = max(scale) - min(scale) < 1e-4 * max(map(abs, scale)) and min(scale) > 0
     if same_axes and uniform:
         return colour
-    signed = materials.add_node(tree, "ShaderNodeVectorMath", texture, (0, -300))
-    signed.operation = "MULTIPLY_ADD"
-    signed.inputs[1].default_value, signed.inputs[2].default_value = (2, 2, 2), (-1, -1, -1)
+    signed = _vector(tree, "MULTIPLY_ADD", (colour, (2, 2, 2), (-1, -1, -1)), texture, (0, -300))
     mapping = materials.add_node(tree, "ShaderNodeMapping", texture, (180, -300))
     mapping.vector_type = "VECTOR"
     mapping.inputs["Rotation"].default_value = between.to_euler("XYZ")
-    stretch = materials.add_node(tree, "ShaderNodeVectorMath", texture, (360, -300))
-    stretch.operation = "MULTIPLY"
-    stretch.inputs[1].default_value = scale if not uniform else (1, 1, 1)
-    encoded = materials.add_node(tree, "ShaderNodeVectorMath", texture, (540, -300))
-    encoded.operation = "MULTIPLY_ADD"
-    encoded.inputs[1].default_value = encoded.inputs[2].default_value = (0.5, 0.5, 0.5)
-    materials.connect(tree, colour, signed.inputs[0])
-    materials.connect(tree, signed.outputs[0], mapping.inputs["Vector"])
-    materials.connect(tree, mapping.outputs["Vector"], stretch.inputs[0])
-    materials.connect(tree, stretch.outputs[0], encoded.inputs[0])
-    return encoded.outputs[0]
+    materials.connect(tree, signed, mapping.inputs["Vector"])
+    stretch = (1, 1, 1) if uniform else scale
+    stretched = _vector(tree, "MULTIPLY", (mapping.outputs["Vector"], stretch), texture, (360, -300))
+    return _vector(tree, "MULTIPLY_ADD", (stretched, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), texture, (540, -300))
