@@ -10,7 +10,8 @@ import numpy as np
 
 from ....inference.camera import Camera
 from ....inference.geometry import rasteriser
-from ...core import roles
+from ...core import axes, roles
+from ..surfaces import meshes
 from . import action
 
 if TYPE_CHECKING:
@@ -77,15 +78,10 @@ def _surface(obj: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
     mesh = evaluated.to_mesh()
     try:
-        points = np.empty(len(mesh.vertices) * 3, np.float32)
-        mesh.vertices.foreach_get("co", points)
-        mesh.calc_loop_triangles()
-        triangles = np.empty(len(mesh.loop_triangles) * 3, np.int32)
-        mesh.loop_triangles.foreach_get("vertices", triangles)
+        points, (faces, _) = meshes.positions(mesh), meshes.triangles(mesh)
     finally:
         evaluated.to_mesh_clear()
-    place = np.array(obj.matrix_world, np.float64)
-    return points.reshape(-1, 3) @ place[:3, :3].T + place[:3, 3], triangles.reshape(-1, 3).astype(np.int64)
+    return axes.transform(np.array(obj.matrix_world, np.float64), points), faces.astype(np.int64)
 
 
 def _shaded(points: NDArray, faces: NDArray, face: NDArray) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from ....inference.errors import BadInput
 from ...core import compat, transaction
 from ..surfaces.projection import mesh_of, project_uvs
 from . import materials
+from .paint_layers import mix_sockets
 
 if TYPE_CHECKING:
     from bpy.types import Image, Material, Mesh, Object, Scene, ShaderNodeTexImage
@@ -105,11 +106,7 @@ def _mix_colour(material: Material, shader: Any, mask: Image, colour: Sequence[f
     mix: Any = materials.add_node(tree, "ShaderNodeMix", shader, (-220, 160))
     mix.data_type = "RGBA"
     mix.label = mask.name
-    # The node has inputs A and B for each data type; those that show are the colours.
-    factor, below, above = (
-        next(s for s in mix.inputs if s.enabled and s.name == name) for name in ("Factor", "A", "B")
-    )
-    result = next(socket for socket in mix.outputs if socket.enabled)
+    factor, below, above, result = mix_sockets(mix)
     texture = materials.add_image(tree, mask, mix, None, offset=(-320, 120))
     above.default_value = colour
     materials.insert_before(tree, target, below, result)

@@ -57,6 +57,15 @@ def positions(mesh: Mesh) -> NDArray[np.float32]:
     return flat.reshape(-1, 3)
 
 
+def triangles(mesh: Any) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Vertices and loops (T, 3) of the mesh's triangles."""
+    mesh.calc_loop_triangles()
+    found = np.empty((2, len(mesh.loop_triangles) * 3), np.int32)
+    for name, flat in zip(("vertices", "loops"), found, strict=True):
+        mesh.loop_triangles.foreach_get(name, flat)
+    return found[0].reshape(-1, 3), found[1].reshape(-1, 3)
+
+
 def set_point_attribute(mesh: Mesh, name: str, values: NDArray) -> bpy.types.Attribute:
     """A FLOAT point attribute (V,); one of the same name and kind is refilled, any other is left alone."""
     attribute = mesh.attributes.get(name)

@@ -188,12 +188,10 @@ def _surface(obj: Object, matrix: NDArray) -> tuple[NDArray, NDArray[np.int32], 
     """What the object shows, after its modifiers: vertices (W, 3) in camera axes, triangles (T, 3), and the directions
     (V, 3), of any length, in which its own vertices face; none of these where they are unknown."""
     mesh: Any = _shown(obj)
-    mesh.calc_loop_triangles()
-    faces = np.empty(len(mesh.loop_triangles) * 3, np.int32)
-    mesh.loop_triangles.foreach_get("vertices", faces)
+    faces, _ = meshes.triangles(mesh)
     own = len(mesh_of(obj).vertices) if _begins_with_own(obj, mesh) else 0
     normals = np.empty((len(mesh.vertices), 3), np.float32)
     mesh.vertex_normals.foreach_get("vector", normals.reshape(-1))
     # Normals turn by the inverse transposed.
     turned = normals[:own] @ np.linalg.inv(matrix[:3, :3])
-    return axes.transform(matrix, meshes.positions(mesh)), faces.reshape(-1, 3), turned
+    return axes.transform(matrix, meshes.positions(mesh)), faces, turned

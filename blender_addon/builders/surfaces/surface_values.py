@@ -12,7 +12,7 @@ from ....inference.errors import BadInput
 from ...core import axes
 from ...core.exchange import TexturedSurface
 from ..camera import scene as scenes
-from . import projection
+from . import meshes, projection
 
 if TYPE_CHECKING:
     from bpy.types import Mesh, Object
@@ -33,7 +33,7 @@ def surface_of(
     """The triangles of an object's mesh, where its shape keys and modifiers put them, with a UV map, by default the one
     that renders. Raises BadInput where it is not a mesh or has no such UV map."""
     mesh = projection.mesh_of(obj)
-    loops, vertices = _triangles(mesh)
+    vertices, loops = meshes.triangles(mesh)
     corners = None
     if camera is not None and camera_object is not None:
         from_object = np.linalg.inv(axes.world_from_camera_of(camera_object)) @ np.array(obj.matrix_world, np.float64)
@@ -55,7 +55,7 @@ def uvs_of(obj: Object, name: str = "") -> NDArray[np.float64]:
 
 def triangle_uvs(obj: Object, name: str) -> NDArray[np.float64]:
     """The same by triangle (T, 3, 2)."""
-    return uvs_of(obj, name)[_triangles(projection.mesh_of(obj))[0]]
+    return uvs_of(obj, name)[meshes.triangles(projection.mesh_of(obj))[1]]
 
 
 def attribute_values(obj: Object, name: str = "") -> NDArray[np.float32]:
@@ -101,7 +101,7 @@ def group_values(obj: Object, name: str = "") -> NDArray[np.float32]:
     group = obj.vertex_groups.get(name) if name else obj.vertex_groups.active
     if group is None:
         raise BadInput(f"{obj.name} has no vertex group {name!r}.", "Choose another vertex group.")
-    return _weights(mesh, group.name)[_triangles(mesh)[1]]
+    return _weights(mesh, group.name)[meshes.triangles(mesh)[0]]
 
 
 def _weights(mesh: Mesh, name: str) -> NDArray[np.float32]:
@@ -138,20 +138,9 @@ def _weights(mesh: Mesh, name: str) -> NDArray[np.float32]:
     return weights
 
 
-def _triangles(mesh: Any) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Loops and vertices (T, 3) of the mesh's triangles."""
-    mesh.calc_loop_triangles()
-    found = []
-    for name in ("loops", "vertices"):
-        flat = np.empty(len(mesh.loop_triangles) * 3, np.int32)
-        mesh.loop_triangles.foreach_get(name, flat)
-        found.append(flat.reshape(-1, 3))
-    return found[0], found[1]
-
-
 def _elements(mesh: Any, domain: str) -> NDArray[np.int32]:
     """(T, 3) the element of a domain that each corner of the triangles belongs to."""
-    loops, vertices = _triangles(mesh)
+    vertices, loops = meshes.triangles(mesh)
     if domain == "CORNER":
         return loops
     if domain == "POINT":
