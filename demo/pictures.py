@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from mathutils import Vector
 from PIL import Image
 
 from ..inference import load_clip
-from . import render, sheet
+from . import raster, render, sheet
 
 if TYPE_CHECKING:
     from bpy.types import Object
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Pixels: height of the preview's panels, width of its views in 3D, height of the movie's panels.
 _PANEL, _WIDE, _MOVIE = 420, 380, 320
-#: Every so many frames of the clip are rendered.
-_STEP = 3
 
 
 def photo_row(made: PhotoScene) -> NDArray[np.uint8]:
@@ -60,26 +58,26 @@ def clip_movie(made: ClipScene, path: Path) -> None:
     """The clip beside the body recovered from it, and the body from the side, as an H.264 movie."""
     scene = made.scene
     clip = load_clip(made.path)
-    render.light_scene(scene, _view(made.camera))
+    view = _view(made.camera)
+    render.light_scene(scene, view)
     bodies = [obj for child in made.people.children for obj in child.objects if obj.type == "MESH"]
-    floor = render.add_floor(scene)
-    camera = _clip_side_camera(made, bodies)
-    frames = []
-    for index, photo in enumerate(clip):
-        if index % _STEP:
-            continue
-        scene.frame_set(scene.frame_start + index)
-        width = round(photo.size[0] * _MOVIE / photo.size[1])
-        still = sheet.resize(photo.pixels, width, _MOVIE)
-        floor.is_shadow_catcher = True
-        over = render.render(scene, made.camera, width, _MOVIE, samples=8, denoise=False, transparent=True)
-        floor.is_shadow_catcher = False
-        aside = render.render(scene, camera, width, _MOVIE, samples=8, denoise=False)
-        frames.append(
-            sheet.row([(still, "clip"), (sheet.over(over, still), "recovered body"), (aside[..., :3], "from the side")])
-        )
+    render.add_floor(scene)
+    sun = np.array(render.sunlight(view), np.float32)
+    width = round(scene.render.resolution_x * _MOVIE / scene.render.resolution_y)
+    over = raster.View(made.camera, width, _MOVIE, sun, over=True)
+    aside = raster.View(_clip_side_camera(made, bodies), width, _MOVIE, sun)
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for index, photo in enumerate(clip):
+            scene.frame_set(scene.frame_start + index)
+            still = sheet.resize(photo.pixels, width, _MOVIE)
+            body = raster.body_of(bodies[0])
+            light = raster.Light(body, sun)
+            both = sheet.over(over.picture(body, light), still), aside.picture(body, light)[..., :3]
+            yield sheet.row([(still, "clip"), (both[0], "recovered body"), (both[1], "from the side")])
+
+    render.write_movie(frames(), path, clip.fps or 24.0)
     scene.frame_set(scene.frame_start)
-    render.write_movie(frames, path, (clip.fps or 24.0) / _STEP)
 
 
 def _view(camera: Object) -> Vector:

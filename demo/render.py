@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,21 +20,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+#: Linear light of the sky, and of the sun; its angular diameter.
+SKY, SUN, SUN_ANGLE = (0.45, 0.492, 0.54), 3.0, math.radians(8)
+#: Colours of the floor.
+CHECKS = (0.42, 0.42, 0.44), (0.5, 0.5, 0.52)
+
+
+def sunlight(toward: Vector) -> Vector:
+    """In which direction the sun shines: from behind a camera that looks `toward`, and from its side."""
+    flat = Vector((toward.x, toward.y, 0)).normalized()
+    return (flat + Vector((flat.y, -flat.x, 0)) * 0.7 + Vector((0, 0, -1.1))).normalized()
+
+
 def light_scene(scene: Scene, toward: Vector) -> None:
-    """A soft sky, and a sun that shines from behind the photo's camera (which looks `toward`)."""
+    """A soft sky and a sun for a camera that looks `toward`."""
     world = bpy.data.worlds.new(f"{scene.name}.sky")
     world.use_nodes = True
-    world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.75, 0.82, 0.9, 1)  # type: ignore[union-attr]
-    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.6  # type: ignore[union-attr]
+    world.node_tree.nodes["Background"].inputs["Color"].default_value = (*SKY, 1)  # type: ignore[union-attr]
     scene.world = world
     sun = bpy.data.lights.new(f"{scene.name}.sun", "SUN")
-    sun.energy, sun.angle = 3.0, math.radians(8)  # type: ignore[attr-defined]
+    sun.energy, sun.angle = SUN, SUN_ANGLE  # type: ignore[attr-defined]
     lamp = bpy.data.objects.new(sun.name, sun)
-    flat = Vector((toward.x, toward.y, 0)).normalized()
     lamp.rotation_mode = "QUATERNION"
-    lamp.rotation_quaternion = (flat + Vector((flat.y, -flat.x, 0)) * 0.7 + Vector((0, 0, -1.1))).to_track_quat(
-        "-Z", "Y"
-    )
+    lamp.rotation_quaternion = sunlight(toward).to_track_quat("-Z", "Y")
     scene.collection.objects.link(lamp)
 
 
@@ -61,8 +70,8 @@ def add_floor(scene: Scene) -> Object:
     assert tree is not None
     checker = tree.nodes.new("ShaderNodeTexChecker")
     checker.inputs["Scale"].default_value = 1.0  # type: ignore[union-attr]  # metres, in object coordinates
-    checker.inputs["Color1"].default_value = (0.42, 0.42, 0.44, 1)  # type: ignore[union-attr]
-    checker.inputs["Color2"].default_value = (0.5, 0.5, 0.52, 1)  # type: ignore[union-attr]
+    for name, colour in zip(("Color1", "Color2"), CHECKS, strict=True):
+        checker.inputs[name].default_value = (*colour, 1)  # type: ignore[union-attr]
     coordinates = tree.nodes.new("ShaderNodeTexCoord")
     tree.links.new(coordinates.outputs["Object"], checker.inputs["Vector"])
     tree.links.new(checker.outputs["Color"], tree.nodes["Principled BSDF"].inputs["Base Color"])
@@ -76,14 +85,9 @@ def render(
     width: int,
     height: int,
     *,
-    samples: int = 16,
-    denoise: bool = True,
     transparent: bool = False,
 ) -> NDArray[np.uint8]:
-    """The scene through the camera: (height, width, 4) uint8 sRGB, alpha not premultiplied.
-
-    denoise : starting the denoiser costs two seconds a picture, more than all the samples of a small frame.
-    """
+    """The scene through the camera: (height, width, 4) uint8 sRGB, alpha not premultiplied."""
     settings: Any = scene.render
     settings.engine = "CYCLES"
     settings.resolution_x, settings.resolution_y, settings.resolution_percentage = width, height, 100
@@ -92,7 +96,9 @@ def render(
     settings.image_settings.file_format = "PNG"
     settings.image_settings.color_mode = "RGBA"
     cycles: Any = scene.cycles  # type: ignore[attr-defined]
-    cycles.device, cycles.samples, cycles.use_denoising, cycles.max_bounces = "CPU", samples, denoise, 4
+    cycles.device, cycles.samples, cycles.use_denoising, cycles.max_bounces = "CPU", 16, True, 4
+    # A third less time, and no difference that shows.
+    cycles.denoising_prefilter, cycles.denoising_quality = "NONE", "FAST"
     _standard_view(scene)
     previous, scene.camera = scene.camera, camera
     with TemporaryDirectory() as folder:
@@ -105,40 +111,20 @@ def render(
 
 
 def write_movie(frames: Iterable[NDArray[np.uint8]], path: Path, fps: float) -> None:
-    """Frames (H, W, 3) uint8 with even sides -> H.264 in MP4, encoded by Blender's own FFmpeg."""
-    scene = bpy.data.scenes.new("movie")
-    with TemporaryDirectory() as folder:
-        names = []
-        for index, frame in enumerate(frames):
-            names.append(f"{index:04d}.png")
-            Image.fromarray(frame).save(Path(folder) / names[-1])
-            scene.render.resolution_y, scene.render.resolution_x = frame.shape[:2]
-        editor: Any = scene.sequence_editor_create()
-        strips = editor.strips if hasattr(editor, "strips") else editor.sequences
-        strip = strips.new_image("frames", str(Path(folder) / names[0]), channel=1, frame_start=1)
-        for name in names[1:]:
-            strip.elements.append(name)
-        scene.frame_start, scene.frame_end = 1, len(names)
-        _standard_view(scene)
-        _encode(scene, path, fps)
-    bpy.data.scenes.remove(scene)
+    """Frames (H, W, 3) uint8 with even sides -> H.264 in MP4."""
+    import av
+
+    with av.open(str(path), "w") as movie:
+        stream = movie.add_stream("libx264", Fraction(fps).limit_denominator(1001), options={"crf": "18"})
+        stream.pix_fmt = "yuv420p"
+        for number, frame in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width = frame.shape[:2]
+            movie.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        movie.mux(stream.encode())
 
 
 def _standard_view(scene: Scene) -> None:
     """Colours as they are: the pictures stand beside the photo."""
     settings: Any = scene.view_settings
     settings.view_transform = "Standard"
-
-
-def _encode(scene: Scene, path: Path, fps: float) -> None:
-    settings: Any = scene.render
-    settings.resolution_percentage = 100
-    settings.fps = round(fps)
-    settings.fps_base = round(fps) / fps
-    if hasattr(settings.image_settings, "media_type"):  # Blender 5
-        settings.image_settings.media_type = "VIDEO"
-    settings.image_settings.file_format = "FFMPEG"
-    settings.ffmpeg.format, settings.ffmpeg.codec = "MPEG4", "H264"
-    settings.ffmpeg.constant_rate_factor = "HIGH"
-    settings.filepath = str(path)
-    bpy.ops.render.render(animation=True, scene=scene.name)
