@@ -87,12 +87,12 @@ class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
     )
     package_index: _text(
         "Package Registry",
-        "Address of a package registry or a mirror; empty for pip's configuration, or PyPI",
+        "Address of a package registry or a mirror; empty for the one that uv or pip is configured with",
         apply_packages,
     )
     torch_index: _text(
         "PyTorch Registry",
-        "Address of a mirror of download.pytorch.org/whl, which has the builds for graphics cards",
+        "Address of a mirror of PyTorch's own registry, which has the builds for graphics cards",
         apply_packages,
     )
     wheels_folder: _text(

@@ -132,7 +132,7 @@ def _watch(report: jobs.Report) -> Any:
         report(*at)
 
     def line(text: str) -> None:
-        tell(0.9 if text.startswith(("Installing", "Unpacking", "Trying")) else at[0], text)
+        tell(0.9 if text.startswith("Trying") else at[0], text)
 
     def loading(now: Any) -> None:
         tell(0.02 + 0.8 * now.done / max(1, now.total), str(now))

@@ -7,8 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ...installer.environment.lock_files import CORE, FEATURES, LABELS
-from ...installer.environment.torch_build import REGISTRY, TORCH_INDEX
-from ...installer.environment.uv import PUBLIC_INDEX
+from ...installer.environment.torch_build import REGISTRY
 from ...installer.models.catalogue import in_words
 from ...installer.packages import sizes
 from ...installer.packages import status as states
@@ -175,8 +174,8 @@ def draw_install(layout: UILayout, features: list[str]) -> None:
 def _draw_sources(column: UILayout, status: states.Status, chosen: Any, width: int) -> None:
     column.prop(chosen, "accelerator")
     column.prop(chosen, "packages_folder", placeholder=status.root)
-    column.prop(chosen, "package_index", placeholder=PUBLIC_INDEX)
-    column.prop(chosen, "torch_index", placeholder=TORCH_INDEX)
+    column.prop(chosen, "package_index", placeholder="As uv or pip is configured")
+    column.prop(chosen, "torch_index", placeholder="PyTorch's own")
     column.prop(chosen, "wheels_folder")
     if sys.platform == "win32" and len(status.root) > 110:
         draw_lines(column, "This folder's path is too long for Windows. Choose a shorter one.", width, "ERROR")

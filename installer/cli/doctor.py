@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import shutil
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ..environment import environments, interpreters
@@ -20,7 +18,7 @@ from ..environment import uv as uv_tool
 from ..environment.accelerator import CUDA, Accelerator, detect
 from ..environment.lock_files import blenders
 from ..models import catalogue, library, store
-from ..packages import status
+from ..packages import status, wheel_records
 from ..shared.errors import SetupError
 from ..shared.paths import Place, free_megabytes
 from ..shared.reporting import Voice
@@ -78,7 +76,7 @@ def _environment(place: Place, version: str, voice: Voice) -> dict[str, Any]:
             report["remedy"] += f" (there is no Python {python} here: uv will try to download one)"
         return report
     voice.say(f"Looking at every file of Blender {version}, and loading bpy and torch ...")
-    damaged = damaged_packages(environment.packages)
+    damaged = wheel_records.damaged(environment.packages, deep=False)
     if damaged:
         report["state"] = f"damaged: {', '.join(damaged)}"
         # The cache shares its files with the environment, so it is damaged too.
@@ -90,26 +88,6 @@ def _environment(place: Place, version: str, voice: Voice) -> dict[str, Any]:
     except SetupError as error:
         report.update(state=error.message, remedy=error.remedy)
     return report
-
-
-def damaged_packages(site_packages: Path) -> list[str]:
-    """Names of the packages with a missing or cut file, by the lists that the packages bring (RECORD)."""
-    damaged = []
-    for record in sorted(site_packages.glob("*.dist-info/RECORD")):
-        for line in record.read_text("utf-8").splitlines():
-            path, _, size = line.rsplit(",", 2)
-            file = site_packages / path.strip('"')
-            if size and file != record and _size(file) != int(size):
-                damaged.append(re.sub(r"-[^-]*\.dist-info$", "", record.parent.name))
-                break
-    return damaged
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def print_report(report: dict[str, Any], as_json: bool) -> int:

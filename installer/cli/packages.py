@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     builds = "cpu, cu126, cu128, cu130, rocm6.4, xpu, registry, auto"
     parser.add_argument("--accelerator", default="", type=_build, metavar="BUILD", help=builds)
     parser.add_argument("--index", default="", help="address of a package registry or mirror (also UV_DEFAULT_INDEX)")
-    parser.add_argument("--torch-index", default="", help="address of a mirror of download.pytorch.org/whl")
+    parser.add_argument("--torch-index", default="", help="address of a mirror of PyTorch's own registry")
     parser.add_argument("--wheels", default="", help="install from this folder, without a network (MAQUETTE_WHEELS)")
     parser.add_argument("--proxy", default="", help="address of the proxy (also HTTPS_PROXY)")
     parser.add_argument("--ca-file", default="", help="certificates to trust, in PEM (also SSL_CERT_FILE)")
@@ -101,18 +101,6 @@ def _sources(options: argparse.Namespace) -> Sources:
     return Sources(options.accelerator, options.index, options.torch_index, options.wheels)
 
 
-def _watch(voice: Voice) -> manager.Watch:
-    told = [""]
-
-    def loading(now: Any) -> None:
-        tenth = f"{now.name} {10 * now.done // max(1, now.total)}"
-        if tenth != told[0]:
-            told[0] = tenth
-            voice.detail(str(now))
-
-    return manager.Watch(voice.say, loading)
-
-
 def _print(options: argparse.Namespace, content: dict[str, Any], text: str) -> None:
     print(json.dumps(content, indent=1) if options.json else text)
 
@@ -120,7 +108,7 @@ def _print(options: argparse.Namespace, content: dict[str, Any], text: str) -> N
 def _install(place: Place, voice: Voice, options: argparse.Namespace) -> int:
     python = _python(place, voice, options)
     features = _features(options, manager.version_of(python))
-    done = manager.install(python, features, _watch(voice), place, _sources(options), options.anew)
+    done = manager.install(python, features, manager.Watch(voice.say), place, _sources(options), options.anew)
     _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
     return 0
 
@@ -142,14 +130,14 @@ def _status(place: Place, voice: Voice, options: argparse.Namespace) -> int:
 
 def _verify(place: Place, voice: Voice, options: argparse.Namespace) -> int:
     features = _features(options, _version(place, options)) or None
-    found = manager.verify(_python(place, voice, options), features, _watch(voice))
+    found = manager.verify(_python(place, voice, options), features, manager.Watch(voice.say))
     text = "\n".join(f"{feature:14} {what or 'whole, and it works'}" for feature, what in found.items())
     _print(options, found, text or "nothing is installed")
     return MISSING if not found else DAMAGED if any(found.values()) else 0
 
 
 def _repair(place: Place, voice: Voice, options: argparse.Namespace) -> int:
-    done = manager.repair(_python(place, voice, options), _watch(voice), place, _sources(options))
+    done = manager.repair(_python(place, voice, options), manager.Watch(voice.say), place, _sources(options))
     _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
     return 0
 

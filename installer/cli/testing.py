@@ -22,7 +22,7 @@ from pathlib import Path
 from ..environment import environments
 from ..environment.environments import Environment
 from ..environment.lock_files import DEFAULT_BLENDER
-from ..packages.folders import count
+from ..shared.disk import count
 from ..shared.errors import NoPython
 from ..shared.paths import Place, require_space
 from ..shared.reporting import Voice
@@ -102,7 +102,7 @@ def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> li
     """The environments of these Blenders, all of them before the first test runs: what cannot be had, or does not fit
     on the disk, is told at once. `room`: MB that the tests write besides. A Blender whose Python is not to be had is
     left out, unless it is the first."""
-    room = max(0, room - count(place.root / ".maquette" / "synthetic")[1])
+    room = max(0, room - count(place.root / ".maquette" / "synthetic")[1] // 1_000_000)
     need = environments.megabytes_missing([environments.locate(place, version) for version in versions]) + room
     require_space(place.home, need, f"Testing Blender {', '.join(versions)}")
     ready: list[environments.Environment] = []

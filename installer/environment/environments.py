@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..shared.disk import count, remove_tree, write_json
 from ..shared.errors import SetupError, explain
 from ..shared.filelock import held
 from ..shared.paths import Place, make_writable, require_space
-from ..shared.processes import ask, clean_environment, stream
+from ..shared.processes import clean_environment, stream
 from ..shared.reporting import DownloadProgress, Voice
 from . import interpreters, torch_build
 from . import uv as uv_tool
@@ -34,7 +34,6 @@ from .lock_files import (
     SAMPLES,
     TEST,
     Blender,
-    Pin,
     blender,
     digest,
     lock_file,
@@ -90,7 +89,7 @@ class Environment:
             return "its set-up was interrupted"
         if not self.python.exists() or not _home_of(self.folder).exists():
             return "its Python is gone"
-        missing = stamp.get("files", 0) - count_files(self.packages)
+        missing = stamp.get("files", 0) - count(self.packages)[0]
         return f"{missing} of its files are missing" if missing > 0 else ""
 
     def variables(self) -> dict[str, str]:
@@ -142,26 +141,23 @@ def _build(environment: Environment, damage: str, voice: Voice) -> None:
     voice.step("Packages: torch, bpy and the others")
     build = torch_build.choose(tool, environment.python, pins, voice.detail)
     _require_space(environment, build)
-    _install(environment, tool, build, pins, voice)
+    torch_build.install(
+        lambda arguments: _run_uv(tool, arguments, "Installing the packages", place, voice),
+        environment.python,
+        pins,
+        build,
+        others=wanted.requirements(),
+    )
     voice.step("Maquette itself, from this folder")
     # Built with the setuptools of the lock: an isolated build would fetch another one.
-    editable = [
-        "pip",
-        "install",
-        "--no-deps",
-        "--no-build-isolation",
-        "--python",
-        str(environment.python),
-        "-e",
-        str(place.root),
-    ]
-    _run_uv(tool, editable, "Installing Maquette itself", place)
+    editable = ["pip", "install", "--no-deps", "--no-build-isolation", "--python", str(environment.python)]
+    _run_uv(tool, [*editable, "-e", str(place.root)], "Installing Maquette itself", place)
     voice.step("Trying it: do bpy, torch and numpy load together")
     found = probe(environment)
     stamp = {"blender": wanted.version, "torch_build": build.backend, "found": found, "python": str(base)}
-    stamp["files"] = count_files(environment.packages)
+    stamp["files"], _ = count(environment.packages)
     stamp["seconds"] = round(time.monotonic() - started, 1)
-    _write_stamp(environment, stamp)
+    write_json(environment.folder / STAMP, stamp, through=True)
     voice.say(f"Blender {wanted.version} is set up ({stamp['seconds']:.0f} s).")
 
 
@@ -170,27 +166,13 @@ def groups_of(version: str) -> list[str]:
     return [*FEATURES, BPY, TEST, SAMPLES, *([LINT] if version == DEFAULT_BLENDER else [])]
 
 
-def _install(environment: Environment, tool: uv_tool.Uv, build: TorchBuild, pins: Sequence[Pin], voice: Voice) -> None:
-    """Everything but Maquette itself. `--no-deps`: the lock is complete, and nothing else may come in but what another
-    build of torch brings with it."""
-    text = environment.blender.requirements() + "".join(pin.requirement() for pin in build.locked(pins))
-    requirements = environment.folder / "requirements.txt"
-    requirements.write_text(text, "utf-8")
-    command = ["pip", "install", "--python", str(environment.python), "--no-deps", "--require-hashes"]
-    command += ["--only-binary", ":all:", "-r", str(requirements)]
-    _run_uv(tool, command, "Installing the packages", environment.place, voice)
-    separate = build.separate(pins)
-    if separate:
-        command = [*torch_build.install_command(tool, environment.python, build)[1:], *separate]
-        _run_uv(tool, command, "Installing torch", environment.place, voice)
-
-
 def _run_uv(tool: uv_tool.Uv, arguments: list[str], doing: str, place: Place, voice: Voice | None = None) -> None:
     """Run uv, with progress where there is a voice; its whole output goes to the log."""
-    progress = DownloadProgress(voice.detail) if voice else None
+    env = tool.environment()
+    progress = DownloadProgress(voice.detail, Path(env["UV_CACHE_DIR"])) if voice else None
     code, output = stream(
         [str(tool.path), *arguments],
-        tool.environment(),
+        env,
         progress.feed if progress else lambda line: None,
         progress.tick if progress else lambda: None,
     )
@@ -257,27 +239,6 @@ def probe(environment: Environment) -> dict[str, Any]:
     raise explain(output or f"exit code {code}", "Loading bpy, torch and numpy together")
 
 
-def ask_python(environment: Environment, code: str) -> str | None:
-    """What a line of Python prints in a finished environment, or None when it fails."""
-    return ask([str(environment.python), "-c", code], timeout=120, env=environment.variables())
-
-
-def count_files(folder: Path) -> int:
-    """Number of files under a folder without the bytecode that Python adds by itself."""
-    count, folders = 0, [str(folder)]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if not entry.is_dir(follow_symlinks=False):
-                        count += 1
-                    elif entry.name != "__pycache__":
-                        folders.append(entry.path)
-        except FileNotFoundError:
-            continue
-    return count
-
-
 def _home_of(folder: Path) -> Path:
     """The folder of the Python that an environment was made from."""
     for line in (folder / "pyvenv.cfg").read_text("utf-8").splitlines() if (folder / "pyvenv.cfg").exists() else []:
@@ -320,25 +281,10 @@ def _require_space(environment: Environment, build: TorchBuild) -> None:
     require_space(environment.place.home, need, f"Setting up Blender {environment.blender.version}")
 
 
-def _write_stamp(environment: Environment, stamp: dict[str, Any]) -> None:
-    partial = environment.folder / (STAMP + ".part")
-    with partial.open("w", encoding="utf-8") as handle:
-        json.dump(stamp, handle, indent=1)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(environment.folder / STAMP)
-
-
 def _remove(folder: Path) -> None:
     """Remove an environment; the stamp goes first, so that a half-removed one is not trusted."""
     (folder / STAMP).unlink(missing_ok=True)
-    if not folder.exists():
-        return
-    for attempt in range(3):  # virus scanners hold files open for a moment
-        shutil.rmtree(folder, ignore_errors=attempt < 2)
-        if not folder.exists():
-            return
-        time.sleep(0.5)
+    remove_tree(folder)
 
 
 def _remove_superseded(environment: Environment) -> None:
@@ -346,4 +292,4 @@ def _remove_superseded(environment: Environment) -> None:
     for folder in environment.folder.parent.glob(f"{environment.blender.version}-*"):
         stamp = folder / STAMP
         if folder != environment.folder and (not stamp.exists() or time.time() - stamp.stat().st_mtime > _DAY):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)

@@ -7,7 +7,8 @@ import ast
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..shared.processes import ask
@@ -80,14 +81,20 @@ def _reachable(words: str) -> str:
     return " ".join(kept)
 
 
+def pips() -> Iterator[list[str]]:
+    """The commands that may start a pip: this Python's, the one that Python brings to be installed, those on PATH."""
+    yield [sys.executable, "-m", "pip"]
+    bundle = find_spec("ensurepip")
+    if bundle and bundle.origin:
+        for wheel in Path(bundle.origin).parent.glob("_bundled/pip-*.whl"):
+            yield [sys.executable, str(wheel / "pip")]
+    yield from ([program] for program in map(shutil.which, ("pip3", "pip")) if program)
+
+
 def _ask_pip() -> str:
-    """pip's configuration by this Python's pip, or by another one: most of it is the user's and the machine's."""
-    others = [program for program in map(shutil.which, ("pip3", "pip")) if program]
-    for command in ([sys.executable, "-m", "pip"], *([program] for program in others)):
-        answer = ask([*command, "config", "list"], env=dict(os.environ))
-        if answer is not None:
-            return answer
-    return ""
+    """pip's configuration, by any pip: most of it is the user's and the machine's."""
+    answers = (ask([*pip, "config", "list"], env=dict(os.environ)) for pip in pips())
+    return next((answer for answer in answers if answer is not None), "")
 
 
 def _uv_configuration(environ: Mapping[str, str]) -> bool:

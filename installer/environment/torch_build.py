@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,11 @@ from pathlib import Path
 from ..packages.sources import AUTO, NO_CHOICE, Sources
 from ..shared.processes import stream
 from .accelerator import CUDA, ROCM, XPU, Accelerator, detect
-from .lock_files import Pin
+from .lock_files import BLENDERS_OWN, Pin
 from .uv import Uv
 
 #: The name of the build that the lock file holds.
 REGISTRY = "registry"
-
-#: Where torch's own index of builds is, each in a folder of its name.
-TORCH_INDEX = "https://download.pytorch.org/whl"
 
 #: Packages whose builds must be of one kind.
 FAMILY = ("torch", "torchvision", "torchaudio")
@@ -131,9 +129,10 @@ def choose(
         if not build.separate(pins):
             return build
         # Reinstall: a torch that this Python has already would be answer enough without asking the index.
-        command = [*install_command(uv, python, build, sources), "--no-deps", "--dry-run", "--reinstall"]
+        command = [str(uv.path), "pip", "install", "--no-config", "--python", str(python), "--no-deps", "--dry-run"]
+        command += ["--reinstall", *index_options(build, sources), *build.separate(pins)]
         env = uv.environment({"UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "5", "UV_HTTP_CONNECT_TIMEOUT": "5"})
-        code, _ = stream([*command, *build.separate(pins)], env, lambda line: None, timeout=PATIENCE)
+        code, _ = stream(command, env, lambda line: None, timeout=PATIENCE)
         if code == 0:
             return build
     say(
@@ -156,11 +155,31 @@ def _in_folder(folder: Path, builds: Sequence[TorchBuild], pins: Sequence[Pin]) 
     return TorchBuild(others[0] if others and f"torch-{torch.version}-" not in " ".join(names) else REGISTRY)
 
 
-def install_command(uv: Uv, python: Path, build: TorchBuild, sources: Sources = NO_CHOICE) -> list[str]:
-    """The command that installs packages of this build, to be completed with their names. What they need comes too:
-    under Linux the CUDA libraries of the build."""
-    command = [str(uv.path), "pip", "install", "--no-config", "--python", str(python)]
-    return [*command, *index_options(build, sources)]
+def install(
+    run: Callable[[list[str]], object],
+    python: Path,
+    pins: Sequence[Pin],
+    build: TorchBuild,
+    sources: Sources = NO_CHOICE,
+    target: Path | None = None,
+    others: str = "",
+) -> None:
+    """Install pins, with `others` (in pip's format), for a Python, or for it into the folder `target`.
+
+    `run` starts uv with arguments. The lock is complete and knows every file's hash, so nothing else may come in, but
+    for what another build of torch needs: under Linux the CUDA libraries of that build.
+    """
+    command = ["pip", "install", "--python", str(python), "--only-binary", ":all:"]
+    command += ["--target", str(target)] if target else []
+    locked, separate = build.locked(pins), build.separate(pins)
+    with tempfile.TemporaryDirectory() as scratch:
+        requirements, excluded = Path(scratch, "requirements.txt"), Path(scratch, "excluded.txt")
+        requirements.write_text(others + "".join(pin.requirement() for pin in locked), "utf-8")
+        run([*command, "--no-deps", "--require-hashes", "-r", str(requirements)])
+        if separate:
+            names = BLENDERS_OWN | {pin.name for pin in locked}
+            excluded.write_text("".join(f"{name}\n" for name in sorted(names)), "utf-8")
+            run([*command, "--no-config", "--excludes", str(excluded), *index_options(build, sources), *separate])
 
 
 def index_options(build: TorchBuild, sources: Sources) -> list[str]:

@@ -11,30 +11,28 @@ import re
 import shutil
 import sys
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..net.http import chosen_network, opener
+from ..net.connection import BadRedirect, Connection
+from ..net.download import Wanted, fetch
+from ..net.http import chosen_network
 from ..packages.sources import NO_CHOICE, Sources
 from ..shared.disk import whole_file
 from ..shared.errors import SetupError, explain
 from ..shared.paths import Place
 from ..shared.processes import ask, clean_environment, stream
-from .package_index import pip_options, uv_settings
+from .package_index import pip_options, pips, uv_settings
 
 #: Fetched when there is none; its files' hashes are in locks/uv.txt.
 UV_VERSION = "0.13.8"
 
 #: The oldest on PATH that will do.
-MINIMUM = (0, 9, 0)
-
-#: Where Python's packages come from when nothing is configured.
-PUBLIC_INDEX = "https://pypi.org/simple"
+MINIMUM = (0, 10, 0)
 
 #: Settings of uv that would change what is installed; a lock must give the same everywhere.
 _UNWANTED = (
@@ -106,16 +104,19 @@ def _settings(place: Place) -> dict[str, str]:
 
 
 def ensure(place: Place, say: Callable[[str], None], sources: Sources = NO_CHOICE) -> Uv:
-    """Find uv, or fetch it from a folder of wheels, with pip, or without pip from the registry, and check its hash."""
+    """Find uv, or take it from a folder of wheels or, with or without pip, from the registry, and check its hash."""
     found = find(place)
     if found:
         return found
     place.home.mkdir(parents=True, exist_ok=True)
     if sources.folder is not None:
-        wheel = _from_folder(place, sources.folder)
+        wheel = _from_folder(sources.folder)
     else:
         say(f"fetching uv {UV_VERSION} (about 25 MB)")
-        wheel = _with_pip(place, sources) or _from_index(place, say, sources)
+        with tempfile.TemporaryDirectory(dir=place.home, prefix="uv-download-") as folder:
+            wheel = _with_pip(place, sources, Path(folder)) or _from_index(sources, Path(folder))
+    if hashlib.sha256(wheel).hexdigest() not in known_hashes(place):
+        raise explain("hash mismatch", "Fetching uv")
     target = fetched_path(place)
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
@@ -133,49 +134,51 @@ def known_hashes(place: Place) -> list[str]:
     return re.findall(r"--hash=sha256:([0-9a-f]{64})", (place.locks / "uv.txt").read_text("utf-8"))
 
 
-def _from_folder(place: Place, folder: Path) -> bytes:
+def _from_folder(folder: Path) -> bytes:
     name = wheel_for_this_system([path.name for path in folder.glob("uv-*.whl")], where=f"The folder {folder}")
-    wheel = (folder / name).read_bytes()
-    if hashlib.sha256(wheel).hexdigest() not in known_hashes(place):
-        raise explain("hash mismatch", "Reading uv")
-    return wheel
+    return (folder / name).read_bytes()
 
 
-def _with_pip(place: Place, sources: Sources) -> bytes | None:
-    """The wheel by this Python's pip, which knows its user's registry, proxy and certificates; None without pip."""
-    if ask([sys.executable, "-m", "pip", "--version"], env=dict(os.environ)) is None:
+def _with_pip(place: Place, sources: Sources, folder: Path) -> bytes | None:
+    """The wheel by a pip, which knows its user's registry, proxy and certificates; None where there is no pip."""
+    pip = next((pip for pip in pips() if ask([*pip, "--version"], env=dict(os.environ)) is not None), None)
+    if pip is None:
         return None
-    with tempfile.TemporaryDirectory(dir=place.home, prefix="uv-download-") as folder:
-        command = [sys.executable, "-m", "pip"]
-        command += ["download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"]
-        command += ["--progress-bar", "off", "-r", str(place.locks / "uv.txt"), "-d", folder]
-        env = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        env.update(network_variables())
-        if sources.index:
-            env["PIP_INDEX_URL"] = sources.index
-        code, output = stream(command, env, lambda line: None)
-        wheels = sorted(Path(folder).glob("uv-*.whl"))
-        if code or not wheels:
-            raise explain(output, "Fetching uv with pip")
-        return wheels[0].read_bytes()
+    command = [*pip, "download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"]
+    command += ["--progress-bar", "off", "-r", str(place.locks / "uv.txt"), "-d", str(folder)]
+    env = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    env.update(network_variables())
+    if sources.index:
+        env["PIP_INDEX_URL"] = sources.index
+    code, output = stream(command, env, lambda line: None)
+    wheels = sorted(folder.glob("uv-*.whl"))
+    if code or not wheels:
+        raise explain(output, "Fetching uv with pip")
+    return wheels[0].read_bytes()
 
 
-def _from_index(place: Place, say: Callable[[str], None], sources: Sources) -> bytes:
-    """The wheel without pip: read the registry's page of uv, take this system's wheel, check its hash."""
+def _from_index(sources: Sources, folder: Path) -> bytes:
+    """The wheel without pip, from the registry that is configured: its page of uv names the files."""
     index = sources.index or os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
-    index = index or pip_options("", os.environ).get("index-url") or PUBLIC_INDEX
-    page_address = index.rstrip("/") + "/uv/"
+    index = index or pip_options("", os.environ).get("index-url")
+    if not index:
+        raise SetupError(
+            "There is neither uv nor pip on this machine.",
+            "Install one of them (on Debian and Ubuntu: sudo apt-get install python3-pip), or name a package registry "
+            "in UV_DEFAULT_INDEX, and run the same command again.",
+        )
+    address = index.rstrip("/") + "/uv/"
     try:
-        page = _read(page_address, say).decode("utf-8", "replace")
-        links = re.findall(r"""href=["']([^"']+)["']""", page)
-        named = {urllib.parse.unquote(urllib.parse.urlsplit(link).path.rsplit("/", 1)[-1]): link for link in links}
-        name = wheel_for_this_system(list(named))
-        wheel = _read(urllib.parse.urljoin(page_address, named[name]), say)
-    except (OSError, urllib.error.URLError) as error:
+        with closing(Connection(chosen_network(), address, {"Accept": "text/html"}, 30.0, lambda: None)) as connection:
+            status = connection.answer().status
+            page = b"".join(connection.blocks()).decode("utf-8", "replace")
+    except (OSError, BadRedirect) as error:
         raise explain(f"urlopen error {error}", "Fetching uv") from error
-    if hashlib.sha256(wheel).hexdigest() not in known_hashes(place):
-        raise explain("hash mismatch", "Fetching uv")
-    return wheel
+    links = re.findall(r"""href=["']([^"']+)["']""", page) if status == 200 else []
+    named = {urllib.parse.unquote(urllib.parse.urlsplit(link).path.rsplit("/", 1)[-1]): link for link in links}
+    name = wheel_for_this_system(list(named))
+    spec = Wanted(urllib.parse.urljoin(address, named[name].partition("#")[0]), page=address)
+    return fetch(spec, folder / name).path.read_bytes()
 
 
 def wheel_for_this_system(
@@ -215,26 +218,3 @@ def network_variables() -> dict[str, str]:
     elif sys.platform in ("win32", "darwin") and not os.environ.get("SSL_CERT_FILE"):
         found.update(UV_SYSTEM_CERTS="1", UV_NATIVE_TLS="1")  # where an organisation's own certificates are
     return found
-
-
-def _read(address: str, say: Callable[[str], None]) -> bytes:
-    network = chosen_network()
-    pips = os.environ.get("PIP_CERT", "")
-    if not network.ca_file and not os.environ.get("SSL_CERT_FILE") and Path(pips).is_file():
-        network = replace(network, ca_file=pips)
-    director = opener(network)
-    for handler in (urllib.request.HTTPRedirectHandler, urllib.request.HTTPDefaultErrorHandler):
-        director.add_handler(handler())
-    director.add_handler(urllib.request.HTTPErrorProcessor())
-    request = urllib.request.Request(address, headers={"Accept": "text/html, */*;q=0.1"})
-    with director.open(request, timeout=30) as answer:
-        total = int(answer.headers.get("Content-Length") or 0)
-        parts: list[bytes] = []
-        come = told = 0
-        while block := answer.read(1 << 20):
-            parts.append(block)
-            come += len(block)
-            if total > 8e6 and come - told > total / 4:
-                told = come
-                say(f"{come / 1e6:.0f} of {total / 1e6:.0f} MB")
-        return b"".join(parts)

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..shared.errors import SetupError
+from ..shared.reporting import Pace
 from .connection import Answer, BadRedirect, Connection, is_weak, number
 from .errors import Busy, DiskFull, NoConnection, WrongFile, certificate_error, disk_error, status_error
 from .http import Network, chosen_network
@@ -138,12 +139,12 @@ class _Download:
         self.on_progress = on_progress
         self.partial = Partial(target, wanted.url)
         self.message = "Looking at what has come already"
-        self.pace = _Pace()
+        self.pace = Pace()
 
     def run(self) -> Fetched:
         """Attempt after attempt, until the file is whole or it is of no use to go on."""
         self.partial.take_up(self.wanted.bytes, self._tell)
-        self.pace = _Pace()
+        self.pace = Pace()
         failures, best, damaged = 0, self.partial.have, False
         while True:
             try:
@@ -371,22 +372,6 @@ class _Download:
             f"{self.target.name} {what}: the server, or something on the way, sends a wrong file.",
             "Choose another mirror, or import the file from disk; nothing wrong was kept.",
         )
-
-
-class _Pace:
-    """Bytes a second over the last few seconds."""
-
-    def __init__(self) -> None:
-        self._marks = [(time.monotonic(), -1)]
-
-    def at(self, have: int) -> float:
-        now = time.monotonic()
-        if self._marks[0][1] < 0 or have < self._marks[-1][1]:
-            self._marks = [(now, have)]
-        if now - self._marks[-1][0] >= 0.5:
-            self._marks = [*self._marks[-9:], (now, have)]
-        since, then = self._marks[0]
-        return (have - then) / (now - since) if now - since > 0.2 else 0.0
 
 
 def _retry_after(answer: Answer) -> float:

@@ -103,7 +103,8 @@ def opener(network: Network) -> urllib.request.OpenerDirector:
 
 def _context(network: Network) -> ssl.SSLContext:
     """Trusts the chosen certificates, else those that the environment names, else the system's, else Python's own."""
-    for name in (network.ca_file, *map(os.environ.get, ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))):
+    variables = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+    for name in (network.ca_file, *map(os.environ.get, variables)):
         if not name or (name != network.ca_file and not Path(name).is_file()):
             continue
         try:

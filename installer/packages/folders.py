@@ -11,9 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +20,8 @@ from typing import IO, Any
 
 from ..environment.lock_files import digest, lock_file
 from ..models import store
+from ..shared import disk
+from ..shared.disk import remove_tree, write_json
 from ..shared.filelock import is_held, try_held
 from .features import FEATURES, importable, locks_folder, pins_of, this_python
 
@@ -33,8 +33,8 @@ STAMP = "maquette-packages.json"
 #: Folders that installations leave when they are killed, and removals.
 BUILDING, REMOVING = ".building-", ".removing-"
 
-#: Where downloads lie until they are installed.
-WHEELS = "wheels"
+#: uv's cache, where no other one is chosen: it holds each package once, and the folders share its files.
+CACHE = "cache"
 
 LOCK = "install.lock"
 
@@ -106,14 +106,9 @@ def read(path: Path) -> Folder | None:
 
 
 def write_stamp(folder: Folder) -> None:
-    """Finish a folder: written through to the disk, so that a power cut leaves it finished or not."""
+    """Finish a folder."""
     content = {name: value for name, value in vars(folder).items() if name != "path"}
-    partial = folder.path / (STAMP + ".part")
-    with partial.open("w", encoding="utf-8") as handle:
-        json.dump(content, handle, indent=1)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(folder.path / STAMP)
+    write_json(folder.path / STAMP, content, through=True)
 
 
 def all_folders(root: Path | None = None) -> list[Folder]:
@@ -281,16 +276,6 @@ def remove(path: Path) -> bool:
     return remove_tree(away)
 
 
-def remove_tree(path: Path) -> bool:
-    """Remove a folder of files that nobody uses, with patience for virus scanners."""
-    for attempt in range(3):
-        shutil.rmtree(path, ignore_errors=True)
-        if not path.exists():
-            return True
-        time.sleep(0.2 * (attempt + 1))
-    return False
-
-
 def tidy() -> list[str]:
     """Remove what killed installations have left and what nobody asks for any more; returns the names. Does nothing
     while an installation is at work."""
@@ -311,12 +296,24 @@ def _tidy(root: Path) -> list[str]:
     left = [*root.glob(f"{BUILDING}*"), *root.glob(f"{REMOVING}*")]
     gone = [path.name for path in left if remove_tree(path)]
     stale = [path for path in _entries(root) if not in_use(path) and _is_stale(path)]
-    return [*gone, *(path.name for path in stale if remove(path))]
+    removed = [path.name for path in stale if remove(path)]
+    if removed:
+        drop_unshared()
+    return [*gone, *removed]
+
+
+def drop_unshared() -> None:
+    """Give back what uv's cache holds for no folder any more: nothing else shares the files of such a package. uv
+    notices, and fetches it again when it is asked for."""
+    for package in (packages_root() / CACHE).glob("archive-v*/*"):
+        shared = next(package.glob("*.dist-info/METADATA"), None)
+        if shared is None or shared.stat().st_nlink == 1:
+            remove_tree(package)
 
 
 def _is_stale(path: Path) -> bool:
-    """Whether a folder is unfinished, has been replaced, or is of a version of Maquette that is no more. What replaces
-    it must be there: until then it gives the packages that have not changed."""
+    """Whether a folder is unfinished, has been replaced, or is of a version of Maquette that is gone. What replaces it
+    must be there: until then uv's cache keeps, for its sake, the packages that have not changed."""
     folder = read(path)
     if folder is None:
         return True
@@ -333,20 +330,6 @@ def _is_stale(path: Path) -> bool:
 
 
 def count(folder: Path) -> tuple[int, int]:
-    """Number of files in a folder and their size in MB, without what Python adds by itself and what is of use only
-    here."""
-    files = size = 0
-    folders = [str(folder)]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in ("__pycache__", _USE):
-                            folders.append(entry.path)
-                    elif not entry.name.startswith(STAMP):
-                        files += 1
-                        size += entry.stat(follow_symlinks=False).st_size
-        except OSError:  # gone meanwhile, or not ours to look into
-            continue
+    """Number of files in a folder of packages and their MB, without what is of use only here."""
+    files, size = disk.count(folder, frozenset({_USE, STAMP}))
     return files, round(size / 1e6)

@@ -19,8 +19,8 @@ class Sources:
     """What is chosen; "" takes what the environment says.
 
     accelerator : the build of torch by uv's name ("cpu", "cu128", "rocm6.4", "xpu"), "registry" for the registry's own.
-    index : address of the package registry or its mirror.  torch_index : of a mirror of torch's own index
-    (download.pytorch.org/whl).  wheels : a folder of wheels; with it no registry is asked.
+    index : address of the package registry or its mirror.  torch_index : of a mirror of torch's own index, below which
+    each build has a folder.  wheels : a folder of wheels; with it no registry is asked.
     """
 
     accelerator: str = ""

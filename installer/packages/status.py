@@ -84,7 +84,8 @@ def _examine(python: str, here: bool, deep: bool) -> Status:
         return Status(python, str(root), free_megabytes(root), groups)
     busy = is_held(root / folders.LOCK) if root.is_dir() else False
     groups = [_group(python, feature, here, busy, deep) for feature in features]
-    return Status(python, str(root), free_megabytes(root), groups, folders.count(root / folders.WHEELS)[1])
+    unfinished = root / folders.CACHE if groups[0].state == NOT_INSTALLED else root / "none"
+    return Status(python, str(root), free_megabytes(root), groups, folders.count(unfinished)[1])
 
 
 def _group(python: str, feature: str, here: bool, busy: bool, deep: bool) -> Group:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that appear under their name whole or not at all."""
+"""Files that appear under their name whole or not at all; folders counted and removed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,11 +17,16 @@ from uuid import uuid4
 READ = 1 << 22
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write a small file in one step. Nobody else writes it at the same time."""
+def write_json(path: Path, content: object, through: bool = False) -> None:
+    """Write a small file in one step. Nobody else writes it at the same time. through : also to the disk itself, so
+    that a power cut leaves it there or not."""
     part = path.with_name(f"{path.name}.new")
     try:
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, ensure_ascii=False)
+            if through:
+                file.flush()
+                os.fsync(file.fileno())
         _renamed(part, path)
     finally:
         with suppress(OSError):
@@ -88,3 +94,34 @@ def identity(path: Path) -> str:
         file.seek(max(0, size - (1 << 20)))
         digest.update(file.read())
     return digest.hexdigest()
+
+
+def count(folder: Path, without: frozenset[str] = frozenset()) -> tuple[int, int]:
+    """Number of files below a folder and their bytes. Not counted: what Python adds by itself, and every file and
+    folder of a name in `without`."""
+    files = size = 0
+    folders = [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.name == "__pycache__" or entry.name in without:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        files += 1
+                        size += entry.stat(follow_symlinks=False).st_size
+        except OSError:  # gone meanwhile, or not ours to look into
+            continue
+    return files, size
+
+
+def remove_tree(path: Path) -> bool:
+    """Remove a folder that nobody uses, with patience for virus scanners; True when it is gone."""
+    for attempt in range(3):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return True
+        time.sleep(0.2 * (attempt + 1))
+    return False

@@ -7,13 +7,21 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
+
+from .disk import count
 
 _DOWNLOADING = re.compile(r"^\s*Downloading (\S+) \(([\d.]+) ?([KMG]?i?B)\)")
 _DOWNLOADED = re.compile(r"^\s*Downloaded (\S+)")
 _RESOLVED = re.compile(r"^\s*Resolved (\d+) packages?")
 _PREPARED = re.compile(r"^\s*Prepared (\d+) packages?")
-_UNITS = {"B": 1e-6, "KiB": 1024e-6, "MiB": 1.048576, "GiB": 1073.741824, "KB": 1e-3, "MB": 1.0, "GB": 1e3}
+_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 1e3, "MB": 1e6, "GB": 1e9}
+_DOWNLOADING_PHASE = "downloading"
+
+#: Bytes on the disk for each byte of a wheel.
+UNPACKED = 1.9
 
 
 class Voice:
@@ -42,45 +50,88 @@ class Voice:
         print(text, file=self._stream or sys.stderr, flush=True)
 
 
-class DownloadProgress:
-    """Reads uv's lines; says how many megabytes have come, how many are left and about how long that takes.
+class Pace:
+    """Bytes a second over the last few seconds."""
 
-    uv names a file and its size when its download starts and once more when it has come; it starts up to fifty
-    at once, so the total is known almost from the beginning. Small files (under a MiB) are never named.
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._marks = [(clock(), -1.0)]
+
+    def at(self, have: float) -> float:
+        """The pace, now that so many bytes are here."""
+        now = self._clock()
+        if self._marks[0][1] < 0 or have < self._marks[-1][1]:
+            self._marks = [(now, have)]
+        if now - self._marks[-1][0] >= 0.5:
+            self._marks = [*self._marks[-9:], (now, have)]
+        since, then = self._marks[0]
+        return (have - then) / (now - since) if now - since > 0.2 else 0.0
+
+
+@dataclass(frozen=True)
+class DownloadState:
+    """How far all downloads of uv are together. done, total : bytes.  speed : bytes a second.  name : of the largest
+    package that is still to come."""
+
+    done: float
+    total: float
+    speed: float
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {self.speed / 1e6:.1f} MB/s, {self.name}"
+
+
+class DownloadProgress:
+    """Reads uv's lines; says how many megabytes are here, how many are left and about how long that takes.
+
+    uv names a file and its size when its download starts and once more when it is here; it starts up to fifty
+    at once, so the total is known almost from the beginning. Small files (under a MiB) are never named. How much of
+    the others is here, uv does not say: it is seen by what uv has unpacked of them into its cache.
     """
 
-    def __init__(self, say: Callable[[str], None], every: float = 5.0, clock: Callable[[], float] = time.monotonic):
-        self._say = say
-        self._every = every
-        self._clock = clock
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        cache: Path | None = None,
+        every: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._say, self._cache, self._every, self._clock = say, cache, every, clock
         self._started = self._spoke = clock()
-        self._size: dict = {}
-        self._come: set = set()
+        self._pace = Pace(clock)
+        self._sizes: dict[str, float] = {}
+        self._here: set[str] = set()
         self._phase = "asking the registry"
-
-    @property
-    def total(self) -> float:
-        return sum(self._size.values())
-
-    @property
-    def come(self) -> float:
-        return sum(self._size[name] for name in self._come)
 
     def feed(self, line: str) -> None:
         """Take in one line of uv's output."""
         if match := _DOWNLOADING.match(line):
-            self._size[match[1]] = float(match[2]) * _UNITS.get(match[3], 1.0)
-            self._phase = "downloading"
-        elif (match := _DOWNLOADED.match(line)) and match[1] in self._size:
-            self._come.add(match[1])
+            self._sizes[match[1]] = float(match[2]) * _UNITS.get(match[3], 1.0)
+            self._phase = _DOWNLOADING_PHASE
+        elif (match := _DOWNLOADED.match(line)) and match[1] in self._sizes:
+            self._here.add(match[1])
         elif match := _RESOLVED.match(line):
             self._say(f"{match[1]} packages to install")
             self._phase = "copying from the cache"
         elif _PREPARED.match(line):
-            self._phase = "copying into the environment"
-            if self.total:
-                self._say(f"{self.total:,.0f} MB downloaded")
+            self._phase = "copying into place"
+            if self._sizes:
+                self._say(f"{sum(self._sizes.values()) / 1e6:,.0f} MB downloaded")
         self.tick()
+
+    def state(self) -> DownloadState | None:
+        """How far the downloads are; None where none is going on."""
+        coming = [(size, name) for name, size in self._sizes.items() if name not in self._here]
+        if self._phase != _DOWNLOADING_PHASE or not coming:
+            return None
+        total = sum(self._sizes.values())
+        done = total - sum(size for size, _ in coming)
+        done += min(self._unpacked() / UNPACKED, 0.99 * (total - done))
+        return DownloadState(done, total, self._pace.at(done), max(coming)[1])
+
+    def _unpacked(self) -> int:
+        return sum(count(folder)[1] for folder in self._cache.glob(".tmp*")) if self._cache else 0
 
     def tick(self) -> None:
         """Say where it stands, if it has been quiet for a while."""
@@ -89,13 +140,13 @@ class DownloadProgress:
             return
         self._spoke = now
         seconds = now - self._started
-        if self._phase != "downloading":
+        state = self.state()
+        if state is None:
             self._say(f"{self._phase}, {seconds:.0f} s so far")
             return
-        waiting = sorted((size, name) for name, size in self._size.items() if name not in self._come)
-        left = (
-            f", {waiting[-1][1]} ({waiting[-1][0]:,.0f} MB) is the largest of {len(waiting)} to come" if waiting else ""
-        )
-        if self.come:
-            left += f", about {seconds * (self.total - self.come) / self.come:.0f} s left"
-        self._say(f"{self.come:,.0f} of {self.total:,.0f} MB downloaded{left}")
+        size, left = self._sizes[state.name] / 1e6, len(self._sizes) - len(self._here)
+        line = f"{state.done / 1e6:,.0f} of {state.total / 1e6:,.0f} MB downloaded, "
+        line += f"{state.name} ({size:,.0f} MB) is the largest of {left} to come"
+        if state.done:
+            line += f", about {seconds * (state.total - state.done) / state.done:.0f} s left"
+        self._say(line)

@@ -23,8 +23,8 @@ from maquette.installer.packages import folders, manager
 from maquette.installer.packages import status as package_status
 from maquette.installer.packages.sources import Sources, chosen_sources, set_sources
 from maquette.installer.packages.status import Group, Status
-from maquette.installer.packages.wheels import Loading
 from maquette.installer.shared.errors import SetupError
+from maquette.installer.shared.reporting import DownloadState
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,8 @@ class TestOperators:
     def test_progress_is_told_and_cancelling_stops_at_once(self, online: None, monkeypatch: pytest.MonkeyPatch) -> None:
         def install(python: str, features: list[str], watch: manager.Watch, anew: bool) -> None:
             watch.line("This machine computes on: the processor")
-            watch.loading(Loading(500_000_000, 2_000_000_000, 25e6, "torch", "Downloading"))
+            assert watch.loading is not None
+            watch.loading(DownloadState(500_000_000, 2_000_000_000, 25e6, "torch"))
             started = time.monotonic()
             while time.monotonic() - started < 30:
                 watch.tick()

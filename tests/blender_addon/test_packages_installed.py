@@ -181,7 +181,7 @@ def test_an_upgrade_keeps_what_has_not_changed(
         manager.install(str(bare), [CORE], manager.Watch(said.append), default_place())
         new = folders.finished(this_python(), CORE)
         assert new is not None and new.path != core.path
-        assert any("0 packages" in line for line in said), "everything was there already"
+        assert not any("downloaded" in line for line in said), "everything was there already"
         library = next(core.path.glob("torch/lib/*torch_cpu*"))
         assert (new.path / library.relative_to(core.path)).samefile(library)
         assert core.path.name in folders.tidy()

@@ -153,6 +153,8 @@ class Registry:
                 kind = "text/html" if self.parts[0] in ("simple", "whl") else "application/octet-stream"
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(length - start))
+                self.send_header("Accept-Ranges", "bytes")
+                self.send_header("ETag", f'"{hash(body)}"')
                 if start:
                     self.send_header("Content-Range", f"bytes {start}-{length - 1}/{length}")
                 self.end_headers()

@@ -102,8 +102,27 @@ def test_a_folder_of_wheels_says_which_build_it_holds(tmp_path: Path, files: lis
     assert build == TorchBuild(backend)
 
 
+@pytest.mark.parametrize(("backend", "commands"), [(REGISTRY, 1), ("cu128", 2)])
+def test_what_is_not_in_the_lock_brings_nothing_but_its_own_libraries(backend: str, commands: int) -> None:
+    asked: list[list[str]] = []
+    excluded = ""
+
+    def run(arguments: list[str]) -> None:
+        nonlocal excluded
+        asked.append(arguments)
+        if "--excludes" in arguments:
+            excluded = Path(arguments[arguments.index("--excludes") + 1]).read_text()
+
+    pins = lock_files.select(lock_files.read_lock(LOCK), [lock_files.CORE])
+    torch_build.install(run, Path("python"), pins, TorchBuild(backend), target=Path("folder"))
+    assert len(asked) == commands and "--require-hashes" in asked[0] and "--no-deps" in asked[0]
+    assert all(command[command.index("--target") + 1] == "folder" for command in asked)
+    if commands == 2:
+        assert asked[1][-2:] == ["torch==2.11.0+cu128", "torchvision==0.26.0+cu128"]
+        assert {"numpy", "filelock", "opencv-python"} <= set(excluded.split()) and "torch" not in excluded.split()
+
+
 def test_a_mirror_of_torchs_index_takes_its_place() -> None:
-    command = torch_build.install_command(Uv(Path("uv"), (9, 9, 9)), Path("python"), TorchBuild("cu128"))
-    assert command[-2:] == ["--torch-backend", "cu128"]
+    assert torch_build.index_options(TorchBuild("cu128"), Sources()) == ["--torch-backend", "cu128"]
     mirrored = torch_build.index_options(TorchBuild("cu128"), Sources(torch_index="https://mirror.example/whl/"))
     assert mirrored[:2] == ["--index", "https://mirror.example/whl/cu128"]

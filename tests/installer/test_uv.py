@@ -4,12 +4,14 @@
 import hashlib
 import http.server
 import os
+import subprocess
 import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from maquette.installer.environment import package_index
 from maquette.installer.environment import uv as uv_tool
 from maquette.installer.shared.errors import SetupError
 from maquette.installer.shared.paths import Place
@@ -73,7 +75,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}/simple/")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr(uv_tool, "_with_pip", lambda place, sources: None)
+    monkeypatch.setattr(uv_tool, "pips", lambda: iter([["/no/such/pip"]]))
     monkeypatch.setattr(uv_tool.shutil, "which", lambda name: None)
     yield folder / name
     server.shutdown()
@@ -94,6 +96,21 @@ def test_without_pip_it_comes_straight_from_the_registry(place: Place, registry:
     assert said == [f"fetching uv {uv_tool.UV_VERSION} (about 25 MB)"]
     registry.unlink()
     assert uv_tool.ensure(place, said.append) == found
+
+
+def test_without_pip_and_without_a_registry_it_says_what_to_install(
+    place: Place, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SetupError, match="neither uv nor pip on this machine") as error:
+        uv_tool.ensure(place, lambda line: None)
+    assert "UV_DEFAULT_INDEX" in error.value.remedy
+
+
+def test_the_pip_that_python_brings_needs_no_installation() -> None:
+    (bundled, *_) = [pip for pip in package_index.pips() if "ensurepip" in pip[-1]]
+    assert subprocess.check_output([*bundled, "--version"], text=True).startswith("pip ")
 
 
 def test_a_file_with_another_hash_is_refused(place: Place, registry: Path) -> None:

@@ -2,8 +2,10 @@
 """What is said during a set-up, from the lines that uv really prints."""
 
 import io
+import os
+from pathlib import Path
 
-from maquette.installer.shared.reporting import DownloadProgress, Voice
+from maquette.installer.shared.reporting import DownloadProgress, DownloadState, Voice
 
 
 def test_steps_count_down(voice: Voice, spoken: io.StringIO) -> None:
@@ -35,7 +37,29 @@ def test_megabytes_come_and_are_left() -> None:
     assert said[-1] == "575 MB downloaded"
     now[0] = 20.0
     progress.tick()
-    assert said[-1] == "copying into the environment, 20 s so far"
+    assert said[-1] == "copying into place, 20 s so far"
+
+
+def test_what_uv_has_unpacked_so_far_counts(tmp_path: Path) -> None:
+    now = [0.0]
+    progress = DownloadProgress(lambda line: None, tmp_path, clock=lambda: now[0])
+    assert progress.state() is None
+    progress.feed("Downloading scipy (36.0MB)")
+    progress.feed("Downloading torch (500MB)")
+    (tmp_path / ".tmpAbC" / "torch").mkdir(parents=True)
+    part = tmp_path / ".tmpAbC" / "torch" / "library"
+    part.touch()
+    assert progress.state() == DownloadState(0.0, 536e6, 0.0, "torch")
+    progress.feed(" Downloaded scipy")
+    os.truncate(part, 190_000_000)
+    now[0] = 4.0
+    assert progress.state() == DownloadState(136e6, 536e6, 34e6, "torch")
+    assert str(progress.state()) == "136 of 536 MB, 34.0 MB/s, torch"
+    os.truncate(part, 2_000_000_000)
+    state = progress.state()
+    assert state is not None and 530e6 < state.done < 536e6, "never more than there is"
+    progress.feed(" Downloaded torch")
+    assert progress.state() is None
 
 
 def test_a_warm_cache_is_not_called_a_download() -> None:
