@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -321,7 +321,7 @@ def verify(python_executable: str, features: Sequence[str] | None = None, watch:
     return {feature: fault for feature, (fault, _) in _faults(python_executable, features or FEATURES, watch).items()}
 
 
-def _faults(python: str, features: Sequence[str], watch: Watch) -> dict[str, tuple[str, list[str]]]:
+def _faults(python: str, features: Iterable[str], watch: Watch) -> dict[str, tuple[str, list[str]]]:
     """Group -> what is wrong with it, and the packages that are damaged."""
     version = version_of(python)
     found: dict[str, tuple[str, list[str]]] = {}

@@ -32,6 +32,7 @@ from maquette.installer.environment import environments
 from maquette.installer.environment.accelerator import CPU, Accelerator
 from maquette.installer.environment.lock_files import blenders
 from maquette.installer.shared import paths as places
+from maquette.installer.shared.disk import write_json
 from maquette.installer.shared.errors import NoPython, SetupError
 from maquette.installer.shared.paths import Place
 from maquette.installer.shared.reporting import Voice
@@ -148,7 +149,7 @@ def finish(place: Place, *versions: str, build: str = "registry") -> None:
         environment.python.touch()
         (environment.folder / "pyvenv.cfg").write_text(f"home = {place.home}\n")
         stamp = {"files": 0, "found": {"python": f"{environment.blender.python}.9"}, "torch_build": build}
-        environments._write_stamp(environment, stamp)
+        write_json(environment.folder / environments.STAMP, stamp)
 
 
 def test_every_blender_is_set_up_before_the_first_test(place: Place, voice: Voice, told: list[str]) -> None:
