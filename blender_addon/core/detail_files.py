@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...inference.errors import BadInput
-from ...inference.photo.exr import MAGIC, write_exr
+from ...inference.photo.exr import MAGIC, read_texts, write_exr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,11 @@ _LEVEL = 4
 def file_of(pixels: NDArray, settings: Mapping[str, Any]) -> bytes:
     """A PNG file of pixels (H, W, 3 or 4) uint8, or an OpenEXR file of float32, alpha as it is."""
     texts = {KEY: json.dumps(settings, ensure_ascii=True), _OTHERS: for_other_tools(settings)}
-    return _exr(pixels, texts) if pixels.dtype.kind == "f" else _png(pixels, texts)
+    if pixels.dtype.kind != "f":
+        return _png(pixels, texts)
+    file = io.BytesIO()
+    write_exr(file, {name: pixels[..., number] for number, name in enumerate("RGBA"[: pixels.shape[2]])}, texts)
+    return file.getvalue()
 
 
 def settings_in(data: bytes) -> dict[str, Any]:
@@ -43,7 +47,7 @@ def settings_in(data: bytes) -> dict[str, Any]:
     if data.startswith(_PNG):
         text = _png_texts(data).get(KEY)
     elif data.startswith(MAGIC):
-        text = _exr_texts(data).get(KEY)
+        text = read_texts(data).get(KEY)
     return parsed(text)
 
 
@@ -106,51 +110,3 @@ def _png_texts(data: bytes) -> dict[str, str]:
             _translated, _, text = rest_text.partition(b"\0")
             texts[key.decode("latin-1")] = (decompress(text) if rest[0] else text).decode("utf-8")
     return texts
-
-
-def _exr(pixels: NDArray[np.float32], texts: Mapping[str, str]) -> bytes:
-    file = io.BytesIO()
-    write_exr(file, {name: pixels[..., number] for number, name in enumerate("RGBA"[: pixels.shape[2]])})
-    return _with_attributes(file.getvalue(), texts)
-
-
-def _with_attributes(data: bytes, texts: Mapping[str, str]) -> bytes:
-    """An OpenEXR file with further attributes of type string; what lies behind the header moves on by their length."""
-    end = _end_of_header(data)
-    added = b"".join(
-        key.encode() + b"\0string\0" + struct.pack("<i", len(text.encode())) + text.encode()
-        for key, text in texts.items()
-    )
-    rest = data[end + 1 :]
-    (first,) = struct.unpack_from("<Q", rest)
-    count = (first - (end + 1)) // 8  # the table of offsets lies between the header and the first block
-    offsets = np.frombuffer(rest, "<u8", count) + np.uint64(len(added))
-    return data[:end] + added + b"\0" + offsets.astype("<u8").tobytes() + rest[8 * count :]
-
-
-def _attributes(data: bytes) -> tuple[dict[str, tuple[str, bytes]], int]:
-    """Name -> type and value of each attribute, and the place of the zero that ends them."""
-    position, found = 8, {}
-    try:
-        while data[position] != 0:
-            name_end = data.index(b"\0", position)
-            kind_end = data.index(b"\0", name_end + 1)
-            (size,) = struct.unpack_from("<i", data, kind_end + 1)
-            value = data[kind_end + 5 : kind_end + 5 + size]
-            found[data[position:name_end].decode("latin-1")] = (data[name_end + 1 : kind_end].decode("latin-1"), value)
-            position = kind_end + 5 + max(size, 0)
-    except (IndexError, ValueError, struct.error) as error:
-        raise BadInput("The OpenEXR file is cut off or damaged.", "Save or copy it again.") from error
-    return found, position
-
-
-def _end_of_header(data: bytes) -> int:
-    return _attributes(data)[1]
-
-
-def _exr_texts(data: bytes) -> dict[str, str]:
-    return {
-        name: value.decode("utf-8", "replace")
-        for name, (kind, value) in _attributes(data)[0].items()
-        if kind == "string"
-    }

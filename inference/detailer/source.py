@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import BadInput
 from ..photo import Photo, as_photo, exr
+from ..photo.checks import check_file, check_size
 from ..photo.colour import light_to_srgb, srgb_to_light
-from ..photo.decode import check_file, check_size
 from ..results import Detailed
 
 if TYPE_CHECKING:
@@ -93,10 +93,7 @@ def _deep_pixels(path: Path) -> NDArray | None:
     with path.open("rb") as file:
         head = file.read(4)
     if head == exr.MAGIC:
-        planes = exr.read_exr(path.read_bytes())
-        names = [name for name in ("R", "G", "B", "A") if name in planes]
-        whole = names[:3] == ["R", "G", "B"]
-        return np.stack([planes[name].astype(np.float32) for name in names], -1) if whole else None
+        return exr.read_colours(path)
     if path.suffix.lower() not in _DEEP:
         return None
     import cv2

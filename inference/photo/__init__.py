@@ -15,8 +15,10 @@ import numpy as np
 
 from ..camera import Camera
 from ..errors import BadInput
+from . import exr
+from .checks import check_file, check_size
 from .colour import over_white, quantised, sixteen_to_eight
-from .decode import check_file, check_size, read_picture
+from .decode import read_picture
 from .movie import ANIMATION_SUFFIXES, DEFAULT_FPS, Movie, is_movie
 from .sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of, without_gaps
 
@@ -96,20 +98,34 @@ class Clip:
         return self._read()
 
 
-def load_photo(path: str | PathLike[str]) -> Photo:
+def load_photo(path: str | PathLike[str], *, layer: str | None = None) -> Photo:
     """Read a photo file: 8, 16 or 32 bits, grey, palette, RGB or CMYK, turned upright.
 
     Transparency is laid over white, colour profiles are converted to sRGB, and float pictures are taken as linear
     light. The camera comes from the EXIF focal length. Raises `BadInput`.
+
+    layer : of an OpenEXR file, one of `layers_of`, or its last word; None takes Combined, RGBA, or what else is not a
+        pass.
     """
     path = _path(path)
     if is_movie(path) and path.is_file():
         raise BadInput(f"{path} is a movie, not a photo.", "Open it with load_clip, or choose a photo.")
-    pixels, camera = read_picture(path)
+    pixels, camera = read_picture(path, layer)
     return Photo(pixels, camera, path.stem)
 
 
-def load_clip(path: str | PathLike[str], *, fps: float | None = None, sequence: bool = False) -> Clip:
+def layers_of(path: str | PathLike[str]) -> list[str]:
+    """The layers of an OpenEXR file that hold a picture, the one that `load_photo` takes unasked first; "" is the layer
+    without a name. None for other files. Raises `BadInput`."""
+    path = _path(path)
+    check_file(path, "photo")
+    with path.open("rb") as file:
+        return exr.layers_of(path) if file.read(4) == exr.MAGIC else []
+
+
+def load_clip(
+    path: str | PathLike[str], *, fps: float | None = None, sequence: bool = False, layer: str | None = None
+) -> Clip:
     """Open a movie, a folder of pictures, a pattern (`shot_%04d.png`, `shot_####.png`), or a single photo.
 
     Parameters
@@ -117,6 +133,7 @@ def load_clip(path: str | PathLike[str], *, fps: float | None = None, sequence: 
     fps : frames per second, instead of the movie's own. Without it numbered frames count as 24 a second, and a folder
         of photos of any names as no clip in time.
     sequence : a photo file stands for all that differ from it only in the last number of the name.
+    layer : of OpenEXR files, as for `load_photo`.
 
     Nothing but the list of files, or the movie's header, is read before the clip is iterated. Raises `BadInput`.
     """
@@ -128,15 +145,15 @@ def load_clip(path: str | PathLike[str], *, fps: float | None = None, sequence: 
         if movie.length > 1 or is_movie(path):
             return Clip(path.stem, movie.length, fps or movie.fps, lambda: _movie_photos(movie), movie.notes)
     if is_pattern(path):
-        return _files_clip(path.stem, pattern_files(path), fps or DEFAULT_FPS)
+        return _files_clip(path.stem, pattern_files(path), fps or DEFAULT_FPS, layer)
     if path.is_dir():
         files = folder_files(path)
-        return _files_clip(path.name, files, fps or (DEFAULT_FPS if are_frames(files) else None))
+        return _files_clip(path.name, files, fps or (DEFAULT_FPS if are_frames(files) else None), layer)
     files = sequence_of(path) if sequence else [path]
     if len(files) > 1:
-        return _files_clip(path.stem, files, fps or DEFAULT_FPS)
+        return _files_clip(path.stem, files, fps or DEFAULT_FPS, layer)
     check_file(path, "photo")
-    return Clip(path.stem, 1, fps, lambda: map(load_photo, [path]))
+    return Clip(path.stem, 1, fps, lambda: iter([load_photo(path, layer=layer)]))
 
 
 def as_photo(photo: PhotoLike) -> Photo:
@@ -215,9 +232,9 @@ def _path(path: str | bytes | PathLike[str]) -> Path:
     return Path(fsdecode(path))
 
 
-def _files_clip(name: str, files: list[Path], fps: float | None) -> Clip:
+def _files_clip(name: str, files: list[Path], fps: float | None, layer: str | None) -> Clip:
     held, note = without_gaps(files) if fps is not None and are_frames(files) else (files, "")
-    return Clip(name, len(held), fps, lambda: map(load_photo, held), [note] if note else [])
+    return Clip(name, len(held), fps, lambda: (load_photo(file, layer=layer) for file in held), [note] if note else [])
 
 
 def _movie_photos(movie: Movie) -> Iterator[Photo]:

@@ -63,5 +63,11 @@ def over_white(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[n
     return result
 
 
+def unpremultiplied(pixels: NDArray) -> NDArray:
+    """The colours (H, W, 3) of pixels (H, W, 4) that are multiplied by their alpha; where that is 0, as they are."""
+    alpha = _cut_off(pixels[..., 3:])
+    return np.divide(pixels[..., :3], alpha, out=pixels[..., :3].copy(), where=alpha > 0)
+
+
 def _cut_off(values: NDArray) -> NDArray:
     return np.fmin(np.fmax(values, 0), 1)

@@ -11,30 +11,33 @@ import io
 import math
 import struct
 import warnings
+from os import fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..camera import Camera
-from ..errors import BadInput, MaquetteError, MissingPackages, OutOfMemory
+from ..errors import BadInput, MaquetteError, OutOfMemory
 from . import exr
-from .colour import light_to_bytes, over_white, sixteen_to_eight
+from .checks import check_file, check_size, require
+from .colour import light_to_bytes, over_white, quantised, sixteen_to_eight, unpremultiplied
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-#: Shortest side of a photo, pixels: below it there is nothing to recognise.
-LEAST_SIDE = 8
-#: Most pixels of a photo (13,377 x 13,377); Pillow refuses beyond it too. 0.5 GB as 8-bit RGB.
-MOST_PIXELS = 178_956_970
-_COMMON_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".tga", ".exr")
 PICTURE_SUFFIXES = frozenset(
-    (*_COMMON_SUFFIXES, ".avif", ".mpo", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".hdr")
+    (
+        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".tga", ".exr", ".hdr"),
+        *(".heic", ".heif", ".hif", ".avif", ".mpo", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k"),
+    )
 )
 #: Formats that Pillow may open. EPS is not among them: it would start Ghostscript.
-_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "WEBP", "GIF", "TGA", "AVIF", "PPM", "JPEG2000", "ICO", "SGI")
+_FORMATS = (
+    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "WEBP", "GIF", "TGA", "AVIF", "HEIF", "PPM", "JPEG2000", "ICO"),
+    "SGI",
+)
 #: Raw files of cameras, which hold a small picture that every program can read, and the photo that few can.
 RAW_SUFFIXES = frozenset(
     (".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw")
@@ -54,14 +57,19 @@ _PLANE_X, _PLANE_Y, _PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
-def read_picture(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
-    """Read a picture file: pixels (H, W, 3) uint8 sRGB and the camera or None. Raises `BadInput`."""
+def read_picture(path: Path, layer: str | None = None) -> tuple[NDArray[np.uint8], Camera | None]:
+    """Read a picture file: pixels (H, W, 3) uint8 sRGB and the camera or None. Raises `BadInput`.
+
+    layer : of an OpenEXR file, see `exr.read_colours`.
+    """
     check_file(path, "photo")
     try:
         with path.open("rb") as file:
             head = file.read(16)
             if head.startswith(exr.MAGIC):
-                return light_to_bytes(_read_exr(path.read_bytes())), None
+                return _exr_pixels(exr.read_colours(path, layer)), None
+            if layer:
+                raise BadInput(f"{path} has no layers.", "Leave the layer out, or choose an OpenEXR file.")
             if head.startswith((b"#?RADIANCE", b"#?RGBE")):
                 return light_to_bytes(_read_with_opencv(path)), None
             return _read_with_pillow(path)
@@ -77,43 +85,13 @@ def read_picture(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
         raise BadInput(f"The photo {path} cannot be read: {error}.", "Copy it again.") from error
 
 
-def check_file(path: Path, what: str) -> None:
-    """Raise `BadInput` unless `path` is a file with something in it."""
-    try:
-        if path.is_dir():
-            raise BadInput(f"{path} is a folder, not a {what}.", "Choose a file in it.")
-        if not path.is_file():
-            raise BadInput(f"There is no {what} at {path}.", "Check the path.")
-        if path.stat().st_size == 0:
-            raise BadInput(f"The {what} {path} is empty (0 bytes).", "Copy or save it again.")
-    except (OSError, ValueError) as error:  # a name with a null byte, or longer than the system allows
-        raise BadInput(f"{str(path)!r} is not a path: {error}.", "Check the path.") from error
-
-
-def check_size(width: int, height: int) -> None:
-    """Raise `BadInput` for a picture too small or too large to work on."""
-    if min(width, height) < LEAST_SIDE:
-        raise BadInput(
-            f"The photo has {width} x {height} pixels, too few to see anything in.",
-            f"Choose one of at least {LEAST_SIDE} pixels on each side.",
-        )
-    if width * height > MOST_PIXELS:
-        raise BadInput(
-            f"The photo has {width} x {height} pixels, more than can be worked on.",
-            f"Make it smaller than {MOST_PIXELS // 1_000_000} megapixels.",
-        )
-
-
 def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise MissingPackages(
-            "Pillow is not installed for this Python.",
-            "Press Install in Maquette's preferences, or run `python3 -m installer packages`.",
-            "maquette.install_packages",
-        ) from error
+    require("PIL")
+    from PIL import Image, UnidentifiedImageError
+
     Image.init()
+    if "HEIF" not in Image.OPEN and _is_heif(path):
+        require("pillow_heif").register_heif_opener()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # check_size has the last word
@@ -134,16 +112,25 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
     except UnidentifiedImageError as error:
         return _what_pillow_cannot(path, error)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise BadInput(f"The photo {path} is cut off or damaged.", "Copy or save it again.") from error
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> BadInput:
+    return BadInput(f"The photo {path} is cut off or damaged.", "Copy or save it again.")
+
+
+def _is_heif(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS
 
 
 def _what_pillow_cannot(path: Path, error: Exception) -> tuple[NDArray[np.uint8], None]:
     """TIFF variants that only FFmpeg knows (floats in several planes); else the error."""
+    if _is_heif(path):
+        raise _damaged(path) from error
     with path.open("rb") as file:
-        head = file.read(12)
-        if head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS:
-            raise BadInput(f"{path} is a HEIC photo, which cannot be read.", "Export it as JPEG or PNG.") from error
-        if head[:4] not in (b"II*\0", b"MM\0*"):
+        if file.read(4) not in (b"II*\0", b"MM\0*"):
             raise BadInput(f"{path} is not a picture, or of a kind that cannot be read.", _READABLE) from error
     if path.suffix.lower() in RAW_SUFFIXES:
         raise _raw(path)
@@ -158,7 +145,7 @@ def _raw(path: Path) -> BadInput:
 
 def _read_with_ffmpeg(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) of a TIFF whose planes of 16 bits or floats only FFmpeg knows; floats are linear light."""
-    import av
+    av = require("av")
     from av.error import FFmpegError
 
     try:
@@ -188,17 +175,11 @@ def _read_with_opencv(path: Path) -> NDArray:
     return np.ascontiguousarray(pixels[..., ::-1])
 
 
-def _read_exr(data: bytes) -> NDArray[np.float32]:
-    """The colour of an OpenEXR picture, (H, W, 3) float32: its R, G, B, those of a layer, or one grey channel."""
-    planes = exr.read_exr(data)
-    for suffix in ("R", "G", "B"), ("Y", "Y", "Y"), ("V", "V", "V"):
-        layers = sorted({name[:-1] for name in planes if name[-1:] == suffix[0]}, key=len)
-        for layer in layers:
-            if all(layer + channel in planes for channel in suffix):
-                first = planes[layer + suffix[0]]
-                check_size(first.shape[1], first.shape[0])
-                return np.stack([planes[layer + channel].astype(np.float32) for channel in suffix], -1)
-    raise BadInput(f"The OpenEXR file has no colour, only {', '.join(planes) or 'nothing'}.", "Save it as RGB.")
+def _exr_pixels(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """sRGB pixels of linear light (H, W, 3), or (H, W, 4) of which the last is alpha that the others hold already."""
+    if colours.shape[2] == 3:
+        return light_to_bytes(colours)
+    return over_white(light_to_bytes(unpremultiplied(colours)), quantised(colours[..., 3]))
 
 
 def _srgb_pixels(image: Image) -> NDArray[np.uint8]:
@@ -285,11 +266,20 @@ def _exif(image: Image) -> tuple[int, dict[int, float]]:
     """Orientation (1..8), and the tags that tell of the lens as numbers, 0 where one is missing."""
     try:
         exif = image.getexif()
-        orientation = exif.get(_ORIENTATION, 1)
+        orientation = _heif_orientation(image) if image.format == "HEIF" else exif.get(_ORIENTATION, 1)
         every = {**exif, **exif.get_ifd(_EXIF_FOLDER)}
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
         orientation, every = 1, {}
     return orientation if orientation in range(1, 9) else 1, {tag: _number(every.get(tag)) for tag in _NUMERIC_TAGS}
+
+
+def _heif_orientation(image: Image) -> int:
+    """What is left to turn: boxes of the file's own do it while it is read (ISO/IEC 23008-12, 6.5.10 and 6.5.12), and
+    only where there are none does EXIF's orientation count."""
+    with Path(fsdecode(image.filename)).open("rb") as file:  # type: ignore[attr-defined]
+        head = file.read(1 << 16)
+    turned = b"irot" in head or b"imir" in head
+    return 1 if turned else image.info.get("original_orientation") or 1
 
 
 _NUMERIC_TAGS = (_FOCAL_35MM, _FOCAL_LENGTH, _PLANE_X, _PLANE_Y, _PLANE_UNIT, _PIXELS_ACROSS, _PIXELS_DOWN)

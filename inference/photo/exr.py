@@ -1,157 +1,245 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OpenEXR files in numpy: written as scan lines of 32-bit floats, ZIP; read as any scan-line file of ZIP, ZIPS or none.
+"""OpenEXR files by the package OpenEXR: of any compression, scan lines or tiles, one part or several.
 
-Of the packages at hand, OpenCV 5 has lost OpenEXR and Pillow never had it. Source: "OpenEXR File Layout" and
-"Technical Introduction to OpenEXR" (openexr.com).
+The picture is the display window: what lies beyond it is cut off, and what the data window leaves open is 0. A layer is
+what stands before the last dot of a channel's name; in files of several parts the part's name comes first, as Blender
+shows them.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ..errors import BadInput
+from .checks import MOST_PIXELS, check_size, require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAGIC = b"\x76\x2f\x31\x01"
-_VERSION, _TILED_OR_DEEP = 2, 0x200 | 0x800 | 0x1000
-_TYPES = {0: np.dtype("<u4"), 1: np.dtype("<f2"), 2: np.dtype("<f4")}
-_FLOAT = 2
-#: Compression number of the file -> rows in one block.
-_NONE, _ZIPS, _ZIP = 0, 2, 3
-_ROWS = {_NONE: 1, _ZIPS: 1, _ZIP: 16}
-_LEVEL = 4
+#: Last words of the layers that hold the picture itself rather than a pass of it, the surest first; "" is the layer
+#: without a name.
+_PICTURES = ("combined", "", "rgba", "rgb", "beauty", "color", "colour", "image", "composite", "c")
+#: What programs call channels -> what Blender does.
+_CHANNELS = {"r": "R", "red": "R", "g": "G", "green": "G", "b": "B", "blue": "B", "a": "A", "alpha": "A", "y": "Y"}
+_RGB, _CHROMA = ("R", "G", "B"), ("RY", "BY")
+#: Share of red and blue in the luminance (Rec. 709).
+_RED, _BLUE = 0.2126, 0.0722
 
 
-def write_exr(file: BinaryIO, channels: Mapping[str, NDArray] | NDArray) -> None:
+def write_exr(
+    file: BinaryIO, channels: Mapping[str, NDArray] | NDArray, texts: Mapping[str, str] | None = None
+) -> None:
     """Write channels, name ("Y", "R", "normal.X" ...) -> (H, W), as float32, first row on top.
 
-    An array (H, W) stands for luminance, one of (H, W, 3) for RGB.
+    An array (H, W) stands for luminance, one of (H, W, 3) for RGB.  texts : attributes of the header.
     """
     if isinstance(channels, np.ndarray):
-        names = ("Y",) if channels.ndim == 2 else ("R", "G", "B")
-        planes = (channels,) if channels.ndim == 2 else np.moveaxis(channels, -1, 0)
+        names, planes = (("Y",), channels[None]) if channels.ndim == 2 else (_RGB, np.moveaxis(channels, -1, 0))
         channels = dict(zip(names, planes, strict=True))
-    names = sorted(channels)  # the format wants them in alphabetical order
-    planes = np.stack([np.asarray(channels[name], "<f4") for name in names], 1)  # (H, C, W), as a block holds them
-    height, _, width = planes.shape
-    header = _header(width, height, names)
-    starts = range(0, height, _ROWS[_ZIP])
-    with ThreadPoolExecutor(4) as pool:  # zlib releases the interpreter lock
-        blocks = list(pool.map(lambda start: _pack(planes[start : start + _ROWS[_ZIP]]), starts))
-    lengths = [8 + len(block) for block in blocks]
-    offsets = np.cumsum([len(header) + 8 * len(blocks), *lengths[:-1]]).astype("<u8")
-    file.write(header)
-    file.write(offsets.tobytes())
-    for start, block in zip(starts, blocks, strict=True):
-        file.write(struct.pack("<ii", start, len(block)))
-        file.write(block)
+    openexr = require("OpenEXR")
+    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage, **(texts or {})}
+    pixels = {name: np.ascontiguousarray(values, np.float32) for name, values in channels.items()}
+    openexr.File(header, pixels).write(file)
 
 
-def read_exr(data: bytes) -> dict[str, NDArray]:
-    """Read a scan-line file: channel name -> (H, W) float32, float16 or uint32. Raises `BadInput`."""
+def read_exr(source: Path | bytes) -> dict[str, NDArray]:
+    """Every channel of a file or its bytes: name -> (H, W) float32, float16 or uint32. Raises `BadInput`."""
+    return {name: _plane(*found) for name, found in _channels(source).items()}
+
+
+def read_texts(source: Path | bytes) -> dict[str, str]:
+    """The header's attributes that are texts. Raises `BadInput`."""
+    return {name: value for name, value in _headers(source)[0].header.items() if isinstance(value, str)}
+
+
+def read_colours(source: Path | bytes, layer: str | None = None) -> NDArray[np.float32]:
+    """The picture of a file, (H, W, 3), or (H, W, 4) where it has alpha, by which its colours are multiplied.
+
+    layer : one of `layers_of`, or its last word; None for Combined, RGBA, or what else is no pass. Raises `BadInput`.
+    """
+    headers = _headers(source)
+    layers = _layers(headers)
+    found = _named(layers, layer) if layer else _picture(layers)
+    (left, top), (right, bottom) = headers[0].header["displayWindow"]
+    check_size(int(right) - int(left) + 1, int(bottom) - int(top) + 1)
+    channels = _channels(source)
+    planes = {name: _plane(*channels[found.channels[name]]).astype(np.float32) for name in found.shown}
+    colours = [planes[name] for name in _RGB] if "R" in planes else _of_luminance(planes)
+    return np.stack([*colours, *([planes["A"]] if "A" in planes else [])], -1)
+
+
+def layers_of(source: Path | bytes) -> list[str]:
+    """The names of the layers that hold a picture, the one that is taken unasked first; "" is the layer without a name.
+    Raises `BadInput`."""
+    return [layer.name for layer in sorted(_layers(_headers(source)), key=lambda one: one.rank) if layer.shown]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """channels : what Blender calls a channel -> its full name.  shown : those of the picture, none where it has none.
+    rank : smaller for layers that are more surely the picture itself."""
+
+    name: str
+    channels: dict[str, str]
+    shown: tuple[str, ...]
+    rank: tuple[int, int, int]
+
+
+def _headers(source: Path | bytes) -> list[Any]:
+    """The parts of a file, without their pixels."""
+    parts = _opened(source, header_only=True).parts
+    for part in parts:
+        for window in ("dataWindow", "displayWindow"):
+            low, high = (np.asarray(corner, np.int64) for corner in part.header[window])
+            width, height = high - low + 1
+            if min(width, height) < 1:
+                raise _damaged()
+            if width * height > MOST_PIXELS:
+                check_size(int(width), int(height))
+    if all(map(_is_deep, parts)):
+        raise BadInput("The OpenEXR file holds deep samples, not a picture.", "Save it flattened.")
+    return parts
+
+
+def _channels(source: Path | bytes) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Full name -> channel, and the header of its part. Deep parts are left out."""
+    count = len(_headers(source))
+    parts = _opened(source, header_only=False).parts
+    if len(parts) < count:  # a part whose pixels cannot be read is passed over
+        raise _damaged()
+    return {
+        _full_name(part, name, count): (channel, part.header)
+        for part in parts
+        for name, channel in part.channels.items()
+        if not _is_deep(part)
+    }
+
+
+def _opened(source: Path | bytes, *, header_only: bool) -> Any:
+    openexr = require("OpenEXR")
+    given: Any = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+    if isinstance(given, str) and os.name != "nt":
+        given = os.fsencode(given)  # any name that the system allows
     try:
-        return _read(data)
-    except (struct.error, ValueError, KeyError, IndexError, zlib.error) as error:
-        raise BadInput("The OpenEXR file is cut off or damaged.", "Save or copy it again.") from error
+        return openexr.File(given, separate_channels=True, header_only=header_only)
+    except (RuntimeError, ValueError) as error:
+        raise _damaged() from error
 
 
-def _header(width: int, height: int, names: list[str]) -> bytes:
-    channels = b"".join(name.encode() + b"\0" + struct.pack("<iB3xii", _FLOAT, 0, 1, 1) for name in names) + b"\0"
-    window = struct.pack("<4i", 0, 0, width - 1, height - 1)
-    attributes = (
-        ("channels", "chlist", channels),
-        ("compression", "compression", bytes([_ZIP])),
-        ("dataWindow", "box2i", window),
-        ("displayWindow", "box2i", window),
-        ("lineOrder", "lineOrder", b"\0"),
-        ("pixelAspectRatio", "float", struct.pack("<f", 1.0)),
-        ("screenWindowCenter", "v2f", struct.pack("<2f", 0.0, 0.0)),
-        ("screenWindowWidth", "float", struct.pack("<f", 1.0)),
-    )
-    packed = [f"{name}\0{kind}\0".encode() + struct.pack("<i", len(value)) + value for name, kind, value in attributes]
-    return MAGIC + struct.pack("<i", _VERSION) + b"".join(packed) + b"\0"
+def _is_deep(part: Any) -> bool:
+    return "deep" in str(part.type())
 
 
-def _pack(rows: NDArray) -> bytes:
-    """One block: the even bytes before the odd ones, each as the difference to the one before, deflated."""
-    raw = np.frombuffer(rows.tobytes(), np.uint8)
-    split = np.concatenate([raw[0::2], raw[1::2]])
-    difference = split.copy()
-    difference[1:] -= split[:-1]
-    difference[1:] += 128
-    packed = zlib.compress(difference.tobytes(), _LEVEL)
-    return packed if len(packed) < len(raw) else raw.tobytes()  # a block that does not shrink is stored as it is
+def _damaged() -> BadInput:
+    return BadInput("The OpenEXR file is cut off or damaged.", "Save or copy it again.")
 
 
-def _unpack(block: bytes, size: int) -> bytes:
-    """Undo `_pack`."""
-    if len(block) == size:
-        return block
-    difference = np.frombuffer(zlib.decompress(block, bufsize=size), np.uint8).copy()
-    difference[1:] -= 128
-    split = np.cumsum(difference, dtype=np.uint8)
-    raw = np.empty_like(split)
-    half = (len(split) + 1) // 2
-    raw[0::2], raw[1::2] = split[:half], split[half:]
-    return raw.tobytes()
+def _full_name(part: Any, name: str, parts: int) -> str:
+    prefix = f"{part.name()}."
+    return name if parts == 1 or name.startswith(prefix) else prefix + name
 
 
-def _read(data: bytes) -> dict[str, NDArray]:
-    attributes, position = _attributes(data)
-    compression = attributes["compression"][0]
-    if struct.unpack_from("<i", data, 4)[0] & _TILED_OR_DEEP or compression not in _ROWS:
+def _layers(parts: list[Any]) -> list[_Layer]:
+    """The layers in the order of the file."""
+    views = [view for part in parts for view in (*part.header.get("multiView", ()), part.header.get("view", ""))]
+    found: dict[str, dict[str, str]] = {}
+    for part in parts:
+        for channel in () if _is_deep(part) else part.header["channels"]:
+            full = _full_name(part, channel.name, len(parts))
+            layer, _, name = full.rpartition(".")
+            found.setdefault(layer, {})[_CHANNELS.get(name.lower(), name)] = full
+    first = parts[0].name() if len(parts) > 1 else ""
+    return [
+        _Layer(name, channels, _shown(channels), _rank(name, channels, first, [*views, "left", "right"]))
+        for name, channels in found.items()
+    ]
+
+
+def _shown(channels: Mapping[str, str]) -> tuple[str, ...]:
+    """The channels of a layer that are its picture: colours, or a luminance; vectors are none."""
+    alpha = ("A",) if "A" in channels else ()
+    if all(name in channels for name in _RGB):
+        return (*_RGB, *alpha)
+    if "Y" in channels and "X" not in channels:
+        return ("Y", *(_CHROMA if all(name in channels for name in _CHROMA) else ()), *alpha)
+    return ("V", *alpha) if "V" in channels and "U" not in channels else ()
+
+
+def _rank(name: str, channels: Mapping[str, str], first: str, views: Sequence[str]) -> tuple[int, int, int]:
+    """Colours before grey, then how surely the name is that of the picture, then the view."""
+    words = name.split(".")
+    plain = [word.lower() for word in words if word not in views]
+    last = plain[-1] if plain else ""
+    known = _PICTURES.index(last) if last in _PICTURES else len(_PICTURES) + (name != first)
+    if last.startswith("crypto"):
+        known = len(_PICTURES) + 2
+    view = min((place for place, one in enumerate(views) if one in words), default=0)
+    return int("R" not in _shown(channels)), known, view
+
+
+def _picture(layers: list[_Layer]) -> _Layer:
+    """The layer to take unasked."""
+    shown = sorted((layer for layer in layers if layer.shown), key=lambda one: one.rank)
+    if not shown:
+        names = [full for layer in layers for full in layer.channels.values()]
+        raise BadInput(f"The OpenEXR file has no colour, only {', '.join(names) or 'nothing'}.", "Save it as RGB.")
+    alike = [layer.name for layer in shown if layer.rank[:2] == shown[0].rank[:2]]
+    if shown[0].rank[1] > len(_PICTURES) and len(alike) > 1:
         raise BadInput(
-            "This kind of OpenEXR file (tiled, deep, several parts, or its compression) cannot be read.",
-            "Save it with the codec ZIP or None, or as PNG.",
+            f"The OpenEXR file holds several pictures, and none is called Combined or RGBA: {', '.join(alike)}.",
+            "Choose one as the layer.",
         )
-    x0, y0, x1, y1 = struct.unpack("<4i", attributes["dataWindow"])
-    width, height = x1 - x0 + 1, y1 - y0 + 1
-    types = _channel_types(attributes["channels"])
-    count = -(-height // _ROWS[compression])
-    if width < 1 or height < 1 or len(data) < position + 8 * count:
-        raise ValueError
-    planes = {name: np.empty((height, width), kind) for name, kind in types.items()}
-    row_size = width * sum(kind.itemsize for kind in types.values())
-    for offset in struct.unpack_from(f"<{count}Q", data, position):
-        y, size = struct.unpack_from("<ii", data, offset)
-        rows = range(y - y0, min(y - y0 + _ROWS[compression], height))
-        raw = data[offset + 8 : offset + 8 + size]
-        raw = raw if compression == _NONE else _unpack(raw, row_size * len(rows))
-        position_in_block = 0
-        for row in rows:
-            for name, kind in types.items():
-                planes[name][row] = np.frombuffer(raw, kind, width, position_in_block)
-                position_in_block += width * kind.itemsize
-    return planes
+    return shown[0]
 
 
-def _attributes(data: bytes) -> tuple[dict[str, bytes], int]:
-    """The header's attributes, and where it ends."""
-    position, attributes = 8, {}
-    while data[position] != 0:
-        end = data.index(b"\0", position)
-        kind_end = data.index(b"\0", end + 1)
-        (size,) = struct.unpack_from("<i", data, kind_end + 1)
-        attributes[data[position:end].decode("latin-1")] = data[kind_end + 5 : kind_end + 5 + size]
-        position = kind_end + 5 + max(size, 0)
-    return attributes, position + 1
+def _named(layers: list[_Layer], wanted: str) -> _Layer:
+    """The layer of this name, or the first whose name ends in it. One of a single channel is a picture in grey."""
+    asked = wanted.lower()
+    same = [layer for layer in layers if layer.name.lower() == asked]
+    ending = [layer for layer in layers if layer.name.lower().endswith(f".{asked}")]
+    for layer in (*same, *sorted(ending, key=lambda one: one.rank[2])):
+        single = tuple(name for name in layer.channels if name != "A")
+        shown = layer.shown or (single if len(single) == 1 else ())
+        if shown:
+            return replace(layer, shown=shown)
+    names = [layer.name for layer in layers if layer.name and layer.shown]
+    raise BadInput(
+        f"The OpenEXR file has no picture in a layer {wanted!r}.",
+        f"Choose one of: {', '.join(names)}." if names else "Leave the layer out.",
+    )
 
 
-def _channel_types(packed: bytes) -> dict[str, np.dtype]:
-    types, position = {}, 0
-    while packed[position] != 0:
-        end = packed.index(b"\0", position)
-        kind, _, x_step, y_step = struct.unpack_from("<iB3xii", packed, end + 1)
-        if (x_step, y_step) != (1, 1):
-            raise BadInput("The OpenEXR file has channels of reduced size.", "Save it as RGB.")
-        types[packed[position:end].decode("latin-1")] = _TYPES[kind]
-        position = end + 17
-    return types
+def _plane(channel: Any, header: Mapping[str, Any]) -> NDArray:
+    """A channel's pixels (H, W) of the display window."""
+    pixels = channel.pixels
+    # Rows and columns of the first and of the last pixel.
+    data, shown = (np.asarray(header[window], np.int64)[:, ::-1] for window in ("dataWindow", "displayWindow"))
+    if (channel.xSampling, channel.ySampling) != (1, 1):
+        height, width = data[1] - data[0] + 1
+        pixels = pixels.repeat(channel.ySampling, 0).repeat(channel.xSampling, 1)[:height, :width]
+    if (data == shown).all():
+        return pixels
+    picture = np.zeros(shown[1] - shown[0] + 1, pixels.dtype)
+    first, last = np.maximum(data[0], shown[0]), np.minimum(data[1], shown[1])
+    if (first <= last).all():
+        there, here = (tuple(map(slice, first - start, last - start + 1)) for start in (shown[0], data[0]))
+        picture[there] = pixels[here]
+    return picture
+
+
+def _of_luminance(planes: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Red, green and blue of a luminance, and of its chroma where there is some ("Technical Introduction to OpenEXR",
+    luminance/chroma images)."""
+    grey = next(values for name, values in planes.items() if name != "A")
+    if not all(name in planes for name in _CHROMA):
+        return [grey] * 3
+    red, blue = ((planes[name] + 1) * grey for name in _CHROMA)
+    return [red, (grey - _RED * red - _BLUE * blue) / (1 - _RED - _BLUE), blue]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..errors import BadInput, MissingPackages
+from ..errors import BadInput
+from .checks import check_file, check_size, require
 from .colour import over_white
-from .decode import check_file, check_size
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -134,16 +134,10 @@ class Movie:
     @contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
         """The file and its picture stream; a playlist in it reaches nothing but files."""
-        try:
-            import av
-            from av.error import FFmpegError
-            from av.stream import Disposition
-        except ImportError as error:
-            raise MissingPackages(
-                "PyAV is not installed for this Python.",
-                "Press Install in Maquette's preferences, or run `python3 -m installer packages`.",
-                "maquette.install_packages",
-            ) from error
+        av = require("av")
+        from av.error import FFmpegError
+        from av.stream import Disposition
+
         try:
             container = av.open(str(self.path), options={"protocol_whitelist": "file"})
         except (FFmpegError, ValueError) as error:

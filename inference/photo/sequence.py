@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from ..errors import BadInput
-from .decode import PICTURE_SUFFIXES, check_file
+from .checks import check_file
+from .decode import PICTURE_SUFFIXES
 
 #: Missing numbers for each file that is there, up to which a gap is kept.
 _MOST_GAPS = 4
