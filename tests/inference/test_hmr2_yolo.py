@@ -22,7 +22,7 @@ from maquette.inference.people.hmr2.yolo.network import Prediction, load_detecto
 from maquette.inference.weights.checkpoint import read_objects
 
 SEGMENTS = "yolov8n-seg"
-KINDS = (SEGMENTS, "yolov9t", "yolo11n", "yolo12n", "yolo26n", "yolo26n-seg")
+KINDS = (SEGMENTS, "yolov9t", "yolo11n", "yolo12n", "yolo26n-seg", "folded")
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def find_few(model, boxed):
 picture = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 picture[60:200, 100:180] //= 3
 result = {'picture': picture, 'sizes': np.array(SIZES)}
-for kind in ('yolov8n-seg', 'yolov9t', 'yolo11n', 'yolo12n', 'yolo26n', 'yolo26n-seg'):
+for kind in ('yolov8n-seg', 'yolov9t', 'yolo11n', 'yolo12n', 'yolo26n-seg'):
     torch.manual_seed(0)
     made = YOLO(kind + '.yaml')
     shake(made.model)
@@ -65,6 +65,9 @@ for kind in ('yolov8n-seg', 'yolov9t', 'yolo11n', 'yolo12n', 'yolo26n', 'yolo26n
     found = non_max_suppression(raw.clone(), .25, .7, classes=[0], nc=80)[0]
     scale_boxes(boxed.shape[:2], found[:, :4], picture.shape[:2])
     result |= {f'{kind}_raw': raw[0].T.numpy(), f'{kind}_found': found[:, :5].numpy()}
+# The same detector, saved after its normalisations were folded into its convolutions.
+torch.save({'model': YOLO(out / 'yolo11n.pt').model.float().eval().fuse(verbose=False)}, out / 'folded.pt')
+result['folded_raw'] = result['yolo11n_raw']
 for number, (height, width) in enumerate(SIZES):
     image = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
     boxed = LetterBox((640, 640), auto=True, stride=32)(image=image)
