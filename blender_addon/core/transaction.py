@@ -36,6 +36,8 @@ class Transaction:
     def __init__(self) -> None:
         self._before = {kind: {block.session_uid for block in getattr(bpy.data, kind)} for kind in KINDS}
         self._undo: list[Callable[[], object]] = []
+        #: What the artist has to know of what was built, in sentences without their full stop.
+        self.notes: list[str] = []
 
     def on_failure(self, undo: Callable[[], object]) -> None:
         """Call `undo` if the job fails; the last one given is called first, before datablocks are removed."""
@@ -77,6 +79,17 @@ def on_failure(undo: Callable[[], object]) -> None:
     """Register `undo` with every open transaction; does nothing outside of one."""
     for current in _open:
         current.on_failure(undo)
+
+
+def is_new(block: Any, kind: str) -> bool:
+    """Whether a datablock was made since the outermost open transaction began."""
+    return bool(_open) and block.session_uid not in _open[0]._before[kind]
+
+
+def note(sentence: str) -> None:
+    """Have the artist told; does nothing outside of a transaction."""
+    for current in _open[-1:]:
+        current.notes.append(sentence)
 
 
 def change(owner: Any, **values: Any) -> None:

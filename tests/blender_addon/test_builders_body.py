@@ -145,7 +145,7 @@ def test_people_of_a_clip(body, photo, make_track, evaluated):
         for frame, person in track:
             truth = axes.transform(axes.default_world_from_camera(), person.vertices)
             np.testing.assert_allclose(evaluated(part(collection, "MESH"), frame + 1), truth, atol=5e-4)
-    assert len(bpy.data.meshes) == 2 and len(bpy.data.actions) == 2
+    assert len(bpy.data.meshes) == 2 and len(bpy.data.actions) == 3  # the motions, and when the second one is there
 
 
 def test_photos_leave_the_frame_rate_alone(body, photo, make_track):
@@ -258,3 +258,32 @@ def test_correctives_make_an_armature_exact(mode, folding_body, world, evaluated
         before = evaluated(obj, 1)
         rig.pose.bones["arm.L"].rotation_quaternion = (0.8, 0.6, 0, 0)
         assert np.abs(evaluated(obj, 1) - before).max() > 0.01
+
+
+def test_who_is_not_in_all_of_a_clip_is_hidden_elsewhere(body, photo, make_track):
+    people = people_of(body, photo, make_track(range(2, 8)), fps=25.0)
+    clip = replace(people, frames=(*people.frames, ()), cameras=people.cameras[:1] * 9)
+    (collection,) = bodies.build_people(clip, BodyOptions(start_frame=101), name="street")
+    mesh, rig = part(collection, "MESH"), part(collection, "ARMATURE")
+    seen = {}
+    for frame in range(101, 110):
+        bpy.context.scene.frame_set(frame)
+        evaluated = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        seen[frame] = not mesh.hide_render
+        assert mesh.hide_viewport == mesh.hide_render == evaluated.hide_viewport
+    assert [frame for frame, there in seen.items() if there] == [103, 104, 105, 106, 107, 108]
+
+
+def test_a_scene_with_an_animation_keeps_its_timing(body, photo, make_track):
+    scene = bpy.context.scene
+    scene.render.fps, scene.render.fps_base, scene.frame_start, scene.frame_end = 24, 1.001, 1001, 1100
+    lamp = bpy.data.objects.new("lamp", None)
+    scene.collection.objects.link(lamp)
+    lamp.keyframe_insert("location", frame=1001)
+    people = people_of(body, photo, make_track(range(51)), fps=50.0)
+    with transaction.transaction() as opened:
+        bodies.build_people(people, BodyOptions(start_frame=1010), name="street")
+    assert (scene.frame_start, scene.frame_end) == (1001, 1100) and scene.render.fps == 24
+    assert "keeps its frame rate (23.976 fps, the clip has 50)" in opened.notes[0]
+    keyed = next(action for action in bpy.data.actions if action.name.startswith("street"))
+    assert tuple(keyed.frame_range) == (1010, 1033)  # 1 s at 50 fps is 23.976 frames: the last whole one

@@ -16,6 +16,7 @@ from mathutils import Matrix
 from ....inference.errors import BadInput, NothingFound
 from ....inference.geometry import skinning
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of, rotation_matrices
+from ....inference.people.clip.retime import at_rate
 from ....inference.rigs.template import in_bones_of
 from ....inference.shipped import body as shipped_body
 from ...core import axes, roles
@@ -114,14 +115,19 @@ def build_people(
 ) -> list[Collection]:
     """Every track of `people` through `build_person`, in collections `<name>.person.<n>` inside one `<name>.people`.
 
-    A clip (`people.fps`) sets the scene's frame rate, and its frame range from `options.start_frame` on.
+    A clip (`people.fps`) sets the scene's frame rate, and its frame range from `options.start_frame` on; where the
+    scene keeps its own (see `scene.set_timing`), the motion is brought to its rate. Who is not in all of a clip is
+    hidden in the other frames.
     Raises NothingFound where there is nobody, BadInput for a rig that this body cannot have.
     """
+    target = scene or scenes.current()
+    rate, clip_rate, keep = scenes.frame_rate(target), people.fps or 0.0, scenes.keeps_timing(target)
+    if keep and abs(rate - clip_rate) > 1e-3 * clip_rate > 0:
+        people = at_rate(people, rate)
     people = _in_bones(people, options)
     tracks = people.tracks()
     if not tracks:
         raise NothingFound("No person was found.", "Choose another photo, or draw a box around the person.")
-    target = scene or scenes.current()
     together = scenes.new_collection(f"{name}.people", target.collection)
     template = skin.skinned_mesh(name, people.body)
     made = [
@@ -130,9 +136,29 @@ def build_people(
     ]
     bpy.data.meshes.remove(template)
     if people.fps:
-        first = options.start_frame
-        scenes.set_timing(target, people.fps, first, first + len(people.frames) - 1)
+        first, last = options.start_frame, options.start_frame + len(people.frames) - 1
+        for collection, track in zip(made, tracks.values(), strict=True):
+            _hide_absent(collection, np.array([frame for frame, _ in track]) + first, first, last)
+        scenes.set_timing(target, clip_rate, first, last, keep=keep)
     return made
+
+
+def _hide_absent(collection: Collection, frames: NDArray[np.int64], first: int, last: int) -> None:
+    """Key the visibility of a person's body, and have its rig follow, where the person is not in all of first..last.
+    Gaps are crossed, so that a person who is lost for a moment does not blink."""
+    seen, gone = int(frames[0]), int(frames[-1]) + 1
+    keys = {first: seen > first, seen: False, **({gone: True} if gone <= last else {})}
+    if not any(keys.values()):
+        return
+    body = next(obj for obj in collection.objects if obj.type == "MESH")
+    keyed = action.new_action(body, f"{body.name}.visibility")
+    for path in ("hide_viewport", "hide_render"):
+        action.add_switch(keyed, body, path, np.array([*keys]), np.array([*keys.values()]))
+    for rig in (obj for obj in collection.objects if obj.type == "ARMATURE"):
+        driver: Any = rig.driver_add("hide_viewport").driver  # type: ignore[union-attr]
+        driver.type = "MAX"
+        variable = driver.variables.new()
+        variable.targets[0].id, variable.targets[0].data_path = body, "hide_viewport"
 
 
 def build_person(

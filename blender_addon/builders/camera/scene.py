@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...core import transaction
+from ...core import roles, transaction
+from ...core.transaction import note
 
 if TYPE_CHECKING:
     from bpy.types import Collection, Object, Scene, ViewLayer
@@ -62,8 +63,34 @@ def new_collection(name: str, parent: Collection | None) -> Collection:
     return collection
 
 
-def set_timing(scene: Scene, fps: float, first: int, last: int) -> None:
-    """The scene's frame rate, fractions included (29.97 becomes 30 / 1.001), and its frame range."""
-    rate = max(1, math.ceil(fps - 1e-6))
-    transaction.change(scene.render, fps=rate, fps_base=rate / fps)
+def frame_rate(scene: Scene) -> float:
+    """Frames per second, fractions included."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def keeps_timing(scene: Scene) -> bool:
+    """Whether the scene's timing is the artist's: something that was not built of a photo is animated in it."""
+    for obj in scene.objects:
+        if roles.PHOTO in obj or roles.DIGEST in obj or transaction.is_new(obj, "objects"):
+            continue
+        for block in (obj, obj.data, getattr(obj.data, "shape_keys", None)):
+            data = getattr(block, "animation_data", None)
+            if data is not None and (data.action is not None or data.nla_tracks):
+                return True
+    return False
+
+
+def set_timing(scene: Scene, fps: float, first: int, last: int, *, keep: bool | None = None) -> None:
+    """The scene's frame rate, fractions included (29.97 becomes 30 / 1.001), and its frame range. A scene with the
+    artist's own animation keeps both (keep : None looks for it). Either way the artist is told."""
+    render: Any = scene.render
+    own, range_ = frame_rate(scene), (scene.frame_start, scene.frame_end)
+    if keeps_timing(scene) if keep is None else keep:
+        differs = "" if abs(own - fps) < 1e-3 * fps else f", the clip has {fps:.5g}"
+        note(f"The scene keeps its frame rate ({own:.5g} fps{differs}) and its frames {range_[0]} to {range_[1]}")
+        return
+    transaction.change(render, fps=max(1, math.ceil(fps - 1e-6)), fps_base=render.fps_base)
+    transaction.change(render, fps_base=render.fps / fps)
     transaction.change(scene, frame_start=first, frame_end=last)
+    if abs(own - fps) > 1e-3 * fps or range_ != (first, last):
+        note(f"The scene now plays frames {first} to {last} at {fps:.5g} fps")

@@ -80,8 +80,8 @@ def play(user: Any, image: Image) -> None:
     start, first, length = int(kept.get(START, 1)), 1, max(1, image.frame_duration)
     if image.source == "SEQUENCE":  # Blender counts neither its files nor from the first of them
         files = sequence_files(image)
-        length = int(kept.get(LENGTH, len(files) or 1))
         first = _last_number(files[0].name) if files else start
+        length = int(kept.get(LENGTH, _last_number(files[-1].name) - first + 1 if files else 1))
     user.frame_start = start
     user.frame_offset = first - 1
     user.frame_duration = length
