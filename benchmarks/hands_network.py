@@ -152,7 +152,7 @@ def reference(models: Path, device: str, repeats: int) -> dict[str, object]:
         camera, vertices = camera[0].cpu().numpy(), vertices[0].cpu().numpy()
         after_network = time.process_time()
         lens = Lens.of(Crop(crop.box, "right", crop.left, crop.top, crop.size), camera)
-        z = caster(vertices - lens.place, template.faces, lens.focal, crop.size)
+        z = caster(vertices - lens.translation, template.faces, lens.focal, crop.size)
         return z, time.process_time() - after_network
 
     def all_hands() -> tuple[int, float]:

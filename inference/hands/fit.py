@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fit the hand's mesh to its landmarks: all hands of a photo at once, in a few Gauss-Newton steps.
 
-Unknown are the turn of every joint, the hand's place and, within a few per cent, its size. The measurements are the
-landmarks in the photo and in metres; what they leave open is settled by anatomy: finger joints are hinges with limits.
+Unknown are every joint's rotation, the hand's translation and, within a few per cent, its size. The measurements are
+the landmarks in the photo and in metres; anatomy settles what they leave open: finger joints are hinges with limits.
 Joint by joint the derivative of a landmark is the cross product of its lever with the joint's axis (Buss,
 "Introduction to Inverse Kinematics", 2004, section 2), so no automatic differentiation is needed.
 """
@@ -66,29 +66,29 @@ class HandFit:
 
 @dataclass
 class _State:
-    """turns (B, J, 3, 3) relative to the parents, place (B, 3) metres, size (B,) logarithm of the scale."""
+    """rotations (B, J, 3, 3) relative to the parents, translation (B, 3) metres, size (B,) logarithm of the scale."""
 
-    turns: NDArray[np.float64]
-    place: NDArray[np.float64]
+    rotations: NDArray[np.float64]
+    translation: NDArray[np.float64]
     size: NDArray[np.float64]
 
     def moved(self, step: NDArray) -> _State:
-        count, joints = self.turns.shape[:2]
-        turns = rotation_matrices(from_rotation_vector(step[:, 4:].reshape(count, joints, 3))) @ self.turns
+        count, joints = self.rotations.shape[:2]
+        rotations = rotation_matrices(from_rotation_vector(step[:, 4:].reshape(count, joints, 3))) @ self.rotations
         size = np.clip(self.size + step[:, 3], -0.3, 0.3)
-        return _State(turns, self.place + step[:, :3], size)
+        return _State(rotations, self.translation + step[:, :3], size)
 
     def where(self, better: NDArray, other: _State) -> _State:
         """`other` for the hands marked in `better` (B,), this for the rest."""
         return _State(
-            np.where(better[:, None, None, None], other.turns, self.turns),
-            np.where(better[:, None], other.place, self.place),
+            np.where(better[:, None, None, None], other.rotations, self.rotations),
+            np.where(better[:, None], other.translation, self.translation),
             np.where(better, other.size, self.size),
         )
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _HandLandmarks:
     """points (B, 21, 2) pixels, world (B, 21, 3) metres in camera axes, sigma (B, 21) pixels."""
 
     points: NDArray[np.float64]
@@ -134,7 +134,7 @@ def _fit_side(hands: Sequence[HandLandmarks], side: str, camera: Camera) -> list
     return _results(hand, side, measured, state, _cost(residuals))
 
 
-def _measure(hands: Sequence[HandLandmarks], camera: Camera) -> _Measured:
+def _measure(hands: Sequence[HandLandmarks], camera: Camera) -> _HandLandmarks:
     """The landmarks as the fit wants them: those in space turned from the crop's viewing direction to the camera's."""
     points = np.stack([one.points for one in hands]).astype(np.float64)
     world = np.stack([one.world for one in hands]).astype(np.float64)
@@ -146,34 +146,34 @@ def _measure(hands: Sequence[HandLandmarks], camera: Camera) -> _Measured:
     spread = [np.sqrt(((v - v.mean(1, keepdims=True)) ** 2).sum((1, 2))) for v in (points, world[..., :2])]
     scale = spread[0] / np.maximum(spread[1], 1e-4)
     own = np.stack([one.sigma for one in hands]).astype(np.float64)
-    return _Measured(points, world, np.sqrt((SIGMA_PHOTO * scale[:, None]) ** 2 + own**2 + 0.25), camera)
+    return _HandLandmarks(points, world, np.sqrt((SIGMA_PHOTO * scale[:, None]) ** 2 + own**2 + 0.25), camera)
 
 
-def _start(hand: HandBody, measured: _Measured) -> _State:
-    """The palm turned onto the landmarks' (Kabsch 1976), each finger bone after it, and the place by least squares."""
+def _start(hand: HandBody, measured: _HandLandmarks) -> _State:
+    """The palm rotated onto the landmarks' (Kabsch 1976), each finger bone after it; least squares place it."""
     count, body = len(measured.points), hand.body
-    turns = np.tile(np.eye(3), (count, len(body.parents), 1, 1))
+    rotations = np.tile(np.eye(3), (count, len(body.parents), 1, 1))
     palm = [0, 1, 5, 9, 13, 17]
     at_rest = hand.landmarks[palm] - hand.landmarks[palm].mean(0)
     seen = measured.world[:, palm] - measured.world[:, palm].mean(1, keepdims=True)
     left, _, right = np.linalg.svd(seen.transpose(0, 2, 1) @ at_rest)
     handed = np.sign(np.linalg.det(left @ right))
     left[:, :, 2] *= handed[:, None]
-    turns[:, 0] = left @ right
+    rotations[:, 0] = left @ right
     for finger in range(5):
-        parent = turns[:, 0]
+        parent = rotations[:, 0]
         for bone in range(3):
             landmark = 1 + 4 * finger + bone
             bone_at_rest = hand.landmarks[landmark + 1] - hand.landmarks[landmark]
             target = (measured.world[:, landmark + 1] - measured.world[:, landmark])[:, None] @ parent
-            turns[:, 5 + 3 * finger + bone] = rotation_matrices(between(bone_at_rest, target[:, 0]))
-            parent = parent @ turns[:, 5 + 3 * finger + bone]
-    state = _State(turns, np.zeros((count, 3)), np.zeros(count))
-    state.place = _place(_landmark_places(hand, state)[0], measured)
+            rotations[:, 5 + 3 * finger + bone] = rotation_matrices(between(bone_at_rest, target[:, 0]))
+            parent = parent @ rotations[:, 5 + 3 * finger + bone]
+    state = _State(rotations, np.zeros((count, 3)), np.zeros(count))
+    state.translation = _translation(_landmark_positions(hand, state)[0], measured)
     return state
 
 
-def _place(places: NDArray, measured: _Measured) -> NDArray[np.float64]:
+def _translation(places: NDArray, measured: _HandLandmarks) -> NDArray[np.float64]:
     """Translations (B, 3) that best put points (B, 21, 3) on their pixels, by linear least squares across the rays."""
     camera = measured.camera
     slope = (measured.points - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
@@ -182,31 +182,31 @@ def _place(places: NDArray, measured: _Measured) -> NDArray[np.float64]:
     rows[..., 2] = -slope
     right = slope * places[..., 2:] - places[..., :2]
     rows, right = rows.reshape(len(rows), -1, 3), right.reshape(len(rows), -1, 1)
-    place = (np.linalg.pinv(rows) @ right)[..., 0]
+    translation = (np.linalg.pinv(rows) @ right)[..., 0]
     # Landmarks too close together to tell the distance: an arm's length.
-    place[place[:, 2] < 0.1] = (0.0, 0.0, 0.6)
-    return place
+    translation[translation[:, 2] < 0.1] = (0.0, 0.0, 0.6)
+    return translation
 
 
-def _landmark_places(hand: HandBody, state: _State) -> tuple[NDArray, NDArray, NDArray]:
-    """Landmarks (B, 21, 3) about the wrist joint, and of every joint the turn (B, J, 3, 3) and place (B, J, 3)."""
+def _landmark_positions(hand: HandBody, state: _State) -> tuple[NDArray, NDArray, NDArray]:
+    """Landmarks (B, 21, 3) about the wrist joint, and every joint's rotation (B, J, 3, 3) and position (B, J, 3)."""
     body = hand.body
-    count = len(state.turns)
+    count = len(state.rotations)
     rest = np.broadcast_to((body.joints - body.joints[0]).astype(np.float64), (count, *body.joints.shape))
-    world, joints = chain(body.parents, rest, state.turns, np.zeros((count, 3)))
+    world, joints = chain(body.parents, rest, state.rotations, np.zeros((count, 3)))
     lever = hand.landmarks - body.joints[hand.landmark_joints]
     places = joints[:, hand.landmark_joints] + (world[:, hand.landmark_joints] @ lever[..., None])[..., 0]
     return places, world, joints
 
 
-def _linearise(hand: HandBody, measured: _Measured, state: _State) -> tuple[NDArray, NDArray]:
+def _linearise(hand: HandBody, measured: _HandLandmarks, state: _State) -> tuple[NDArray, NDArray]:
     """Residuals (B, R) in standard deviations and their derivatives (B, R, 4 + 3 J).
 
-    The unknowns: place, logarithm of the size, and of each joint a turn applied before its own, in its parent's axes.
+    The unknowns: translation, logarithm of the size, and each joint's rotation before its own, in its parent's axes.
     """
-    places, world, joints = _landmark_places(hand, state)
+    places, world, joints = _landmark_positions(hand, state)
     scale = np.exp(state.size)[:, None, None]
-    count, joint_count = state.turns.shape[:2]
+    count, joint_count = state.rotations.shape[:2]
     parent_turn = world[:, np.maximum(hand.body.parents, 0)].copy()
     parent_turn[:, 0] = np.eye(3)
     lever = places[:, :, None] - joints[:, None]
@@ -222,13 +222,13 @@ def _linearise(hand: HandBody, measured: _Measured, state: _State) -> tuple[NDAr
     space_derivative = moved - moved.mean(1, keepdims=True)
 
     moved[..., :3] += np.eye(3)
-    in_photo, photo_derivative = _project(measured.camera, scaled + state.place[:, None], moved)
+    in_photo, photo_derivative = _project(measured.camera, scaled + state.translation[:, None], moved)
     in_photo = (in_photo - measured.points) / measured.sigma[..., None]
     photo_derivative = photo_derivative / measured.sigma[..., None, None]
 
     size = np.zeros((count, 1, 4 + 3 * joint_count))
     size[:, 0, 3] = 1 / SIGMA_SIZE
-    anatomy, anatomy_derivative = _anatomy_residuals(hand, state.turns)
+    anatomy, anatomy_derivative = _anatomy_residuals(hand, state.rotations)
     residuals = [in_photo.reshape(count, -1), in_space.reshape(count, -1) / SIGMA_WORLD]
     derivatives = [photo_derivative.reshape(count, 42, -1), space_derivative.reshape(count, 63, -1) / SIGMA_WORLD]
     return (
@@ -257,10 +257,10 @@ def _project(camera: Camera, points: NDArray, moved: NDArray) -> tuple[NDArray, 
     return slope * focal + (camera.cx, camera.cy), derivative * (focal / depth)[..., None]
 
 
-def _anatomy_residuals(hand: HandBody, turns: NDArray) -> tuple[NDArray, NDArray]:
+def _anatomy_residuals(hand: HandBody, rotations: NDArray) -> tuple[NDArray, NDArray]:
     """Residuals (B, 4 J) that prefer the rest pose about each joint's axes and keep flexion in its limits."""
-    count, joint_count = turns.shape[:2]
-    angles = to_rotation_vector(quaternions_of(turns))
+    count, joint_count = rotations.shape[:2]
+    angles = to_rotation_vector(quaternions_of(rotations))
     by_axis = (hand.axes @ angles[..., None])[..., 0]
     derivative = hand.axes @ inverse_left_jacobian(angles)
     low, high = hand.limits[:, 0], hand.limits[:, 1]
@@ -294,14 +294,14 @@ def _cost(residuals: NDArray) -> NDArray:
     return np.where(np.isfinite(cost), cost, np.inf)
 
 
-def _results(hand: HandBody, side: str, measured: _Measured, state: _State, cost: NDArray) -> list[HandFit | None]:
+def _results(hand: HandBody, side: str, measured: _HandLandmarks, state: _State, cost: NDArray) -> list[HandFit | None]:
     body = hand.body
-    places, _, _ = _landmark_places(hand, state)
+    places, _, _ = _landmark_positions(hand, state)
     scale = np.exp(state.size)
-    rotations = quaternions_of(state.turns).astype(np.float32)
+    rotations = quaternions_of(state.rotations).astype(np.float32)
     vertices, _ = pose_body(body, np.zeros(len(body.shape_blend_shapes)), rotations, -body.joints[0])
-    vertices = vertices * scale[:, None, None] + state.place[:, None]
-    joints = places * scale[:, None, None] + state.place[:, None]
+    vertices = vertices * scale[:, None, None] + state.translation[:, None]
+    joints = places * scale[:, None, None] + state.translation[:, None]
     space = (places * scale[:, None, None]) - measured.world
     residual = np.linalg.norm(space - space.mean(1, keepdims=True), axis=-1).mean(1)
     fits: list[HandFit | None] = []

@@ -26,7 +26,7 @@ LONGEST_GAP, FPS = 0.5, 25.0
 REACH, DRIFT = 0.9, 0.25
 #: A hand seldom grows in the picture by more than this factor from frame to frame (natural logarithm).
 MOST_GROWTH = 0.5
-#: The side is read anew in every frame and may be wrong once; the other hand of a person is often near.
+#: The side is read afresh in every frame and may be wrong once; the other hand of a person is often near.
 OTHER_SIDE = 0.6
 #: Costs of the assignment beyond this are no match.
 MOST_COST = 1.6
@@ -48,7 +48,7 @@ class _Track:
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     seen: int = 0
 
-    def foretold(self, frame: int) -> NDArray[np.float64]:
+    def predicted(self, frame: int) -> NDArray[np.float64]:
         """The landmarks in a later frame: moved on at a speed that dies away."""
         ahead = sum(0.8**step for step in range(frame - self.last))
         return self.points + self.velocity * ahead
@@ -100,11 +100,11 @@ def _owners(tracks: list[_Track], hands: tuple[Hand, ...], frame: int) -> list[_
 def _cost(track: _Track, hand: Hand, frame: int) -> float:
     """How badly (0 best) a hand continues a track; infinite where it cannot."""
     gap = frame - track.last
-    foretold, points = track.foretold(frame), hand.keypoints_2d
+    predicted, points = track.predicted(frame), hand.keypoints_2d
     before, now = _length(track.points), _length(points)
     size = max(before, now)
-    apart = float(np.linalg.norm(foretold.mean(0) - points.mean(0))) / size
-    shape = float(np.median(np.linalg.norm(foretold - points, axis=1))) / size
+    apart = float(np.linalg.norm(predicted.mean(0) - points.mean(0))) / size
+    shape = float(np.median(np.linalg.norm(predicted - points, axis=1))) / size
     grown = abs(float(np.log(now / before)))
     if not np.isfinite(apart) or apart > REACH + DRIFT * (gap - 1) or grown > MOST_GROWTH * gap:
         return np.inf

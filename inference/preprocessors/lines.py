@@ -63,9 +63,9 @@ def make_batch(photos: Sequence[Photo], run: Run, options: Options) -> list[MapI
     run.report(0.0, f"Loading {run.model.label}")
     network = loaded(run, kind.published(path), kind.build)
     pictures = [padded(to_resolution(photo.pixels, resolution)) for photo in photos]
-    said = answers(network, [kind.see(picture) for picture in pictures], run, "Finding lines")
+    outputs = answers(network, [kind.see(picture) for picture in pictures], run, "Finding lines")
     maps = []
-    for picture, (height, width), answer in zip(pictures, sizes, said, strict=True):
+    for picture, (height, width), answer in zip(pictures, sizes, outputs, strict=True):
         drawn = kind.draw(answer, picture, options)[:height, :width]
         maps.append(MapImage(three(drawn), run.model.id))
     run.report(1.0, "Map made")
@@ -98,16 +98,16 @@ def _with_ones(picture: Picture) -> Tensor:
     return torch.cat([values, torch.ones_like(values[:1])]) / 127.5 - 1
 
 
-def _mean_edges(said: list[Tensor], picture: Picture, options: Options, *, stepped: bool) -> NDArray[np.uint8]:
+def _mean_edges(outputs: list[Tensor], picture: Picture, options: Options, *, stepped: bool) -> NDArray[np.uint8]:
     """Edges of several scales, averaged (Xie and Tu 2015)."""
     size = picture.shape[1], picture.shape[0]
-    scales = [cv2.resize(answer[0].numpy(), size, interpolation=cv2.INTER_LINEAR) for answer in said]
+    scales = [cv2.resize(answer[0].numpy(), size, interpolation=cv2.INTER_LINEAR) for answer in outputs]
     edges = 1 / (1 + np.exp(-np.mean(scales, axis=0).astype(np.float64)))
     return _finished(edges, options, stepped)
 
 
-def _last_edges(said: list[Tensor], _picture: Picture, options: Options) -> NDArray[np.uint8]:
-    return _finished(said[-1][0].numpy(), options, False)
+def _last_edges(outputs: list[Tensor], _picture: Picture, options: Options) -> NDArray[np.uint8]:
+    return _finished(outputs[-1][0].numpy(), options, False)
 
 
 def _finished(edges: NDArray, options: Options, stepped: bool) -> NDArray[np.uint8]:
@@ -128,21 +128,21 @@ def _scribbled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (cv2.GaussianBlur(drawn, (0, 0), 3.0) > 4).astype(np.uint8) * np.uint8(255)
 
 
-def _drawn_bright(said: list[Tensor], _picture: Picture, _options: Options) -> NDArray[np.uint8]:
+def _drawn_bright(outputs: list[Tensor], _picture: Picture, _options: Options) -> NDArray[np.uint8]:
     """Dark strokes on white paper, 0..1, turned round."""
-    return np.subtract(np.uint8(255), (said[0][0].numpy() * 255).clip(0, 255).astype(np.uint8))
+    return np.subtract(np.uint8(255), (outputs[0][0].numpy() * 255).clip(0, 255).astype(np.uint8))
 
 
-def _anime_bright(said: list[Tensor], picture: Picture, _options: Options) -> NDArray[np.uint8]:
+def _anime_bright(outputs: list[Tensor], picture: Picture, _options: Options) -> NDArray[np.uint8]:
     size = picture.shape[1], picture.shape[0]
-    strokes = cv2.resize(said[0][0].numpy() * 127.5 + 127.5, size, interpolation=cv2.INTER_CUBIC)
+    strokes = cv2.resize(outputs[0][0].numpy() * 127.5 + 127.5, size, interpolation=cv2.INTER_CUBIC)
     return np.subtract(np.uint8(255), strokes.clip(0, 255).astype(np.uint8))
 
 
-def _straight(said: list[Tensor], picture: Picture, options: Options) -> NDArray[np.uint8]:
+def _straight(outputs: list[Tensor], picture: Picture, options: Options) -> NDArray[np.uint8]:
     """Straight lines of M-LSD (Gu et al. 2022): centres, and from each the way to both ends, in halves of a pixel."""
     least_score, least_length = options["thresholds"] or usual("mlsd")
-    centre, ways = said[0][0].sigmoid(), said[0][1:5]
+    centre, ways = outputs[0][0].sigmoid(), outputs[0][1:5]
     best = nn.functional.max_pool2d(centre[None], _APART, stride=1, padding=_APART // 2)[0]
     scores, indices = (centre * (best == centre)).flatten().topk(min(_MOST_LINES, centre.numel()))
     rows, columns = indices // centre.shape[1], indices % centre.shape[1]
@@ -156,9 +156,9 @@ def _straight(said: list[Tensor], picture: Picture, options: Options) -> NDArray
     return drawn
 
 
-def _any_line(said: list[Tensor], picture: Picture, options: Options) -> NDArray[np.uint8]:
+def _any_line(outputs: list[Tensor], picture: Picture, options: Options) -> NDArray[np.uint8]:
     """Edges of the network and, laid over them, lines from darkness without specks (MistoLine's Anyline)."""
-    edges = _mean_edges(said, picture, options, stepped=True)
+    edges = _mean_edges(outputs, picture, options, stepped=True)
     blur, threshold = options["thresholds"] or usual("anyline")
     lines = darker_than_around(picture, blur, threshold)
     count, labels, found, _ = cv2.connectedComponentsWithStats((lines > 0).astype(np.uint8), connectivity=4)

@@ -32,8 +32,10 @@ def shaken(walk):
 
 
 def _soles(motion):
-    turned, placed = joint_transforms(load_body(), motion)
-    return np.stack([sole_points(leg, turned, placed) for leg in find_legs(load_body(), motion.shape)], axis=1), placed
+    rotations, positions = joint_transforms(load_body(), motion)
+    return np.stack(
+        [sole_points(leg, rotations, positions) for leg in find_legs(load_body(), motion.shape)], axis=1
+    ), positions
 
 
 def _slide(motion, planted):
@@ -90,13 +92,13 @@ def test_strength_zero_and_bodies_without_known_legs_are_left_alone(walk):
 def test_reach_brings_the_ankle_to_its_target_and_keeps_the_foot(walk):
     body, motion = load_body(), walk.motion
     leg = find_legs(body, motion.shape)[0]
-    turned, placed = joint_transforms(body, motion)
-    targets = placed[:, leg.ankle] + np.array([0.03, -0.1, 0.05])
+    rotations, positions = joint_transforms(body, motion)
+    targets = positions[:, leg.ankle] + np.array([0.03, -0.1, 0.05])
     local = motion.rotations.copy()
-    reach(leg, body.parents, local, turned, placed, targets, turned[:, leg.ankle])
+    reach(leg, body.parents, local, rotations, positions, targets, rotations[:, leg.ankle])
     after_turned, after = joint_transforms(body, replace(motion, rotations=local))
     assert np.abs(after[:, leg.ankle] - targets).max() < 1e-6
-    assert quaternion.angle_between(after_turned[:, leg.ankle], turned[:, leg.ankle]).max() < 1e-3
+    assert quaternion.angle_between(after_turned[:, leg.ankle], rotations[:, leg.ankle]).max() < 1e-3
     # the knee still points ahead: in front of the line from hip to ankle
     ahead = quaternion.rotate(after_turned[:, 0], np.tile([0.0, 0.0, -1.0], (len(after), 1)))
     assert (((after[:, leg.knee] - (after[:, leg.hip] + after[:, leg.ankle]) / 2) * ahead).sum(1) > 0).all()
@@ -105,11 +107,13 @@ def test_reach_brings_the_ankle_to_its_target_and_keeps_the_foot(walk):
 def test_a_target_out_of_reach_straightens_the_leg(walk):
     body, motion = load_body(), walk.motion
     leg = find_legs(body, motion.shape)[1]
-    turned, placed = joint_transforms(body, motion)
+    rotations, positions = joint_transforms(body, motion)
     local = motion.rotations.copy()
-    reach(leg, body.parents, local, turned, placed, placed[:, leg.hip] + [0, 3.0, 0], turned[:, leg.ankle])
+    reach(leg, body.parents, local, rotations, positions, positions[:, leg.hip] + [0, 3.0, 0], rotations[:, leg.ankle])
     _, after = joint_transforms(body, replace(motion, rotations=local))
-    length = sum(np.linalg.norm(placed[0, a] - placed[0, b]) for a, b in ((leg.hip, leg.knee), (leg.knee, leg.ankle)))
+    length = sum(
+        np.linalg.norm(positions[0, a] - positions[0, b]) for a, b in ((leg.hip, leg.knee), (leg.knee, leg.ankle))
+    )
     assert np.allclose(np.linalg.norm(after[:, leg.ankle] - after[:, leg.hip], axis=1), 0.999 * length, rtol=1e-6)
 
 

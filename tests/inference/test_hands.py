@@ -52,7 +52,7 @@ def _posed(side: str, flexion: float, turn: np.ndarray, place: np.ndarray, camer
         turns[0, joint] = matrices(model.axes[joint, 0] * flexion)
     turns[0, 0] = matrices(turn)
     state = fit._State(turns, place[None], np.zeros(1))
-    points = fit._landmark_places(model, state)[0][0] + place
+    points = fit._landmark_positions(model, state)[0][0] + place
     ray = np.array([*(camera.project(points).mean(0) - (camera.cx, camera.cy)) / camera.fx, 1.0])
     world = (points - points.mean(0)) @ rotation_matrices(between(np.array([0.0, 0.0, 1.0]), ray))
     pixels = camera.project(points).astype(np.float32)

@@ -105,7 +105,7 @@ class Hostile:
         (mirrored, "left hand"),
         (lambda content: pickle.dumps(content, protocol=2)[:200_000], "cut off|damaged"),
         (lambda content: pickle.dumps({**content, "f": Hostile()}), "nothing of it was run"),
-        (lambda content: pickle.dumps({"v_template": np.zeros((778, 3))}), "no MANO"),
+        (lambda content: pickle.dumps({"v_template": np.zeros((778, 3))}), "not a MANO"),
         (lambda content: b"", "cut off|damaged"),
     ],
     ids=["left", "truncated", "hostile", "foreign", "empty"],

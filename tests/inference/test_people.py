@@ -109,7 +109,7 @@ def test_derivatives_are_those_of_finite_differences():
     state = solve.State(turns, torch.zeros(2, 3, dtype=torch.float64), attributes, torch.zeros(2, dtype=torch.float64))
 
     def places(moved):
-        posed = skeleton.pose_skeleton(moved.turns, moved.translation, moved.attributes)
+        posed = skeleton.pose_skeleton(moved.rotations, moved.translation, moved.attributes)
         return skeleton.place_markers(skeleton.landmark_markers(), posed)
 
     start, slopes = places(state)
@@ -128,7 +128,7 @@ def test_points_of_the_chain_are_those_of_the_skinned_body():
     posed = skeleton.pose_skeleton(turns, torch.ones(1, 3, dtype=torch.float64), attributes)
     points, _ = skeleton.place_markers(outline.skin_markers(), posed, slopes=False)
     rotations = np.tile(np.eye(3), (104, 1, 1))
-    rotations[skeleton_.joints] = skeleton.joint_turns(turns)[0].numpy()
+    rotations[skeleton_.joints] = skeleton.joint_rotations(turns)[0].numpy()
     from maquette.inference.geometry.rotations import quaternions_of
 
     vertices, joints = pose_body(load_body(), posed.shape[0].numpy(), quaternions_of(rotations), np.ones(3))

@@ -23,7 +23,7 @@ WRIST = LANDMARKS.index(15)
 
 def _places(state: State) -> np.ndarray:
     """Landmarks (T, K, 3) from the hips."""
-    posed = skeleton.pose_skeleton(state.turns, state.translation, state.attributes)
+    posed = skeleton.pose_skeleton(state.rotations, state.translation, state.attributes)
     points = skeleton.place_markers(skeleton.landmark_markers(), posed, slopes=False)[0].numpy()
     return points - points[:, HIPS].mean(1, keepdims=True)
 
@@ -47,10 +47,10 @@ def _waving(frequency: float) -> State:
     return State(exponential(torch.from_numpy(vectors)), translation, attributes, torch.zeros(FRAMES).double())
 
 
-def _observed(truth: State, seed: int = 0) -> observation.Observed:
+def _observed(truth: State, seed: int = 0) -> observation.Observations:
     """What a network would see of it: 3 px and 4 to 6 cm of noise."""
     rng = np.random.default_rng(seed)
-    posed = skeleton.pose_skeleton(truth.turns, truth.translation, truth.attributes)
+    posed = skeleton.pose_skeleton(truth.rotations, truth.translation, truth.attributes)
     points = skeleton.place_markers(skeleton.landmark_markers(), posed, slopes=False)[0].numpy()
     seen = []
     ones, zeros = np.ones(39), np.zeros(39)
@@ -127,12 +127,12 @@ def test_bridging_takes_the_shortest_way():
     truth = _waving(0.5)
     frames = np.array([10, 14, 20])
     poses = temporal.bridge(truth.take(frames.tolist()), frames, 8, 22)
-    assert len(poses.turns) == 15
-    assert torch.equal(poses.turns[6], truth.turns[14])
-    assert torch.equal(poses.turns[0], truth.turns[10])
-    assert torch.equal(poses.turns[14], truth.turns[20])
-    halfway = logarithm(poses.turns[4].transpose(-1, -2) @ truth.turns[14])
-    whole = logarithm(truth.turns[10].transpose(-1, -2) @ truth.turns[14])
+    assert len(poses.rotations) == 15
+    assert torch.equal(poses.rotations[6], truth.rotations[14])
+    assert torch.equal(poses.rotations[0], truth.rotations[10])
+    assert torch.equal(poses.rotations[14], truth.rotations[20])
+    halfway = logarithm(poses.rotations[4].transpose(-1, -2) @ truth.rotations[14])
+    whole = logarithm(truth.rotations[10].transpose(-1, -2) @ truth.rotations[14])
     assert torch.allclose(2 * halfway, whole, atol=1e-9)
 
 

@@ -21,9 +21,9 @@ from ..assemble import assemble, check_boxes
 from ..blazehand import fitted
 from ..find import find
 from ..scene import against_scene, camera_of, scene_of
-from .answers import Predicted, predict, ready
+from .answers import NetworkOutput, predict, ready
 from .crop import Crop
-from .lens import Drawn, Lens, draw, place
+from .lens import DepthWindow, Lens, draw, translation_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ Box = tuple[float, float, float, float, str]
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Detection:
     """Where a hand was seen, and how surely."""
 
     crop: Crop
@@ -62,11 +62,12 @@ def refine_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) 
     return maps
 
 
-def _given(photo: Photo, boxes: Sequence[Box]) -> list[_Seen]:
+def _given(photo: Photo, boxes: Sequence[Box]) -> list[_Detection]:
     width, height = photo.size
     sides = check_boxes(boxes, height, width)
     return [
-        _Seen(Crop.around(_in_reach(box[:4], height, width), side), 1.0) for box, side in zip(boxes, sides, strict=True)
+        _Detection(Crop.around(_in_reach(box[:4], height, width), side), 1.0)
+        for box, side in zip(boxes, sides, strict=True)
     ]
 
 
@@ -76,7 +77,7 @@ def _in_reach(box: Sequence[float], height: int, width: int) -> tuple[float, flo
     return max(x0, -width), max(y0, -height), min(x1, 2 * width), min(y1, 2 * height)
 
 
-def _find(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[list[_Seen]]:
+def _find(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[list[_Detection]]:
     seen = []
     for number, photo in enumerate(photos):
         part = run.part(number / len(photos), (number + 1) / len(photos))
@@ -85,7 +86,10 @@ def _find(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list
         fits = fitted(found, None, photo.camera_or_default())
         sides = [one.likely_side if fit is None else fit.side for one, fit in zip(found, fits, strict=True)]
         seen.append(
-            [_Seen(Crop.around(_extremes(one.points), side), one.score) for one, side in zip(found, sides, strict=True)]
+            [
+                _Detection(Crop.around(_extremes(one.points), side), one.score)
+                for one, side in zip(found, sides, strict=True)
+            ]
         )
     return seen
 
@@ -96,16 +100,18 @@ def _extremes(points: NDArray) -> tuple[float, float, float, float]:
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _RenderedHand:
     """A hand with what the reference's pictures need of it.  levels : (h, w) uint8 in the window of `drawn`."""
 
     hand: Hand
-    drawn: Drawn
+    drawn: DepthWindow
     levels: NDArray[np.uint8]
     extent: masks.Extent
 
 
-def _draw_all(seen: Sequence[_Seen], answers: Iterator[Predicted], camera: Camera, run: Run) -> list[_Drawn]:
+def _draw_all(
+    seen: Sequence[_Detection], answers: Iterator[NetworkOutput], camera: Camera, run: Run
+) -> list[_RenderedHand]:
     """The hands of a photo that can be drawn."""
     made = []
     for number, one in enumerate(seen):
@@ -117,7 +123,7 @@ def _draw_all(seen: Sequence[_Seen], answers: Iterator[Predicted], camera: Camer
 
 
 def _maps(
-    photo: Photo, made: list[_Drawn], scene: DepthMap | None, options: Mapping[str, Any], *, sort: bool
+    photo: Photo, made: list[_RenderedHand], scene: DepthMap | None, options: Mapping[str, Any], *, sort: bool
 ) -> HandMaps:
     if scene is not None:
         made = [replace(one, hand=against_scene(one.hand, scene)) for one in made]
@@ -130,19 +136,19 @@ def _maps(
     return assemble([one.hand for one in made], levels, extents, camera_of(photo, scene), options)
 
 
-def _draw(seen: _Seen, answer: Predicted, camera: Camera) -> _Drawn | None:
+def _draw(seen: _Detection, answer: NetworkOutput, camera: Camera) -> _RenderedHand | None:
     """The hand placed and drawn; None where nothing of it can be drawn. It may be drawn outside of the photo."""
     crop, shape = seen.crop, (camera.height, camera.width)
     if not answer.is_finite:
         return None
     lens = Lens.of(crop, answer.camera)
     drawn = draw(answer.vertices, answer.faces, lens, crop, shape)
-    origin = place(answer.vertices, lens, camera) if drawn.z.any() else None
+    origin = translation_for(answer.vertices, lens, camera) if drawn.z.any() else None
     if origin is None:
         return None
     depth, mask = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     # Metres in front of the photo's camera: the reference's, from one camera to the other.
-    drawn.paste(drawn.z + (lens.place[2] + origin[2]), depth)
+    drawn.paste(drawn.z + (lens.translation[2] + origin[2]), depth)
     drawn.paste(np.ones(drawn.z.shape), mask)
     x0, y0, x1, y1 = crop.box
     hand = Hand(
@@ -158,4 +164,4 @@ def _draw(seen: _Seen, answer: Predicted, camera: Camera) -> _Drawn | None:
         landmark_box=crop.box,
     )
     extent = masks.Extent(crop.box, drawn.box)
-    return _Drawn(hand, drawn, preview.depth_levels(drawn.z), extent)
+    return _RenderedHand(hand, drawn, preview.depth_levels(drawn.z), extent)

@@ -36,7 +36,7 @@ _INSTEAD = "The built-in hands need no file."
 
 
 @dataclass(frozen=True)
-class Predicted:
+class NetworkOutput:
     """One hand, of its own side, seen by a camera that looks along z with y down; metres.
 
     camera : (3,) scale and shift, of the square as the network saw it.
@@ -62,7 +62,7 @@ def ready(run: Run) -> None:
         raise MissingModel(error.message, f"{error.remedy} {_INSTEAD}", error.operator, error.arguments) from error
 
 
-def predict(crops: Sequence[tuple[Photo, Crop]], run: Run, exact: bool) -> list[Predicted]:
+def predict(crops: Sequence[tuple[Photo, Crop]], run: Run, exact: bool) -> list[NetworkOutput]:
     """The hand in each square. exact : see `crop.picture`."""
     if not crops:
         return []
@@ -72,7 +72,7 @@ def predict(crops: Sequence[tuple[Photo, Crop]], run: Run, exact: bool) -> list[
         torch.from_numpy(array).to(run.torch_device, dtype) for array in (template.points, template.adjacency)
     )
     size = BATCH_CPU if run.device == "cpu" else BATCH
-    found: list[Predicted] = []
+    found: list[NetworkOutput] = []
     for start in range(0, len(crops), size):
         some = crops[start : start + size]
         part = run.part(start / len(crops), (start + len(some)) / len(crops))
@@ -105,12 +105,14 @@ def _normalised(pictures: NDArray[np.uint8], run: Run, dtype: torch.dtype) -> to
     return ((tensor - mean) / spread).to(dtype, memory_format=torch.channels_last)
 
 
-def _turned(camera: NDArray[np.float32], vertices: NDArray[np.float32], template: Template, side: str) -> Predicted:
+def _turned(camera: NDArray[np.float32], vertices: NDArray[np.float32], template: Template, side: str) -> NetworkOutput:
     """The network's answer, mirrored where it saw a left hand mirrored; faces stay outwards."""
     faces = template.faces
     if side == "left":
         vertices, faces = vertices * np.array([-1, 1, 1], np.float32), faces[:, ::-1]
-    return Predicted(camera, vertices, np.ascontiguousarray(faces), np.einsum("jv,va->ja", template.joints, vertices))
+    return NetworkOutput(
+        camera, vertices, np.ascontiguousarray(faces), np.einsum("jv,va->ja", template.joints, vertices)
+    )
 
 
 def _network(run: Run) -> MeshGraphormer:

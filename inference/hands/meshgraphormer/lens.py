@@ -36,12 +36,12 @@ _NEAREST = 0.02
 class Lens:
     """The reference's camera of one square, turned to the photo: a left hand is a left one again.
 
-    focal, centre (2,) : pixels of the photo.  place : (3,) metres, of the camera in the mesh's axes.
+    focal, centre (2,) : pixels of the photo.  translation : (3,) metres, of the camera in the mesh's axes.
     """
 
     focal: float
     centre: NDArray[np.float64]
-    place: NDArray[np.float64]
+    translation: NDArray[np.float64]
 
     @classmethod
     def of(cls, crop: Crop, camera: NDArray) -> Lens:
@@ -54,12 +54,12 @@ class Lens:
 
     def project(self, points: NDArray) -> NDArray[np.float64]:
         """Points (N, 3) of the mesh -> pixels (N, 2) of the photo."""
-        seen = points.astype(np.float64) - self.place
+        seen = points.astype(np.float64) - self.translation
         return self.focal * seen[:, :2] / seen[:, 2:] + self.centre
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DepthWindow:
     """z : (h, w) float64 metres from the reference's camera, 0 where nothing is drawn.
 
     left, top : where this window lies in the photo, which it may reach out of.
@@ -87,7 +87,7 @@ class Drawn:
         np.copyto(picture[rows, columns], values[here], where=self.z[here] > 0, casting="unsafe")
 
 
-def draw(vertices: NDArray, faces: NDArray, lens: Lens, crop: Crop, shape: tuple[int, int]) -> Drawn:
+def draw(vertices: NDArray, faces: NDArray, lens: Lens, crop: Crop, shape: tuple[int, int]) -> DepthWindow:
     """Draw a hand as the reference does: the nearest surface through each pixel's centre, where its outside is seen.
 
     Where the nearest surface shows its inside, nothing is drawn, not even what lies behind. Only of a very large square
@@ -100,9 +100,9 @@ def draw(vertices: NDArray, faces: NDArray, lens: Lens, crop: Crop, shape: tuple
         left, top, height, width = columns.start, rows.start, rows.stop - rows.start, columns.stop - columns.start
     centre = lens.centre - (left, top)
     camera = Camera(lens.focal, lens.focal, float(centre[0]), float(centre[1]), width, height)
-    points = vertices.astype(np.float64) - lens.place
+    points = vertices.astype(np.float64) - lens.translation
     _, face = rasterise(points, faces, camera)
-    return Drawn(_depth(face, points[faces], camera), left, top)
+    return DepthWindow(_depth(face, points[faces], camera), left, top)
 
 
 def _depth(face: NDArray[np.int32], corners: NDArray, camera: Camera) -> NDArray[np.float64]:
@@ -129,7 +129,7 @@ def _depth(face: NDArray[np.int32], corners: NDArray, camera: Camera) -> NDArray
     return z
 
 
-def place(vertices: NDArray, lens: Lens, camera: Camera) -> NDArray[np.float64] | None:
+def translation_for(vertices: NDArray, lens: Lens, camera: Camera) -> NDArray[np.float64] | None:
     """Where the mesh's origin lies in the photo's camera (3,), metres; None where no place fits.
 
     The size of the mesh is kept; of all places, it is the one whose projection is nearest to the reference's, in

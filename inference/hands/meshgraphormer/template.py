@@ -59,14 +59,16 @@ def load_template(models_dir: Path) -> Template:
 def _mean_hand(mano: Mano) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Vertices (778, 3) and joints (16, 3) of the mean pose, metres, by MANO's skinning (Romero et al. 2017, 4)."""
     rest = mano.joint_regressor @ mano.vertices
-    turns = np.concatenate([np.eye(3)[None], rotation_matrices(from_rotation_vector(mano.hands_mean.reshape(15, 3)))])
-    shaped = mano.vertices + mano.pose_blend_shapes @ (turns[1:] - np.eye(3)).ravel()
-    turned, placed = turns.copy(), rest.copy()
+    rotations = np.concatenate(
+        [np.eye(3)[None], rotation_matrices(from_rotation_vector(mano.hands_mean.reshape(15, 3)))]
+    )
+    shaped = mano.vertices + mano.pose_blend_shapes @ (rotations[1:] - np.eye(3)).ravel()
+    global_, positions = rotations.copy(), rest.copy()
     for joint, parent in enumerate(mano.parents[1:], 1):
-        turned[joint] = turned[parent] @ turns[joint]
-        placed[joint] = placed[parent] + turned[parent] @ (rest[joint] - rest[parent])
-    moved = np.einsum("jab,vb->jva", turned, shaped) + (placed - np.einsum("jab,jb->ja", turned, rest))[:, None]
-    return np.einsum("vj,jva->va", mano.skin_weights, moved), placed
+        global_[joint] = global_[parent] @ rotations[joint]
+        positions[joint] = positions[parent] + global_[parent] @ (rest[joint] - rest[parent])
+    moved = np.einsum("jab,vb->jva", global_, shaped) + (positions - np.einsum("jab,jb->ja", global_, rest))[:, None]
+    return np.einsum("vj,jva->va", mano.skin_weights, moved), positions
 
 
 def _sampling(models_dir: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

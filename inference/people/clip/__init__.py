@@ -26,9 +26,9 @@ from ...shipped import pose
 from ...shipped.body import load_body
 from ...shipped.pose import PoseLandmarks
 from ..fit.fitting import fit_landmarks, joint_confidence, share_shape
-from ..fit.observe import Observed, observe
+from ..fit.observe import Observations, observe
 from ..fit.relaxed_fingers import relaxed_rotations
-from ..fit.skeleton import ATTRIBUTE_NAMES, joint_turns, load_skeleton, shape_of
+from ..fit.skeleton import ATTRIBUTE_NAMES, joint_rotations, load_skeleton, shape_of
 from ..fit.solve import State
 from .backdrop import partly_hidden
 from .contact import plant_feet
@@ -130,9 +130,9 @@ def key_frames(frames: NDArray[np.int64], fps: float) -> NDArray[np.int64]:
     return np.array(keys)
 
 
-def concatenated(parts: Sequence[Observed]) -> Observed:
+def concatenated(parts: Sequence[Observations]) -> Observations:
     """Several tracks' observations as one."""
-    return Observed(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
+    return Observations(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
 
 
 def with_typical_scale(state: State) -> State:
@@ -142,7 +142,7 @@ def with_typical_scale(state: State) -> State:
 
 def motion_of(state: State, seen: NDArray, confidence: NDArray, fps: float) -> Motion:
     """The motion of poses for all frames; confidence (B, J) of the frames that the person was seen in, else 0."""
-    full = np.zeros((len(state.turns), confidence.shape[1]))
+    full = np.zeros((len(state.rotations), confidence.shape[1]))
     full[seen - seen[0]] = confidence
     shape, _ = shape_of(state.attributes[:1])
     return Motion(
@@ -157,9 +157,9 @@ def motion_of(state: State, seen: NDArray, confidence: NDArray, fps: float) -> M
 
 def rotations_of(state: State) -> NDArray[np.float64]:
     """Rotations (T, J, 4) of the body's joints, one hemisphere over time."""
-    turns = np.tile(np.eye(3), (len(state.turns), len(load_body().joint_names), 1, 1))
-    turns[:, load_skeleton().joints] = joint_turns(state.turns).numpy()
-    rotations = quaternions_of(turns)
+    matrices = np.tile(np.eye(3), (len(state.rotations), len(load_body().joint_names), 1, 1))
+    matrices[:, load_skeleton().joints] = joint_rotations(state.rotations).numpy()
+    rotations = quaternions_of(matrices)
     relaxed = relaxed_rotations()
     rotations[:, list(relaxed)] = np.stack(list(relaxed.values()))
     return quaternion.align_hemisphere(rotations)
@@ -189,10 +189,10 @@ def _person(
     body: Body, number: int, track: Track, motion: Motion, index: int, camera: Camera, with_mask: bool
 ) -> Person:
     """One person of one frame; in a gap the keypoints are where the neighbouring frames' lead to."""
-    turns = motion.rotations[index].astype(np.float32)
+    rotations = motion.rotations[index].astype(np.float32)
     path = motion.translation[index].astype(np.float32)
     shape = motion.shape.astype(np.float32)
-    vertices, joints = pose_body(body, shape, turns, path)
+    vertices, joints = pose_body(body, shape, rotations, path)
     sighting = track.sightings.get(track.first + index)
     mask = None
     if sighting is not None and with_mask:
@@ -207,7 +207,7 @@ def _person(
         vertices=vertices,
         joints=joints,
         keypoints_2d=keypoints(track, track.first + index),
-        rotations=turns,
+        rotations=rotations,
         shape=shape,
         translation=path,
         confidence=motion.confidence[index].astype(np.float32),

@@ -68,13 +68,13 @@ def plant_feet(body: Body, motion: Motion, ground: Ground, strength: float = 1.0
 
 def find_contacts(body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, ...]) -> list[Contact]:
     """All intervals in which a heel or a ball of the foot stands still on the ground."""
-    turned, placed = joint_transforms(body, motion)
+    rotations, positions = joint_transforms(body, motion)
     contacts = []
     for number, leg in enumerate(legs):
-        points = sole_points(leg, turned, placed)
+        points = sole_points(leg, rotations, positions)
         seen = motion.confidence[:, leg.ankle]
         for point in range(2):
-            odds = planted_odds(points[:, point], seen, placed[:, 0], ground, motion.fps)
+            odds = planted_odds(points[:, point], seen, positions[:, 0], ground, motion.fps)
             contacts += [Contact(number, point, *span) for span in intervals(odds, motion.fps)]
     return contacts
 
@@ -136,10 +136,10 @@ def solve_path(
     Least squares over both: the path stays near the measured one (`ACROSS` and `ALONG` the viewing ray), is smooth,
     keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`, about this body's own level).
     """
-    turned, placed = joint_transforms(body, motion)
+    rotations, positions = joint_transforms(body, motion)
     length, count = len(motion), len(contacts)
     rows = _Rows(3 * (length + count))
-    ray = placed[:, 0] / np.linalg.norm(placed[:, 0], axis=1, keepdims=True)
+    ray = positions[:, 0] / np.linalg.norm(positions[:, 0], axis=1, keepdims=True)
     seen = np.sqrt(np.maximum(motion.confidence.mean(axis=1), 1e-3))
     shrink = (1 / ALONG - 1 / ACROSS) * ray[:, :, None] * ray[:, None, :] + np.eye(3) / ACROSS
     shrink = shrink * seen[:, None, None]
@@ -149,7 +149,7 @@ def solve_path(
     stiffness = np.sqrt(penalty(ROOT_CUTOFF, motion.fps)) / ACROSS
     rows.add_smoothness(length, stiffness * np.median(seen))
 
-    soles = [sole_points(leg, turned, placed) - motion.translation[:, None] for leg in legs]
+    soles = [sole_points(leg, rotations, positions) - motion.translation[:, None] for leg in legs]
     levels = []
     for number, contact in enumerate(contacts):
         span = np.arange(contact.start, contact.stop)
@@ -236,19 +236,19 @@ def lock_legs(
 ) -> Motion:
     """Bend the legs so that planted points stay at their anchors (K, 3), faded in and out around each contact."""
     local = np.array(motion.rotations, np.float64)
-    turned, placed = joint_transforms(body, motion)
+    rotations, positions = joint_transforms(body, motion)
     for number, leg in enumerate(legs):
         own = [(contact, anchors[k]) for k, contact in enumerate(contacts) if contact.leg == number]
         if not own:
             continue
         targets, weights = _targets(own, len(motion))
-        feet = _level_feet(leg, turned, targets, weights, motion.fps, strength)
-        current = placed[:, leg.ankle]
+        feet = _level_feet(leg, rotations, targets, weights, motion.fps, strength)
+        current = positions[:, leg.ankle]
         wanted = targets - quaternion.rotate(feet[:, None], leg.sole[None])
         held = weights.sum(axis=1)
         offset = (weights[..., None] * wanted).sum(axis=1) / np.maximum(held, 1e-9)[:, None] - current
         offset = _faded(np.where(held[:, None] > 0, offset, 0), held, motion.fps)
-        reach(leg, body.parents, local, turned, placed, current + strength * offset, feet)
+        reach(leg, body.parents, local, rotations, positions, current + strength * offset, feet)
     return replace(motion, rotations=local)
 
 
@@ -261,9 +261,11 @@ def _targets(own: list[tuple[Contact, NDArray]], length: int) -> tuple[NDArray, 
     return targets, weights
 
 
-def _level_feet(leg: Leg, turned: NDArray, targets: NDArray, weights: NDArray, fps: float, strength: float) -> NDArray:
+def _level_feet(
+    leg: Leg, rotations: NDArray, targets: NDArray, weights: NDArray, fps: float, strength: float
+) -> NDArray:
     """Global rotations (T, 4) of the foot, turned so that its sole lies along the line from heel to ball anchor."""
-    current = turned[:, leg.ankle]
+    current = rotations[:, leg.ankle]
     both = weights.min(axis=1)
     line = quaternion.rotate(current, np.broadcast_to(leg.sole[1] - leg.sole[0], (len(current), 3)))
     wanted = np.where(both[:, None] > 0, targets[:, 1] - targets[:, 0], line)

@@ -128,11 +128,11 @@ def gather_evidence(people: People) -> list[Evidence]:
 
 def gather_motion_evidence(body: Body, motion: Motion) -> Evidence:
     """The evidence of one motion, from its joints and the soles of its feet."""
-    turned, placed = joint_transforms(body, motion)
-    upright, upright_weights = posture(body, placed, motion.confidence)
-    soles = [sole_points(leg, turned, placed).mean(axis=1) for leg in find_legs(body, motion.shape)]
+    rotations, positions = joint_transforms(body, motion)
+    upright, upright_weights = posture(body, positions, motion.confidence)
+    soles = [sole_points(leg, rotations, positions).mean(axis=1) for leg in find_legs(body, motion.shape)]
     if not soles:
-        return Evidence(placed[:, 0], np.zeros(len(motion)), upright, upright_weights)
+        return Evidence(positions[:, 0], np.zeros(len(motion)), upright, upright_weights)
     feet = np.stack(soles, axis=1)
     lower = feet[..., 1].argmax(axis=1)
     ankles = np.array([leg.ankle for leg in find_legs(body, motion.shape)])

@@ -43,12 +43,12 @@ def rest_joints(body: Body, shape: NDArray) -> NDArray:
 def joint_transforms(body: Body, motion: Motion) -> tuple[NDArray, NDArray]:
     """Forward kinematics: global rotations (T, J, 4) and positions (T, J, 3) of all joints, camera axes, metres."""
     rest = rest_joints(body, motion.shape)
-    turns = np.asarray(motion.rotations, np.float64)
-    turned, placed = np.empty_like(turns), np.empty((*turns.shape[:2], 3))
+    local = np.asarray(motion.rotations, np.float64)
+    rotations, positions = np.empty_like(local), np.empty((*local.shape[:2], 3))
     for joint, parent in enumerate(body.parents):
         if parent < 0:
-            turned[:, joint], placed[:, joint] = turns[:, joint], rest[joint] + motion.translation
+            rotations[:, joint], positions[:, joint] = local[:, joint], rest[joint] + motion.translation
             continue
-        turned[:, joint] = quaternion.multiply(turned[:, parent], turns[:, joint])
-        placed[:, joint] = placed[:, parent] + quaternion.rotate(turned[:, parent], rest[joint] - rest[parent])
-    return turned, placed
+        rotations[:, joint] = quaternion.multiply(rotations[:, parent], local[:, joint])
+        positions[:, joint] = positions[:, parent] + quaternion.rotate(rotations[:, parent], rest[joint] - rest[parent])
+    return rotations, positions

@@ -3,7 +3,7 @@
 
 What a frame tells about a pose is very uneven: a limb's place in the picture is sure, its depth nearly free. Smoothing
 poses alike in all directions would blur the former and believe the latter. So the frames' own least-squares problems
-are solved as one, with jerk (the third difference of every joint's turn and of the path) as a further residual: each
+are solved as one, with jerk (the third difference of every joint's rotation and of the path) as one more residual: each
 direction is smoothed as much as its evidence is weak. Gauss-Newton with Levenberg's damping; the matrix is
 block-banded, as in the smoother of Rauch, Tung and Striebel (1965), to which one step is equivalent.
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...geometry.rotations_torch import exponential, logarithm
 from ...runtime.run import Run
-from ..fit.observe import Observed
+from ..fit.observe import Observations
 from ..fit.skeleton import GROUPS
 from ..fit.solve import TURNS, Problem, State
 from .smooth import ORDER, difference_bands
@@ -42,7 +42,7 @@ _JERK = {
     "ankle": 0.0225,
 }
 _PATH_JERK = 0.003
-#: Parameters of a frame: the groups' turns and the translation. Build and scale are the whole track's.
+#: Parameters of a frame: the groups' rotations and the translation. Build and scale are the whole track's.
 SIZE = TURNS + 3
 STEPS = 15
 #: Jerk is mostly small and now and then large, as in a blow or a step that lands: beyond this many standard deviations
@@ -55,7 +55,7 @@ BATCH = 256
 
 
 def fit_motion(
-    observed: Observed, state: State, frames: Sequence[int] | NDArray, fps: float, run: Run, calm: float = 1.0
+    observed: Observations, state: State, frames: Sequence[int] | NDArray, fps: float, run: Run, calm: float = 1.0
 ) -> State:
     """The motion of one person that its observations and smoothness make most likely.
 
@@ -65,7 +65,7 @@ def fit_motion(
     Returns T poses; frames without an observation are bridged by the smoothest motion.
     """
     rows = torch.as_tensor(np.asarray(frames) - frames[0])
-    if len(state.turns) <= ORDER:
+    if len(state.rotations) <= ORDER:
         return state
     spread = _spread(fps, calm)
     damping, now = 1e-3, _Linear(observed, state, rows, spread)
@@ -101,11 +101,11 @@ def bridge(state: State, frames: Sequence[int] | NDArray, first: int, last: int)
     after = torch.searchsorted(rows, places).clamp(max=len(rows) - 1)
     before = torch.where(rows[after] <= places, after, after - 1).clamp(min=0)
     gap = (rows[after] - rows[before]).clamp(min=1)
-    amount = ((places - rows[before]) / gap).to(state.turns.dtype).clamp(0, 1)
+    amount = ((places - rows[before]) / gap).to(state.rotations.dtype).clamp(0, 1)
     start, end = state.take(before), state.take(after)
-    step = logarithm(start.turns.transpose(-1, -2) @ end.turns)
+    step = logarithm(start.rotations.transpose(-1, -2) @ end.rotations)
     return State(
-        start.turns @ exponential(step * amount[:, None, None]),
+        start.rotations @ exponential(step * amount[:, None, None]),
         start.translation + amount[:, None] * (end.translation - start.translation),
         start.attributes,
         start.log_scale,
@@ -120,8 +120,8 @@ def _moved(state: State, step: NDArray) -> State:
 
 
 def _acceleration(state: State) -> NDArray[np.float64]:
-    """Second differences (T - 2, SIZE) of the turns (by way of the turns from frame to frame) and of the path."""
-    turning = logarithm(state.turns[:-1].transpose(-1, -2) @ state.turns[1:]).flatten(1)
+    """Second differences (T - 2, SIZE) of the rotations (of those from frame to frame) and of the path."""
+    turning = logarithm(state.rotations[:-1].transpose(-1, -2) @ state.rotations[1:]).flatten(1)
     speed = torch.cat([turning, state.translation[1:] - state.translation[:-1]], 1)
     return torch.diff(speed, dim=0).numpy()
 
@@ -129,8 +129,8 @@ def _acceleration(state: State) -> NDArray[np.float64]:
 class _Linear:
     """Cost, gradient and matrix of the whole motion at one state."""
 
-    def __init__(self, observed: Observed, state: State, rows: Tensor, spread: NDArray) -> None:
-        length = len(state.turns)
+    def __init__(self, observed: Observations, state: State, rows: Tensor, spread: NDArray) -> None:
+        length = len(state.rotations)
         self.gradient, self.blocks = np.zeros((length, SIZE)), np.zeros((length, SIZE, SIZE))
         self.cost = 0.0
         for start in range(0, len(rows), BATCH):

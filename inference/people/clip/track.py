@@ -2,7 +2,7 @@
 """Who is who over the frames of a clip.
 
 One pass over the frames. A person seen is followed: the landmark network looks where the person is going to be, which
-is cheaper and steadier than finding everybody anew. The detector looks for others every few frames, and in every frame
+is cheaper and steadier than finding everybody again. The detector looks for others every few frames, and in every frame
 while somebody is missing. What is seen is given to the tracks by one assignment (Kuhn 1955) over motion, landmark
 similarity (OKS, Ronchi & Perona 2017) and colours. Two tracks never hold the same pixels: when the landmarks of a
 person who is hidden jump onto the one in front, they are one sighting, the better claim gets it and the other track
@@ -226,17 +226,17 @@ class _Shot:
         people = list(people)
         feet = [float(points[27:33, 1].max()) for points in places]
         for index in np.argsort(feet)[::-1]:
-            one, foretold = people[index], places[index]
-            near = [n for n in range(len(people)) if n != index and _meet(foretold, places[n])]
+            one, predicted = people[index], places[index]
+            near = [n for n in range(len(people)) if n != index and _meet(predicted, places[n])]
             elsewhere = [places[n] for n in near]
-            if not near or _is_undisturbed(one, foretold, elsewhere):
+            if not near or _is_undisturbed(one, predicted, elsewhere):
                 continue
             front = [people[n] for n in near if feet[n] > feet[index]]
             behind = [people[n] for n in near if feet[n] <= feet[index]]
             cleared = Pyramid(self.backdrop.without(pyramid.level(0), front, behind, one), self.batch)
-            again = pose.landmarks(cleared, [pose.region_from_points(foretold)], run.part(0.15, 0.2))[0]
+            again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run.part(0.15, 0.2))[0]
             third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run.part(0.15, 0.2))[0]
-            people[index] = max(one, again, third, key=lambda reading: _claim(reading, foretold, elsewhere))
+            people[index] = max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
         self.backdrop.add(pyramid.level(0), people)
         return people
 
@@ -259,17 +259,17 @@ def _meet(first: NDArray, second: NDArray) -> bool:
     return bool((low < other_high).all() and (other_low < high).all())
 
 
-def _claim(reading: PoseLandmarks, foretold: NDArray, elsewhere: Sequence[NDArray]) -> float:
+def _claim(reading: PoseLandmarks, predicted: NDArray, elsewhere: Sequence[NDArray]) -> float:
     """How well a reading fits what was foretold of one person, and not what was foretold of the others near by."""
     size, weights = reading.region.size, np.ones(39)
     usurped = max(similarity(other, reading.points, weights, size) for other in elsewhere)
-    own = similarity(foretold, reading.points, weights, size)
+    own = similarity(predicted, reading.points, weights, size)
     return own - max(0.0, usurped - own) + 0.3 * reading.score
 
 
-def _is_undisturbed(reading: PoseLandmarks, foretold: NDArray, elsewhere: Sequence[NDArray]) -> bool:
+def _is_undisturbed(reading: PoseLandmarks, predicted: NDArray, elsewhere: Sequence[NDArray]) -> bool:
     """Whether a reading is where it was expected, and clear of the others."""
-    return _claim(reading, foretold, elsewhere) > 1.0 and reading.score > 0.8
+    return _claim(reading, predicted, elsewhere) > 1.0 and reading.score > 0.8
 
 
 def _small(person: PoseLandmarks) -> PoseLandmarks:
@@ -307,10 +307,10 @@ def distinct(sightings: Sequence[Sighting], tracks: Sequence[Track], frame: int)
 
     def claim(sighting: Sighting) -> float:
         landmarks = sighting.landmarks
-        foretold = [
+        predicted = [
             similarity(track.predict(frame), sighting.points, landmarks.visibility, sighting.size) for track in tracks
         ]
-        return landmarks.score * float(landmarks.visibility[:33].mean()) + max(foretold, default=0.0)
+        return landmarks.score * float(landmarks.visibility[:33].mean()) + max(predicted, default=0.0)
 
     kept: list[Sighting] = []
     for sighting in sorted(sightings, key=claim, reverse=True):
@@ -336,11 +336,11 @@ def assign(tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int) -
 def match_cost(track: Track, sighting: Sighting, frame: int) -> float:
     """How badly (0 best) a sighting continues a track: its landmarks, its place, its size and its colours."""
     gap = frame - track.last
-    foretold = track.predict(frame)
+    predicted = track.predict(frame)
     last = track.sightings[track.last]
     weights = np.sqrt(last.landmarks.visibility * sighting.landmarks.visibility)
-    alike = similarity(foretold, sighting.points, weights, last.size, TOLERANCE * min(1 + 0.3 * (gap - 1), 3))
-    apart = np.linalg.norm(foretold[TRUNK].mean(axis=0) - sighting.points[TRUNK].mean(axis=0)) / last.size
+    alike = similarity(predicted, sighting.points, weights, last.size, TOLERANCE * min(1 + 0.3 * (gap - 1), 3))
+    apart = np.linalg.norm(predicted[TRUNK].mean(axis=0) - sighting.points[TRUNK].mean(axis=0)) / last.size
     grown = abs(np.log(sighting.size / last.size))
     if apart > min(0.25 + 0.03 * (gap - 1), 0.6) or grown > 0.5:
         return np.inf

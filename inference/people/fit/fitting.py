@@ -20,9 +20,9 @@ from ...geometry.rotations import quaternions_of
 from ...geometry.skinning import pose_body
 from ...shipped.body import load_body
 from . import hypotheses, outline, solve
-from .observe import INDEX, Observed, observe
+from .observe import INDEX, Observations, observe
 from .relaxed_fingers import relaxed_rotations
-from .skeleton import ATTRIBUTE_NAMES, GROUPS, joint_turns, load_skeleton, place_markers, pose_skeleton, shape_of
+from .skeleton import ATTRIBUTE_NAMES, GROUPS, joint_rotations, load_skeleton, place_markers, pose_skeleton, shape_of
 from .solve import HIPS, Problem, State, minimise
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def fit_people(
 
 
 def _fit_all(
-    observed: Observed,
+    observed: Observations,
     cameras: Sequence[Camera],
     run: Run,
     masks: Sequence[NDArray | None] | None,
@@ -136,7 +136,7 @@ def _fit_all(
     return state
 
 
-def fit_landmarks(observed: Observed, run: Run, refine: bool = False, batch: int = 0) -> State:
+def fit_landmarks(observed: Observations, run: Run, refine: bool = False, batch: int = 0) -> State:
     """The poses that explain the landmarks best, of all the starting poses.
 
     batch : observations solved for at once; 0 takes as many as `BATCH` allows with all their starting poses.
@@ -150,7 +150,7 @@ def fit_landmarks(observed: Observed, run: Run, refine: bool = False, batch: int
     return State(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
 
 
-def _fit_some(observed: Observed, finish: int) -> State:
+def _fit_some(observed: Observations, finish: int) -> State:
     count = len(observed)
     worlds, limbs = hypotheses.starting_worlds(observed)
     several = len(worlds)
@@ -175,7 +175,7 @@ def _best(state: State, costs: Tensor) -> State:
     return state.take(costs.argmin(0) * count + torch.arange(count))
 
 
-def share_shape(observed: Observed, state: State, persons: Sequence[int]) -> State:
+def share_shape(observed: Observations, state: State, persons: Sequence[int]) -> State:
     """One shape for all observations of a person: their mean, weighted by how much is seen; then the poses again."""
     weight = (observed.seen * observed.inside).mean(1)
     attributes = state.attributes.clone()
@@ -183,7 +183,7 @@ def share_shape(observed: Observed, state: State, persons: Sequence[int]) -> Sta
         rows = torch.tensor([i for i, other in enumerate(persons) if other == person])
         share = weight[rows] / weight[rows].sum()
         attributes[rows] = (share[:, None] * state.attributes[rows]).sum(0)
-    state = State(state.turns, state.translation, attributes, state.log_scale)
+    state = State(state.rotations, state.translation, attributes, state.log_scale)
     parts = []
     for start in range(0, len(observed), BATCH):
         rows = range(start, min(start + BATCH, len(observed)))
@@ -193,13 +193,13 @@ def share_shape(observed: Observed, state: State, persons: Sequence[int]) -> Sta
     return State(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
 
 
-def results(observed: Observed, state: State) -> list[Fit]:
+def results(observed: Observations, state: State) -> list[Fit]:
     """Fits from the solved poses."""
     body, skeleton = load_body(), load_skeleton()
     shape, _ = shape_of(state.attributes)
-    turns = np.tile(np.eye(3), (len(observed), len(body.joint_names), 1, 1))
-    turns[:, skeleton.joints] = joint_turns(state.turns).numpy()
-    rotations = quaternions_of(turns)
+    matrices = np.tile(np.eye(3), (len(observed), len(body.joint_names), 1, 1))
+    matrices[:, skeleton.joints] = joint_rotations(state.rotations).numpy()
+    rotations = quaternions_of(matrices)
     relaxed = relaxed_rotations()
     rotations[:, list(relaxed)] = np.stack(list(relaxed.values()))
     rotations = rotations.astype(np.float32)
@@ -222,9 +222,9 @@ def results(observed: Observed, state: State) -> list[Fit]:
     ]
 
 
-def residuals(observed: Observed, state: State) -> tuple[Tensor, Tensor]:
+def residuals(observed: Observations, state: State) -> tuple[Tensor, Tensor]:
     """Mean 3D (m) and 2D (px) distance (N,) of the body's landmarks, weighted by how well they are seen."""
-    posed = pose_skeleton(state.turns, state.translation, state.attributes)
+    posed = pose_skeleton(state.rotations, state.translation, state.attributes)
     places, _ = place_markers(solve.landmark_markers(), posed, slopes=False)
     pixels = places[..., :2] / places[..., 2:].clamp(min=0.1) * observed.focal[:, None] + observed.centre[:, None]
     weight = (observed.seen * observed.inside)[:, _BODY] + 1e-6
@@ -236,8 +236,8 @@ def residuals(observed: Observed, state: State) -> tuple[Tensor, Tensor]:
     return (deep * weight).sum(1), (flat * weight).sum(1)
 
 
-def joint_confidence(observed: Observed) -> NDArray[np.float32]:
-    """(N, J) 0..1: how well the landmarks that show a joint's turn are seen; about 0 for limbs out of sight."""
+def joint_confidence(observed: Observations) -> NDArray[np.float32]:
+    """(N, J) 0..1: how well the landmarks that show a joint's rotation are seen; about 0 for limbs out of sight."""
     skeleton = load_skeleton()
     certain = ((observed.seen * observed.inside) ** 2).numpy()
     # Landmarks that jump about under augmentation are no evidence, however visible the network thinks they are.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...geometry.rotations_torch import exponential, logarithm
-from .observe import INDEX, Observed
+from .observe import INDEX, Observations
 from .prior import attribute_prior
 from .skeleton import GROUPS, landmark_markers, load_skeleton, place_markers, pose_skeleton
 from .solve import State
@@ -85,17 +85,17 @@ def frame(first: Tensor, second: Tensor) -> Tensor:
 @cache
 def _rest_landmarks() -> Tensor:
     """(K, 3) of the average adult at rest."""
-    turns = torch.eye(3, dtype=torch.float64).expand(1, len(GROUPS), 3, 3)
+    rotations = torch.eye(3, dtype=torch.float64).expand(1, len(GROUPS), 3, 3)
     mean, _ = attribute_prior()
-    posed = pose_skeleton(turns, torch.zeros(1, 3, dtype=torch.float64), mean[None])
+    posed = pose_skeleton(rotations, torch.zeros(1, 3, dtype=torch.float64), mean[None])
     return place_markers(landmark_markers(), posed, slopes=False)[0][0]
 
 
-def initial_state(observed: Observed, world: Tensor, attributes: Tensor | None = None) -> State:
+def initial_state(observed: Observations, world: Tensor, attributes: Tensor | None = None) -> State:
     """Poses whose bones point as those of the world landmarks (B, K, 3), in the ray's axes, placed by the picture."""
     batch = len(world)
     points = (observed.ray[:, None] @ world[..., None])[..., 0]
-    turns = torch.eye(3, dtype=torch.float64).expand(batch, len(GROUPS), 3, 3).clone()
+    rotations = torch.eye(3, dtype=torch.float64).expand(batch, len(GROUPS), 3, 3).clone()
     rest = _rest_landmarks()
 
     def at(source: Tensor, landmark: int) -> Tensor:
@@ -106,31 +106,34 @@ def initial_state(observed: Observed, world: Tensor, attributes: Tensor | None =
     trunk = frame(down, left)
     rest_trunk = frame((at(rest, 23) + at(rest, 24) - at(rest, 11) - at(rest, 12)) / 2, at(rest, 11) - at(rest, 12))
     root = trunk @ rest_trunk.T
-    turns[:, GROUP["root"]] = root
+    rotations[:, GROUP["root"]] = root
     for (upper, lower), landmarks, _ in LIMBS.values():
         bones, rest_bones = (
             [at(source, b) - at(source, a) for a, b in pairwise(landmarks)] for source in (points, rest)
         )
         first, second = _hinged(bones, rest_bones, root)
-        turns[:, GROUP[upper]] = root.transpose(1, 2) @ first
-        turns[:, GROUP[lower]] = first.transpose(1, 2) @ second
+        rotations[:, GROUP[upper]] = root.transpose(1, 2) @ first
+        rotations[:, GROUP[lower]] = first.transpose(1, 2) @ second
     face, rest_face = (
         frame(at(source, 7) - at(source, 8), at(source, 0) - (at(source, 7) + at(source, 8)) / 2)
         for source in (points, rest)
     )
     nod = logarithm(root.transpose(1, 2) @ face @ rest_face.T)
     nod = 0.5 * nod * (1.2 / nod.norm(dim=-1, keepdim=True).clamp(min=1.2))
-    turns[:, GROUP["neck"]] = turns[:, GROUP["head"]] = exponential(nod)
+    rotations[:, GROUP["neck"]] = rotations[:, GROUP["head"]] = exponential(nod)
     if attributes is None:
         attributes = attribute_prior()[0].expand(batch, -1)
     state = State(
-        turns, torch.zeros(batch, 3, dtype=torch.float64), attributes.clone(), torch.zeros(batch, dtype=torch.float64)
+        rotations,
+        torch.zeros(batch, 3, dtype=torch.float64),
+        attributes.clone(),
+        torch.zeros(batch, dtype=torch.float64),
     )
     return place(observed, state)
 
 
 def _hinged(bones: list[Tensor], rest: list[Tensor], carry: Tensor) -> tuple[Tensor, Tensor]:
-    """Turns from rest of two bones joined by a hinge, whose axis is square to both where they are bent."""
+    """Rotations from rest of two bones joined by a hinge, whose axis is square to both where they are bent."""
     rest_axis = torch.linalg.cross(rest[0], rest[1], dim=-1)
     rest_axis = rest_axis / rest_axis.norm()
     upper, lower = (torch.nn.functional.normalize(bone, dim=-1) for bone in bones)
@@ -144,16 +147,16 @@ def _hinged(bones: list[Tensor], rest: list[Tensor], carry: Tensor) -> tuple[Ten
 
 
 def _shortest(start: Tensor, end: Tensor) -> Tensor:
-    """The smallest turns (B, 3, 3) from unit vectors (B, 3) to others."""
+    """The smallest rotations (B, 3, 3) from unit vectors (B, 3) to others."""
     axis = torch.linalg.cross(start, end, dim=-1)
     sine = axis.norm(dim=-1, keepdim=True)
     angle = torch.atan2(sine, (start * end).sum(-1, keepdim=True))
     return exponential(axis / sine.clamp(min=1e-9) * angle)
 
 
-def place(observed: Observed, state: State) -> State:
+def place(observed: Observations, state: State) -> State:
     """The state, moved to where its landmarks project nearest to the picture's: linear least squares."""
-    posed = pose_skeleton(state.turns, torch.zeros_like(state.translation), state.attributes)
+    posed = pose_skeleton(state.rotations, torch.zeros_like(state.translation), state.attributes)
     points, _ = place_markers(landmark_markers(), posed, slopes=False)
     direction = (observed.points - observed.centre[:, None]) / observed.focal[:, None]
     weight = (observed.seen * observed.inside + 1e-3)[..., None, None]
@@ -168,10 +171,10 @@ def place(observed: Observed, state: State) -> State:
     # The root must lie in front of the camera, whatever the landmarks say.
     root = load_skeleton().rest[0, 2]
     translation[:, 2] = translation[:, 2].clamp(min=0.4 - float(root))
-    return State(state.turns, translation, state.attributes, state.log_scale)
+    return State(state.rotations, translation, state.attributes, state.log_scale)
 
 
-def starting_worlds(observed: Observed) -> tuple[list[Tensor], list[str | None]]:
+def starting_worlds(observed: Observations) -> tuple[list[Tensor], list[str | None]]:
     """World landmarks to start from, each (N, K, 3), and the limb that differs from the first (or None: the trunk)."""
     world = observed.world
     worlds: list[Tensor] = [world, flip_lean(world), flip_facing(world)]
@@ -186,7 +189,7 @@ def starting_worlds(observed: Observed) -> tuple[list[Tensor], list[str | None]]
 def combine(state: State, costs: Tensor, limbs: list[str | None]) -> State:
     """From hypotheses (rows h N + n, costs (H, N)) the first of each n, with the limbs of better ones put in."""
     count = costs.shape[1]
-    turns = state.turns[:count].clone()
+    rotations = state.rotations[:count].clone()
     for limb, (groups, _, _) in LIMBS.items():
         of_limb = [h for h, name in enumerate(limbs) if name == limb]
         best, which = costs[of_limb].min(0)
@@ -195,5 +198,5 @@ def combine(state: State, costs: Tensor, limbs: list[str | None]) -> State:
         hanging = ("forearm", "wrist") if "shoulder" in groups[0] else ("ankle",)
         taken = [GROUP[group] for group in (*groups, *(f"{name}.{side}" for name in hanging))]
         better = (best < costs[0])[:, None, None, None]
-        turns[:, taken] = torch.where(better, state.turns[rows][:, taken], turns[:, taken])
-    return State(turns, state.translation[:count], state.attributes[:count], state.log_scale[:count])
+        rotations[:, taken] = torch.where(better, state.rotations[rows][:, taken], rotations[:, taken])
+    return State(rotations, state.translation[:count], state.attributes[:count], state.log_scale[:count])

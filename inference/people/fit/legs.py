@@ -72,27 +72,27 @@ def descendants(parents: NDArray, joint: int) -> list[int]:
     return found
 
 
-def sole_points(leg: Leg, turned: NDArray, placed: NDArray) -> NDArray:
+def sole_points(leg: Leg, rotations: NDArray, positions: NDArray) -> NDArray:
     """Heel and ball (T, 2, 3) from the global joint rotations (T, J, 4) and positions (T, J, 3)."""
-    return placed[:, leg.ankle, None] + quaternion.rotate(turned[:, leg.ankle, None], leg.sole[None])
+    return positions[:, leg.ankle, None] + quaternion.rotate(rotations[:, leg.ankle, None], leg.sole[None])
 
 
 def reach(
-    leg: Leg, parents: NDArray, local: NDArray, turned: NDArray, placed: NDArray, ankles: NDArray, feet: NDArray
+    leg: Leg, parents: NDArray, local: NDArray, rotations: NDArray, positions: NDArray, ankles: NDArray, feet: NDArray
 ) -> None:
     """Bend knee and hip so that the ankle comes to `ankles` (T, 3) and the foot is turned as `feet` (T, 4) says.
 
     local : (T, J, 4) rotations relative to the parents, changed in place at hip, knee and ankle.
-    turned, placed : the global rotations and positions that belong to `local`.
+    rotations, positions : the global rotations and positions that belong to `local`.
     The knee stays in its bending plane; a target out of reach is approached as far as the leg goes. Joints between hip
     and knee, and knee and ankle, keep their angles.
     """
-    hip, knee, ankle = placed[:, leg.hip], placed[:, leg.knee], placed[:, leg.ankle]
+    hip, knee, ankle = positions[:, leg.hip], positions[:, leg.knee], positions[:, leg.ankle]
     thigh, shank = knee - hip, ankle - knee
     upper, lower = np.linalg.norm(thigh, axis=1), np.linalg.norm(shank, axis=1)
     aim = quaternion.between(ankle - hip, ankles - hip)
     line = quaternion.rotate(aim, _unit(ankle - hip))
-    forward = quaternion.rotate(turned[:, leg.hip], np.broadcast_to(KNEE_FORWARD, line.shape))
+    forward = quaternion.rotate(rotations[:, leg.hip], np.broadcast_to(KNEE_FORWARD, line.shape))
     pole = quaternion.rotate(aim, thigh / upper[:, None] + 0.05 * forward)
     pole = _unit(pole - (pole * line).sum(axis=1, keepdims=True) * line)
 
@@ -106,11 +106,11 @@ def reach(
     below_knee = quaternion.multiply(quaternion.between(quaternion.rotate(at_hip, shank), new_shank), at_hip)
 
     for joint, above, own in (
-        (leg.hip, None, quaternion.multiply(at_hip, turned[:, leg.hip])),
-        (leg.knee, at_hip, quaternion.multiply(below_knee, turned[:, leg.knee])),
+        (leg.hip, None, quaternion.multiply(at_hip, rotations[:, leg.hip])),
+        (leg.knee, at_hip, quaternion.multiply(below_knee, rotations[:, leg.knee])),
         (leg.ankle, below_knee, feet),
     ):
-        parent = turned[:, parents[joint]]
+        parent = rotations[:, parents[joint]]
         parent = parent if above is None else quaternion.multiply(above, parent)
         local[:, joint] = quaternion.normalise(quaternion.multiply(quaternion.conjugate(parent), own))
 

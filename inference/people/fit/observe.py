@@ -86,11 +86,11 @@ _DEPTH_BIAS, _DEPTH_SPREAD = (np.array([entry[i] for entry in _DEPTH]) for i in 
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observations:
     """B observations of K landmarks (in the order of `skeleton.LANDMARKS`), float64.
 
     points : (B, K, 2) pixels.  focal, centre : (B, 2) pixels.  world : (B, K, 3) metres from the hips, in the axes of
-    the viewing ray.  ray : (B, 3, 3) turn from these to camera axes.
+    the viewing ray.  ray : (B, 3, 3) rotation from these to camera axes.
     seen : (B, K) 0..1.  inside : (B, K) bool, in the picture.
     spread : (B, K) pixels.  world_spread : (B, K) metres across the ray.
     depths : (B, E) metres along the ray, one per entry of `DEPTH_SHARE`.  depth_spread : (B, E) metres.
@@ -113,17 +113,17 @@ class Observed:
     def __len__(self) -> int:
         return len(self.points)
 
-    def take(self, rows: Tensor | Sequence[int]) -> Observed:
+    def take(self, rows: Tensor | Sequence[int]) -> Observations:
         """Some observations, or one of them several times."""
         rows = torch.as_tensor(rows)
-        return Observed(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return Observations(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
-def observe(landmarks: Sequence[PoseLandmarks], cameras: Sequence[Camera]) -> Observed:
+def observe(landmarks: Sequence[PoseLandmarks], cameras: Sequence[Camera]) -> Observations:
     """The observations of people, each in its own frame's camera."""
     rows = [_observe(one, camera) for one, camera in zip(landmarks, cameras, strict=True)]
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return Observed(**{name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in stacked.items()})
+    return Observations(**{name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in stacked.items()})
 
 
 def _observe(one: PoseLandmarks, camera: Camera) -> dict[str, np.ndarray]:
@@ -157,7 +157,7 @@ def _observe(one: PoseLandmarks, camera: Camera) -> dict[str, np.ndarray]:
 
 
 def viewing_ray(direction: np.ndarray) -> np.ndarray:
-    """The smallest turn (3, 3) that takes the optical axis to the ray (x, y, 1) through a person's middle.
+    """The smallest rotation (3, 3) that takes the optical axis to the ray (x, y, 1) through a person's middle.
 
     The network sees a crop as if it lay in the middle of the picture, so its world landmarks have the ray for z.
     """

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...shipped.body import load_body
-from .observe import Observed
+from .observe import Observations
 from .skeleton import Markers, markers, place_markers, pose_skeleton
 from .solve import Problem, State, attribute_parameters, minimise, robust
 
@@ -51,7 +51,7 @@ def skin_markers() -> Markers:
 
 
 def fit_outlines(
-    observed: Observed,
+    observed: Observations,
     state: State,
     masks: Sequence[NDArray | None],
     cameras: Sequence[Camera],
@@ -83,7 +83,7 @@ def fit_outlines(
 class OutlineProblem(Problem):
     """`Problem` of one person, with the outline's two sums."""
 
-    def __init__(self, observed: Observed, mask: NDArray, others: Sequence[NDArray]) -> None:
+    def __init__(self, observed: Observations, mask: NDArray, others: Sequence[NDArray]) -> None:
         super().__init__(observed)
         scale = float(observed.scale[0])
         self.step = max(1.0, scale / RESOLUTION)
@@ -101,7 +101,7 @@ class OutlineProblem(Problem):
 
     def __call__(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
         cost, gradient, matrix = super().__call__(state)
-        posed = pose_skeleton(state.turns, state.translation, state.attributes)
+        posed = pose_skeleton(state.rotations, state.translation, state.attributes)
         places, slopes = place_markers(skin_markers(), posed)
         assert slopes is not None
         seen = self.observed

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is known of a body before a photo is seen: how far joints turn, and how people are built.
 
-Turns are rotation vectors in the rest pose's axes (x = the person's left, y down, z backward), counted from rest,
+Rotations are rotation vectors in the rest pose's axes (x = the person's left, y down, z backward), counted from rest,
 where the arms are spread by 45 degrees and the elbows bent by 41. Ranges follow the tables of joint motion in clinical
 use (Norkin and White, "Measurement of Joint Motion"), a little widened because limits here are soft.
 """
@@ -24,7 +24,7 @@ ATTRIBUTE_SPREAD = {"gender": 0.3, "age": 0.02, "muscle": 0.15, "weight": 0.15, 
 
 @dataclass(frozen=True)
 class _Joint:
-    """Turns about three axes: mean, standard deviation, lowest and highest angle in radians.
+    """Rotations about three axes: mean, standard deviation, lowest and highest angle in radians.
 
     axes : "rest" for x, y, z; "bone" for (bend, twist, third): the bone's own.
     """

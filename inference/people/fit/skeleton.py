@@ -22,7 +22,7 @@ from torch import Tensor
 from ...geometry.rotations_torch import exponential, logarithm
 from ...shipped import body as builtin_body
 
-#: Group of joints that turn together -> the share of the turn that each takes. Sides ".L" and ".R" are added.
+#: Group of joints that turn together -> the share of the rotation that each takes. Sides ".L" and ".R" are added.
 _MIDDLE = {
     "root": {"root": 1.0},
     "waist": {"spine05": 0.3, "spine04": 0.35, "spine03": 0.35},
@@ -113,7 +113,7 @@ class Skeleton:
     carrier : (J,) for every joint of the body, the moving joint that carries it.
     rest : (N, 3) and rest_blend : (S, N, 3).
     below : (N, N), below[i, j] = 1 where i is j or hangs on it.
-    group : (N,) the group each joint turns with, -1 for the stiff ones.  share : (N,) of its turn.
+    group : (N,) the group each joint turns with, -1 for the stiff ones.  share : (N,) of its rotation.
     """
 
     joints: np.ndarray
@@ -248,14 +248,14 @@ def _interpolated(values: Tensor, low: Tensor, part: Tensor, rows: Tensor) -> Te
 
 
 @dataclass(frozen=True)
-class Posed:
+class PosedSkeleton:
     """B posed skeletons.
 
-    turns : (B, N, 3, 3) from rest.  places, rest : (B, N, 3).  shape : (B, S).
+    rotations : (B, N, 3, 3) from rest.  places, rest : (B, N, 3).  shape : (B, S).
     rest_slope, place_slope : (B, A, N, 3), shape_slope : (B, A, S): how they change with the attributes.
     """
 
-    turns: Tensor
+    rotations: Tensor
     places: Tensor
     rest: Tensor
     rest_slope: Tensor
@@ -264,21 +264,21 @@ class Posed:
     shape_slope: Tensor
 
 
-def joint_turns(turns: Tensor) -> Tensor:
-    """Turns of the groups (B, G, 3, 3) -> turns of the moving joints (B, N, 3, 3)."""
+def joint_rotations(rotations: Tensor) -> Tensor:
+    """Rotations of the groups (B, G, 3, 3) -> rotations of the moving joints (B, N, 3, 3)."""
     skeleton = load_skeleton()
     whole = skeleton.share == 1
-    vectors = logarithm(turns[:, skeleton.group.clamp(min=0)]) * skeleton.share[:, None]
-    return torch.where(whole[:, None, None], turns[:, skeleton.group.clamp(min=0)], exponential(vectors))
+    vectors = logarithm(rotations[:, skeleton.group.clamp(min=0)]) * skeleton.share[:, None]
+    return torch.where(whole[:, None, None], rotations[:, skeleton.group.clamp(min=0)], exponential(vectors))
 
 
-def pose_skeleton(turns: Tensor, translation: Tensor, attributes: Tensor) -> Posed:
-    """turns (B, G, 3, 3), translation (B, 3), attributes (B, A) -> `Posed`."""
+def pose_skeleton(rotations: Tensor, translation: Tensor, attributes: Tensor) -> PosedSkeleton:
+    """rotations (B, G, 3, 3), translation (B, 3), attributes (B, A) -> `PosedSkeleton`."""
     skeleton = load_skeleton()
     shape, shape_slope = shape_of(attributes)
     rest = skeleton.rest + torch.einsum("bs,snd->bnd", shape, skeleton.rest_blend)
     rest_slope = torch.einsum("bas,snd->band", shape_slope, skeleton.rest_blend)
-    local = joint_turns(turns)
+    local = joint_rotations(rotations)
     world = local.clone()
     for level in skeleton.levels:
         world[:, level] = world[:, skeleton.parents[level]] @ local[:, level]
@@ -291,19 +291,19 @@ def pose_skeleton(turns: Tensor, translation: Tensor, attributes: Tensor) -> Pos
     slope = rest_slope - rest_slope[:, :, parent]
     slope[:, :, 0] = rest_slope[:, :, 0]
     place_slope = skeleton.below @ torch.einsum("bnij,banj->bani", carried, slope)
-    return Posed(world, places, rest, rest_slope, place_slope, shape, shape_slope)
+    return PosedSkeleton(world, places, rest, rest_slope, place_slope, shape, shape_slope)
 
 
-def place_markers(markers: Markers, posed: Posed, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
-    """Where the markers are (B, K, 3), and how they move (B, K, 3, D) with D = 3 G turns, 3 translation, A attributes.
+def place_markers(markers: Markers, posed: PosedSkeleton, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
+    """Where the markers are (B, K, 3), and how they move (B, K, 3, D): D = 3 G rotations, 3 translation, A attributes.
 
-    A group's turn changes by R <- R exp(delta), and joints of the group by their shares of delta.
+    A group's rotation changes by R <- R exp(delta), and joints of the group by their shares of delta.
     """
     joint, share = markers.joint, markers.share
     moment = markers.moment + torch.einsum("bs,spd->bpd", posed.shape, markers.moment_blend)
     arm = moment - share[:, None] * posed.rest[:, joint]
-    turns = posed.turns[:, joint]
-    parts = (turns @ arm[..., None])[..., 0] + share[:, None] * posed.places[:, joint]
+    rotations = posed.rotations[:, joint]
+    parts = (rotations @ arm[..., None])[..., 0] + share[:, None] * posed.places[:, joint]
     batch, count = len(parts), markers.count
     places = parts.new_zeros(batch, count, 3).index_add_(1, markers.point, parts)
     if not slopes:
@@ -314,8 +314,8 @@ def place_markers(markers: Markers, posed: Posed, slopes: bool = True) -> tuple[
     by_joint = parts.new_zeros(batch, count * size, 3).index_add_(1, flat, parts).reshape(batch, count, size, 3)
     mass = parts.new_zeros(count * size).index_add_(0, flat, share).reshape(count, size) @ skeleton.below
     lever = torch.einsum("bkid,ij->bkjd", by_joint, skeleton.below) - mass[:, :, None] * posed.places[:, None]
-    # A turn about column c of G_j moves the lever r by (G_j e_c) x r.
-    axes = posed.turns.transpose(-1, -2)
+    # A rotation about column c of G_j moves the lever r by (G_j e_c) x r.
+    axes = posed.rotations.transpose(-1, -2)
     moved = torch.linalg.cross(axes[:, None], lever[:, :, :, None, :], dim=-1) * skeleton.share[:, None, None]
     groups = len(GROUPS)
     turning = skeleton.group >= 0
@@ -324,7 +324,7 @@ def place_markers(markers: Markers, posed: Posed, slopes: bool = True) -> tuple[
     turned = by_group.reshape(batch, count, groups * 3, 3).transpose(-1, -2)
     moment_slope = torch.einsum("bas,spd->bapd", posed.shape_slope, markers.moment_blend)
     arm_slope = moment_slope - share[:, None] * posed.rest_slope[:, :, joint]
-    part_slope = torch.einsum("bpij,bapj->bapi", turns, arm_slope) + share[:, None] * posed.place_slope[:, :, joint]
+    part_slope = torch.einsum("bpij,bapj->bapi", rotations, arm_slope) + share[:, None] * posed.place_slope[:, :, joint]
     attribute = parts.new_zeros(batch, part_slope.shape[1], count, 3).index_add_(2, markers.point, part_slope)
     still = torch.eye(3, dtype=parts.dtype).expand(batch, count, 3, 3)
     return places, torch.cat([turned, still, attribute.permute(0, 2, 3, 1)], -1)

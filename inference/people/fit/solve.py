@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...geometry.rotations_torch import exponential, inverse_right_jacobian, logarithm
-from .observe import DEPTH_SHARE, DIFFERENCES, INDEX, Observed
+from .observe import DEPTH_SHARE, DIFFERENCES, INDEX, Observations
 from .prior import attribute_prior, pose_prior
 from .skeleton import (
     GROUPS,
@@ -30,22 +30,22 @@ HIPS = (INDEX[23], INDEX[24])
 
 @dataclass(frozen=True)
 class State:
-    """B poses. turns : (B, G, 3, 3).  translation : (B, 3).  attributes : (B, A).  log_scale : (B,)."""
+    """B poses. rotations : (B, G, 3, 3).  translation : (B, 3).  attributes : (B, A).  log_scale : (B,)."""
 
-    turns: Tensor
+    rotations: Tensor
     translation: Tensor
     attributes: Tensor
     log_scale: Tensor
 
     def take(self, rows) -> State:
-        return State(self.turns[rows], self.translation[rows], self.attributes[rows], self.log_scale[rows])
+        return State(self.rotations[rows], self.translation[rows], self.attributes[rows], self.log_scale[rows])
 
     def moved(self, step: Tensor) -> State:
         """step : (B, D), in the order of `place_markers`, the log scale last."""
         batch = len(step)
         delta = step[:, :TURNS].reshape(batch, -1, 3)
         return State(
-            self.turns @ exponential(delta),
+            self.rotations @ exponential(delta),
             self.translation + step[:, TURNS : TURNS + 3],
             (self.attributes + step[:, TURNS + 3 : -1]).clamp(0, 1),
             self.log_scale + step[:, -1],
@@ -73,12 +73,12 @@ def robust(squares: Tensor, cut: float) -> tuple[Tensor, Tensor]:
 class Problem:
     """Cost, gradient and Gauss-Newton matrix of B poses against B observations."""
 
-    def __init__(self, observed: Observed, weights: Weights | None = None) -> None:
+    def __init__(self, observed: Observations, weights: Weights | None = None) -> None:
         self.observed, self.weights = observed, weights or Weights()
         self.markers = landmark_markers()
 
     def __call__(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        posed = pose_skeleton(state.turns, state.translation, state.attributes)
+        posed = pose_skeleton(state.rotations, state.translation, state.attributes)
         places, slopes = place_markers(self.markers, posed)
         assert slopes is not None
         slopes = torch.cat([slopes, slopes.new_zeros(*slopes.shape[:3], 1)], -1)
@@ -113,9 +113,9 @@ class Problem:
         seen = self.observed
         middle, middle_slope = places[:, HIPS].mean(1, keepdim=True), slopes[:, HIPS].mean(1, keepdim=True)
         scaled = seen.world * log_scale.exp()[:, None, None]
-        turn = seen.ray.transpose(1, 2)[:, None]
-        local = (turn @ (places - middle)[..., None])[..., 0]
-        local_slope = turn @ (slopes - middle_slope)
+        to_ray = seen.ray.transpose(1, 2)[:, None]
+        local = (to_ray @ (places - middle)[..., None])[..., 0]
+        local_slope = to_ray @ (slopes - middle_slope)
         error = (local - scaled)[..., :2] / seen.world_spread[..., None]
         slope = local_slope[:, :, :2].clone()
         slope[..., -1] = -scaled[..., :2]
@@ -136,7 +136,7 @@ class Problem:
 
     def _with_priors(self, state: State, cost: Tensor, gradient: Tensor, matrix: Tensor):
         prior = pose_prior()
-        vectors = logarithm(state.turns)
+        vectors = logarithm(state.rotations)
         angles = (prior.axes @ vectors[..., None])[..., 0]
         slope = prior.axes @ inverse_right_jacobian(vectors)
         pull = self.weights.pose / prior.spread**2
