@@ -23,6 +23,7 @@ from ..models import store
 from ..shared import disk
 from ..shared.disk import remove_tree, write_json
 from ..shared.filelock import is_held, try_held
+from ..shared.reporting import UNPACKED
 from .features import FEATURES, importable, locks_folder, pins_of, this_python
 
 #: Raised when the way in which these folders are built changes.
@@ -300,6 +301,11 @@ def _tidy(root: Path) -> list[str]:
     if removed:
         drop_unshared()
     return [*gone, *removed]
+
+
+def downloaded_megabytes(cache: Path) -> int:
+    """About how many MB of wheels a cache of uv holds."""
+    return round(sum(disk.count(packages)[1] for packages in cache.glob("archive-v*")) / UNPACKED / 1e6)
 
 
 def drop_unshared() -> None:

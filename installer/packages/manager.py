@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
@@ -32,7 +33,7 @@ from ..shared.errors import SetupError, explain
 from ..shared.filelock import held
 from ..shared.paths import Place, free_megabytes
 from ..shared.processes import ask, stream
-from ..shared.reporting import DownloadProgress, DownloadState
+from ..shared.reporting import UNPACKED, DownloadProgress, DownloadState
 from . import folders, proof, sizes, wheel_records
 from .features import CORE, FEATURES, importable, locks_folder, modules_of, pins_of
 from .sources import AUTO, FIND_HERE, Sources, chosen_sources
@@ -170,14 +171,16 @@ def _install(
     """Install groups while the lock is held. suspect : packages whose files in uv's cache, which shares them with the
     folders, may be damaged as well."""
     tool = _uv(watch, tools, sources)
-    cache = Path(tool.environment()["UV_CACHE_DIR"])
     if suspect:
         stream([str(tool.path), "cache", "clean", *suspect], tool.environment(), lambda line: None, watch.tick)
     build = _build_for(python, version, tool, todo, watch, sources)
-    _require_space(todo, build, cache)
+    here = folders.downloaded_megabytes(_cache(tool))
+    _require_space(todo, build, here)
     for feature in todo:
         own = build if feature == CORE else TorchBuild(torch_build.REGISTRY)
-        _build(feature, own, python, version, tool, sources, watch)
+        watch.line(f"Fetching {feature}")
+        expected = max(0, sizes.about([feature], own.backend)[0] - here)
+        _build(feature, own, python, version, sources, watch, partial(_run, tool, watch, sources.folder, expected))
     folders.drop_unshared()
 
 
@@ -185,9 +188,15 @@ def _uv(watch: Watch, tools: Place | None, sources: Sources) -> uv_tool.Uv:
     """uv, whose cache shares its files with the folders: beside them, where neither a checkout nor the user has one."""
     tool = uv_tool.ensure(tools or place(), watch.line, sources).using(sources)
     settings = {**tool.settings, "UV_LINK_MODE": "hardlink"}
+    if not os.environ.get("UV_CONCURRENT_DOWNLOADS"):  # uv's own 50 would all be lost when they are stopped
+        settings["UV_CONCURRENT_DOWNLOADS"] = "3"
     if tools is None and not os.environ.get("UV_CACHE_DIR"):
         settings["UV_CACHE_DIR"] = str(folders.packages_root() / folders.CACHE)
     return replace(tool, settings=settings)
+
+
+def _cache(tool: uv_tool.Uv) -> Path:
+    return Path(tool.environment()["UV_CACHE_DIR"])
 
 
 def _build_for(
@@ -207,10 +216,10 @@ def _build_for(
     return build
 
 
-def _require_space(todo: Sequence[str], build: TorchBuild, cache: Path) -> None:
+def _require_space(todo: Sequence[str], build: TorchBuild, here: int) -> None:
+    """here : MB that are downloaded already."""
     root = folders.packages_root()
-    here = folders.count(cache)[1] if cache.is_dir() else 0
-    need, free = sizes.about(todo, build.backend)[1] - here, free_megabytes(root)
+    need, free = round(sizes.about(todo, build.backend)[1] - here * UNPACKED), free_megabytes(root)
     if free < need:
         raise SetupError(
             f"Installing the packages needs about {need:,} MB, but the disk of {root} has {free:,} MB free.",
@@ -220,18 +229,21 @@ def _require_space(todo: Sequence[str], build: TorchBuild, cache: Path) -> None:
 
 
 def _build(
-    feature: str, build: TorchBuild, python: str, version: str, tool: uv_tool.Uv, sources: Sources, watch: Watch
+    feature: str,
+    build: TorchBuild,
+    python: str,
+    version: str,
+    sources: Sources,
+    watch: Watch,
+    run: Callable[[list[str]], None],
 ) -> None:
-    """Build one group's folder beside the others and give it its name."""
+    """Build one group's folder beside the others and give it its name. `run` starts uv."""
     root = folders.packages_root()
     pins = pins_of(locks_folder(), version, feature)
     building = Path(tempfile.mkdtemp(prefix=folders.BUILDING, dir=root))  # `_installing` removes it if we cannot
     building.chmod(0o755)  # mkdtemp's own rights would keep the other users of a shared folder out
     try:
-        watch.line(f"Fetching {feature}: {len(pins)} packages")
-        torch_build.install(
-            lambda arguments: _run(tool, arguments, watch, sources.folder), Path(python), pins, build, sources, building
-        )
+        torch_build.install(run, Path(python), pins, build, sources, building)
         _check(building)
         watch.line(f"Trying {feature}")
         report = _proved(python, version, feature, building, watch)
@@ -252,10 +264,9 @@ def _build(
     watch.line(warning or f"{feature} is installed in {target} ({megabytes:,} MB).")
 
 
-def _run(tool: uv_tool.Uv, arguments: list[str], watch: Watch, wheels: Path | None) -> None:
-    """Run uv, in the offline folder of wheels where there is one, with progress."""
-    env = tool.environment()
-    progress = DownloadProgress(watch.line, Path(env["UV_CACHE_DIR"]), every=inf if watch.loading else 5.0)
+def _run(tool: uv_tool.Uv, watch: Watch, wheels: Path | None, expected: int, arguments: list[str]) -> None:
+    """Run uv, in the offline folder of wheels where there is one, with progress. expected : MB to download."""
+    progress = DownloadProgress(watch.line, _cache(tool), expected, every=inf if watch.loading else 5.0)
 
     def tick() -> None:
         watch.tick()
@@ -268,7 +279,7 @@ def _run(tool: uv_tool.Uv, arguments: list[str], watch: Watch, wheels: Path | No
         tick()
 
     command = [str(tool.path), *arguments, *(FIND_HERE if wheels else ())]
-    code, output = stream(command, env, line, tick, folder=wheels)
+    code, output = stream(command, tool.environment(), line, tick, folder=wheels)
     if code:
         raise explain(output, "Installing the packages")
 

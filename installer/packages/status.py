@@ -84,8 +84,9 @@ def _examine(python: str, here: bool, deep: bool) -> Status:
         return Status(python, str(root), free_megabytes(root), groups)
     busy = is_held(root / folders.LOCK) if root.is_dir() else False
     groups = [_group(python, feature, here, busy, deep) for feature in features]
-    unfinished = root / folders.CACHE if groups[0].state == NOT_INSTALLED else root / "none"
-    return Status(python, str(root), free_megabytes(root), groups, folders.count(unfinished)[1])
+    unfinished = groups[0].state == NOT_INSTALLED
+    kept = folders.downloaded_megabytes(root / folders.CACHE) if unfinished else 0
+    return Status(python, str(root), free_megabytes(root), groups, kept)
 
 
 def _group(python: str, feature: str, here: bool, busy: bool, deep: bool) -> Group:

@@ -85,19 +85,22 @@ class DownloadState:
 class DownloadProgress:
     """Reads uv's lines; says how many megabytes are here, how many are left and about how long that takes.
 
-    uv names a file and its size when its download starts and once more when it is here; it starts up to fifty
-    at once, so the total is known almost from the beginning. Small files (under a MiB) are never named. How much of
-    the others is here, uv does not say: it is seen by what uv has unpacked of them into its cache.
+    uv names a file and its size when its download starts and once more when it is here. It starts up to fifty at once,
+    so the total is known almost from the beginning; where it is told to start fewer, `expected` MB are the least. Small
+    files (under a MiB) are never named. How much of the others is here, uv does not say: it is seen by what uv has
+    unpacked of them into its cache.
     """
 
     def __init__(
         self,
         say: Callable[[str], None],
         cache: Path | None = None,
+        expected: int = 0,
         every: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say, self._cache, self._every, self._clock = say, cache, every, clock
+        self._expected = expected * 1e6
         self._started = self._spoke = clock()
         self._pace = Pace(clock)
         self._sizes: dict[str, float] = {}
@@ -125,9 +128,9 @@ class DownloadProgress:
         coming = [(size, name) for name, size in self._sizes.items() if name not in self._here]
         if self._phase != _DOWNLOADING_PHASE or not coming:
             return None
-        total = sum(self._sizes.values())
-        done = total - sum(size for size, _ in coming)
-        done += min(self._unpacked() / UNPACKED, 0.99 * (total - done))
+        left = sum(size for size, _ in coming)
+        done = sum(self._sizes.values()) - left + min(self._unpacked() / UNPACKED, 0.99 * left)
+        total = max(sum(self._sizes.values()), self._expected)
         return DownloadState(done, total, self._pace.at(done), max(coming)[1])
 
     def _unpacked(self) -> int:

@@ -540,7 +540,7 @@ def test_a_stopped_installation_is_shown_as_begun(machine: Machine) -> None:
     assert machine.blender(code) == "0"
     (folder,) = machine.data.glob("cp3*")
     shutil.rmtree(folder)
-    (machine.data / "cache" / "archive-v0" / "large").write_bytes(b"x" * 3_000_000)
+    (machine.data / "cache" / "archive-v0" / "large").write_bytes(b"x" * 5_700_000)
     assert machine.blender(code) == "3"
 
 

@@ -62,6 +62,16 @@ def test_what_uv_has_unpacked_so_far_counts(tmp_path: Path) -> None:
     assert progress.state() is None
 
 
+def test_files_that_wait_for_others_count_as_expected() -> None:
+    progress = DownloadProgress(lambda line: None, expected=2000)
+    progress.feed("Downloading torch (500MB)")
+    state = progress.state()
+    assert state is not None and state.total == 2000e6
+    progress.feed("Downloading cublas (1600MB)")
+    state = progress.state()
+    assert state is not None and state.total == 2100e6
+
+
 def test_a_warm_cache_is_not_called_a_download() -> None:
     said: list[str] = []
     now = [0.0]
