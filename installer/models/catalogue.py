@@ -21,7 +21,7 @@ class File:
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
     packages : the group of packages that reads it, where it is not the one of its model.
     holds, lacks : names of arrays that tell it from other files, with their shapes where names are not enough
-        ("cls_token 1x1x384").  hand : "left" or "right" for a file of MANO.
+        ("cls_token 1x1x384").
     """
 
     path: str
@@ -35,7 +35,6 @@ class File:
     packages: str = ""
     holds: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    hand: str = ""
 
     @property
     def name(self) -> str:

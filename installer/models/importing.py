@@ -243,17 +243,21 @@ def _hints(file: File) -> set[str]:
     return {hint.lower() for hint in (path.parent.name, path.stem, page)}
 
 
-_SEXES = {"neutral": ("neutral", "_n_"), "female": ("female", "_f_"), "male": ("male", "_m_")}
+#: Bodies and hands that only their names tell apart here; the inference looks at a hand's shape when it loads one.
+_VARIANTS = {
+    "neutral": ("neutral", "_n_"), "female": ("female", "_f_"), "male": ("male", "_m_"), "left": ("left",),
+    "right": ("right",),
+}  # fmt: skip
 
 
-def _sex(name: str) -> str:
+def _variant(name: str) -> str:
     lowered = name.lower()
-    return next((sex for sex, marks in _SEXES.items() if any(mark in lowered for mark in marks)), "")
+    return next((variant for variant, marks in _VARIANTS.items() if any(mark in lowered for mark in marks)), "")
 
 
 def _contradicts(file: File, named: Path) -> bool:
-    """Whether a body's name says that it is of another sex; their contents do not tell."""
-    wanted, found = _sex(file.name), _sex(named.name)
+    """Whether the name of a body or hand says that it is another one."""
+    wanted, found = _variant(file.name), _variant(named.name)
     return bool(wanted and found and wanted != found)
 
 

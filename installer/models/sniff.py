@@ -13,14 +13,15 @@ import io
 import json
 import struct
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import IO, Any
 
 from .catalogue import File
 from .safe_pickle import PickledObject, SafeUnpickler
 
-Shape = Tuple[int, ...]
+Shape = tuple[int, ...]
 
 #: Kinds of files. PAGE: a web page in place of a file.  POINTER: of Git's large file storage.  OTHER: none of these.
 SAFETENSORS, TORCH, PICKLE, NPZ, JSON, PAGE, POINTER, EMPTY, OTHER = (
@@ -49,14 +50,12 @@ class Contents:
     kind : one of the constants above.  arrays : name -> shape, or None where it is not an array; an array that is the
     whole file has the name "".  damage : why it cannot be read, in words, or "".
     hostile : the program that it would call.
-    left_hand : of a MANO model; None for all else.
     """
 
     kind: str
-    arrays: Dict[str, Optional[Shape]] = field(default_factory=dict)
+    arrays: dict[str, Shape | None] = field(default_factory=dict)
     damage: str = ""
     hostile: str = ""
-    left_hand: Optional[bool] = None
 
 
 def look(path: Path) -> Contents:
@@ -99,8 +98,6 @@ def matches(file: File, contents: Contents, size: int, name: str) -> bool:
     """
     if contents.damage or contents.hostile or (file.bytes and size != file.bytes):
         return False
-    if file.hand and contents.left_hand is not (file.hand == "left"):
-        return False
     if file.holds:
         return all(_holds(contents, wanted) for wanted in file.holds) and not any(
             _holds(contents, unwanted) for unwanted in file.lacks
@@ -123,7 +120,7 @@ def check(file: File, path: Path) -> str:
     return ""
 
 
-def _kinds(suffix: str) -> Set[str]:
+def _kinds(suffix: str) -> set[str]:
     return {
         ".safetensors": {SAFETENSORS},
         ".npz": {NPZ},
@@ -176,7 +173,7 @@ def _zip(path: Path) -> Contents:
     return Contents(OTHER)
 
 
-def _npy_shape(archive: zipfile.ZipFile, name: str) -> Optional[Shape]:
+def _npy_shape(archive: zipfile.ZipFile, name: str) -> Shape | None:
     """The shape in the header of a .npy file; None for one whose values are objects."""
     with archive.open(name) as file:
         if file.read(6) != b"\x93NUMPY":
@@ -199,16 +196,16 @@ def _pickles(file: IO[bytes]) -> Contents:
     return _described(TORCH, _Reader(file))
 
 
-def _described(kind: str, reader: "_Reader", content: Any = None) -> Contents:
+def _described(kind: str, reader: _Reader, content: Any = None) -> Contents:
     content = reader.load() if content is None else content
-    arrays: Dict[str, Optional[Shape]] = {}
+    arrays: dict[str, Shape | None] = {}
     for name, value in _named(content, 3):
         if name not in arrays or arrays[name] is None:
             arrays[name] = _shape(value)
-    return Contents(kind, arrays, hostile=reader.hostile, left_hand=_left_hand(content))
+    return Contents(kind, arrays, hostile=reader.hostile)
 
 
-def _named(content: Any, depth: int) -> Iterator[Tuple[str, Any]]:
+def _named(content: Any, depth: int) -> Iterator[tuple[str, Any]]:
     """Every name in the dictionaries of a file, down to a depth, with what it names; chumpy's objects as arrays."""
     if _shape(content) is not None:
         yield "", content
@@ -222,7 +219,7 @@ def _named(content: Any, depth: int) -> Iterator[Tuple[str, Any]]:
             yield from _named(value, depth - 1)
 
 
-def _shape(value: Any) -> Optional[Shape]:
+def _shape(value: Any) -> Shape | None:
     """The shape of a tensor or of numpy's array; None for what is neither."""
     if not isinstance(value, PickledObject):
         return None
@@ -247,24 +244,6 @@ def _plain(value: Any) -> Any:
     return held if _is_array(held) else value
 
 
-def _values(array: Any) -> List[float]:
-    """The numbers of numpy's array row by row; empty for what is not a plain little-endian array."""
-    shape = _shape(array)
-    if shape is None or not _is_array(array):
-        return []
-    _, _, kind, by_column, data = array.state
-    named = str(kind.arguments[0]) if isinstance(kind, PickledObject) and kind.arguments else ""
-    code = {"f8": "d", "f4": "f", "i4": "i", "i8": "q", "u4": "I", "u8": "Q"}.get(named.lstrip("<="))
-    data = data.encode("latin1") if isinstance(data, str) else data
-    if code is None or not isinstance(data, bytes):
-        return []
-    flat = [number for (number,) in struct.iter_unpack(f"<{code}", data)]
-    if by_column and len(shape) == 2:
-        rows, columns = shape
-        flat = [flat[column * rows + row] for row in range(rows) for column in range(columns)]
-    return flat
-
-
 class _Reader(SafeUnpickler):
     """Makes nothing but stand-ins, and notes the first program that the pickle would call."""
 
@@ -278,43 +257,3 @@ class _Reader(SafeUnpickler):
         if package in _HOSTILE or (package in ("builtins", "__builtin__") and name in _HOSTILE_BUILTINS):
             self.hostile = self.hostile or f"{module}.{name}"
         return None
-
-
-def _left_hand(content: Any) -> Optional[bool]:
-    """Whether a MANO model is the left hand: its fingers point along +x; None for what is not a MANO model."""
-    if not isinstance(content, dict) or "hands_mean" not in content:
-        return None
-    arrays = dict(_named(content, 1))
-    vertices, regressor = arrays.get("v_template"), content.get("J_regressor")
-    if _shape(vertices) != (778, 3):
-        return None
-    places = _values(vertices)[0::3]
-    rows = _rows(regressor)
-    if len(places) != 778 or rows is None or len(rows) < 5:
-        return None
-    wrist, middle = (sum(weight * places[column] for column, weight in rows[joint]) for joint in (0, 4))
-    return middle > wrist
-
-
-def _rows(matrix: Any) -> Optional[List[List[Tuple[int, float]]]]:
-    """The joints' weights, row by row, of a dense (16, 778) array or one of scipy's sparse matrices."""
-    if _is_array(matrix):
-        values = _values(matrix)
-        if _shape(matrix) != (16, 778) or len(values) != 16 * 778:
-            return None
-        return [list(enumerate(values[row * 778 : (row + 1) * 778])) for row in range(16)]
-    if not isinstance(matrix, PickledObject):
-        return None
-    state = {str(name).lstrip("_"): value for name, value in matrix.attributes.items()}
-    starts, indices, weights = (_values(state.get(name)) for name in ("indptr", "indices", "data"))
-    if not starts:
-        return None
-    rows: List[List[Tuple[int, float]]] = [[] for _ in range(16)]
-    by_row = len(starts) == 17
-    for major in range(len(starts) - 1):
-        for place in range(int(starts[major]), int(starts[major + 1])):
-            row, column = (major, int(indices[place])) if by_row else (int(indices[place]), major)
-            if row >= 16:
-                return None
-            rows[row].append((column, weights[place]))
-    return rows

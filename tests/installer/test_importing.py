@@ -64,17 +64,12 @@ def metric3d(path: Path, width: int, **options) -> Path:
     return path
 
 
-def mano(path: Path, left: bool = False, old: bool = False, vertices: int = 778) -> Path:
-    """A body model in MANO's form: the fingers of a right hand point along -x."""
+def mano(path: Path, old: bool = False, vertices: int = 778) -> Path:
+    """A body model in MANO's form."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    places = np.zeros((vertices, 3))
-    places[:, 0] = np.linspace(-0.1, 0.1, vertices) * (-1 if left else 1)
-    regressor = np.zeros((16, vertices))
-    regressor[0, -1] = regressor[4, 0] = 1.0  # the wrist at the one end, a finger at the other
-    matrix = sparse.csc_matrix(regressor)
     content = {
-        "v_template": places,
-        "J_regressor": matrix,
+        "v_template": np.zeros((vertices, 3)),
+        "J_regressor": sparse.csc_matrix(np.eye(16, vertices)),
         "hands_mean": np.zeros(45),
         "f": np.zeros((9, 3), np.uint32),
     }
@@ -108,9 +103,12 @@ class TestRecognised:
         assert paths(take(mano(tmp_path / "MANO_RIGHT.pkl", old=old))) == [MANO]
 
     def test_the_left_hand_is_not_taken_for_the_right(self, root, tmp_path) -> None:
+        """By its name, under which both are handed out together; what is in it is looked at when it is loaded."""
         with pytest.raises(errors.WrongFile, match="no file of a known model"):
-            take(mano(tmp_path / "MANO_RIGHT.pkl", left=True))
+            take(mano(tmp_path / "mano" / "MANO_LEFT.pkl"))
         assert not (root / MANO).exists()
+        mano(tmp_path / "mano" / "MANO_RIGHT.pkl")
+        assert paths(take(tmp_path / "mano")) == [MANO]
 
     def test_a_hand_with_other_vertices_is_no_hand(self, tmp_path) -> None:
         with pytest.raises(errors.WrongFile):
@@ -210,7 +208,7 @@ class TestArchives:
         """Only what is wanted is unpacked, wherever in the archive it lies."""
         folder = tmp_path / "mano_v1_2"
         mano(folder / "models" / "MANO_RIGHT.pkl")
-        mano(folder / "models" / "MANO_LEFT.pkl", left=True)
+        mano(folder / "models" / "MANO_LEFT.pkl")
         (folder / "models" / "info.txt").write_text("licence")
         archive = tmp_path / f"mano_v1_2.{kind}"
         if kind == "zip":
