@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -45,9 +46,10 @@ def main() -> None:
 
 def make(path: Path, codec: str, pix_fmt: str) -> Path:
     """60 frames of 1920 x 1080 in which a soft noise moves."""
-    noise = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), np.uint8), (0, 0), 5)
+    noise = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), np.uint8)
+    noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 5), np.uint8)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
+        stream: Any = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 1920, 1080, pix_fmt
         for index in range(60):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.roll(noise, 4 * index, 1)), format="rgb24")
