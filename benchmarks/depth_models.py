@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from golden_depth import make_weights, peak_gigabytes
 from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference.models.metric3d import checkpoint, picture
@@ -32,6 +31,7 @@ from maquette.inference.models.metric3d.network import Metric3D
 from maquette.inference.models.metric3d.refinement import upsampled
 from maquette.inference.runtime import start
 from numpy.typing import NDArray
+from shared import make_weights, peak_gigabytes
 
 #: Pixels by which each photo is shifted against the last: none is remembered from the one before.
 _SHIFT = 8

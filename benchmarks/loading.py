@@ -25,12 +25,12 @@ import time
 from pathlib import Path
 
 import torch
-from golden_depth import make_weights
 from maquette.inference.models.metric3d import checkpoint
 from maquette.inference.models.metric3d.encoder import BACKBONES
 from maquette.inference.models.metric3d.network import Metric3D
 from maquette.inference.runtime import start
 from maquette.inference.weights import load_network
+from shared import make_weights
 
 WAYS = ("plain", "first", "later")
 

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from golden_depth import peak_gigabytes
 from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import batch
@@ -33,6 +32,7 @@ from maquette.inference.models.midas.network import Midas
 from maquette.inference.models.midas.picture import node_picture, working_picture
 from maquette.inference.runtime import start
 from numpy.typing import NDArray
+from shared import peak_gigabytes
 
 Pixels = NDArray[np.uint8]
 Way = Callable[[Sequence[Pixels], argparse.Namespace], list[Pixels]]

@@ -2,14 +2,11 @@
 """One thread: spinning OpenMP threads are many times slower on a shared machine. And the marks that choose tests."""
 
 import gc
-import hashlib
 import os
-import runpy
 import shutil
-import socket
-import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS))
+import made_up  # noqa: E402
 
 #: Beside everything in tests/blender_addon, these run on every Blender: what reads files with the packages that differ
 #: between the Pythons (OpenCV, Pillow, scipy, numpy), the networks' published answers, and each task on a real photo.
@@ -122,31 +121,6 @@ SECONDS = {
     "test_track.py": 7,
 }
 
-SYNTH = TESTS / "inference" / "synth"
-#: Model file -> the script that makes it with made-up weights, and the script's arguments before what it is to write.
-#: The golden data were made with the same weights.
-SYNTHETIC = {
-    "metric3d/metric_depth_vit_small_800k.pth": ("synth_depth.py", "manifest-metric_depth_vit_small_800k.json.gz"),
-    "metric3d/metric_depth_vit_large_800k.pth": ("synth_depth.py", "manifest-metric_depth_vit_large_800k.json.gz"),
-    "metric3d/metric_depth_vit_giant2_800k.pth": ("synth_depth.py", "manifest-metric_depth_vit_giant2_800k.json.gz"),
-    "midas/dpt_hybrid-midas-501f0c75.pt": ("synth_depth.py", "manifest-dpt_hybrid-midas-501f0c75.json.gz"),
-    "midas/dpt-hybrid-midas/model.safetensors": ("synth_depth.py", "manifest-intel-dpt-hybrid-midas.json.gz"),
-    "meshgraphormer/graphormer_hand_state_dict.bin": (
-        "synth_weights.py",
-        "graphormer",
-        "manifest-graphormer-hand.json.gz",
-    ),
-    "meshgraphormer/mano_downsampling.npz": ("synth_hand.py",),
-    "mano/MANO_RIGHT.pkl": ("synth_hand.py",),
-    "hmr2/epoch=35-step=1000000.ckpt": ("synth_weights.py", "hmr2", "manifest-hmr2.json.gz"),
-    "hmr2/SMPL_to_J19.pkl": ("synth_body.py",),
-    "smpl/SMPL_NEUTRAL.pkl": ("synth_body.py",),
-}
-#: Scripts that write several files into a folder, under their published names.
-FOLDERS = ("synth_hand.py", "synth_body.py")
-#: Together 10 GB, for the full tier alone: they are not kept.
-NOT_KEPT = ("metric_depth_vit_large_800k.pth", "metric_depth_vit_giant2_800k.pth", "epoch=35-step=1000000.ckpt")
-
 
 @pytest.fixture(scope="session")
 def cache() -> Path:
@@ -157,74 +131,27 @@ def cache() -> Path:
 @pytest.fixture(scope="session")
 def tiny_pipeline(cache: Path) -> Callable[[str], Path]:
     """A function: kind -> a folder with a diffusion model of random weights, as folder and as file of that name."""
-    return lambda kind: _made(cache, "tiny_pipelines.py", [kind], kind, _run_here)
+    return lambda kind: made_up.tiny_pipeline(kind, cache)
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Callable[..., Path]:
+def synthetic(cache: Path) -> Iterator[Callable[..., Path]]:
     """A function: beginnings of model files' paths -> a root that holds those files, with made-up weights.
 
-    A file is made when it is first asked for, and lies in a cache that outlives the session; the root is new and links
-    to it, so that every session converts it with the code as it is. A test that changes a file works on a copy.
+    A file is made when it is first asked for, and lies in the cache; the root is this session's own and links to it,
+    so that every session converts it with the code as it is. A test that changes a file works on a copy.
     """
-    root = tmp_path_factory.mktemp("models")
+    for left in cache.glob("session-*"):  # by a session that was killed
+        if time.time() - left.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(left, ignore_errors=True)
+    root = cache / f"session-{os.getpid()}"
 
     def provide(*wanted: str) -> Path:
-        for path, (script, *arguments) in SYNTHETIC.items():
-            if path.startswith(wanted) and not (root / path).exists():
-                name = Path(path).name
-                kept = root if name in NOT_KEPT else cache
-                made = _made(kept, script, arguments, "folder" if script in FOLDERS else name)
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                _link(made / name if script in FOLDERS else made, root / path)
+        made_up.provide(root, wanted, cache)
         return root
 
-    return provide
-
-
-def _run(script: Path, *arguments: str) -> None:
-    """In a process of its own, which gives its memory back."""
-    subprocess.run([sys.executable, str(script), *arguments], cwd=SYNTH, check=True)
-
-
-def _run_here(script: Path, *arguments: str) -> None:
-    """In this process, because what the script imports takes longest and is needed anyway; it forbids connections."""
-    before, connect, environment = sys.argv, socket.socket.connect, dict(os.environ)
-    try:
-        sys.argv = [str(script), *arguments]
-        runpy.run_path(str(script), run_name="__main__")
-    finally:
-        sys.argv, socket.socket.connect = before, connect
-        os.environ.clear()
-        os.environ.update(environment)
-
-
-def _made(cache: Path, script: str, arguments: list[str], name: str, run: Callable[..., None] = _run) -> Path:
-    """The file (or folder) `name` in the cache, made unless script and arguments are those that made it."""
-    text = (SYNTH / script).read_text("utf-8")
-    needed = [file for file in sorted(SYNTH.glob("*.py")) if file.name == script or f" {file.stem} import" in text]
-    content = b"".join(file.read_bytes() for file in needed)
-    content += b"".join((SYNTH / word).read_bytes() for word in arguments if word.endswith(".gz"))
-    folder = cache / hashlib.sha256(content).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    made = folder / name
-    if not made.exists():
-        part = folder / f"part-{os.getpid()}-{name}"
-        run(SYNTH / script, *arguments, str(part))
-        try:
-            part.replace(made)
-        except OSError:  # a session beside this one made the folder meanwhile
-            if not made.exists():
-                raise
-            shutil.rmtree(part)
-    return made
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.symlink_to(source)
-    except OSError:  # Windows allows links only to some
-        os.link(source, target)
+    yield provide
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,8 +2,8 @@
 """HMR 2.0 against the reference, stage by stage: the golden data were made by the reference's own code, in evaluation
 mode, with the made-up weights and the made-up body of `synth`.
 
-The published network has 670 million values. They are made here layer by layer, used and dropped again; to run it whole
-is a benchmark (`benchmarks/golden_people.py`)."""
+The published network has 670 million values. They are made here layer by layer, used and dropped again;
+test_hmr2_full.py runs it whole."""
 
 import sys
 from pathlib import Path

@@ -152,18 +152,6 @@ def test_the_masks_are_the_references(refine, golden, mask_type):
         assert np.array_equal(made, np.unpackbits(packed, axis=-1, count=made.shape[1]))
 
 
-def test_the_network_end_to_end_through_the_public_function(zidane, boxes, golden, models):
-    made = refine_hands(zidane, "meshgraphormer", boxes=boxes, rand_seed=7, device="cpu", models_dir=models)
-    packed = golden["mask_based_on_depth_pad30_exp5"]
-    assert np.array_equal(made.mask, np.unpackbits(packed, axis=-1, count=1280))
-    for number, hand in enumerate(made.hands):
-        mirror = (-1, 1, 1) if hand.side == "left" else (1, 1, 1)
-        expected = golden[f"h{number}_vertices"] * mirror
-        assert np.abs((hand.vertices - hand.vertices.mean(0)) - (expected - expected.mean(0))).max() < 2e-6
-    again = refine_hands(zidane, "meshgraphormer", boxes=boxes, rand_seed=8, device="cpu", models_dir=models)
-    assert np.array_equal(made.depth, again.depth), "no random number is drawn"
-
-
 def test_landmarks_are_those_of_the_reference_in_the_photo(refine, golden, crops):
     for number, (hand, one) in enumerate(zip(refine().hands, crops, strict=True)):
         expected = golden[f"h{number}_joints2d"].copy()

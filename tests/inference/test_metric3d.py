@@ -20,7 +20,7 @@ from maquette.inference.models.metric3d.encoder import BACKBONES
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import start
 
-#: What rounding may change, as measured with another number of threads and then some; see the golden benchmark.
+#: What rounding may change, as measured with another number of threads and then some; see test_metric3d_full.py.
 TOKENS, DEPTH, NORMALS = 1e-4, 5e-3, 5e-4
 SIZE = (196, 336)
 
