@@ -12,7 +12,7 @@ import pytest
 from maquette import inference
 from maquette.blender_addon.builders.images import image
 from maquette.blender_addon.builders.masks import mask_sequence
-from maquette.blender_addon.builders.surfaces import meshes, relief, relief_clip
+from maquette.blender_addon.builders.surfaces import live, meshes, relief
 from maquette.blender_addon.core import axes, jobs
 from maquette.blender_addon.work import clip_maps
 from maquette.blender_addon.work.scratch import Scratch
@@ -92,7 +92,7 @@ def at_frame(obj: bpy.types.Object, frame: int) -> tuple[np.ndarray, int]:
 def test_a_relief_follows_the_depth_of_every_frame(tmp_path) -> None:
     """Vertices lie at the depth of their own pixel, and the same ones are left out as of a photo's relief."""
     arrays = depths()
-    obj = relief_clip.moving_relief(CAMERA, sequence_of(arrays, tmp_path), name="street", resolution=None)
+    obj = live.live_relief(CAMERA, sequence_of(arrays, tmp_path), name="street", resolution=None)
     for frame, index in ((START, 0), (START + 1, 1), (START + 3, 3), (1, 0), (START + 9, 3)):
         points, faces = at_frame(obj, frame)
         points = points * [1, -1, -1]  # the photo's axes
@@ -111,7 +111,7 @@ def test_a_moving_relief_coincides_with_the_photos_relief_in_the_world(tmp_path,
     arrays = depths()
     eye = matched.matched_camera(CAMERA, image.photo_image(photo), world)
     options = {"camera_object": eye, "resolution": 40, "tear": 0.04, "grazing": 85.0}
-    moving = relief_clip.moving_relief(CAMERA, sequence_of(arrays, tmp_path), name="moving", **options)
+    moving = live.live_relief(CAMERA, sequence_of(arrays, tmp_path), name="moving", **options)
     depth = arrays[2]
     still = relief.relief_mesh(DepthMap(depth, depth > 0, None, CAMERA, True, depth), name="still", **options)
     seen, wanted = evaluated(moving, START + 2), evaluated(still)
@@ -121,7 +121,7 @@ def test_a_moving_relief_coincides_with_the_photos_relief_in_the_world(tmp_path,
 
 def test_a_whole_mesh_is_cut_only_where_nothing_is(tmp_path) -> None:
     arrays = depths()
-    obj = relief_clip.moving_relief(
+    obj = live.live_relief(
         CAMERA, sequence_of(arrays, tmp_path), name="street", resolution=None, tear=None, grazing=90.0
     )
     assert at_frame(obj, START)[1] == 104 * 159
@@ -286,7 +286,7 @@ def test_a_scratch_in_a_file_is_refused(tmp_path) -> None:
 
 def test_axes_of_a_moving_relief_are_the_cameras(tmp_path) -> None:
     """Without a camera it stands where the default camera would see it: level, looking along +y."""
-    obj = relief_clip.moving_relief(CAMERA, sequence_of(depths(), tmp_path), name="street", resolution=20)
+    obj = live.live_relief(CAMERA, sequence_of(depths(), tmp_path), name="street", resolution=20)
     bpy.context.view_layer.update()
     np.testing.assert_allclose(np.array(obj.matrix_world), axes.camera_matrix(None), atol=1e-6)
 
@@ -295,10 +295,10 @@ def test_limits_of_a_moving_relief(tmp_path) -> None:
     """Beyond 2.5 m there is the board alone, in every frame; a piece smaller than it goes too."""
     options = {"resolution": None, "max_distance": 2.5}
     arrays = [np.where(np.arange(120)[:, None] < 65, depth, 0) for depth in depths()]
-    obj = relief_clip.moving_relief(CAMERA, sequence_of(arrays, tmp_path), name="street", **options)
+    obj = live.live_relief(CAMERA, sequence_of(arrays, tmp_path), name="street", **options)
     for frame in (START, START + 3):
         assert at_frame(obj, frame)[1] == 29 * 39
-    gone = relief_clip.moving_relief(CAMERA, sequence_of(arrays, tmp_path), name="none", specks=29 * 39 + 1, **options)
+    gone = live.live_relief(CAMERA, sequence_of(arrays, tmp_path), name="none", specks=29 * 39 + 1, **options)
     assert at_frame(gone, START)[1] == 0
 
 

@@ -36,7 +36,7 @@ def live_relief(
     depth_image: Image,
     *,
     name: str,
-    modifier: str = "Live Relief",
+    modifier: str = "",
     camera_object: Object | None = None,
     photo_image: Image | None = None,
     resolution: int | None = 1024,
@@ -50,7 +50,8 @@ def live_relief(
     """A mesh that shows the metric depth of an image (metres, 0 where there is none), or of each frame of a sequence.
 
     A child of `camera_object`, in its space, with UVs on the photo and its colours. All that follows stays adjustable
-    in the modifier, and so does a smoothing along the lines of sight that keeps the tears.
+    in the modifier, and so does a smoothing along the lines of sight that keeps the tears. A sequence (see
+    `mask_sequence.sequence_image`) shows its first and last frame before and after it.
 
     resolution : vertices along the long side, up to 4096; None for one a pixel.
     scale : multiplies the depths about the camera, so that the mesh still matches the photo.
@@ -63,7 +64,7 @@ def live_relief(
     surface = _Relief(graph, depth_image, resolution or max(intrinsics.width, intrinsics.height))
     surface.inputs(scale, tear, grazing, max_distance, specks)
     surface.lens(intrinsics)
-    obj = _object(name, modifier, photo_image)
+    obj = _object(name, modifier or _modifier_name(depth_image), photo_image)
     surface.write(obj)
     matched.adopt(obj, camera_object)
     scene.link(obj, parent)
@@ -75,7 +76,6 @@ def live_grid(
     height_image: Image,
     *,
     name: str,
-    modifier: str = "Live Relief",
     photo_image: Image | None = None,
     resolution: int | None = 1024,
     width: float = 2.0,
@@ -90,10 +90,14 @@ def live_grid(
     graph = Graph(name)
     surface = _Heights(graph, height_image, resolution or max(intrinsics.width, intrinsics.height))
     surface.inputs(width, strength)
-    obj = _object(name, modifier, photo_image)
+    obj = _object(name, _modifier_name(height_image), photo_image)
     surface.write(obj)
     scene.link(obj, parent)
     return obj
+
+
+def _modifier_name(picture: Image) -> str:
+    return "Follow the Clip" if picture.source == "SEQUENCE" else "Live Relief"
 
 
 def _object(name: str, modifier: str, photo_image: Image | None) -> Object:

@@ -11,7 +11,7 @@ from ...builders.camera import scene as scenes
 from ...builders.files import paths
 from ...builders.images import image
 from ...builders.masks import mask_sequence
-from ...builders.surfaces import relief_clip
+from ...builders.surfaces import live
 from ...core import roles
 from ...work.clip_maps import DepthClipRequest
 from ..shared.common import licence_of, matched, photo_image
@@ -93,21 +93,21 @@ def _moving_object(request: DepthClipRequest, inferred: Inferred, sequence: Imag
         "parent": scene.collection,
     }
     if not clip.metric:
-        return relief_clip.moving_grid(
+        return live.live_grid(
             clip.camera,
             sequence,
-            clip_image=photo_image(request, inferred),
+            photo_image=photo_image(request, inferred),
             width=wanted.grid_width,
             strength=wanted.strength,
             **common,
         )
     photo, camera = playing_camera(request, inferred, scene)
     cut = output != "GRID"
-    return relief_clip.moving_relief(
+    return live.live_relief(
         clip.camera,
         sequence,
         camera_object=camera,
-        clip_image=photo,
+        photo_image=photo,
         tear=wanted.tear if cut else None,
         grazing=wanted.grazing if cut else 90.0,
         max_distance=wanted.max_distance,
