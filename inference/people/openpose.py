@@ -74,7 +74,7 @@ def body_25(person: Person) -> NDArray[np.float64]:
     if len(points) == 44:  # HMR 2.0's begin with them
         return points[:25].copy()
     if len(points) != 33:
-        raise BadInput(f"{len(points)} keypoints are of no known order.", "Use people that Maquette recovered.")
+        raise BadInput(f"There is no known order of {len(points)} keypoints.", "Use people that Maquette recovered.")
     found = np.full((25, 2), np.nan)
     for number, sources in enumerate(_FROM_33):
         if sources:

@@ -76,7 +76,8 @@ def _size(photo: Photo, resolution: int) -> tuple[int, int]:
     height, width = preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
     if height * width > _MOST_PIXELS:
         raise BadInput(
-            f"The network would have to look at {height * width / 1e6:.0f} megapixels.",
+            f"That resolution needs a network input of {height * width / 1e6:.0f} megapixels "
+            f"(limit {_MOST_PIXELS / 1e6:.0f}).",
             f"Choose a resolution of at most {int(min(height, width) * (_MOST_PIXELS / (height * width)) ** 0.5)}.",
         )
     return height, width

@@ -49,8 +49,10 @@ def usual(model: str) -> tuple[float, float]:
 
 def _canny(working: NDArray[np.uint8], _height: int, _width: int, options: Options) -> NDArray[np.uint8]:
     low, high = options["thresholds"] or usual("canny")
-    if not 0 <= low <= high:
-        raise BadInput(f"The thresholds {low} and {high} find no edges.", "Give 0 or more, the lower one first.")
+    if low > high:
+        raise BadInput(
+            f"The low threshold {low:g} must not exceed the high one, {high:g}.", "Give the lower one first."
+        )
     return three(cv2.Canny(working, low, high))
 
 
@@ -65,7 +67,9 @@ def darker_than_around(picture: NDArray[np.uint8], sigma: float, threshold: floa
     sigma : of that blur, pixels.  threshold : levels; the median of what is darker than that becomes middle grey.
     """
     if not 0 < sigma <= max(picture.shape):
-        raise BadInput(f"A blur of {sigma} pixels finds no lines.", "Give a few pixels, 6 for most photos.")
+        raise BadInput(
+            f"The Gaussian sigma of {sigma:g} pixels does not fit the picture.", "Give a few pixels, 6 for most photos."
+        )
     values = picture.astype(np.float32)
     strength = np.min(cv2.GaussianBlur(values, (0, 0), sigma) - values, axis=2).clip(0, 255)
     strong = strength[strength > threshold]
