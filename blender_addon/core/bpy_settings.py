@@ -15,7 +15,7 @@ from typing import Any
 
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty
 
-from ...inference.options import Choice, Number, Option, Options, Switch, Text
+from ...inference.options import Choice, Number, Option, Options, Switch, Text, Value
 
 #: The greatest whole number that a property holds.
 _MOST = 2**31 - 1
@@ -85,6 +85,8 @@ def _value(option: Option, value: Any) -> Any:
         return None
     if isinstance(option, Vector):
         return tuple(typed(number) for number in value)
+    if isinstance(option, Value):
+        return option.parsed(value) if value.strip() else None
     return typed(value) if isinstance(value, float) else value
 
 

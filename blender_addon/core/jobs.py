@@ -52,6 +52,7 @@ class Job:
 
     `finish` returns the line that tells the user what was made. `report(fraction, message)` raises `Cancelled` after
     `cancel` was called. A job without `finish` only works. thread : TORCH or LIBRARY.
+    is_partial(result) : the work was cancelled, and this is what was finished by then, to be built all the same.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Job:
         work: Callable[[Report], Any],
         finish: Callable[[Any], str] | None = None,
         thread: str = TORCH,
+        is_partial: Callable[[Any], bool] = lambda result: False,
     ) -> None:
         self.label = label
         self.thread = thread
@@ -71,12 +73,12 @@ class Job:
         self.seconds = 0.0
         self._work = work
         self._finish = finish
+        self._is_partial = is_partial
         self._cancelled = threading.Event()
         self._worked = threading.Event()
 
     def cancel(self) -> None:
-        """Ask the job to stop; it does so at its next report, and what it made is dropped, but for a result that says
-        by an attribute `partial` that it is what was finished by then."""
+        """Ask the job to stop; it does so at its next report, and what it made is dropped, unless it is partial."""
         self._cancelled.set()
 
     @property
@@ -139,7 +141,7 @@ class Job:
 
     @property
     def _partial(self) -> bool:
-        return getattr(self.result, "partial", False)
+        return self.result is not None and self._is_partial(self.result)
 
     def _fail(self, error: BaseException) -> None:
         self.state, self.error = State.FAILED, error

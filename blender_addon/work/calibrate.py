@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rescaling of a photo, as a request: the images of metres that the worker writes anew."""
+"""The rescaling of a photo on the worker: its images of metres are written with new values, to new files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from ...inference.errors import BadInput
 from ...inference.photo.exr import read_exr
 from ..core.exchange import clean_name
+from .scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..core.jobs import Report
-    from .scratch import Scratch
 
 
 @dataclass(frozen=True)
-class Picture:
+class MetricImage:
     """An image of metres: its datablock's name, and what its values are to be multiplied by.
 
     values : (H, W) of a still that lies in Blender alone.  files : OpenEXR files of a still, or of a sequence's frames.
@@ -38,31 +38,29 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class CalibrateRequest:
+class CalibrateWork:
     """camera : name of the matched camera.  ratio : what everything is multiplied by.
-    floor : the floor stays in its place, else the camera.  said : what was measured, for the closing line.
+    floor : the floor stays in its place, else the camera.  summary : what was measured, for the closing line.
     """
 
     scene: str
     camera: str
     ratio: float
     floor: bool
-    said: str
-    pictures: Sequence[Picture] = ()
+    summary: str
+    pictures: Sequence[MetricImage] = ()
     markers: Sequence[str] = ()
     cursor: bool = False
-    places: Sequence[tuple[float, ...]] = ()
+    points: Sequence[tuple[float, ...]] = ()
 
-    def infer(self, report: Report) -> list[Written]:
-        """Write the pictures; the worker's part. Raises BadInput where a file cannot be read or written."""
-        from .scratch import Scratch
-
-        done: list[Written] = []
+    def run(self, report: Report) -> list[RewrittenImage]:
+        """Write the images; the worker's part. Raises BadInput where a file cannot be read or written."""
+        done: list[RewrittenImage] = []
         count = sum(len(picture.files) or 1 for picture in self.pictures)
         written = 0
         try:
             for picture in self.pictures:
-                one = Written(picture, Scratch(picture.folder), [])
+                one = RewrittenImage(picture, Scratch(picture.folder), [])
                 done.append(one)
                 for index in range(len(picture.files) or 1):
                     report(written / count, f"Writing {picture.name}")
@@ -75,10 +73,10 @@ class CalibrateRequest:
 
 
 @dataclass(frozen=True)
-class Written:
-    """A picture as the worker has written it."""
+class RewrittenImage:
+    """An image as the worker has written it."""
 
-    picture: Picture
+    picture: MetricImage
     scratch: Scratch
     files: list[Path]
 
@@ -100,7 +98,7 @@ class Written:
         self.files.append(self.scratch.write(f"{name}.{index:06d}.exr", scaled))
 
 
-def discard(written: Sequence[Written]) -> None:
+def discard(written: Sequence[RewrittenImage]) -> None:
     """Remove what has not been moved out."""
     for one in written:
         one.scratch.discard()

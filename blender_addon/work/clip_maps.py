@@ -1,92 +1,48 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Depth and normals of a whole clip on the worker: every frame goes to its file as it comes.
-
-Nothing here imports bpy. Memory does not grow with the length of the clip.
-"""
+"""Maps of a whole clip: every frame goes to its file as it comes, so that memory does not grow with its length."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from ...inference import batch
 from ...inference.errors import BadInput, NothingFound
-from . import DepthRequest, Inferred, NormalsRequest
-from .depth import Heights
+from .item import JobResult, WorkItem
 from .scratch import Scratch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from ...inference.camera import Camera
     from ...inference.photo import Clip, Photo
-    from ...inference.results import DepthMap
     from ..core.jobs import Report
+
+Map = TypeVar("Map", covariant=True)
 
 #: Frames over which the scale of heights without unit is followed.
 _MEMORY = 24
 #: A frame's heights are stretched by at most this factor, however flat it is.
-_MOST = 4.0
+_MAX_STRETCH = 4.0
 #: Rows and columns that medians are taken of, at most.
 _SAMPLED = 256
 
 
-@dataclass
-class ClipMaps:
-    """What the worker hands over of a clip: one file a frame, in order.
-
-    camera : of the first frame.  found : frames in which the model saw something.
-    """
+@dataclass(frozen=True)
+class ClipMaps(Generic[Map]):
+    """files : one a frame, in order.  first : the first frame's map that shows something.
+    found : frames in which the model saw something."""
 
     files: list[Path]
-    camera: Camera
-    length: int
-    fps: float | None
-    metric: bool
+    first: Map
     found: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class DepthClipRequest(DepthRequest):
-    """The depth of all frames. start_frame : frame of the scene that shows the first one."""
-
-    start_frame: int = 1
-
-    def infer(self, report: Report) -> Inferred:
-        """Metres stay metres; heights without unit are brought to one scale (see `Steady`). A frame in which a model
-        finds nothing is left empty; raises NothingFound where all are."""
-
-        steady, metre = Steady(), np.float32(self.metre())
-        heights = Heights(self.build.max_distance / self.metre())
-
-        def values(depth_map: DepthMap) -> NDArray[np.float32]:
-            if depth_map.metric and self.build.output == "MATERIAL":
-                return heights(depth_map) * metre
-            if depth_map.metric:
-                return np.where(depth_map.valid, depth_map.depth * metre, np.float32(0))
-            return steady(depth_map.depth, depth_map.valid)
-
-        options = {"resolution": self.resolution, **self._where(report)}
-        return _recorded(self, "depth", options, values)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NormalsClipRequest(NormalsRequest):
-    """The normals of all frames, as colours. start_frame : frame of the scene that shows the first one."""
-
-    start_frame: int = 1
-
-    def infer(self, report: Report) -> Inferred:
-        options = {**self.parameters(), **self._where(report)}
-        return _recorded(self, "normals", options, self.colours)
-
-
 @dataclass
-class Steady:
+class ScaleStabilizer:
     """Heights without unit on one scale, frame by frame.
 
     Models scale each frame by itself, so that something bright coming into view moves everything else at once. Here
@@ -96,7 +52,7 @@ class Steady:
 
     middle: float = 0.0
     spread: float = 0.0
-    frames: int = field(default=0)
+    frames: int = 0
 
     def __call__(self, heights: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         step = tuple(slice(None, None, -(-side // _SAMPLED)) for side in heights.shape)
@@ -108,49 +64,51 @@ class Steady:
         self.middle += share * (middle - self.middle)
         self.spread += share * (high - low - self.spread)
         self.frames += 1
-        factor = np.clip(self.spread / max(high - low, 1e-6), 1 / _MOST, _MOST)
+        factor = np.clip(self.spread / max(high - low, 1e-6), 1 / _MAX_STRETCH, _MAX_STRETCH)
         return np.where(valid, (heights - middle) * np.float32(factor) + np.float32(self.middle), np.float32(0))
 
 
-def _results(task: str, model: str, clip: Clip, options: dict[str, Any]) -> Iterator[tuple[Photo, Any]]:
-    """Each frame with its result, or with the NothingFound of a frame without."""
-    report, count, done = options["progress"], len(clip), 0
+def frames_of(item: WorkItem, clip: Clip, report: Report) -> Iterator[tuple[Photo, Any]]:
+    """Every frame of the item's clip with its result, or with the NothingFound of a frame without."""
+    done = 0
 
     def progress(fraction: float, message: str) -> None:
-        report(fraction, f"Frame {min(done + 1, count)} of {count}: {message}")
+        step = "" if message.startswith("Photo ") else f": {message}"  # which says the same
+        report(fraction, f"Frame {min(done + 1, len(clip))} of {len(clip)}{step}")
 
-    for pair in batch.each(task, clip, model, **{**options, "progress": progress}):
+    for pair in batch.each(item.task, clip, item.model, **item.options, **item.where(progress)):
         yield pair
         done += 1
 
 
-def _recorded(
-    request: DepthClipRequest | NormalsClipRequest,
-    task: str,
-    options: dict[str, Any],
-    values: Callable[[Any], NDArray[np.float32]],
-) -> Inferred:
-    """Every frame through the model and into its file; what was written is removed where that ends early."""
-    clip, scratch = request.source.clip(), Scratch(request.directory)
+def recorded(
+    item: WorkItem, report: Report, name: str, values: Callable[[Map], NDArray[np.float32]], empty: ArrayLike
+) -> JobResult[ClipMaps[Map]]:
+    """Every frame through the model and into a file `<name>.<number>.exr`; what was written is removed where that ends
+    early. Raises NothingFound where no frame shows anything.
+
+    values : of a frame's map.  empty : the value of all pixels of a frame without one.
+    """
+    clip, scratch = item.source.clip(), Scratch(item.directory)
     files: list[Path] = []
     first: Photo | None = None
-    known, found = None, 0
+    known: Any = None
+    found = 0
     try:
-        for photo, result in _results(task, request.model, clip, options):
+        for photo, result in frames_of(item, clip, report):
             first = first or photo
             _check_size(photo, first, len(files))
-            is_found = not isinstance(result, NothingFound)
-            known, found = known or (result if is_found else None), found + is_found
-            array = values(result) if is_found else _empty(photo, task)
-            files.append(scratch.write(f"{task.rstrip('s')}.{len(files):06d}.exr", array))
+            if isinstance(result, NothingFound):
+                array = np.broadcast_to(np.asarray(empty, np.float32), (*photo.size[::-1], *np.shape(empty)))
+            else:
+                known, found, array = known or result, found + 1, values(result)
+            files.append(scratch.write(f"{name}.{len(files):06d}.exr", array))
         if first is None or known is None:
             raise NothingFound("No frame of the clip shows what the model looks for.", "Choose another clip or model.")
     except BaseException:
         scratch.discard()
         raise
-    metric = bool(getattr(known, "metric", True))
-    maps = ClipMaps(files, known.camera, len(files), clip.fps, metric, found)
-    return Inferred(maps, first, len(files), scratch=scratch)
+    return JobResult(ClipMaps(files, known, found), first, len(files), clip.fps, scratch=scratch)
 
 
 def _check_size(photo: Photo, first: Photo, index: int) -> None:
@@ -160,11 +118,3 @@ def _check_size(photo: Photo, first: Photo, index: int) -> None:
             f"{first.size[0]} x {first.size[1]}.",
             "Give all frames one size.",
         )
-
-
-def _empty(photo: Photo, task: str) -> NDArray[np.float32]:
-    """Depth 0, or normals towards the viewer."""
-    width, height = photo.size
-    if task == "depth":
-        return np.zeros((height, width), np.float32)
-    return np.broadcast_to(np.array([0.5, 0.5, 1], np.float32), (height, width, 3))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Depth, as a request."""
+"""Depth on the worker: maps, their files, and the arrays of meshes."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,77 +11,116 @@ import numpy as np
 
 from ... import inference
 from ...inference.errors import BadInput, NothingFound
-from ...inference.geometry import relief_grid as surface
-from .common import Inferred, Request
+from ...inference.geometry import relief_grid
+from .clip_maps import ClipMaps, ScaleStabilizer, recorded
+from .item import JobResult, WorkItem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from ...inference.camera import Camera
     from ...inference.geometry.relief_grid import Edges, Surface
     from ...inference.results import DepthMap
     from ..core.jobs import Report
 
+#: What stands before the photo's camera, where the depth is metric.
+_STANDING = ("RELIEF", "GRID", "LIVE")
+
 
 @dataclass(frozen=True)
-class DepthBuild:
-    """What to make of a depth map; see the properties of the same name.
+class EstimatedDepth:
+    """surface : the mesh to be built, with the UVs of each face corner, and its edges; None where none is wanted."""
 
-    output : "AUTO", "IMAGE", "GRID", "MATERIAL", "RELIEF" or "LIVE".
-    """
+    map: DepthMap
+    surface: tuple[Surface, Edges] | None
 
-    output: str
-    mesh_resolution: int
-    tear: float
-    grazing: float
-    grid_method: str
-    grid_width: float
-    strength: float
-    max_distance: float = 0.0
-    specks: int = 0
-    adaptive: bool = False
-    dicing: float = 1.0
 
-    def chosen(self, metric: bool) -> str:
-        """The output, with the best fit for "AUTO". Raises BadInput for a relief mesh of what has no distances."""
-        if self.output == "AUTO":
+class DepthWork(WorkItem["EstimatedDepth | ClipMaps[DepthMap]"]):
+    """The depth of a photo, or of all frames of a clip."""
+
+    def of_photo(self, report: Report) -> JobResult[EstimatedDepth]:
+        photo = self.source.photo()
+        depth = inference.estimate_depth(photo, self.model, **self.options, **self.where(report))
+        report(0.95, "Making the surface")
+        metre = self.metre(photo)
+        limit = self.build.max_distance / metre  # the model's metres are unscaled
+        surface = self.surface(depth, limit)
+        name, values = self.picture(depth, limit)
+        if isinstance(values, np.ndarray) and depth.metric:
+            values = values * np.float32(metre)
+        cameras = {"camera": self._seen_from(depth), "lens": depth.camera if depth.metric else None}
+        return JobResult(EstimatedDepth(depth, surface), photo, **cameras, **self.written(**{name: values}))
+
+    def of_clip(self, report: Report) -> JobResult[ClipMaps[DepthMap]]:
+        """Metres stay metres; heights without unit are brought to one scale (see `ScaleStabilizer`). A frame in which a
+        model finds nothing is left empty."""
+        stabilized, metre = ScaleStabilizer(), np.float32(self.metre())
+        heights = Heights(self.build.max_distance / self.metre())
+
+        def values(depth: DepthMap) -> NDArray[np.float32]:
+            if depth.metric and self.build.output == "MATERIAL":
+                return heights(depth) * metre
+            if depth.metric:
+                return np.where(depth.valid, depth.depth * metre, np.float32(0))
+            return stabilized(depth.depth, depth.valid)
+
+        found = recorded(self, report, "depth", values, 0.0)
+        first = found.result.first
+        return replace(found, camera=self._seen_from(first), lens=first.camera if first.metric else None)
+
+    def output(self, metric: bool) -> str:
+        """What to build, with the best fit for "AUTO". Raises BadInput for a relief mesh of what has no distances."""
+        output = self.build.output
+        if output == "AUTO":
             return "RELIEF" if metric else "GRID"
-        if self.output == "RELIEF" and not metric:
-            raise BadInput("A relief of a surface has no distances to unproject.", "Build a displaced grid instead.")
-        return self.output
+        if output == "RELIEF" and not metric:
+            raise BadInput(
+                "A relief mesh needs distances, which this depth has none of.", "Build a displaced grid instead."
+            )
+        return output
 
-    def surface(self, depth_map: DepthMap) -> tuple[Surface, Edges] | None:
-        """The arrays of the mesh, with the UVs of each face corner, or None where none is to be made.
+    def _seen_from(self, depth: DepthMap) -> Camera | None:
+        return depth.camera if depth.metric and self.output(depth.metric) in _STANDING else None
 
-        Raises NothingFound where the mesh would have no face.
+    def surface(self, depth: DepthMap, max_distance: float) -> tuple[Surface, Edges] | None:
+        """The arrays of the mesh, or None where none is to be made. Raises NothingFound where it would have no face.
+
+        max_distance : in the model's metres.
         """
-        output, limits = self.chosen(depth_map.metric), {"max_distance": self.max_distance}
+        output, build = self.output(depth.metric), self.build
         if output == "RELIEF":
-            found = surface.unprojected(
-                depth_map, resolution=self.mesh_resolution, tear=self.tear, grazing=self.grazing, specks=self.specks,
-                **limits,
+            surface = relief_grid.unprojected(
+                depth, resolution=build.mesh_resolution, tear=build.tear, grazing=math.degrees(build.grazing),
+                specks=build.specks, max_distance=max_distance,
             )  # fmt: skip
-        elif output == "GRID" and not (depth_map.metric and self.grid_method == "NODES"):
-            found = surface.at_rest(depth_map, resolution=self.mesh_resolution, width=self.grid_width, **limits)
-        elif output in {"GRID", "LIVE"} and not depth_map.valid.any():
+        elif output == "GRID" and not (depth.metric and build.grid_method == "NODES"):
+            surface = relief_grid.at_rest(
+                depth, resolution=build.mesh_resolution, width=build.grid_width, max_distance=max_distance
+            )
+        elif output in {"GRID", "LIVE"} and not depth.valid.any():
             raise NothingFound("The depth map holds no surface.", "Choose another photo.")
         else:
             return None
-        if not len(found.quads):
+        if not len(surface.quads):
             raise NothingFound(
                 "The depth map holds no surface within these limits.",
                 "Choose another photo, or a larger tear, grazing angle or distance.",
             )
-        return replace(found, uvs=found.uvs[found.quads]), found.edges()
+        return replace(surface, uvs=surface.uvs[surface.quads]), surface.edges()
 
-    def picture(self, depth_map: DepthMap) -> tuple[str, Any]:
+    def picture(
+        self, depth: DepthMap, max_distance: float
+    ) -> tuple[str, NDArray[np.float32] | Mapping[str, NDArray[np.float32]]]:
         """Name after the photo's, and values or channels, of the image that the output needs."""
-        output = self.chosen(depth_map.metric)
-        if output == "MATERIAL" and depth_map.metric:
-            return "height", Heights(self.max_distance)(depth_map)
-        if output == "LIVE" and not depth_map.metric and not depth_map.valid.all():
-            grey = dict.fromkeys("RGB", depth_map.depth)  # a height of 0 is a height: alpha tells what is none
-            return "depth", {**grey, "A": depth_map.valid.astype(np.float32)}
-        return "depth", depth_map.depth
+        output = self.output(depth.metric)
+        if output == "MATERIAL" and depth.metric:
+            return "height", Heights(max_distance)(depth)
+        if output == "LIVE" and not depth.metric and not depth.valid.all():
+            grey: dict[str, Any] = dict.fromkeys("RGB", depth.depth)  # a height of 0 is a height: alpha marks the holes
+            return "depth", {**grey, "A": depth.valid.astype(np.float32)}
+        return "depth", depth.depth
 
 
 class Heights:
@@ -94,36 +134,11 @@ class Heights:
         self.limit = max_distance or np.inf
         self.farthest = 0.0
 
-    def __call__(self, depth_map: DepthMap) -> NDArray[np.float32]:
-        seen = depth_map.depth[depth_map.valid]
+    def __call__(self, depth: DepthMap) -> NDArray[np.float32]:
+        seen = depth.depth[depth.valid]
         if not seen.size:
-            return np.zeros_like(depth_map.depth)
+            return np.zeros_like(depth.depth)
         if not self.farthest:
             self.farthest = min(float(seen.max()), self.limit)
-        heights = np.maximum(np.float32(self.farthest) - depth_map.depth, np.float32(0))
-        return np.where(depth_map.valid, heights, np.float32(0))
-
-
-@dataclass(frozen=True)
-class InferredDepth(Inferred):
-    """surface : the mesh to be built, as `DepthBuild.surface` makes it; None where none is wanted."""
-
-    surface: tuple[Surface, Edges] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthRequest(Request):
-    resolution: int
-    build: DepthBuild
-
-    def infer(self, report: Report) -> Inferred:
-        photo = self.source.photo()
-        result = inference.estimate_depth(photo, self.model, resolution=self.resolution, **self._where(report))
-        report(0.95, "Making the surface")
-        metre = self.metre(photo)
-        limited = replace(self.build, max_distance=self.build.max_distance / metre)  # the model's metres are unscaled
-        found = limited.surface(result)
-        name, values = limited.picture(result)
-        if result.metric:
-            values = values * np.float32(metre)
-        return InferredDepth(result, photo, surface=found, **self._written(**{name: values}))
+        heights = np.maximum(np.float32(self.farthest) - depth.depth, np.float32(0))
+        return np.where(depth.valid, heights, np.float32(0))

@@ -1,151 +1,124 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hands, as a request."""
+"""Hands on the worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ... import inference
-from .common import Inferred, Request, parsed_boxes
-from .masks import MaskBuild
+from ...inference.errors import NothingFound
+from ...inference.hands import parts
+from ...inference.results import DepthMap
+from .clip_maps import frames_of
+from .hands_clip import HandClip, Recorder
+from .item import JobResult
+from .masks import MaskWork
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from ...inference.hands.parts import Part
-    from ...inference.photo import Photo
-    from ...inference.results import DepthMap, HandMaps
+    from ...inference.photo import Clip, Photo
+    from ...inference.results import HandMaps
     from ..core.exchange import TracedMask
     from ..core.jobs import Report
 
+#: What is built of the depth before the photo's camera.
+_OBJECTS = {"RELIEF", "GRID"}
+
 
 @dataclass(frozen=True)
-class HandBuild:
-    """What to make of hands beside their masks; see the properties of the same name.
+class RefinedHands:
+    """ids : (H, W) the number of each pixel's hand, where the ID map is asked for."""
 
-    depth : "NONE", "IMAGE", "RELIEF", "GRID" or "MATERIAL".
-    cache : how meshes move, "VERTEX_CACHE" or "SHAPE_KEYS".
-    """
-
-    depth: str
-    control: bool
-    ids: bool
-    meshes: bool
-    cache: str = "VERTEX_CACHE"
+    maps: HandMaps
+    ids: NDArray | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class HandsRequest(Request):
-    """scene_depth : (H, W) metres of the same photo, against which the hands are placed; None without.
-    whole_clip : all frames of a clip, from `start_frame` of the scene on, rather than one.
-    sequence_folder : takes the numbered pictures of a whole clip; "" where there is none.
+class HandsWork(MaskWork["RefinedHands | HandClip"]):
+    """The hands of a photo, or of all frames of a clip.
+
+    scene_depth : (H, W) metres of the same photo, against which the hands are placed; None without.
     """
 
-    mask_bbox_padding: int
-    mask_type: str
-    mask_expand: int
-    rand_seed: int
-    resolution: int
-    boxes: str
-    detect_thr: float
-    presence_thr: float
-    exact: bool
-    masks: MaskBuild
-    build: HandBuild
     scene_depth: NDArray[np.float32] | None = None
-    whole_clip: bool = False
-    start_frame: int = 1
-    sequence_folder: str = ""
 
-    def infer(self, report: Report) -> Inferred:
-        if self.whole_clip:
-            return self._infer_clip(report)
+    def of_photo(self, report: Report) -> JobResult[RefinedHands]:
+        """Raises NothingFound where there is no hand."""
         photo = self.source.photo()
-        result = inference.refine_hands(
-            photo, self.model, scene_depth=self._scene(photo), **self._parameters(), **self._where(report)
+        maps = inference.refine_hands(
+            photo, self.model, scene_depth=self._scene(photo), **self.options, **self.where(report)
         )
+        if not maps.hands:
+            raise NothingFound("No hand was found in the photo.", "Choose another photo, or give the hands' boxes.")
         report(0.95, "Shaping masks")
-        masks, outlines = self.shaped_masks(result)
-        maps, images = self._maps(photo, result)
-        return Inferred(result, photo, masks=masks, outlines=outlines, maps=maps, **self._written(**images))
+        build = self.build
+        masks, outlines = self.masks_of(maps)
+        ids = parts.identity(maps) if build.id_map else None
+        images = {} if ids is None else {"hands.id": ids.astype(np.float32)}
+        if build.depth == "MATERIAL":
+            images["hands.height"] = parts.heights(maps)
+        elif build.depth != "NONE":
+            images["hands.depth"] = maps.depth * np.float32(self.metre(photo))
+        stands = build.build_meshes or build.depth in _OBJECTS or self.masks_need_camera
+        return JobResult(
+            RefinedHands(maps, ids),
+            photo,
+            camera=maps.camera if stands else None,
+            lens=maps.camera,
+            masks=masks,
+            outlines=outlines,
+            **self.written(**images),
+        )
 
-    def _infer_clip(self, report: Report) -> Inferred:
-        from ...inference import batch
+    def of_clip(self, report: Report) -> JobResult[HandClip]:
+        """Raises NothingFound where no frame shows a hand."""
         from ...inference.hands.track import follow_hands
-        from .hands_clip import Recorder
 
         clip, recorder = self.source.clip(), Recorder(self)
-        frames = batch.refine_hands(clip, self.model, **self._parameters(), **self._where(report))
         try:
-            for maps in follow_hands(frames, fps=clip.fps):
+            for maps in follow_hands(self._maps(clip, report), fps=clip.fps):
                 recorder.add(maps)
-            result = recorder.finish(clip.fps)
+            hands = recorder.finish()
         except BaseException:
             recorder.discard()
             raise
-        return Inferred(result, next(iter(clip)), result.length, scratch=recorder.scratch)
+        if not hands.tracks:
+            recorder.discard()
+            raise NothingFound("No hand was found in the clip.", "Choose another clip, or give the hands' boxes.")
+        return JobResult(
+            hands, next(iter(clip)), hands.length, clip.fps, hands.camera, hands.camera, scratch=recorder.scratch
+        )
 
-    def shaped_masks(
+    def masks_of(
         self, maps: HandMaps, named: Sequence[Part] | None = None
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, TracedMask]]:
-        """The masks of one photo as they are to be split and shaped, and their outlines. The worker's part."""
-        from ...inference.hands.parts import grouped
-
-        if self.masks.output == "NONE" or not maps.hands:
+        """The masks of one photo as they are to be split and shaped, and their outlines."""
+        if self.build.masks == "NONE" or not maps.hands:
             return {}, {}
-        groups = grouped(
-            maps,
-            self.masks.split,
-            named,
-            mask_type=self.mask_type,
-            mask_bbox_padding=self.mask_bbox_padding,
-            mask_expand=self.mask_expand,
-            resolution=self.resolution,
+        shape = ("mask_type", "mask_bbox_padding", "mask_expand", "resolution")
+        options = {name: self.options[name] for name in shape}
+        groups = parts.grouped(maps, self.build.mask_split, named, **options)
+        return self.shaped(
+            {name: group.mask for name, group in groups.items()},
+            {name: group.distance for name, group in groups.items()},
         )
-        masks = self.masks.shaped({name: group.mask for name, group in groups.items()})
-        return masks, self.masks.traced(masks, {name: group.distance for name, group in groups.items()})
 
-    def _parameters(self) -> dict[str, Any]:
-        """The keywords of `refine_hands`."""
-        return {
-            "mask_bbox_padding": self.mask_bbox_padding,
-            "mask_type": self.mask_type,
-            "mask_expand": self.mask_expand,
-            "rand_seed": self.rand_seed,
-            "resolution": self.resolution,
-            "boxes": parsed_boxes(self.boxes, '[[x0, y0, x1, y1, "left"], ...]'),
-            "detect_thr": self.detect_thr,
-            "presence_thr": self.presence_thr,
-            "exact": self.exact,
-        }
+    def _maps(self, clip: Clip, report: Report) -> Iterator[HandMaps]:
+        for _, maps in frames_of(self, clip, report):
+            if isinstance(maps, NothingFound):
+                raise maps
+            yield maps
 
     def _scene(self, photo: Photo) -> DepthMap | None:
-        from ...inference.results import DepthMap
-
         depth = self.scene_depth
         if depth is None:
             return None
         valid = np.isfinite(depth) & (depth > 0)
         return DepthMap(depth, valid, None, photo.camera_or_default(), True, np.zeros((1, 1, 3), np.uint8))
-
-    def _maps(self, photo: Photo, maps: HandMaps) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-        """The numbers of the hands, and what becomes float images by the end of their names; nothing without hands."""
-        from ...inference.hands import parts
-
-        made: dict[str, NDArray] = {}
-        images: dict[str, NDArray] = {}
-        if not maps.hands:
-            return made, images
-        if self.build.ids:
-            made["id"] = parts.identity(maps)
-            images["hands.id"] = made["id"].astype(np.float32)
-        if self.build.depth == "MATERIAL":
-            images["hands.height"] = parts.heights(maps)
-        elif self.build.depth != "NONE":
-            images["hands.depth"] = maps.depth * np.float32(self.metre(photo))
-        return made, images

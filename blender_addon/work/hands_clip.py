@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The hands of a clip on the worker: pictures go to files frame by frame, meshes and outlines are kept by hand.
 
-Nothing here imports bpy. Memory does not grow with the length but by the vertices and outlines of the hands.
+Memory does not grow with the length but by the vertices and outlines of the hands.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from ...inference.camera import Camera
     from ...inference.hands.parts import Part
     from ...inference.results import HandMaps
-    from .hands import HandsRequest
+    from .hands import HandsWork
 
 
-class Sight(NamedTuple):
+class Sighting(NamedTuple):
     """A hand in one frame."""
 
     frame: int
@@ -57,7 +57,6 @@ class HandClip:
 
     camera: Camera
     length: int
-    fps: float | None
     tracks: list[HandTrack]
     sequences: dict[str, Sequence]
     outlines: dict[str, dict[int, TracedMask]]
@@ -67,9 +66,9 @@ class Recorder:
     """Takes the maps of one frame after the other; `finish` gives the clip, whose pictures lie in `scratch` (None where
     there are none); `discard` takes them back."""
 
-    def __init__(self, request: HandsRequest) -> None:
-        self._request = request
-        self._seen: dict[str, list[Sight]] = {}
+    def __init__(self, item: HandsWork) -> None:
+        self._item = item
+        self._seen: dict[str, list[Sighting]] = {}
         self._sequences: dict[str, Sequence] = {}
         self._outlines: dict[str, dict[int, TracedMask]] = {}
         self._camera: Camera | None = None
@@ -82,21 +81,21 @@ class Recorder:
         self._camera = self._camera or maps.camera
         self._shapes.append((maps.camera.height, maps.camera.width))
         hands = self._parts(index, maps)
-        build = self._request.build
+        build = self._item.build
         if build.depth == "IMAGE":
-            self._write("hands.depth", ".exr", index, maps.depth * np.float32(self._request.metre()))
-        if build.control:
+            self._write("hands.depth", ".exr", index, maps.depth * np.float32(self._item.metre()))
+        if build.control_image:
             self._write("hands.control", ".png", index, maps.preview)
-        if build.ids:
+        if build.id_map:
             self._write("hands.id", ".exr", index, parts.identity(maps, hands).astype(np.float32))
-        masks, outlines = self._request.shaped_masks(maps, hands)
-        if self._request.masks.output in {"IMAGE", "PAINT_SLOT"}:
+        masks, outlines = self._item.masks_of(maps, hands)
+        if build.masks in {"IMAGE", "PAINT_SLOT"}:
             for name, mask in masks.items():
                 self._write(name, ".png", index, np.rint(mask * 255).astype(np.uint8))
         for name, traced in outlines.items():
             self._outlines.setdefault(name, {})[index] = traced
 
-    def finish(self, fps: float | None) -> HandClip:
+    def finish(self) -> HandClip:
         """All frames; pictures are added where a mask's hand was not in sight."""
         length = len(self._shapes)
         for name, sequence in self._sequences.items():
@@ -108,7 +107,6 @@ class Recorder:
         return HandClip(
             self._camera,
             length,
-            fps,
             list(tracks.values()),
             {final.get(name, name): sequence for name, sequence in self._sequences.items()},
             {final.get(name, name): _closed(frames, length) for name, frames in self._outlines.items()},
@@ -126,7 +124,7 @@ class Recorder:
         for part in parts.parts(maps.hands):
             hand = maps.hands[part.index]
             key = str(hand.track_id)
-            self._seen.setdefault(key, []).append(Sight(index, hand.side, hand.score, hand.vertices, hand.faces))
+            self._seen.setdefault(key, []).append(Sighting(index, hand.side, hand.score, hand.vertices, hand.faces))
             named.append(replace(part, name=key, number=list(self._seen).index(key) + 1))
         return named
 
@@ -149,7 +147,7 @@ class Recorder:
 
     def _write(self, name: str, suffix: str, index: int, values: NDArray) -> None:
         if self.scratch is None:
-            self.scratch = Scratch(self._request.sequence_folder)
+            self.scratch = Scratch(self._item.directory)
         sequence = self._sequences.setdefault(name, Sequence(suffix))
         sequence.files[index] = self.scratch.write(f"{name}.{index:06d}{suffix}", values)
 

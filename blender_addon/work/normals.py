@@ -1,48 +1,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Normals, as a request."""
+"""Normals on the worker."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ... import inference
-from .common import Inferred, Request
+from ...inference.results import NormalMap
+from ..core.axes import normal_colours
+from .clip_maps import ClipMaps, recorded
+from .item import JobResult, WorkItem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...inference.results import NormalMap
+    from ...inference.camera import Camera
     from ..core.jobs import Report
 
+#: The colour of a normal towards the viewer.
+_FLAT = np.array([0.5, 0.5, 1], np.float32)
 
-@dataclass(frozen=True, kw_only=True)
-class NormalsRequest(Request):
-    """space : "TANGENT" or "CAMERA", for the material.  green_down : colours in DirectX's convention, not OpenGL's."""
 
-    of_lens: ClassVar[bool] = False
-    a: float
-    bg_threshold: float
-    resolution: int
-    output: str
-    strength: float
-    space: str = "TANGENT"
-    green_down: bool = False
-    keep_preview: bool = False
+class NormalsWork(WorkItem["NormalMap | ClipMaps[NormalMap]"]):
+    """The normals of a photo, or of all frames of a clip, as colours."""
 
-    def infer(self, report: Report) -> Inferred:
+    def of_photo(self, report: Report) -> JobResult[NormalMap]:
         photo = self.source.photo()
-        result = inference.estimate_normals(photo, self.model, **self.parameters(), **self._where(report))
-        return Inferred(result, photo, **self._written(normal=self.colours(result)))
+        normals = inference.estimate_normals(photo, self.model, **self.options, **self.where(report))
+        written = self.written(normal=self._colours(normals))
+        return JobResult(normals, photo, camera=self._seen_from(normals), **written)
 
-    def parameters(self) -> dict[str, Any]:
-        """The keywords of `estimate_normals`."""
-        return {"a": self.a, "bg_threshold": self.bg_threshold, "resolution": self.resolution}
+    def of_clip(self, report: Report) -> JobResult[ClipMaps[NormalMap]]:
+        found = recorded(self, report, "normal", self._colours, _FLAT)
+        return replace(found, camera=self._seen_from(found.result.first))
 
-    def colours(self, result: NormalMap) -> NDArray[np.float32]:
-        """(H, W, 3) 0..1, see `axes.normal_colours`."""
-        from ..core.axes import normal_colours
+    def _colours(self, normals: NormalMap) -> NDArray[np.float32]:
+        """(H, W, 3) 0..1, in Blender's convention; an image alone may have DirectX's."""
+        return normal_colours(normals, green_down=self.build.green_down and self.build.output == "IMAGE")
 
-        return normal_colours(result, green_down=self.green_down)
+    def _seen_from(self, normals: NormalMap) -> Camera | None:
+        """The photo's camera, where a material sees the normals from it."""
+        return normals.camera if self.build.output == "MATERIAL" and self.build.space == "CAMERA" else None

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""People, as a request."""
+"""People on the worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ... import inference
-from .common import Inferred, Request, parsed_boxes
-from .masks import MaskBuild
+from ...inference.errors import NothingFound
+from .item import JobResult
+from .masks import MaskWork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,64 +20,56 @@ if TYPE_CHECKING:
     from ..core.jobs import Report
 
 
-@dataclass(frozen=True, kw_only=True)
-class PeopleRequest(Request):
-    det_confidence_thresh: float
-    det_iou_thresh: float
-    det_batch_size: int
-    hmr_batch_size: int
-    refine: bool
-    track: bool
-    smoothing: float
-    plant: float
-    detector: str
-    boxes: str
-    bodies: str
-    rig: str
-    correctives: str
-    start_frame: int
-    skeleton_image: str
-    masks: MaskBuild
+@dataclass(frozen=True)
+class RecoveredPeople:
+    """skeletons : (H, W, 3) 0..1 of the first frame as OpenPose paints them, or None where they are not asked for."""
 
-    def infer(self, report: Report) -> Inferred:
+    people: People
+    skeletons: NDArray[np.float32] | None
+
+
+class PeopleWork(MaskWork[RecoveredPeople]):
+    """The people of a photo, or of all frames of a clip: the network and the fit see a clip as a whole."""
+
+    def of_photo(self, report: Report) -> JobResult[RecoveredPeople]:
+        """Raises NothingFound where there is nobody."""
         from ...inference.people.clip.ground import world_from_camera
 
         clip = self.source.clip()
-        boxes = parsed_boxes(self.boxes, "[[x0, y0, x1, y1], ...]")
-        result = inference.recover_people(
-            clip,
-            self.model,
-            det_confidence_thresh=self.det_confidence_thresh,
-            det_iou_thresh=self.det_iou_thresh,
-            det_batch_size=self.det_batch_size,
-            hmr_batch_size=self.hmr_batch_size,
-            refine=self.refine,
-            boxes=boxes if boxes is None or self.source.is_clip else [boxes],
-            track=self.track,
-            smoothing=self.smoothing,
-            plant=self.plant,
-            detector=self.detector or None,
-            **self._where(report),
+        people = inference.recover_people(clip, self.model, **self._options(), **self.where(report))
+        if not people.tracks():
+            raise NothingFound(
+                f"No person was found in the {'photo' if self.clip is None else 'clip'}.",
+                "Choose another one, lower Detection Confidence, or give the boxes.",
+            )
+        found = {f"person.{number}.mask": person for number, person in enumerate(people.frames[0], 1)}
+        masks, outlines = self.shaped(
+            {name: one.mask for name, one in found.items() if one.mask is not None},
+            {name: float(np.median(one.vertices[:, 2])) for name, one in found.items()},
+            self.build.mask_grow,
         )
-        world = world_from_camera(result) if result.tracks() else None
-        first = result.frames[0] if result.frames else ()
-        found = {f"person.{number}.mask": person for number, person in enumerate(first, 1)}
-        masks = self.masks.shaped({name: one.mask for name, one in found.items() if one.mask is not None})
-        distances = {name: float(np.median(one.vertices[:, 2])) for name, one in found.items()}
-        return Inferred(
-            result,
+        return JobResult(
+            RecoveredPeople(people, self._skeletons(people)),
             next(iter(clip)),
             len(clip),
-            world,
+            clip.fps,
+            camera=people.cameras[0],
+            lens=people.cameras[0],
+            world_from_camera=world_from_camera(people),
             masks=masks,
-            outlines=self.masks.traced(masks, distances),
-            maps=self._skeletons(result),
+            outlines=outlines,
         )
 
-    def _skeletons(self, people: People) -> dict[str, NDArray]:
-        """The skeletons of the first frame as OpenPose paints them, (H, W, 3) 0..1, where they are asked for."""
-        if self.skeleton_image == "NONE" or not people.frames:
-            return {}
+    of_clip = of_photo
+
+    def _options(self) -> dict[str, Any]:
+        """The keywords, with the boxes of each frame; a photo's own stand alone."""
+        boxes = self.options.get("boxes")
+        return {**self.options, "boxes": boxes if boxes is None or self.clip is not None else [boxes]}
+
+    def _skeletons(self, people: People) -> NDArray[np.float32] | None:
+        if self.build.skeleton_image == "NONE":
+            return None
         from ...inference.people import skeleton_picture
 
-        return {"skeletons": skeleton_picture(people, layout=self.skeleton_image).astype(np.float32) / 255}
+        return skeleton_picture(people, layout=self.build.skeleton_image).astype(np.float32) / 255

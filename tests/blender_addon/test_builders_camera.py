@@ -137,7 +137,7 @@ def test_a_photo_lies_in_the_frame_as_its_camera_shows_it():
 def test_focal_length_of_numbers_and_of_a_camera_object():
     from types import SimpleNamespace
 
-    from maquette.blender_addon.tasks.shared.source import focal_of
+    from maquette.blender_addon.tasks.shared.gather import focal_of
 
     photo = Photo(np.zeros((60, 90, 3), np.uint8))
     own = artists_camera(lens=50, sensor_width=25, sensor_height=10)

@@ -14,7 +14,7 @@ from maquette.blender_addon.builders.images import image
 from maquette.blender_addon.builders.materials import materials
 from maquette.blender_addon.builders.surfaces import displacement
 from maquette.blender_addon.core import axes, compat, jobs, transaction
-from maquette.blender_addon.work.depth import DepthRequest, Heights
+from maquette.blender_addon.work.depth import DepthWork, Heights
 from maquette.demo.samples import sample_photo
 from maquette.inference.errors import BadInput, NothingFound
 
@@ -189,7 +189,7 @@ def test_adaptive_subdivision_of_a_linked_object_is_refused(tmp_path, monkeypatc
     bpy.context.scene.collection.objects.link(theirs)
     bpy.context.view_layer.objects.active = theirs
     started = []
-    monkeypatch.setattr(DepthRequest, "infer", lambda *given: started.append(given))
+    monkeypatch.setattr(DepthWork, "run", lambda *given: started.append(given))
     maquette.register()
     try:
         with pytest.raises(RuntimeError, match="linked from another file"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -224,18 +225,22 @@ def test_cancelling_in_the_middle_leaves_nothing(shot, saved, blocks) -> None:
 
 def bpy_run(shot: str) -> None:
     """The operator's own way of a script, without Blender's wrapper that turns the cancel into a RuntimeError."""
-    from maquette.blender_addon.work import DepthBuild, Source, Target
+    from maquette.blender_addon.tasks.depth.settings import BUILD
+    from maquette.blender_addon.work.depth import DepthWork
+    from maquette.blender_addon.work.item import ClipSpan, Target
+    from maquette.blender_addon.work.source import Source
 
-    directory = str(Path(bpy.data.filepath).parent / "maquette")
-    request = clip_maps.DepthClipRequest(
+    item = DepthWork(
+        task="depth",
         source=Source("shot", shot, is_clip=True),
         target=Target("Scene"),
         model="relief",
-        directory=directory,
-        resolution=64,
-        build=DepthBuild("IMAGE", 64, 0.04, 85.0, "NODES", 2.0, 0.1),
+        options={"resolution": 64},
+        build=SimpleNamespace(**{**BUILD.defaults(), "output": "IMAGE"}),
+        clip=ClipSpan(1),
+        directory=str(Path(bpy.data.filepath).parent / "maquette"),
     )
-    jobs.run(jobs.Job("Depth", request.infer))
+    jobs.run(jobs.Job("Depth", item.run))
 
 
 def test_a_frame_of_another_size_is_named(tmp_path, saved) -> None:
@@ -258,7 +263,7 @@ def test_a_bright_spot_does_not_move_the_other_heights() -> None:
     """Each frame scaled by itself, and a spot that comes into view and halves everything else."""
     wall = np.random.default_rng(0).uniform(0.2, 0.9, (40, 60)).astype(np.float32)
     valid = np.ones_like(wall, bool)
-    steady = clip_maps.Steady()
+    steady = clip_maps.ScaleStabilizer()
     for _ in range(24):
         np.testing.assert_allclose(steady(wall, valid), wall, atol=1e-5)
     spotted = 0.5 * wall

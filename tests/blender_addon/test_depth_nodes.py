@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -33,6 +34,17 @@ def cluttered(width: int, height: int, seed: int = 0) -> DepthMap:
     intrinsics = Camera(0.9 * width, 0.95 * width, 0.52 * width, 0.47 * height, width, height)
     depth = depth.astype(np.float32)
     return DepthMap(depth, depth > 0, None, intrinsics, True, np.zeros((1, 1, 3), np.uint8))
+
+
+def depth_work(**build):
+    """A work item of depth with these settings of what is built, and the others' defaults."""
+    from maquette.blender_addon.tasks.depth.settings import BUILD
+    from maquette.blender_addon.work.depth import DepthWork
+    from maquette.blender_addon.work.item import Target
+    from maquette.blender_addon.work.source import Source
+
+    settings = SimpleNamespace(**{**BUILD.defaults(), **build})
+    return DepthWork(task="depth", source=Source("street"), target=Target("Scene"), build=settings)
 
 
 def live_of(depth_map: DepthMap, **options) -> bpy.types.Object:
@@ -213,7 +225,6 @@ def test_a_still_is_not_computed_again_with_every_frame(depth_map) -> None:
 
 
 def test_heights_without_unit_lie_on_the_ground_without_what_has_no_alpha(evaluated, tmp_path) -> None:
-    from maquette.blender_addon.work import DepthBuild
     from maquette.blender_addon.work.scratch import Scratch
 
     heights = np.random.default_rng(0).random((30, 40)).astype(np.float32)
@@ -221,8 +232,7 @@ def test_heights_without_unit_lie_on_the_ground_without_what_has_no_alpha(evalua
     valid[:10, :10] = False
     intrinsics = Camera(40.0, 40.0, 20.0, 15.0, 40, 30)
     relief_map = DepthMap(np.where(valid, heights, 0), valid, None, intrinsics, False, np.zeros((1, 1, 3), np.uint8))
-    build = DepthBuild("LIVE", 40, 0.04, 85.0, "DISPLACE", 1.6, 0.2)
-    name, channels = build.picture(relief_map)
+    name, channels = depth_work(output="LIVE").picture(relief_map, 0.0)
     scratch = Scratch(tmp_path)
     picture = image.float_image(name, scratch.write("depth.exr", channels), tmp_path)
     obj = live.live_grid(intrinsics, picture, name="brick", resolution=None, width=1.6, strength=0.2)
@@ -279,19 +289,12 @@ def test_without_a_camera_it_stands_where_the_default_camera_sees_it(depth_map) 
 def test_a_distance_counts_in_the_metres_of_a_photo_that_was_rescaled(depth_map, photo, monkeypatch, tmp_path) -> None:
     """By the model the board stands at 2 m and the wall at 3 m; a known length made that 4 m and 6 m."""
     from maquette import inference
-    from maquette.blender_addon.work import DepthBuild, DepthRequest, Source, Target
+    from maquette.blender_addon.work.source import Source
 
     monkeypatch.setattr(inference, "estimate_depth", lambda *given, **options: depth_map)
     monkeypatch.setattr(Source, "photo", lambda source: photo)
     for output, sizes in (("RELIEF", 40 * 40), ("GRID", 40 * 40)):
-        request = DepthRequest(
-            source=Source("street"),
-            target=Target("Scene"),
-            model="builtin",
-            directory=str(tmp_path),
-            resolution=64,
-            build=DepthBuild(output, 160, 0.04, 87.0, "DISPLACE", 2.0, 0.1, max_distance=5.0),
-            scales={photo.digest: 2.0},
-        )
-        surface, edges = request.infer(lambda *told: None).surface
+        item = depth_work(output=output, mesh_resolution=160, grazing=np.radians(87), max_distance=5.0, specks=0)
+        item = replace(item, directory=str(tmp_path), scales={photo.digest: 2.0})
+        surface, edges = item.run(lambda *told: None).result.surface
         assert len(surface.vertices) == sizes and len(edges.vertices) == 2 * 40 * 39

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.builders.materials import paint_layers
-from maquette.blender_addon.core import detail_files, jobs
+from maquette.blender_addon.core import jobs, picture_settings
 
 pytestmark = pytest.mark.usefixtures("addon")
 
@@ -103,9 +103,9 @@ def test_the_file_holds_the_same_pixels_and_the_settings(pixels, tmp_path):
     with Image.open(path) as file:
         np.testing.assert_array_equal(np.asarray(file), in_bytes(made))
         texts = dict(file.text)
-    settings = json.loads(texts[detail_files.KEY])
+    settings = json.loads(texts[picture_settings.KEY])
     assert settings["seed"] == 7 and settings["prompt"] == "Größe" and settings["size"] == [160, 120]
-    assert settings == detail_files.settings_in(path.read_bytes()) == json.loads(made[detail_files.KEY])
+    assert settings == picture_settings.settings_in(path.read_bytes()) == json.loads(made[picture_settings.KEY])
     assert settings["segments"][0]["box"] == [60, 40, 100, 70]
     assert texts["parameters"].startswith("Größe\nNegative prompt: no\nSteps: 20, Sampler: euler")
 
@@ -127,7 +127,7 @@ def test_floats_stay_floats_bit_by_bit_with_what_lies_beyond_white(tmp_path):
     assert (after[50:60, 70:90, :3] != values[50:60, 70:90, :3]).any(-1).mean() > 0.9
     assert after[50:60, 75:85].max() < 1.5, "a model paints no brighter than white"
     data = (tmp_path / "plate.detail.exr").read_bytes()
-    assert detail_files.settings_in(data)["picture"] == "plate"
+    assert picture_settings.settings_in(data)["picture"] == "plate"
     from maquette.inference.photo.exr import read_exr
 
     np.testing.assert_array_equal(read_exr(data)["G"], after[..., 1])
@@ -203,7 +203,7 @@ def test_variants_are_images_of_their_own(pixels):
     names = ["photo.detail", "photo.detail.001", "photo.detail.002"]
     made = [in_bytes(bpy.data.images[name]) for name in names]
     assert "3 images" in line and (made[0] != made[1]).any() and (made[1] != made[2]).any()
-    assert [json.loads(bpy.data.images[name][detail_files.KEY])["variant"] for name in names] == [0, 1, 2]
+    assert [json.loads(bpy.data.images[name][picture_settings.KEY])["variant"] for name in names] == [0, 1, 2]
 
 
 def test_the_same_seed_gives_the_same_picture_and_a_new_one_another(pixels):
@@ -214,7 +214,7 @@ def test_the_same_seed_gives_the_same_picture_and_a_new_one_another(pixels):
     made = [in_bytes(bpy.data.images[f"photo.detail{suffix}"]) for suffix in ("", ".001", ".002", ".003")]
     np.testing.assert_array_equal(made[0], made[1])
     assert (made[0] != made[2]).any()
-    drawn = json.loads(bpy.data.images["photo.detail.003"][detail_files.KEY])["seed"]
+    drawn = json.loads(bpy.data.images["photo.detail.003"][picture_settings.KEY])["seed"]
     detail(image="photo.png", seed=drawn)
     np.testing.assert_array_equal(in_bytes(bpy.data.images["photo.detail.004"]), made[3])
 
@@ -242,4 +242,4 @@ def test_a_saved_file_keeps_image_settings_and_layer(pixels, reopened, tmp_path)
     np.testing.assert_array_equal(in_bytes(made), after)
     assert made["maquette_before"].name == "wood.png"
     assert len(paint_layers.layers(bpy.data.objects["Plane"].active_material)) == 1
-    assert detail_files.settings_in(made.packed_file.data)["source"] == "PAINT_SLOT"
+    assert picture_settings.settings_in(made.packed_file.data)["source"] == "PAINT_SLOT"

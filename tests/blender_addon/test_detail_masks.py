@@ -9,8 +9,8 @@ import pytest
 from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.builders.masks import splines
 from maquette.blender_addon.core import jobs
-from maquette.blender_addon.work.detail_masks import Drawing
-from maquette.blender_addon.work.mask_splines import SplineMask
+from maquette.blender_addon.work.detail.masks import DrawTarget
+from maquette.blender_addon.work.detail.splines import SplineMask
 
 pytestmark = pytest.mark.usefixtures("addon")
 
@@ -243,7 +243,7 @@ def test_splines_are_drawn_as_blender_draws_them(spline_mask, tmp_path):
     for size in (SIZE, (100, 150)):
         theirs = composited(spline_mask, *size, tmp_path)
         photo = None
-        ours = SplineMask(splines.mask_layers("Roto")).drawn(Drawing(size, photo, {}))
+        ours = SplineMask(splines.mask_layers("Roto")).drawn(DrawTarget(size, photo, {}))
         assert theirs.max() > 0.85 and 0.05 < (theirs > 0).mean() < 0.6
         difference = np.abs(ours - theirs)
         assert difference.mean() < 0.004

@@ -6,6 +6,7 @@ from __future__ import annotations
 import resource
 import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -17,8 +18,8 @@ from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.builders.materials import paint_layers
 from maquette.blender_addon.core import jobs, roles
 from maquette.blender_addon.tasks.detail import build, controls, plan_shown, presets
-from maquette.blender_addon.tasks.shared import common
-from maquette.blender_addon.work.detail_masks import Drawing
+from maquette.blender_addon.tasks.shared.finish import finish
+from maquette.blender_addon.work.detail.masks import DrawTarget
 from maquette.inference.detailer.sampling.masked import SAMPLERS
 from maquette.inference.detailer.sampling.schedules import SCHEDULES
 from maquette.inference.errors import BadInput, Cancelled
@@ -66,7 +67,9 @@ def properties(**options):
 
 
 def job(**options) -> jobs.Job:
-    return common.job_of("Detail Mask", build.request(properties(**options), bpy.context), build.build)
+    item = build.work(properties(**options), bpy.context)
+    built = partial(finish, item, build.build, "Detail Mask")
+    return jobs.Job("Detail Mask", item.run, built, is_partial=lambda found: found.partial)
 
 
 def stopped_at(monkeypatch, words: str) -> None:
@@ -207,7 +210,7 @@ def test_a_control_image_is_what_was_made_of_this_photo(photo):
         made.pixels.foreach_set(np.dstack([values] * 3 + [np.ones((60, 80))])[::-1].astype(np.float32).ravel())
         roles.mark(made, "depth", digest)
     control = controls.control_of(properties(control="DEPTH"))
-    drawn = control.drawn(Drawing((160, 120), seen, {}))
+    drawn = control.drawn(DrawTarget((160, 120), seen, {}))
     assert drawn.shape == (120, 160, 3)
     np.testing.assert_allclose(drawn[60, [10, 60, 100, 140], 0], [0, 255, 127.5, 0], atol=1)
 

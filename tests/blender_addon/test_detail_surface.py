@@ -12,7 +12,7 @@ from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.builders.materials import paint_layers
 from maquette.blender_addon.builders.surfaces import surface_values
 from maquette.blender_addon.core import jobs
-from maquette.blender_addon.work import texture_space
+from maquette.blender_addon.work.detail import texture_space
 from maquette.inference.camera import Camera
 
 pytestmark = pytest.mark.usefixtures("addon")

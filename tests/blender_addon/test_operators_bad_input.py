@@ -127,8 +127,8 @@ def test_numbers_that_are_none(refused, wall, option) -> None:
 
 
 def test_names_longer_than_the_systems_and_the_home_folder(refused, wall, tmp_path, monkeypatch) -> None:
-    refused("is no path", filepath=str(tmp_path / ("a" * 400)))
-    refused("is no path", filepath=wall, folder=str(tmp_path / ("a" * 400)))
+    refused("cannot be used: File name too long", filepath=str(tmp_path / ("a" * 400)))
+    refused("cannot be used: File name too long", filepath=wall, folder=str(tmp_path / ("a" * 400)))
     monkeypatch.setenv("HOME", str(tmp_path))
     bpy.ops.maquette.estimate_depth(filepath=wall, model="relief", output="IMAGE", folder="~/depths")
     assert [path.parent.name for path in tmp_path.rglob("*.exr")] == ["depths"]
@@ -159,7 +159,7 @@ def test_materials_of_another_file_are_refused_before_the_work(refused, wall, tm
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("is_float", [False, True])
 def test_pixels_that_are_no_numbers_are_black(is_float) -> None:
-    from maquette.blender_addon.work.common import _srgb_bytes
+    from maquette.blender_addon.work.source import _srgb_bytes
 
     pixels = np.full((2, 2, 4), np.nan, np.float32)
     pixels[0] = (np.inf, -np.inf, 0.0, 1.0)

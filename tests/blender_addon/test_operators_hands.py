@@ -271,7 +271,7 @@ def test_a_clip_as_outlines_and_shape_keys_needs_no_folder(shot) -> None:
 
 def test_what_cannot_follow_a_clip_is_refused(shot, plane, blocks, tmp_path) -> None:
     refused("cannot follow a whole clip", blocks, shot, frames="CLIP", masks="STENCIL")
-    refused("only of one frame", blocks, shot, frames="CLIP", depth="RELIEF")
+    refused("for a single frame only", blocks, shot, frames="CLIP", depth="RELIEF")
     refused("needs a folder", blocks, shot, frames="CLIP", masks="IMAGE")
     assert refine(shot, frames="CURRENT", masks="STENCIL")
 

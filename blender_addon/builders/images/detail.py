@@ -11,8 +11,8 @@ import bpy
 
 from ....inference.errors import BadInput
 from ...core import compat
-from ...core.detail_files import KEY, parsed, settings_in
 from ...core.exchange import clean_name
+from ...core.picture_settings import KEY, parsed, settings_in
 from ..files import paths
 from .image import pack_file
 

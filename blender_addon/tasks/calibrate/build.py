@@ -15,31 +15,31 @@ from ...builders.images import image
 from ...builders.masks import mask_sequence
 from ...core import jobs, photo_links, roles
 from ...core.transaction import on_failure, transaction
-from ...work.calibrate import CalibrateRequest, Picture, discard
+from ...work.calibrate import CalibrateWork, MetricImage, discard
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object
     from mathutils import Matrix
 
-    from ...work.calibrate import Written
+    from ...work.calibrate import RewrittenImage
 
 
 def job(label: str, properties: Any, context: Any) -> jobs.Job:
     """The job of a rescaling: images on the worker, the rest on the main thread as one undo step. Raises BadInput."""
-    request = _request(properties, context)
+    work = _work(properties, context)
 
-    def finish(written: list[Written]) -> str:
+    def finish(written: list[RewrittenImage]) -> str:
         try:
-            line = _rescaled(request, written)
+            line = _rescaled(work, written)
         finally:
             discard(written)
         bpy.ops.ed.undo_push(message=label)
         return line
 
-    return jobs.Job(label, request.infer, finish)
+    return jobs.Job(label, work.run, finish)
 
 
-def _request(properties: Any, context: Any) -> CalibrateRequest:
+def _work(properties: Any, context: Any) -> CalibrateWork:
     camera_object = _camera(properties, context)
     wanted = properties.distance
     if not wanted > 0:
@@ -53,10 +53,10 @@ def _request(properties: Any, context: Any) -> CalibrateRequest:
     total = scale.scale_of(camera_object) * ratio
     pictures = [_picture(one, total) for one in photo_links.metres_of(camera_object)] if properties.rewrite else []
     markers, cursor = _markers(properties, context, camera_object)
-    said = f"the {what} is {wanted:.4g} now, and was {measured:.4g}"
+    summary = f"the {what} is {wanted:.4g} now, and was {measured:.4g}"
     pictures = tuple(one for one in pictures if one is not None)
-    return CalibrateRequest(
-        context.scene.name, camera_object.name, ratio, floor, said, pictures, markers, cursor, _places(properties)
+    return CalibrateWork(
+        context.scene.name, camera_object.name, ratio, floor, summary, pictures, markers, cursor, _points(properties)
     )
 
 
@@ -116,54 +116,54 @@ def _markers(properties: Any, context: Any, camera_object: Object) -> tuple[tupl
     return names, len(chosen) == 1
 
 
-def _places(properties: Any) -> tuple[tuple[float, ...], ...]:
+def _points(properties: Any) -> tuple[tuple[float, ...], ...]:
     """The two typed points, where they are what the length is measured between."""
     typed = properties.known == "DISTANCE" and properties.points == "POINTS"
     return (tuple(properties.point_a), tuple(properties.point_b)) if typed else ()
 
 
-def _picture(picture: Image, total: float) -> Picture | None:
+def _picture(picture: Image, total: float) -> MetricImage | None:
     """An image of metres as the worker is to write it; None where its values are right or gone."""
     factor = total / scale.metres_of(picture)
     path = Path(bpy.path.abspath(picture.filepath, library=picture.library)) if picture.filepath else None
     if picture.source == "SEQUENCE":
         files = image.sequence_files(picture)[: int(picture.get(image.LENGTH, 1))]  # type: ignore[arg-type]
-        return Picture(picture.name, factor, files=files, folder=str(files[0].parent.parent)) if files else None
+        return MetricImage(picture.name, factor, files=files, folder=str(files[0].parent.parent)) if files else None
     folder = ""
     if path is not None and path.is_file() and picture.packed_file is None:
         folder = str(path.parent)
         if not picture.is_dirty:  # the worker reads it sooner than Blender would hand out its pixels
-            return Picture(picture.name, factor, files=(path,), folder=folder)
+            return MetricImage(picture.name, factor, files=(path,), folder=folder)
     if not picture.size[0]:
         return None
-    return Picture(picture.name, factor, values=image.image_array(picture)[..., 0], folder=folder)
+    return MetricImage(picture.name, factor, values=image.image_array(picture)[..., 0], folder=folder)
 
 
-def _rescaled(request: CalibrateRequest, written: list[Written]) -> str:
+def _rescaled(work: CalibrateWork, written: list[RewrittenImage]) -> str:
     """Everything of the photo at its new size. Raises BadInput where the camera went away meanwhile."""
-    camera_object = bpy.data.objects.get(request.camera)
-    scene = bpy.data.scenes.get(request.scene)
+    camera_object = bpy.data.objects.get(work.camera)
+    scene = bpy.data.scenes.get(work.scene)
     if camera_object is None or scene is None:
-        raise BadInput(f"The camera {request.camera} is gone.", "Choose the photo, and try again.")
+        raise BadInput(f"The camera {work.camera} is gone.", "Choose the photo, and try again.")
     if bpy.context.mode != "OBJECT":  # an undo step of Edit Mode holds nothing but the mesh
         bpy.ops.object.mode_set(mode="OBJECT")
     with bpy.context.temp_override(scene=scene), transaction():
-        pivot = scale.about(camera_object, floor=request.floor)
+        pivot = scale.about(camera_object, floor=work.floor)
         replaced = [_replaced(one) for one in written]
-        motion = scale.rescale(camera_object, request.ratio, pivot)
+        motion = scale.rescale(camera_object, work.ratio, pivot)
         before = {new: scale.metres_of(old) for old, new in replaced}
         for old, new in replaced:
             new[roles.METRES] = scale.scale_of(camera_object)
             _take_place(old, new)
         for obj in photo_links.all_of(camera_object):
             scale.settle(obj, before)
-        _move_markers(request, scene, motion)
+        _move_markers(work, scene, motion)
         for old, _ in replaced:
             bpy.data.images.remove(old)
-        return f"Rescaled {request.camera.removesuffix('.camera')} by {request.ratio:.4g}: {request.said}"
+        return f"Rescaled {work.camera.removesuffix('.camera')} by {work.ratio:.4g}: {work.summary}"
 
 
-def _replaced(written: Written) -> tuple[Image, Image]:
+def _replaced(written: RewrittenImage) -> tuple[Image, Image]:
     """An image of metres, and the new one that has the right values. Raises BadInput where the old one went away."""
     picture = written.picture
     old = bpy.data.images.get(picture.name)
@@ -200,15 +200,15 @@ def _take_place(old: Any, new: Any) -> None:
     new.name = name
 
 
-def _move_markers(request: CalibrateRequest, scene: Any, motion: Matrix) -> None:
+def _move_markers(work: CalibrateWork, scene: Any, motion: Matrix) -> None:
     """Take what marks the measured points along, so that they can be measured again."""
-    for name in request.markers:
+    for name in work.markers:
         marker = bpy.data.objects.get(name)
         if marker is not None:
             marker.location = motion @ marker.location
-    if request.cursor:
+    if work.cursor:
         scene.cursor.location = motion @ scene.cursor.location
     settings = scene.maquette.calibrate
-    for name, place in zip(("point_a", "point_b"), request.places, strict=False):
+    for name, place in zip(("point_a", "point_b"), work.points, strict=False):
         if (Vector(getattr(settings, name)) - Vector(place)).length < 1e-6:
             setattr(settings, name, motion @ Vector(place))

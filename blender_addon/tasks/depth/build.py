@@ -11,108 +11,149 @@ from ....inference.registry import find_model
 from ...builders.images import image
 from ...builders.materials import materials
 from ...builders.surfaces import displacement, live, relief
-from ...core import roles
-from ...work import DepthBuild, DepthRequest, Inferred
-from ...work.clip_maps import DepthClipRequest
-from ..shared.common import licence_of, matched, mesh_object, photo_image, shared
-from . import build_clip
-from .material import displaced_material
+from ...work.clip_maps import ClipMaps
+from ...work.depth import DepthWork, EstimatedDepth
+from ..shared.clips import sequence_image
+from ..shared.gather import check_directory, gathered
+from ..shared.target import mesh_object
+from .settings import BUILD, PARAMETERS
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Image, Object, Scene
+    from bpy.types import Context, Image, Object
+
+    from ....inference.results import DepthMap
+    from ...work.item import JobResult
+    from ..shared.finish import Place
 
 
-def request(properties: Any, context: Context) -> DepthRequest:
-    """From `properties.DepthSettings` and `PhotoInput`. Raises MaquetteError."""
-    wanted = DepthRequest(
-        **shared(properties, context),
-        resolution=properties.resolution,
-        build=DepthBuild(
-            output=properties.output,
-            mesh_resolution=properties.mesh_resolution,
-            tear=properties.tear,
-            grazing=math.degrees(properties.grazing),
-            grid_method=properties.grid_method,
-            grid_width=properties.grid_width,
-            strength=properties.strength,
-            max_distance=properties.max_distance,
-            specks=properties.specks,
-            adaptive=properties.adaptive,
-            dicing=properties.dicing,
-        ),
-    )
-    if properties.output == "MATERIAL":
-        obj = mesh_object(wanted, "displacement")
+def work(properties: Any, context: Context) -> DepthWork:
+    """What the worker is to do. Raises MaquetteError."""
+    item = DepthWork(**gathered("depth", PARAMETERS, BUILD, properties, context))
+    if item.build.output == "MATERIAL":
+        obj = mesh_object(item, "displacement")
         materials.check_material(obj)
-        if properties.adaptive:
+        if item.build.adaptive:
             displacement.check_adaptive(obj)
-    if properties.output == "RELIEF" and not find_model("depth", properties.model).options.get("metres", True):
-        what = "surface relief of a material" if properties.model == "relief" else "relative depth of this model"
+    if item.build.output == "RELIEF" and not find_model("depth", item.model).options.get("metres", True):
+        what = "surface relief of a material" if item.model == "relief" else "relative depth of this model"
         raise BadInput(
             f"The {what} has no distances for a relief mesh.",
             "Build a displaced grid or a material displacement, or choose a model that gives metres.",
         )
-    if properties.frames == "CLIP" and wanted.source.is_clip:
-        return build_clip.request(wanted, properties.start_frame)
-    return wanted
+    if item.clip is not None:
+        check_directory(item.directory)
+    return item
 
 
-def build(request: DepthRequest, inferred: Inferred, scene: Scene) -> str:
-    """The float image, and what the request wants made of it."""
-    if isinstance(request, DepthClipRequest):
-        return build_clip.build(request, inferred, scene)
-    depth_map, wanted = inferred.result, request.build
-    ((what, file),) = inferred.files.items()
-    picture = image.float_image(f"{request.source.name}.{what}", file, request.folder)
-    roles.mark(picture, what, inferred.photo.digest, licence_of(request, "depth"))
-    output = wanted.chosen(depth_map.metric)
+def build(item: DepthWork, found: JobResult[EstimatedDepth | ClipMaps[DepthMap]], place: Place) -> str:
+    """The float image or the image sequence, and what is wanted made of it."""
+    result = found.result
+    if isinstance(result, ClipMaps):
+        return _of_clip(item, found, result, place)
+    ((what, file),) = found.files.items()
+    picture = place.mark(image.float_image(f"{item.source.name}.{what}", file, item.folder), what)
+    output = item.output(result.map.metric)
     if output == "IMAGE":
         return f"Made the image {picture.name}"
     if output == "MATERIAL":
-        return displaced_material(request, picture, depth_map.metric)
-    obj = _build_object(request, inferred, picture, scene, output)
+        return _displaced_material(item, picture, result.map.metric)
+    obj = _object(item, result, picture, place, output)
     mesh: Any = obj.data
     if not len(mesh.vertices):
         return f"Made {obj.name}, which stays adjustable in its modifier {obj.modifiers[0].name}"
     return f"Made {mesh.name} with {len(mesh.vertices):,} vertices"
 
 
-def _build_object(request: DepthRequest, inferred: Inferred, picture: Image, scene: Scene, output: str) -> Object:
+def _object(item: DepthWork, result: EstimatedDepth, picture: Image, place: Place, output: str) -> Object:
     """A mesh of the depth; what has metres stands before the photo's camera."""
-    depth_map, wanted, name = inferred.result, request.build, request.source.name
-    if depth_map.metric:
-        photo, camera = matched(request, inferred, scene)
-    else:
-        photo, camera = photo_image(request, inferred), None
+    depth, build, name = result.map, item.build, item.source.name
     common: dict[str, Any] = {
-        "photo_image": photo,
-        "resolution": wanted.mesh_resolution,
-        "parent": scene.collection,
+        "photo_image": place.photo,
+        "resolution": build.mesh_resolution,
+        "parent": place.scene.collection,
     }
-    found = getattr(inferred, "surface", None)
     if output == "RELIEF":
-        confidence = depth_map.confidence
         return relief.relief_mesh(
-            depth_map, name=f"{name}.relief", camera_object=camera, confidence=confidence, found=found, **common
-        )
-    if output == "LIVE" and depth_map.metric:
+            depth, name=f"{name}.relief", camera_object=place.camera, confidence=depth.confidence,
+            found=result.surface, **common,
+        )  # fmt: skip
+    if output == "LIVE" and depth.metric:
         return live.live_relief(
-            depth_map.camera, picture, name=f"{name}.live", camera_object=camera, tear=wanted.tear,
-            grazing=wanted.grazing, max_distance=wanted.max_distance, specks=wanted.specks, **common,
+            depth.camera, picture, name=f"{name}.live", camera_object=place.camera, tear=build.tear,
+            grazing=math.degrees(build.grazing), max_distance=build.max_distance, specks=build.specks, **common,
         )  # fmt: skip
     if output == "LIVE":
         return live.live_grid(
-            depth_map.camera, picture, name=f"{name}.live", width=wanted.grid_width, strength=wanted.strength, **common
+            depth.camera, picture, name=f"{name}.live", width=build.grid_width, strength=build.strength, **common
         )
     return displacement.displaced_grid(
-        depth_map,
+        depth,
         picture,
         name=f"{name}.grid",
-        camera_object=camera,
-        method=wanted.grid_method,
-        width=wanted.grid_width,
-        strength=1.0 if depth_map.metric else wanted.strength,
-        max_distance=wanted.max_distance,
-        at_rest=found,
+        camera_object=place.camera,
+        method=build.grid_method,
+        width=build.grid_width,
+        strength=1.0 if depth.metric else build.strength,
+        max_distance=build.max_distance,
+        at_rest=result.surface,
         **common,
     )
+
+
+def _of_clip(item: DepthWork, found: JobResult, clip: ClipMaps[DepthMap], place: Place) -> str:
+    """The sequence, and what is wanted made of it."""
+    metric = clip.first.metric
+    what = "height" if item.build.output == "MATERIAL" and metric else "depth"
+    sequence = place.mark(sequence_image(item, what, clip.files), what)
+    output = item.output(metric)
+    line = f"Made the sequence {sequence.name} of {found.length} frames"
+    if clip.found < found.length:
+        line += f", {found.length - clip.found} of them empty"
+    if output == "IMAGE":
+        return line
+    if output == "MATERIAL":
+        return f"{line}. {_displaced_material(item, sequence, metric)}"
+    return f"{line}, which {_moving_object(item, clip, sequence, place, output).name} follows"
+
+
+def _moving_object(item: DepthWork, clip: ClipMaps[DepthMap], sequence: Image, place: Place, output: str) -> Object:
+    build, camera = item.build, clip.first.camera
+    common: dict[str, Any] = {
+        "name": f"{item.source.name}.{output.lower()}",
+        "resolution": build.mesh_resolution,
+        "parent": place.scene.collection,
+        "photo_image": place.photo,
+    }
+    if not clip.first.metric:
+        return live.live_grid(camera, sequence, width=build.grid_width, strength=build.strength, **common)
+    cut = output != "GRID"
+    return live.live_relief(
+        camera,
+        sequence,
+        camera_object=place.camera,
+        tear=build.tear if cut else None,
+        grazing=math.degrees(build.grazing) if cut else 90.0,
+        max_distance=build.max_distance,
+        specks=build.specks if cut else 0,
+        **common,
+    )
+
+
+def _displaced_material(item: DepthWork, picture: Image, metric: bool) -> str:
+    """The image as displacement in the active object's material; says what was changed besides."""
+    build, obj = item.build, mesh_object(item, "displacement")
+    material = materials.active_material(obj)
+    bumps = material.displacement_method == "BUMP"
+    scale = 1.0 if metric else build.strength
+    displacement.displace_material(material, picture, scale=scale, fine=build.adaptive)
+    line = [f"Added {picture.name} to the material {material.name}"]
+    if bumps:
+        line.append("which displaces now" if build.adaptive else "which displaces and bumps now")
+    if build.adaptive:
+        changed = displacement.adaptive_subdivision(obj, pixels=build.dicing)
+        line.append(f"and let Cycles subdivide {obj.name} to {build.dicing:g} px")
+        line += [changed] * bool(changed)
+    data: Any = obj.data
+    if not data.uv_layers:
+        line.append(f"but {obj.name} has no UV map for it yet")
+    return ", ".join(line)

@@ -20,7 +20,6 @@ TASK = Task(
     70,
     SETTINGS,
     (DetailPanel, DetailComparePanel, DetailSettingsPanel, DetailModelPanel),
-    catalogue="detailer",
     operator="detail_mask",
     label="Detail Mask",
     tooltip="Repaint what is under the mask in more detail, as a new image or paint layer above the old one",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -17,35 +17,28 @@ from ...builders.images import image as images
 from ...builders.materials import materials, paint, paint_slots
 from ...builders.surfaces.projection import mesh_of
 from ...core import roles
-from ...work import DetailBuild, DetailRequest
-from ..shared.common import mesh_object, shared
+from ...core.bpy_settings import chosen
+from ...work.detail.item import DetailBuild, DetailWork
+from ..shared.gather import gathered
+from ..shared.target import mesh_object
 from . import controls, masks, projection
 from .models import BUILTIN, located
+from .settings import BUILD, MODEL_KINDS, PARAMETERS
 from .source import active_object, check_single, picture_from, picture_of
 
 if TYPE_CHECKING:
-    from bpy.types import Image, Scene
+    from bpy.types import Image
 
     from ...core.exchange import TexturedSurface
-    from ...work import DetailInferred, Inferred, Picture, Request, Source
-
-#: Properties that are keywords of `detail_mask` as they are.
-_PARAMETERS = (
-    *("guide_size", "guide_size_for", "max_size", "mask_mode", "steps", "cfg", "sampler", "scheduler", "denoise"),
-    *("feather", "crop_factor", "drop_size", "refiner_ratio", "batch_size", "cycle", "inpaint_model"),
-    *("noise_mask_feather", "contour_fill", "bbox_fill", "combined", "fill", "match_colours", "prompt"),
-    *("negative_prompt", "control_strength", "control_start", "control_end", "compatibility", "tiling", "offload"),
-)
-#: Further properties that a picture remembers.
-_REMEMBERED = (
-    *("source", "mask", "mask_name", "mask_channel", "mask_invert", "mask_grow", "mapping", "output", "model"),
-    *("refiner", "config", "control", "control_image", "controlnet", "lora", "lora_strength"),
-    "loras",
-)
+    from ...work.detail.canvas import Picture
+    from ...work.detail.item import DetailedPictures
+    from ...work.item import JobResult
+    from ...work.source import Source
+    from ..shared.finish import Place
 
 
-def request(properties: Any, context: Any) -> DetailRequest:
-    """From `properties.DetailSettings` and `PhotoInput`. Raises MaquetteError."""
+def work(properties: Any, context: Any) -> DetailWork:
+    """What the worker is to do. Raises MaquetteError."""
     source, picture, image = picture_of(properties, context)
     obj = active_object(context)
     size = _size(source, picture, image)
@@ -59,40 +52,34 @@ def request(properties: Any, context: Any) -> DetailRequest:
         seen_from = projection.camera_for(properties, context.scene, image)
         return projection.seen_surface(obj, context.scene, seen_from, size)[0]
 
-    ground = masks.Ground(context.scene, obj, image, surface, properties.source in {"PAINT_SLOT", "VIEW"})
+    scene = masks.MaskContext(context.scene, obj, image, surface, properties.source in {"PAINT_SLOT", "VIEW"})
     checkpoint = _checkpoint(properties)
-    seed = secrets.randbelow(2**31) if properties.randomise else properties.seed
-    parameters = {name: _value(properties, name) for name in _PARAMETERS} | {"seed": seed}
-    remembered = {name: _value(properties, name) for name in _REMEMBERED}
-    return DetailRequest(
-        **shared(properties, context, source),
+    common = gathered("detailer", PARAMETERS, (), properties, context, source)
+    if properties.randomise:
+        common["options"]["seed"] = secrets.randbelow(2**31)
+    settings = {"version": 1, **chosen(BUILD, properties), **common["options"], "picture": source.name}
+    if properties.refiner:
+        common["options"]["refiner"] = _located(properties, "refiner")
+    common["build"] = _build(properties, context, image, source.path, size, mapping)
+    return DetailWork(
+        **common,
         picture=picture,
-        mask=masks.mask_of(properties, ground),
-        parameters=parameters,
-        build=_build(properties, context, image, source.path, size, mapping),
-        settings={"version": 1, **remembered, **parameters, "picture": source.name},
+        mask=masks.mask_of(properties, scene),
+        settings=settings,
         checkpoint=checkpoint,
-        refiner=_located(properties.refiner, "checkpoint"),
         control=controls.control_of(properties) if checkpoint is not None else None,
     )
 
 
-def build(request: Request, inferred: Inferred, scene: Scene) -> str:
+def build(item: DetailWork, found: JobResult[DetailedPictures], place: Place) -> str:
     """The new images, and the layer where one is asked for."""
-    wanted, found = cast("DetailRequest", request), cast("DetailInferred", inferred)
-    before = _before(wanted, scene)
-    made = [_image(wanted, found, variant, before) for variant in sorted(found.files, key=int)]
+    before = _before(item)
+    made = [_image(item, found, variant, before) for variant in sorted(found.files, key=int)]
     line = f"Made the image {made[0].name}" if len(made) == 1 else f"Made {len(made)} images, first {made[0].name}"
-    if wanted.build.output != "IMAGE":
-        line += _layer(wanted, found, made[0], before)
+    if item.build.output != "IMAGE":
+        line += _layer(item, found.result, made[0], before)
     compare.show(made[0], before)
     return line + _summary(found)
-
-
-def _value(properties: Any, name: str) -> Any:
-    """A property as it was typed: Blender holds 0.2 as the nearest number of 32 bits."""
-    value = getattr(properties, name)
-    return round(value, 6) if isinstance(value, float) else value
 
 
 def _build(
@@ -102,25 +89,25 @@ def _build(
     output, scene = properties.output, context.scene
     if output == "AUTO":
         output = {"PAINT_SLOT": "LAYER", "VIEW": "BAKE"}.get(properties.source, "IMAGE")
-    wanted = DetailBuild(output, mapping, image.name if image is not None else "", path)
+    result = DetailBuild(output, mapping, image.name if image is not None else "", path)
     if output == "IMAGE":
-        return wanted
+        return result
     obj = _mesh(active_object(context))
     materials.check_material(obj)
     slot = paint_slots.slot_of(obj.active_material, image) if image is not None else None
     if output == "LAYER" and mapping == "UV":
         if slot is None:
             paint.check_mapping(obj, mesh_of(obj), projected=False)
-        return wanted
+        return result
     seen_from = projection.camera_for(properties, scene, image)
     if output == "LAYER":
         paint.check_mapping(obj, mesh_of(obj), projected=True)
         camera = cameras.intrinsics_of(seen_from, *size, scene)
-        return replace(wanted, camera_object=seen_from.name, camera=camera)
+        return replace(result, camera_object=seen_from.name, camera=camera)
     slot = paint_slots.active_slot(obj, scene)
     check_single(slot.image)
     surface, _ = projection.seen_surface(obj, scene, seen_from, size, slot)
-    return replace(wanted, before=slot.image.name, surface=surface, texture=picture_from(slot.image))
+    return replace(result, before=slot.image.name, surface=surface, texture=picture_from(slot.image))
 
 
 def _mesh(obj: Any) -> Any:
@@ -151,7 +138,7 @@ def _size(source: Source, picture: Picture, image: Image | None) -> tuple[int, i
 
 def _checkpoint(properties: Any) -> dict[str, Any] | None:
     """The fields of `Checkpoint`; None for the engine that needs no model. Raises BadInput."""
-    model = _located(properties.model, "checkpoint")
+    model = _located(properties, "model")
     if model == BUILTIN:
         return None
     if not model:
@@ -162,7 +149,7 @@ def _checkpoint(properties: Any) -> dict[str, Any] | None:
     if properties.control != "NONE":
         if not properties.controlnet:
             raise BadInput("No ControlNet is chosen to follow the control image.", "Choose its folder or file.")
-        fields["controlnet"] = _located(properties.controlnet, "controlnet")
+        fields["controlnet"] = _located(properties, "controlnet")
     return fields
 
 
@@ -176,65 +163,66 @@ def _loras(properties: Any) -> list[tuple[str, float]]:
                 f"The LoRAs {properties.loras!r} cannot be read.",
                 'Write them as [["path", strength], ...], or leave them empty.',
             ) from error
-    return [(_located(path, "lora"), strength) for path, strength in files]
+    return [(located(_absolute(path), "lora"), strength) for path, strength in files]
 
 
-def _located(name: str, kind: str) -> str:
-    return located(_absolute(name), kind)
+def _located(properties: Any, name: str) -> str:
+    """The path of the model that a setting names."""
+    return located(_absolute(getattr(properties, name)), MODEL_KINDS[name])
 
 
 def _absolute(path: str) -> str:
     return bpy.path.abspath(path) if path.startswith("//") else path
 
 
-def _before(request: DetailRequest, scene: Scene) -> Image | None:
+def _before(item: DetailWork) -> Image | None:
     """The image that the result is compared with."""
-    if request.source.path and not request.build.before and not request.source.is_clip:
-        return bpy.data.images.load(request.build.path, check_existing=True)
-    return bpy.data.images.get(request.build.before)
+    if item.source.path and not item.build.before and not item.source.is_clip:
+        return bpy.data.images.load(item.build.path, check_existing=True)
+    return bpy.data.images.get(item.build.before)
 
 
-def _image(request: DetailRequest, inferred: DetailInferred, variant: str, before: Image | None) -> Image:
+def _image(item: DetailWork, found: JobResult[DetailedPictures], variant: str, before: Image | None) -> Image:
     made = detail.result_image(
-        f"{request.source.name}.detail",
-        inferred.files[variant],
-        request.folder,
-        settings={**inferred.settings, "variant": int(variant)},
+        f"{item.source.name}.detail",
+        found.files[variant],
+        item.folder,
+        settings={**found.result.settings, "variant": int(variant)},
         before=before,
     )
-    return roles.mark(made, "detail", inferred.photo.digest)
+    return roles.mark(made, "detail", found.photo.digest)
 
 
-def _layer(request: DetailRequest, inferred: DetailInferred, made: Image, before: Image | None) -> str:
+def _layer(item: DetailWork, pictures: DetailedPictures, made: Image, before: Image | None) -> str:
     """Lay the image over the texture that it was made from, or over all that the material has. The object is looked up
     again: the artist may have gone on."""
-    wanted, obj = request.build, mesh_object(request, "layer")
+    result, obj = item.build, mesh_object(item, "layer")
     slot = paint_slots.slot_of(obj.active_material, before) if before is not None else None
-    if wanted.output == "BAKE" or wanted.mapping == "UV":
+    if result.output == "BAKE" or result.mapping == "UV":
         if slot is not None:
             paint_slots.add_layer_above(slot, made)
             return f" and a layer on {obj.name}"
-        if wanted.output == "BAKE":
-            raise BadInput(f"{obj.name} has no texture {wanted.before} any more.", "Select the object again.")
+        if result.output == "BAKE":
+            raise BadInput(f"{obj.name} has no texture {result.before} any more.", "Select the object again.")
     where: dict[str, Any] = {}
-    if wanted.mapping == "CAMERA":
-        camera_object = bpy.data.objects.get(wanted.camera_object)
+    if result.mapping == "CAMERA":
+        camera_object = bpy.data.objects.get(result.camera_object)
         if camera_object is None:
-            raise BadInput(f"The camera {wanted.camera_object} is gone.", "Choose another camera.")
-        where = {"camera": wanted.camera, "camera_object": camera_object}
-    assert inferred.strengths is not None
-    mask = images.mask_image(f"{request.source.name}.detail.mask", inferred.strengths)
+            raise BadInput(f"The camera {result.camera_object} is gone.", "Choose another camera.")
+        where = {"camera": result.camera, "camera_object": camera_object}
+    mask = images.mask_image(f"{item.source.name}.detail.mask", pictures.strengths)
     paint_slots.add_layer_over_all(obj, made, mask, **where)
     return f" and a layer on {obj.name}"
 
 
-def _summary(inferred: DetailInferred) -> str:
+def _summary(found: JobResult[DetailedPictures]) -> str:
     """How many parts were repainted, and what was not."""
-    done = sum(not one.skipped for one in inferred.result)
-    skipped = len(inferred.result) - done
-    words = [f"{done} part{'s' * (done != 1)}", f"seed {inferred.settings['seed']}"]
+    segments, notes = found.result.segments, found.result.notes
+    done = sum(not one.skipped for one in segments)
+    skipped = len(segments) - done
+    words = [f"{done} part{'s' * (done != 1)}", f"seed {found.result.settings['seed']}"]
     if skipped:
-        words.append(f"{skipped} left out: {next(one.skipped for one in inferred.result if one.skipped)}")
-    if inferred.partial:
+        words.append(f"{skipped} left out: {next(one.skipped for one in segments if one.skipped)}")
+    if found.partial:
         words.append("cancelled, only what was finished is kept")
-    return " ".join([f" ({', '.join(words)})" + "." * bool(inferred.notes), *inferred.notes])
+    return " ".join([f" ({', '.join(words)})" + "." * bool(notes), *notes])

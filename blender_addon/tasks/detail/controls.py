@@ -10,7 +10,7 @@ import bpy
 from ....inference.errors import BadInput
 from ...builders.images.image import image_array
 from ...core import roles
-from ...work.detail_controls import Control
+from ...work.detail.controls import Control
 from .masks import image_mask
 
 if TYPE_CHECKING:

@@ -16,22 +16,22 @@ from ...builders.masks import splines
 from ...builders.materials import paint_slots
 from ...builders.surfaces import projection, surface_values
 from ...core import roles
-from ...work.detail_masks import FoundMask, ImageMask, Mask, SurfaceMask, TextureMask
-from ...work.mask_splines import SplineMask
+from ...work.detail.masks import FoundMask, ImageMask, Mask, SurfaceMask, TextureMask
+from ...work.detail.splines import SplineMask
 from .source import check_single, image_of_file
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
 
     from ...core.exchange import TexturedSurface
-    from ...work.detail_masks import Drawn
+    from ...work.detail.masks import MaskSource
 
 #: Words in the names of masks that tell whose they are.
 _WORDS = {"HANDS": ".hand", "PEOPLE": ".person."}
 
 
 @dataclass(frozen=True)
-class Ground:
+class MaskContext:
     """What masks are gathered from. picture : the image that is repainted, or None.
 
     surface : called for the active object as the picture shows it; raises BadInput where it does not.
@@ -45,13 +45,13 @@ class Ground:
     on_surface: bool
 
 
-def mask_of(properties: Any, ground: Ground) -> Mask:
+def mask_of(properties: Any, context: MaskContext) -> Mask:
     """The mask that `properties` name. Raises BadInput."""
-    gathered = _GATHER[properties.mask](properties, ground)
+    gathered = _GATHER[properties.mask](properties, context)
     return Mask(gathered, properties.mask_invert, properties.mask_grow)
 
 
-def _image(properties: Any, _ground: Ground) -> Drawn:
+def _image(properties: Any, _context: MaskContext) -> MaskSource:
     name = properties.mask_name
     if not name:
         raise BadInput("No mask is chosen.", "Choose an image in which the part to repaint is white.")
@@ -70,48 +70,48 @@ def image_mask(name: str, channel: str) -> ImageMask:
         return _of_image(image, channel)
 
 
-def _paint_slot(properties: Any, ground: Ground) -> Drawn:
-    slot = paint_slots.active_slot(ground.obj, ground.scene)
-    if slot.image == ground.picture:
+def _paint_slot(properties: Any, context: MaskContext) -> MaskSource:
+    slot = paint_slots.active_slot(context.obj, context.scene)
+    if slot.image == context.picture:
         raise BadInput(
             f"The active paint slot {slot.image.name} is both the picture and its mask.",
             "Choose the mask's image, or make another slot the active one.",
         )
     mask = _of_image(slot.image, properties.mask_channel)
-    if not ground.on_surface or slot.node is None:
+    if not context.on_surface or slot.node is None:
         return mask
-    return _on_surface(mask, ground, paint_slots.uv_name(slot))
+    return _on_surface(mask, context, paint_slots.uv_name(slot))
 
 
-def _stencil(properties: Any, ground: Ground) -> Drawn:
-    paint: Any = ground.scene.tool_settings.image_paint
+def _stencil(properties: Any, context: MaskContext) -> MaskSource:
+    paint: Any = context.scene.tool_settings.image_paint
     if paint.stencil_image is None:
         raise BadInput("Texture painting has no stencil.", "Make one of a mask, or choose another kind of mask.")
     mask = _of_image(paint.stencil_image, properties.mask_channel, inverted=not paint.invert_stencil)
-    if not ground.on_surface or ground.obj is None:
+    if not context.on_surface or context.obj is None:
         return mask
-    layer: Any = projection.mesh_of(ground.obj).uv_layer_stencil
-    return _on_surface(mask, ground, layer.name if layer is not None else "")
+    layer: Any = projection.mesh_of(context.obj).uv_layer_stencil
+    return _on_surface(mask, context, layer.name if layer is not None else "")
 
 
-def _on_surface(mask: ImageMask, ground: Ground, uv_name: str) -> Drawn:
+def _on_surface(mask: ImageMask, context: MaskContext, uv_name: str) -> MaskSource:
     """The mask through its UV map; as it is where it lies through that of the picture, which it then covers."""
-    surface: TexturedSurface = ground.surface()
-    uvs = surface_values.triangle_uvs(_object(ground), uv_name)
+    surface: TexturedSurface = context.surface()
+    uvs = surface_values.triangle_uvs(_object(context), uv_name)
     if surface.camera is None and (uvs == surface.uvs).all():
         return mask
     return TextureMask(mask, surface, uvs)
 
 
-def _vertex_group(properties: Any, ground: Ground) -> Drawn:
-    return SurfaceMask(ground.surface(), surface_values.group_values(_object(ground), properties.mask_name))
+def _vertex_group(properties: Any, context: MaskContext) -> MaskSource:
+    return SurfaceMask(context.surface(), surface_values.group_values(_object(context), properties.mask_name))
 
 
-def _attribute(properties: Any, ground: Ground) -> Drawn:
-    return SurfaceMask(ground.surface(), surface_values.attribute_values(_object(ground), properties.mask_name))
+def _attribute(properties: Any, context: MaskContext) -> MaskSource:
+    return SurfaceMask(context.surface(), surface_values.attribute_values(_object(context), properties.mask_name))
 
 
-def _found(properties: Any, _ground: Ground) -> Drawn:
+def _found(properties: Any, _context: MaskContext) -> MaskSource:
     """Masks that the other tasks have made; of which photo, is written on them."""
     made: dict[str, list[Any]] = defaultdict(list)
     known: Any = bpy.data.images
@@ -121,7 +121,7 @@ def _found(properties: Any, _ground: Ground) -> Drawn:
     return FoundMask(properties.mask, made)
 
 
-def _splines(properties: Any, ground: Ground) -> Drawn:
+def _splines(properties: Any, context: MaskContext) -> MaskSource:
     masks = bpy.data.masks
     name = properties.mask_name or (masks[0].name if len(masks) == 1 else "")
     if not name:
@@ -136,10 +136,10 @@ def _of_image(image: Image, channel: str, *, inverted: bool = False) -> ImageMas
     return ImageMask(image_array(image), channel, inverted)
 
 
-def _object(ground: Ground) -> Object:
-    if ground.obj is None:
+def _object(context: MaskContext) -> Object:
+    if context.obj is None:
         raise BadInput("No object is active to take the mask from.", "Select the mesh object that has it.")
-    return ground.obj
+    return context.obj
 
 
 _GATHER = {

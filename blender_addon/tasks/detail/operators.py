@@ -22,7 +22,7 @@ class PlanOperator(PhotoOperator):
     def job(self, context: Any) -> jobs.Job:
         from . import build, plan
 
-        return plan.job_of(self.bl_label, build.request(self, context), plan.signature(self))
+        return plan.job_of(self.bl_label, build.work(self, context), plan.signature(self))
 
 
 class MAQUETTE_OT_toggle_detail(bpy.types.Operator):

@@ -10,28 +10,22 @@ from . import plan_shown as shown
 
 if TYPE_CHECKING:
     from ....inference.detailer.planning import Plan
-    from ...work import DetailRequest
+    from ...work.detail.item import DetailWork
 
 signature = shown.signature
 
 _MEBIBYTE = 1 << 20
 
 
-def job_of(label: str, request: DetailRequest, asked: tuple[Any, ...]) -> jobs.Job:
+def job_of(label: str, item: DetailWork, asked: tuple[Any, ...]) -> jobs.Job:
     """A job that plans. asked : `signature` of what it is planned for."""
-
-    def work(report: jobs.Report) -> Plan:
-        from ....installer.packages import manager
-
-        manager.activate()
-        return request.plan(report)
 
     def finish(plan: Plan) -> str:
         lines = lines_of(plan)
         shown.remember(shown.Shown(asked, tuple(lines)))
         return "; ".join(lines)
 
-    return jobs.Job(label, work, finish)
+    return jobs.Job(label, item.plan, finish)
 
 
 def lines_of(plan: Plan) -> list[str]:

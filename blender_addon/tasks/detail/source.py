@@ -14,8 +14,9 @@ import bpy
 from ....inference.errors import BadInput
 from ...builders.images.image import image_array
 from ...builders.materials import paint_slots
-from ...work import Focal, Picture, Source
-from ..shared.source import focal_of, source_of
+from ...work.detail.canvas import Picture
+from ...work.source import Focal, Source
+from ..shared.gather import focal_of, source_of
 from . import projection
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _view(properties: Any, context: Any) -> tuple[Source, Picture, Image | None]
 
 
 def _render(properties: Any, context: Any) -> tuple[Source, Picture, Image | None]:
-    from ..shared.render_result import render_pixels
+    from .render_result import render_pixels
 
     pixels = render_pixels(context.scene)
     source = Source("render", pixels=pixels, linear=True, focal=focal_of(properties))

@@ -3,67 +3,50 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ...builders.images import image
 from ...builders.materials import materials, normals
-from ...core import roles
-from ...work import Inferred, NormalsRequest
-from ...work.clip_maps import NormalsClipRequest
-from ..depth import build_clip
-from ..shared.common import licence_of, mesh_object, shared
+from ...work.clip_maps import ClipMaps
+from ...work.normals import NormalsWork
+from ..shared.clips import sequence_image
+from ..shared.gather import check_directory, gathered
+from ..shared.target import mesh_object
+from .settings import BUILD, PARAMETERS
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Image, Scene
+    from bpy.types import Context
+
+    from ....inference.results import NormalMap
+    from ...work.item import JobResult
+    from ..shared.finish import Place
 
 
-def request(properties: Any, context: Context) -> NormalsRequest:
-    """From `properties.NormalsSettings` and `PhotoInput`. Raises MaquetteError."""
-    wanted = NormalsRequest(
-        **shared(properties, context),
-        a=properties.a,
-        bg_threshold=properties.bg_threshold,
-        resolution=properties.resolution,
-        output=properties.output,
-        strength=properties.strength,
-        space=properties.space,
-        green_down=properties.green_down and properties.output == "IMAGE",
-        keep_preview=properties.keep_preview,
-    )
-    if properties.output == "MATERIAL":
-        obj = mesh_object(wanted, "normal map")
+def work(properties: Any, context: Context) -> NormalsWork:
+    """What the worker is to do. Raises MaquetteError."""
+    item = NormalsWork(**gathered("normals", PARAMETERS, BUILD, properties, context))
+    if item.build.output == "MATERIAL":
+        obj = mesh_object(item, "normal map")
         materials.check_material(obj)
-        normals.check_mapping(obj, projected=properties.space == "CAMERA")
-    if properties.frames == "CLIP" and wanted.source.is_clip:
-        build_clip.check_directory(wanted.directory)
-        given = {one.name: getattr(wanted, one.name) for one in fields(wanted)}
-        return NormalsClipRequest(**given, start_frame=properties.start_frame)
-    return wanted
+        normals.check_mapping(obj, projected=item.build.space == "CAMERA")
+    if item.clip is not None:
+        check_directory(item.directory)
+    return item
 
 
-def build(request: NormalsRequest, inferred: Inferred, scene: Scene) -> str:
+def build(item: NormalsWork, found: JobResult[NormalMap | ClipMaps[NormalMap]], place: Place) -> str:
     """The normal map, and its node where it is wanted."""
-    if isinstance(request, NormalsClipRequest):
-        made = build_clip.numbered(request, inferred, "normal")
-        build_clip.set_timing(request, inferred, scene)
+    result, name = found.result, f"{item.source.name}.normal"
+    if isinstance(result, ClipMaps):
+        made = sequence_image(item, "normal", result.files)
     else:
-        made = normals.normal_image(f"{request.source.name}.normal", inferred.files["normal"], request.folder)
-        roles.mark(made, "normal", inferred.photo.digest, licence_of(request, "normals"))
-        if request.keep_preview:
-            image.picture(f"{request.source.name}.normal.preview", inferred.result.preview)
-    if request.output == "IMAGE":
+        made = normals.normal_image(name, found.files["normal"], item.folder)
+        if item.build.keep_preview:
+            image.picture(f"{name}.preview", result.preview)
+    place.mark(made, "normal")
+    if item.build.output == "IMAGE":
         return f"Made the {'sequence' if made.source == 'SEQUENCE' else 'image'} {made.name}"
-    return _add_to_material(request, inferred, made, scene)
-
-
-def _add_to_material(request: NormalsRequest, inferred: Inferred, made: Image, scene: Scene) -> str:
-    obj = mesh_object(request, "normal map")
-    where = {}
-    if request.space == "CAMERA":
-        where = {
-            "camera_object": build_clip.playing_camera(request, inferred, scene)[1],
-            "camera": inferred.result.camera,
-        }
-    normals.add_normal_map(obj, made, strength=request.strength, **where)
+    obj = mesh_object(item, "normal map")
+    where: Any = {} if found.camera is None else {"camera_object": place.camera, "camera": found.camera}
+    normals.add_normal_map(obj, made, strength=item.build.strength, **where)
     return f"Added {made.name} to the material of {obj.name}"

@@ -5,80 +5,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ....inference.errors import NothingFound
 from ...builders.bodies import body
 from ...builders.images import image
-from ...core import axes, roles
-from ...work import Inferred, PeopleRequest
-from ..shared.common import licence_of, matched, shared
-from ..shared.masks import build_masks, check_target, mask_build
+from ...core import axes
+from ...work.people import PeopleWork
+from ..shared.gather import gathered
+from ..shared.masks import build_masks, check_target
+from .settings import BUILD, PARAMETERS
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Scene
+    from bpy.types import Context
+
+    from ...work.item import JobResult
+    from ...work.people import RecoveredPeople
+    from ..shared.finish import Place
 
 
-def request(properties: Any, context: Context) -> PeopleRequest:
-    """From `properties.PeopleSettings` and `PhotoInput`. Raises MaquetteError."""
-    wanted = PeopleRequest(
-        **shared(properties, context),
-        det_confidence_thresh=properties.det_confidence_thresh,
-        det_iou_thresh=properties.det_iou_thresh,
-        det_batch_size=properties.det_batch_size,
-        hmr_batch_size=properties.hmr_batch_size,
-        refine=properties.refine,
-        track=properties.track,
-        smoothing=properties.smoothing,
-        plant=properties.plant,
-        detector=properties.detector,
-        boxes=properties.boxes,
-        bodies=properties.bodies,
-        rig=properties.rig,
-        correctives=properties.correctives,
-        start_frame=properties.start_frame,
-        skeleton_image=properties.skeleton_image,
-        masks=mask_build(properties, grow=properties.mask_grow),
+def work(properties: Any, context: Context) -> PeopleWork:
+    """What the worker is to do. Raises MaquetteError."""
+    item = PeopleWork(**gathered("people", PARAMETERS, BUILD, properties, context))
+    check_target(item)
+    return item
+
+
+def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> str:
+    """The bodies before the matched camera, and the masks of the first frame."""
+    people, wanted = found.result.people, item.build
+    assert place.camera is not None
+    options = body.BodyOptions(
+        wanted.bodies,
+        wanted.rig,
+        correctives=wanted.correctives,
+        start_frame=wanted.start_frame,
+        world_from_camera=axes.world_from_camera_of(place.camera),
+        folder=item.folder,
     )
-    check_target(wanted)
-    return wanted
-
-
-def build(request: PeopleRequest, inferred: Inferred, scene: Scene) -> str:
-    """The bodies before the matched camera, and the masks of the first frame. Raises NothingFound."""
-    people, name = inferred.result, request.source.name
-    tracks = people.tracks()
-    if not tracks:
-        where = "clip" if request.source.is_clip else "photo"
-        raise NothingFound(
-            f"No person was found in the {where}.", "Choose another one, lower the confidence, or give the boxes."
-        )
-    _, camera = matched(request, inferred, scene)
-    body.build_people(
-        people,
-        body.BodyOptions(
-            request.bodies,
-            request.rig,
-            correctives=request.correctives,
-            start_frame=request.start_frame,
-            world_from_camera=axes.world_from_camera_of(camera),
-            folder=request.folder,
-        ),
-        name=name,
-        scene=scene,
-    )
-    made = [
-        build_masks(request, inferred, people.cameras[0], camera, scene, people.body.licence),
-        _skeletons(request, inferred),
-    ]
-    found = f"Recovered {len(tracks)} {'person' if len(tracks) == 1 else 'people'}"
-    frames = f" over {len(people.frames)} frames" if len(people.frames) > 1 else ""
-    return f"{found}{frames}{', made ' + ' and '.join(filter(None, made)) if any(made) else ''}"
-
-
-def _skeletons(request: PeopleRequest, inferred: Inferred) -> str:
-    """The picture of the skeletons, where it was asked for."""
-    picture = inferred.maps.get("skeletons")
-    if picture is None:
-        return ""
-    made = image.control_image(f"{request.source.name}.people.control", picture)
-    roles.mark(made, "people.control", inferred.photo.digest, licence_of(request, "people"))
-    return f"the skeletons {made.name}"
+    body.build_people(people, options, name=item.source.name, scene=place.scene)
+    made = [build_masks(item, found, place, people.body.licence)]
+    if found.result.skeletons is not None:
+        skeletons = image.control_image(f"{item.source.name}.people.control", found.result.skeletons)
+        made.append(f"the skeletons {place.mark(skeletons, 'people.control').name}")
+    count, frames = len(people.tracks()), len(people.frames)
+    line = f"Recovered {count} {'person' if count == 1 else 'people'}{f' over {frames} frames' * (frames > 1)}"
+    return f"{line}{', made ' + ' and '.join(filter(None, made)) if any(made) else ''}"

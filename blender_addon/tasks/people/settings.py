@@ -3,59 +3,35 @@
 
 from __future__ import annotations
 
-from ....inference.options import Choice, Number, Options, Text
+from dataclasses import replace
+
+from ....inference.options import Choice, Number, Options
 from ....inference.options.people import OPTIONS
 from ...builders.bodies.rig_choices import RIGS
 from ..shared.settings import BODIES, MASKS, START_FRAME, mask_choice, model_choice
 
+# fmt: off
+PARAMETERS = Options(*OPTIONS, replace(OPTIONS["boxes"], blender=True))
 BUILD = Options(
-    Choice("bodies", "ARMATURE", "Body", "How the bodies are stored", items=BODIES),
-    Choice("rig", "OWN", "Rig", "Which bones the armature gets", items=RIGS),
-    Choice(
-        "correctives",
-        "LIVE",
-        "Correctives",
-        "What to do with the corrective shapes of joints that bulge and fold, for bodies that have them",
-        items=(
-            ("LIVE", "Live", "Shape keys driven by the bones, however they are posed"),
-            ("BAKED", "Baked", "Shape keys with the values of every frame: plays faster, and fits this motion only"),
-            ("OFF", "Off", "The skin follows the bones alone"),
-        ),
-    ),
+    Choice("bodies", "ARMATURE", "Body", "How the bodies are stored", BODIES),
+    Choice("rig", "OWN", "Rig", "Which bones the armature gets", RIGS),
+    Choice("correctives", "LIVE", "Correctives",
+           "What to do with the corrective shapes of joints that bulge and fold, for bodies that have them", (
+        ("LIVE", "Live", "Shape keys driven by the bones, however they are posed"),
+        ("BAKED", "Baked", "Shape keys with the values of every frame: plays faster, and fits this motion only"),
+        ("OFF", "Off", "The skin follows the bones alone"),
+    )),
     START_FRAME,
-    Choice(
-        "skeleton_image",
-        "NONE",
-        "Skeletons",
-        "Draw the skeletons of the first frame as an image for a ControlNet",
-        items=(
-            ("NONE", "None", "Don't draw skeletons"),
-            ("coco_18", "OpenPose", "18 joints, as most ControlNets for poses expect"),
-            ("body_25", "OpenPose with Feet", "25 joints, with feet"),
-        ),
-    ),
+    Choice("skeleton_image", "NONE", "Skeletons",
+           "Draw the skeletons of the first frame as an image for a ControlNet", (
+        ("NONE", "None", "Don't draw skeletons"),
+        ("coco_18", "OpenPose", "18 joints, as most ControlNets for poses expect"),
+        ("body_25", "OpenPose with Feet", "25 joints, with feet"),
+    )),
     mask_choice("NONE", "Masks", "What to make of the people's masks in the first frame"),
-    Number(
-        "mask_grow",
-        0.0,
-        "Grow",
-        "Expand the masks by this many pixels (negative shrinks them)",
-        low=-4096.0,
-        high=4096.0,
-        soft_low=-64.0,
-        soft_high=64.0,
-        unit="PIXEL",
-    ),
+    Number("mask_grow", 0.0, "Grow", "Expand the masks by this many pixels (negative shrinks them)", -4096.0, 4096.0,
+           soft_low=-64.0, soft_high=64.0, unit="PIXEL"),
     *MASKS,
 )
-SETTINGS = Options(
-    model_choice("people", "What recovers the people"),
-    *OPTIONS,
-    Text(
-        "boxes",
-        "",
-        "Boxes",
-        "People as [[x0, y0, x1, y1], ...] in pixels, a list of such lists for a clip; empty finds them",
-    ),
-    *BUILD,
-)
+# fmt: on
+SETTINGS = Options(model_choice("people", "What recovers the people"), *PARAMETERS, *BUILD)

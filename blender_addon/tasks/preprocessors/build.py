@@ -3,35 +3,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...builders.images import image
-from ...core import roles
-from ...work.preprocessors import MapsRequest
-from ..shared.common import licence_of, shared
-from .settings import SETTINGS, TYPED
+from ...work.preprocessors import MapWork
+from ..shared.gather import gathered
+from .settings import PARAMETERS, TYPED
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Scene
+    from bpy.types import Context
 
-    from ...work import Inferred
+    from ....inference.results import MapImage
+    from ...work.item import JobResult
+    from ..shared.finish import Place
 
 
-def request(properties: Any, context: Context) -> MapsRequest:
+def work(properties: Any, context: Context) -> MapWork:
     """What the worker is to do. Raises MaquetteError."""
+    item = MapWork(**gathered("maps", PARAMETERS.for_model(properties.model), (), properties, context))
     names = TYPED.get(properties.model)
-    return MapsRequest(
-        **shared(properties, context),
-        resolution=properties.resolution,
-        thresholds=(getattr(properties, names[0]), getattr(properties, names[1])) if names else None,
-        safe=properties.safe or None,
-        scribble=properties.scribble and properties.model in SETTINGS["scribble"].models,
-        seed=properties.seed,
-    )
+    if names is None:
+        return item
+    thresholds = tuple(item.options[name] for name in names)
+    options = {name: value for name, value in item.options.items() if name not in names}
+    return replace(item, options={**options, "thresholds": thresholds})
 
 
-def build(request: MapsRequest, inferred: Inferred, scene: Scene) -> str:
+def build(item: MapWork, found: JobResult[MapImage], place: Place) -> str:
     """A packed image of the pass."""
-    made = image.picture(f"{request.source.name}.{request.model}", inferred.result.image)
-    roles.mark(made, "map", inferred.photo.digest, licence_of(request, "maps"))
+    made = place.mark(image.picture(f"{item.source.name}.{item.model}", found.result.image), "map")
     return f"Made the image {made.name}"

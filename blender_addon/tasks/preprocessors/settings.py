@@ -11,9 +11,9 @@ from ..shared.settings import model_choice
 
 #: Passes that have settings for their two thresholds here, and those settings' names.
 TYPED = {model: THRESHOLDS[model].names for model in ("canny", "mlsd", "lineart-standard")}
-SETTINGS = Options(
-    model_choice("maps", "What to make of the photo", default="canny", label="Pass"),
+PARAMETERS = Options(
     *(replace(option, models=(model,)) for model in TYPED for option in THRESHOLDS[model]),
     # The other passes of this kind always have three levels.
     *(replace(option, models=("hed", "pidinet")) if option.name == "safe" else option for option in OPTIONS),
 )
+SETTINGS = Options(model_choice("maps", "What to make of the photo", default="canny", label="Pass"), *PARAMETERS)

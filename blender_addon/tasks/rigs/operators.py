@@ -11,10 +11,10 @@ from typing import Any
 
 import bpy
 
-from ....inference.options import Number, Text
+from ....inference.options import Number, Switch, Text
 from ...core.bpy_settings import Name, properties_of
 from ...ui.job_display import report_error
-from .settings import FILE, OVERWRITE, RETARGET
+from .settings import FILE, RETARGET
 
 _ARMATURE = Text("armature", "", "Armature", "Name of the armature object; empty for the active one")
 
@@ -137,7 +137,7 @@ class MAQUETTE_OT_export_person(RigOperator):
     __annotations__ = properties_of(
         (
             *FILE,
-            OVERWRITE,
+            Switch("overwrite", False, "Overwrite", "Replace a file of this name"),
             Text(
                 "armature",
                 "",

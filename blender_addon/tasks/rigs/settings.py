@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of rigs: bone maps, retargeting, poses and export.
+"""Settings of rigs: bone maps, retargeting, poses and export."""
 
-Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
-"""
+from __future__ import annotations
 
 import bpy
 from bpy.props import EnumProperty, IntProperty, PointerProperty
@@ -13,64 +12,45 @@ from ...core.bpy_settings import properties_of
 #: Format -> its ending; the labels are Blender's own.
 FORMATS = {"FBX": ".fbx", "GLTF": ".glb", "BVH": ".bvh", "USD": ".usdc", "ALEMBIC": ".abc"}
 
-
-def _preset_items(_owner: object, _context: object) -> list[tuple[str, str, str]]:
-    from ....inference.rigs import load_presets
-
-    global _presets
-    if not _presets:  # Blender keeps no reference to the strings of an enum's items
-        _presets = [("AUTO", "Find by Names", "The known rig whose names fit best, or else a guess from the words")]
-        _presets += [(preset.id, preset.label, f"The names of {preset.label}") for preset in load_presets()]
-    return _presets
-
-
-_presets: list[tuple[str, str, str]] = []
-
+# fmt: off
 RETARGET = Options(
-    Choice(
-        "placement",
-        "WORLD",
-        "Placement",
-        "Where the motion goes",
-        items=(
-            ("WORLD", "At the Source", "The target stands where the source stands, as in the photo"),
-            ("LOCAL", "From Its Own Place", "The target moves from where it stands, in its own direction and stride"),
-        ),
-    ),
-    Choice(
-        "frames",
-        "ACTION",
-        "Frames",
-        "What is transferred",
-        items=(
-            ("ACTION", "Action", "All frames of the source's action"),
-            ("SCENE", "Scene", "The scene's frame range"),
-            ("CURRENT", "Current Frame", "The pose of the current frame"),
-        ),
-    ),
+    Choice("placement", "WORLD", "Placement", "Where the motion goes", (
+        ("WORLD", "At the Source", "The target stands where the source stands, as in the photo"),
+        ("LOCAL", "From Its Own Place", "The target moves from where it stands, in its own direction and stride"),
+    )),
+    Choice("frames", "ACTION", "Frames", "What is transferred", (
+        ("ACTION", "Action", "All frames of the source's action"),
+        ("SCENE", "Scene", "The scene's frame range"),
+        ("CURRENT", "Current Frame", "The pose of the current frame"),
+    )),
 )
 FILE = Options(
-    Choice(
-        "format",
-        "FBX",
-        "Format",
-        "Format of the file",
-        items=(
-            ("FBX", "FBX", "Rig, skin, shape keys and animation, for game engines and other programs"),
-            ("GLTF", "glTF Binary", "Rig, skin, shape keys and animation, for engines and the web"),
-            ("BVH", "BVH", "The motion of one skeleton alone"),
-            ("USD", "USD", "Rig, skin and animation, for film pipelines"),
-            ("ALEMBIC", "Alembic", "The exact vertices of every frame"),
-        ),
-    ),
+    Choice("format", "FBX", "Format", "Format of the file", (
+        ("FBX", "FBX", "Rig, skin, shape keys and animation, for game engines and other programs"),
+        ("GLTF", "glTF Binary", "Rig, skin, shape keys and animation, for engines and the web"),
+        ("BVH", "BVH", "The motion of one skeleton alone"),
+        ("USD", "USD", "Rig, skin and animation, for film pipelines"),
+        ("ALEMBIC", "Alembic", "The exact vertices of every frame"),
+    )),
     Switch("animation", True, "Animation", "Write the motion rather than just the pose"),
 )
-OVERWRITE = Switch("overwrite", False, "Overwrite", "Replace a file of this name")
 #: One entry of an armature's bone map. Parts made of several bones have several entries, in order.
 BONE = Options(
     Text("part", "", "Part", "Part of the body"),
     Text("bone", "", "Bone", "Bone that is this part; empty where the rig has none"),
 )
+# fmt: on
+
+_presets: list[tuple[str, str, str]] = []
+
+
+def _preset_items(_owner: object, _context: object) -> list[tuple[str, str, str]]:
+    from ....inference.rigs import load_presets
+
+    if not _presets:  # Blender keeps no reference to the strings of an enum's items
+        _presets.append(("AUTO", "Find by Names", "The known rig whose names fit best, or else a guess from the words"))
+        _presets.extend((preset.id, preset.label, f"The names of {preset.label}") for preset in load_presets())
+    return _presets
 
 
 def _is_armature(_settings: object, candidate: bpy.types.Object) -> bool:

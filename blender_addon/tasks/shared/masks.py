@@ -13,126 +13,96 @@ from ...builders.masks import grease_pencil, mask_data
 from ...builders.materials import paint
 from ...builders.surfaces import projection
 from ...core import roles
-from ...work import MaskBuild
-from .common import mesh_object
+from .target import mesh_object
 
 if TYPE_CHECKING:
-    from bpy.types import Image, Object, Scene
+    from collections.abc import Mapping
+
+    from bpy.types import Image, Object
     from numpy.typing import NDArray
 
     from ....inference import Camera
-    from ...work import HandsRequest, Inferred, PeopleRequest
+    from ...core.exchange import TracedMask
+    from ...work.item import JobResult
+    from ...work.masks import MaskWork
+    from .finish import Place
 
 
-def mask_build(properties: Any, **own: Any) -> MaskBuild:
-    """From `properties.MaskSettings` and the `masks` of the task; `own` : what only this task has."""
-    return MaskBuild(
-        properties.masks,
-        properties.mask_mapping,
-        tuple(properties.mask_colour),
-        feather=properties.mask_feather,
-        edge=properties.mask_edge,
-        visible_only=properties.visible_only,
-        **own,
-    )
-
-
-def check_target(request: HandsRequest | PeopleRequest) -> None:
+def check_target(item: MaskWork) -> None:
     """Raise BadInput now, rather than after the work, where the active object cannot take the masks."""
-    wanted = request.masks
-    if not wanted.needs_object:
+    if not item.needs_object:
         return
-    obj = mesh_object(request, "mask")
+    obj = mesh_object(item, "mask")
     mesh = projection.mesh_of(obj)
-    if wanted.output in {"PAINT_SLOT", "STENCIL"}:
-        paint.check_mapping(obj, mesh, projected=wanted.mapping == "CAMERA")
+    if item.build.masks in {"PAINT_SLOT", "STENCIL"}:
+        paint.check_mapping(obj, mesh, projected=item.projected)
 
 
-def build_masks(
-    request: HandsRequest | PeopleRequest,
-    inferred: Inferred,
-    camera: Camera,
-    camera_object: Object | None,
-    scene: Scene,
-    licence: str,
-) -> str:
-    """Build the worker's masks as `request.masks` says; returns what was made, for the closing line.
+def build_masks(item: MaskWork, found: JobResult, place: Place, licence: str) -> str:
+    """Build the worker's masks as the item asks for; returns what was made, for the closing line.
 
-    `camera_object` may be None where the masks need no camera. licence : of what the model makes.
+    licence : of what the model makes.
     """
-    wanted, name = request.masks, request.source.name
-    masks = {f"{name}.{suffix}": mask for suffix, mask in inferred.masks.items()}
-    if wanted.output == "NONE" or not masks:
+    build, output = item.build, item.build.masks
+    masks = {f"{item.source.name}.{suffix}": mask for suffix, mask in found.masks.items()}
+    if output == "NONE" or not masks:
         return ""
-    if wanted.output == "GREASE_PENCIL":
-        outline = _outlines(request, inferred, camera, camera_object, scene)
-        return f"the outlines {roles.mark(outline, 'mask.outline', licence=licence).name}"
-    if wanted.output == "STENCIL":
-        union = _image(f"{name}.mask", np.max(np.stack(list(masks.values())), axis=0), inferred, licence)
-        return _stencil(request, union, camera, camera_object, scene)
-    if wanted.output == "IMAGE":
-        return _listed("image", [_image(full, mask, inferred, licence).name for full, mask in masks.items()])
-    obj = mesh_object(request, "mask")
-    for full, mask in masks.items():
-        if wanted.output == "PAINT_SLOT":
-            where = _from(camera, camera_object) if wanted.mapping == "CAMERA" else {}
-            paint.add_mask_layer(obj, _image(full, mask, inferred, licence), wanted.colour, **where)
-        elif wanted.output == "ATTRIBUTE":
-            mask_data.mask_attribute(
-                obj, mask, **_from(camera, camera_object), name=full, visible_only=wanted.visible_only
-            )
+    if output == "GREASE_PENCIL":
+        first = min(place.scene.frame_start, place.scene.frame_current)
+        frames = {name: {first: traced} for name, traced in found.outlines.items()}
+        return f"the outlines {draw_outlines(item, frames, found.camera, place, licence).name}"
+    if output == "STENCIL":
+        union = _image(f"{item.source.name}.mask", np.max(np.stack(list(masks.values())), axis=0), found, licence)
+        return _stencil(item, union, found, place)
+    if output == "IMAGE":
+        return _listed("image", [_image(name, mask, found, licence).name for name, mask in masks.items()])
+    obj = mesh_object(item, "mask")
+    seen_from = {"camera": found.camera, "camera_object": place.camera}
+    for name, mask in masks.items():
+        if output == "PAINT_SLOT":
+            where: dict[str, Any] = seen_from if item.projected else {}
+            paint.add_mask_layer(obj, _image(name, mask, found, licence), build.mask_colour, **where)
         else:
-            mask_data.mask_vertex_group(
-                obj, mask, **_from(camera, camera_object), name=full, visible_only=wanted.visible_only
-            )
-    kind = {"PAINT_SLOT": "paint layer", "ATTRIBUTE": "attribute", "VERTEX_GROUP": "vertex group"}[wanted.output]
+            add: Any = mask_data.mask_attribute if output == "ATTRIBUTE" else mask_data.mask_vertex_group
+            add(obj, mask, **seen_from, name=name, visible_only=build.visible_only)
+    kind = {"PAINT_SLOT": "paint layer", "ATTRIBUTE": "attribute", "VERTEX_GROUP": "vertex group"}[output]
     return f"{_listed(kind, list(masks))} on {obj.name}"
 
 
-def _image(name: str, mask: NDArray, inferred: Inferred, licence: str) -> Image:
-    return roles.mark(image.mask_image(name, mask), "mask", inferred.photo.digest, licence)
-
-
-def _stencil(
-    request: HandsRequest | PeopleRequest,
-    union: Image,
-    camera: Camera,
-    camera_object: Object | None,
-    scene: Scene,
-) -> str:
-    """All masks in one, as the scene's stencil; on the active mesh object, where there is one, through a UV map."""
-    projected = request.masks.mapping == "CAMERA"
-    obj = bpy.data.objects.get(request.target.object)
-    if projected or (obj is not None and isinstance(obj.data, bpy.types.Mesh)):
-        obj = mesh_object(request, "stencil")
-        paint.set_stencil(scene, union, obj, **(_from(camera, camera_object) if projected else {}))
-        return f"the stencil {union.name} on {obj.name}"
-    paint.set_stencil(scene, union)
-    return f"the stencil {union.name}"
-
-
-def _outlines(
-    request: HandsRequest | PeopleRequest,
-    inferred: Inferred,
-    camera: Camera,
-    camera_object: Object | None,
-    scene: Scene,
+def draw_outlines(
+    item: MaskWork,
+    frames: Mapping[str, Mapping[int, TracedMask]],
+    camera: Camera | None,
+    place: Place,
+    licence: str,
 ) -> Object:
-    first = min(scene.frame_start, scene.frame_current)
-    layers = {name.removesuffix(".mask"): {first: traced} for name, traced in inferred.outlines.items()}
-    return grease_pencil.outlines(
-        layers,
+    """A Grease Pencil object with the outlines of masks. frames : mask's name -> frame of the scene -> outlines."""
+    assert camera is not None
+    outline = grease_pencil.outlines(
+        {name.removesuffix(".mask"): traced for name, traced in frames.items()},
         camera,
-        name=f"{request.source.name}.outline",
-        colour=request.masks.colour,
-        camera_object=camera_object,
-        parent=scene.collection,
+        name=f"{item.source.name}.outline",
+        colour=item.build.mask_colour,
+        camera_object=place.camera,
+        parent=place.scene.collection,
     )
+    return roles.mark(outline, "mask.outline", licence=licence)
 
 
-def _from(camera: Camera, camera_object: Object | None) -> dict[str, Any]:
-    assert camera_object is not None
-    return {"camera": camera, "camera_object": camera_object}
+def _image(name: str, mask: NDArray, found: JobResult, licence: str) -> Image:
+    return roles.mark(image.mask_image(name, mask), "mask", found.photo.digest, licence)
+
+
+def _stencil(item: MaskWork, union: Image, found: JobResult, place: Place) -> str:
+    """All masks in one, as the scene's stencil; on the active mesh object, where there is one, through a UV map."""
+    obj = bpy.data.objects.get(item.target.object)
+    if item.projected or (obj is not None and isinstance(obj.data, bpy.types.Mesh)):
+        obj = mesh_object(item, "stencil")
+        where: Any = {"camera": found.camera, "camera_object": place.camera} if item.projected else {}
+        paint.set_stencil(place.scene, union, obj, **where)
+        return f"the stencil {union.name} on {obj.name}"
+    paint.set_stencil(place.scene, union)
+    return f"the stencil {union.name}"
 
 
 def _listed(kind: str, names: list[str]) -> str:

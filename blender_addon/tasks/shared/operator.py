@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import bpy
@@ -74,7 +76,9 @@ class PhotoOperator(JobOperator):
     task: ClassVar[Any] = None
 
     def job(self, context: Any) -> jobs.Job:
-        from .common import job_of
+        from .finish import finish
 
         code = self.task.code()
-        return job_of(self.bl_label, code.request(self, context), code.build)
+        item = code.work(self, context)
+        build = partial(finish, item, code.build, self.bl_label)
+        return jobs.Job(self.bl_label, item.run, build, is_partial=attrgetter("partial"))

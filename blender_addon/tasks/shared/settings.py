@@ -7,75 +7,36 @@ from ....inference.options import Choice, Number, Options, Switch, Text
 from ....installer.models import catalogue
 from ...core.bpy_settings import Name, Vector
 
+# fmt: off
 #: What every task is asked: through which lens, where to write, where to compute.
 COMMON = Options(
-    Number(
-        "fx",
-        None,
-        "Focal Length X",
-        "Focal length in pixels; 0 takes the photo's own, or else a 55 degree lens",
-        low=0.0,
-    ),
-    Number("fy", None, "Focal Length Y", "Vertical focal length in pixels; 0 takes the horizontal one", low=0.0),
-    Switch(
-        "match_render",
-        False,
-        "Match Render Size",
-        "Give the render the photo's size and pixel aspect; a scene without a camera gets them in any case",
-    ),
-    Name(
-        "folder",
-        "",
-        "Folder",
-        "Folder for the images that are written; empty for the one beside the .blend file",
-        kind="DIR_PATH",
-    ),
-    Choice(
-        "device",
-        "AUTO",
-        "Device",
-        "Where to compute",
-        items=(
-            ("AUTO", "Automatic", "The device chosen in the preferences, or else the fastest"),
-            ("cuda", "CUDA or ROCm", "An NVIDIA or AMD graphics card"),
-            ("mps", "Metal", "Apple's graphics processor"),
-            ("xpu", "XPU", "An Intel graphics card"),
-            ("cpu", "CPU", "The processor"),
-        ),
-    ),
+    Number("fx", None, "Focal Length X", "Focal length in pixels; 0 takes the photo's own, or else 55 degrees", 0.0),
+    Number("fy", None, "Focal Length Y", "Vertical focal length in pixels; 0 takes the horizontal one", 0.0),
+    Switch("match_render", False, "Match Render Size",
+           "Give the render the photo's size and pixel aspect; a scene without a camera gets them in any case"),
+    Name("folder", "", "Folder", "Folder for the images that are written; empty for the one beside the .blend file",
+         kind="DIR_PATH"),
+    Choice("device", "AUTO", "Device", "Where to compute", (
+        ("AUTO", "Automatic", "The device chosen in the preferences, or else the fastest"),
+        ("cuda", "CUDA or ROCm", "An NVIDIA or AMD graphics card"),
+        ("mps", "Metal", "Apple's graphics processor"),
+        ("xpu", "XPU", "An Intel graphics card"),
+        ("cpu", "CPU", "The processor"),
+    )),
 )
 #: The photo of an operator, by name or path.
 PHOTO = Options(
     Text("image", "", "Image", "Name of the image datablock that holds the photo or clip"),
-    Name(
-        "filepath",
-        "",
-        "File",
-        "Path of the photo, movie, or numbered pictures (shot_%04d.png), when no image is given",
-        kind="FILE_PATH",
-    ),
-    Number(
-        "frame",
-        0,
-        "Frame",
-        "Frame of a clip to use where one photo is needed; 0 takes the scene's current frame",
-        low=0,
-    ),
+    Name("filepath", "", "File",
+         "Path of the photo, movie, or numbered pictures (shot_%04d.png), when no image is given", kind="FILE_PATH"),
+    Number("frame", 0, "Frame", "Frame of a clip to use where one photo is needed; 0 takes the scene's current one", 0),
     Text("camera", "", "Camera", "Name of the camera object that the photo was taken with, for its focal length"),
 )
-FRAMES = Choice(
-    "frames",
-    "CURRENT",
-    "Frames",
-    "How much of a clip to work on",
-    items=(
-        ("CURRENT", "Current Frame", "One frame, as a photo"),
-        ("CLIP", "Whole Clip", "Every frame: images become sequences, and what is built from them is animated"),
-    ),
-)
-START_FRAME = Number(
-    "start_frame", 1, "Start Frame", "Frame of the scene at which the clip begins", low=0, high=1048574
-)
+FRAMES = Choice("frames", "CURRENT", "Frames", "How much of a clip to work on", (
+    ("CURRENT", "Current Frame", "One frame, as a photo"),
+    ("CLIP", "Whole Clip", "Every frame: images become sequences, and what is built from them is animated"),
+))
+START_FRAME = Number("start_frame", 1, "Start Frame", "Frame of the scene at which the clip begins", 0, 1048574)
 #: How a body or mesh moves.
 BODIES = (
     ("ARMATURE", "Armature", "An armature with one action, and a mesh that it deforms"),
@@ -93,57 +54,31 @@ MASK_OUTPUTS = (
 )
 #: What becomes of the masks of hands and people.
 MASKS = Options(
-    Number(
-        "mask_feather",
-        0.0,
-        "Feather",
-        "Width of the mask's soft edge; 0 leaves it as the model draws it",
-        low=0.0,
-        high=4096.0,
-        soft_high=100.0,
-        unit="PIXEL",
-    ),
-    Choice(
-        "mask_edge",
-        "CENTRE",
-        "Edge",
-        "Where the soft edge lies",
-        items=(
-            ("CENTRE", "Centred", "Half of it on either side of the mask's outline"),
-            ("OUTSIDE", "Outside", "Around the mask, which stays solid"),
-            ("INSIDE", "Inside", "Within the mask, which does not grow"),
-        ),
-    ),
+    Number("mask_feather", 0.0, "Feather", "Width of the mask's soft edge; 0 leaves it as the model draws it", 0.0,
+           4096.0, soft_high=100.0, unit="PIXEL"),
+    Choice("mask_edge", "CENTRE", "Edge", "Where the soft edge lies", (
+        ("CENTRE", "Centred", "Half of it on either side of the mask's outline"),
+        ("OUTSIDE", "Outside", "Around the mask, which stays solid"),
+        ("INSIDE", "Inside", "Within the mask, which does not grow"),
+    )),
     Switch("visible_only", True, "Visible Only", "Leave out what the photo's camera cannot see of the active object"),
-    Choice(
-        "mask_mapping",
-        "UV",
-        "Mapping",
-        "How a paint layer or stencil lies on the object",
-        items=(
-            ("UV", "Active UV Map", "Through the object's active UV map"),
-            ("CAMERA", "Photo's Camera", "Projected from the photo's camera, through a UV map of its own"),
-        ),
-    ),
-    Vector(
-        "mask_colour",
-        (0.8, 0.1, 0.05, 1.0),
-        "Colour",
-        "Colour of the paint layer where the mask is white, or of the outline; its alpha is the opacity",
-        low=0.0,
-        high=1.0,
-        size=4,
-        kind="COLOR",
-    ),
+    Choice("mask_mapping", "UV", "Mapping", "How a paint layer or stencil lies on the object", (
+        ("UV", "Active UV Map", "Through the object's active UV map"),
+        ("CAMERA", "Photo's Camera", "Projected from the photo's camera, through a UV map of its own"),
+    )),
+    Vector("mask_colour", (0.8, 0.1, 0.05, 1.0), "Colour",
+           "Colour of the paint layer where the mask is white, or of the outline; its alpha is the opacity", 0.0, 1.0,
+           size=4, kind="COLOR"),
 )
+# fmt: on
 
 
 def model_choice(task: str, help_text: str, default: str = "builtin", label: str = "Model") -> Choice:
     """The choice of a task's model, in the catalogue's order."""
     items = tuple((model.id, model.label, f"Licence: {model.licence}") for model in catalogue.models(task))
-    return Choice("model", default, label, help_text, items=items)
+    return Choice("model", default, label, help_text, items)
 
 
 def mask_choice(default: str, label: str, help_text: str) -> Choice:
     """What to make of a task's masks."""
-    return Choice("masks", default, label, help_text, items=MASK_OUTPUTS)
+    return Choice("masks", default, label, help_text, MASK_OUTPUTS)

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 import bpy
 
 from ....inference.options import Options
-from ....installer.models import catalogue
 from ...core.bpy_settings import properties_of
 from .operator import PhotoOperator
 from .panel import SidebarPanel, panel_classes
 from .settings import COMMON, PHOTO
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Scene
+    from bpy.types import Context
 
-    from ...work.common import Inferred, Request
+    from ...work.item import JobResult, WorkItem
+    from .finish import Place
 
 
 class TaskCode(Protocol):
     """The part of a task that needs numpy and the builders: its module `build`, imported when it is first run."""
 
-    def request(self, properties: Any, context: Context) -> Request:
+    def work(self, properties: Any, context: Context) -> WorkItem:
         """What the worker is to do; raises MaquetteError where it cannot be done."""
         ...
 
-    def build(self, request: Any, inferred: Inferred, scene: Scene) -> str:
+    def build(self, item: Any, found: JobResult, place: Place) -> str:
         """Make the datablocks; returns the closing line."""
         ...
 
@@ -51,7 +51,6 @@ class Task:
     """One folder of `tasks`.
 
     name : of the scene's settings `Scene.maquette.<name>`.  order : place in the sidebar.
-    catalogue : what the catalogue calls the task, where it is not the name.
     settings : what the scene remembers and the operator takes.  remembered : further properties of the scene's group.
     operator, label, tooltip : of the operator `maquette.<operator>` that runs the task on a photo.
     variants : further operators with the same properties: name -> label, tooltip and base class.
@@ -64,7 +63,6 @@ class Task:
     order: int
     settings: Options
     panels: tuple[type[SidebarPanel], ...]
-    catalogue: str = ""
     operator: str = ""
     label: str = ""
     tooltip: str = ""
@@ -90,13 +88,14 @@ class Task:
         return (*made, *self.classes)
 
     def acts(self, name: str, model: str) -> bool:
-        """Whether a setting acts on the chosen model; on a model of the artist's own it may."""
-        models = self.settings[name].models
-        return not models or model in models or model not in self._models
+        """Whether a setting acts on the chosen model."""
+        if model not in self._acting:
+            self._acting[model] = self.settings.for_model(model)
+        return name in self._acting[model]
 
     @cached_property
-    def _models(self) -> frozenset[str]:
-        return frozenset(model.id for model in catalogue.models(self.catalogue or self.name))
+    def _acting(self) -> dict[str, Options]:
+        return {}
 
     def _operator(self, name: str, label: str, tooltip: str, base: type) -> type:
         attributes = {

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...inference.camera import Camera
-from ...inference.geometry.rasteriser import rasterise
+from ....inference.camera import Camera
+from ....inference.geometry.rasteriser import rasterise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from ..core.exchange import MaskLayer, MaskSpline
-    from .detail_masks import Drawing
+    from ...core.exchange import MaskLayer, MaskSpline
+    from .masks import DrawTarget
 
     Values = NDArray[np.float32]
 
@@ -56,9 +56,9 @@ class SplineMask:
 
     layers: tuple[MaskLayer, ...]
 
-    def drawn(self, drawing: Drawing) -> Values:
-        """See `requests.detail_masks.Drawn`."""
-        return draw(self.layers, *drawing.size)
+    def drawn(self, target: DrawTarget) -> Values:
+        """See `masks.MaskSource`."""
+        return draw(self.layers, *target.size)
 
 
 def draw(layers: tuple[MaskLayer, ...], width: int, height: int) -> Values:

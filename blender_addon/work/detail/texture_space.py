@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...inference.camera import Camera
-from ...inference.geometry.rasteriser import rasterise
+from ....inference.camera import Camera
+from ....inference.geometry.rasteriser import rasterise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..core.exchange import TexturedSurface
+    from ...core.exchange import TexturedSurface
 
     Values = NDArray[np.float32]
 

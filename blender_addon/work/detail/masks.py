@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ... import inference
-from ...inference.errors import NothingFound
+from .... import inference
+from ....inference.errors import NothingFound
 from .texture_space import bled, from_camera, in_uv_space, of_texture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...inference.photo import Photo
-    from ..core.exchange import TexturedSurface
+    from ....inference.photo import Photo
+    from ...core.exchange import TexturedSurface
     from .texture_space import Fragments
 
     Values = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawTarget:
     """What masks and control images are drawn for.
 
     size : (width, height) of the picture.  photo : the picture as the other tasks see it.
@@ -36,25 +36,25 @@ class Drawing:
     where: dict[str, Any]
 
 
-class Drawn(Protocol):
+class MaskSource(Protocol):
     """Anything that becomes a mask (h, w) float32 0..1 that covers the picture."""
 
-    def drawn(self, drawing: Drawing) -> Values: ...
+    def drawn(self, target: DrawTarget) -> Values: ...
 
 
 @dataclass(frozen=True)
 class Mask:
     """A mask as it is asked for. grow : pixels of the picture, negative to shrink.  invert : before growing."""
 
-    source: Drawn
+    source: MaskSource
     invert: bool = False
     grow: float = 0.0
 
-    def drawn(self, drawing: Drawing) -> Values:
+    def drawn(self, target: DrawTarget) -> Values:
         """(H, W) float32 0..1 of the picture's size."""
-        from ...inference.geometry import mask_shape
+        from ....inference.geometry import mask_shape
 
-        values = np.clip(covering(self.source.drawn(drawing), drawing.size), 0, 1)
+        values = np.clip(covering(self.source.drawn(target), target.size), 0, 1)
         if self.invert:
             values = 1 - values
         return mask_shape.shaped(values, self.grow, 0.0) if self.grow else values
@@ -70,7 +70,7 @@ class ImageMask:
     channel: str = "VALUE"
     inverted: bool = False
 
-    def drawn(self, drawing: Drawing) -> Values:
+    def drawn(self, target: DrawTarget) -> Values:
         if self.channel == "ALPHA":
             values = np.ascontiguousarray(self.pixels[..., 3])
         else:
@@ -101,9 +101,9 @@ class TextureMask:
     surface: TexturedSurface
     uvs: NDArray[np.float64]
 
-    def drawn(self, drawing: Drawing) -> Values:
-        fragments = fragments_of(self.surface, drawing.size)
-        values = of_texture(self.image.drawn(drawing), fragments.at(self.uvs))
+    def drawn(self, target: DrawTarget) -> Values:
+        fragments = fragments_of(self.surface, target.size)
+        values = of_texture(self.image.drawn(target), fragments.at(self.uvs))
         return bled_if_texture(self.surface, fragments.spread(values), fragments.drawn)
 
 
@@ -114,8 +114,8 @@ class SurfaceMask:
     surface: TexturedSurface
     values: Values
 
-    def drawn(self, drawing: Drawing) -> Values:
-        fragments = fragments_of(self.surface, drawing.size)
+    def drawn(self, target: DrawTarget) -> Values:
+        fragments = fragments_of(self.surface, target.size)
         return bled_if_texture(self.surface, fragments.spread(fragments.at(self.values)), fragments.drawn)
 
 
@@ -130,16 +130,16 @@ class FoundMask:
     kind: str
     made: Mapping[str, Sequence[Values]]
 
-    def drawn(self, drawing: Drawing) -> Values:
-        made = self.made.get(drawing.photo.digest)
+    def drawn(self, target: DrawTarget) -> Values:
+        made = self.made.get(target.photo.digest)
         if made:
-            return np.max([covering(one, drawing.size) for one in made], axis=0)
+            return np.max([covering(one, target.size) for one in made], axis=0)
         if self.kind == "HANDS":
-            maps = inference.refine_hands(drawing.photo, **drawing.where)
+            maps = inference.refine_hands(target.photo, **target.where)
             if not maps.hands:
                 raise NothingFound("No hand was found in the photo.", "Choose another mask, or paint one.")
             return maps.mask
-        people = inference.recover_people(drawing.photo, **drawing.where)
+        people = inference.recover_people(target.photo, **target.where)
         masks = [one.mask for frame in people.frames for one in frame if one.mask is not None]
         if not masks:
             raise NothingFound("Nobody was found in the photo.", "Choose another mask, or paint one.")

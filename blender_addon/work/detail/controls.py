@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import inference
-from ...inference.errors import NothingFound
-from .detail_masks import Drawing, covering
+from .... import inference
+from ....inference.errors import NothingFound
+from .masks import DrawTarget, covering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,16 +34,16 @@ class Control:
     pixels: Values | None = None
     made: Mapping[str, Values] | None = None
 
-    def drawn(self, drawing: Drawing) -> NDArray[np.uint8]:
+    def drawn(self, target: DrawTarget) -> NDArray[np.uint8]:
         """(H, W, 3) of the picture's size."""
         pixels = self.pixels
         if pixels is None and self.made:
-            pixels = self.made.get(drawing.photo.digest)
-        colours = self._of_image(pixels) if pixels is not None else self._anew(drawing)
-        width, height = drawing.size
+            pixels = self.made.get(target.photo.digest)
+        colours = self._of_image(pixels) if pixels is not None else self._anew(target)
+        width, height = target.size
         if colours.shape[:2] == (height, width):
             return colours
-        planes = [covering(plane.astype(np.float32), drawing.size) for plane in np.moveaxis(colours, -1, 0)]
+        planes = [covering(plane.astype(np.float32), target.size) for plane in np.moveaxis(colours, -1, 0)]
         return np.rint(np.clip(np.stack(planes, -1), 0, 255)).astype(np.uint8)
 
     def _of_image(self, pixels: Values) -> NDArray[np.uint8]:
@@ -52,8 +52,8 @@ class Control:
             colours = np.repeat(nearness(colours[..., 0])[..., None], 3, -1)
         return np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8)
 
-    def _anew(self, drawing: Drawing) -> NDArray[np.uint8]:
-        photo, where = drawing.photo, drawing.where
+    def _anew(self, target: DrawTarget) -> NDArray[np.uint8]:
+        photo, where = target.photo, target.where
         if self.kind == "DEPTH":
             return inference.estimate_depth(photo, resolution=0, **where).preview
         if self.kind == "NORMALS":

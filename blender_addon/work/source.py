@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The photo or clip of a work item, as the worker reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ... import inference
+from ...inference.errors import BadInput
+from ...inference.photo import Clip, Photo, as_clip, as_photo
+from ...inference.photo.colour import light_to_bytes, quantised
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...inference.camera import Lens
+
+
+@dataclass(frozen=True)
+class Focal:
+    """The focal length asked for: in pixels, or the lens of a camera object; nothing for the photo's own."""
+
+    fx: float | None = None
+    fy: float | None = None
+    lens: Lens | None = None
+
+    def applied_to(self, photo: Photo) -> Photo:
+        """The photo with the camera that was asked for; unchanged where nothing was."""
+        if self.fx is not None or self.fy is not None:
+            return replace(photo, camera=photo.camera_or_default(self.fx, self.fy))
+        return replace(photo, camera=self.lens.camera(*photo.size)) if self.lens is not None else photo
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, or the pixels of an image datablock.
+
+    path : of a photo, a movie, a folder, or numbered pictures; "" where `pixels` are given.
+    pixels : (H, W, 4) float32 0..1, first row on top, or None.
+    linear : the pixels are scene-linear light, not sRGB.
+    is_clip : the path is more than one photo.  sequence : it is one of numbered pictures, and stands for all of them.
+    fps : the scene's frame rate, for clips that have none of their own.
+    frame : index of the photo in a clip, for tasks that take one photo.
+    """
+
+    name: str
+    path: str = ""
+    pixels: NDArray[np.float32] | None = None
+    linear: bool = False
+    is_clip: bool = False
+    sequence: bool = False
+    fps: float | None = None
+    frame: int = 0
+    focal: Focal = field(default_factory=Focal)
+
+    def photo(self) -> Photo:
+        """The photo to compute on: for a clip, its frame `frame`."""
+        return self.focal.applied_to(replace(self._read_photo(), name=self.name))
+
+    def clip(self) -> Clip:
+        """All frames; a photo is a clip of one frame."""
+        if not self.is_clip:
+            return as_clip(self.photo())
+        clip = inference.load_clip(self.path, fps=self.fps, sequence=self.sequence)
+        return Clip(self.name, len(clip), clip.fps, lambda: map(self.focal.applied_to, clip))
+
+    def _read_photo(self) -> Photo:
+        if self.pixels is not None:
+            return as_photo(_srgb_bytes(self.pixels, self.linear))
+        if not self.is_clip:
+            return inference.load_photo(self.path)
+        clip = inference.load_clip(self.path, fps=self.fps, sequence=self.sequence)
+        for photo in islice(clip, self.frame, None):
+            return photo
+        raise BadInput(
+            f"The clip has no frame {self.frame + 1}; it ends at {len(clip)}.", "Choose an earlier frame of the clip."
+        )
+
+
+def _srgb_bytes(pixels: NDArray[np.float32], linear: bool) -> NDArray[np.uint8]:
+    """Blender's float pixels -> (H, W, 4) uint8; scene-linear light through the sRGB curve (IEC 61966-2-1)."""
+    colours = light_to_bytes(pixels[..., :3]) if linear else quantised(pixels[..., :3])
+    return np.concatenate([colours, quantised(pixels[..., 3:])], -1)
