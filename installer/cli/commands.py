@@ -15,7 +15,7 @@ from ..environment import environments
 from ..environment.lock_files import DEFAULT_BLENDER
 from ..shared.errors import SetupError, explain
 from ..shared.paths import Place, default_place, make_writable
-from ..shared.reporting import Voice
+from ..shared.reporting import Reporter
 from . import models as models_cli
 from . import packages as packages_cli
 
@@ -31,29 +31,29 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str]) -> int:
     """Parse and carry out one command; returns the exit code (0 done, 1 failed, 130 stopped by Ctrl-C)."""
-    voice = Voice()
+    reporter = Reporter()
     options, rest = _parse(arguments)
     signal.signal(signal.SIGTERM, _stopped)
     try:
-        return options.command(default_place(), voice, options, rest)
+        return options.command(default_place(), reporter, options, rest)
     except SetupError as error:
-        _tell(voice, options, error)
+        _tell(reporter, options, error)
     except KeyboardInterrupt:
-        voice.say("\nStopped. The same command takes up again where this one ended.")
+        reporter.say("\nStopped. The same command takes up again where this one ended.")
         return 130
     except BrokenPipeError:  # whoever reads our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except OSError as error:
         known = explain(f"{error} os error {error.errno}", "The set-up")
-        _tell(voice, options, SetupError(f"{known.message} ({error})", known.remedy))
+        _tell(reporter, options, SetupError(f"{known.message} ({error})", known.remedy))
     return 1
 
 
-def _tell(voice: Voice, options: argparse.Namespace, error: SetupError) -> None:
+def _tell(reporter: Reporter, options: argparse.Namespace, error: SetupError) -> None:
     """Say what is wrong; where JSON was asked for, to the program that reads it as well."""
     if getattr(options, "json", False):
         print(json.dumps({"error": error.message, "remedy": error.remedy, "kind": type(error).__name__}, indent=1))
-    voice.say(f"\nerror: {error.message}\n{error.remedy}")
+    reporter.say(f"\nerror: {error.message}\n{error.remedy}")
 
 
 def _stopped(_number: int, _frame: object) -> None:
@@ -127,50 +127,50 @@ def _start(environment: environments.Environment, arguments: Sequence[str]) -> i
     return 128 - code if code < 0 else code
 
 
-def _demo(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
-    environment = environments.ensure(place, DEFAULT_BLENDER, voice)
+def _demo(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+    environment = environments.ensure(place, DEFAULT_BLENDER, reporter)
     output = options.output or str(place.out / "demo")
     return _start(environment, ["-m", "maquette.demo", "--output", output, *rest])
 
 
-def _run(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
-    environment = environments.ensure(place, options.blender, voice)
+def _run(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+    environment = environments.ensure(place, options.blender, reporter)
     return _start(environment, rest)
 
 
-def _test(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
+def _test(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     from .testing import run_tests
 
-    return run_tests(place, voice, chosen(place, options), options.quick, rest, options.tier)
+    return run_tests(place, reporter, chosen(place, options), options.quick, rest, options.tier)
 
 
-def _doctor(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
+def _doctor(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     from .doctor import examine, print_report
 
-    return print_report(examine(place, voice), as_json=options.json)
+    return print_report(examine(place, reporter), as_json=options.json)
 
 
-def _extension(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
+def _extension(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     from .extension import build_extension
 
-    print(build_extension(place, voice, chosen(place, options)))
+    print(build_extension(place, reporter, chosen(place, options)))
     return 0
 
 
-def _packages(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
-    return packages_cli.run(place, voice, options)
+def _packages(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+    return packages_cli.run(place, reporter, options)
 
 
-def _models(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
-    return models_cli.run(voice, options)
+def _models(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+    return models_cli.run(reporter, options)
 
 
-def _lock(place: Place, voice: Voice, options: argparse.Namespace, rest: list[str]) -> int:
+def _lock(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     from ..environment import uv
     from ..environment.relock import relock
 
     make_writable(place)
-    for path in relock(place, uv.ensure(place, voice.detail), voice.detail, options.upgrade):
+    for path in relock(place, uv.ensure(place, reporter.detail), reporter.detail, options.upgrade):
         print(os.path.relpath(path, place.root))
     return 0
 

@@ -21,10 +21,10 @@ from ..models import catalogue, library, store
 from ..packages import status, wheel_records
 from ..shared.errors import SetupError
 from ..shared.paths import Place, free_megabytes
-from ..shared.reporting import Voice
+from ..shared.reporting import Reporter
 
 
-def examine(place: Place, voice: Voice) -> dict[str, Any]:
+def examine(place: Place, reporter: Reporter) -> dict[str, Any]:
     """Everything that the report says, as plain data."""
     uv, device = uv_tool.find(place), detect()
     return {
@@ -37,7 +37,7 @@ def examine(place: Place, voice: Voice) -> dict[str, Any]:
         "git": shutil.which("git"),
         "accelerator": asdict(device),
         "nvidia_driver_cuda": device.version if device.kind == CUDA else None,
-        "environments": {version: _environment(place, version, voice) for version in blenders(place.locks)},
+        "environments": {version: _environment(place, version, reporter) for version in blenders(place.locks)},
         "packages_for_blender": {
             python: status.of_folders(python).plain()
             for python in dict.fromkeys(entry.python for entry in blenders(place.locks).values())
@@ -59,7 +59,7 @@ def _models() -> dict[str, Any]:
     return report
 
 
-def _environment(place: Place, version: str, voice: Voice) -> dict[str, Any]:
+def _environment(place: Place, version: str, reporter: Reporter) -> dict[str, Any]:
     """One Blender's state; a ready environment is asked for its versions and devices in a child process."""
     environment = environments.locate(place, version)
     damage = environment.damage()
@@ -75,7 +75,7 @@ def _environment(place: Place, version: str, voice: Voice) -> dict[str, Any]:
         if uv is not None and interpreters.find(python, uv) is None and "not set up" in damage:
             report["remedy"] += f" (there is no Python {python} here: uv will try to download one)"
         return report
-    voice.say(f"Looking at every file of Blender {version}, and loading bpy and torch ...")
+    reporter.say(f"Looking at every file of Blender {version}, and loading bpy and torch ...")
     damaged = wheel_records.damaged(environment.packages, deep=False)
     if damaged:
         report["state"] = f"damaged: {', '.join(damaged)}"

@@ -14,15 +14,15 @@ from ..environment.lock_files import DEFAULT_BLENDER
 from ..shared.errors import NoPython, SetupError
 from ..shared.paths import Place
 from ..shared.processes import stream
-from ..shared.reporting import Voice
+from ..shared.reporting import Reporter
 
 #: Blender's builder inside the bpy wheel. It is a script of the standard library alone and needs no bpy.
 BUILDER = "bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
 
 
-def build_extension(place: Place, voice: Voice, validate_with: Sequence[str] = ()) -> Path:
+def build_extension(place: Place, reporter: Reporter, validate_with: Sequence[str] = ()) -> Path:
     """Build `out/maquette-<version>.zip`, validated by the default Blender and by those named; returns its path."""
-    main = environments.ensure(place, DEFAULT_BLENDER, voice)
+    main = environments.ensure(place, DEFAULT_BLENDER, reporter)
     place.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.out, prefix="extension-") as folder:
         output = _run(main, ["build", "--source-dir", str(place.root), "--output-dir", folder])
@@ -31,25 +31,25 @@ def build_extension(place: Place, voice: Voice, validate_with: Sequence[str] = (
             raise SetupError(f"Blender's builder complains: {complaints[0]}", "Change blender_manifest.toml.")
         built = next(Path(folder).glob("*.zip"))
         for version in [DEFAULT_BLENDER, *validate_with]:
-            _validate(place, version, built, voice)
+            _validate(place, version, built, reporter)
         # Only what every validator has accepted takes the place of an older one.
         target = place.out / built.name
         shutil.move(str(built), str(target))
-    voice.say(f"{target.stat().st_size / 1e6:.1f} MB")
+    reporter.say(f"{target.stat().st_size / 1e6:.1f} MB")
     return target
 
 
-def _validate(place: Place, version: str, archive: Path, voice: Voice) -> None:
+def _validate(place: Place, version: str, archive: Path, reporter: Reporter) -> None:
     try:
-        environment = environments.ensure(place, version, voice)
+        environment = environments.ensure(place, version, reporter)
     except NoPython as error:
-        voice.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
+        reporter.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
         return
     for source in (str(archive), str(place.root)):
         complaints = warnings_in(_run(environment, ["validate", source]))
         if complaints:
             raise SetupError(f"Blender {version} complains: {complaints[0]}", "Change blender_manifest.toml.")
-    voice.say(f"Blender {version}: valid, without a warning")
+    reporter.say(f"Blender {version}: valid, without a warning")
 
 
 def warnings_in(output: str) -> list[str]:

@@ -22,7 +22,7 @@ from ..models.catalogue import Model, in_words
 from ..net.errors import LicenceNeeded
 from ..net.http import Network, chosen_network, set_network
 from ..shared.errors import SetupError
-from ..shared.reporting import Voice
+from ..shared.reporting import Reporter
 
 DONE, FAILED, USAGE, NOT_WHOLE, NOT_ALLOWED = 0, 1, 2, 3, 4
 
@@ -82,17 +82,17 @@ def _add_network(action: argparse.ArgumentParser) -> None:
     action.add_argument("--ca-file", default="", metavar="FILE", help="certificates to trust (else SSL_CERT_FILE)")
 
 
-def run(voice: Voice, options: argparse.Namespace) -> int:
+def run(reporter: Reporter, options: argparse.Namespace) -> int:
     """Carry out one action; returns the exit code."""
     if getattr(options, "mirror", "") or getattr(options, "proxy", "") or getattr(options, "ca_file", ""):
         token = chosen_network().token
         set_network(Network(proxy=options.proxy, ca_file=options.ca_file, hub=options.mirror, token=token))
     try:
-        return options.models_action(voice, options)
+        return options.models_action(reporter, options)
     except SetupError as error:
         if options.json:
             _print({"error": error.message, "remedy": error.remedy, "kind": type(error).__name__})
-        voice.say(f"\nerror: {error.message}\n{error.remedy}")
+        reporter.say(f"\nerror: {error.message}\n{error.remedy}")
         return NOT_ALLOWED if isinstance(error, LicenceNeeded) else FAILED
 
 
@@ -145,7 +145,7 @@ def describe(model: Model) -> dict[str, Any]:
     }
 
 
-def _list(voice: Voice, options: argparse.Namespace) -> int:
+def _list(reporter: Reporter, options: argparse.Namespace) -> int:
     tasks = list(dict.fromkeys(model.task for model in catalogue.models()))
     if options.task is not None and options.task not in tasks:
         raise SetupError(f"There is no task {options.task}.", f"Choose one of: {', '.join(tasks)}.")
@@ -166,7 +166,7 @@ def _list(voice: Voice, options: argparse.Namespace) -> int:
     return DONE
 
 
-def _show(voice: Voice, options: argparse.Namespace) -> int:
+def _show(reporter: Reporter, options: argparse.Namespace) -> int:
     shown = [describe(model) for model in _models(options.models)]
     if options.json:
         _print(shown)
@@ -191,35 +191,35 @@ def _print_model(entry: dict[str, Any]) -> None:
             print(f"  {entry[name]}")
 
 
-def _install(voice: Voice, options: argparse.Namespace) -> int:
+def _install(reporter: Reporter, options: argparse.Namespace) -> int:
     def install(model: Model, report: model_files.Report) -> list[Path]:
         return model_files.install(model, report, optional=options.optional)
 
-    return _bring(voice, options, install, "installed")
+    return _bring(reporter, options, install, "installed")
 
 
-def _repair(voice: Voice, options: argparse.Namespace) -> int:
-    return _bring(voice, options, model_files.repair, "repaired")
+def _repair(reporter: Reporter, options: argparse.Namespace) -> int:
+    return _bring(reporter, options, model_files.repair, "repaired")
 
 
-def _bring(voice: Voice, options: argparse.Namespace, bring: Callable[..., list[Path]], said: str) -> int:
+def _bring(reporter: Reporter, options: argparse.Namespace, bring: Callable[..., list[Path]], said: str) -> int:
     """Show sizes and licences, ask, then install or repair one model after the other."""
     models = [model for model in _models(options.models) if model.files]
     waiting = [model for model in models if _lacks(model, getattr(options, "optional", False))]
     for model in waiting:
         state = library.overview(model)
         size = in_words(state.download_bytes) if state.download_bytes else "nothing to download"
-        voice.say(f"{model.label}: {size}, into {store.models_root()}")
-        voice.say(f"  licence: {model.licence}; commercial use: {'yes' if model.commercial else 'no'}")
+        reporter.say(f"{model.label}: {size}, into {store.models_root()}")
+        reporter.say(f"  licence: {model.licence}; commercial use: {'yes' if model.commercial else 'no'}")
     for model in waiting:
-        _agree(voice, options, model)
+        _agree(reporter, options, model)
     if waiting and not options.yes:
-        _confirm(voice, "Download?")
-    come = [str(path) for model in models for path in bring(model, _Lines(voice))]
+        _confirm(reporter, "Download?")
+    come = [str(path) for model in models for path in bring(model, _Lines(reporter))]
     if options.json:
         _print({said: [describe(model) for model in models], "downloaded": come})
     else:
-        voice.say(f"{', '.join(model.label for model in models) or 'Nothing'}: {said}.")
+        reporter.say(f"{', '.join(model.label for model in models) or 'Nothing'}: {said}.")
     return DONE
 
 
@@ -228,7 +228,7 @@ def _lacks(model: Model, optional: bool) -> bool:
     return state.state != library.INSTALLED or (optional and bool(state.to_add))
 
 
-def _agree(voice: Voice, options: argparse.Namespace, model: Model) -> None:
+def _agree(reporter: Reporter, options: argparse.Namespace, model: Model) -> None:
     """See to it that a non-commercial licence has been accepted."""
     if not licences.is_needed(model):
         return
@@ -240,11 +240,11 @@ def _agree(voice: Voice, options: argparse.Namespace, model: Model) -> None:
             f"{model.label} may not be used commercially: {model.licence}.",
             "Read the licence, and accept it with --accept-licence; the answer is kept.",
         )
-    _confirm(voice, f"{model.label} may not be used commercially ({model.licence}). Do you accept that?")
+    _confirm(reporter, f"{model.label} may not be used commercially ({model.licence}). Do you accept that?")
     licences.accept(model)
 
 
-def _confirm(voice: Voice, question: str) -> None:
+def _confirm(reporter: Reporter, question: str) -> None:
     if not sys.stdin.isatty():
         raise LicenceNeeded("Nobody is here to be asked.", "Give --yes to go on without a question.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
@@ -252,12 +252,12 @@ def _confirm(voice: Voice, question: str) -> None:
         raise LicenceNeeded("Nothing was changed.", "Answer y to go on.")
 
 
-def _verify(voice: Voice, options: argparse.Namespace) -> int:
+def _verify(reporter: Reporter, options: argparse.Namespace) -> int:
     chosen = _models(options.models) if options.models else catalogue.models()
     files = dict.fromkeys(file for model in chosen for file in model.everything)
     if not options.models:
         files = {file: None for file in files if store.file_state(file) in (store.PRESENT, store.BAD_SIZE)}
-    verdicts = [model_files.verify(file, _Lines(voice)) for file in files]
+    verdicts = [model_files.verify(file, _Lines(reporter)) for file in files]
     if options.json:
         _print(
             [
@@ -280,24 +280,24 @@ def _verify(voice: Voice, options: argparse.Namespace) -> int:
     return DONE if whole else NOT_WHOLE
 
 
-def _delete(voice: Voice, options: argparse.Namespace) -> int:
+def _delete(reporter: Reporter, options: argparse.Namespace) -> int:
     models = _models(options.models)
     going = [path for model in models for path in model_files.deletable(model)]
     for path in going:
-        voice.say(f"  {path}  {in_words(path.stat().st_size) if path.exists() else ''}".rstrip())
+        reporter.say(f"  {path}  {in_words(path.stat().st_size) if path.exists() else ''}".rstrip())
     if going and not options.yes:
-        _confirm(voice, f"Delete {'this file' if len(going) == 1 else f'these {len(going)} files'}?")
-    gone = [str(path) for model in models for path in model_files.delete(model, _Lines(voice))]
+        _confirm(reporter, f"Delete {'this file' if len(going) == 1 else f'these {len(going)} files'}?")
+    gone = [str(path) for model in models for path in model_files.delete(model, _Lines(reporter))]
     if options.json:
         _print({"deleted": gone})
     else:
-        voice.say(f"{len(gone)} files deleted." if gone else "There is nothing of it in your own folder.")
+        reporter.say(f"{len(gone)} files deleted." if gone else "There is nothing of it in your own folder.")
     return DONE
 
 
-def _import(voice: Voice, options: argparse.Namespace) -> int:
+def _import(reporter: Reporter, options: argparse.Namespace) -> int:
     outcomes = [
-        importing.import_from(Path(path), _Lines(voice), options.as_path, options.replace) for path in options.paths
+        importing.import_from(Path(path), _Lines(reporter), options.as_path, options.replace) for path in options.paths
     ]
     taken = [entry for outcome in outcomes for entry in outcome.taken]
     known = [entry for outcome in outcomes for entry in outcome.known]
@@ -321,7 +321,7 @@ def _import(voice: Voice, options: argparse.Namespace) -> int:
     return DONE
 
 
-def _where(voice: Voice, options: argparse.Namespace) -> int:
+def _where(reporter: Reporter, options: argparse.Namespace) -> int:
     roots = [
         {
             "folder": str(root),
@@ -346,12 +346,12 @@ def _where(voice: Voice, options: argparse.Namespace) -> int:
 class _Lines:
     """Says where it stands, once every few seconds."""
 
-    def __init__(self, voice: Voice, every: float = 2.0) -> None:
-        self._voice, self._every = voice, every
+    def __init__(self, reporter: Reporter, every: float = 2.0) -> None:
+        self._reporter, self._every = reporter, every
         self._spoke: float | None = None
 
     def __call__(self, _fraction: float, line: str) -> None:
         now = time.monotonic()
         if self._spoke is None or now - self._spoke >= self._every:
-            self._voice.say(f"  {line}")
+            self._reporter.say(f"  {line}")
             self._spoke = now

@@ -25,7 +25,7 @@ from ..environment.lock_files import DEFAULT_BLENDER
 from ..shared.disk import count
 from ..shared.errors import NoPython
 from ..shared.paths import Place, require_space
-from ..shared.reporting import Voice
+from ..shared.reporting import Reporter
 from .lanes import Piece, run_pieces
 
 #: What marks the tests that every Blender runs; tests/conftest.py gives the first to all of tests/blender_addon.
@@ -75,7 +75,7 @@ class Outcome:
 
 def run_tests(
     place: Place,
-    voice: Voice,
+    reporter: Reporter,
     others: Sequence[str],
     quick: bool = False,
     pytest_arguments: Sequence[str] = (),
@@ -87,18 +87,18 @@ def run_tests(
     other in this terminal.
     """
     started = time.monotonic()
-    ready = set_up([DEFAULT_BLENDER, *others], place, voice, room=0 if pytest_arguments else TIERS[tier][1])
-    voice.say(f"Ready to test Blender {_listed(ready)} ({time.monotonic() - started:.0f} s).")
+    ready = set_up([DEFAULT_BLENDER, *others], place, reporter, room=0 if pytest_arguments else TIERS[tier][1])
+    reporter.say(f"Ready to test Blender {_listed(ready)} ({time.monotonic() - started:.0f} s).")
     checks = {} if quick else check_commands(ready[0])
     if pytest_arguments:
-        complaints = [name for name, command in checks.items() if _in_terminal(name, command, ready[0], voice)]
-        outcomes = picked(ready, [*TIERS[tier][0], *pytest_arguments], voice)
+        complaints = [name for name, command in checks.items() if _in_terminal(name, command, ready[0], reporter)]
+        outcomes = picked(ready, [*TIERS[tier][0], *pytest_arguments], reporter)
     else:
-        outcomes, complaints = in_lanes(pieces_of(ready, checks, tier), ready[0], voice)
-    return conclude(outcomes, complaints, time.monotonic() - started, voice)
+        outcomes, complaints = in_lanes(pieces_of(ready, checks, tier), ready[0], reporter)
+    return conclude(outcomes, complaints, time.monotonic() - started, reporter)
 
 
-def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> list[environments.Environment]:
+def set_up(versions: Sequence[str], place: Place, reporter: Reporter, room: int) -> list[environments.Environment]:
     """The environments of these Blenders, all of them before the first test runs: what cannot be had, or does not fit
     on the disk, is told at once. `room`: MB that the tests write besides. A Blender whose Python is not to be had is
     left out, unless it is the first."""
@@ -108,11 +108,11 @@ def set_up(versions: Sequence[str], place: Place, voice: Voice, room: int) -> li
     ready: list[environments.Environment] = []
     for version in versions:
         try:
-            ready.append(environments.ensure(place, version, voice))
+            ready.append(environments.ensure(place, version, reporter))
         except NoPython as error:
             if not ready:
                 raise
-            voice.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
+            reporter.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
     return ready
 
 
@@ -135,25 +135,25 @@ def _variables(environment: Environment) -> dict[str, str]:
 # picked by hand
 
 
-def _in_terminal(name: str, command: Sequence[str], environment: Environment, voice: Voice) -> int:
-    voice.say(f"Checking: {name}")
+def _in_terminal(name: str, command: Sequence[str], environment: Environment, reporter: Reporter) -> int:
+    reporter.say(f"Checking: {name}")
     return subprocess.call(list(command), env=_variables(environment), cwd=str(environment.place.root))
 
 
-def picked(ready: Sequence[Environment], arguments: Sequence[str], voice: Voice) -> list[Outcome]:
+def picked(ready: Sequence[Environment], arguments: Sequence[str], reporter: Reporter) -> list[Outcome]:
     """Tests picked by hand, on one Blender after the other; the others run what faces Blender, if that is any of it."""
-    outcomes = [run_pytest(ready[0], arguments, voice)]
+    outcomes = [run_pytest(ready[0], arguments, reporter)]
     for environment in ready[1:]:
-        outcome = run_pytest(environment, ["-m", ON_EVERY_BLENDER, *arguments], voice)
+        outcome = run_pytest(environment, ["-m", ON_EVERY_BLENDER, *arguments], reporter)
         outcomes += [outcome] if outcome.verdict != NO_TESTS else []
     return outcomes
 
 
-def run_pytest(environment: Environment, arguments: Sequence[str], voice: Voice) -> Outcome:
+def run_pytest(environment: Environment, arguments: Sequence[str], reporter: Reporter) -> Outcome:
     """Run pytest in an environment, in this terminal, and judge it."""
     version = environment.blender.version
     command, results = _pytest(environment, f"blender-{version}", arguments)
-    voice.say(f"Testing with Blender {version} (bpy {environment.blender.bpy}, Python {environment.blender.python})")
+    reporter.say(f"Testing with Blender {version} (bpy {environment.blender.bpy}, Python {environment.blender.python})")
     started = time.monotonic()
     code = subprocess.call(command, env=_variables(environment), cwd=str(environment.place.root))
     return judge(version, code, results, time.monotonic() - started)
@@ -215,7 +215,7 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
     return pieces
 
 
-def in_lanes(pieces: Sequence[SuitePiece], first: Environment, voice: Voice) -> tuple[list[Outcome], list[str]]:
+def in_lanes(pieces: Sequence[SuitePiece], first: Environment, reporter: Reporter) -> tuple[list[Outcome], list[str]]:
     """Run the pieces, say how each ended, show the log of those that failed; the outcomes and what is not clean."""
     outcomes: list[Outcome] = []
     complaints: list[str] = []
@@ -231,18 +231,18 @@ def in_lanes(pieces: Sequence[SuitePiece], first: Environment, voice: Voice) -> 
             complaints.extend([piece.name] if code else [])
             how, bad = f"{'not clean' if code else 'clean'} in {seconds:.2f}s", bool(code)
         if bad:
-            voice.say(f"\n{piece.log.read_text('utf-8', 'replace')}")
-        voice.say(f"{piece.name}: {how}")
+            reporter.say(f"\n{piece.log.read_text('utf-8', 'replace')}")
+        reporter.say(f"{piece.name}: {how}")
 
     try:
         run_pieces(pieces, first.place.root, ended)
     finally:
         shutil.rmtree(answers, ignore_errors=True)
     slowest = sorted((row for piece in pieces if piece.blender for row in timed(piece)), reverse=True)[:SLOWEST]
-    voice.say("\nThe slowest tests:")
+    reporter.say("\nThe slowest tests:")
     for seconds, blender, name in slowest:
-        voice.say(f"{seconds:7.1f} s  {blender}  {name}")
-    voice.say("")
+        reporter.say(f"{seconds:7.1f} s  {blender}  {name}")
+    reporter.say("")
     return outcomes, complaints
 
 
@@ -258,23 +258,23 @@ def timed(piece: SuitePiece) -> list[tuple[float, str, str]]:
 # the verdict
 
 
-def conclude(outcomes: Sequence[Outcome], complaints: Sequence[str], seconds: float, voice: Voice) -> int:
+def conclude(outcomes: Sequence[Outcome], complaints: Sequence[str], seconds: float, reporter: Reporter) -> int:
     """Say how all of it ended; 0 when all is good."""
     by_blender: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_blender.setdefault(outcome.blender, []).append(outcome)
         if outcome.crashed_late:
-            voice.say(f"Note: bpy {outcome.blender} crashed while closing, after all its tests had been recorded.")
+            reporter.say(f"Note: bpy {outcome.blender} crashed while closing, after all its tests had been recorded.")
         if outcome.verdict:
-            voice.say(f"Blender {outcome.blender}: {outcome.verdict}")
+            reporter.say(f"Blender {outcome.blender}: {outcome.verdict}")
     if complaints:
-        voice.say(f"Not clean: {', '.join(complaints)} (see above).")
+        reporter.say(f"Not clean: {', '.join(complaints)} (see above).")
     if len(outcomes) > 1:
         for blender, parts in by_blender.items():
-            voice.say(f"Blender {blender}: {summary(parts)}")
+            reporter.say(f"Blender {blender}: {summary(parts)}")
         print(summary(outcomes, seconds), flush=True)
     good = not complaints and all(outcome.good for outcome in outcomes)
-    voice.say(f"{'Everything passed' if good else 'Not everything passed'}, in {_minutes(seconds)}.")
+    reporter.say(f"{'Everything passed' if good else 'Not everything passed'}, in {_minutes(seconds)}.")
     return 0 if good else 1
 
 

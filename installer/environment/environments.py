@@ -22,7 +22,7 @@ from ..shared.errors import SetupError, explain
 from ..shared.filelock import held
 from ..shared.paths import Place, make_writable, require_space
 from ..shared.processes import clean_environment, stream
-from ..shared.reporting import DownloadProgress, Voice
+from ..shared.reporting import DownloadProgress, Reporter
 from . import interpreters, torch_build
 from . import uv as uv_tool
 from .accelerator import detect
@@ -108,57 +108,57 @@ def locate(place: Place, version: str = DEFAULT_BLENDER) -> Environment:
     return Environment(place, wanted, place.environments / name)
 
 
-def ensure(place: Place, version: str, voice: Voice) -> Environment:
+def ensure(place: Place, version: str, reporter: Reporter) -> Environment:
     """The finished environment of a Blender: at once when it is there, built or repaired when not."""
     environment = locate(place, version)
     if not environment.damage():
         os.utime(environment.folder / STAMP)
         return environment
     make_writable(place)
-    with held(place.home / "set-up.lock", voice.say):
+    with held(place.home / "set-up.lock", reporter.say):
         damage = environment.damage()  # asked again: the set-up that was waited for may have built it
         if damage:
-            _build(environment, damage, voice)
+            _build(environment, damage, reporter)
             _remove_superseded(environment)
     return environment
 
 
-def _build(environment: Environment, damage: str, voice: Voice) -> None:
+def _build(environment: Environment, damage: str, reporter: Reporter) -> None:
     started = time.monotonic()
     place, wanted = environment.place, environment.blender
-    voice.begin(5)
-    voice.say(f"Setting up Blender {wanted.version} (bpy {wanted.bpy}) in {place.home}: {damage}.")
-    voice.step("The installer uv")
-    tool = uv_tool.ensure(place, voice.detail)
-    voice.step(f"Python {wanted.python}")
-    base = interpreters.ensure(wanted.python, tool, voice.detail)
-    voice.detail(str(base))
+    reporter.begin(5)
+    reporter.say(f"Setting up Blender {wanted.version} (bpy {wanted.bpy}) in {place.home}: {damage}.")
+    reporter.step("The installer uv")
+    tool = uv_tool.ensure(place, reporter.detail)
+    reporter.step(f"Python {wanted.python}")
+    base = interpreters.ensure(wanted.python, tool, reporter.detail)
+    reporter.detail(str(base))
     _remove(environment.folder)
     _run_uv(
         tool, ["venv", "--no-project", "--python", str(base), str(environment.folder)], "Making the environment", place
     )
     pins = select(read_lock(lock_file(place.locks, wanted.python)), groups_of(wanted.version))
-    voice.step("Packages: torch, bpy and the others")
-    build = torch_build.choose(tool, environment.python, pins, voice.detail)
+    reporter.step("Packages: torch, bpy and the others")
+    build = torch_build.choose(tool, environment.python, pins, reporter.detail)
     _require_space(environment, build)
     torch_build.install(
-        lambda arguments: _run_uv(tool, arguments, "Installing the packages", place, voice),
+        lambda arguments: _run_uv(tool, arguments, "Installing the packages", place, reporter),
         environment.python,
         pins,
         build,
         others=wanted.requirements(),
     )
-    voice.step("Maquette itself, from this folder")
+    reporter.step("Maquette itself, from this folder")
     # Built with the setuptools of the lock: an isolated build would fetch another one.
     editable = ["pip", "install", "--no-deps", "--no-build-isolation", "--python", str(environment.python)]
     _run_uv(tool, [*editable, "-e", str(place.root)], "Installing Maquette itself", place)
-    voice.step("Trying it: do bpy, torch and numpy load together")
+    reporter.step("Trying it: do bpy, torch and numpy load together")
     found = probe(environment)
     stamp = {"blender": wanted.version, "torch_build": build.backend, "found": found, "python": str(base)}
     stamp["files"], _ = count(environment.packages)
     stamp["seconds"] = round(time.monotonic() - started, 1)
     write_json(environment.folder / STAMP, stamp, through=True)
-    voice.say(f"Blender {wanted.version} is set up ({stamp['seconds']:.0f} s).")
+    reporter.say(f"Blender {wanted.version} is set up ({stamp['seconds']:.0f} s).")
 
 
 def groups_of(version: str) -> list[str]:
@@ -166,10 +166,10 @@ def groups_of(version: str) -> list[str]:
     return [*FEATURES, BPY, TEST, SAMPLES, *([LINT] if version == DEFAULT_BLENDER else [])]
 
 
-def _run_uv(tool: uv_tool.Uv, arguments: list[str], doing: str, place: Place, voice: Voice | None = None) -> None:
-    """Run uv, with progress where there is a voice; its whole output goes to the log."""
+def _run_uv(tool: uv_tool.Uv, arguments: list[str], doing: str, place: Place, reporter: Reporter | None = None) -> None:
+    """Run uv, with progress where there is a reporter; its whole output goes to the log."""
     env = tool.environment()
-    progress = DownloadProgress(voice.detail, Path(env["UV_CACHE_DIR"])) if voice else None
+    progress = DownloadProgress(reporter.detail, Path(env["UV_CACHE_DIR"])) if reporter else None
     code, output = stream(
         [str(tool.path), *arguments],
         env,

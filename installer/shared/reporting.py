@@ -24,8 +24,8 @@ _DOWNLOADING_PHASE = "downloading"
 UNPACKED = 1.9
 
 
-class Voice:
-    """Speaks in whole lines on one stream (stderr, so that a program's own output stays clean)."""
+class Reporter:
+    """Prints whole lines on one stream (stderr, so that a program's own output stays clean)."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A place for each test, with the committed lock files, and a voice that is written down."""
+"""Paths for each test, with the committed lock files, and a reporter that writes into memory."""
 
 import io
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from maquette.installer.shared.paths import Place
-from maquette.installer.shared.reporting import Voice
+from maquette.installer.shared.reporting import Reporter
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,5 +28,5 @@ def spoken() -> io.StringIO:
 
 
 @pytest.fixture
-def voice(spoken: io.StringIO) -> Voice:
-    return Voice(spoken)
+def reporter(spoken: io.StringIO) -> Reporter:
+    return Reporter(spoken)

@@ -103,7 +103,7 @@ class TestInstall:
     def test_a_mirror_and_a_proxy(self, root, server, capsys, monkeypatch) -> None:  # noqa: F811
         seen = []
         monkeypatch.setattr(models_cli.model_files, "install", lambda *_, **__: seen.append(http.chosen_network()))
-        monkeypatch.setattr(models_cli, "_bring", lambda voice, options, bring, said: bring(None, None) or 0)
+        monkeypatch.setattr(models_cli, "_bring", lambda reporter, options, bring, said: bring(None, None) or 0)
         models("install", "free", "--mirror", "https://mirror.example.org", "--proxy", "http://proxy:8080")
         assert seen[0].hub_address == "https://mirror.example.org" and seen[0].proxy == "http://proxy:8080"
 

@@ -35,7 +35,7 @@ from maquette.installer.shared import paths as places
 from maquette.installer.shared.disk import write_json
 from maquette.installer.shared.errors import NoPython, SetupError
 from maquette.installer.shared.paths import Place
-from maquette.installer.shared.reporting import Voice
+from maquette.installer.shared.reporting import Reporter
 
 ALL = ["4.5", "4.2", "5.0", "5.2"]
 
@@ -118,11 +118,11 @@ def told(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (place.root / "tests" / folder / "test_it.py").touch()
     happened: list[str] = []
 
-    def ensure(place: Place, version: str, voice: Voice) -> environments.Environment:
+    def ensure(place: Place, version: str, reporter: Reporter) -> environments.Environment:
         happened.append(f"set up {version}")
         return environments.locate(place, version)
 
-    def run(environment: environments.Environment, arguments: object, voice: Voice) -> Outcome:
+    def run(environment: environments.Environment, arguments: object, reporter: Reporter) -> Outcome:
         happened.append(f"test {environment.blender.version}")
         return Outcome(environment.blender.version, 1, 0, 0, 0, 1.0, "")
 
@@ -152,9 +152,9 @@ def finish(place: Place, *versions: str, build: str = "registry") -> None:
         write_json(environment.folder / environments.STAMP, stamp)
 
 
-def test_every_blender_is_set_up_before_the_first_test(place: Place, voice: Voice, told: list[str]) -> None:
+def test_every_blender_is_set_up_before_the_first_test(place: Place, reporter: Reporter, told: list[str]) -> None:
     assert list(blenders(place.locks)) == sorted(ALL), "the measured need below is of these"
-    assert run_tests(place, voice, ALL[1:], quick=True) == 0
+    assert run_tests(place, reporter, ALL[1:], quick=True) == 0
     assert told[:4] == [f"set up {version}" for version in ALL]
     assert set(told[4:]) == {f"test {version}" for version in ALL}
 
@@ -173,7 +173,7 @@ def test_every_blender_is_set_up_before_the_first_test(place: Place, voice: Voic
 )
 def test_a_disk_too_small_is_told_before_anything_is_done(
     place: Place,
-    voice: Voice,
+    reporter: Reporter,
     told: list[str],
     monkeypatch: pytest.MonkeyPatch,
     ready: list[str],
@@ -183,42 +183,42 @@ def test_a_disk_too_small_is_told_before_anything_is_done(
     finish(place, *ready, build=build)
     monkeypatch.setattr(places, "free_megabytes", lambda folder: need - 1)
     with pytest.raises(SetupError) as caught:
-        run_tests(place, voice, ALL[1:], quick=True)
+        run_tests(place, reporter, ALL[1:], quick=True)
     assert caught.value.message.startswith(f"Testing Blender 4.5, 4.2, 5.0, 5.2 needs about {need:,} MB, but the disk")
     assert f"has {need - 1:,} MB free" in caught.value.message
     assert not told
     monkeypatch.setattr(places, "free_megabytes", lambda folder: need)
-    assert run_tests(place, voice, ALL[1:], quick=True) == 0
+    assert run_tests(place, reporter, ALL[1:], quick=True) == 0
 
 
 def test_what_the_tests_have_made_already_and_tests_picked_by_hand_ask_for_less(
-    place: Place, voice: Voice, told: list[str], monkeypatch: pytest.MonkeyPatch
+    place: Place, reporter: Reporter, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish(place, *ALL)
     monkeypatch.setattr(places, "free_megabytes", lambda folder: 0)
-    assert run_tests(place, voice, [], quick=True, pytest_arguments=["tests/installer"]) == 0
+    assert run_tests(place, reporter, [], quick=True, pytest_arguments=["tests/installer"]) == 0
     weights = place.root / ".maquette" / "synthetic" / "weights.pt"
     weights.parent.mkdir()
     with weights.open("wb") as handle:
         handle.truncate(2_000_000_000)
     with pytest.raises(SetupError, match=f"needs about {TIERS[DAILY][1] - 2000:,} MB"):
-        run_tests(place, voice, [], quick=True)
+        run_tests(place, reporter, [], quick=True)
 
 
 def test_a_blender_whose_python_is_missing_is_left_out_but_the_first(
-    place: Place, voice: Voice, told: list[str], monkeypatch: pytest.MonkeyPatch
+    place: Place, reporter: Reporter, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = environments.ensure
 
-    def ensure(place: Place, version: str, voice: Voice) -> environments.Environment:
+    def ensure(place: Place, version: str, reporter: Reporter) -> environments.Environment:
         if version == "5.2":
             raise NoPython("There is no Python 3.13.", "Install it.")
-        return usual(place, version, voice)
+        return usual(place, version, reporter)
 
     monkeypatch.setattr(environments, "ensure", ensure)
-    assert [found.blender.version for found in set_up(ALL, place, voice, 0)] == ALL[:3]
+    assert [found.blender.version for found in set_up(ALL, place, reporter, 0)] == ALL[:3]
     with pytest.raises(NoPython):
-        set_up(["5.2", "4.5"], place, voice, 0)
+        set_up(["5.2", "4.5"], place, reporter, 0)
 
 
 def pieces(place: Place, versions: list[str], tier: str = DAILY) -> list[SuitePiece]:
@@ -326,7 +326,7 @@ def test_what_runs_is_stopped_with_what_it_started(tmp_path: Path) -> None:
 
 
 def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
-    place: Place, voice: Voice, spoken, capsys: pytest.CaptureFixture[str]
+    place: Place, reporter: Reporter, spoken, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tests = {
         "well": "import time\ndef test_slow(): time.sleep(0.3)\ndef test_quick(): pass\n",
@@ -342,8 +342,8 @@ def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
     made.append(
         SuitePiece("a check", [sys.executable, "-c", "print('a mess'); exit(1)"], place.home / "c.log", os.environ)
     )
-    outcomes, complaints = testing.in_lanes(made, environments.locate(place, "4.5"), voice)
-    assert testing.conclude(outcomes, complaints, 3.0, voice) == 1
+    outcomes, complaints = testing.in_lanes(made, environments.locate(place, "4.5"), reporter)
+    assert testing.conclude(outcomes, complaints, 3.0, reporter) == 1
     said = spoken.getvalue()
     assert "'this' == 'that'" in said and "a mess" in said and "a check: not clean in" in said
     assert "well: 2 passed in" in said and "badly: 1 failed in" in said
@@ -351,5 +351,5 @@ def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
     assert slowest[0].split()[1:] == ["s", "4.5", "test_well::test_slow"] and len(slowest) > 3
     assert said.endswith("Not everything passed, in 3 s.\n")
     assert capsys.readouterr().out == "1 failed, 2 passed in 3.00s\n"
-    assert testing.conclude([o for o in outcomes if o.good], [], 200.0, voice) == 0
+    assert testing.conclude([o for o in outcomes if o.good], [], 200.0, reporter) == 0
     assert spoken.getvalue().endswith("Everything passed, in 3 min 20 s.\n")

@@ -5,13 +5,13 @@ import io
 import os
 from pathlib import Path
 
-from maquette.installer.shared.reporting import DownloadProgress, DownloadState, Voice
+from maquette.installer.shared.reporting import DownloadProgress, DownloadState, Reporter
 
 
-def test_steps_count_down(voice: Voice, spoken: io.StringIO) -> None:
-    voice.begin(2)
-    voice.step("The installer uv")
-    voice.step("Packages")
+def test_steps_count_down(reporter: Reporter, spoken: io.StringIO) -> None:
+    reporter.begin(2)
+    reporter.step("The installer uv")
+    reporter.step("Packages")
     assert spoken.getvalue() == "[1/2] The installer uv (1 more to come)\n[2/2] Packages (the last one)\n"
 
 
