@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ..environment import environments
 from ..environment.lock_files import DEFAULT_BLENDER
 from ..shared.errors import SetupError, explain
-from ..shared.paths import Place, default_place, make_writable
+from ..shared.paths import Paths, default_paths, make_writable
 from ..shared.reporting import Reporter
 from . import models as models_cli
 from . import packages as packages_cli
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     options, rest = _parse(arguments)
     signal.signal(signal.SIGTERM, _stopped)
     try:
-        return options.command(default_place(), reporter, options, rest)
+        return options.command(default_paths(), reporter, options, rest)
     except SetupError as error:
         _tell(reporter, options, error)
     except KeyboardInterrupt:
@@ -127,60 +127,60 @@ def _start(environment: environments.Environment, arguments: Sequence[str]) -> i
     return 128 - code if code < 0 else code
 
 
-def _demo(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
-    environment = environments.ensure(place, DEFAULT_BLENDER, reporter)
-    output = options.output or str(place.out / "demo")
+def _demo(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+    environment = environments.ensure(paths, DEFAULT_BLENDER, reporter)
+    output = options.output or str(paths.out / "demo")
     return _start(environment, ["-m", "maquette.demo", "--output", output, *rest])
 
 
-def _run(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
-    environment = environments.ensure(place, options.blender, reporter)
+def _run(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+    environment = environments.ensure(paths, options.blender, reporter)
     return _start(environment, rest)
 
 
-def _test(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+def _test(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     from .testing import run_tests
 
-    return run_tests(place, reporter, chosen(place, options), options.quick, rest, options.tier)
+    return run_tests(paths, reporter, chosen(paths, options), options.quick, rest, options.tier)
 
 
-def _doctor(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+def _doctor(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     from .doctor import examine, print_report
 
-    return print_report(examine(place, reporter), as_json=options.json)
+    return print_report(examine(paths, reporter), as_json=options.json)
 
 
-def _extension(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+def _extension(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     from .extension import build_extension
 
-    print(build_extension(place, reporter, chosen(place, options)))
+    print(build_extension(paths, reporter, chosen(paths, options)))
     return 0
 
 
-def _packages(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
-    return packages_cli.run(place, reporter, options)
+def _packages(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+    return packages_cli.run(paths, reporter, options)
 
 
-def _models(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+def _models(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     return models_cli.run(reporter, options)
 
 
-def _lock(place: Place, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+def _lock(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
     from ..environment import uv
     from ..environment.relock import relock
 
-    make_writable(place)
-    for path in relock(place, uv.ensure(place, reporter.detail), reporter.detail, options.upgrade):
-        print(os.path.relpath(path, place.root))
+    make_writable(paths)
+    for path in relock(paths, uv.ensure(paths, reporter.detail), reporter.detail, options.upgrade):
+        print(os.path.relpath(path, paths.root))
     return 0
 
 
-def chosen(place: Place, options: argparse.Namespace) -> list[str]:
+def chosen(paths: Paths, options: argparse.Namespace) -> list[str]:
     """The Blenders of --blender or --all besides the default one, in the order of the table."""
     from ..environment.lock_files import blender, blenders
 
     named = (
-        list(blenders(place.locks)) if options.all else [blender(place.locks, name).version for name in options.blender]
+        list(blenders(paths.locks)) if options.all else [blender(paths.locks, name).version for name in options.blender]
     )
     return [version for version in dict.fromkeys(named) if version != DEFAULT_BLENDER]
 

@@ -20,27 +20,27 @@ from ..environment.lock_files import blenders
 from ..models import catalogue, library, store
 from ..packages import status, wheel_records
 from ..shared.errors import SetupError
-from ..shared.paths import Place, free_megabytes
+from ..shared.paths import Paths, free_megabytes
 from ..shared.reporting import Reporter
 
 
-def examine(place: Place, reporter: Reporter) -> dict[str, Any]:
+def examine(paths: Paths, reporter: Reporter) -> dict[str, Any]:
     """Everything that the report says, as plain data."""
-    uv, device = uv_tool.find(place), detect()
+    uv, device = uv_tool.find(paths), detect()
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_version()} ({sys.executable})",
-        "checkout": str(place.root),
-        "home": str(place.home),
-        "free_mb": free_megabytes(place.home),
+        "checkout": str(paths.root),
+        "home": str(paths.home),
+        "free_mb": free_megabytes(paths.home),
         "uv": {"path": str(uv.path), "version": ".".join(map(str, uv.version))} if uv else None,
         "git": shutil.which("git"),
         "accelerator": asdict(device),
         "nvidia_driver_cuda": device.version if device.kind == CUDA else None,
-        "environments": {version: _environment(place, version, reporter) for version in blenders(place.locks)},
+        "environments": {version: _environment(paths, version, reporter) for version in blenders(paths.locks)},
         "packages_for_blender": {
             python: status.of_folders(python).plain()
-            for python in dict.fromkeys(entry.python for entry in blenders(place.locks).values())
+            for python in dict.fromkeys(entry.python for entry in blenders(paths.locks).values())
         },
         "models": _models(),
     }
@@ -59,9 +59,9 @@ def _models() -> dict[str, Any]:
     return report
 
 
-def _environment(place: Place, version: str, reporter: Reporter) -> dict[str, Any]:
+def _environment(paths: Paths, version: str, reporter: Reporter) -> dict[str, Any]:
     """One Blender's state; a ready environment is asked for its versions and devices in a child process."""
-    environment = environments.locate(place, version)
+    environment = environments.locate(paths, version)
     damage = environment.damage()
     report: dict[str, Any] = {
         "bpy": environment.blender.bpy,
@@ -71,7 +71,7 @@ def _environment(place: Place, version: str, reporter: Reporter) -> dict[str, An
     }
     if damage:
         report["remedy"] = f"python3 -m installer run --blender {version}"
-        uv, python = uv_tool.find(place), environment.blender.python
+        uv, python = uv_tool.find(paths), environment.blender.python
         if uv is not None and interpreters.find(python, uv) is None and "not set up" in damage:
             report["remedy"] += f" (there is no Python {python} here: uv will try to download one)"
         return report
@@ -80,7 +80,7 @@ def _environment(place: Place, version: str, reporter: Reporter) -> dict[str, An
     if damaged:
         report["state"] = f"damaged: {', '.join(damaged)}"
         # The cache shares its files with the environment, so it is damaged too.
-        report["remedy"] = f"Delete {place.home} and run: python3 -m installer run --blender {version}"
+        report["remedy"] = f"Delete {paths.home} and run: python3 -m installer run --blender {version}"
         return report
     report["torch_build"] = environment.stamp.get("torch_build")
     try:

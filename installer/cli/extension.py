@@ -12,7 +12,7 @@ from pathlib import Path
 from ..environment import environments
 from ..environment.lock_files import DEFAULT_BLENDER
 from ..shared.errors import NoPython, SetupError
-from ..shared.paths import Place
+from ..shared.paths import Paths
 from ..shared.processes import stream
 from ..shared.reporting import Reporter
 
@@ -20,32 +20,32 @@ from ..shared.reporting import Reporter
 BUILDER = "bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
 
 
-def build_extension(place: Place, reporter: Reporter, validate_with: Sequence[str] = ()) -> Path:
+def build_extension(paths: Paths, reporter: Reporter, validate_with: Sequence[str] = ()) -> Path:
     """Build `out/maquette-<version>.zip`, validated by the default Blender and by those named; returns its path."""
-    main = environments.ensure(place, DEFAULT_BLENDER, reporter)
-    place.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.out, prefix="extension-") as folder:
-        output = _run(main, ["build", "--source-dir", str(place.root), "--output-dir", folder])
+    main = environments.ensure(paths, DEFAULT_BLENDER, reporter)
+    paths.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=paths.out, prefix="extension-") as folder:
+        output = _run(main, ["build", "--source-dir", str(paths.root), "--output-dir", folder])
         complaints = warnings_in(output)
         if complaints:
             raise SetupError(f"Blender's builder complains: {complaints[0]}", "Change blender_manifest.toml.")
         built = next(Path(folder).glob("*.zip"))
         for version in [DEFAULT_BLENDER, *validate_with]:
-            _validate(place, version, built, reporter)
+            _validate(paths, version, built, reporter)
         # Only what every validator has accepted takes the place of an older one.
-        target = place.out / built.name
+        target = paths.out / built.name
         shutil.move(str(built), str(target))
     reporter.say(f"{target.stat().st_size / 1e6:.1f} MB")
     return target
 
 
-def _validate(place: Place, version: str, archive: Path, reporter: Reporter) -> None:
+def _validate(paths: Paths, version: str, archive: Path, reporter: Reporter) -> None:
     try:
-        environment = environments.ensure(place, version, reporter)
+        environment = environments.ensure(paths, version, reporter)
     except NoPython as error:
         reporter.say(f"Blender {version} is skipped: {error.message} {error.remedy}")
         return
-    for source in (str(archive), str(place.root)):
+    for source in (str(archive), str(paths.root)):
         complaints = warnings_in(_run(environment, ["validate", source]))
         if complaints:
             raise SetupError(f"Blender {version} complains: {complaints[0]}", "Change blender_manifest.toml.")

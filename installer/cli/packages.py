@@ -19,7 +19,7 @@ from ..packages import folders, manager
 from ..packages import status as package_status
 from ..packages.features import CORE, FEATURES, locks_folder, offered, pins_of
 from ..packages.sources import AUTO, Sources
-from ..shared.paths import Place, make_writable
+from ..shared.paths import Paths, make_writable
 from ..shared.reporting import Reporter
 
 ALL = "all"
@@ -66,29 +66,29 @@ def _build(name: str) -> str:
     return name
 
 
-def run(place: Place, reporter: Reporter, options: argparse.Namespace) -> int:
+def run(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
     """Carry out the chosen action; returns the exit code."""
     if options.folder:
         folders.set_packages_root(options.folder)
     set_network(Network(proxy=options.proxy, ca_file=options.ca_file))
     try:
-        return _ACTIONS[options.action](place, reporter, options)
+        return _ACTIONS[options.action](paths, reporter, options)
     except Stopped:
         raise KeyboardInterrupt from None
 
 
-def _python(place: Place, reporter: Reporter, options: argparse.Namespace) -> str:
+def _python(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> str:
     if options.python is not None:
         return options.python
-    make_writable(place)
-    version = blender(place.locks, options.blender).python
-    return str(interpreters.ensure(version, uv_tool.ensure(place, reporter.detail), reporter.detail))
+    make_writable(paths)
+    version = blender(paths.locks, options.blender).python
+    return str(interpreters.ensure(version, uv_tool.ensure(paths, reporter.detail), reporter.detail))
 
 
-def _version(place: Place, options: argparse.Namespace) -> str:
+def _version(paths: Paths, options: argparse.Namespace) -> str:
     if options.python is not None:
         return manager.version_of(options.python)
-    return blender(place.locks, options.blender).python
+    return blender(paths.locks, options.blender).python
 
 
 def _features(options: argparse.Namespace, version: str) -> list[str]:
@@ -105,16 +105,16 @@ def _print(options: argparse.Namespace, content: dict[str, Any], text: str) -> N
     print(json.dumps(content, indent=1) if options.json else text)
 
 
-def _install(place: Place, reporter: Reporter, options: argparse.Namespace) -> int:
-    python = _python(place, reporter, options)
+def _install(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+    python = _python(paths, reporter, options)
     features = _features(options, manager.version_of(python))
-    done = manager.install(python, features, manager.Watch(reporter.say), place, _sources(options), options.anew)
+    done = manager.install(python, features, manager.Watch(reporter.say), paths, _sources(options), options.anew)
     _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
     return 0
 
 
-def _status(place: Place, reporter: Reporter, options: argparse.Namespace) -> int:
-    version = _version(place, options)
+def _status(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+    version = _version(paths, options)
     status = package_status.of_folders(version)
     lines = [f"Python {status.python}, in {status.root} ({status.free_mb:,} MB free)"]
     for group in status.groups:
@@ -128,22 +128,22 @@ def _status(place: Place, reporter: Reporter, options: argparse.Namespace) -> in
     return 0 if all(state in package_status.USABLE for state in states) else MISSING
 
 
-def _verify(place: Place, reporter: Reporter, options: argparse.Namespace) -> int:
-    features = _features(options, _version(place, options)) or None
-    found = manager.verify(_python(place, reporter, options), features, manager.Watch(reporter.say))
+def _verify(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+    features = _features(options, _version(paths, options)) or None
+    found = manager.verify(_python(paths, reporter, options), features, manager.Watch(reporter.say))
     text = "\n".join(f"{feature:14} {what or 'whole, and it works'}" for feature, what in found.items())
     _print(options, found, text or "nothing is installed")
     return MISSING if not found else DAMAGED if any(found.values()) else 0
 
 
-def _repair(place: Place, reporter: Reporter, options: argparse.Namespace) -> int:
-    done = manager.repair(_python(place, reporter, options), manager.Watch(reporter.say), place, _sources(options))
+def _repair(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+    done = manager.repair(_python(paths, reporter, options), manager.Watch(reporter.say), paths, _sources(options))
     _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
     return 0
 
 
-def _remove(place: Place, reporter: Reporter, options: argparse.Namespace) -> int:
-    version = _version(place, options) if options.python or options.features else ""
+def _remove(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+    version = _version(paths, options) if options.python or options.features else ""
     gone = manager.remove(version, _features(options, version) or None)
     text = f"{gone.megabytes:,} MB removed"
     if gone.later:
@@ -152,8 +152,8 @@ def _remove(place: Place, reporter: Reporter, options: argparse.Namespace) -> in
     return 0
 
 
-def _requirements(place: Place, reporter: Reporter, options: argparse.Namespace) -> int:
-    version = _version(place, options)
+def _requirements(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+    version = _version(paths, options)
     pins = {pin.name: pin for name in [CORE, *_features(options, version)] for pin in _pins(version, name)}
     content = {name: pin.version for name, pin in pins.items()}
     _print(options, content, "".join(pin.requirement() for pin in pins.values()).rstrip("\n"))
@@ -164,7 +164,7 @@ def _pins(version: str, feature: str) -> list[Pin]:
     return pins_of(locks_folder(), version, feature)
 
 
-_ACTIONS: dict[str, Callable[[Place, Reporter, argparse.Namespace], int]] = {
+_ACTIONS: dict[str, Callable[[Paths, Reporter, argparse.Namespace], int]] = {
     "install": _install,
     "status": _status,
     "verify": _verify,

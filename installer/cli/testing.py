@@ -24,7 +24,7 @@ from ..environment.environments import Environment
 from ..environment.lock_files import DEFAULT_BLENDER
 from ..shared.disk import count
 from ..shared.errors import NoPython
-from ..shared.paths import Place, require_space
+from ..shared.paths import Paths, require_space
 from ..shared.reporting import Reporter
 from .lanes import Piece, run_pieces
 
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def run_tests(
-    place: Place,
+    paths: Paths,
     reporter: Reporter,
     others: Sequence[str],
     quick: bool = False,
@@ -87,7 +87,7 @@ def run_tests(
     other in this terminal.
     """
     started = time.monotonic()
-    ready = set_up([DEFAULT_BLENDER, *others], place, reporter, room=0 if pytest_arguments else TIERS[tier][1])
+    ready = set_up([DEFAULT_BLENDER, *others], paths, reporter, room=0 if pytest_arguments else TIERS[tier][1])
     reporter.say(f"Ready to test Blender {_listed(ready)} ({time.monotonic() - started:.0f} s).")
     checks = {} if quick else check_commands(ready[0])
     if pytest_arguments:
@@ -98,17 +98,17 @@ def run_tests(
     return conclude(outcomes, complaints, time.monotonic() - started, reporter)
 
 
-def set_up(versions: Sequence[str], place: Place, reporter: Reporter, room: int) -> list[environments.Environment]:
+def set_up(versions: Sequence[str], paths: Paths, reporter: Reporter, room: int) -> list[environments.Environment]:
     """The environments of these Blenders, all of them before the first test runs: what cannot be had, or does not fit
     on the disk, is told at once. `room`: MB that the tests write besides. A Blender whose Python is not to be had is
     left out, unless it is the first."""
-    room = max(0, room - count(place.root / ".maquette" / "synthetic")[1] // 1_000_000)
-    need = environments.megabytes_missing([environments.locate(place, version) for version in versions]) + room
-    require_space(place.home, need, f"Testing Blender {', '.join(versions)}")
+    room = max(0, room - count(paths.root / ".maquette" / "synthetic")[1] // 1_000_000)
+    need = environments.megabytes_missing([environments.locate(paths, version) for version in versions]) + room
+    require_space(paths.home, need, f"Testing Blender {', '.join(versions)}")
     ready: list[environments.Environment] = []
     for version in versions:
         try:
-            ready.append(environments.ensure(place, version, reporter))
+            ready.append(environments.ensure(paths, version, reporter))
         except NoPython as error:
             if not ready:
                 raise
@@ -118,7 +118,7 @@ def set_up(versions: Sequence[str], place: Place, reporter: Reporter, room: int)
 
 def check_commands(environment: Environment) -> dict[str, list[str]]:
     """Name -> command of each check over the tree."""
-    root, python = str(environment.place.root), str(environment.python)
+    root, python = str(environment.paths.root), str(environment.python)
     return {
         "ruff check": [python, "-m", "ruff", "check", root],
         "ruff format": [python, "-m", "ruff", "format", "--check", root],
@@ -127,8 +127,8 @@ def check_commands(environment: Environment) -> dict[str, list[str]]:
 
 
 def _variables(environment: Environment) -> dict[str, str]:
-    place = environment.place
-    pyright = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYRIGHT_PYTHON_CACHE_DIR": str(place.cache / "pyright")}
+    paths = environment.paths
+    pyright = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYRIGHT_PYTHON_CACHE_DIR": str(paths.cache / "pyright")}
     return {**environment.variables(), **ONE_THREAD, **pyright}
 
 
@@ -137,7 +137,7 @@ def _variables(environment: Environment) -> dict[str, str]:
 
 def _in_terminal(name: str, command: Sequence[str], environment: Environment, reporter: Reporter) -> int:
     reporter.say(f"Checking: {name}")
-    return subprocess.call(list(command), env=_variables(environment), cwd=str(environment.place.root))
+    return subprocess.call(list(command), env=_variables(environment), cwd=str(environment.paths.root))
 
 
 def picked(ready: Sequence[Environment], arguments: Sequence[str], reporter: Reporter) -> list[Outcome]:
@@ -155,13 +155,13 @@ def run_pytest(environment: Environment, arguments: Sequence[str], reporter: Rep
     command, results = _pytest(environment, f"blender-{version}", arguments)
     reporter.say(f"Testing with Blender {version} (bpy {environment.blender.bpy}, Python {environment.blender.python})")
     started = time.monotonic()
-    code = subprocess.call(command, env=_variables(environment), cwd=str(environment.place.root))
+    code = subprocess.call(command, env=_variables(environment), cwd=str(environment.paths.root))
     return judge(version, code, results, time.monotonic() - started)
 
 
 def _pytest(environment: Environment, name: str, arguments: Sequence[str]) -> tuple[list[str], Path]:
     """A command that runs pytest, and the file that takes its results, in which there are none yet."""
-    results = environment.place.home / "results" / f"{name}.xml"
+    results = environment.paths.home / "results" / f"{name}.xml"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.unlink(missing_ok=True)
     return [str(environment.python), "-m", "pytest", f"--junitxml={results}", *arguments], results
@@ -181,8 +181,8 @@ class SuitePiece(Piece):
 def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: str) -> list[SuitePiece]:
     """All that is to be done, in pieces."""
     first, *others = ready
-    logs, options = first.place.home / "results", TIERS[tier][0]
-    answers = {"MAQUETTE_ANSWERS": str(first.place.home / "answers")} if others else {}
+    logs, options = first.paths.home / "results", TIERS[tier][0]
+    answers = {"MAQUETTE_ANSWERS": str(first.paths.home / "answers")} if others else {}
     pieces = [
         SuitePiece(name, command, logs / f"{name.replace(' ', '-')}.log", _variables(first), 30.0)
         for name, command in checks.items()
@@ -202,7 +202,7 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
         return [piece.name for piece in made]
 
     waited_for: list[str] = []
-    for folder in sorted((first.place.root / "tests").iterdir()):
+    for folder in sorted((first.paths.root / "tests").iterdir()):
         if next(folder.rglob("test_*.py"), None) is None or (tier == FAST and folder.name == "blender_addon"):
             continue
         number, seconds = PIECES.get(folder.name, (1, 60.0))
@@ -219,7 +219,7 @@ def in_lanes(pieces: Sequence[SuitePiece], first: Environment, reporter: Reporte
     """Run the pieces, say how each ended, show the log of those that failed; the outcomes and what is not clean."""
     outcomes: list[Outcome] = []
     complaints: list[str] = []
-    answers = first.place.home / "answers"
+    answers = first.paths.home / "answers"
     shutil.rmtree(answers, ignore_errors=True)
 
     def ended(piece: Piece, code: int, seconds: float) -> None:
@@ -235,7 +235,7 @@ def in_lanes(pieces: Sequence[SuitePiece], first: Environment, reporter: Reporte
         reporter.say(f"{piece.name}: {how}")
 
     try:
-        run_pieces(pieces, first.place.root, ended)
+        run_pieces(pieces, first.paths.root, ended)
     finally:
         shutil.rmtree(answers, ignore_errors=True)
     slowest = sorted((row for piece in pieces if piece.blender for row in timed(piece)), reverse=True)[:SLOWEST]

@@ -20,7 +20,7 @@ from typing import Any
 from ..shared.disk import count, remove_tree, write_json
 from ..shared.errors import SetupError, explain
 from ..shared.filelock import held
-from ..shared.paths import Place, make_writable, require_space
+from ..shared.paths import Paths, make_writable, require_space
 from ..shared.processes import clean_environment, stream
 from ..shared.reporting import DownloadProgress, Reporter
 from . import interpreters, torch_build
@@ -58,7 +58,7 @@ _DAY = 24 * 3600.0
 class Environment:
     """One Blender's environment, finished or not."""
 
-    place: Place
+    paths: Paths
     blender: Blender
     folder: Path
 
@@ -100,22 +100,22 @@ class Environment:
         return env
 
 
-def locate(place: Place, version: str = DEFAULT_BLENDER) -> Environment:
+def locate(paths: Paths, version: str = DEFAULT_BLENDER) -> Environment:
     """The environment that this checkout's lock files ask for, built or not."""
-    wanted = blender(place.locks, version)
-    locked = lock_file(place.locks, wanted.python).read_text("utf-8")
-    name = f"{version}-{digest(FORMAT, locked, wanted.requirements(), place.root)}"
-    return Environment(place, wanted, place.environments / name)
+    wanted = blender(paths.locks, version)
+    locked = lock_file(paths.locks, wanted.python).read_text("utf-8")
+    name = f"{version}-{digest(FORMAT, locked, wanted.requirements(), paths.root)}"
+    return Environment(paths, wanted, paths.environments / name)
 
 
-def ensure(place: Place, version: str, reporter: Reporter) -> Environment:
+def ensure(paths: Paths, version: str, reporter: Reporter) -> Environment:
     """The finished environment of a Blender: at once when it is there, built or repaired when not."""
-    environment = locate(place, version)
+    environment = locate(paths, version)
     if not environment.damage():
         os.utime(environment.folder / STAMP)
         return environment
-    make_writable(place)
-    with held(place.home / "set-up.lock", reporter.say):
+    make_writable(paths)
+    with held(paths.home / "set-up.lock", reporter.say):
         damage = environment.damage()  # asked again: the set-up that was waited for may have built it
         if damage:
             _build(environment, damage, reporter)
@@ -125,24 +125,24 @@ def ensure(place: Place, version: str, reporter: Reporter) -> Environment:
 
 def _build(environment: Environment, damage: str, reporter: Reporter) -> None:
     started = time.monotonic()
-    place, wanted = environment.place, environment.blender
+    paths, wanted = environment.paths, environment.blender
     reporter.begin(5)
-    reporter.say(f"Setting up Blender {wanted.version} (bpy {wanted.bpy}) in {place.home}: {damage}.")
+    reporter.say(f"Setting up Blender {wanted.version} (bpy {wanted.bpy}) in {paths.home}: {damage}.")
     reporter.step("The installer uv")
-    tool = uv_tool.ensure(place, reporter.detail)
+    tool = uv_tool.ensure(paths, reporter.detail)
     reporter.step(f"Python {wanted.python}")
     base = interpreters.ensure(wanted.python, tool, reporter.detail)
     reporter.detail(str(base))
     _remove(environment.folder)
     _run_uv(
-        tool, ["venv", "--no-project", "--python", str(base), str(environment.folder)], "Making the environment", place
+        tool, ["venv", "--no-project", "--python", str(base), str(environment.folder)], "Making the environment", paths
     )
-    pins = select(read_lock(lock_file(place.locks, wanted.python)), groups_of(wanted.version))
+    pins = select(read_lock(lock_file(paths.locks, wanted.python)), groups_of(wanted.version))
     reporter.step("Packages: torch, bpy and the others")
     build = torch_build.choose(tool, environment.python, pins, reporter.detail)
     _require_space(environment, build)
     torch_build.install(
-        lambda arguments: _run_uv(tool, arguments, "Installing the packages", place, reporter),
+        lambda arguments: _run_uv(tool, arguments, "Installing the packages", paths, reporter),
         environment.python,
         pins,
         build,
@@ -151,7 +151,7 @@ def _build(environment: Environment, damage: str, reporter: Reporter) -> None:
     reporter.step("Maquette itself, from this folder")
     # Built with the setuptools of the lock: an isolated build would fetch another one.
     editable = ["pip", "install", "--no-deps", "--no-build-isolation", "--python", str(environment.python)]
-    _run_uv(tool, [*editable, "-e", str(place.root)], "Installing Maquette itself", place)
+    _run_uv(tool, [*editable, "-e", str(paths.root)], "Installing Maquette itself", paths)
     reporter.step("Trying it: do bpy, torch and numpy load together")
     found = probe(environment)
     stamp = {"blender": wanted.version, "torch_build": build.backend, "found": found, "python": str(base)}
@@ -166,7 +166,7 @@ def groups_of(version: str) -> list[str]:
     return [*FEATURES, BPY, TEST, SAMPLES, *([LINT] if version == DEFAULT_BLENDER else [])]
 
 
-def _run_uv(tool: uv_tool.Uv, arguments: list[str], doing: str, place: Place, reporter: Reporter | None = None) -> None:
+def _run_uv(tool: uv_tool.Uv, arguments: list[str], doing: str, paths: Paths, reporter: Reporter | None = None) -> None:
     """Run uv, with progress where there is a reporter; its whole output goes to the log."""
     env = tool.environment()
     progress = DownloadProgress(reporter.detail, Path(env["UV_CACHE_DIR"])) if reporter else None
@@ -176,7 +176,7 @@ def _run_uv(tool: uv_tool.Uv, arguments: list[str], doing: str, place: Place, re
         progress.feed if progress else lambda line: None,
         progress.tick if progress else lambda: None,
     )
-    log = place.logs / "set-up.log"
+    log = paths.logs / "set-up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as handle:
         handle.write(f"\n{time.strftime('%Y-%m-%d %H:%M:%S')} uv {' '.join(arguments)}\n{output}")
@@ -254,9 +254,9 @@ def megabytes_missing(environments: Sequence[Environment], is_cuda: bool | None 
     missing = [environment for environment in environments if environment.damage()]
     if not missing:
         return 0
-    folder = missing[0].place.environments
+    folder = missing[0].paths.environments
     stamps = [
-        Environment(missing[0].place, missing[0].blender, path.parent).stamp for path in folder.glob(f"*/{STAMP}")
+        Environment(missing[0].paths, missing[0].blender, path.parent).stamp for path in folder.glob(f"*/{STAMP}")
     ]
     pythons = {".".join(stamp["found"]["python"].split(".")[:2]) for stamp in stamps if stamp}
     if is_cuda is None:
@@ -278,7 +278,7 @@ def megabytes_missing(environments: Sequence[Environment], is_cuda: bool | None 
 
 def _require_space(environment: Environment, build: TorchBuild) -> None:
     need = megabytes_missing([environment], build.is_cuda)
-    require_space(environment.place.home, need, f"Setting up Blender {environment.blender.version}")
+    require_space(environment.paths.home, need, f"Setting up Blender {environment.blender.version}")
 
 
 def _remove(folder: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..shared.errors import SetupError
-from ..shared.paths import Place
+from ..shared.paths import Paths
 from ..shared.processes import stream
 from .lock_files import BPY, FEATURES, LINT, SAMPLES, TEST, lock_file
 from .uv import UV_VERSION, Uv
@@ -30,30 +30,30 @@ BLENDERS = {
 }
 
 
-def relock(place: Place, uv: Uv, say: Callable[[str], None], upgrade: bool = False) -> list[Path]:
+def relock(paths: Paths, uv: Uv, say: Callable[[str], None], upgrade: bool = False) -> list[Path]:
     """Write both lock files, the table of Blenders and uv's own hashes; returns the files."""
     for python in ("3.11", "3.13"):
         say(f"resolving for Python {python}")
-        _write_lock(place, uv, python, upgrade)
+        _write_lock(paths, uv, python, upgrade)
     say("hashes of bpy and numpy")
-    _write_blenders(place, uv)
+    _write_blenders(paths, uv)
     say("hashes of uv")
-    path = place.locks / "uv.txt"
-    path.write_text(_compile_pin(place, uv, f"uv=={UV_VERSION}", "3.11"), "utf-8")
-    written = [lock_file(place.locks, "3.11"), lock_file(place.locks, "3.13"), place.locks / "blenders.json", path]
+    path = paths.locks / "uv.txt"
+    path.write_text(_compile_pin(paths, uv, f"uv=={UV_VERSION}", "3.11"), "utf-8")
+    written = [lock_file(paths.locks, "3.11"), lock_file(paths.locks, "3.13"), paths.locks / "blenders.json", path]
     for file in written:
         if "://" in file.read_text("utf-8"):
             raise SetupError(f"{file.name} names an address.", "Run it with a plain index, without direct links.")
     return written
 
 
-def _write_lock(place: Place, uv: Uv, python: str, upgrade: bool) -> None:
+def _write_lock(paths: Paths, uv: Uv, python: str, upgrade: bool) -> None:
     folder = Path("installer", "locks")
     arguments = [str(folder / f"{group}.in") for group in (*FEATURES, BPY, TEST, LINT, SAMPLES)]
     arguments += ["--constraint", str(folder / f"python{python}.in"), "--excludes", str(folder / "excluded.in")]
-    target = lock_file(place.locks, python)
+    target = lock_file(paths.locks, python)
     kept = target.read_text("utf-8") if target.exists() and not upgrade else ""
-    resolved = _compile(place, uv, [*arguments, "--no-emit-package", "numpy"], python, kept)
+    resolved = _compile(paths, uv, [*arguments, "--no-emit-package", "numpy"], python, kept)
     header = "# Made by `python3 -m installer lock`; do not edit. numpy and bpy: blenders.json\n"
     target.write_text(header + without_later_pythons(resolved, python), "utf-8")
 
@@ -74,33 +74,33 @@ def without_later_pythons(lock: str, python: str) -> str:
     return "\n".join(kept) + "\n"
 
 
-def _write_blenders(place: Place, uv: Uv) -> None:
+def _write_blenders(paths: Paths, uv: Uv) -> None:
     table: dict[str, dict] = {}
     for version, (python, bpy, numpy) in BLENDERS.items():
         hashes = {}
         for name, pin in (("bpy", bpy), ("numpy", numpy)):
-            text = _compile_pin(place, uv, f"{name}=={pin}", python)
+            text = _compile_pin(paths, uv, f"{name}=={pin}", python)
             hashes[name] = [line.split("--hash=")[1].rstrip(" \\") for line in text.splitlines() if "--hash=" in line]
         table[version] = {"python": python, "bpy": bpy, "numpy": numpy, "hashes": hashes}
-    (place.locks / "blenders.json").write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    (paths.locks / "blenders.json").write_text(json.dumps(table, indent=1) + "\n", "utf-8")
 
 
-def _compile_pin(place: Place, uv: Uv, pin: str, python: str) -> str:
+def _compile_pin(paths: Paths, uv: Uv, pin: str, python: str) -> str:
     """One package with its hashes, without its dependencies."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "wanted.in")
         source.write_text(pin + "\n", "utf-8")
-        return _compile(place, uv, [str(source), "--no-deps", "--no-annotate"], python)
+        return _compile(paths, uv, [str(source), "--no-deps", "--no-annotate"], python)
 
 
-def _compile(place: Place, uv: Uv, arguments: list[str], python: str, kept: str = "") -> str:
+def _compile(paths: Paths, uv: Uv, arguments: list[str], python: str, kept: str = "") -> str:
     """Run `uv pip compile` in the checkout, for all systems, with hashes; versions in the lock `kept` are preferred."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "lock.txt")
         result.write_text(kept, "utf-8")
         command = [str(uv.path), "pip", "compile", "--universal", "--generate-hashes", "--no-header", "--no-config"]
         command += ["--only-binary", ":all:", "--python-version", python, "--no-emit-index-url"]
-        command += ["--output-file", str(result), "--directory", str(place.root), *arguments]
+        command += ["--output-file", str(result), "--directory", str(paths.root), *arguments]
         env = uv.environment()
         for name in ("UV_INDEX", "UV_FIND_LINKS"):  # a local folder holds the files of one system only
             env.pop(name, None)

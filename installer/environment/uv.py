@@ -24,7 +24,7 @@ from ..net.http import chosen_network
 from ..packages.sources import NO_CHOICE, Sources
 from ..shared.disk import whole_file
 from ..shared.errors import SetupError, explain
-from ..shared.paths import Place
+from ..shared.paths import Paths
 from ..shared.processes import ask, clean_environment, stream
 from .package_index import pip_options, pips, uv_settings
 
@@ -79,45 +79,45 @@ def version_of(program: Path) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match.groups()) if match else None
 
 
-def find(place: Place) -> Uv | None:
+def find(paths: Paths) -> Uv | None:
     """The uv to use, if it is already here: ours, or one on PATH that is recent enough."""
-    ours = fetched_path(place)
+    ours = fetched_path(paths)
     on_path = shutil.which("uv")
     for program in [ours, *([Path(on_path)] if on_path else [])]:
         version = version_of(program) if program.exists() else None
         if version and version >= MINIMUM:
-            return Uv(program, version, _settings(place))
+            return Uv(program, version, _settings(paths))
     return None
 
 
-def fetched_path(place: Place) -> Path:
-    return place.home / f"uv-{UV_VERSION}" / ("uv.exe" if os.name == "nt" else "uv")
+def fetched_path(paths: Paths) -> Path:
+    return paths.home / f"uv-{UV_VERSION}" / ("uv.exe" if os.name == "nt" else "uv")
 
 
-def _settings(place: Place) -> dict[str, str]:
+def _settings(paths: Paths) -> dict[str, str]:
     settings = dict(uv_settings())
-    for name, folder in (("UV_CACHE_DIR", place.cache), ("UV_PYTHON_INSTALL_DIR", place.home / "python")):
+    for name, folder in (("UV_CACHE_DIR", paths.cache), ("UV_PYTHON_INSTALL_DIR", paths.home / "python")):
         if not os.environ.get(name):
             settings[name] = str(folder)
     settings.update(UV_NO_PROGRESS="1", NO_COLOR="1", UV_NO_ENV_FILE="1")
     return {**settings, **network_variables()}
 
 
-def ensure(place: Place, say: Callable[[str], None], sources: Sources = NO_CHOICE) -> Uv:
+def ensure(paths: Paths, say: Callable[[str], None], sources: Sources = NO_CHOICE) -> Uv:
     """Find uv, or take it from a folder of wheels or, with or without pip, from the registry, and check its hash."""
-    found = find(place)
+    found = find(paths)
     if found:
         return found
-    place.home.mkdir(parents=True, exist_ok=True)
+    paths.home.mkdir(parents=True, exist_ok=True)
     if sources.folder is not None:
         wheel = _from_folder(sources.folder)
     else:
         say(f"fetching uv {UV_VERSION} (about 25 MB)")
-        with tempfile.TemporaryDirectory(dir=place.home, prefix="uv-download-") as folder:
-            wheel = _with_pip(place, sources, Path(folder)) or _from_index(sources, Path(folder))
-    if hashlib.sha256(wheel).hexdigest() not in known_hashes(place):
+        with tempfile.TemporaryDirectory(dir=paths.home, prefix="uv-download-") as folder:
+            wheel = _with_pip(paths, sources, Path(folder)) or _from_index(sources, Path(folder))
+    if hashlib.sha256(wheel).hexdigest() not in known_hashes(paths):
         raise explain("hash mismatch", "Fetching uv")
-    target = fetched_path(place)
+    target = fetched_path(paths)
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         member = next(name for name in archive.namelist() if re.search(r"\.data/scripts/uv(\.exe)?$", name))
@@ -127,11 +127,11 @@ def ensure(place: Place, say: Callable[[str], None], sources: Sources = NO_CHOIC
     version = version_of(target)
     if version is None:
         raise SetupError("The fetched uv does not run on this machine.", "Install uv by hand and put it on PATH.")
-    return Uv(target, version, _settings(place))
+    return Uv(target, version, _settings(paths))
 
 
-def known_hashes(place: Place) -> list[str]:
-    return re.findall(r"--hash=sha256:([0-9a-f]{64})", (place.locks / "uv.txt").read_text("utf-8"))
+def known_hashes(paths: Paths) -> list[str]:
+    return re.findall(r"--hash=sha256:([0-9a-f]{64})", (paths.locks / "uv.txt").read_text("utf-8"))
 
 
 def _from_folder(folder: Path) -> bytes:
@@ -139,13 +139,13 @@ def _from_folder(folder: Path) -> bytes:
     return (folder / name).read_bytes()
 
 
-def _with_pip(place: Place, sources: Sources, folder: Path) -> bytes | None:
+def _with_pip(paths: Paths, sources: Sources, folder: Path) -> bytes | None:
     """The wheel by a pip, which knows its user's registry, proxy and certificates; None where there is no pip."""
     pip = next((pip for pip in pips() if ask([*pip, "--version"], env=dict(os.environ)) is not None), None)
     if pip is None:
         return None
     command = [*pip, "download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"]
-    command += ["--progress-bar", "off", "-r", str(place.locks / "uv.txt"), "-d", str(folder)]
+    command += ["--progress-bar", "off", "-r", str(paths.locks / "uv.txt"), "-d", str(folder)]
     env = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     env.update(network_variables())
     if sources.index:

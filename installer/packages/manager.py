@@ -31,7 +31,7 @@ from ..net.errors import Stopped
 from ..shared.disk import remove_tree, settle
 from ..shared.errors import SetupError, explain
 from ..shared.filelock import held
-from ..shared.paths import Place, free_megabytes
+from ..shared.paths import Paths, free_megabytes
 from ..shared.processes import ask, stream
 from ..shared.reporting import UNPACKED, DownloadProgress, DownloadState
 from . import folders, proof, sizes, wheel_records
@@ -42,9 +42,9 @@ from .sources import AUTO, FIND_HERE, Sources, chosen_sources
 _LONGEST_ON_WINDOWS = 110
 
 
-def place() -> Place:
+def installed_paths() -> Paths:
     """This extension, and where uv lies for an installed Blender: the user's data folder."""
-    return Place(Path(__file__).resolve().parents[2], store.user_data())
+    return Paths(Path(__file__).resolve().parents[2], store.user_data())
 
 
 def packages_folder(python_version: str) -> Path | None:
@@ -75,7 +75,7 @@ def install(
     python_executable: str,
     features: Sequence[str] = (CORE,),
     watch: Watch = Watch(),
-    tools: Place | None = None,
+    tools: Paths | None = None,
     sources: Sources | None = None,
     anew: bool = False,
 ) -> list[Path]:
@@ -164,7 +164,7 @@ def _install(
     version: str,
     todo: Sequence[str],
     watch: Watch,
-    tools: Place | None,
+    tools: Paths | None,
     sources: Sources,
     suspect: Sequence[str] = (),
 ) -> None:
@@ -184,9 +184,9 @@ def _install(
     folders.drop_unshared()
 
 
-def _uv(watch: Watch, tools: Place | None, sources: Sources) -> uv_tool.Uv:
+def _uv(watch: Watch, tools: Paths | None, sources: Sources) -> uv_tool.Uv:
     """uv, whose cache shares its files with the folders: beside them, where neither a checkout nor the user has one."""
-    tool = uv_tool.ensure(tools or place(), watch.line, sources).using(sources)
+    tool = uv_tool.ensure(tools or installed_paths(), watch.line, sources).using(sources)
     settings = {**tool.settings, "UV_LINK_MODE": "hardlink"}
     if not os.environ.get("UV_CONCURRENT_DOWNLOADS"):  # uv's own 50 would all be lost when they are stopped
         settings["UV_CONCURRENT_DOWNLOADS"] = "3"
@@ -353,7 +353,7 @@ def _faults(python: str, features: Iterable[str], watch: Watch) -> dict[str, tup
 
 
 def repair(
-    python_executable: str, watch: Watch = Watch(), tools: Place | None = None, sources: Sources | None = None
+    python_executable: str, watch: Watch = Watch(), tools: Paths | None = None, sources: Sources | None = None
 ) -> list[Path]:
     """Rebuild what `verify` finds wrong; only the packages that are damaged are downloaded."""
     faults = _faults(python_executable, FEATURES, watch)

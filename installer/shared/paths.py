@@ -12,7 +12,7 @@ from .errors import SetupError
 
 
 @dataclass(frozen=True)
-class Place:
+class Paths:
     """A checkout (`root`) and the folder of everything that is installed for it (`home`)."""
 
     root: Path
@@ -39,24 +39,24 @@ class Place:
         return self.root / "out"
 
 
-def default_place() -> Place:
+def default_paths() -> Paths:
     """The checkout that holds this file; MAQUETTE_HOME moves what is installed somewhere else."""
     root = Path(__file__).resolve().parents[2]
-    return Place(root, Path(os.environ.get("MAQUETTE_HOME") or root / ".maquette").absolute())
+    return Paths(root, Path(os.environ.get("MAQUETTE_HOME") or root / ".maquette").absolute())
 
 
-def make_writable(place: Place) -> None:
+def make_writable(paths: Paths) -> None:
     """Create the folder, or say in one sentence why that cannot be."""
     try:
-        place.home.mkdir(parents=True, exist_ok=True)
-        probe = place.home / f".writable-{os.getpid()}"
+        paths.home.mkdir(parents=True, exist_ok=True)
+        probe = paths.home / f".writable-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
         if error.errno == 28:  # ENOSPC
             raise SetupError("The disk is full.", "Free some space and run the same command again.") from error
         raise SetupError(
-            f"The folder {place.home} cannot be written ({error.strerror}).",
+            f"The folder {paths.home} cannot be written ({error.strerror}).",
             "Clone Maquette into a folder of your own, or name a writable one in MAQUETTE_HOME.",
         ) from error
 

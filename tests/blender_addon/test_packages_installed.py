@@ -22,14 +22,14 @@ from maquette.installer.environment.lock_files import BPY, blender, blenders, se
 from maquette.installer.packages import folders, manager, status, wheel_records
 from maquette.installer.packages.features import CORE, locked, offered, this_python
 from maquette.installer.packages.sources import Sources
-from maquette.installer.shared.paths import default_place
+from maquette.installer.shared.paths import default_paths
 
 ROOT = Path(manager.__file__).parents[2]
 VERSION = ".".join(map(str, bpy.app.version[:2]))
 
 pytestmark = [
     pytest.mark.skipif(VERSION not in ("4.2", "5.2"), reason="the oldest and the newest Blender stand for both"),
-    pytest.mark.skipif(VERSION not in blenders(default_place().locks), reason="no environment of this Blender"),
+    pytest.mark.skipif(VERSION not in blenders(default_paths().locks), reason="no environment of this Blender"),
     *([] if VERSION == "4.2" else [pytest.mark.full]),
 ]
 
@@ -54,13 +54,13 @@ def show(**result):
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a Blender as it is delivered: bpy, numpy, and what Blender brings besides."""
-    tool = uv_tool.find(default_place())
+    tool = uv_tool.find(default_paths())
     assert tool is not None, "`python3 -m installer test` brings uv"
-    entry = blender(default_place().locks, VERSION)
+    entry = blender(default_paths().locks, VERSION)
     folder = tmp_path_factory.mktemp("blender") / "python"
     base = interpreters.find(entry.python, tool) or sys.executable
     requirements = folder.parent / "requirements.txt"
-    pins = select(locked(default_place().locks, entry.python), [BPY])
+    pins = select(locked(default_paths().locks, entry.python), [BPY])
     requirements.write_text(entry.requirements() + "".join(pin.requirement() for pin in pins))
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     env = tool.environment()
@@ -83,7 +83,7 @@ def core(bare: Path, root: Path) -> folders.Folder:
     """The core, installed."""
     environment = Path(os.environ.get("MAQUETTE_ENVIRONMENT", "nowhere"), "maquette-environment.json")
     build = json.loads(environment.read_text())["torch_build"] if environment.exists() else "registry"
-    manager.install(str(bare), [CORE], manager.Watch(print), default_place(), Sources(accelerator=build))
+    manager.install(str(bare), [CORE], manager.Watch(print), default_paths(), Sources(accelerator=build))
     folder = folders.finished(this_python(), CORE)
     assert folder is not None
     return folder
@@ -151,8 +151,8 @@ def test_a_group_is_missed_by_name_and_added(bare: Path, root: Path, core: folde
     missed = in_blender(bare, root, code)
     assert missed["arguments"] == {"features": "people"} and "--features people" in missed["remedy"]
     # All of them against the oldest numpy; trying each takes as long as importing it.
-    groups = offered(default_place().locks, this_python()) if VERSION == "4.2" else ["people"]
-    manager.install(str(bare), groups, manager.Watch(print), default_place())
+    groups = offered(default_paths().locks, this_python()) if VERSION == "4.2" else ["people"]
+    manager.install(str(bare), groups, manager.Watch(print), default_paths())
     assert "-people-" in in_blender(bare, root, code)["file"]
     for feature in groups:
         group = status.of_folders(this_python()).group(feature)
@@ -178,7 +178,7 @@ def test_an_upgrade_keeps_what_has_not_changed(
         patch.setattr(folders, "FORMAT", folders.FORMAT + 1)
         assert status.of_folders(this_python()).state == status.OUTDATED
         said: list[str] = []
-        manager.install(str(bare), [CORE], manager.Watch(said.append), default_place())
+        manager.install(str(bare), [CORE], manager.Watch(said.append), default_paths())
         new = folders.finished(this_python(), CORE)
         assert new is not None and new.path != core.path
         assert not any("downloaded" in line for line in said), "everything was there already"

@@ -6,20 +6,20 @@ import shutil
 from pathlib import Path
 
 import pytest
-from maquette.installer.shared.paths import Place
+from maquette.installer.shared.paths import Paths
 from maquette.installer.shared.reporting import Reporter
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """An empty checkout that holds the lock files, and its folder of installed things."""
+def paths(tmp_path: Path) -> Paths:
+    """Those of an empty checkout that holds the lock files, and of its folder of installed things."""
     root = tmp_path / "checkout"
     shutil.copytree(ROOT / "installer" / "locks", root / "installer" / "locks")
     home = root / ".maquette"
     home.mkdir()
-    return Place(root, home)
+    return Paths(root, home)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from maquette.installer.cli import commands, extension
 from maquette.installer.environment import interpreters
 from maquette.installer.environment import uv as uv_tool
-from maquette.installer.shared.paths import default_place
+from maquette.installer.shared.paths import default_paths
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "installer").rglob("*.py"))
@@ -36,7 +36,7 @@ def test_every_file_reads_as_python_3_11_and_imports_the_standard_library_alone(
 
 
 def test_it_runs_on_python_3_11() -> None:
-    tool = uv_tool.find(default_place())
+    tool = uv_tool.find(default_paths())
     python = interpreters.find("3.11", tool) if tool else None
     if python is None:
         pytest.skip("there is no Python 3.11, or no uv, on this machine")

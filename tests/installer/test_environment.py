@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from maquette.installer.environment import environments
 from maquette.installer.environment import uv as uv_tool
-from maquette.installer.shared.paths import default_place
+from maquette.installer.shared.paths import default_paths
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_registry import Registry, make_checkout
@@ -66,7 +66,7 @@ def require(root: Path, megabytes: int) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    tool = uv_tool.find(default_place())
+    tool = uv_tool.find(default_paths())
     if tool is None:
         pytest.skip("uv is not here; `python3 -m installer test` brings it")
     root = tmp_path / "a folder, größer"

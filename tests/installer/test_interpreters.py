@@ -11,7 +11,7 @@ from maquette.installer.environment import interpreters
 from maquette.installer.environment import uv as uv_tool
 from maquette.installer.environment.uv import Uv
 from maquette.installer.shared.errors import NoPython
-from maquette.installer.shared.paths import default_place
+from maquette.installer.shared.paths import default_paths
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 
@@ -41,7 +41,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def uv(bare: Path) -> Uv:
     """The real uv."""
-    found = uv_tool.find(default_place())
+    found = uv_tool.find(default_paths())
     if found is None:
         pytest.skip("uv is not here; `python3 -m installer test` brings it")
     return found

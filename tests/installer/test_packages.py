@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from maquette.installer.environment import uv as uv_tool
 from maquette.installer.packages import manager, wheel_records
-from maquette.installer.shared.paths import default_place
+from maquette.installer.shared.paths import default_paths
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_registry import MODULES, PACKAGES, PYTHON, Registry, lock, make_checkout
@@ -94,7 +94,7 @@ def require(root: Path, megabytes: int) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    tool = uv_tool.find(default_place())
+    tool = uv_tool.find(default_paths())
     if tool is None:
         pytest.skip("uv is not here; `python3 -m installer test` brings it")
     files = tmp_path / "files"

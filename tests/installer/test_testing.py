@@ -34,7 +34,7 @@ from maquette.installer.environment.lock_files import blenders
 from maquette.installer.shared import paths as places
 from maquette.installer.shared.disk import write_json
 from maquette.installer.shared.errors import NoPython, SetupError
-from maquette.installer.shared.paths import Place
+from maquette.installer.shared.paths import Paths
 from maquette.installer.shared.reporting import Reporter
 
 ALL = ["4.5", "4.2", "5.0", "5.2"]
@@ -111,23 +111,23 @@ ONE_PASSED = '<testsuites><testsuite tests="1" failures="0" errors="0" skipped="
 
 
 @pytest.fixture
-def told(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def told(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens, in its order; nothing is really set up or run."""
     for folder in ("blender_addon", "inference", "installer"):
-        (place.root / "tests" / folder).mkdir(parents=True)
-        (place.root / "tests" / folder / "test_it.py").touch()
+        (paths.root / "tests" / folder).mkdir(parents=True)
+        (paths.root / "tests" / folder / "test_it.py").touch()
     happened: list[str] = []
 
-    def ensure(place: Place, version: str, reporter: Reporter) -> environments.Environment:
+    def ensure(paths: Paths, version: str, reporter: Reporter) -> environments.Environment:
         happened.append(f"set up {version}")
-        return environments.locate(place, version)
+        return environments.locate(paths, version)
 
     def run(environment: environments.Environment, arguments: object, reporter: Reporter) -> Outcome:
         happened.append(f"test {environment.blender.version}")
         return Outcome(environment.blender.version, 1, 0, 0, 0, 1.0, "")
 
     def run_all(pieces: list[SuitePiece], folder: Path, ended: Callable[[SuitePiece, int, float], None]) -> None:
-        assert folder == place.root
+        assert folder == paths.root
         for piece in pieces:
             happened.append(f"test {piece.blender}")
             piece.results.write_text(ONE_PASSED)
@@ -141,20 +141,20 @@ def told(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return happened
 
 
-def finish(place: Place, *versions: str, build: str = "registry") -> None:
+def finish(paths: Paths, *versions: str, build: str = "registry") -> None:
     """Leave what a finished set-up of these leaves, as far as it is looked at."""
     for version in versions:
-        environment = environments.locate(place, version)
+        environment = environments.locate(paths, version)
         environment.python.parent.mkdir(parents=True)
         environment.python.touch()
-        (environment.folder / "pyvenv.cfg").write_text(f"home = {place.home}\n")
+        (environment.folder / "pyvenv.cfg").write_text(f"home = {paths.home}\n")
         stamp = {"files": 0, "found": {"python": f"{environment.blender.python}.9"}, "torch_build": build}
         write_json(environment.folder / environments.STAMP, stamp)
 
 
-def test_every_blender_is_set_up_before_the_first_test(place: Place, reporter: Reporter, told: list[str]) -> None:
-    assert list(blenders(place.locks)) == sorted(ALL), "the measured need below is of these"
-    assert run_tests(place, reporter, ALL[1:], quick=True) == 0
+def test_every_blender_is_set_up_before_the_first_test(paths: Paths, reporter: Reporter, told: list[str]) -> None:
+    assert list(blenders(paths.locks)) == sorted(ALL), "the measured need below is of these"
+    assert run_tests(paths, reporter, ALL[1:], quick=True) == 0
     assert told[:4] == [f"set up {version}" for version in ALL]
     assert set(told[4:]) == {f"test {version}" for version in ALL}
 
@@ -172,7 +172,7 @@ def test_every_blender_is_set_up_before_the_first_test(place: Place, reporter: R
     ],
 )
 def test_a_disk_too_small_is_told_before_anything_is_done(
-    place: Place,
+    paths: Paths,
     reporter: Reporter,
     told: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -180,55 +180,55 @@ def test_a_disk_too_small_is_told_before_anything_is_done(
     build: str,
     need: int,
 ) -> None:
-    finish(place, *ready, build=build)
+    finish(paths, *ready, build=build)
     monkeypatch.setattr(places, "free_megabytes", lambda folder: need - 1)
     with pytest.raises(SetupError) as caught:
-        run_tests(place, reporter, ALL[1:], quick=True)
+        run_tests(paths, reporter, ALL[1:], quick=True)
     assert caught.value.message.startswith(f"Testing Blender 4.5, 4.2, 5.0, 5.2 needs about {need:,} MB, but the disk")
     assert f"has {need - 1:,} MB free" in caught.value.message
     assert not told
     monkeypatch.setattr(places, "free_megabytes", lambda folder: need)
-    assert run_tests(place, reporter, ALL[1:], quick=True) == 0
+    assert run_tests(paths, reporter, ALL[1:], quick=True) == 0
 
 
 def test_what_the_tests_have_made_already_and_tests_picked_by_hand_ask_for_less(
-    place: Place, reporter: Reporter, told: list[str], monkeypatch: pytest.MonkeyPatch
+    paths: Paths, reporter: Reporter, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish(place, *ALL)
+    finish(paths, *ALL)
     monkeypatch.setattr(places, "free_megabytes", lambda folder: 0)
-    assert run_tests(place, reporter, [], quick=True, pytest_arguments=["tests/installer"]) == 0
-    weights = place.root / ".maquette" / "synthetic" / "weights.pt"
+    assert run_tests(paths, reporter, [], quick=True, pytest_arguments=["tests/installer"]) == 0
+    weights = paths.root / ".maquette" / "synthetic" / "weights.pt"
     weights.parent.mkdir()
     with weights.open("wb") as handle:
         handle.truncate(2_000_000_000)
     with pytest.raises(SetupError, match=f"needs about {TIERS[DAILY][1] - 2000:,} MB"):
-        run_tests(place, reporter, [], quick=True)
+        run_tests(paths, reporter, [], quick=True)
 
 
 def test_a_blender_whose_python_is_missing_is_left_out_but_the_first(
-    place: Place, reporter: Reporter, told: list[str], monkeypatch: pytest.MonkeyPatch
+    paths: Paths, reporter: Reporter, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = environments.ensure
 
-    def ensure(place: Place, version: str, reporter: Reporter) -> environments.Environment:
+    def ensure(paths: Paths, version: str, reporter: Reporter) -> environments.Environment:
         if version == "5.2":
             raise NoPython("There is no Python 3.13.", "Install it.")
-        return usual(place, version, reporter)
+        return usual(paths, version, reporter)
 
     monkeypatch.setattr(environments, "ensure", ensure)
-    assert [found.blender.version for found in set_up(ALL, place, reporter, 0)] == ALL[:3]
+    assert [found.blender.version for found in set_up(ALL, paths, reporter, 0)] == ALL[:3]
     with pytest.raises(NoPython):
-        set_up(["5.2", "4.5"], place, reporter, 0)
+        set_up(["5.2", "4.5"], paths, reporter, 0)
 
 
-def pieces(place: Place, versions: list[str], tier: str = DAILY) -> list[SuitePiece]:
-    ready = [environments.locate(place, version) for version in versions]
+def pieces(paths: Paths, versions: list[str], tier: str = DAILY) -> list[SuitePiece]:
+    ready = [environments.locate(paths, version) for version in versions]
     return testing.pieces_of(ready, testing.check_commands(ready[0]), tier)
 
 
-def test_the_other_blenders_wait_for_what_answers_them(place: Place, told: list[str]) -> None:
+def test_the_other_blenders_wait_for_what_answers_them(paths: Paths, told: list[str]) -> None:
     """And nothing else waits, so that both cores are busy from the start."""
-    made = pieces(place, ALL)
+    made = pieces(paths, ALL)
     first = {piece.name for piece in made if piece.blender == "4.5" and "blender_addon" in piece.name}
     assert first
     for piece in made:
@@ -236,16 +236,16 @@ def test_the_other_blenders_wait_for_what_answers_them(place: Place, told: list[
         assert (piece.variables.get("MAQUETTE_ANSWERS") is not None) == bool(piece.blender)
     soonest = sorted(made, key=lambda piece: -piece.seconds)
     assert {piece.name for piece in soonest[: len(first)]} == first
-    assert not any("MAQUETTE_ANSWERS" in piece.variables for piece in pieces(place, ["4.5"])), (
+    assert not any("MAQUETTE_ANSWERS" in piece.variables for piece in pieces(paths, ["4.5"])), (
         "nobody is to be answered"
     )
 
 
-def test_every_folder_of_tests_is_in_pieces_and_every_check(place: Place, told: list[str]) -> None:
-    new = place.root / "tests" / "newly made" / "deeper"
+def test_every_folder_of_tests_is_in_pieces_and_every_check(paths: Paths, told: list[str]) -> None:
+    new = paths.root / "tests" / "newly made" / "deeper"
     new.mkdir(parents=True)
     (new / "test_it.py").touch()
-    made = pieces(place, ALL)
+    made = pieces(paths, ALL)
     assert {piece.name for piece in made if not piece.blender} == {"ruff check", "ruff format", "pyright"}
     for folder in ("blender_addon", "inference", "installer", "newly made"):
         parts = [piece.command[-2] for piece in made if piece.command[-1] == f"tests/{folder}"]
@@ -257,8 +257,8 @@ def test_every_folder_of_tests_is_in_pieces_and_every_check(place: Place, told: 
     assert len(logs) == len(made) + sum(bool(piece.blender) for piece in made)
 
 
-def test_what_the_tiers_leave_out_and_add(place: Place, told: list[str]) -> None:
-    daily, fast, full = (pieces(place, ["4.5", "5.2"], tier) for tier in (DAILY, FAST, FULL))
+def test_what_the_tiers_leave_out_and_add(paths: Paths, told: list[str]) -> None:
+    daily, fast, full = (pieces(paths, ["4.5", "5.2"], tier) for tier in (DAILY, FAST, FULL))
     assert not any("--full" in piece.command for piece in [*daily, *fast])
     assert all("--full" in piece.command for piece in full if piece.blender)
     assert not any(piece.command[-1] == "tests/blender_addon" for piece in fast)
@@ -326,7 +326,7 @@ def test_what_runs_is_stopped_with_what_it_started(tmp_path: Path) -> None:
 
 
 def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
-    place: Place, reporter: Reporter, spoken, capsys: pytest.CaptureFixture[str]
+    paths: Paths, reporter: Reporter, spoken, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tests = {
         "well": "import time\ndef test_slow(): time.sleep(0.3)\ndef test_quick(): pass\n",
@@ -334,15 +334,15 @@ def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
     }
     made = []
     for name, code in tests.items():
-        file, results = place.home / f"test_{name}.py", place.home / f"{name}.xml"
+        file, results = paths.home / f"test_{name}.py", paths.home / f"{name}.xml"
         file.write_text(code)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}", str(file)]
-        command += ["--rootdir", str(place.home)]
-        made.append(SuitePiece(name, command, place.home / f"{name}.log", os.environ, 0.0, (), "4.5", results))
+        command += ["--rootdir", str(paths.home)]
+        made.append(SuitePiece(name, command, paths.home / f"{name}.log", os.environ, 0.0, (), "4.5", results))
     made.append(
-        SuitePiece("a check", [sys.executable, "-c", "print('a mess'); exit(1)"], place.home / "c.log", os.environ)
+        SuitePiece("a check", [sys.executable, "-c", "print('a mess'); exit(1)"], paths.home / "c.log", os.environ)
     )
-    outcomes, complaints = testing.in_lanes(made, environments.locate(place, "4.5"), reporter)
+    outcomes, complaints = testing.in_lanes(made, environments.locate(paths, "4.5"), reporter)
     assert testing.conclude(outcomes, complaints, 3.0, reporter) == 1
     said = spoken.getvalue()
     assert "'this' == 'that'" in said and "a mess" in said and "a check: not clean in" in said

@@ -14,7 +14,7 @@ import pytest
 from maquette.installer.environment import package_index
 from maquette.installer.environment import uv as uv_tool
 from maquette.installer.shared.errors import SetupError
-from maquette.installer.shared.paths import Place
+from maquette.installer.shared.paths import Paths
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in of uv is a shell script")
 
@@ -82,29 +82,29 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     server.server_close()
 
 
-def lock(place: Place, wheel: Path) -> None:
+def lock(paths: Paths, wheel: Path) -> None:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    (place.locks / "uv.txt").write_text(f"uv=={uv_tool.UV_VERSION} \\\n    --hash=sha256:{digest}\n")
+    (paths.locks / "uv.txt").write_text(f"uv=={uv_tool.UV_VERSION} \\\n    --hash=sha256:{digest}\n")
 
 
-def test_without_pip_it_comes_straight_from_the_registry(place: Place, registry: Path) -> None:
-    lock(place, registry)
+def test_without_pip_it_comes_straight_from_the_registry(paths: Paths, registry: Path) -> None:
+    lock(paths, registry)
     said: list[str] = []
-    found = uv_tool.ensure(place, said.append)
-    assert found.path == uv_tool.fetched_path(place) and found.path.exists()
+    found = uv_tool.ensure(paths, said.append)
+    assert found.path == uv_tool.fetched_path(paths) and found.path.exists()
     assert ".".join(map(str, found.version)) == uv_tool.UV_VERSION
     assert said == [f"fetching uv {uv_tool.UV_VERSION} (about 25 MB)"]
     registry.unlink()
-    assert uv_tool.ensure(place, said.append) == found
+    assert uv_tool.ensure(paths, said.append) == found
 
 
 def test_without_pip_and_without_a_registry_it_says_what_to_install(
-    place: Place, registry: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SetupError, match="neither uv nor pip on this machine") as error:
-        uv_tool.ensure(place, lambda line: None)
+        uv_tool.ensure(paths, lambda line: None)
     assert "UV_DEFAULT_INDEX" in error.value.remedy
 
 
@@ -113,38 +113,38 @@ def test_the_pip_that_python_brings_needs_no_installation() -> None:
     assert subprocess.check_output([*bundled, "--version"], text=True).startswith("pip ")
 
 
-def test_a_file_with_another_hash_is_refused(place: Place, registry: Path) -> None:
+def test_a_file_with_another_hash_is_refused(paths: Paths, registry: Path) -> None:
     with pytest.raises(SetupError, match="differs from the one in the lock file"):
-        uv_tool.ensure(place, lambda line: None)
-    assert not uv_tool.fetched_path(place).exists()
+        uv_tool.ensure(paths, lambda line: None)
+    assert not uv_tool.fetched_path(paths).exists()
 
 
-def test_no_registry_is_one_sentence(place: Place, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_registry_is_one_sentence(paths: Paths, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
     with pytest.raises(SetupError, match="The package registry cannot be reached"):
-        uv_tool.ensure(place, lambda line: None)
+        uv_tool.ensure(paths, lambda line: None)
 
 
 @pytest.mark.parametrize(("version", "good"), [("0.1.0", False), ("0.99.1", True), ("nonsense", False)])
 def test_one_on_path_is_used_if_it_is_recent_enough(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, good: bool
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, good: bool
 ) -> None:
     program = tmp_path / "uv"
     program.write_text(f"#!/bin/sh\necho uv {version}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    found = uv_tool.find(place)
+    found = uv_tool.find(paths)
     assert (found is not None and found.path == program) == good
 
 
 def test_nothing_in_the_users_settings_changes_what_a_lock_gives(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_TORCH_BACKEND", "cpu")
     monkeypatch.setenv("UV_CONSTRAINT", "x")
     monkeypatch.setenv("PYTHONPATH", "x")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "mine"))
-    env = uv_tool.Uv(Path("uv"), (1, 0, 0), uv_tool._settings(place)).environment()
+    env = uv_tool.Uv(Path("uv"), (1, 0, 0), uv_tool._settings(paths)).environment()
     assert not {"UV_TORCH_BACKEND", "UV_CONSTRAINT", "PYTHONPATH"} & set(env)
     assert env["UV_CACHE_DIR"] == str(tmp_path / "mine")
-    assert env["UV_PYTHON_INSTALL_DIR"] == str(place.home / "python")
+    assert env["UV_PYTHON_INSTALL_DIR"] == str(paths.home / "python")
