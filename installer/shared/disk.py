@@ -23,7 +23,7 @@ def write_json(path: Path, content: object, through: bool = False) -> None:
     part = path.with_name(f"{path.name}.new")
     try:
         with part.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
+            file.write(json.dumps(content, indent=1, ensure_ascii=False))
             if through:
                 file.flush()
                 os.fsync(file.fileno())
