@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..net.connection import BadRedirect, Connection
-from ..net.download import Wanted, fetch
+from ..net.download import DownloadSpec, fetch
 from ..net.http import chosen_network
 from ..packages.sources import NO_CHOICE, Sources
 from ..shared.disk import whole_file
@@ -177,7 +177,7 @@ def _from_index(sources: Sources, folder: Path) -> bytes:
     links = re.findall(r"""href=["']([^"']+)["']""", page) if status == 200 else []
     named = {urllib.parse.unquote(urllib.parse.urlsplit(link).path.rsplit("/", 1)[-1]): link for link in links}
     name = wheel_for_this_system(list(named))
-    spec = Wanted(urllib.parse.urljoin(address, named[name].partition("#")[0]), page=address)
+    spec = DownloadSpec(urllib.parse.urljoin(address, named[name].partition("#")[0]), page=address)
     return fetch(spec, folder / name).path.read_bytes()
 
 

@@ -257,8 +257,8 @@ def _variant(name: str) -> str:
 
 def _contradicts(file: File, named: Path) -> bool:
     """Whether the name of a body or hand says that it is another one."""
-    wanted, found = _variant(file.name), _variant(named.name)
-    return bool(wanted and found and wanted != found)
+    spec, found = _variant(file.name), _variant(named.name)
+    return bool(spec and found and spec != found)
 
 
 def _converted_copy(path: Path, named: Path) -> File | None:

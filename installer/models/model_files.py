@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..net.download import PATIENCE, SPARE, Fetched, Patience, Progress, Wanted, fetch
+from ..net.download import RETRY_POLICY, SPARE, DownloadedFile, DownloadSpec, Progress, RetryPolicy, fetch
 from ..net.errors import DiskFull, NeedsRegistration, NotWritable, WrongFile, disk_error
 from ..net.http import Network
 from ..net.partial_file import part_of, partial_bytes, record_of
@@ -46,7 +46,7 @@ def install(
     model: Model,
     report: Report,
     network: Network | None = None,
-    patience: Patience = PATIENCE,
+    retry_policy: RetryPolicy = RETRY_POLICY,
     optional: bool = False,
 ) -> list[Path]:
     """Download what a model lacks, on request with its optional files; returns the files that have come.
@@ -65,7 +65,7 @@ def install(
             share = progress.fraction * file.about_bytes if file.about_bytes else progress.done
             report(min(1.0, (before + share) / total), _words(file, progress))
 
-        come.append(_install_file(file, tell, report, network, patience).path)
+        come.append(_install_file(file, tell, report, network, retry_policy).path)
         done += file.about_bytes
     _require_registration(model, overview(model).to_register)
     return come
@@ -94,19 +94,19 @@ def _require_room(files: Sequence[File]) -> None:
 
 
 def _install_file(
-    file: File, tell: Callable[[Progress], None], report: Report, network: Network | None, patience: Patience
-) -> Fetched:
+    file: File, tell: Callable[[Progress], None], report: Report, network: Network | None, retry_policy: RetryPolicy
+) -> DownloadedFile:
     target = own(file)
     with alone(target, report):
         if store.file_state(file) in (store.PRESENT, store.CONVERTED):  # the one that was waited for has brought it
             found = store.locate(file)
-            return Fetched(found, 0, "", False)
-        fetched = fetch(wanted(file), target, tell, network, patience)
+            return DownloadedFile(found, 0, "", False)
+        fetched = fetch(download_spec(file), target, tell, network, retry_policy)
         record(file, target, fetched.sha256, fetched.bytes, file.url, fetched.checked)
         return fetched
 
 
-def wanted(file: File) -> Wanted:
+def download_spec(file: File) -> DownloadSpec:
     """What to download for a file of the catalogue, and how to know it."""
 
     def check(path: Path) -> None:
@@ -117,7 +117,7 @@ def wanted(file: File) -> Wanted:
                 f"Choose another mirror, or get it from {file.page} and import it from disk.",
             )
 
-    return Wanted(file.url, file.bytes, file.sha256, file.page, check)
+    return DownloadSpec(file.url, file.bytes, file.sha256, file.page, check)
 
 
 def _words(file: File, progress: Progress) -> str:
@@ -213,7 +213,9 @@ def _verify_bytes(file: File, path: Path, report: Report) -> Verdict:
     return Verdict(file, path, PLAUSIBLE, "", sha256)
 
 
-def repair(model: Model, report: Report, network: Network | None = None, patience: Patience = PATIENCE) -> list[Path]:
+def repair(
+    model: Model, report: Report, network: Network | None = None, retry_policy: RetryPolicy = RETRY_POLICY
+) -> list[Path]:
     """Check every file of a model, remove what is wrong, and download what is missing; returns what has come anew.
 
     A wrong file that only its owner hands out is not removed but renamed to NAME.wrong.
@@ -234,7 +236,7 @@ def repair(model: Model, report: Report, network: Network | None = None, patienc
                 own(file).unlink(missing_ok=True)
             elif own(file).exists():
                 own(file).replace(own(file).with_name(f"{file.name}.wrong"))
-    return install(model, report, network, patience)
+    return install(model, report, network, retry_policy)
 
 
 def deletable(model: Model) -> list[Path]:

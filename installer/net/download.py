@@ -33,7 +33,7 @@ SPARE = 64 << 20
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long is waited, in seconds.
 
     tries : attempts in a row without a new byte.  pause : before the second one, doubled each time up to `longest`.
@@ -49,11 +49,11 @@ class Patience:
     retry_after: float = 180.0
 
 
-PATIENCE = Patience()
+RETRY_POLICY = RetryPolicy()
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DownloadSpec:
     """A published file.
 
     url : its public address.  bytes, sha256 : 0 and "" where they are not published.
@@ -83,7 +83,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class DownloadedFile:
     """A file that is whole and has its name. checked : it was compared with a published hash, not only recorded."""
 
     path: Path
@@ -92,7 +92,7 @@ class Fetched:
     checked: bool
 
 
-class _Again(Exception):
+class _Retry(Exception):
     """An attempt that failed for a reason that may pass; `wait` is what the server asks for, in seconds."""
 
     def __init__(self, reason: str, wait: float = 0.0, busy: bool = False) -> None:
@@ -101,12 +101,12 @@ class _Again(Exception):
 
 
 def fetch(
-    wanted: Wanted,
+    spec: DownloadSpec,
     target: Path,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     network: Network | None = None,
-    patience: Patience = PATIENCE,
-) -> Fetched:
+    retry_policy: RetryPolicy = RETRY_POLICY,
+) -> DownloadedFile:
     """Download a file to `target`, replacing what lies there, and only with the right bytes.
 
     The caller sees to it that nobody else downloads to the same name. `on_progress` is called several times a second
@@ -115,7 +115,7 @@ def fetch(
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        download = _Download(wanted, target, on_progress, network or chosen_network(), patience)
+        download = _Download(spec, target, on_progress, network or chosen_network(), retry_policy)
         try:
             return download.run()
         finally:
@@ -129,33 +129,33 @@ class _Download:
 
     def __init__(
         self,
-        wanted: Wanted,
+        spec: DownloadSpec,
         target: Path,
         on_progress: Callable[[Progress], None],
         network: Network,
-        patience: Patience,
+        retry_policy: RetryPolicy,
     ) -> None:
-        self.wanted, self.target, self.network, self.patience = wanted, target, network, patience
+        self.spec, self.target, self.network, self.retry_policy = spec, target, network, retry_policy
         self.on_progress = on_progress
-        self.partial = Partial(target, wanted.url)
+        self.partial = Partial(target, spec.url)
         self.message = "Looking at what has come already"
         self.pace = Pace()
 
-    def run(self) -> Fetched:
+    def run(self) -> DownloadedFile:
         """Attempt after attempt, until the file is whole or it is of no use to go on."""
-        self.partial.take_up(self.wanted.bytes, self._tell)
+        self.partial.take_up(self.spec.bytes, self._tell)
         self.pace = Pace()
         failures, best, damaged = 0, self.partial.have, False
         while True:
             try:
                 if not self._is_whole():
                     self._attempt()
-            except _Again as again:
+            except _Retry as retry:
                 failures = 1 if self.partial.have > best else failures + 1
                 best = max(best, self.partial.have)
-                if failures >= self.patience.tries:
-                    raise self._given_up(again) from again.__cause__
-                self._pause(max(again.wait, self._backoff(failures)), str(again))
+                if failures >= self.retry_policy.tries:
+                    raise self._given_up(retry) from retry.__cause__
+                self._pause(max(retry.wait, self._backoff(failures)), str(retry))
                 continue
             try:
                 return self._finished()
@@ -169,17 +169,17 @@ class _Download:
     # one attempt
 
     def _attempt(self) -> None:
-        address = self.network.address(self.wanted.url)
+        address = self.network.address(self.spec.url)
         headers = {"User-Agent": "Maquette", "Accept": "*/*", "Accept-Encoding": "identity"}
         known = self.partial.record
-        if self.partial.have and not (known.validator or known.sha256 or self.wanted.sha256):
+        if self.partial.have and not (known.validator or known.sha256 or self.spec.sha256):
             self.partial.drop()  # nothing would tell if the rest were another version's
         if self.partial.have:
             headers["Range"] = f"bytes={self.partial.have}-"
             if known.validator and not is_weak(known.validator):
                 headers["If-Range"] = known.validator
         try:
-            with closing(Connection(self.network, address, headers, self.patience.stall, self._tell)) as connection:
+            with closing(Connection(self.network, address, headers, self.retry_policy.stall, self._tell)) as connection:
                 answer = connection.answer()
                 if self._accept(answer, bool(self.network.headers(address))):
                     self._receive(connection)
@@ -197,8 +197,8 @@ class _Download:
         if isinstance(reason, ssl.SSLCertVerificationError):
             return certificate_error(reason, server)
         if "Tunnel connection failed: 407" in str(reason):
-            return status_error(407, server, self.target.name, "", False) or _Again(str(reason))
-        return _Again(f"{server}: {reason}")
+            return status_error(407, server, self.target.name, "", False) or _Retry(str(reason))
+        return _Retry(f"{server}: {reason}")
 
     def _accept(self, answer: Answer, with_token: bool) -> bool:
         """Whether bytes follow that belong behind those that have come. Raises for every other answer."""
@@ -206,13 +206,13 @@ class _Download:
         if status not in (200, 206):
             if status == 416 and self.partial.have:
                 return self._accept_end(answer)
-            error = status_error(status, answer.server, self.target.name, self.wanted.page, with_token)
+            error = status_error(status, answer.server, self.target.name, self.spec.page, with_token)
             if error is not None:
                 raise error
             reason = f"{answer.server} answers with {status}"
-            raise _Again(reason, _retry_after(answer), busy=status in (429, 503))
+            raise _Retry(reason, _retry_after(answer), busy=status in (429, 503))
         if answer.headers.get("Content-Encoding", "identity") not in ("", "identity"):
-            raise _Again(f"{answer.server} sends the file packed")
+            raise _Retry(f"{answer.server} sends the file packed")
         total = self._continued(answer) if status == 206 else answer.length
         self._check_promise(answer, total)
         if status == 200 and self.partial.have:  # no Range here, or the file has changed
@@ -229,7 +229,7 @@ class _Download:
         same = same or not self.partial.have
         if first != self.partial.have or not same or (known.length >= 0 and total not in (None, known.length)):
             self.partial.drop()
-            raise _Again(f"{answer.server} goes on with another part or another file")
+            raise _Retry(f"{answer.server} goes on with another part or another file")
         return known.length if total is None else total
 
     def _accept_end(self, answer: Answer) -> bool:
@@ -239,30 +239,30 @@ class _Download:
             self.partial.note(length=total)
             return False
         self.partial.drop()
-        raise _Again(f"{answer.server} has a shorter file")
+        raise _Retry(f"{answer.server} has a shorter file")
 
     def _check_promise(self, answer: Answer, total: int) -> None:
         """Refuse before the download what cannot be the file."""
         name = self.target.name
-        page = self.wanted.page or "its page"
+        page = self.spec.page or "its page"
         if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
             raise WrongFile(
                 f"{answer.server} sends a web page instead of {name}.",
                 f"Open {page} in your browser: it may ask you to sign in or to accept a licence. Then import the file.",
             )
-        if self.wanted.bytes and total >= 0 and total != self.wanted.bytes:
+        if self.spec.bytes and total >= 0 and total != self.spec.bytes:
             raise WrongFile(
-                f"{answer.server} offers {total:,} bytes as {name}, which has {self.wanted.bytes:,}.",
+                f"{answer.server} offers {total:,} bytes as {name}, which has {self.spec.bytes:,}.",
                 f"Choose another mirror, or get the file from {page} and import it from disk.",
             )
-        if self.wanted.sha256 and answer.hub_sha256 and answer.hub_sha256 != self.wanted.sha256:
+        if self.spec.sha256 and answer.hub_sha256 and answer.hub_sha256 != self.spec.sha256:
             raise WrongFile(
                 f"{name} has been changed on {answer.server} since this version of Maquette was made.",
                 "Look for a newer version of Maquette, or import the earlier file from disk.",
             )
 
     def _check_room(self, total: int) -> None:
-        left = max(total, self.wanted.bytes) - self.partial.have
+        left = max(total, self.spec.bytes) - self.partial.have
         try:
             free = shutil.disk_usage(self.target.parent).free
         except OSError as error:
@@ -283,23 +283,23 @@ class _Download:
                 self._check_head(block)
             self.partial.write(block)
             self._tell()
-            if (seconds := time.monotonic() - slow_since) > 2 * self.patience.stall:
-                if self.partial.have - slow_from < self.patience.slowest * seconds:
-                    raise _Again(f"next to nothing came for {seconds:.0f} s")
+            if (seconds := time.monotonic() - slow_since) > 2 * self.retry_policy.stall:
+                if self.partial.have - slow_from < self.retry_policy.slowest * seconds:
+                    raise _Retry(f"next to nothing came for {seconds:.0f} s")
                 slow_since, slow_from = time.monotonic(), self.partial.have
             if 0 <= total < self.partial.have:
                 self.partial.drop()
-                raise _Again("more comes than was announced")
-            if self.wanted.bytes and self.partial.have > self.wanted.bytes:
+                raise _Retry("more comes than was announced")
+            if self.spec.bytes and self.partial.have > self.spec.bytes:
                 self.partial.drop()
                 raise WrongFile(
-                    f"The server sends more than the {self.wanted.bytes:,} bytes of {self.target.name}.",
+                    f"The server sends more than the {self.spec.bytes:,} bytes of {self.target.name}.",
                     "Choose another mirror, or import the file from disk.",
                 )
         if total >= 0 and self.partial.have < total:
-            raise _Again(f"the connection broke off at {self.partial.have / 1e6:,.1f} of {total / 1e6:,.1f} MB")
+            raise _Retry(f"the connection broke off at {self.partial.have / 1e6:,.1f} of {total / 1e6:,.1f} MB")
         if not self.partial.have and total:
-            raise _Again("the connection broke off before the file")
+            raise _Retry("the connection broke off before the file")
         if total < 0:  # the server never said, so the end of the connection is the end of the file
             self.partial.note(length=self.partial.have)
 
@@ -308,17 +308,17 @@ class _Download:
         if head.startswith((b"<!doctype", b"<html", b"<?xml", b'{"error')):
             raise WrongFile(
                 f"The server sends a web page instead of {self.target.name}.",
-                f"Open {self.wanted.page or 'its page'} in your browser: it may ask you to sign in or to accept a "
+                f"Open {self.spec.page or 'its page'} in your browser: it may ask you to sign in or to accept a "
                 "licence. Then import the file.",
             )
 
     # between the attempts
 
     def _backoff(self, failures: int) -> float:
-        return min(self.patience.longest, self.patience.pause * 2 ** (failures - 1))
+        return min(self.retry_policy.longest, self.retry_policy.pause * 2 ** (failures - 1))
 
     def _pause(self, seconds: float, reason: str) -> None:
-        if seconds > self.patience.retry_after:
+        if seconds > self.retry_policy.retry_after:
             minutes = max(1, round(seconds / 60))
             message = f"{reason} and asks to come back in {minutes} minutes."
             raise Busy(message, "Try again then; what has come is kept.")
@@ -330,18 +330,18 @@ class _Download:
             time.sleep(min(0.1, left))
         self.message = "Connecting again"
 
-    def _given_up(self, again: _Again) -> SetupError:
+    def _given_up(self, retry: _Retry) -> SetupError:
         kept = f"{self.partial.have / 1e6:,.0f} MB have come and are kept. " if self.partial.have else ""
-        if again.busy:
-            return Busy(f"{again}.", f"{kept}Try again later, or choose a mirror.")
+        if retry.busy:
+            return Busy(f"{retry}.", f"{kept}Try again later, or choose a mirror.")
         return NoConnection(
-            f"{self.target.name} cannot be downloaded ({again}).",
+            f"{self.target.name} cannot be downloaded ({retry}).",
             f"{kept}Check the network, the proxy and the mirror in the preferences, and try again; or import the file "
             "from disk.",
         )
 
     def _tell(self) -> None:
-        total = max(self.partial.record.length, self.wanted.bytes, 0)
+        total = max(self.partial.record.length, self.spec.bytes, 0)
         self.on_progress(Progress(self.partial.have, total, self.pace.at(self.partial.have), self.message))
 
     # the end
@@ -349,23 +349,23 @@ class _Download:
     def _is_whole(self) -> bool:
         return 0 <= self.partial.record.length == self.partial.have
 
-    def _finished(self) -> Fetched:
+    def _finished(self) -> DownloadedFile:
         """Check the whole file, and give it its name."""
         self.partial.sync()
         self.message = "Checking"
         self._tell()
         sha256 = self.partial.digest.hexdigest()
-        published = self.wanted.sha256 or self.partial.record.sha256
-        if self.wanted.bytes and self.partial.have != self.wanted.bytes:
-            self._wrong(f"has {self.partial.have:,} bytes instead of {self.wanted.bytes:,}")
+        published = self.spec.sha256 or self.partial.record.sha256
+        if self.spec.bytes and self.partial.have != self.spec.bytes:
+            self._wrong(f"has {self.partial.have:,} bytes instead of {self.spec.bytes:,}")
         if published and sha256 != published:
             self._wrong("does not have the published checksum")
         if not self.partial.have:
             self._wrong("is empty")
-        if self.wanted.check is not None:
-            self.wanted.check(self.partial.path)
+        if self.spec.check is not None:
+            self.spec.check(self.partial.path)
         self.partial.settle()
-        return Fetched(self.target, self.partial.have, sha256, bool(published))
+        return DownloadedFile(self.target, self.partial.have, sha256, bool(published))
 
     def _wrong(self, what: str) -> None:
         raise WrongFile(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from maquette.installer.net import connection, download, errors
-from maquette.installer.net.download import Patience, Progress, Wanted, fetch
+from maquette.installer.net.download import DownloadSpec, Progress, RetryPolicy, fetch
 from maquette.installer.net.http import Network
 from maquette.installer.net.partial_file import Partial, part_of, partial_bytes, record_of
 from maquette.installer.shared import disk
@@ -29,7 +29,7 @@ import faulty_server as faults
 
 CONTENT = bytes(range(256)) * 2000  # half a megabyte
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-QUICK = Patience(tries=4, pause=0.01, longest=0.05, stall=10, slowest=1000, retry_after=2)
+QUICK = RetryPolicy(tries=4, pause=0.01, longest=0.05, stall=10, slowest=1000, retry_after=2)
 #: No proxy, mirror or token but the environment's.
 DIRECT = Network()
 #: For servers that say nothing.
@@ -54,12 +54,12 @@ def no_settings(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def get(url, target, network=DIRECT, on_progress=lambda progress: None, patience=QUICK, **wanted):
-    wanted = {"bytes": len(CONTENT), "sha256": SHA256, "page": "https://example.org/model"} | wanted
-    return fetch(Wanted(url, **wanted), target, on_progress, network, patience)
+def get(url, target, network=DIRECT, on_progress=lambda progress: None, retry_policy=QUICK, **spec):
+    spec = {"bytes": len(CONTENT), "sha256": SHA256, "page": "https://example.org/model"} | spec
+    return fetch(DownloadSpec(url, **spec), target, on_progress, network, retry_policy)
 
 
-def patience(case: str) -> Patience:
+def retry_policy(case: str) -> RetryPolicy:
     return IMPATIENT if "stalls" in case or "trickles" in case else QUICK
 
 
@@ -106,7 +106,7 @@ def test_the_right_file_in_the_end(server, target, case) -> None:
         with pytest.raises(errors.WrongFile, match="offers"):
             get(url, target)
         assert not target.exists()
-    fetched = get(url, target, patience=patience(case))
+    fetched = get(url, target, retry_policy=retry_policy(case))
     assert_right(target)
     assert fetched.sha256 == SHA256 and fetched.bytes == len(CONTENT) and fetched.checked
 
@@ -117,7 +117,7 @@ def test_the_right_file_in_the_end_when_nothing_is_published_about_it(server, ta
     if case in ("sends other bytes once", "claims more than it has"):
         pytest.skip("the server's own word is all there is")
     url = server.put("/network.pth", CONTENT, *FAULTS[case])
-    fetched = get(url, target, patience=patience(case), bytes=0, sha256="")
+    fetched = get(url, target, retry_policy=retry_policy(case), bytes=0, sha256="")
     assert_right(target)
     assert fetched.sha256 == SHA256 and not fetched.checked
 
@@ -276,7 +276,7 @@ def test_or_a_clear_error(server, target, case) -> None:
     behaviour, kind, said = ERRORS[case]
     url = server.put("/network.pth", CONTENT, always=behaviour)
     with pytest.raises(kind, match=said) as caught:
-        get(url, target, patience=replace(patience(case), tries=3))
+        get(url, target, retry_policy=replace(retry_policy(case), tries=3))
     assert not target.exists()
     assert caught.value.remedy.endswith(".") and "\n" not in str(caught.value)
 
@@ -447,7 +447,9 @@ class TestDisk:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=70_000_000))
         url = server.put("/network.pth", CONTENT)
         with pytest.raises(errors.DiskFull, match=r"900 MB more.* 70 MB free"):
-            fetch(Wanted(server.put("/large.pth", CONTENT, always=_claims(900_000_000))), target, network=Network())
+            fetch(
+                DownloadSpec(server.put("/large.pth", CONTENT, always=_claims(900_000_000))), target, network=Network()
+            )
         get(url, target)
 
     @pytest.mark.parametrize(
@@ -504,7 +506,7 @@ def _claims(length: int) -> faults.Behaviour:
 @pytest.mark.parametrize("behaviour", [faults.stalls(1000), faults.stalls(0), faults.trickles(50)])
 def test_stopped_while_nothing_comes(server, target, behaviour) -> None:
     url = server.put("/network.pth", CONTENT, always=behaviour)
-    patience = Patience(stall=60)
+    retry_policy = RetryPolicy(stall=60)
     begun = time.monotonic()
 
     def stop(progress: Progress) -> None:
@@ -512,7 +514,7 @@ def test_stopped_while_nothing_comes(server, target, behaviour) -> None:
             raise errors.Stopped
 
     with pytest.raises(errors.Stopped):
-        fetch(Wanted(url), target, stop, Network(), patience)
+        fetch(DownloadSpec(url), target, stop, Network(), retry_policy)
     assert not target.exists()
 
 
@@ -527,13 +529,13 @@ def test_progress_tells_bytes_total_and_speed(server, target) -> None:
 KILLED = """
     import sys
     from maquette.installer.net import partial_file as partial
-    from maquette.installer.net.download import Wanted, fetch
+    from maquette.installer.net.download import DownloadSpec, fetch
     from maquette.installer.net.http import Network
     from pathlib import Path
     partial.SYNC = 16_384
     print("go", flush=True)
-    wanted = Wanted(sys.argv[1], sha256=sys.argv[3])
-    fetch(wanted, Path(sys.argv[2]), lambda progress: print(progress.done, flush=True), Network())
+    spec = DownloadSpec(sys.argv[1], sha256=sys.argv[3])
+    fetch(spec, Path(sys.argv[2]), lambda progress: print(progress.done, flush=True), Network())
 """
 
 

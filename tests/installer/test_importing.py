@@ -165,8 +165,8 @@ class TestFolders:
         assert sorted(paths(outcome)) == [MANO, SMALL]
         assert sorted(Path(refusal.source).name for refusal in outcome.refused) == ["else.pt", "page.pth"]
         assert (downloads / "a" / "x.pth").exists(), "the user's own stays"
-        again = take(downloads)
-        assert not again.taken and len(again.known) == 2
+        retry = take(downloads)
+        assert not retry.taken and len(retry.known) == 2
 
     def test_a_whole_library_of_another_computer(self, root, tmp_path) -> None:
         """Also what was converted there, whose published file is gone."""

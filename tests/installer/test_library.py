@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from maquette.installer.models import catalogue, library, licences, model_files, store
 from maquette.installer.net import errors
-from maquette.installer.net.download import Patience
+from maquette.installer.net.download import RetryPolicy
 from maquette.installer.net.http import Network
 from maquette.installer.net.partial_file import Partial, part_of, record_of
 from maquette.installer.shared.disk import identity
@@ -23,7 +23,7 @@ from maquette.installer.shared.disk import identity
 sys.path.insert(0, str(Path(__file__).parent))
 import faulty_server as faults
 
-QUICK = Patience(tries=4, pause=0.01, longest=0.05, stall=5)
+QUICK = RetryPolicy(tries=4, pause=0.01, longest=0.05, stall=5)
 
 
 def safetensors(seed: int, metadata: dict | None = None, **shapes: tuple[int, ...]) -> bytes:
