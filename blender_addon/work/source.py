@@ -45,6 +45,7 @@ class Source:
     is_clip : the path is more than one photo.  sequence : it is one of numbered pictures, and stands for all of them.
     fps : the scene's frame rate, for clips that have none of their own.
     frame : index of the photo in a clip, for tasks that take one photo.
+    clip_notes : what its clips have to say once they are read; see `inference.Clip`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Source:
     fps: float | None = None
     frame: int = 0
     focal: Focal = field(default_factory=Focal)
+    clip_notes: list[list[str]] = field(default_factory=list, compare=False)
 
     def photo(self) -> Photo:
         """The photo to compute on: for a clip, its frame `frame`."""
@@ -66,7 +68,8 @@ class Source:
         if not self.is_clip:
             return as_clip(self.photo())
         clip = inference.load_clip(self.path, fps=self.fps, sequence=self.sequence)
-        return Clip(self.name, len(clip), clip.fps, lambda: map(self.focal.applied_to, clip))
+        self.clip_notes.append(clip.notes)
+        return Clip(self.name, len(clip), clip.fps, lambda: map(self.focal.applied_to, clip), clip.notes)
 
     def _read_photo(self) -> Photo:
         if self.pixels is not None:
@@ -82,6 +85,10 @@ class Source:
 
 
 def _srgb_bytes(pixels: NDArray[np.float32], linear: bool) -> NDArray[np.uint8]:
-    """Blender's float pixels -> (H, W, 4) uint8; scene-linear light through the sRGB curve (IEC 61966-2-1)."""
+    """Blender's float pixels -> (H, W, 4) uint8; scene-linear light, which Blender holds multiplied by its alpha,
+    through the sRGB curve (IEC 61966-2-1)."""
+    if linear:
+        alpha = pixels[..., 3:]
+        pixels = np.concatenate([pixels[..., :3] / np.where(alpha > 0, alpha, 1), alpha], -1)
     colours = light_to_bytes(pixels[..., :3]) if linear else quantised(pixels[..., :3])
     return np.concatenate([colours, quantised(pixels[..., 3:])], -1)

@@ -26,7 +26,7 @@ ROOMS = (
     ("options", "camera"),
     ("results",),
     ("photo", "geometry"),
-    ("runtime",),
+    ("runtime", "exr"),
     ("registry", "weights"),
     ("models", "shipped", "batch"),
     ("depth", "normals", "hands", "people", "preprocessors", "rigs"),

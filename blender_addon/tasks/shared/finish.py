@@ -87,7 +87,9 @@ def finish(item: WorkItem, build: Callable[[Any, Any, Place], str], label: str, 
         with bpy.context.temp_override(scene=scene), transaction() as opened:
             before = lens.render_of(scene)
             line = build(item, found, Place(item, found, scene))
-            line = ". ".join([line, *_linked(item, found, scene, opened.made(), before)])
+            of_clip = [note.rstrip(".") for notes in item.source.clip_notes for note in notes]
+            remarks = _linked(item, found, scene, opened.made(), before)
+            line = ". ".join(dict.fromkeys([line, *of_clip, *opened.notes, *remarks]))
     finally:
         if found.scratch is not None:  # now, not when the last reference is gone: an error holds one
             found.scratch.discard()
