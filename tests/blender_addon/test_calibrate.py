@@ -333,7 +333,7 @@ def test_what_cannot_be_measured_is_told(built, blocks):
         ({"points": "POINTS"}, "measures 0"),
         ({"points": "PIXELS", "pixel_a": (5000, 3)}, "outside the photo"),
         ({"known": "PERSON"}, "no body of known height"),
-        ({"camera": "nobody"}, "no matched camera"),
+        ({"camera": "nobody"}, "not a matched camera"),
         ({"image": "nobody"}, "no matched camera"),
     ]:
         with pytest.raises(RuntimeError, match=told):

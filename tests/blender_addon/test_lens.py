@@ -85,7 +85,7 @@ def test_a_camera_of_the_scene_is_named_and_pixels_that_are_not_square_are_told(
     render = bpy.context.scene.render
     assert (render.resolution_x, render.pixel_aspect_x) == (1920, 1)
     line = depth(photo, fx=600.0, fy=900.0)
-    assert "Match Render Size gives the render the same" in line and render.pixel_aspect_x == 1
+    assert "pixel aspect differs from the render's; turn on Match Render Size" in line and render.pixel_aspect_x == 1
     line = depth(photo, fx=600.0, fy=900.0, match_render=True)
     assert "The render is 512 x 512 now, pixels 1.5 to 1" in line and render.pixel_aspect_x == 1.5
 

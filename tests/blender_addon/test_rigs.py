@@ -377,7 +377,7 @@ def test_a_bone_map_of_ones_own(person):
     ("given", "message"),
     [
         ({"source": "", "target": "import"}, "No source is chosen"),
-        ({"source": "import", "target": "gone"}, "target 'gone' is no armature"),
+        ({"source": "import", "target": "gone"}, "target 'gone' is not an armature"),
         ({"source": "import", "target": "import"}, "the same armature"),
         ({"target_bones": "{"}, "cannot be read"),
         ({"target_bones": '{"hips": ["Nose"]}'}, "no bone called 'Nose'"),

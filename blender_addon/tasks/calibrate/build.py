@@ -43,7 +43,7 @@ def _work(properties: Any, context: Any) -> CalibrateWork:
     camera_object = _camera(properties, context)
     wanted = properties.distance
     if not wanted > 0:
-        raise BadInput("The true length is 0.", "Type how long it is in truth.")
+        raise BadInput("The true length is 0.", "Enter its true length.")
     measured, what = _measured(properties, context, camera_object)
     if not measured > 1e-9:
         raise BadInput(f"The {what} measures 0 in the scene.", "Choose two points that lie apart.")
@@ -66,7 +66,9 @@ def _camera(properties: Any, context: Any) -> Object:
     if properties.camera:
         named = [obj for obj in matched if obj.name == properties.camera]
         if not named:
-            raise BadInput(f"{properties.camera!r} is no matched camera of a photo.", "Choose the photo's own camera.")
+            raise BadInput(
+                f"{properties.camera!r} is not a matched camera of a photo.", "Choose the photo's own camera."
+            )
         return named[0]
     photo = bpy.data.images.get(properties.image) if properties.image else None
     if photo is None and properties.filepath:
@@ -81,7 +83,7 @@ def _camera(properties: Any, context: Any) -> Object:
             )
     if found is None:
         raise BadInput(
-            "There is no matched camera of the photo in the scene.",
+            "The scene has no matched camera for this photo.",
             "Estimate its depth or recover its people first, or choose the photo.",
         )
     return found

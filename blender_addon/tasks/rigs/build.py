@@ -33,7 +33,7 @@ def armature_object(name: str, context: Any) -> Object:
     if obj.type != "ARMATURE":
         moved_by = obj.find_armature() if obj.type == "MESH" and not name else None
         if moved_by is None:
-            raise BadInput(f"The object {obj.name} is no armature.", _CHOOSE)
+            raise BadInput(f"The object {obj.name} is not an armature.", _CHOOSE)
         obj = moved_by
     return obj
 
@@ -72,7 +72,7 @@ def retarget(properties: Any, scene: Scene, report: Callable[[float], object]) -
     for obj, name, what in zip(ends, (properties.source, properties.target), ("source", "target"), strict=True):
         if obj is None or obj.type != "ARMATURE":
             raise BadInput(
-                f"The {what} {name!r} is no armature." if name else f"No {what} is chosen.",
+                f"The {what} {name!r} is not an armature." if name else f"No {what} is chosen.",
                 "Choose an armature for it.",
             )
     source, target = ends
@@ -94,8 +94,8 @@ def retarget(properties: Any, scene: Scene, report: Callable[[float], object]) -
             source, maps[0], target, maps[1], frames,
             placement=properties.placement, scene=scene, name=f"{target.name}.{source.name}", report=report,
         )  # fmt: skip
-    frames_told = f"{len(frames)} frames" if len(frames) > 1 else "the pose"
-    return f"Carried {frames_told} of {source.name} over to {target.name}, in the action {made.name}"
+    moved = f"{len(frames)} frames" if len(frames) > 1 else "the pose"
+    return f"Retargeted {moved} of {source.name} onto {target.name}, in the action {made.name}"
 
 
 def bone_map(obj: Object, given: str = "") -> rigs.Mapping:

@@ -18,14 +18,6 @@ _UNSEEN = 2e-3
 Render = tuple[int, int, float, float]
 
 
-def used(result: Any) -> Camera | None:
-    """The camera that a task's result was made with; None where the lens is no part of the answer."""
-    if not getattr(result, "metric", True):
-        return None
-    cameras = getattr(result, "cameras", ())
-    return cameras[0] if cameras else getattr(result, "camera", None)
-
-
 def render_of(scene: Scene) -> Render:
     """What a render of the scene looks like: pixels in x and y, and the pixels' shape."""
     render: Any = scene.render
@@ -58,5 +50,5 @@ def remarks(used_camera: Camera, matched: Object | None, scene: Scene, before: R
         shape = "" if aspect_x == aspect_y else f", pixels {aspect_x:.3g} to {aspect_y:.3g}"
         said.append(f"The render is {width} x {height} now{shape}")
     elif abs(own.fy / own.fx * aspect_y / aspect_x - 1) > _UNSEEN:
-        said.append("Its pixels are not square as the render's are: Match Render Size gives the render the same")
+        said.append("The photo's pixel aspect differs from the render's; turn on Match Render Size")
     return said
