@@ -49,10 +49,15 @@ def parts(files: list[Path], count: int) -> dict[str, int]:
     """Name of each test file -> its part, 0 ... `count` - 1; the longest are dealt first, each to the shortest part."""
     load = [0.0] * count
     found = {}
-    for file in sorted(files, key=lambda file: (-SECONDS.get(file.name, 1.0), file.name)):
+    for file in sorted(files, key=lambda file: (-seconds(file), file.name)):
         found[file.name] = load.index(min(load))
-        load[found[file.name]] += SECONDS.get(file.name, 1.0)
+        load[found[file.name]] += seconds(file)
     return found
+
+
+def seconds(file: Path) -> float:
+    """About how long a test file takes."""
+    return SECONDS.get(f"{file.parent.name}/{file.name}", 1.0)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -65,6 +70,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             name = getattr(item, "originalname", item.name)
             if item.path.name in SMOKE_FILES or name in SMOKE_TESTS:
                 item.add_marker(pytest.mark.smoke)
+        if seconds(item.path) >= SLOW:
+            item.add_marker(pytest.mark.slow)
     asked = "full" in config.option.markexpr or any("::" in argument for argument in config.args)
     if not asked and not config.getoption("full"):
         left_out = [item for item in items if item.get_closest_marker("full")]
@@ -78,47 +85,53 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-#: Test file -> seconds of processor time that it takes, where that is more than a few: what parts are balanced by.
+#: Test file -> seconds of processor time that it takes, where that is more than a few. By them the parts are balanced,
+#: and files that take `SLOW` or more are marked slow.
+SLOW = 6.0
 SECONDS = {
-    "test_builders_body.py": 4,
-    "test_builders_displacement.py": 4,
-    "test_calibrate.py": 38,
-    "test_cli.py": 13,
-    "test_clip.py": 10,
-    "test_clips_depth.py": 7,
-    "test_depth_nodes.py": 6,
-    "test_detail.py": 3,
-    "test_detail_masks.py": 4,
-    "test_detail_models.py": 12,
-    "test_detailer.py": 9,
-    "test_detailer_models.py": 30,
-    "test_download.py": 7,
-    "test_extension.py": 5,
-    "test_hands.py": 11,
-    "test_hmr2.py": 26,
-    "test_hmr2_clip.py": 7,
-    "test_hmr2_files.py": 18,
-    "test_hmr2_golden.py": 5,
-    "test_hmr2_refine.py": 6,
-    "test_hmr2_yolo.py": 7,
-    "test_lens.py": 4,
-    "test_library.py": 5,
-    "test_library_depth.py": 24,
-    "test_maps.py": 28,
-    "test_meshgraphormer.py": 19,
-    "test_meshgraphormer_inputs.py": 10,
-    "test_metric3d.py": 15,
-    "test_metric3d_inputs.py": 7,
-    "test_midas.py": 19,
-    "test_operators.py": 7,
-    "test_operators_hands.py": 22,
-    "test_people.py": 9,
-    "test_pose.py": 4,
-    "test_rigs.py": 24,
-    "test_runtime.py": 10,
-    "test_temporal.py": 4,
-    "test_testing.py": 7,
-    "test_track.py": 7,
+    "blender_addon/test_builders_body.py": 7,
+    "blender_addon/test_calibrate.py": 43,
+    "blender_addon/test_cli.py": 6,
+    "blender_addon/test_clips_depth.py": 6,
+    "blender_addon/test_depth_nodes.py": 5,
+    "blender_addon/test_detail.py": 4,
+    "blender_addon/test_detail_masks.py": 4,
+    "blender_addon/test_detail_models.py": 5,
+    "blender_addon/test_extension.py": 7,
+    "blender_addon/test_jobs.py": 3,
+    "blender_addon/test_lens.py": 5,
+    "blender_addon/test_operators.py": 9,
+    "blender_addon/test_operators_hands.py": 24,
+    "blender_addon/test_rigs.py": 22,
+    "inference/test_cli.py": 11,
+    "inference/test_clip.py": 12,
+    "inference/test_detailer.py": 9,
+    "inference/test_detailer_models.py": 28,
+    "inference/test_hands.py": 11,
+    "inference/test_hmr2.py": 31,
+    "inference/test_hmr2_clip.py": 8,
+    "inference/test_hmr2_files.py": 16,
+    "inference/test_hmr2_golden.py": 7,
+    "inference/test_hmr2_refine.py": 8,
+    "inference/test_hmr2_yolo.py": 15,
+    "inference/test_imports.py": 3,
+    "inference/test_library_depth.py": 28,
+    "inference/test_maps.py": 19,
+    "inference/test_meshgraphormer.py": 17,
+    "inference/test_meshgraphormer_inputs.py": 12,
+    "inference/test_metric3d.py": 14,
+    "inference/test_metric3d_inputs.py": 6,
+    "inference/test_midas.py": 17,
+    "inference/test_people.py": 10,
+    "inference/test_pose.py": 4,
+    "inference/test_runtime.py": 10,
+    "inference/test_temporal.py": 5,
+    "inference/test_track.py": 9,
+    "installer/test_download.py": 6,
+    "installer/test_environment.py": 24,
+    "installer/test_library.py": 3,
+    "installer/test_packages.py": 78,
+    "installer/test_testing.py": 7,
 }
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A person who walks with planted feet: known motion for the tests of smoothing, contact and ground."""
 
+import gc
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -59,6 +60,13 @@ def _walk(frames: int) -> Walk:
         feet = np.tile(quaternion.from_rotation_vector(heading), (frames, 1))
         reach(leg, body.parents, local, turned, placed, ankle, feet)
     return Walk(motion, planted)
+
+
+@pytest.fixture(scope="module")
+def frozen() -> None:
+    """For tests that free the memory again and again: what is there by now need not be looked through each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

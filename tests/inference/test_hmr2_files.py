@@ -29,7 +29,7 @@ class Calls:
 
 
 @pytest.fixture
-def root(small_hmr2, tmp_path):
+def root(small_hmr2, tmp_path, frozen):
     """A root of one's own, whose files may be changed."""
     for path in (checkpoint.PATH, J19, SMPL):
         (tmp_path / path).parent.mkdir(exist_ok=True)

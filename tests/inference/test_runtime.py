@@ -17,7 +17,7 @@ from maquette.installer.models import catalogue, store
 
 
 @pytest.fixture(autouse=True)
-def empty_memory():
+def empty_memory(frozen):
     runtime.free_memory()
     yield
     runtime.free_memory()
