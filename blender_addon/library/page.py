@@ -97,7 +97,7 @@ def _packages_line(groups: list[str]) -> str:
     return f"Needs more packages: {names}" if groups else ""
 
 
-def _draw_buttons(row: UILayout, model: Model, state: library.Overview, groups: list[str]) -> None:
+def _draw_buttons(row: UILayout, model: Model, state: library.ModelStatus, groups: list[str]) -> None:
     if groups:
         row.operator("maquette.install_packages", text="Packages...", icon="IMPORT").features = " ".join(groups)
     for page in dict.fromkeys(file.page for file in state.to_register):

@@ -22,7 +22,7 @@ TASKS = {
 }
 
 
-def overview(model: Model) -> library.Overview:
+def overview(model: Model) -> library.ModelStatus:
     """How a model stands."""
     return remembered((model.task, model.id), partial(library.overview, model))
 
@@ -30,7 +30,7 @@ def overview(model: Model) -> library.Overview:
 def groups_of(model: Model) -> list[str]:
     """The groups of packages beside the core that a model needs, and those that its files on the disk need."""
     state = overview(model)
-    files = [standing.file.packages for standing in (*state.files, *state.optional) if standing.ready]
+    files = [status.file.packages for status in (*state.files, *state.optional) if status.ready]
     return [group for group in dict.fromkeys((model.packages, *files)) if group not in ("", CORE)]
 
 

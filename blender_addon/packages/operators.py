@@ -141,7 +141,7 @@ def _watch(report: jobs.Report) -> Any:
         report(*at)
         return False
 
-    return manager.Watch(line, loading, should_cancel)
+    return manager.InstallCallbacks(line, loading, should_cancel)
 
 
 def _finished(line: str) -> str:

@@ -108,18 +108,18 @@ def describe(model: Model) -> dict[str, Any]:
     """Everything about a model as plain data."""
     state = library.overview(model)
     files = []
-    for standing in state.files + state.optional:
-        file = standing.file
+    for status in state.files + state.optional:
+        file = status.file
         files.append(
             {
                 "path": file.path,
-                "optional": standing in state.optional,
-                "state": standing.state,
-                "location": str(standing.path),
-                "shared": standing.shared,
+                "optional": status in state.optional,
+                "state": status.state,
+                "location": str(status.path),
+                "shared": status.shared,
                 "bytes": file.bytes or None,
                 "size": file.size,
-                "sha256": file.sha256 or model_files.recorded(standing.path).get("sha256"),
+                "sha256": file.sha256 or model_files.recorded(status.path).get("sha256"),
                 "url": file.url or None,
                 "page": file.page,
                 "gated": file.gated,

@@ -108,7 +108,9 @@ def _print(options: argparse.Namespace, content: dict[str, Any], text: str) -> N
 def _install(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
     python = _python(paths, reporter, options)
     features = _features(options, manager.version_of(python))
-    done = manager.install(python, features, manager.Watch(reporter.say), paths, _sources(options), options.anew)
+    done = manager.install(
+        python, features, manager.InstallCallbacks(reporter.say), paths, _sources(options), options.anew
+    )
     _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
     return 0
 
@@ -130,14 +132,16 @@ def _status(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> in
 
 def _verify(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
     features = _features(options, _version(paths, options)) or None
-    found = manager.verify(_python(paths, reporter, options), features, manager.Watch(reporter.say))
+    found = manager.verify(_python(paths, reporter, options), features, manager.InstallCallbacks(reporter.say))
     text = "\n".join(f"{feature:14} {what or 'whole, and it works'}" for feature, what in found.items())
     _print(options, found, text or "nothing is installed")
     return MISSING if not found else DAMAGED if any(found.values()) else 0
 
 
 def _repair(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
-    done = manager.repair(_python(paths, reporter, options), manager.Watch(reporter.say), paths, _sources(options))
+    done = manager.repair(
+        _python(paths, reporter, options), manager.InstallCallbacks(reporter.say), paths, _sources(options)
+    )
     _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
     return 0
 

@@ -44,7 +44,7 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
 
 
 @dataclass(frozen=True)
-class Taken:
+class ImportedFile:
     """A file that was recognised. source : where it lay.  path : where it lies now."""
 
     source: str
@@ -62,27 +62,27 @@ class Refusal:
 
 
 @dataclass
-class Outcome:
+class ImportResult:
     """What an import did.
 
     taken : copied.  known : in the library already.  refused : what looked like a model and is none.
     seen : how many files were looked at.
     """
 
-    taken: list[Taken] = field(default_factory=list)
-    known: list[Taken] = field(default_factory=list)
+    taken: list[ImportedFile] = field(default_factory=list)
+    known: list[ImportedFile] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     seen: int = 0
 
 
-def import_from(source: Path, report: Report, path: str = "", replace: bool = False) -> Outcome:
+def import_from(source: Path, report: Report, path: str = "", replace: bool = False) -> ImportResult:
     """Copy every model file among `source` (a file, a folder or an archive) into the user's own root.
 
     path : take the file as this one of the catalogue, where it could be several.  replace : also where another file of
     that name is there already. Raises `WrongFile` where nothing is a model's file, and the errors of the disk.
     """
     source = source.expanduser().absolute()
-    outcome = Outcome()
+    outcome = ImportResult()
     try:
         if not (source.is_file() or source.is_dir()):
             raise WrongFile(f"There is no file or folder {source}.", "Choose a file or a folder that exists.")
@@ -105,7 +105,7 @@ def import_from(source: Path, report: Report, path: str = "", replace: bool = Fa
     return outcome
 
 
-def _nothing(source: Path, outcome: Outcome) -> WrongFile:
+def _nothing(source: Path, outcome: ImportResult) -> WrongFile:
     if not outcome.refused:
         return WrongFile(
             f"Nothing in {source} is a file of a known model ({outcome.seen} files were looked at).",
@@ -135,7 +135,7 @@ def _candidates(source: Path) -> Iterator[Path]:
 
 
 def _import_file(
-    path: Path, shown: str, named: Path, outcome: Outcome, report: Report, as_path: str, replace: bool
+    path: Path, shown: str, named: Path, outcome: ImportResult, report: Report, as_path: str, replace: bool
 ) -> None:
     """Take one file; `named` is its name and folders, which are not those of a file unpacked from an archive."""
     contents = sniff.look(path)
@@ -158,11 +158,13 @@ def _import_file(
     _take(path, shown, file, own(file), outcome, report, replace)
 
 
-def _take(path: Path, shown: str, file: File, target: Path, outcome: Outcome, report: Report, replace: bool) -> None:
+def _take(
+    path: Path, shown: str, file: File, target: Path, outcome: ImportResult, report: Report, replace: bool
+) -> None:
     present = store.locate(file) if target == own(file) else target
     if present.is_file() and present.stat().st_size:
         if present.samefile(path) or identity(present) == identity(path):
-            outcome.known.append(Taken(shown, file, present))
+            outcome.known.append(ImportedFile(shown, file, present))
             return
         if present == target and not replace:
             outcome.refused.append(
@@ -173,7 +175,7 @@ def _take(path: Path, shown: str, file: File, target: Path, outcome: Outcome, re
         sha256, size = _copy(path, target, report)
         if target == own(file):
             record(file, target, sha256, size, "imported", bool(file.sha256))
-    outcome.taken.append(Taken(shown, file, target))
+    outcome.taken.append(ImportedFile(shown, file, target))
 
 
 def _copy(path: Path, target: Path, report: Report) -> tuple[str, int]:
@@ -270,7 +272,9 @@ def _converted_copy(path: Path, named: Path) -> File | None:
     return None
 
 
-def _import_archive(archive: Path, root: Path, outcome: Outcome, report: Report, as_path: str, replace: bool) -> None:
+def _import_archive(
+    archive: Path, root: Path, outcome: ImportResult, report: Report, as_path: str, replace: bool
+) -> None:
     """Look at the members that could be models. Each is unpacked under a name of ours, never under its own."""
     if zipfile.is_zipfile(archive) and sniff.look(archive).kind != sniff.OTHER:
         _import_file(archive, str(archive), archive, outcome, report, as_path, replace)

@@ -17,7 +17,7 @@ SHIPS, INSTALLED, UNFINISHED, NOT_INSTALLED, DAMAGED = "ships", "installed", "un
 
 
 @dataclass(frozen=True)
-class Standing:
+class FileStatus:
     """How one file of a model stands.
 
     state : of `store`.  shared : it lies in a root that is only read.  why : what is missing, in words; "" if nothing.
@@ -35,31 +35,31 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Overview:
+class ModelStatus:
     """How a model stands, with its files."""
 
     model: Model
     state: str
-    files: tuple[Standing, ...]
-    optional: tuple[Standing, ...] = ()
+    files: tuple[FileStatus, ...]
+    optional: tuple[FileStatus, ...] = ()
 
     @property
     def why(self) -> str:
         """Why it cannot be used as it is; "" when it can."""
-        return "; ".join(standing.why for standing in self.files if standing.why)
+        return "; ".join(status.why for status in self.files if status.why)
 
     @property
     def to_download(self) -> tuple[File, ...]:
-        return tuple(standing.file for standing in self.files if not standing.ready and standing.file.url)
+        return tuple(status.file for status in self.files if not status.ready and status.file.url)
 
     @property
     def to_add(self) -> tuple[File, ...]:
         """Optional files that can be downloaded."""
-        return tuple(standing.file for standing in self.optional if not standing.ready and standing.file.url)
+        return tuple(status.file for status in self.optional if not status.ready and status.file.url)
 
     @property
     def to_register(self) -> tuple[File, ...]:
-        return tuple(standing.file for standing in self.files if not standing.ready and not standing.file.url)
+        return tuple(status.file for status in self.files if not status.ready and not status.file.url)
 
     @property
     def download_bytes(self) -> int:
@@ -91,24 +91,24 @@ def needing(path: str, task: str = "") -> Model | None:
     return next((model for model in models if model.task == task), models[0] if models else None)
 
 
-def overview(model: Model) -> Overview:
+def overview(model: Model) -> ModelStatus:
     """How a model stands. Looks at names and lengths only."""
-    files = tuple(_standing(file) for file in model.files)
-    states = {standing.state for standing in files}
+    files = tuple(_status_of(file) for file in model.files)
+    states = {status.state for status in files}
     if not files:
         state = SHIPS
-    elif all(standing.ready for standing in files):
+    elif all(status.ready for status in files):
         state = INSTALLED
     elif store.BAD_SIZE in states:
         state = DAMAGED
     else:
         state = UNFINISHED if store.PARTIAL in states else NOT_INSTALLED
-    return Overview(model, state, files, tuple(_standing(file) for file in model.optional))
+    return ModelStatus(model, state, files, tuple(_status_of(file) for file in model.optional))
 
 
-def _standing(file: File) -> Standing:
+def _status_of(file: File) -> FileStatus:
     path, state = store.locate(file), store.file_state(file)
-    return Standing(file, path, state, store.models_root() not in path.parents, why_not(file, path, state))
+    return FileStatus(file, path, state, store.models_root() not in path.parents, why_not(file, path, state))
 
 
 def why_not(file: File, path: Path, state: str) -> str:

@@ -57,7 +57,7 @@ def packages_folder(python_version: str) -> Path | None:
 
 
 @dataclass(frozen=True)
-class Watch:
+class InstallCallbacks:
     """Who follows an installation. line : gets lines of text, for a log.  loading : gets the state of the downloads
     several times a second; where it is None, lines say it.  should_cancel : asked several times a second; Stopped is
     raised when it says yes."""
@@ -74,7 +74,7 @@ class Watch:
 def install(
     python_executable: str,
     features: Sequence[str] = (CORE,),
-    watch: Watch = Watch(),
+    callbacks: InstallCallbacks = InstallCallbacks(),
     tools: Paths | None = None,
     sources: Sources | None = None,
     anew: bool = False,
@@ -94,12 +94,12 @@ def install(
     wanted = [feature for feature in wanted if feature == CORE or pins_of(locks_folder(), version, feature)]
     todo = [feature for feature in wanted if anew or _is_wanting(version, feature, sources)]
     if todo:
-        with _installing(watch):
+        with _installing(callbacks):
             todo = [feature for feature in wanted if anew or _is_wanting(version, feature, sources)]
             if todo:
-                _install(python_executable, version, todo, watch, tools, sources)
+                _install(python_executable, version, todo, callbacks, tools, sources)
     else:
-        watch.line(f"The packages for Python {version} are installed already.")
+        callbacks.line(f"The packages for Python {version} are installed already.")
     done = [folders.finished(version, feature) for feature in wanted]
     return [folder.path for folder in done if folder]
 
@@ -122,13 +122,13 @@ def _is_wanting(version: str, feature: str, sources: Sources) -> bool:
 
 
 @contextmanager
-def _installing(watch: Watch) -> Iterator[None]:
+def _installing(callbacks: InstallCallbacks) -> Iterator[None]:
     """Hold the lock of the root; whatever the disk refuses becomes one sentence."""
     root = folders.packages_root()
     try:
         _check_root(root)
         root.mkdir(parents=True, exist_ok=True)
-        with held(root / folders.LOCK, watch.line, on_tick=watch.tick):
+        with held(root / folders.LOCK, callbacks.line, on_tick=callbacks.tick):
             # Nobody else builds, or fetches into this cache, while the lock is held.
             for left in [*root.glob(f"{folders.BUILDING}*"), *(root / folders.CACHE).glob(".tmp*")]:
                 remove_tree(left)
@@ -163,30 +163,32 @@ def _install(
     python: str,
     version: str,
     todo: Sequence[str],
-    watch: Watch,
+    callbacks: InstallCallbacks,
     tools: Paths | None,
     sources: Sources,
     suspect: Sequence[str] = (),
 ) -> None:
     """Install groups while the lock is held. suspect : packages whose files in uv's cache, which shares them with the
     folders, may be damaged as well."""
-    tool = _uv(watch, tools, sources)
+    tool = _uv(callbacks, tools, sources)
     if suspect:
-        stream([str(tool.path), "cache", "clean", *suspect], tool.environment(), lambda line: None, watch.tick)
-    build = _build_for(python, version, tool, todo, watch, sources)
+        stream([str(tool.path), "cache", "clean", *suspect], tool.environment(), lambda line: None, callbacks.tick)
+    build = _build_for(python, version, tool, todo, callbacks, sources)
     here = folders.downloaded_megabytes(_cache(tool))
     _require_space(todo, build, here)
     for feature in todo:
         own = build if feature == CORE else TorchBuild(torch_build.REGISTRY)
-        watch.line(f"Fetching {feature}")
+        callbacks.line(f"Fetching {feature}")
         expected = max(0, sizes.about([feature], own.backend)[0] - here)
-        _build(feature, own, python, version, sources, watch, partial(_run, tool, watch, sources.folder, expected))
+        _build(
+            feature, own, python, version, sources, callbacks, partial(_run, tool, callbacks, sources.folder, expected)
+        )
     folders.drop_unshared()
 
 
-def _uv(watch: Watch, tools: Paths | None, sources: Sources) -> uv_tool.Uv:
+def _uv(callbacks: InstallCallbacks, tools: Paths | None, sources: Sources) -> uv_tool.Uv:
     """uv, whose cache shares its files with the folders: beside them, where neither a checkout nor the user has one."""
-    tool = uv_tool.ensure(tools or installed_paths(), watch.line, sources).using(sources)
+    tool = uv_tool.ensure(tools or installed_paths(), callbacks.line, sources).using(sources)
     settings = {**tool.settings, "UV_LINK_MODE": "hardlink"}
     if not os.environ.get("UV_CONCURRENT_DOWNLOADS"):  # uv's own 50 would all be lost when they are stopped
         settings["UV_CONCURRENT_DOWNLOADS"] = "3"
@@ -200,19 +202,19 @@ def _cache(tool: uv_tool.Uv) -> Path:
 
 
 def _build_for(
-    python: str, version: str, tool: uv_tool.Uv, todo: Sequence[str], watch: Watch, sources: Sources
+    python: str, version: str, tool: uv_tool.Uv, todo: Sequence[str], callbacks: InstallCallbacks, sources: Sources
 ) -> TorchBuild:
     """The build of torch: chosen now where the core is to be installed, else the one that is there."""
     if CORE not in todo:
         core = folders.finished(version, CORE)
         return TorchBuild(core.backend if core else torch_build.REGISTRY)
     device = detect()
-    watch.line(f"This machine computes on: {device}")
+    callbacks.line(f"This machine computes on: {device}")
     pins = pins_of(locks_folder(), version, CORE)
-    build = torch_build.choose(tool, Path(python), pins, watch.line, device, sources)
+    build = torch_build.choose(tool, Path(python), pins, callbacks.line, device, sources)
     warning = torch_build.advice(device, build.backend)
     if warning:
-        watch.line(warning)
+        callbacks.line(warning)
     return build
 
 
@@ -234,7 +236,7 @@ def _build(
     python: str,
     version: str,
     sources: Sources,
-    watch: Watch,
+    callbacks: InstallCallbacks,
     run: Callable[[list[str]], None],
 ) -> None:
     """Build one group's folder beside the others and give it its name. `run` starts uv."""
@@ -245,8 +247,8 @@ def _build(
     try:
         torch_build.install(run, Path(python), pins, build, sources, building)
         _check(building)
-        watch.line(f"Trying {feature}")
-        report = _proved(python, version, feature, building, watch)
+        callbacks.line(f"Trying {feature}")
+        report = _proved(python, version, feature, building, callbacks)
         number = 1 + max((folder.number for folder in folders.all_folders(root)), default=0)
         files, megabytes = folders.count(building)
         backend = build.backend if feature == CORE else ""
@@ -261,18 +263,20 @@ def _build(
     finally:
         remove_tree(building)
     warning = proof.slower_than_hoped(report, backend)
-    watch.line(warning or f"{feature} is installed in {target} ({megabytes:,} MB).")
+    callbacks.line(warning or f"{feature} is installed in {target} ({megabytes:,} MB).")
 
 
-def _run(tool: uv_tool.Uv, watch: Watch, wheels: Path | None, expected: int, arguments: list[str]) -> None:
+def _run(
+    tool: uv_tool.Uv, callbacks: InstallCallbacks, wheels: Path | None, expected: int, arguments: list[str]
+) -> None:
     """Run uv, in the offline folder of wheels where there is one, with progress. expected : MB to download."""
-    progress = DownloadProgress(watch.line, _cache(tool), expected, every=inf if watch.loading else 5.0)
+    progress = DownloadProgress(callbacks.line, _cache(tool), expected, every=inf if callbacks.loading else 5.0)
 
     def tick() -> None:
-        watch.tick()
+        callbacks.tick()
         progress.tick()
-        if watch.loading and (state := progress.state()):
-            watch.loading(state)
+        if callbacks.loading and (state := progress.state()):
+            callbacks.loading(state)
 
     def line(text: str) -> None:
         progress.feed(text)
@@ -295,11 +299,11 @@ def _check(folder: Path) -> None:
         )
 
 
-def _proved(python: str, version: str, feature: str, folder: Path, watch: Watch) -> dict[str, Any]:
+def _proved(python: str, version: str, feature: str, folder: Path, callbacks: InstallCallbacks) -> dict[str, Any]:
     """Prove a folder together with the core that it adds to."""
     core = folders.finished(version, CORE) if feature != CORE else None
     modules = modules_of(locks_folder(), version, feature)
-    return proof.prove(python, [*([core.path] if core else []), folder], modules, watch.tick)
+    return proof.prove(python, [*([core.path] if core else []), folder], modules, callbacks.tick)
 
 
 def _free_name(root: Path, name: str, number: int) -> Path:
@@ -327,12 +331,16 @@ def damage(folder: folders.Folder) -> str:
     return f"{folder.files - files} of its files are missing" if files < folder.files else ""
 
 
-def verify(python_executable: str, features: Sequence[str] | None = None, watch: Watch = Watch()) -> dict[str, str]:
+def verify(
+    python_executable: str, features: Sequence[str] | None = None, callbacks: InstallCallbacks = InstallCallbacks()
+) -> dict[str, str]:
     """Read every file of the installed groups and prove them again; returns what is wrong by group, "" for nothing."""
-    return {feature: fault for feature, (fault, _) in _faults(python_executable, features or FEATURES, watch).items()}
+    return {
+        feature: fault for feature, (fault, _) in _faults(python_executable, features or FEATURES, callbacks).items()
+    }
 
 
-def _faults(python: str, features: Iterable[str], watch: Watch) -> dict[str, tuple[str, list[str]]]:
+def _faults(python: str, features: Iterable[str], callbacks: InstallCallbacks) -> dict[str, tuple[str, list[str]]]:
     """Group -> what is wrong with it, and the packages that are damaged."""
     version = version_of(python)
     found: dict[str, tuple[str, list[str]]] = {}
@@ -340,12 +348,12 @@ def _faults(python: str, features: Iterable[str], watch: Watch) -> dict[str, tup
         folder = folders.finished(version, feature)
         if folder is None:
             continue
-        watch.line(f"Reading every file of {feature} ({folder.megabytes:,} MB)")
+        callbacks.line(f"Reading every file of {feature} ({folder.megabytes:,} MB)")
         bad = wheel_records.damaged(folder.path)
         fault = damage(folder) or (f"damaged: {', '.join(bad)}" if bad else "")
         if not fault:
             try:
-                _proved(python, version, feature, folder.path, watch)
+                _proved(python, version, feature, folder.path, callbacks)
             except SetupError as error:
                 fault = error.message
         found[feature] = fault, bad
@@ -353,35 +361,38 @@ def _faults(python: str, features: Iterable[str], watch: Watch) -> dict[str, tup
 
 
 def repair(
-    python_executable: str, watch: Watch = Watch(), tools: Paths | None = None, sources: Sources | None = None
+    python_executable: str,
+    callbacks: InstallCallbacks = InstallCallbacks(),
+    tools: Paths | None = None,
+    sources: Sources | None = None,
 ) -> list[Path]:
     """Rebuild what `verify` finds wrong; only the packages that are damaged are downloaded."""
-    faults = _faults(python_executable, FEATURES, watch)
+    faults = _faults(python_executable, FEATURES, callbacks)
     wrong = [feature for feature, (fault, _) in faults.items() if fault]
     if not wrong:
-        watch.line("Nothing is damaged.")
+        callbacks.line("Nothing is damaged.")
         return []
     version = version_of(python_executable)
     bad = [package for _, packages in faults.values() for package in packages]
-    with _installing(watch):
-        _install(python_executable, version, wrong, watch, tools, sources or chosen_sources(), bad)
+    with _installing(callbacks):
+        _install(python_executable, version, wrong, callbacks, tools, sources or chosen_sources(), bad)
     return [folder.path for folder in (folders.finished(version, feature) for feature in wrong) if folder]
 
 
 @dataclass(frozen=True)
-class Removed:
+class RemovalResult:
     """megabytes : given back at once.  later : once the Blenders that use them have ended."""
 
     megabytes: int
     later: int
 
 
-def remove(python_version: str = "", features: Sequence[str] | None = None) -> Removed:
+def remove(python_version: str = "", features: Sequence[str] | None = None) -> RemovalResult:
     """Remove groups (None: all) of a Python ("": of all), and with the core what needs it; where no group is left, uv
     and its cache go too."""
     root = folders.packages_root()
     gone = later = 0
-    with _installing(Watch(lambda line: None)):
+    with _installing(InstallCallbacks(lambda line: None)):
         for folder in folders.all_folders(root):
             chosen = features is None or folder.feature in features or CORE in features
             if python_version not in ("", folder.python) or not chosen:
@@ -393,7 +404,7 @@ def remove(python_version: str = "", features: Sequence[str] | None = None) -> R
         folders.drop_unshared()
         if not folders.all_folders(root):
             gone += _remove_tools()
-    return Removed(gone, later)
+    return RemovalResult(gone, later)
 
 
 def _remove_tools() -> int:

@@ -65,13 +65,13 @@ class TestOperators:
         assert jobs.outcome().line == "Installed the packages"  # type: ignore[union-attr]
 
     def test_progress_is_told_and_cancelling_stops_at_once(self, online: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        def install(python: str, features: list[str], watch: manager.Watch, anew: bool) -> None:
-            watch.line("This machine computes on: the processor")
-            assert watch.loading is not None
-            watch.loading(DownloadState(500_000_000, 2_000_000_000, 25e6, "torch"))
+        def install(python: str, features: list[str], callbacks: manager.InstallCallbacks, anew: bool) -> None:
+            callbacks.line("This machine computes on: the processor")
+            assert callbacks.loading is not None
+            callbacks.loading(DownloadState(500_000_000, 2_000_000_000, 25e6, "torch"))
             started = time.monotonic()
             while time.monotonic() - started < 30:
-                watch.tick()
+                callbacks.tick()
                 time.sleep(0.01)
 
         monkeypatch.setattr(manager, "install", install)

@@ -83,7 +83,7 @@ def core(bare: Path, root: Path) -> folders.Folder:
     """The core, installed."""
     environment = Path(os.environ.get("MAQUETTE_ENVIRONMENT", "nowhere"), "maquette-environment.json")
     build = json.loads(environment.read_text())["torch_build"] if environment.exists() else "registry"
-    manager.install(str(bare), [CORE], manager.Watch(print), default_paths(), Sources(accelerator=build))
+    manager.install(str(bare), [CORE], manager.InstallCallbacks(print), default_paths(), Sources(accelerator=build))
     folder = folders.finished(this_python(), CORE)
     assert folder is not None
     return folder
@@ -152,7 +152,7 @@ def test_a_group_is_missed_by_name_and_added(bare: Path, root: Path, core: folde
     assert missed["arguments"] == {"features": "people"} and "--features people" in missed["remedy"]
     # All of them against the oldest numpy; trying each takes as long as importing it.
     groups = offered(default_paths().locks, this_python()) if VERSION == "4.2" else ["people"]
-    manager.install(str(bare), groups, manager.Watch(print), default_paths())
+    manager.install(str(bare), groups, manager.InstallCallbacks(print), default_paths())
     assert "-people-" in in_blender(bare, root, code)["file"]
     for feature in groups:
         group = status.of_folders(this_python()).group(feature)
@@ -178,7 +178,7 @@ def test_an_upgrade_keeps_what_has_not_changed(
         patch.setattr(folders, "FORMAT", folders.FORMAT + 1)
         assert status.of_folders(this_python()).state == status.OUTDATED
         said: list[str] = []
-        manager.install(str(bare), [CORE], manager.Watch(said.append), default_paths())
+        manager.install(str(bare), [CORE], manager.InstallCallbacks(said.append), default_paths())
         new = folders.finished(this_python(), CORE)
         assert new is not None and new.path != core.path
         assert not any("downloaded" in line for line in said), "everything was there already"

@@ -48,11 +48,11 @@ def quiet(_fraction: float, _line: str) -> None:
     pass
 
 
-def take(source: Path, **options) -> importing.Outcome:
+def take(source: Path, **options) -> importing.ImportResult:
     return importing.import_from(source, quiet, **options)
 
 
-def paths(outcome: importing.Outcome) -> list[str]:
+def paths(outcome: importing.ImportResult) -> list[str]:
     return [entry.file.path for entry in outcome.taken]
 
 

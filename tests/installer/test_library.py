@@ -387,7 +387,7 @@ class TestSharedRoots:
         monkeypatch.setenv("MAQUETTE_MODELS", os.pathsep.join([str(own), str(tmp_path / "nowhere"), str(root)]))
         assert store.models_root() == own and root in store.shared_roots()
         overview = library.overview(library.by_id("free"))
-        assert overview.state == library.INSTALLED and all(standing.shared for standing in overview.files)
+        assert overview.state == library.INSTALLED and all(status.shared for status in overview.files)
         assert store.find("free/one.safetensors", own) == root / "free/one.safetensors"
         server.requests.clear()
         assert install("free") == [] and not server.requests

@@ -506,7 +506,7 @@ def test_an_unknown_group(machine: Machine) -> None:
 
 def install_in_blender(machine: Machine) -> Path:
     machine.variables.pop("UV_CACHE_DIR", None)
-    code = f"print(*packages.install({BARE!r}, watch=packages.Watch(lambda line: None)))"
+    code = f"print(*packages.install({BARE!r}, callbacks=packages.InstallCallbacks(lambda line: None)))"
     return Path(machine.blender(code))
 
 
