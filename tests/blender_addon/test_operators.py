@@ -278,3 +278,11 @@ def test_the_operator_takes_every_setting_of_the_panel() -> None:
         settings = getattr(bpy.context.scene.maquette, task.name)
         for option in task.settings:
             assert (option.name in kind.properties) == hasattr(settings, option.name) == option.blender
+
+
+def test_another_scene_than_the_windows_is_built_into(addon, astronaut) -> None:
+    shown, other = bpy.context.scene, bpy.data.scenes.new("other")
+    with bpy.context.temp_override(scene=other):
+        assert bpy.ops.maquette.recover_people(filepath=str(astronaut)) == {"FINISHED"}
+    assert other.camera is not None and {"MESH", "ARMATURE"} <= {obj.type for obj in other.objects}
+    assert not shown.objects and shown.camera is None

@@ -120,8 +120,10 @@ def _edit_mode(obj: Object) -> Iterator[None]:
     """Edit mode of this object, the only way to make bones."""
     with scene.selection_kept() as layer:
         layer.objects.active = obj
-        bpy.ops.object.mode_set(mode="EDIT")
-        try:
-            yield
-        finally:
-            bpy.ops.object.mode_set(mode="OBJECT")
+        # Named, because a scene that no window shows has no active object in the context.
+        with bpy.context.temp_override(active_object=obj, object=obj):
+            bpy.ops.object.mode_set(mode="EDIT")
+            try:
+                yield
+            finally:
+                bpy.ops.object.mode_set(mode="OBJECT")

@@ -21,7 +21,7 @@ from .clips import clip_image, playing_image
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bpy.types import Image, Object, Scene
+    from bpy.types import Image, Object, Scene, ViewLayer
 
     from ...work.item import JobResult, WorkItem
 
@@ -84,7 +84,7 @@ def finish(item: WorkItem, build: Callable[[Any, Any, Place], str], label: str, 
         scene = bpy.data.scenes.get(item.target.scene)
         if scene is None:
             raise BadInput(f"The scene {item.target.scene} is gone.", "Choose a scene, and run it again.")
-        with bpy.context.temp_override(scene=scene), transaction() as opened:
+        with bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)), transaction() as opened:
             before = lens.render_of(scene)
             line = build(item, found, Place(item, found, scene))
             of_clip = [note.rstrip(".") for notes in item.source.clip_notes for note in notes]
@@ -95,6 +95,12 @@ def finish(item: WorkItem, build: Callable[[Any, Any, Place], str], label: str, 
             found.scratch.discard()
     bpy.ops.ed.undo_push(message=label)
     return line
+
+
+def _view_layer(scene: Scene) -> ViewLayer:
+    """The view layer in which the scene is worked on: the window's, or the first one of a scene that no window shows."""
+    layer: Any = bpy.context.view_layer
+    return layer if layer is not None and scene.view_layers.get(layer.name) == layer else scene.view_layers[0]
 
 
 def _linked(item: WorkItem, found: JobResult, scene: Scene, made: list, before: lens.Render) -> list[str]:
