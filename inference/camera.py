@@ -53,7 +53,10 @@ class Camera:
         if not least <= min(self.fx, self.fy) <= max(self.fx, self.fy) <= most:
             raise BadInput(f"No lens has a focal length of {self.fx:g} and {self.fy:g} pixels.", _FOCAL_REMEDY)
         if self.width < 1 or self.height < 1:
-            raise BadInput(f"A picture of {self.width} x {self.height} pixels has no camera.", "Choose another photo.")
+            raise BadInput(
+                f"A picture cannot have {self.width} x {self.height} pixels.",
+                "Choose another photo.",
+            )
 
     @classmethod
     def default(cls, width: int, height: int) -> Camera:

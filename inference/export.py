@@ -7,10 +7,11 @@ A file appears whole or not at all: it is written beside its place under another
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -37,7 +38,7 @@ FORMATS = (".npz", ".exr", ".png", ".glb")
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Raise `BadInput` where the file could not be written at the end; called before the work starts."""
     if path.suffix.lower() not in FORMATS:
-        raise BadInput(f"{path} names no kind of file that can be written.", f"End it in {', '.join(FORMATS)}.")
+        raise BadInput(f"{path} is not a type of file that can be written.", f"End the name in {', '.join(FORMATS)}.")
     if path.is_dir():
         raise BadInput(f"{path} is a folder.", "Give the name of a file in it.")
     if path.exists() and not overwrite:
@@ -76,20 +77,9 @@ def _writer(
 
 def arrays_of(result: Result) -> dict[str, NDArray]:
     """Every array of a result under its own name; per hand or person stacked along the first axis."""
-    if isinstance(result, DepthMap):
-        normals = {} if result.normals is None else {"normals": result.normals}
-        confidence = {} if result.confidence is None else {"confidence": result.confidence}
-        maps = {"depth": result.depth, "valid": result.valid, "preview": result.preview, **normals, **confidence}
-        return {**maps, "metric": np.array(result.metric), **_camera_arrays(result.camera)}
-    if isinstance(result, NormalMap):
-        maps = {"normals": result.normals, "valid": result.valid, "preview": result.preview}
-        return {**maps, **_camera_arrays(result.camera)}
-    if isinstance(result, MapImage):
-        return {"image": result.image, "model": np.array(result.model)}
-    if isinstance(result, HandMaps):
-        maps = {"depth": result.depth, "mask": result.mask, "preview": result.preview}
-        return {**maps, **_hand_arrays(result), **_camera_arrays(result.camera)}
-    return _people_arrays(result)
+    kind = _KINDS[type(result)]
+    fields = {name: np.asarray(value) for name in kind.arrays if (value := getattr(result, name)) is not None}
+    return {**fields, **kind.more(result)}
 
 
 def amass_of(people: People, track_id: int | None = None) -> dict[str, NDArray]:
@@ -137,7 +127,7 @@ def save_amass(
     """Write `amass_of` as an .npz. Raises `BadInput`, also for a file that exists."""
     path = Path(path)
     if path.suffix.lower() != ".npz":
-        raise BadInput(f"{path} is no .npz file.", "End the name in .npz.")
+        raise BadInput(f"{path} is not an .npz file.", "End the name in .npz.")
     check_output(path, overwrite=overwrite)
     arrays = amass_of(people, track_id)
     save_with(path, lambda file: np.savez_compressed(file, **arrays))
@@ -145,61 +135,24 @@ def save_amass(
 
 def floats_of(result: Result) -> NDArray:
     """What an OpenEXR file holds: depth (H, W), 0 where not known, or normals (H, W, 3) in camera axes as R, G, B."""
-    if isinstance(result, NormalMap):
-        return result.normals
-    if isinstance(result, (DepthMap, HandMaps)):
-        return result.depth
-    if isinstance(result, MapImage):
-        raise BadInput("An image pass has no floats.", "Save it as .png or .npz.")
-    raise BadInput("People are no picture of floats.", "Save them as .npz or .glb, or their mask as .png.")
+    return getattr(result, _part_of(result, "floats"))
 
 
 def picture_of(result: Result, picture: str, bits: int, frame: int = 0) -> NDArray:
-    """The 8-bit preview (h, w, 3) uint8, or the mask (H, W) uint8 or uint16, of a result."""
+    """The 8-bit preview (h, w, 3) uint8, or the mask (H, W) uint8 or uint16, of a result; people have masks only."""
     if picture == "preview" and not isinstance(result, People):
         return result.preview
-    if isinstance(result, MapImage):
-        raise BadInput("An image pass has no mask.", "Save its preview.")
-    return quantised(_mask(result, frame), bits)
+    return quantised(_part_of(result, "mask")(result, frame), bits)
 
 
 def meshes_of(result: Result, photo: Photo, frame: int = 0) -> dict[str, Any]:
     """Name -> trimesh mesh in glTF axes, metres. A depth map gives its torn relief with the photo as texture."""
+    make = _part_of(result, "meshes")
     try:
         import trimesh
     except ImportError as error:
         raise missing_package("trimesh", error) from error
-
-    def plain(vertices: NDArray, faces: NDArray) -> Any:
-        return trimesh.Trimesh(y_up(vertices), faces, process=False)
-
-    if isinstance(result, HandMaps):
-        return {f"{hand.side}_hand_{i}": plain(hand.vertices, hand.faces) for i, hand in enumerate(result.hands)}
-    if isinstance(result, People):
-        persons = result.frames[_frame(result, frame)]
-        return {f"person_{person.track_id}": plain(person.vertices, result.body.faces) for person in persons}
-    if isinstance(result, DepthMap):
-        return {"relief": _textured(trimesh, result, photo)}
-    if isinstance(result, MapImage):
-        raise BadInput("An image pass has no mesh.", "Save it as .png or .npz.")
-    raise BadInput("Normals have no mesh.", "Save them as .npz, .exr or .png.")
-
-
-def _textured(trimesh: Any, depth_map: DepthMap, photo: Photo) -> Any:
-    from PIL import Image
-
-    if depth_map.metric:
-        found = relief_grid.unprojected(depth_map)
-    else:
-        found = relief_grid.lifted(depth_map, relief_grid.RELIEF_HEIGHT)
-    if len(found.quads) == 0:
-        raise NothingFound("The depth map holds no surface.", "Choose another photo.")
-    triangles = np.concatenate([found.quads[:, [0, 1, 2]], found.quads[:, [0, 2, 3]]])
-    material = trimesh.visual.material.PBRMaterial(
-        name=photo.name, baseColorTexture=Image.fromarray(photo.pixels), metallicFactor=0.0, roughnessFactor=1.0
-    )
-    visual = trimesh.visual.TextureVisuals(uv=found.uvs, material=material)
-    return trimesh.Trimesh(y_up(found.vertices), triangles, visual=visual, process=False)
+    return make(trimesh, result, photo, frame)
 
 
 def _glb(result: Result, photo: Photo, frame: int) -> bytes:
@@ -212,17 +165,6 @@ def _glb(result: Result, photo: Photo, frame: int) -> bytes:
     for name, mesh in meshes.items():
         scene.add_geometry(mesh, node_name=name, geom_name=name)
     return scene.export(file_type="glb")  # type: ignore[return-value]
-
-
-def _mask(result: DepthMap | NormalMap | HandMaps | People, frame: int) -> NDArray:
-    if isinstance(result, HandMaps):
-        return result.mask
-    if isinstance(result, People):
-        index = _frame(result, frame)
-        camera = result.cameras[index]
-        masks = [person.mask for person in result.frames[index] if person.mask is not None]
-        return np.max(masks, 0) if masks else np.zeros((camera.height, camera.width), np.float32)
-    return result.valid.astype(np.float32)
 
 
 def _frame(people: People, frame: int) -> int:
@@ -245,10 +187,13 @@ def _stacked(items: list[Any], names: tuple[str, ...], prefix: str = "") -> dict
     return {prefix + name: np.array([getattr(item, name) for item in items]) for name in names}
 
 
+def _map_arrays(result: DepthMap | NormalMap) -> dict[str, NDArray]:
+    return _camera_arrays(result.camera)
+
+
 def _hand_arrays(result: HandMaps) -> dict[str, NDArray]:
-    hands = list(result.hands)
     names = ("side", "score", "box", "vertices", "faces", "joints", "keypoints_2d", "depth", "mask")
-    return _stacked(hands, names, "hand_")
+    return {**_stacked(list(result.hands), names, "hand_"), **_camera_arrays(result.camera)}
 
 
 def _people_arrays(people: People) -> dict[str, NDArray]:
@@ -272,6 +217,89 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
         arrays[f"attribute_{name}"] = np.array([person.attributes.get(name, np.nan) for person in persons])
     body = {f"body_{name}": np.array(value) for name, value in vars(people.body).items() if value is not None}
     return {**arrays, **body}
+
+
+def _relief_mesh(trimesh: Any, result: DepthMap, photo: Photo, _frame: int) -> dict[str, Any]:
+    from PIL import Image
+
+    if result.metric:
+        surface = relief_grid.unprojected(result)
+    else:
+        surface = relief_grid.lifted(result, relief_grid.RELIEF_HEIGHT)
+    if len(surface.quads) == 0:
+        raise NothingFound("The depth map has no valid surface.", "Choose another photo.")
+    triangles = np.concatenate([surface.quads[:, [0, 1, 2]], surface.quads[:, [0, 2, 3]]])
+    material = trimesh.visual.material.PBRMaterial(
+        name=photo.name, baseColorTexture=Image.fromarray(photo.pixels), metallicFactor=0.0, roughnessFactor=1.0
+    )
+    visual = trimesh.visual.TextureVisuals(uv=surface.uvs, material=material)
+    return {"relief": trimesh.Trimesh(y_up(surface.vertices), triangles, visual=visual, process=False)}
+
+
+def _hand_meshes(trimesh: Any, result: HandMaps, _photo: Photo, _frame: int) -> dict[str, Any]:
+    return {
+        f"{hand.side}_hand_{index}": trimesh.Trimesh(y_up(hand.vertices), hand.faces, process=False)
+        for index, hand in enumerate(result.hands)
+    }
+
+
+def _body_meshes(trimesh: Any, result: People, _photo: Photo, frame: int) -> dict[str, Any]:
+    return {
+        f"person_{person.track_id}": trimesh.Trimesh(y_up(person.vertices), result.body.faces, process=False)
+        for person in result.frames[_frame(result, frame)]
+    }
+
+
+def _hand_mask(result: HandMaps, _frame: int) -> NDArray:
+    return result.mask
+
+
+def _people_mask(result: People, frame: int) -> NDArray:
+    camera = result.cameras[_frame(result, frame)]
+    masks = [person.mask for person in result.frames[frame] if person.mask is not None]
+    return np.max(masks, 0) if masks else np.zeros((camera.height, camera.width), np.float32)
+
+
+def _valid(result: DepthMap | NormalMap, _frame: int) -> NDArray:
+    return result.valid.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What can be saved of a kind of result; None where it has nothing of the sort.
+
+    name, formats : for the sentence that says so.  arrays : names of fields.  more : further arrays.
+    floats : name of a field.  mask : of a result and a frame.  meshes : of trimesh, a result, the photo and a frame.
+    """
+
+    name: str
+    formats: str
+    arrays: tuple[str, ...] = ()
+    more: Callable[[Any], dict[str, NDArray]] = lambda _: {}
+    floats: str | None = None
+    mask: Callable[[Any, int], NDArray] | None = None
+    meshes: Callable[[Any, Any, Photo, int], dict[str, Any]] | None = None
+
+
+_DEPTH_ARRAYS = ("depth", "valid", "preview", "normals", "confidence", "metric")
+_ALL = ".npz, .exr, .png or .glb"
+_HAND_ARRAYS, _NORMAL_ARRAYS = ("depth", "mask", "preview"), ("normals", "valid", "preview")
+_KINDS = {
+    DepthMap: _Kind("Depth", _ALL, _DEPTH_ARRAYS, _map_arrays, "depth", _valid, _relief_mesh),
+    NormalMap: _Kind("A normal map", ".npz, .exr or .png", _NORMAL_ARRAYS, _map_arrays, "normals", _valid),
+    MapImage: _Kind("An image pass", ".npz or .png", ("image", "model")),
+    HandMaps: _Kind("The hands", _ALL, _HAND_ARRAYS, _hand_arrays, "depth", _hand_mask, _hand_meshes),
+    People: _Kind("The people", ".npz, .png or .glb", more=_people_arrays, mask=_people_mask, meshes=_body_meshes),
+}
+
+
+def _part_of(result: Result, part: Literal["floats", "mask", "meshes"]) -> Any:
+    """What a kind of result has under this name. Raises `BadInput` where it has nothing."""
+    kind = _KINDS[type(result)]
+    value = getattr(kind, part)
+    if value is None:
+        raise BadInput(f"{kind.name} has no {part}.", f"Save it as {kind.formats}.")
+    return value
 
 
 def save_with(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -55,7 +55,7 @@ def estimate(photo: Photo, run: Run, options: Mapping[str, Any]) -> DepthMap:
     depth = people_depth(persons, people.body, camera, run.part(0.85, 0.95))
     valid = depth > 0
     normals, _ = normals_from_depth(depth, valid, camera)
-    run.report(1.0, "Depth made")
+    run.report(1.0, "Depth ready")
     return DepthMap(depth, valid, normals, camera, True, depth_preview(depth, valid, options["resolution"]))
 
 
@@ -66,7 +66,7 @@ def people_depth(persons: tuple[Person, ...], body: Body, camera: Camera, run: R
     """
     depth = np.zeros((camera.height, camera.width), np.float32)
     for number, person in enumerate(persons):
-        run.report(number / len(persons), "Drawing the bodies")
+        run.report(number / len(persons), "Rendering the bodies")
         # Culled, because where a limb is left out the body is open and would show its back from inside.
         drawn, _ = rasterise(person.vertices, supported_faces(person, body), camera, cull=True)
         mask = drawn > 0 if person.mask is None else person.mask > 0.5

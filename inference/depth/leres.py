@@ -18,13 +18,14 @@ from ..geometry.previews import preview_size
 from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map, unit
 from ..models import IMAGENET
 from ..models.controlnet_aux import architecture, loaded, published
-from ..runtime.passes import answers
-from ..runtime.result_cache import recall_all
+from ..runtime.passes import finished, outputs
+from ..runtime.result_cache import cached_results
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from ..camera import Camera
     from ..photo import Photo
     from ..results import DepthMap
     from ..runtime import Run
@@ -43,21 +44,14 @@ def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]
     cameras = [photo.camera_or_default(options["fx"], options["fy"]) for photo in photos]
     for camera in cameras:
         preview_size(camera.height, camera.width, resolution)
-    pixels = [photo.pixels for photo in photos]
-    predicted = recall_all(
-        pixels,
-        ("depth", *run.model_key),
-        lambda unknown: _predict([pixels[index] for index in unknown], run.part(0.0, _NETWORK_SHARE)),
-    )
-    maps = []
-    for camera, answer in zip(cameras, predicted, strict=True):
-        run.report(
-            _NETWORK_SHARE + (1 - _NETWORK_SHARE) * len(maps) / len(photos), "Bringing depth to the photo's size"
-        )
-        height = inverse_at_photo_size(1 - unit(answer), camera.height, camera.width)
-        maps.append(relative_map(np.maximum(height, _FARTHEST), camera, near_is_bright(height, resolution)))
-    run.report(1.0, "Depth made")
-    return maps
+    pixels, network_run = [photo.pixels for photo in photos], run.part(0.0, _NETWORK_SHARE)
+    predicted = cached_results(pixels, ("depth", *run.model_key), lambda unknown: _predict(unknown, network_run))
+
+    def depth_map(depth: NDArray[np.float32], camera: Camera) -> DepthMap:
+        height = inverse_at_photo_size(1 - unit(depth), camera.height, camera.width)
+        return relative_map(np.maximum(height, _FARTHEST), camera, near_is_bright(height, resolution))
+
+    return finished(run, _NETWORK_SHARE, "Depth", depth_map, predicted, cameras)
 
 
 def build() -> nn.Module:
@@ -74,4 +68,4 @@ def _predict(pixels: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float
     mean, deviation = (np.array(values, np.float32) for values in IMAGENET)
     pictures = [(cv2.resize(one, (_SIDE, _SIDE)).astype(np.float32) / 255 - mean) / deviation for one in pixels]
     tensors = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]
-    return [depth[0].numpy() for (depth,) in answers(network, tensors, run, "Estimating depth", network.depth_model)]
+    return [depth[0].numpy() for (depth,) in outputs(network, tensors, run, "Estimating depth", network.depth_model)]

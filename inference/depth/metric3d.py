@@ -10,14 +10,17 @@ their mean counts. An off-centre principal point (a cropped or shifted photo) ne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..geometry.normals_from_depth import normalise
 from ..geometry.resample import at_photo_size
-from ..models.metric3d import NETWORK_SHARE, check_photos, normalise, predict, surface
+from ..models.metric3d import NETWORK_SHARE, check_photos, predict, surface
 from ..models.metric3d.picture import Placement, depth_preview
 from ..results import DepthMap
+from ..runtime.passes import finished
 
 if TYPE_CHECKING:
     from ..camera import Camera
@@ -35,16 +38,10 @@ def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]
     resolution = options["resolution"]
     check_photos(photos, resolution)
     predicted = predict(photos, run.part(0.0, NETWORK_SHARE))
-    maps = []
-    for photo, camera, canonical in zip(photos, cameras, predicted, strict=True):
-        finishing = run.part(NETWORK_SHARE, 1.0)
-        finishing.report(len(maps) / len(photos), "Bringing depth to the photo's size")
-        maps.append(_depth_map(photo, camera, canonical, resolution))
-    run.report(1.0, "Depth made")
-    return maps
+    return finished(run, NETWORK_SHARE, "Depth", partial(_depth_map, resolution=resolution), photos, cameras, predicted)
 
 
-def _depth_map(photo: Photo, camera: Camera, canonical: Canonical, resolution: int) -> DepthMap:
+def _depth_map(photo: Photo, camera: Camera, canonical: Canonical, *, resolution: int) -> DepthMap:
     height, width = photo.pixels.shape[:2]
     depth, (confidence, normals) = at_photo_size(
         canonical.depth, [canonical.confidence, canonical.normals], height, width

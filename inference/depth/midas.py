@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map
-from ..models.midas import NETWORK_SHARE, relative_inverse
+from ..models.midas import NETWORK_SHARE, Relative, relative_inverse
+from ..runtime.passes import finished
 
 if TYPE_CHECKING:
+    from ..camera import Camera
     from ..photo import Photo
     from ..results import DepthMap
     from ..runtime import Run
@@ -23,12 +25,13 @@ def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]
     Photos whose working pictures have one size pass the network together.
     """
     cameras = [photo.camera_or_default(options["fx"], options["fy"]) for photo in photos]
-    maps = []
-    for camera, relative in zip(cameras, relative_inverse(photos, run, options["resolution"]), strict=True):
-        run.report(NETWORK_SHARE + (1 - NETWORK_SHARE) * len(maps) / len(photos), "Bringing depth to the photo's size")
-        whole = inverse_at_photo_size(relative.shown, camera.height, camera.width)
-        # The node reckons its greys from the padded picture.
-        preview = near_is_bright(relative.padded, 0)[: relative.rows, : relative.columns]
-        maps.append(relative_map(whole, camera, np.ascontiguousarray(preview)))
-    run.report(1.0, "Depth made")
-    return maps
+    return finished(
+        run, NETWORK_SHARE, "Depth", _depth_map, relative_inverse(photos, run, options["resolution"]), cameras
+    )
+
+
+def _depth_map(relative: Relative, camera: Camera) -> DepthMap:
+    """The node's greys are those of the padded picture."""
+    whole = inverse_at_photo_size(relative.shown, camera.height, camera.width)
+    preview = near_is_bright(relative.padded, 0)[: relative.rows, : relative.columns]
+    return relative_map(whole, camera, np.ascontiguousarray(preview))

@@ -49,7 +49,7 @@ def estimate(photo: Photo, run: Run, options: Mapping[str, Any]) -> DepthMap:
     camera = photo.camera_or_default(options["fx"], options["fy"])
     relief = height(photo.pixels, run=run, **{name: options[name] for name in RELIEF})
     normals = normals_from_height(relief, RELIEF_HEIGHT * relief.shape[1])
-    run.report(1.0, "Relief made")
+    run.report(1.0, "Relief ready")
     return DepthMap(
         relief, np.ones(relief.shape, bool), normals, camera, False, height_preview(relief, options["resolution"])
     )
@@ -229,4 +229,4 @@ def _to_unit(relief: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _report(run: Run | None, fraction: float) -> None:
     if run is not None:
-        run.report(fraction, "Reading the surface")
+        run.report(fraction, "Computing the relief")

@@ -43,9 +43,9 @@ def shaped(mask: NDArray, grow: float = 0.0, feather: float = 0.0, edge: str = "
     returned as it is, its own soft values kept. Raises `BadInput`.
     """
     if edge not in EDGES:
-        raise BadInput(f"There is no edge {edge!r}.", f"Choose one of: {', '.join(EDGES)}.")
+        raise BadInput(f"Unknown edge {edge!r}.", f"Choose one of: {', '.join(EDGES)}.")
     if not (np.isfinite(grow) and np.isfinite(feather)) or feather < 0:
-        raise BadInput(f"A mask cannot be feathered by {feather!r} pixels.", "Give a number from 0 on.")
+        raise BadInput(f"Cannot grow by {grow!r} and feather by {feather!r} pixels.", "feather must be 0 or more.")
     mask = np.asarray(mask, np.float32)
     if grow == 0 and feather == 0:
         return mask.copy()

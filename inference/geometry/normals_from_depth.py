@@ -67,6 +67,13 @@ def normals_from_height(height: NDArray[np.float32], amplitude: float) -> NDArra
     return normals
 
 
+def normalise(normals: NDArray[np.float32]) -> None:
+    """Make vectors (H, W, 3) unit vectors again after interpolation, in place; opposite ones face the viewer."""
+    length = np.sqrt(np.einsum("...i,...i", normals, normals))
+    normals[length < 1e-6] = (0, 0, -1)
+    normals /= np.where(length < 1e-6, 1, length)[..., None]
+
+
 def _slope(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Change from one column to the next at each pixel, and where it is known.
 

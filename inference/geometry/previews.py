@@ -12,6 +12,8 @@ import numpy as np
 from ..errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 #: Largest preview in pixels: a narrow strip enlarged to a wide short side would not fit into memory.
@@ -35,6 +37,18 @@ def preview_size(height: int, width: int, resolution: int) -> tuple[int, int]:
         raise BadInput(
             f"A preview of {size[1]} x {size[0]} pixels is too large.",
             "Choose a smaller resolution, or 0 for the photo's.",
+        )
+    return size
+
+
+def network_size(shape: Sequence[int], resolution: int, limit: int) -> tuple[int, int]:
+    """`preview_size` of a picture (H, W, ...) that a network works on, of `limit` pixels at most. Raises `BadInput`."""
+    size = preview_size(shape[0], shape[1], resolution)
+    pixels = size[0] * size[1]
+    if pixels > limit:
+        raise BadInput(
+            f"That resolution needs a network input of {pixels / 1e6:.0f} megapixels (limit {limit / 1e6:.0f}).",
+            f"Choose a resolution of at most {int(min(size) * (limit / pixels) ** 0.5)}.",
         )
     return size
 

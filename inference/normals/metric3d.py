@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..geometry.normals_from_depth import normalise
 from ..geometry.resample import at_photo_size
-from ..models.metric3d import NETWORK_SHARE, check_photos, normalise, predict, surface
+from ..models.metric3d import NETWORK_SHARE, check_photos, predict, surface
 from ..models.metric3d.picture import normal_preview
 from ..results import NormalMap
+from ..runtime.passes import finished
 
 if TYPE_CHECKING:
     from ..models.metric3d import Canonical
@@ -21,16 +24,11 @@ def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]
     """Normals of whole photos, of any sizes, in one pass of the network."""
     check_photos(photos, options["resolution"])
     predicted = predict(photos, run.part(0.0, NETWORK_SHARE))
-    maps = []
-    for photo, canonical in zip(photos, predicted, strict=True):
-        finishing = run.part(NETWORK_SHARE, 1.0)
-        finishing.report(len(maps) / len(photos), "Bringing normals to the photo's size")
-        maps.append(_normal_map(photo, canonical, options["resolution"]))
-    run.report(1.0, "Normals made")
-    return maps
+    make = partial(_normal_map, resolution=options["resolution"])
+    return finished(run, NETWORK_SHARE, "Normals", make, photos, predicted)
 
 
-def _normal_map(photo: Photo, canonical: Canonical, resolution: int) -> NormalMap:
+def _normal_map(photo: Photo, canonical: Canonical, *, resolution: int) -> NormalMap:
     """The last iteration's normals; the preview, as the node's, shows the first iteration's."""
     size = photo.pixels.shape[0], photo.pixels.shape[1]
     depth, (confidence, normals) = at_photo_size(canonical.depth, [canonical.confidence, canonical.normals], *size)

@@ -8,6 +8,7 @@ is that they follow every detail, also where no metric depth is to be had.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,6 +17,7 @@ import numpy as np
 from ..models.midas import NETWORK_SHARE, Relative, relative_inverse
 from ..models.midas.picture import node_picture, surface_normals
 from ..results import NormalMap
+from ..runtime.passes import finished
 
 if TYPE_CHECKING:
     from ..photo import Photo
@@ -28,16 +30,12 @@ def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]
     The preview has the node's axes and order of channels (R towards the viewer, G down, B to the right). `valid` is the
     foreground; the background faces the viewer. Photos whose working pictures have one size pass the network together.
     """
-    maps = []
-    for photo, relative in zip(photos, relative_inverse(photos, run, options["resolution"]), strict=True):
-        run.report(NETWORK_SHARE + (1 - NETWORK_SHARE) * len(maps) / len(photos), "Making normals")
-        maps.append(_normal_map(photo, relative, options["a"], options["bg_threshold"]))
-    run.report(1.0, "Normals made")
-    return maps
+    make = partial(_normal_map, a=options["a"], bg_threshold=options["bg_threshold"])
+    return finished(run, NETWORK_SHARE, "Normals", make, photos, relative_inverse(photos, run, options["resolution"]))
 
 
-def _normal_map(photo: Photo, relative: Relative, a: float, bg_threshold: float) -> NormalMap:
-    """The node reckons the background from the padded picture; the float normals only from what the photo shows."""
+def _normal_map(photo: Photo, relative: Relative, *, a: float, bg_threshold: float) -> NormalMap:
+    """The node computes the background of the padded picture; the float normals only from what the photo shows."""
     height, width = photo.pixels.shape[:2]
     picture = node_picture(relative.padded, a, bg_threshold)
     preview = np.ascontiguousarray(picture[: relative.rows, : relative.columns])

@@ -11,19 +11,19 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import timm
 import torch
 from torch import nn
 
-from ..errors import BadInput
-from ..geometry.previews import padded, preview_size, to_resolution
+from ..geometry.normals_from_depth import normalise
+from ..geometry.previews import network_size, padded, to_resolution
+from ..geometry.resample import resize
 from ..models import IMAGENET
 from ..models.controlnet_aux import architecture, loaded, published
 from ..results import NormalMap
-from ..runtime.passes import answers
-from ..runtime.result_cache import recall_all
+from ..runtime.passes import finished, outputs
+from ..runtime.result_cache import cached_results
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,36 +68,23 @@ def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]
     Photos whose pictures have one size pass the network together.
     """
     resolution = options["resolution"]
-    sizes = [_size(photo, resolution) for photo in photos]
-    pixels = [photo.pixels for photo in photos]
-    predicted = recall_all(
+    sizes = [network_size(photo.pixels.shape, resolution, _MOST_PIXELS) for photo in photos]
+    pixels, network_run = [photo.pixels for photo in photos], run.part(0.0, _NETWORK_SHARE)
+    predicted = cached_results(
         pixels,
         ("normals", *run.model_key, resolution),
-        lambda unknown: _predict([pixels[index] for index in unknown], resolution, run.part(0.0, _NETWORK_SHARE)),
+        lambda unknown: _predict(unknown, resolution, network_run),
     )
-    maps = []
-    for photo, (rows, columns), answer in zip(photos, sizes, predicted, strict=True):
-        run.report(_NETWORK_SHARE, "Bringing normals to the photo's size")
-        height, width = photo.pixels.shape[:2]
-        seen = np.ascontiguousarray(answer[:rows, :columns])
-        preview = (((seen + 1) * 0.5).clip(0, 1) * 255).astype(np.uint8)
-        normals = cv2.resize(-seen, (width, height), interpolation=cv2.INTER_LINEAR)
-        length = np.sqrt(np.einsum("...i,...i", normals, normals))
-        normals[length < 1e-6] = (0, 0, -1)
-        normals /= np.where(length < 1e-6, 1, length)[..., None]
-        maps.append(NormalMap(normals, np.ones((height, width), bool), photo.camera_or_default(), preview))
-    run.report(1.0, "Normals made")
-    return maps
+    return finished(run, _NETWORK_SHARE, "Normals", _normal_map, photos, sizes, predicted)
 
 
-def _size(photo: Photo, resolution: int) -> tuple[int, int]:
-    height, width = preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
-    if height * width > _MOST_PIXELS:
-        raise BadInput(
-            f"NormalBae would have to look at {height * width / 1e6:.0f} megapixels.",
-            f"Choose a resolution of at most {int(min(height, width) * (_MOST_PIXELS / (height * width)) ** 0.5)}.",
-        )
-    return height, width
+def _normal_map(photo: Photo, size: tuple[int, int], predicted: NDArray[np.float32]) -> NormalMap:
+    height, width = photo.pixels.shape[:2]
+    seen = np.ascontiguousarray(predicted[: size[0], : size[1]])
+    preview = (((seen + 1) * 0.5).clip(0, 1) * 255).astype(np.uint8)
+    normals = resize(-seen, height, width)
+    normalise(normals)
+    return NormalMap(normals, np.ones((height, width), bool), photo.camera_or_default(), preview)
 
 
 def _predict(pixels: list[NDArray[np.uint8]], resolution: int, run: Run) -> list[NDArray[np.float32]]:
@@ -109,5 +96,5 @@ def _predict(pixels: list[NDArray[np.uint8]], resolution: int, run: Run) -> list
     mean, deviation = (np.array(values, np.float32) for values in IMAGENET)
     pictures = [(padded(to_resolution(one, resolution)).astype(np.float32) / 255 - mean) / deviation for one in pixels]
     tensors = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]
-    said = answers(network, tensors, run, "Estimating normals")
-    return [np.ascontiguousarray(normals.permute(1, 2, 0).numpy()) for (normals,) in said]
+    found = outputs(network, tensors, run, "Estimating normals")
+    return [np.ascontiguousarray(normals.permute(1, 2, 0).numpy()) for (normals,) in found]

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import BadInput
 from ..geometry.rasteriser import rasterise
 from ..results import People, Person
-from ..runtime.result_cache import recall
+from ..runtime.result_cache import cached_result
 from ..shipped import pose
 from ..shipped.body import load_body
 from ..shipped.crops import Pyramid
@@ -57,7 +57,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
         cameras.append(camera)
         boxes = options["boxes"][number] if options["boxes"] else None
         key = (camera, repr(boxes), *(options[name] for name in _DECIDING), run.device, run.precision)
-        frames.append(recall(photo.pixels, key, partial(_people_of, photo, camera, part, boxes, options)))
+        frames.append(cached_result(photo.pixels, key, partial(_people_of, photo, camera, part, boxes, options)))
     if not frames:
         raise BadInput("There are no photos.", "Give at least one.")
     run.report(1.0, f"{sum(map(len, frames))} people found")

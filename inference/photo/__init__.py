@@ -139,7 +139,7 @@ def load_clip(
     """
     path = _path(path)
     if fps is not None and not 0 < fps <= 1000:
-        raise BadInput(f"{fps!r} frames per second are no frame rate.", "Give a number up to 1000.")
+        raise BadInput(f"fps must be between 0 and 1000, not {fps!r}.", "Change it or leave it out.")
     if is_movie(path) or (path.suffix.lower() in ANIMATION_SUFFIXES and not sequence):
         movie = Movie(path)
         if movie.length > 1 or is_movie(path):
@@ -207,7 +207,7 @@ def _as_array(given: object) -> NDArray:
     try:
         return np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"This {type(given).__name__} is no array of pixels that numpy can read.", _ARRAYS) from error
+        raise BadInput(f"numpy cannot read this {type(given).__name__} as an array of pixels.", _ARRAYS) from error
 
 
 def _to_eight_bits(array: NDArray) -> NDArray[np.uint8]:

@@ -46,11 +46,11 @@ def check_size(width: int, height: int) -> None:
     """Raise `BadInput` for a picture too small or too large to work on."""
     if min(width, height) < LEAST_SIDE:
         raise BadInput(
-            f"The photo has {width} x {height} pixels, too few to see anything in.",
+            f"The photo has {width} x {height} pixels, which is too small.",
             f"Choose one of at least {LEAST_SIDE} pixels on each side.",
         )
     if width * height > MOST_PIXELS:
         raise BadInput(
-            f"The photo has {width} x {height} pixels, more than can be worked on.",
+            f"The photo has {width} x {height} pixels, which is too large.",
             f"Make it smaller than {MOST_PIXELS // 1_000_000} megapixels.",
         )

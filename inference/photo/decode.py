@@ -78,9 +78,9 @@ def read_picture(path: Path, layer: str | None = None) -> tuple[NDArray[np.uint8
             raise
         raise type(error)(f"{path}: {error.message}", error.remedy, error.operator, error.arguments) from error
     except MemoryError as error:
-        raise OutOfMemory(f"There is too little memory for the photo {path}.", "Make it smaller.") from error
+        raise OutOfMemory(f"Out of memory while reading the photo {path}.", "Make it smaller.") from error
     except PermissionError as error:
-        raise BadInput(f"The photo {path} may not be read.", "Change its permissions, or copy it elsewhere.") from error
+        raise BadInput(f"No permission to read {path}.", "Change its permissions, or copy it elsewhere.") from error
     except OSError as error:
         raise BadInput(f"The photo {path} cannot be read: {error}.", "Copy it again.") from error
 
@@ -108,7 +108,7 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
                 pixels = _upright(_srgb_pixels(image), min(orientation, _exif(image)[0]))
                 return pixels, _camera_from_exif(tags, orientation, (pixels.shape[1], pixels.shape[0]))
     except Image.DecompressionBombError as error:
-        raise BadInput("The photo has more pixels than can be worked on.", "Make it smaller.") from error
+        raise BadInput("The photo has more pixels than Maquette can handle.", "Make it smaller.") from error
     except UnidentifiedImageError as error:
         return _what_pillow_cannot(path, error)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
@@ -138,9 +138,7 @@ def _what_pillow_cannot(path: Path, error: Exception) -> tuple[NDArray[np.uint8]
 
 
 def _raw(path: Path) -> BadInput:
-    return BadInput(
-        f"{path} is a camera's raw file, whose photo has yet to be developed.", "Export it as JPEG, TIFF or PNG."
-    )
+    return BadInput(f"{path} is a camera raw file, which has to be developed first.", "Export it as JPEG, TIFF or PNG.")
 
 
 def _read_with_ffmpeg(path: Path) -> NDArray[np.uint8]:

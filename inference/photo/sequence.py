@@ -55,7 +55,7 @@ def folder_files(folder: Path) -> list[Path]:
         raise BadInput(f"The folder {folder} cannot be read: {error.strerror}.", "Change its permissions.") from error
     pictures = [entry for entry in entries if entry.suffix.lower() in PICTURE_SUFFIXES and entry.is_file()]
     if not pictures:
-        raise BadInput(f"The folder {folder} holds no picture.", "Choose a folder of PNG, JPEG, TIFF or EXR files.")
+        raise BadInput(f"The folder {folder} contains no pictures.", "Choose a folder of PNG, JPEG, TIFF or EXR files.")
     return sorted(pictures, key=lambda entry: _natural_key(entry.name))
 
 

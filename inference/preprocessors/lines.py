@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import BadInput
-from ..geometry.previews import padded, preview_size, to_resolution
+from ..geometry.previews import network_size, padded, to_resolution
 from ..models.controlnet_aux import architecture, loaded, published
 from ..results import MapImage
-from ..runtime.passes import answers
+from ..runtime.passes import outputs
 from .plain import darker_than_around, three, usual
 
 if TYPE_CHECKING:
@@ -59,28 +58,17 @@ def make_batch(photos: Sequence[Photo], run: Run, options: Options) -> list[MapI
     assert run.model is not None
     resolution = options["resolution"]
     kind, path = KINDS[run.model.id], run.model.files[0].path
-    sizes = [_size(photo, resolution) for photo in photos]
+    sizes = [network_size(photo.pixels.shape, resolution, _MOST_PIXELS) for photo in photos]
     run.report(0.0, f"Loading {run.model.label}")
     network = loaded(run, kind.published(path), kind.build)
     pictures = [padded(to_resolution(photo.pixels, resolution)) for photo in photos]
-    outputs = answers(network, [kind.see(picture) for picture in pictures], run, "Finding lines")
+    found = outputs(network, [kind.see(picture) for picture in pictures], run, "Finding lines")
     maps = []
-    for picture, (height, width), answer in zip(pictures, sizes, outputs, strict=True):
+    for picture, (height, width), answer in zip(pictures, sizes, found, strict=True):
         drawn = kind.draw(answer, picture, options)[:height, :width]
         maps.append(MapImage(three(drawn), run.model.id))
     run.report(1.0, "Map made")
     return maps
-
-
-def _size(photo: Photo, resolution: int) -> tuple[int, int]:
-    height, width = preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
-    if height * width > _MOST_PIXELS:
-        raise BadInput(
-            f"That resolution needs a network input of {height * width / 1e6:.0f} megapixels "
-            f"(limit {_MOST_PIXELS / 1e6:.0f}).",
-            f"Choose a resolution of at most {int(min(height, width) * (_MOST_PIXELS / (height * width)) ** 0.5)}.",
-        )
-    return height, width
 
 
 def _tensor(picture: Picture) -> Tensor:

@@ -82,7 +82,9 @@ def choose_device(device: str | None) -> str:
 def choose_precision(precision: str | None, device: str) -> str:
     """float32 unless half precision is asked for; the CPU always computes in float32."""
     if precision is not None and (not isinstance(precision, str) or precision not in ("float32", "float16")):
-        raise BadInput(f"There is no precision {reprlib.repr(precision)}.", "Choose float32 or float16.")
+        raise BadInput(
+            f"precision must be float32 or float16, not {reprlib.repr(precision)}.", "Change it or leave it out."
+        )
     return "float32" if precision is None or device == "cpu" else precision
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .result_cache import forget
+from . import result_cache
 
 #: Bytes of weights that may stay loaded; past it the least recently used model goes, but never the one just asked for.
 #: The largest published network, 5.5 GB, fits with the shipped ones; on the CPU it is mapped from its file besides.
@@ -47,7 +47,7 @@ def kept_models() -> tuple[tuple, ...]:
 
 
 def free_memory() -> None:
-    """Drop every model and remembered result, and give the memory back to the system.
+    """Drop every model and cached result, and give the memory back to the system.
 
     The device finishes first: freeing under a kernel that still writes faults on some drivers.
     """
@@ -55,7 +55,7 @@ def free_memory() -> None:
         backend.synchronize()
     with _lock:
         _kept.clear()
-    forget()
+    result_cache.clear()
     release_unused()
 
 

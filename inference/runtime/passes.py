@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures through networks that are not written here: in batches, with progress from within."""
+"""Pictures through networks: in batches, with progress from within; and what is made of each afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -16,47 +16,62 @@ if TYPE_CHECKING:
 
     from .run import Run
 
+Result = TypeVar("Result")
 
-def answers(
+
+def outputs(
     network: nn.Module,
     pictures: Sequence[Tensor],
     run: Run,
     message: str,
-    ask: Callable[[Tensor], Any] | None = None,
+    call: Callable[[Tensor], Any] | None = None,
     *,
-    alone: bool = False,
+    one_by_one: bool = False,
 ) -> list[list[Tensor]]:
-    """What a network says of each picture (C, h, w): one tensor or several, float32 in main memory.
+    """The network's output for each picture (C, h, w): one tensor or several, float32 in main memory.
 
-    Pictures of one shape pass the network together, unless each is to be `alone`, on its device and in its precision.
-    ask : calls the network with (B, C, h, w); None for the network itself.
+    Pictures of one shape pass the network together, unless they are to go `one_by_one`, on its device and in its
+    precision.  call : calls the network with (B, C, h, w); None for the network itself.
     """
     first = next(network.parameters())
-    groups = [[index] for index in range(len(pictures))] if alone else by_shape(pictures)
-    found: dict[int, list[Tensor]] = {}
+    groups = [[index] for index in range(len(pictures))] if one_by_one else by_shape(pictures)
+    results: dict[int, list[Tensor]] = {}
     for number, members in enumerate(groups):
         part = run.part(number / len(groups), (number + 1) / len(groups))
         stack = torch.stack([pictures[index] for index in members]).to(first.device, first.dtype)
         with torch.inference_mode(), reporting(part, network, message):
-            said = (ask or network)(stack)
-        said = [tensor.float().cpu() for tensor in (said if isinstance(said, (list, tuple)) else [said])]
-        check_numbers(said, run)
+            output = (call or network)(stack)
+        tensors = [one.float().cpu() for one in (output if isinstance(output, (list, tuple)) else [output])]
+        check_finite(tensors, run)
         for place, index in enumerate(members):
-            found[index] = [tensor[place] for tensor in said]
-    return [found[index] for index in range(len(pictures))]
+            results[index] = [tensor[place] for tensor in tensors]
+    return [results[index] for index in range(len(pictures))]
 
 
-def check_numbers(said: Iterable[Tensor], run: Run) -> None:
-    """Raise `BadModelFile` where a network says NaN or infinity: weights within every limit can lead there."""
-    if all(bool(torch.isfinite(values).all()) for values in said):
+def check_finite(tensors: Iterable[Tensor], run: Run) -> None:
+    """Raise `BadModelFile` where a network's output is NaN or infinite: weights within every limit can lead there."""
+    if all(bool(torch.isfinite(values).all()) for values in tensors):
         return
     label = run.model.label if run.model is not None else "The network"
     raise BadModelFile(
-        f"{label} gave values that are no numbers: its file is damaged"
-        + (", or half precision too coarse for this photo." if run.precision == "float16" else "."),
+        f"{label} returned values that are not finite: its file is damaged"
+        + (", or half precision is too coarse for this photo." if run.precision == "float16" else "."),
         "Verify the model in Maquette's preferences, or download it again"
         + ("; or compute in full precision." if run.precision == "float16" else "."),
     )
+
+
+def finished(run: Run, start: float, what: str, make: Callable[..., Result], *inputs: Sequence[Any]) -> list[Result]:
+    """What `make` makes of each photo's inputs, at the photo's size, from the run's share `start` to its end.
+
+    what : "Depth" or "Normals".
+    """
+    results: list[Result] = []
+    for one in zip(*inputs, strict=True):
+        run.report(start + (1 - start) * len(results) / len(inputs[0]), f"Resizing {what.lower()} to the photo")
+        results.append(make(*one))
+    run.report(1.0, f"{what} ready")
+    return results
 
 
 def by_shape(pictures: Sequence[Any]) -> list[list[int]]:
@@ -69,18 +84,18 @@ def by_shape(pictures: Sequence[Any]) -> list[list[int]]:
 
 @contextmanager
 def reporting(run: Run, network: nn.Module, message: str) -> Iterator[None]:
-    """While this is held, `run` is told of every layer of the network, and can stop it there.
+    """While this is held, `run` reports every layer of the network, and can stop it there.
 
     The share is of the layers, each counted once however often it computes.
     """
     layers = [module for module in network.modules() if not any(module.children())]
     done: set[int] = set()
 
-    def told(layer: nn.Module, _inputs: Any, _output: Any) -> None:
+    def report(layer: nn.Module, _inputs: Any, _output: Any) -> None:
         done.add(id(layer))
         run.report(len(done) / len(layers), message)
 
-    handles = [layer.register_forward_hook(told) for layer in layers]
+    handles = [layer.register_forward_hook(report) for layer in layers]
     try:
         yield
     finally:

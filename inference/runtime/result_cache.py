@@ -24,19 +24,19 @@ _results: OrderedDict[Hashable, object] = OrderedDict()
 _lock = Lock()
 
 
-def recall(pixels: NDArray, request: Hashable, compute: Callable[[], Result]) -> Result:
-    """The result for these pixels and this request, computed when it is not remembered.
+def cached_result(pixels: NDArray, request: Hashable, compute: Callable[[], Result]) -> Result:
+    """The result for these pixels and this request, computed when it is not in the cache.
 
     request : everything beside the pixels that the result depends on.
     The caller gets a copy of its own, whose arrays it may change.
     """
-    return recall_all([pixels], request, lambda _: [compute()])[0]
+    return cached_results([pixels], request, lambda _: [compute()])[0]
 
 
-def recall_all(
-    pictures: Sequence[NDArray], request: Hashable, compute: Callable[[list[int]], list[Result]]
+def cached_results(
+    pictures: Sequence[NDArray], request: Hashable, compute: Callable[[list[NDArray]], list[Result]]
 ) -> list[Result]:
-    """As `recall`, for several pictures. compute : the results of those pictures (indices) that are not remembered."""
+    """As `cached_result`, for several pictures. compute : the results of those that are not in the cache."""
     keys = [_key(pixels, request) for pixels in pictures]
     known: dict[Hashable, object] = {}
     with _lock:
@@ -44,7 +44,7 @@ def recall_all(
             if key in _results:
                 _results.move_to_end(key)
                 known[key] = _results[key]
-    unknown = {key: index for index, key in enumerate(keys) if key not in known}
+    unknown = {key: pixels for key, pixels in zip(keys, pictures, strict=True) if key not in known}
     if unknown:
         known |= zip(unknown, compute(list(unknown.values())), strict=True)
         with _lock:
@@ -54,7 +54,7 @@ def recall_all(
     return [deepcopy(cast("Result", known[key])) for key in keys]
 
 
-def forget() -> None:
+def clear() -> None:
     """Drop all results."""
     with _lock:
         _results.clear()

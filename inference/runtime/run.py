@@ -80,7 +80,7 @@ class Run:
                 raise
             free_memory()
             raise OutOfMemory(
-                f"There is too little memory on the device {self.device}.",
+                f"Out of memory on {self.device}.",
                 "Close other programs or use a smaller photo."
                 if self.device == "cpu"
                 else "Close other programs, use a smaller photo, or choose the device cpu.",
@@ -108,7 +108,9 @@ def start(
         raise BadInput("progress is not a function.", "Give a function of (fraction, message), or None.")
     chosen = choose_device(device)
     if models_dir is not None and not isinstance(models_dir, (str, PathLike)):
-        raise BadInput(f"models_dir = {reprlib.repr(models_dir)} is no folder.", "Give the path of one, or None.")
+        raise BadInput(
+            f"models_dir must be the path of a folder, not {reprlib.repr(models_dir)}.", "Change it or leave it out."
+        )
     try:
         root = Path(models_dir).expanduser() if models_dir is not None else store.models_root()
     except RuntimeError as error:  # "~name" of nobody

@@ -270,9 +270,9 @@ def test_bad_photos_and_outputs_are_one_sentence(tmp_path, small, capsys):
     for expected, arguments in {
         "not a picture": ("--photo", text, "--output", out),
         "no photo at": ("--photo", tmp_path / "missing.png", "--output", out),
-        "holds no picture": ("--photo", tmp_path / "empty", "--output", out),
+        "contains no pictures": ("--photo", tmp_path / "empty", "--output", out),
         "there.npz exists": ("--photo", small, "--output", tmp_path / "there.npz"),
-        "names no kind of file": ("--photo", small, "--output", tmp_path / "a.doc"),
+        "is not a type of file": ("--photo", small, "--output", tmp_path / "a.doc"),
         "no folder": ("--photo", small, "--output", tmp_path / "nowhere" / "a.npz"),
         "is not a folder": ("--photo", small, BRICK, "--output", out),
         "same name": ("--photo", small, small, "--output", tmp_path),

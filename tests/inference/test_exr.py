@@ -288,7 +288,7 @@ def test_a_window_that_no_memory_holds(tmp_path):
     path = write(tmp_path / "a.exr", flat(LIGHT))
     small, large = (struct.pack("<4i", 0, 0, width - 1, HEIGHT - 1) for width in (WIDTH, 2**30))
     path.write_bytes(path.read_bytes().replace(small, large))
-    with pytest.raises(BadInput, match=r"more than can be worked on|damaged"):
+    with pytest.raises(BadInput, match=r"too large|damaged"):
         load_photo(path)
 
 

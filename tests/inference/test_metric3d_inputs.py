@@ -17,6 +17,7 @@ from maquette import inference
 from maquette.inference import BadInput, Camera, Cancelled, MissingModel, Photo
 from maquette.inference.depth import metric3d
 from maquette.inference.geometry import resample
+from maquette.inference.geometry.normals_from_depth import normalise
 from maquette.inference.models import metric3d as shared
 from maquette.inference.models.metric3d import checkpoint, picture
 from maquette.inference.models.metric3d.encoder import BACKBONES
@@ -25,8 +26,7 @@ from maquette.inference.normals import metric3d as normals_module
 from maquette.inference.options.depth import OPTIONS as DEPTH
 from maquette.inference.options.normals import OPTIONS as NORMALS
 from maquette.inference.registry import find_model
-from maquette.inference.runtime import kept_models, start
-from maquette.inference.runtime.result_cache import forget
+from maquette.inference.runtime import kept_models, result_cache, start
 
 NAME, SMALL = "metric3d-vit-small", "metric3d/metric_depth_vit_small_800k.pth"
 #: Every fifth of the greys into which the reference node turns the share of the largest depth.
@@ -41,7 +41,7 @@ GREYS = [
 def smaller_picture(monkeypatch):
     monkeypatch.setattr(picture, "HEIGHT", 112)
     monkeypatch.setattr(picture, "WIDTH", 168)
-    forget()  # canonical maps of another size
+    result_cache.clear()  # canonical maps of another size
 
 
 @pytest.fixture(scope="module")
@@ -211,9 +211,9 @@ def test_a_batch_gives_what_single_photos_give(options, monkeypatch):
     request = DEPTH.checked({"fy": 500.0, "resolution": 64})
     singles = []
     for photo in photos[:3]:
-        forget()
+        result_cache.clear()
         singles.append(metric3d.estimate_batch([photo], _run(options), request)[0])
-    forget()
+    result_cache.clear()
     passes = _count_passes(monkeypatch)
     batch = metric3d.estimate_batch(photos, _run(options), request)
     assert passes == [3]  # the same photo twice is computed once
@@ -276,7 +276,7 @@ def test_a_network_that_gives_no_numbers_is_damaged(options, monkeypatch):
     monkeypatch.setattr(shared, "load_network", huge)
     inference.free_memory()
     for task in inference.estimate_depth, inference.estimate_normals:
-        with pytest.raises(inference.BadModelFile, match="no numbers"):
+        with pytest.raises(inference.BadModelFile, match="not finite"):
             task(noise(64, 80, 9), NAME, **options)
     inference.free_memory()
 
@@ -337,7 +337,7 @@ def test_no_pixel_hangs_between_the_two_sides_of_an_edge(factor):
 
 def test_opposite_normals_do_not_cancel_to_nothing():
     normals = np.array([[[0, 0, 0], [0, 3, 4], [1e-9, 0, 0]]], np.float32)
-    shared.normalise(normals)
+    normalise(normals)
     np.testing.assert_allclose(normals, [[[0, 0, -1], [0, 0.6, 0.8], [0, 0, -1]]])
 
 

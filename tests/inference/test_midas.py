@@ -98,7 +98,7 @@ def test_half_precision_stays_within_its_bound(photo, options):
     picture = torch.from_numpy(working_picture(photo.pixels[100:164, 200:264], 64)).permute(2, 0, 1)[None].contiguous()
     with torch.inference_mode():
         answers = [
-            midas._answers(net, picture[..., :32, :64], run.torch_device, 0, lambda: None)[0].numpy()
+            midas._inverses(net, picture[..., :32, :64], run.torch_device, 0, lambda: None)[0].numpy()
             for net in (exact, half)
         ]
     error = np.abs(answers[1] - answers[0]) / answers[0].std()

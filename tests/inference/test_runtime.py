@@ -195,7 +195,7 @@ def test_folders_that_are_none(folder):
 
 @pytest.mark.parametrize("precision", ["half", 16, np.ones(2)])
 def test_precisions_that_are_none(precision):
-    with pytest.raises(BadInput, match="no precision"):
+    with pytest.raises(BadInput, match="precision must be"):
         runtime.start("cpu", precision)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from ...geometry.resample import at_photo_size
 from ...models import IMAGENET
 from ...results import DepthMap
 from ...runtime.memory import keep
-from ...runtime.passes import answers
-from ...runtime.result_cache import recall_all
+from ...runtime.passes import finished, outputs
+from ...runtime.result_cache import cached_results
 from ...weights import load_network
 from . import networks, picture
 
@@ -99,19 +100,10 @@ def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]
     cameras = [photo.camera_or_default(options["fx"], options["fy"]) for photo in photos]
     for photo in photos:
         preview_size(photo.pixels.shape[0], photo.pixels.shape[1], resolution)
-    pixels = [photo.pixels for photo in photos]
-    predicted = recall_all(
-        pixels,
-        ("depth", *run.model_key),
-        lambda unknown: _predict([pixels[index] for index in unknown], run.part(0.0, _NETWORK_SHARE)),
-    )
-    maps = []
-    for camera, answer in zip(cameras, predicted, strict=True):
-        finishing = run.part(_NETWORK_SHARE, 1.0)
-        finishing.report(len(maps) / len(photos), "Bringing depth to the photo's size")
-        maps.append(_depth_map(answer, camera, run, resolution))
-    run.report(1.0, "Depth made")
-    return maps
+    pixels, network_run = [photo.pixels for photo in photos], run.part(0.0, _NETWORK_SHARE)
+    predicted = cached_results(pixels, ("depth", *run.model_key), lambda unknown: _predict(unknown, network_run))
+    make = partial(_depth_map, run=run, resolution=resolution)
+    return finished(run, _NETWORK_SHARE, "Depth", make, predicted, cameras)
 
 
 def _depth_map(answer: NDArray[np.float32], camera: Camera, run: Run, resolution: int) -> DepthMap:
@@ -142,15 +134,15 @@ def _predict(pixels: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.float
     wanted = family.network(options)
     published = wanted.published(path)
     network = keep(("depth", *run.model_key), lambda: load_network(run, published, wanted.build))
-    said = answers(
+    found = outputs(
         network,
         [family.see(one) for one in pixels],
         run,
         "Estimating depth",
         lambda stack: network(pixel_values=stack).predicted_depth,
-        alone=family.alone,
+        one_by_one=family.alone,
     )
-    return [depth.numpy() for (depth,) in said]
+    return [depth.numpy() for (depth,) in found]
 
 
 def _model(run: Run) -> tuple[Mapping[str, Any], Family]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Metric3D v2: the pass of the network that depth and normals share.
 
-The network is kept in memory between requests, and its results are remembered for the next task.
+The network is kept in memory between requests, and its results are cached for the next task.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 
 from ...geometry.previews import preview_size
 from ...runtime.memory import keep
-from ...runtime.passes import check_numbers
-from ...runtime.result_cache import recall_all
+from ...runtime.passes import check_finite
+from ...runtime.result_cache import cached_results
 from ...weights import load_network
 from .checkpoint import published
 from .decoder import FARTHEST
@@ -43,7 +43,7 @@ SKY = 0.95 * FARTHEST
 
 @dataclass(frozen=True)
 class Canonical:
-    """What the network says of a photo, for the part (h, w) of its picture that shows it. float32.
+    """The network's output for a photo, of the part (h, w) of its picture that shows it. float32.
 
     depth : (h, w) as if a lens of 1000 pixels had taken the network's picture, 0.1..200.  confidence : (h, w).
     normals, first_normals : (h, w, 3) unit vectors in camera axes of the last and of the first iteration.
@@ -64,12 +64,11 @@ def check_photos(photos: Sequence[Photo], resolution: int) -> None:
 
 
 def predict(photos: Sequence[Photo], run: Run) -> list[Canonical]:
-    """`Canonical` of every photo, in one pass of the network over those that are not remembered.
+    """`Canonical` of every photo, in one pass of the network over those that are not in the cache.
 
     Raises `MissingModel`, `BadModelFile`.
     """
-    pixels = [photo.pixels for photo in photos]
-    return recall_all(pixels, run.model_key, lambda unknown: _compute([photos[index] for index in unknown], run))
+    return cached_results([photo.pixels for photo in photos], run.model_key, lambda unknown: _compute(unknown, run))
 
 
 def kept_network(run: Run) -> Metric3D:
@@ -86,19 +85,12 @@ def surface(depth: NDArray[np.float32], confidence: NDArray[np.float32]) -> NDAr
     return (confidence > LEAST_CONFIDENCE) & (depth < SKY)
 
 
-def normalise(normals: NDArray[np.float32]) -> None:
-    """Make vectors (H, W, 3) unit vectors again after interpolation, in place; opposite ones face the viewer."""
-    length = np.sqrt(np.einsum("...i,...i", normals, normals))
-    normals[length < 1e-6] = (0, 0, -1)
-    normals /= np.where(length < 1e-6, 1, length)[..., None]
-
-
 def _model(run: Run) -> catalogue.Model:
     assert run.model is not None
     return run.model
 
 
-def _compute(photos: list[Photo], run: Run) -> list[Canonical]:
+def _compute(pixels: list[NDArray[np.uint8]], run: Run) -> list[Canonical]:
     run.report(0.0, "Loading Metric3D")
     net = kept_network(run)
     done = count(1)
@@ -106,15 +98,15 @@ def _compute(photos: list[Photo], run: Run) -> list[Canonical]:
     def step() -> None:
         run.report(next(done) / net.steps, "Estimating depth and normals")
 
-    pictures = torch.from_numpy(np.stack([network_picture(photo.pixels) for photo in photos]))
+    pictures = torch.from_numpy(np.stack([network_picture(one) for one in pixels]))
     with torch.inference_mode():
         prediction = net(pictures.to(run.torch_device), step)
-    check_numbers((prediction.depth, prediction.confidence, prediction.normal), run)
-    return [_canonical(photo, prediction, index) for index, photo in enumerate(photos)]
+    check_finite((prediction.depth, prediction.confidence, prediction.normal), run)
+    return [_canonical(one, prediction, index) for index, one in enumerate(pixels)]
 
 
-def _canonical(photo: Photo, prediction: Prediction, index: int) -> Canonical:
-    rows, columns = Placement.of(*photo.pixels.shape[:2]).area
+def _canonical(pixels: NDArray[np.uint8], prediction: Prediction, index: int) -> Canonical:
+    rows, columns = Placement.of(*pixels.shape[:2]).area
 
     def part(values: Tensor) -> NDArray[np.float32]:
         shown = values[..., rows, columns].cpu().numpy()

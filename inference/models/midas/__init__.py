@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from ...geometry.previews import preview_size
 from ...runtime.memory import keep
-from ...runtime.passes import check_numbers
-from ...runtime.result_cache import recall_all
+from ...runtime.passes import by_shape, check_finite
+from ...runtime.result_cache import cached_results
 from ...weights import load_network
 from .checkpoint import published
 from .network import Midas
@@ -49,18 +49,19 @@ class Relative:
 
 
 def relative_inverse(photos: Sequence[Photo], run: Run, resolution: int) -> list[Relative]:
-    """What the network says of every photo at its working size, remembered for the next task on it.
+    """The network's output for every photo at its working size, cached for the next task on it.
 
     It takes the first `NETWORK_SHARE` of the run.
     """
-    sides = [working_side(resolution, *photo.pixels.shape[:2]) for photo in photos]
+
+    def working(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return working_picture(pixels, working_side(resolution, pixels.shape[0], pixels.shape[1]))
+
     pixels = [photo.pixels for photo in photos]
-    inverses = recall_all(
-        pixels,
-        (*run.model_key, resolution),
-        lambda unknown: _predict([working_picture(pixels[index], sides[index]) for index in unknown], run),
-    )
-    sizes = [preview_size(one.shape[0], one.shape[1], side) for one, side in zip(pixels, sides, strict=True)]
+    sizes = [(height, width) for height, width, _ in (one.shape for one in pixels)]
+    sizes = [preview_size(*size, working_side(resolution, *size)) for size in sizes]
+    request = (*run.model_key, resolution)
+    inverses = cached_results(pixels, request, lambda unknown: _predict(list(map(working, unknown)), run))
     return [Relative(inverse, *size) for inverse, size in zip(inverses, sizes, strict=True)]
 
 
@@ -70,23 +71,20 @@ def _predict(pictures: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.flo
     side, path = int(str(run.model.options["side"])), run.model.files[0].path
     run.report(0.0, "Loading MiDaS")
     net = keep(run.model_key, lambda: loaded(run, path))
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, picture in enumerate(pictures):
-        groups.setdefault(picture.shape, []).append(index)
+    groups = by_shape(pictures)
     done = count(1)
 
     def step() -> None:
         run.report(NETWORK_SHARE * next(done) / (_STEPS * len(groups)), "Estimating relative depth")
 
-    found: dict[int, NDArray[np.float32]] = {}
-    for shape, members in groups.items():
+    results: dict[int, NDArray[np.float32]] = {}
+    for members in groups:
         stack = torch.from_numpy(np.stack([pictures[index] for index in members])).permute(0, 3, 1, 2).contiguous()
         with torch.inference_mode():
-            answers = _answers(net, stack, run.torch_device, side, step)
-        check_numbers([answers], run)
-        found.update(zip(members, answers.cpu().numpy(), strict=True))
-        assert answers.shape[1:] == shape[:2]
-    return [found[index] for index in range(len(pictures))]
+            inverses = _inverses(net, stack, run.torch_device, side, step)
+        check_finite([inverses], run)
+        results.update(zip(members, inverses.cpu().numpy(), strict=True))
+    return [results[index] for index in range(len(pictures))]
 
 
 def loaded(run: Run, path: str) -> Midas:
@@ -95,16 +93,16 @@ def loaded(run: Run, path: str) -> Midas:
     return network.halved() if run.precision == "float16" else network
 
 
-def _answers(net: Midas, pictures: Tensor, device: torch.device, side: int, step: Callable[[], None]) -> Tensor:
+def _inverses(net: Midas, pictures: Tensor, device: torch.device, side: int, step: Callable[[], None]) -> Tensor:
     """Relative inverse depth (B, H, W) of pictures (B, 3, H, W) uint8 in main memory.
 
     side : 0 for the network at the pictures' own size; otherwise they are brought to a square of this side, in 8 bits
-        and antialiased, and what the network says of it is brought back, as the later form of the node does.
+        and antialiased, and its output is brought back, as the later form of the node does.
     """
     if not side:
         return net(pictures.to(device).float() / 127.5 - 1, step)
     # In main memory: devices interpolate no 8-bit pictures.
     square = functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
     square = square.to(device).float()
-    answers = net((square / 255 - 0.5) / 0.5, step)
-    return functional.interpolate(answers[:, None], size=pictures.shape[2:], mode="bicubic")[:, 0]
+    inverses = net((square / 255 - 0.5) / 0.5, step)
+    return functional.interpolate(inverses[:, None], size=pictures.shape[2:], mode="bicubic")[:, 0]

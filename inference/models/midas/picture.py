@@ -30,7 +30,7 @@ def working_side(resolution: int, height: int, width: int) -> int:
     pixels = side * side * max(height, width) / min(height, width)
     if pixels > _MOST_PIXELS:
         raise BadInput(
-            f"At a resolution of {side} MiDaS would have to look at {pixels / 1e6:.0f} megapixels.",
+            f"A resolution of {side} needs a network input of {pixels / 1e6:.0f} megapixels (limit 4).",
             f"Choose a resolution of at most {max(int(side * (_MOST_PIXELS / pixels) ** 0.5), _LEAST_SIDE)}."
             if pixels * (_LEAST_SIDE / side) ** 2 <= _MOST_PIXELS
             else "Crop the photo: it is too long for its width.",

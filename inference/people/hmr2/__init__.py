@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadInput
 from ...results import People
-from ...runtime.result_cache import recall
+from ...runtime.result_cache import cached_result
 from ..boxes import boxes_per_photo
 from . import answers
 from .clip import MotionOptions, recover_clip
@@ -52,7 +52,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     if len(clip) == 1 and clip.fps is None:
         photo = next(iter(clip))
         request = (run.model_key, photo.camera_or_default(), repr(given), path, thresholds, refine)
-        return recall(photo.pixels, request, lambda: _of_photos(clip, run, search, batch))
+        return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, search, batch))
     return _of_photos(clip, run, search, batch)
 
 
