@@ -215,8 +215,9 @@ def test_the_root_of_the_models(tmp_path, monkeypatch):
 def test_every_model_of_the_catalogue_has_its_code():
     entry = {"depth": "estimate", "normals": "estimate", "hands": "refine", "people": "recover"}
     for model in catalogue.models():
-        if model.task in entry:
-            assert callable(getattr(registry.model_module(model.task, model.id), entry[model.task]))
+        if verb := entry.get(model.task):
+            module = registry.model_module(model.task, model.id)
+            assert callable(getattr(module, f"{verb}_batch", None) or getattr(module, verb)), model.id
 
 
 @pytest.mark.parametrize("name", ["nonsense", "", None, 3, "../evil"])
