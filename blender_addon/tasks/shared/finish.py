@@ -98,7 +98,7 @@ def finish(item: WorkItem, build: Callable[[Any, Any, Place], str], label: str, 
 
 
 def _view_layer(scene: Scene) -> ViewLayer:
-    """The view layer in which the scene is worked on: the window's, or the first one of a scene that no window shows."""
+    """The view layer in which the scene is worked on: the window's, or the first of a scene that no window shows."""
     layer: Any = bpy.context.view_layer
     return layer if layer is not None and scene.view_layers.get(layer.name) == layer else scene.view_layers[0]
 
