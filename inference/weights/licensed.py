@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from ...installer.models import store
-from ...installer.shared.disk import identity, whole_file
+from ...installer.shared.disk import fingerprint, whole_file
 from ..errors import BadModelFile
 from .load import missing
 from .pickles import read_licensed
@@ -57,8 +57,8 @@ class Licensed(Generic[Model]):
             if not plain.exists():
                 raise missing(source, self.path, self.remedy)
             return self._from_any(read_licensed(plain), plain)
-        stamp = identity(source)
-        elsewhere = store.kept_elsewhere(source, stamp)
+        stamp = fingerprint(source)
+        elsewhere = store.conversion_elsewhere(source, stamp)
         for copy in (plain, elsewhere):
             if _stamp(copy) == stamp:
                 return self._checked(read_licensed(copy), copy)

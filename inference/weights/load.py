@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...installer.models import catalogue, store
-from ...installer.shared.disk import identity, whole_file
-from ...installer.shared.filelock import held
+from ...installer.shared.disk import fingerprint, whole_file
+from ...installer.shared.filelock import file_lock
 from ..errors import BadModelFile, MaquetteError, MissingModel
 from ..runtime.memory import is_out_of_memory
 from .checkpoint import check_whole, family, read_tensors
@@ -112,9 +112,9 @@ def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | No
         raise BadModelFile(f"{source} is a folder, not a model.", "Put the published file there instead.")
     if beside == source:
         return _as_it_is(run, source, published, expected)
-    file = identity(source)
+    file = fingerprint(source)
     stamp = f"{_LAYOUT} {published.version} {file}"
-    elsewhere = store.kept_elsewhere(source, file)
+    elsewhere = store.conversion_elsewhere(source, file)
     for target in (beside, elsewhere):
         if _stamp(target) == stamp:
             return _checked(target, read_tensors(target), expected)
@@ -238,5 +238,5 @@ def _alone(target: Path, run: Run) -> Iterator[None]:
     def waiting(_line: str) -> None:
         run.report(0.0, "Another program is converting this model file; waiting for it to finish")
 
-    with held(lock, waiting):
+    with file_lock(lock, waiting):
         yield

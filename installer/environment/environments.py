@@ -19,7 +19,7 @@ from typing import Any
 
 from ..shared.disk import count, remove_tree, write_json
 from ..shared.errors import SetupError, explain
-from ..shared.filelock import held
+from ..shared.filelock import file_lock
 from ..shared.paths import Paths, make_writable, require_space
 from ..shared.processes import clean_environment, stream
 from ..shared.reporting import DownloadProgress, Reporter
@@ -115,7 +115,7 @@ def ensure(paths: Paths, version: str, reporter: Reporter) -> Environment:
         os.utime(environment.folder / STAMP)
         return environment
     make_writable(paths)
-    with held(paths.home / "set-up.lock", reporter.say):
+    with file_lock(paths.home / "set-up.lock", reporter.say):
         damage = environment.damage()  # asked again: the set-up that was waited for may have built it
         if damage:
             _build(environment, damage, reporter)

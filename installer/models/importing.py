@@ -25,11 +25,11 @@ from typing import IO
 from ..net.download import SPARE
 from ..net.errors import DiskFull, WrongFile, disk_error
 from ..net.partial_file import forget, part_of
-from ..shared.disk import READ, hash_file, identity, settle
+from ..shared.disk import READ, fingerprint, hash_file, move_into_place
 from . import catalogue, sniff, store
 from .catalogue import File, in_words
 from .library import existing, own
-from .model_files import Report, alone, made_here, record
+from .model_files import Report, exclusive_access, is_our_conversion, record
 
 #: Files of a folder that are looked at.
 MOST = 20_000
@@ -163,7 +163,7 @@ def _take(
 ) -> None:
     present = store.locate(file) if target == own(file) else target
     if present.is_file() and present.stat().st_size:
-        if present.samefile(path) or identity(present) == identity(path):
+        if present.samefile(path) or fingerprint(present) == fingerprint(path):
             outcome.known.append(ImportedFile(shown, file, present))
             return
         if present == target and not replace:
@@ -171,7 +171,7 @@ def _take(
                 Refusal(shown, f"another {target.name} is in the library already; delete that one first")
             )
             return
-    with alone(target, report):
+    with exclusive_access(target, report):
         sha256, size = _copy(path, target, report)
         if target == own(file):
             record(file, target, sha256, size, "imported", bool(file.sha256))
@@ -199,7 +199,7 @@ def _copy(path: Path, target: Path, report: Report) -> tuple[str, int]:
                 report(done / max(size, 1), f"Copying {target.name}: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")
             copy.flush()
             os.fsync(copy.fileno())
-        settle(part_of(target), target)
+        move_into_place(part_of(target), target)
     finally:
         with suppress(OSError):
             forget(target)
@@ -267,7 +267,7 @@ def _converted_copy(path: Path, named: Path) -> File | None:
     """The file that Maquette made this converted copy of, on another machine; its name and folder tell."""
     for file in catalogue.files():
         plain = store.converted(Path(file.path))
-        if plain is not None and named.parts[-len(plain.parts) :] == plain.parts and made_here(path):
+        if plain is not None and named.parts[-len(plain.parts) :] == plain.parts and is_our_conversion(path):
             return file
     return None
 

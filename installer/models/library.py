@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..net.partial_file import partial_bytes
 from ..shared.errors import SetupError
-from ..shared.paths import is_there
+from ..shared.paths import path_exists
 from . import catalogue, store
 from .catalogue import File, Model, in_words
 
@@ -128,6 +128,6 @@ def why_not(file: File, path: Path, state: str) -> str:
 
 def existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
-    while not is_there(folder) and folder != folder.parent:
+    while not path_exists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..net.errors import LicenceNeeded, disk_error
 from ..shared.disk import write_json
-from ..shared.filelock import held
+from ..shared.filelock import file_lock
 from . import store
 from .catalogue import Model
 
@@ -38,7 +38,7 @@ def accept(model: Model) -> None:
     path = _path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with held(path.with_name(".licences.lock"), lambda line: None):
+        with file_lock(path.with_name(".licences.lock"), lambda line: None):
             day = time.strftime("%Y-%m-%d")
             write_json(path, {**_accepted(), model.licence: {"model": model.id, "accepted": day}})
     except OSError as error:

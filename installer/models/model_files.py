@@ -18,8 +18,8 @@ from ..net.download import RETRY_POLICY, SPARE, DownloadedFile, DownloadSpec, Pr
 from ..net.errors import DiskFull, NeedsRegistration, NotWritable, WrongFile, disk_error
 from ..net.http import Network
 from ..net.partial_file import part_of, partial_bytes, record_of
-from ..shared.disk import hash_file, identity, write_json
-from ..shared.filelock import held
+from ..shared.disk import fingerprint, hash_file, write_json
+from ..shared.filelock import file_lock
 from . import catalogue, sniff, store
 from .catalogue import File, Model, in_words
 from .library import existing, overview, own, why_not
@@ -97,7 +97,7 @@ def _install_file(
     file: File, tell: Callable[[Progress], None], report: Report, network: Network | None, retry_policy: RetryPolicy
 ) -> DownloadedFile:
     target = own(file)
-    with alone(target, report):
+    with exclusive_access(target, report):
         if store.file_state(file) in (store.PRESENT, store.CONVERTED):  # the one that was waited for has brought it
             found = store.locate(file)
             return DownloadedFile(found, 0, "", False)
@@ -137,7 +137,7 @@ def _words(file: File, progress: Progress) -> str:
 
 
 @contextmanager
-def alone(target: Path, report: Report) -> Iterator[None]:
+def exclusive_access(target: Path, report: Report) -> Iterator[None]:
     """While this is held, nobody else changes the file or its partial one. The lock stays behind, in a hidden folder
     of the root: removing it would let a third process in beside the second."""
     root = store.models_root()
@@ -146,7 +146,7 @@ def alone(target: Path, report: Report) -> Iterator[None]:
         lock = root / ".locks" / f"{name}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         waiting = "Another Maquette is at work on this file; waiting until it has ended"
-        with held(lock, lambda line: report(0.0, waiting), 0.2, lambda: report(0.0, waiting)):
+        with file_lock(lock, lambda line: report(0.0, waiting), 0.2, lambda: report(0.0, waiting)):
             yield
     except OSError as error:
         raise disk_error(error, target) from error
@@ -229,7 +229,7 @@ def repair(
                 f"{verdict.why}, and lies in a shared folder ({verdict.path.parent}).",
                 "Ask the one who keeps that folder to replace it.",
             )
-        with alone(own(file), report):
+        with exclusive_access(own(file), report):
             _remove_converted(own(file))
             note_of(own(file)).unlink(missing_ok=True)
             if file.url:
@@ -260,7 +260,7 @@ def delete(model: Model, report: Report) -> list[Path]:
     going = {file: _deletable(model, file) for file in model.everything}  # before the first goes: others may need it
     gone: list[Path] = []
     for file, paths in going.items():
-        with alone(own(file), report):
+        with exclusive_access(own(file), report):
             for path in paths:
                 path.unlink(missing_ok=True)
                 gone.append(path)
@@ -282,20 +282,20 @@ def _converted_elsewhere(target: Path) -> list[Path]:
     plain = store.converted(target)
     if plain is None or not target.is_file():
         return []
-    copy = store.kept_elsewhere(target, identity(target))
+    copy = store.conversion_elsewhere(target, fingerprint(target))
     return [copy] if copy.is_file() else []
 
 
 def _remove_converted(target: Path) -> None:
     """Remove what was made of a file, unless it was made by somebody else."""
     plain = store.converted(target)
-    if plain is not None and made_here(plain):
+    if plain is not None and is_our_conversion(plain):
         plain.unlink()
     for copy in _converted_elsewhere(target):
         copy.unlink()
 
 
-def made_here(plain: Path) -> bool:
+def is_our_conversion(plain: Path) -> bool:
     """Whether a converted file was written by Maquette: it says what it was made from."""
     try:
         if plain.suffix == ".npz":

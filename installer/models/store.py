@@ -82,8 +82,8 @@ def is_shared(path: Path) -> bool:
     return models_root() not in path.parents and any(root in path.parents for root in shared_roots())
 
 
-def kept_elsewhere(source: Path, stamp: str) -> Path:
-    """Where what is made of a published file is kept when it cannot be beside it. stamp : the file's `identity`."""
+def conversion_elsewhere(source: Path, stamp: str) -> Path:
+    """Where what is made of a published file is kept when it cannot be beside it. stamp : the file's `fingerprint`."""
     plain = converted(source) or source
     return user_data() / "converted" / f"{stamp}-{plain.name}"
 

@@ -364,7 +364,7 @@ class _Download:
             self._wrong("is empty")
         if self.spec.check is not None:
             self.spec.check(self.partial.path)
-        self.partial.settle()
+        self.partial.move_into_place()
         return DownloadedFile(self.target, self.partial.have, sha256, bool(published))
 
     def _wrong(self, what: str) -> None:

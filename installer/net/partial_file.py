@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from ..shared.disk import READ, settle, write_json
+from ..shared.disk import READ, move_into_place, write_json
 
 #: After so many bytes they are written through to the disk, and the record says so.
 SYNC = 64 << 20
@@ -136,11 +136,11 @@ class Partial:
         self._unsynced = 0
         self.note(synced=self.have)
 
-    def settle(self) -> None:
+    def move_into_place(self) -> None:
         """Give the file its name. It has been synced and checked."""
         self._open().close()
         self._file = None
-        settle(self.path, self.target)
+        move_into_place(self.path, self.target)
         forget(self.target)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from ..environment.lock_files import digest, lock_file
 from ..models import store
 from ..shared import disk
 from ..shared.disk import remove_tree, write_json
-from ..shared.filelock import is_held, try_held
+from ..shared.filelock import is_locked, try_lock
 from ..shared.reporting import UNPACKED
 from .features import FEATURES, importable, locks_folder, pins_of, this_python
 
@@ -213,7 +213,7 @@ def _hold(folder: Path) -> IO[str] | None:
     try:
         record_user(folder, this_python())
         for number in range(_MOST_USERS):
-            handle = try_held(folder / _USE / f"{number}.lock")
+            handle = try_lock(folder / _USE / f"{number}.lock")
             if handle is not None:
                 return handle
     except OSError:
@@ -240,7 +240,7 @@ def _digest_of_lock(root: Path, python: str) -> str:
 
 def in_use(folder: Path) -> bool:
     """Whether a process, this one too, uses a folder."""
-    return folder in _held or any(map(is_held, folder.glob(f"{_USE}/*.lock")))
+    return folder in _held or any(map(is_locked, folder.glob(f"{_USE}/*.lock")))
 
 
 def wanted_elsewhere(folder: Path) -> bool:
@@ -284,7 +284,7 @@ def tidy() -> list[str]:
     if not root.is_dir():
         return []
     try:
-        handle = try_held(root / LOCK)
+        handle = try_lock(root / LOCK)
     except OSError:
         return []
     if handle is None:

@@ -28,9 +28,9 @@ from ..environment.lock_files import BLENDERS_OWN, normalised
 from ..environment.torch_build import TorchBuild
 from ..models import store
 from ..net.errors import Stopped
-from ..shared.disk import remove_tree, settle
+from ..shared.disk import move_into_place, remove_tree
 from ..shared.errors import SetupError, explain
-from ..shared.filelock import held
+from ..shared.filelock import file_lock
 from ..shared.paths import Paths, free_megabytes
 from ..shared.processes import ask, stream
 from ..shared.reporting import UNPACKED, DownloadProgress, DownloadState
@@ -128,7 +128,7 @@ def _installing(callbacks: InstallCallbacks) -> Iterator[None]:
     try:
         _check_root(root)
         root.mkdir(parents=True, exist_ok=True)
-        with held(root / folders.LOCK, callbacks.line, on_tick=callbacks.tick):
+        with file_lock(root / folders.LOCK, callbacks.line, on_tick=callbacks.tick):
             # Nobody else builds, or fetches into this cache, while the lock is held.
             for left in [*root.glob(f"{folders.BUILDING}*"), *(root / folders.CACHE).glob(".tmp*")]:
                 remove_tree(left)
@@ -257,7 +257,7 @@ def _build(
             folders.Folder(building, version, feature, backend, number, files, megabytes, packages, report)
         )
         target = _free_name(root, folders.folder_name(locks_folder(), version, feature, backend), number)
-        settle(building, target)
+        move_into_place(building, target)
         folders.record_user(target, version)
         _remove_replaced(target, feature)
     finally:

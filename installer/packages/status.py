@@ -10,7 +10,7 @@ from typing import Any
 
 from ..environment.torch_build import REGISTRY
 from ..shared.errors import SetupError
-from ..shared.filelock import is_held
+from ..shared.filelock import is_locked
 from ..shared.paths import free_megabytes
 from . import folders, manager, torch_fit
 from .features import CORE, importable, locks_folder, offered, this_python
@@ -82,7 +82,7 @@ def _examine(python: str, here: bool, deep: bool) -> Status:
         provided = here and torch_fit.origin("torch") is not None
         groups = [Group(CORE, PROVIDED if provided else UNSUPPORTED, "" if provided else str(error))]
         return Status(python, str(root), free_megabytes(root), groups)
-    busy = is_held(root / folders.LOCK) if root.is_dir() else False
+    busy = is_locked(root / folders.LOCK) if root.is_dir() else False
     groups = [_group(python, feature, here, busy, deep) for feature in features]
     unfinished = groups[0].state == NOT_INSTALLED
     kept = folders.downloaded_megabytes(root / folders.CACHE) if unfinished else 0

@@ -33,7 +33,7 @@ def write_json(path: Path, content: object, through: bool = False) -> None:
             part.unlink(missing_ok=True)
 
 
-def settle(part: Path, target: Path) -> None:
+def move_into_place(part: Path, target: Path) -> None:
     """Give a finished file its name, and write that through to the disk."""
     _renamed(part, target)
     if os.name != "nt":
@@ -82,7 +82,7 @@ def hash_file(path: Path, on_progress: Callable[[int], None] = lambda done: None
     return digest.hexdigest()
 
 
-def identity(path: Path) -> str:
+def fingerprint(path: Path) -> str:
     """What tells a file from another of the same name without reading all of it: its size, beginning and end.
 
     A zip file's end holds the checksums of all its parts.

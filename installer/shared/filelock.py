@@ -37,7 +37,7 @@ else:
 
 
 @contextmanager
-def held(
+def file_lock(
     path: Path, on_wait: Callable[[str], None], every: float = 0.5, on_tick: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
     """Hold the lock at `path`; while another process has it, wait, after saying so once. `on_tick` is called as often
@@ -59,7 +59,7 @@ def held(
         yield
 
 
-def try_held(path: Path) -> IO[str] | None:
+def try_lock(path: Path) -> IO[str] | None:
     """The lock at `path` as an open file, held until that is closed; None while another has it. OSError where the file
     cannot be made."""
     handle = path.open("a+", encoding="utf-8")
@@ -69,10 +69,10 @@ def try_held(path: Path) -> IO[str] | None:
     return None
 
 
-def is_held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether somebody, this process too, holds the lock at `path`."""
     try:
-        handle = try_held(path)
+        handle = try_lock(path)
     except OSError:
         return False
     if handle is None:

@@ -61,7 +61,7 @@ def make_writable(paths: Paths) -> None:
         ) from error
 
 
-def is_there(path: Path) -> bool:
+def path_exists(path: Path) -> bool:
     """Whether a path exists; what cannot even be asked for (a name that is too long) does not."""
     try:
         return path.exists()
@@ -71,7 +71,7 @@ def is_there(path: Path) -> bool:
 
 def free_megabytes(folder: Path) -> int:
     """Free space, in MB (10^6 bytes), on the disk of a folder that need not exist yet."""
-    while not is_there(folder):
+    while not path_exists(folder):
         if folder == folder.parent:  # a drive that is not there
             return 0
         folder = folder.parent

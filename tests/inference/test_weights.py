@@ -17,7 +17,7 @@ from maquette.inference.weights import Published, load_network
 from maquette.inference.weights.checkpoint import read_tensors
 from maquette.inference.weights.convert import write_tensors
 from maquette.installer.models import store
-from maquette.installer.shared.disk import identity
+from maquette.installer.shared.disk import fingerprint
 from torch import nn
 
 FILE = "tiny/tiny.pth"
@@ -316,7 +316,7 @@ def test_identity_tells_files_apart(tmp_path):
     one.write_bytes(content)
     content[-5] ^= 1
     other.write_bytes(content)
-    assert identity(one) != identity(other)
+    assert fingerprint(one) != fingerprint(other)
 
 
 def test_settings_of_a_training_program_are_read_around(root, state):

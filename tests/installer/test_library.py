@@ -18,7 +18,7 @@ from maquette.installer.net import errors
 from maquette.installer.net.download import RetryPolicy
 from maquette.installer.net.http import Network
 from maquette.installer.net.partial_file import Partial, part_of, record_of
-from maquette.installer.shared.disk import identity
+from maquette.installer.shared.disk import fingerprint
 
 sys.path.insert(0, str(Path(__file__).parent))
 import faulty_server as faults
@@ -351,7 +351,7 @@ class TestDelete:
         source.parent.mkdir(parents=True)
         source.write_bytes(b"PK" * 500)
         plain.write_bytes(safetensors(5, {"maquette": "2 1 abc"}, a=(2,)))
-        elsewhere = store.user_data() / "converted" / f"{identity(source)}-one.safetensors"
+        elsewhere = store.user_data() / "converted" / f"{fingerprint(source)}-one.safetensors"
         elsewhere.parent.mkdir(parents=True)
         elsewhere.write_bytes(b"copy")
         assert set(model_files.delete(model, quiet)) == {source, plain, elsewhere}
@@ -505,7 +505,7 @@ def test_whoever_waits_for_another_can_stop(root) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with model_files.alone(target, quiet):
+        with model_files.exclusive_access(target, quiet):
             entered.set()
             leave.wait(20)
 
