@@ -118,7 +118,7 @@ class HandMaps:
 class Body:
     """A parametric body model, in its rest pose: metres, camera axes (y down), facing the viewer (-z).
 
-    A person's vertices are ``mesh.skinning.pose_body(body, shape, rotations, translation)``.
+    A person's vertices are ``geometry.skinning.pose_body(body, shape, rotations, translation)``.
 
     vertices : (V, 3) float32, for shape = 0.      faces : (F, 3) int32, counter-clockwise seen from outside.
     joint_names : J names.                         parents : (J,) int32, -1 for the root, parents before children.

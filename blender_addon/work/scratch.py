@@ -39,7 +39,7 @@ class Scratch:
         self._finalizer = weakref.finalize(self, _remove, self.folder, made)
 
     def write(self, name: str, values: Mapping[str, NDArray] | NDArray) -> Path:
-        """A file of this name: OpenEXR of float32 channels (see `inference.exr`), or, where it ends in ".png", PNG of 8
+        """A file of this name: OpenEXR of float32 channels (see `photo.exr`), or, where it ends in ".png", PNG of 8
         bits (H, W) or (H, W, 3). Raises BadInput where the disk takes no more."""
         path = self.folder / name
         try:

@@ -77,7 +77,7 @@ class Mapping:
             if bone in named:
                 parts = role if named[bone] == role else f"{named[bone]} and {role}"
                 raise BadInput(
-                    f"In the bone map of {rig} the bone {bone} stands twice, for {parts.replace('_', ' ')}.",
+                    f"In the bone map of {rig}, the bone {bone} is assigned twice: {parts.replace('_', ' ')}.",
                     "Choose another bone for one of them, or none.",
                 )
             named[bone] = role

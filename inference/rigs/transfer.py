@@ -83,7 +83,7 @@ class Rig:
         """Itself. Raises BadInput where left, up or a leg's length cannot be told; `name` names the armature."""
         if not abs(np.linalg.det(self.frame)) > 0.5 or not self.leg > 1e-9:
             raise BadInput(
-                f"The legs and the trunk of the armature {name} lie at one place.",
+                f"The legs and the trunk of the armature {name} are at the same point.",
                 "Correct the bone map, or give its bones their places.",
             )
         return self

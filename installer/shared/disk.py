@@ -20,17 +20,12 @@ READ = 1 << 22
 def write_json(path: Path, content: object, through: bool = False) -> None:
     """Write a small file in one step. Nobody else writes it at the same time. through : also to the disk itself, so
     that a power cut leaves it there or not."""
-    part = path.with_name(f"{path.name}.new")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=1, ensure_ascii=False))
-            if through:
-                file.flush()
-                os.fsync(file.fileno())
-        _renamed(part, path)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if through:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def move_into_place(part: Path, target: Path) -> None:

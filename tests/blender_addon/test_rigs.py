@@ -321,7 +321,7 @@ def without_legs(target):
         (stretched, "non-uniform scale. Apply its scale"),
         (vanished, "has zero scale"),
         (tweaked, "is in NLA tweak mode. Leave tweak mode"),
-        (without_legs, "lie at one place. Correct the bone map"),
+        (without_legs, "are at the same point. Correct the bone map"),
     ],
 )
 def test_what_cannot_be_posed(change, message, person, blocks):

@@ -142,7 +142,7 @@ def test_what_is_missing_is_named():
 
 def test_a_bone_cannot_be_two_parts():
     roles = {role: (role,) for role in NEEDED} | {"spine": ("thigh.L",)}
-    with pytest.raises(BadInput, match=r"the bone thigh\.L stands twice, for thigh\.L and spine"):
+    with pytest.raises(BadInput, match=r"the bone thigh\.L is assigned twice: thigh\.L and spine"):
         rigs.Mapping(roles).checked("Robot")
 
 
