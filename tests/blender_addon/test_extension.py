@@ -79,9 +79,21 @@ def test_the_archive_holds_what_blender_needs_and_no_more(archive) -> None:
 
     with zipfile.ZipFile(archive) as content:
         names = set(content.namelist())
-    assert {"__init__.py", "blender_manifest.toml", "LICENSE", "blender_addon/cli.py"} <= names
+    assert {"__init__.py", "blender_manifest.toml", "LICENSE", "blender_addon/cli/__init__.py"} <= names
     assert any(name.endswith(".safetensors") for name in names) and "installer/models/catalogue.toml" in names
-    unwanted = ("tests/", "benchmarks/", "docs/", "demo/", "shared/", ".git", ".maquette", "out/")
+    unwanted = (
+        "tests/",
+        "benchmarks/",
+        "docs/",
+        "demo/",
+        "tools/",
+        "shared/",
+        ".git",
+        ".maquette",
+        "out/",
+        "CONTRIB",
+        "setup",
+    )
     assert not [name for name in names if name.startswith(unwanted) or "__pycache__" in name]
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("blender_addon/**/*.py")}
     assert modules <= names

@@ -17,6 +17,7 @@ from maquette.blender_addon.tasks.shared import settings as shared_settings
 from maquette.blender_addon.tasks.shared.settings import COMMON, PHOTO
 from maquette.demo.samples import sample_photo
 from maquette.inference.hands import MASK_TYPES
+from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("addon")
 
@@ -286,3 +287,27 @@ def test_another_scene_than_the_windows_is_built_into(addon, astronaut) -> None:
         assert bpy.ops.maquette.recover_people(filepath=str(astronaut)) == {"FINISHED"}
     assert other.camera is not None and {"MESH", "ARMATURE"} <= {obj.type for obj in other.objects}
     assert not shown.objects and shown.camera is None
+
+
+def test_the_current_frame_is_the_one_that_the_clip_shows(tmp_path) -> None:
+    """The clip begins at frame 101 of the scene: at 103 its third picture is worked on."""
+    for number in range(1, 7):
+        Image.fromarray(np.full((48, 64, 3), 30 * number, np.uint8)).save(tmp_path / f"c_{number:04d}.png")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    given = {"filepath": str(tmp_path / "c_####.png"), "model": "relief", "output": "GRID", "start_frame": 101}
+    bpy.ops.maquette.estimate_depth(**given, frames="CLIP")
+    bpy.context.scene.frame_set(103)
+    bpy.ops.maquette.estimate_depth(**given)
+    photo = next(known for known in bpy.data.images if known.get("maquette_photo"))
+    assert round(photo.pixels[0] * 255) == 90
+
+
+def test_an_animated_gif_is_a_clip(tmp_path) -> None:
+    pictures = [Image.fromarray(np.full((48, 64, 3), 40 * number, np.uint8)) for number in (1, 2, 3)]
+    pictures[0].save(tmp_path / "moves.gif", save_all=True, append_images=pictures[1:], duration=100)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    shown = bpy.data.images.load(str(tmp_path / "moves.gif"))
+    assert shown.source == "MOVIE"
+    bpy.ops.maquette.estimate_depth(image=shown.name, model="relief", output="IMAGE", frames="CLIP")
+    assert len(list((tmp_path / "maquette").rglob("*.exr"))) == 3
+    assert "frames 1 to 3 at 10 fps" in jobs.outcome().line

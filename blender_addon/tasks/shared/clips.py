@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ....inference.photo.movie import is_movie
 from ....inference.photo.sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of
 from ...builders.files import paths
 from ...builders.images import image
@@ -54,8 +53,10 @@ def _first_file(source: Source) -> Path | None:
     """The movie, or the first of numbered pictures; None for a photo, and a folder of pictures that Blender cannot
     play."""
     path = Path(source.path)
-    if not source.is_clip or is_movie(path):
-        return path if source.is_clip else None
+    if not source.is_clip:
+        return None
+    if path.is_file() and not source.sequence:  # a movie, or an animated picture
+        return path
     if is_pattern(path):
         return pattern_files(path)[0]
     files = sequence_of(path) if source.sequence else folder_files(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -70,15 +71,25 @@ def gathered(
 
 def source_of(properties: Any, scene: Scene) -> Source:
     """The photo or clip that an operator's properties name. Raises BadInput."""
-    frame = (properties.frame or max(scene.frame_current, 1)) - 1
+    source = _named_source(properties, scene)
+    if not source.is_clip or properties.frame:
+        return replace(source, frame=max(properties.frame - 1, 0))
+    # The current frame, as the clip's image plays it; before it begins the first picture stands.
+    playing = bpy.data.images.get(properties.image) or playing_image(source)
+    begins = playing.get(images.START) if playing is not None else None
+    begins = getattr(properties, "start_frame", 1) if begins is None else begins
+    return replace(source, frame=max(scene.frame_current - int(begins), 0))
+
+
+def _named_source(properties: Any, scene: Scene) -> Source:
     if properties.image:
         image = bpy.data.images.get(properties.image)
         if image is None:
             raise BadInput(f"There is no image called {properties.image!r}.", _CHOOSE)
-        return _image_source(image, scene, frame, focal_of(properties, scene, image))
+        return _image_source(image, scene, focal_of(properties, scene, image))
     if properties.filepath:
         path = _absolute(properties.filepath)
-        return _file_source(path, frame, focal_of(properties, scene, path=path))
+        return _file_source(path, focal_of(properties, scene, path=path))
     raise BadInput("No photo is chosen.", _CHOOSE)
 
 
@@ -167,11 +178,11 @@ def _absolute(filepath: str, image: Image | None = None) -> Path:
     return whole_path(filepath, image.library if image else None)
 
 
-def _file_source(path: Path, frame: int, focal: Focal) -> Source:
-    is_clip = is_movie(path) or is_pattern(path) or path.is_dir()
+def _file_source(path: Path, focal: Focal) -> Source:
+    is_clip = is_movie(path) or is_pattern(path) or path.is_dir() or path.suffix.lower() == ".gif"
     if not path.exists() and not is_pattern(path):
         raise BadInput(f"The file {path} does not exist.", "Choose another photo.")
-    return Source(_name_of(path), str(path), is_clip=is_clip, frame=frame, focal=focal)
+    return Source(_name_of(path), str(path), is_clip=is_clip, focal=focal)
 
 
 def _name_of(path: Path) -> str:
@@ -184,7 +195,7 @@ def _name_of(path: Path) -> str:
     return name or path.name
 
 
-def _image_source(image: Image, scene: Scene, frame: int, focal: Focal) -> Source:
+def _image_source(image: Image, scene: Scene, focal: Focal) -> Source:
     """An image datablock: by its file where that is what Blender shows, else by its pixels."""
     name = Path(image.name).stem or image.name
     if image.source == "TILED":
@@ -196,7 +207,7 @@ def _image_source(image: Image, scene: Scene, frame: int, focal: Focal) -> Sourc
             raise BadInput(f"The file {path} of the image {image.name} does not exist.", "Choose another photo.")
         sequence = image.source == "SEQUENCE"
         fps = scene.render.fps / scene.render.fps_base if sequence else None
-        return Source(name, str(path), is_clip=True, sequence=sequence, fps=fps, frame=frame, focal=focal)
+        return Source(name, str(path), is_clip=True, sequence=sequence, fps=fps, focal=focal)
     if image.source == "FILE" and on_disk and not image.is_float:
         path = _absolute(image.filepath, image)
         if path.exists():
