@@ -67,7 +67,7 @@ def test_what_acts_on_which_pass_is_known() -> None:
     ("options", "said"),
     [
         ({"model": "hed"}, "ControlNetHED.pth"),
-        ({"edge_low": 200, "edge_high": 100}, "find no edges"),
+        ({"edge_low": 200, "edge_high": 100}, "must not exceed"),
     ],
 )
 def test_what_is_refused_leaves_nothing(wall, monkeypatch, tmp_path, options, said) -> None:
