@@ -244,7 +244,7 @@ def test_a_missing_package_is_named_with_its_remedy(package, monkeypatch):
         return real(name, *arguments, **options)
 
     monkeypatch.delitem(sys.modules, package)
-    for name in ("maquette.inference.depth.relief", "maquette.inference.geometry.map_previews"):
+    for name in ("maquette.inference.depth.relief", "maquette.inference.geometry.previews"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingPackages, match=package) as raised:
