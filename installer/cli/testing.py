@@ -45,6 +45,9 @@ TIERS: dict[str, tuple[list[str], int]] = {
 #: Folder of tests -> number of pieces, and seconds that each takes; one of 60 where a folder is not named.
 PIECES = {"blender_addon": (2, 80.0), "inference": (4, 75.0), "installer": (1, 90.0)}
 
+#: Seconds of a check, where they are many.
+CHECKS = {"pyright": 60.0}
+
 #: Pieces, and seconds of each, of a Blender beside the default one.
 ON_OTHERS = 2, 50.0
 
@@ -184,7 +187,7 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
     logs, options = first.paths.home / "results", TIERS[tier][0]
     answers = {"MAQUETTE_ANSWERS": str(first.paths.home / "answers")} if others else {}
     pieces = [
-        SuitePiece(name, command, logs / f"{name.replace(' ', '-')}.log", _variables(first), 30.0)
+        SuitePiece(name, command, logs / f"{name.replace(' ', '-')}.log", _variables(first), CHECKS.get(name, 1.0))
         for name, command in checks.items()
     ]
 
@@ -206,6 +209,7 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
         if next(folder.rglob("test_*.py"), None) is None or (tier == FAST and folder.name == "blender_addon"):
             continue
         number, seconds = PIECES.get(folder.name, (1, 60.0))
+        number, seconds = ((number + 1) // 2, 30.0) if tier == FAST else (number, seconds)  # each takes time to start
         faces_blender = folder.name == "blender_addon" and bool(others)
         names = cut(first, f"tests/{folder.name}", number, 1000.0 if faces_blender else seconds)
         waited_for += names if faces_blender else []
