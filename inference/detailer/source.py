@@ -14,6 +14,7 @@ from ..errors import BadInput
 from ..photo import Photo, as_photo, exr
 from ..photo.checks import check_file, check_size
 from ..photo.colour import light_to_srgb, srgb_to_light
+from ..photo.decode import orientation_of, read_tiff, upright
 from ..results import Detailed
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _of_eight_bits(photo: Photo) -> Pixels:
 
 
 def _deep_pixels(path: Path) -> NDArray | None:
-    """Pixels (H, W, 3 or 4) of a file with alpha, 16 bits or floats; None for any other file."""
+    """Upright pixels (H, W, 3 or 4) of a file with alpha, 16 bits or floats; None for any other file."""
     check_file(path, "photo")
     with path.open("rb") as file:
         head = file.read(4)
@@ -96,9 +97,24 @@ def _deep_pixels(path: Path) -> NDArray | None:
         return exr.read_colours(path)
     if path.suffix.lower() not in _DEEP:
         return None
+    pixels = _tiff_pixels(path) if path.suffix.lower() in (".tif", ".tiff") else _png_pixels(path)
+    if pixels is None or pixels.ndim != 3 or (pixels.dtype == np.uint8 and pixels.shape[2] != 4):
+        return None
+    return upright(pixels, orientation_of(path))
+
+
+def _tiff_pixels(path: Path) -> NDArray | None:
+    try:
+        return read_tiff(path)
+    except BadInput:
+        return None  # one that only Pillow knows
+
+
+def _png_pixels(path: Path) -> NDArray | None:
+    """Of a PNG or Radiance HDR file."""
     import cv2
 
     pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.ndim != 3 or (pixels.dtype == np.uint8 and pixels.shape[2] != 4):
+    if pixels is None or pixels.ndim != 3:
         return None
     return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]

@@ -100,12 +100,12 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
                     raise _raw(path)
                 check_size(*image.size)
                 orientation, tags = _exif(image)
-                if _is_in_deep_planes(image):
-                    pixels = _upright(_read_with_ffmpeg(path), orientation)
+                if _is_in_deep_planes(image) or (image.format == "TIFF" and image.mode == "RGBA" and orientation > 4):
+                    pixels = upright(_tiff_pixels(path), orientation)
                     return pixels, _camera_from_exif(tags, orientation, (pixels.shape[1], pixels.shape[0]))
                 image.load()
                 # Pillow turns some formats (TIFF) itself while it loads them, and drops the tag then.
-                pixels = _upright(_srgb_pixels(image), min(orientation, _exif(image)[0]))
+                pixels = upright(_srgb_pixels(image), min(orientation, _exif(image)[0]))
                 return pixels, _camera_from_exif(tags, orientation, (pixels.shape[1], pixels.shape[0]))
     except Image.DecompressionBombError as error:
         raise BadInput("The photo has more pixels than Maquette can handle.", "Make it smaller.") from error
@@ -134,15 +134,26 @@ def _what_pillow_cannot(path: Path, error: Exception) -> tuple[NDArray[np.uint8]
             raise BadInput(f"{path} is not a picture, or of a kind that cannot be read.", _READABLE) from error
     if path.suffix.lower() in RAW_SUFFIXES:
         raise _raw(path)
-    return _read_with_ffmpeg(path), None
+    return _tiff_pixels(path), None
 
 
 def _raw(path: Path) -> BadInput:
     return BadInput(f"{path} is a camera raw file, which has to be developed first.", "Export it as JPEG, TIFF or PNG.")
 
 
-def _read_with_ffmpeg(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) of a TIFF whose planes of 16 bits or floats only FFmpeg knows; floats are linear light."""
+def _tiff_pixels(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) of a TIFF that Pillow reads wrongly or not at all (deep planes, turned transparency), by FFmpeg; floats
+    are linear light."""
+    pixels = read_tiff(path)
+    pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+    if pixels.dtype.kind == "f":
+        return light_to_bytes(pixels[..., :3])
+    pixels = sixteen_to_eight(pixels) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+    return over_white(pixels[..., :3], pixels[..., 3]) if pixels.shape[2] == 4 else pixels
+
+
+def read_tiff(path: Path) -> NDArray:
+    """(H, W), or (H, W, 3 or 4), in the file's own depth and as it lies there: see `orientation_of`."""
     av = require("av")
     from av.error import FFmpegError
 
@@ -152,10 +163,7 @@ def _read_with_ffmpeg(path: Path) -> NDArray[np.uint8]:
     except (FFmpegError, ValueError, StopIteration, IndexError) as error:
         raise BadInput(f"The photo {path} is damaged or of a kind that cannot be read.", _READABLE) from error
     check_size(pixels.shape[1], pixels.shape[0])
-    pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels[..., :3]
-    if pixels.dtype.kind == "f":
-        return light_to_bytes(pixels)
-    return sixteen_to_eight(pixels) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+    return pixels
 
 
 def _read_with_opencv(path: Path) -> NDArray:
@@ -249,7 +257,7 @@ def _is_raw(path: Path, image: Image) -> bool:
     return image.format == "TIFF" and (is_reduced or _tiff_tag(image, _DNG) is not None)
 
 
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Turn stored pixels so that the scene's top is up (EXIF tag Orientation, 1..8)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
@@ -258,6 +266,17 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def orientation_of(path: Path) -> int:
+    """EXIF's Orientation (1..8) of a picture file; 1 where it has none or is none that Pillow knows."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            return _exif(image)[0]
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        return 1
 
 
 def _exif(image: Image) -> tuple[int, dict[int, float]]:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The detailer as it is used: what it keeps, what it does by default, plans, bad input, cancelling, and the filling."""
 
+import struct
 import subprocess
 import sys
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -12,7 +14,9 @@ from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import detailer
 from maquette.inference.detailer import hooks
+from maquette.inference.detailer.source import source_of
 from maquette.inference.photo import exr
+from PIL import Image
 
 PHOTO = inference.load_photo(sample_photo("brick")).pixels[:160, :200]
 
@@ -492,3 +496,24 @@ def test_the_filling_takes_nothing_from_other_parts_of_the_mask(monkeypatch):
         foreign = (crop[..., 1] < 0.2) & (crop[..., 0] > 0.9)
         assert foreign.sum() == 144 * (3 - number) and hole[foreign].all()
     assert (made.image[0][..., 1] > 0.3).all()
+
+
+@pytest.mark.parametrize("kind", ["RGBA PNG", "RGBA TIFF", "16-bit PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photo_is_upright_as_load_photo_has_it(tmp_path, kind, orientation):
+    picture = np.random.default_rng(0).integers(0, 255, (24, 32, 4), np.uint8)
+    picture[..., 3] = 255
+    path = tmp_path / ("photo.tif" if "TIFF" in kind else "photo.png")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    if kind.startswith("RGBA"):
+        Image.fromarray(picture).save(path, exif=exif)
+    else:
+        assert cv2.imwrite(str(path), picture[..., :3].astype(np.uint16) * 257)
+        content = b"eXIf" + exif.tobytes()[6:]
+        chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+        data = path.read_bytes()
+        path.write_bytes(data[:33] + chunk + data[33:])
+    expected = inference.load_photo(path).pixels
+    assert expected.shape[:2] == ((32, 24) if orientation > 4 else (24, 32))
+    assert np.abs(source_of(path, None).pixels * 255 - expected).max() <= 1
