@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     except SetupError as error:
         _tell(reporter, options, error)
     except KeyboardInterrupt:
-        reporter.say("\nStopped. The same command takes up again where this one ended.")
+        reporter.say("\nStopped. Run the same command to continue.")
         return 130
     except BrokenPipeError:  # whoever reads our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -93,7 +93,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     test.set_defaults(tier="daily")
     run = add("run", _run, "start the environment's Python with the arguments that follow")
     run.add_argument("--blender", default=DEFAULT_BLENDER, metavar="VERSION", help=f"default {DEFAULT_BLENDER}")
-    doctor = add("doctor", _doctor, "say what is installed, what is missing and how to get it")
+    doctor = add("doctor", _doctor, "report what is installed, what is missing and how to get it")
     doctor.add_argument("--json", action="store_true", help="as JSON")
     extension = add("extension", _extension, "build Blender's extension into out/ and validate it")
     extension.add_argument("--blender", nargs="+", default=[], metavar="VERSION", help="validate with these too")
@@ -102,7 +102,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     packages_cli.add_arguments(packages)
     models = add("models", _models, "list, install, verify, repair, import or delete model files")
     models_cli.add_arguments(models)
-    lock = add("lock", _lock, "make the lock files anew (for developers)")
+    lock = add("lock", _lock, "rebuild the lock files (for developers)")
     lock.add_argument("--upgrade", action="store_true", help="take the newest versions that fit, not those of the lock")
 
     given, rest = _split(list(arguments))

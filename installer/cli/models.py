@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     taken = add("import", _import, "take model files from a file, a folder or an archive")
     taken.add_argument("paths", nargs="+", metavar="PATH")
     taken.add_argument("--as", dest="as_path", default="", metavar="FILE", help="which file of the catalogue it is")
-    taken.add_argument("--replace", action="store_true", help="also where another file of that name is there")
+    taken.add_argument("--replace", action="store_true", help="even where a file of that name already exists")
     add("where", _where, "the folders of the models, and the room in them")
 
 
@@ -246,10 +246,12 @@ def _agree(reporter: Reporter, options: argparse.Namespace, model: Model) -> Non
 
 def _confirm(reporter: Reporter, question: str) -> None:
     if not sys.stdin.isatty():
-        raise LicenceNeeded("Nobody is here to be asked.", "Give --yes to go on without a question.")
+        raise LicenceNeeded(
+            "This needs a confirmation, and there is no terminal to ask in.", "Pass --yes to skip the question."
+        )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise LicenceNeeded("Nothing was changed.", "Answer y to go on.")
+        raise LicenceNeeded("Nothing was changed.", "Answer y to continue.")
 
 
 def _verify(reporter: Reporter, options: argparse.Namespace) -> int:
@@ -291,7 +293,7 @@ def _delete(reporter: Reporter, options: argparse.Namespace) -> int:
     if options.json:
         _print({"deleted": gone})
     else:
-        reporter.say(f"{len(gone)} files deleted." if gone else "There is nothing of it in your own folder.")
+        reporter.say(f"{len(gone)} files deleted." if gone else "None of this model's files are in your folder.")
     return DONE
 
 

@@ -103,8 +103,8 @@ def run_tests(
 
 def set_up(versions: Sequence[str], paths: Paths, reporter: Reporter, room: int) -> list[environments.Environment]:
     """The environments of these Blenders, all of them before the first test runs: what cannot be had, or does not fit
-    on the disk, is told at once. `room`: MB that the tests write besides. A Blender whose Python is not to be had is
-    left out, unless it is the first."""
+    on the disk, is reported at once. `room`: MB that the tests write too. A Blender whose Python is not available is
+    skipped, unless it is the first."""
     room = max(0, room - count(paths.root / ".maquette" / "synthetic")[1] // 1_000_000)
     need = environments.megabytes_missing([environments.locate(paths, version) for version in versions]) + room
     require_space(paths.home, need, f"Testing Blender {', '.join(versions)}")

@@ -2,7 +2,7 @@
 """The environments: one for each Blender, built in one go, trusted only when finished.
 
 An environment's folder carries the digest of all that it is made of. Its stamp is written last, so a folder without
-one is what an interrupted set-up left: it is removed and built anew, mostly from the cache. The stamp counts the files,
+one is what an interrupted set-up left: it is removed and rebuilt, mostly from the cache. The stamp counts the files,
 so that a folder that has lost some is noticed in a tenth of a second. A finished environment is never changed; another
 lock file gives another folder, and the one that it replaces goes when it has not been used for a day.
 """

@@ -92,7 +92,7 @@ def blender(locks: Path, version: str) -> Blender:
     """One Blender by its short version; SetupError names those that there are."""
     table = blenders(locks)
     if version not in table:
-        raise SetupError(f"There is no set-up for Blender {version}.", f"Choose one of: {', '.join(table)}.")
+        raise SetupError(f"Blender {version} is not supported here.", f"Choose one of: {', '.join(table)}.")
     return table[version]
 
 
@@ -119,7 +119,9 @@ def read_lock(path: Path) -> list[Pin]:
 def _pin(block: list[str]) -> Pin:
     match = _PIN.match(block[0])
     if match is None:
-        raise SetupError(f"The lock file holds a line that cannot be read: {block[0]}", "Make it anew: installer lock.")
+        raise SetupError(
+            f"The lock file holds a line that cannot be read: {block[0]}", "Run python3 -m installer lock."
+        )
     name, version, marker = match.groups()
     hashes = tuple(re.findall(r"--hash=(\S+)", "\n".join(block)))
     wanted = set()

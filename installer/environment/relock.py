@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the lock files anew: `python3 -m installer lock`. Needed after a change to a `locks/*.in` file or a Blender.
+"""Rebuilds the lock files: `python3 -m installer lock`. Needed after a change to a `locks/*.in` file or a Blender.
 
 One resolution per Python over all groups and all systems, so that no environment can hold two versions of anything.
 numpy takes part as the oldest that a Blender of that Python brings (scipy and OpenCV must fit it) and is left out of
@@ -59,7 +59,7 @@ def _write_lock(paths: Paths, uv: Uv, python: str, upgrade: bool) -> None:
 
 
 def without_later_pythons(lock: str, python: str) -> str:
-    """A lock without what uv adds for the Pythons after this one (a resolution cannot be told where to end)."""
+    """A lock without what uv adds for the Pythons after this one (a resolution has no upper bound)."""
     number = int(python.split(".")[1])
     kept: list[str] = []
     dropping = False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Takes model files from the disk into the library: a file, a folder, or the archive that an owner hands out.
 
-A file is told by its content (`recognise`). Where contents leave several possibilities (networks of one shape trained
+A file is recognised by its content (`sniff`). Where contents leave several possibilities (networks of one shape trained
 on different things, bodies of different sexes) its name and folders decide among them; a name alone is never enough.
 What comes is copied: the user's own files stay as and where they are.
 """
@@ -65,7 +65,7 @@ class Refusal:
 class ImportResult:
     """What an import did.
 
-    taken : copied.  known : in the library already.  refused : what looked like a model and is none.
+    taken : copied.  known : in the library already.  refused : what looked like a model and is not one.
     seen : how many files were looked at.
     """
 
@@ -153,7 +153,7 @@ def _import_file(
         elif contents.hostile:
             outcome.refused.append(Refusal(shown, f"it would call {contents.hostile}; nothing of it was run"))
         elif contents.kind in (sniff.TORCH, sniff.SAFETENSORS, sniff.PICKLE) or named.suffix in _ENDINGS:
-            outcome.refused.append(Refusal(shown, contents.damage or "it is no file of a known model"))
+            outcome.refused.append(Refusal(shown, contents.damage or "it is not a file of a known model"))
         return
     _take(path, shown, file, own(file), outcome, report, replace)
 
@@ -168,7 +168,7 @@ def _take(
             return
         if present == target and not replace:
             outcome.refused.append(
-                Refusal(shown, f"another {target.name} is in the library already; delete that one first")
+                Refusal(shown, f"the library already has another {target.name}; delete that one first")
             )
             return
     with exclusive_access(target, report):

@@ -82,7 +82,7 @@ def by_id(name: str) -> Model:
         if model.id == identifier:
             return model
     known = ", ".join(dict.fromkeys(model.id for model in catalogue.models() if model.files))
-    raise SetupError(f"There is no model called {name}.", f"Choose one of: {known}.")
+    raise SetupError(f"Unknown model: {name}.", f"Choose one of: {known}.")
 
 
 def needing(path: str, task: str = "") -> Model | None:
@@ -120,9 +120,9 @@ def why_not(file: File, path: Path, state: str) -> str:
         wanted = f" instead of {file.bytes:,}" if file.bytes else ""
         return f"{file.name} has {size:,} bytes{wanted}"
     if state == store.PARTIAL:
-        return f"{in_words(partial_bytes(path))} of {file.name} ({file.size}) have come"
+        return f"{in_words(partial_bytes(path))} of {file.name} ({file.size}) downloaded"
     if not file.url:
-        return f"{file.name} has to be had from its owner at {file.page}"
+        return f"{file.name} is only available from its owner at {file.page}"
     return f"{file.name} ({file.size}) is not downloaded"
 
 

@@ -49,7 +49,7 @@ def install(
     retry_policy: RetryPolicy = RETRY_POLICY,
     optional: bool = False,
 ) -> list[Path]:
-    """Download what a model lacks, on request with its optional files; returns the files that have come.
+    """Download what a model lacks, on request with its optional files; returns the downloaded files.
 
     What only its owner hands out is asked for at the end, with `NeedsRegistration`. Several processes may do this at
     once: one downloads a file, the others wait for it. The licence has been accepted by then.
@@ -77,7 +77,7 @@ def _require_registration(model: Model, files: Sequence[File]) -> None:
         pages = " and ".join(dict.fromkeys(file.page for file in files))
         it = "it" if len(files) == 1 else "them"
         raise NeedsRegistration(
-            f"{model.label} also needs {names}, which only the owner hands out.",
+            f"{model.label} also needs {names}, which only its owner distributes.",
             f"Register at {pages}, accept the licence, download {it}, and import {it} from disk.",
         )
 
@@ -145,7 +145,7 @@ def exclusive_access(target: Path, report: Report) -> Iterator[None]:
         name = hashlib.sha256(str(target.relative_to(root)).encode()).hexdigest()[:16]
         lock = root / ".locks" / f"{name}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
-        waiting = "Another Maquette is at work on this file; waiting until it has ended"
+        waiting = "Another Maquette is using this file; waiting for it to finish"
         with file_lock(lock, lambda line: report(0.0, waiting), 0.2, lambda: report(0.0, waiting)):
             yield
     except OSError as error:
@@ -202,11 +202,11 @@ def _verify_bytes(file: File, path: Path, report: Report) -> Verdict:
 
     sha256 = hash_file(path, tell)
     known = recorded(path)
-    for expected, whose in ((file.sha256, "the published checksum"), (known.get("sha256"), "its checksum of then")):
+    for expected, whose in ((file.sha256, "the published checksum"), (known.get("sha256"), "its recorded checksum")):
         if expected:
             right = expected == sha256
             return Verdict(
-                file, path, RIGHT if right else WRONG, "" if right else f"{file.name} has not {whose}", sha256
+                file, path, RIGHT if right else WRONG, "" if right else f"{file.name} does not match {whose}", sha256
             )
     if store.models_root() in path.parents:
         record(file, path, sha256, size, "found", False)
@@ -216,7 +216,7 @@ def _verify_bytes(file: File, path: Path, report: Report) -> Verdict:
 def repair(
     model: Model, report: Report, network: Network | None = None, retry_policy: RetryPolicy = RETRY_POLICY
 ) -> list[Path]:
-    """Check every file of a model, remove what is wrong, and download what is missing; returns what has come anew.
+    """Check every file of a model, remove what is wrong, and download what is missing; returns what was downloaded.
 
     A wrong file that only its owner hands out is not removed but renamed to NAME.wrong.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a file is, told by its content without running anything of it: named arrays and their shapes.
+"""What a file is, recognised by its content without running anything of it: named arrays and their shapes.
 
 Reads safetensors, .npz, the checkpoints of PyTorch in both forms, and pickles of arrays (SMPL, MANO). Pickles are read
 with stand-ins for every class that they name (`safe_pickle`), so that a hostile one makes nothing else. Used before a
@@ -87,7 +87,7 @@ def look(path: Path) -> Contents:
         except OSError:
             raise
         except Exception:  # a damaged pickle or header can raise anything
-            return Contents(OTHER, damage="it is cut off, damaged, or of no kind that is known here")
+            return Contents(OTHER, damage="it is cut off, damaged, or of an unknown kind")
     return Contents(OTHER)
 
 

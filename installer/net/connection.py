@@ -26,7 +26,7 @@ TICK = 0.1
 
 
 class Stalled(OSError):
-    """Nothing, or next to nothing, has come for too long."""
+    """Nothing, or next to nothing, was received for too long."""
 
 
 class BadRedirect(Exception):
@@ -109,7 +109,7 @@ class Connection:
                 item = self._box.get(timeout=TICK)
             except queue.Empty:
                 if time.monotonic() > deadline:
-                    raise Stalled(f"nothing came for {patience:.0f} s") from None
+                    raise Stalled(f"nothing received for {patience:.0f} s") from None
                 continue
             if isinstance(item, BaseException):
                 raise item
@@ -165,7 +165,9 @@ def _target(address: str, location: str) -> str:
         target = urljoin(address, quote(location, safe=string.punctuation, encoding="iso-8859-1"))
         host(target)
     except ValueError as error:
-        raise BadRedirect(f"{urlsplit(address).hostname} redirects to {location[:80]}, which is no address") from error
+        raise BadRedirect(
+            f"{urlsplit(address).hostname} redirects to {location[:80]}, which is not an address"
+        ) from error
     return target
 
 
@@ -174,7 +176,7 @@ def is_weak(validator: str) -> bool:
 
 
 def number(text: str) -> int | None:
-    """A number of bytes or seconds in a header; None for what is none."""
+    """A number of bytes or seconds in a header; None for anything else."""
     text = text.strip()
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 20 else None
 

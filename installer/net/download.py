@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Downloads one file: resumed after any break, checked before it gets its name, stopped at any moment.
 
-What has come lies in `NAME.part`, with what is known of it in `NAME.part.json`; both are there until the file is whole
-and checked, and only then does it get its name, in one step. After a kill or a power cut the next start goes on behind
-the last bytes that are known to be on the disk.
+The downloaded part lies in `NAME.part`, with what is known of it in `NAME.part.json`; both are there until the file is
+whole and checked, and only then does it get its name, in one step. After a kill or a power cut the next start continues
+behind the last bytes that are known to be on the disk.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def fetch(
     """Download a file to `target`, replacing what lies there, and only with the right bytes.
 
     The caller sees to it that nobody else downloads to the same name. `on_progress` is called several times a second
-    from the caller's own thread, also while nothing comes; what it raises stops the download at once and keeps what
-    has come. Raises the errors of `transfer_errors`.
+    from the caller's own thread, also while nothing comes; what it raises stops the download at once and keeps
+    the downloaded part. Raises the errors of `net.errors`.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ class _Download:
         self.spec, self.target, self.network, self.retry_policy = spec, target, network, retry_policy
         self.on_progress = on_progress
         self.partial = Partial(target, spec.url)
-        self.message = "Looking at what has come already"
+        self.message = "Checking what is already downloaded"
         self.pace = Pace()
 
     def run(self) -> DownloadedFile:
@@ -164,7 +164,7 @@ class _Download:
                 if damaged:
                     raise
                 damaged, best = True, 0
-                self.message = "The file came damaged: starting over"
+                self.message = "The file arrived damaged: starting over"
 
     # one attempt
 
@@ -201,7 +201,7 @@ class _Download:
         return _Retry(f"{server}: {reason}")
 
     def _accept(self, answer: Answer, with_token: bool) -> bool:
-        """Whether bytes follow that belong behind those that have come. Raises for every other answer."""
+        """Whether the bytes that follow continue those already here. Raises for every other answer."""
         status = answer.status
         if status not in (200, 206):
             if status == 416 and self.partial.have:
@@ -229,11 +229,11 @@ class _Download:
         same = same or not self.partial.have
         if first != self.partial.have or not same or (known.length >= 0 and total not in (None, known.length)):
             self.partial.drop()
-            raise _Retry(f"{answer.server} goes on with another part or another file")
+            raise _Retry(f"{answer.server} resumes at another position or with another file")
         return known.length if total is None else total
 
     def _accept_end(self, answer: Answer) -> bool:
-        """416: either all has come already, or the partial file is longer than the published one."""
+        """416: either everything is here already, or the partial file is longer than the published one."""
         total = answer.content_range[1]
         if total == self.partial.have and self.partial.record.length in (-1, total):
             self.partial.note(length=total)
@@ -271,7 +271,7 @@ class _Download:
             raise DiskFull(
                 f"{self.target.name} needs {left / 1e6:,.0f} MB more, but the disk of {self.target.parent} has "
                 f"{free / 1e6:,.0f} MB free.",
-                "Free some space, or choose another folder for the models; what has come is kept.",
+                "Free some space, or choose another folder for the models; the downloaded part is kept.",
             )
 
     def _receive(self, connection: Connection) -> None:
@@ -285,11 +285,11 @@ class _Download:
             self._tell()
             if (seconds := time.monotonic() - slow_since) > 2 * self.retry_policy.stall:
                 if self.partial.have - slow_from < self.retry_policy.slowest * seconds:
-                    raise _Retry(f"next to nothing came for {seconds:.0f} s")
+                    raise _Retry(f"next to nothing received for {seconds:.0f} s")
                 slow_since, slow_from = time.monotonic(), self.partial.have
             if 0 <= total < self.partial.have:
                 self.partial.drop()
-                raise _Retry("more comes than was announced")
+                raise _Retry("more data than announced")
             if self.spec.bytes and self.partial.have > self.spec.bytes:
                 self.partial.drop()
                 raise WrongFile(
@@ -320,8 +320,8 @@ class _Download:
     def _pause(self, seconds: float, reason: str) -> None:
         if seconds > self.retry_policy.retry_after:
             minutes = max(1, round(seconds / 60))
-            message = f"{reason} and asks to come back in {minutes} minutes."
-            raise Busy(message, "Try again then; what has come is kept.")
+            message = f"{reason} and asks to retry in {minutes} minutes."
+            raise Busy(message, "Try again then; the downloaded part is kept.")
         self.partial.sync()
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
@@ -331,7 +331,7 @@ class _Download:
         self.message = "Connecting again"
 
     def _given_up(self, retry: _Retry) -> SetupError:
-        kept = f"{self.partial.have / 1e6:,.0f} MB have come and are kept. " if self.partial.have else ""
+        kept = f"{self.partial.have / 1e6:,.0f} MB are downloaded and kept. " if self.partial.have else ""
         if retry.busy:
             return Busy(f"{retry}.", f"{kept}Try again later, or choose a mirror.")
         return NoConnection(
@@ -370,7 +370,7 @@ class _Download:
     def _wrong(self, what: str) -> None:
         raise WrongFile(
             f"{self.target.name} {what}: the server, or something on the way, sends a wrong file.",
-            "Choose another mirror, or import the file from disk; nothing wrong was kept.",
+            "Choose another mirror, or import the file from disk; the wrong file was not kept.",
         )
 
 

@@ -55,7 +55,7 @@ class NeedsRegistration(SetupError):
 
 
 class Stopped(Exception):
-    """The work was stopped on request; what has come is kept for the next time."""
+    """The work was stopped on request; the downloaded part is kept for the next time."""
 
 
 def disk_error(error: OSError, path: Path) -> SetupError:
@@ -63,7 +63,7 @@ def disk_error(error: OSError, path: Path) -> SetupError:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)) or getattr(error, "winerror", 0) in (39, 112):
         return DiskFull(
             f"The disk of {path.parent} is full.",
-            "Free some space, or choose another folder for the models; what has come is kept.",
+            "Free some space, or choose another folder for the models; the downloaded part is kept.",
         )
     if error.errno == errno.EFBIG:
         return DiskFull(
@@ -86,7 +86,7 @@ def certificate_error(error: ssl.SSLCertVerificationError, server: str) -> Setup
         today = time.strftime("%d %B %Y, %H:%M")
         return NotTrusted(
             f"The certificate of {server} is not valid at this computer's time ({today}).",
-            "Set the computer's clock if it is wrong; otherwise the server's certificate has run out: try again later.",
+            "Set the computer's clock if it is wrong; otherwise the server's certificate has expired: try again later.",
         )
     return NotTrusted(
         f"The certificate of {server} is not trusted ({error.verify_message}).",
@@ -101,7 +101,7 @@ def status_error(status: int, server: str, name: str, page: str, with_token: boo
         remedy = f"Open {page}, sign in and accept its conditions" if page else "Ask the server's owner for access"
         token = "check the access token" if with_token else "enter your access token (HF_TOKEN or the preferences)"
         return Refused(
-            f"{server} does not hand out {name} to everybody ({status}).",
+            f"{server} does not give public access to {name} ({status}).",
             f"{remedy}; then {token}, or download it with your browser and import it from disk.",
         )
     if status == 407:

@@ -41,7 +41,7 @@ class Network:
         except ValueError:
             named = ""
         if not named or " " in address or not urlsplit(address).hostname:
-            message = f"{address} is no address of a mirror."
+            message = f"{address} is not the address of a mirror."
             raise SetupError(message, "Write it as https://mirror.example.org (in the preferences, or in HF_ENDPOINT).")
         return address
 
@@ -61,8 +61,8 @@ class Network:
             return {}
         if not (token.isascii() and token.isprintable()) or " " in token:
             raise SetupError(
-                "The access token holds characters that no token has.",
-                "Copy it again from your account's page of the hub, without what stands around it.",
+                "The access token contains invalid characters.",
+                "Copy it again from your account page on the hub, without surrounding text.",
             )
         return {"Authorization": f"Bearer {token}"}
 
@@ -110,7 +110,7 @@ def _context(network: Network) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=name)
         except OSError as error:  # ssl.SSLError is one too
-            message = f"The certificates in {name} cannot be read ({error})."
+            message = f"Cannot read the certificates in {name} ({error})."
             raise SetupError(message, "Choose a file of certificates in PEM format.") from error
     bundled = None if sys.platform == "win32" or _system_certificates() else _bundled_certificates()
     return ssl.create_default_context(cafile=bundled)

@@ -144,7 +144,7 @@ class Partial:
         forget(self.target)
 
     def close(self) -> None:
-        """Keep what has come for the next time; an empty file is not kept."""
+        """Keep the downloaded part for the next time; an empty file is not kept."""
         if self._file is None:
             return
         with suppress(OSError):

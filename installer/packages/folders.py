@@ -279,7 +279,7 @@ def remove(path: Path) -> bool:
 
 def tidy() -> list[str]:
     """Remove what killed installations have left and what nobody asks for any more; returns the names. Does nothing
-    while an installation is at work."""
+    while an installation is running."""
     root = packages_root()
     if not root.is_dir():
         return []

@@ -90,7 +90,7 @@ def install(
     wanted = [feature for feature in FEATURES if feature == CORE or feature in features]
     unknown = sorted(set(features) - set(FEATURES))
     if unknown:
-        raise SetupError(f"There is no group of packages called {unknown[0]}.", f"Choose of: {', '.join(FEATURES)}.")
+        raise SetupError(f"Unknown package group: {unknown[0]}.", f"Choose of: {', '.join(FEATURES)}.")
     wanted = [feature for feature in wanted if feature == CORE or pins_of(locks_folder(), version, feature)]
     todo = [feature for feature in wanted if anew or _is_wanting(version, feature, sources)]
     if todo:

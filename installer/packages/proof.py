@@ -53,7 +53,7 @@ else:
 import_started = time.perf_counter()
 torch = version("torch")
 report["import_seconds"] = round(time.perf_counter() - import_started, 2)
-if numpy is not None:  # a Python that is no Blender's has none, and almost everything needs it
+if numpy is not None:  # a Python that is not Blender's has none, and almost everything needs it
     for name in modules:
         version(name)
 found = importlib.machinery.PathFinder.find_spec("numpy")
@@ -119,7 +119,7 @@ def prove(
         last = ([line for line in output.splitlines() if line.strip()] or [f"code {code}"])[-1]
         raise SetupError(
             f"Python ended while it loaded the packages ({last[:200]}).",
-            "Press Repair; if it stays so, choose another accelerator, and send the report of the doctor.",
+            "Press Repair; if that does not help, choose another accelerator, and send the report of the doctor.",
         )
     report = json.loads(lines[-1][len("PROOF") :])
     judge(report)
@@ -135,7 +135,7 @@ def judge(report: dict[str, Any]) -> None:
     if not report["numpy"]["untouched"]:
         raise SetupError(
             "The packages would take the place of Blender's own numpy.",
-            "Press Repair; if it stays so, the registry alters packages: use another one.",
+            "Press Repair; if that keeps happening, the registry alters packages: use another one.",
         )
     for error in report["errors"]:
         raise _import_error(error)

@@ -44,7 +44,7 @@ class Sources:
         if self.folder is not None:
             return {"UV_NO_INDEX": "1", "UV_FIND_LINKS": "", "UV_OFFLINE": "1"}  # the folder itself: FIND_HERE
         if self.index and "://" not in self.index and not Path(self.index).is_dir():
-            message = f"{self.index} is no address of a package registry."
+            message = f"{self.index} is not the address of a package registry."
             raise SetupError(message, "Write it as https://pypi.example.org/simple.")
         return {"UV_DEFAULT_INDEX": self.index} if self.index else {}
 

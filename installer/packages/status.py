@@ -110,9 +110,9 @@ def _group(python: str, feature: str, here: bool, busy: bool, deep: bool) -> Gro
 
 def _absent(python: str, feature: str, busy: bool, active: Path | None) -> Group:
     if busy:
-        return Group(feature, INSTALLING, "an installation is at work")
+        return Group(feature, INSTALLING, "an installation is running")
     if active is not None:
-        return Group(feature, NOT_INSTALLED, "removed; its space is given back when Blender is closed")
+        return Group(feature, NOT_INSTALLED, "removed; its space is freed when Blender is closed")
     old = folders.superseded(python, feature)
     if old is not None:
         return Group(feature, OUTDATED, "installed for another version of Maquette", str(old.path), old.megabytes)

@@ -42,7 +42,7 @@ _KNOWN = (
     (
         r"hash mismatch|hashes? .{0,40}do(es)? not match",
         "The registry served a file that differs from the one in the lock file.",
-        "Run the same command again; if it stays so, the registry (or a proxy) alters packages: use another one.",
+        "Run the same command again; if it happens again, the registry (or a proxy) alters packages: use another one.",
     ),
     (
         r"certificate|unknownissuer|ssl(error|:)",
@@ -79,5 +79,5 @@ def explain(output: str, doing: str) -> SetupError:
             return SetupError(message, remedy)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(error|fatal|×)", line, re.IGNORECASE)]
-    last = (errors or lines or ["it said nothing"])[-1]
-    return SetupError(f"{doing} failed: {last[:300]}", "Run the same command again; a half-done set-up is repaired.")
+    last = (errors or lines or ["it gave no reason"])[-1]
+    return SetupError(f"{doing} failed: {last[:300]}", "Run the same command again; an unfinished set-up is repaired.")

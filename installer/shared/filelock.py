@@ -48,7 +48,7 @@ def file_lock(
             if not said:
                 handle.seek(0)
                 holder = handle.read(40).strip() or "unknown"
-                on_wait(f"Another set-up (process {holder}) is at work here; waiting until it has ended.")
+                on_wait(f"Another set-up (process {holder}) is running here; waiting for it to finish.")
                 said = True
             on_tick()
             time.sleep(every)

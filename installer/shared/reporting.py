@@ -86,7 +86,7 @@ class DownloadProgress:
     """Reads uv's lines; says how many megabytes are here, how many are left and about how long that takes.
 
     uv names a file and its size when its download starts and once more when it is here. It starts up to fifty at once,
-    so the total is known almost from the beginning; where it is told to start fewer, `expected` MB are the least. Small
+    so the total is known almost from the beginning; where it starts fewer, `expected` MB are the least. Small
     files (under a MiB) are never named. How much of the others is here, uv does not say: it is seen by what uv has
     unpacked of them into its cache.
     """

@@ -86,7 +86,7 @@ class TestInstall:
             bpy.ops.maquette.install_model(model="free")
 
     def test_an_unknown_model(self) -> None:
-        with pytest.raises(RuntimeError, match="no model called nothing"):
+        with pytest.raises(RuntimeError, match="Unknown model: nothing"):
             bpy.ops.maquette.install_model(model="nothing")
 
     def test_it_does_not_keep_a_photo_waiting(self, online, server) -> None:  # noqa: F811
@@ -210,7 +210,7 @@ class TestPage:
         assert buttons(damaged) == ["repair_model", "delete_model"] and "damaged" in damaged.texts()
         research = drawn_model("research")
         assert buttons(research) == ["wm.url_open", "install_model"]
-        assert "no commercial use" in research.texts() and "BODY.pkl has to be had" in research.texts()
+        assert "no commercial use" in research.texts() and "BODY.pkl is only available" in research.texts()
         assert research.operators()[0].url == "https://example.org/register"
 
     def test_the_packages_that_a_model_needs(self, monkeypatch) -> None:

@@ -220,7 +220,7 @@ def test_no_fitting_python(checkout: Checkout) -> None:
 
 
 def test_an_unknown_blender(checkout: Checkout) -> None:
-    one_sentence(*checkout.call("run", "--blender", "2.79", "-c", "pass"), "There is no set-up for Blender 2.79.")
+    one_sentence(*checkout.call("run", "--blender", "2.79", "-c", "pass"), "Blender 2.79 is not supported here.")
 
 
 def test_the_doctor_names_what_is_there_and_what_is_missing(checkout: Checkout) -> None:

@@ -104,7 +104,7 @@ class TestRecognised:
 
     def test_the_left_hand_is_not_taken_for_the_right(self, root, tmp_path) -> None:
         """By its name, under which both are handed out together; what is in it is looked at when it is loaded."""
-        with pytest.raises(errors.WrongFile, match="no file of a known model"):
+        with pytest.raises(errors.WrongFile, match="not a file of a known model"):
             take(mano(tmp_path / "mano" / "MANO_LEFT.pkl"))
         assert not (root / MANO).exists()
         mano(tmp_path / "mano" / "MANO_RIGHT.pkl")

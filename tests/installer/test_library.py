@@ -437,7 +437,7 @@ class TestLicences:
 
 def test_a_model_is_found_by_its_name(root) -> None:
     assert library.by_id("normals/free").task == "normals" and library.by_id("free").task == "depth"
-    with pytest.raises(Exception, match=r"no model called nothing.*free, research, more"):
+    with pytest.raises(Exception, match=r"Unknown model: nothing.*free, research, more"):
         library.by_id("nothing")
     assert library.needing("owner/BODY.pkl").id == "research"  # type: ignore[union-attr]
     assert library.needing("free/one.safetensors", "normals").task == "normals"  # type: ignore[union-attr]
@@ -496,7 +496,7 @@ def test_two_at_once_download_once(root, server, tmp_path) -> None:
         "/free/resolve/main/one.safetensors",
         "/free/resolve/main/two.safetensors",
     ]
-    assert any(b"Another Maquette is at work" in output for output, _ in said)
+    assert any(b"Another Maquette is using this file" in output for output, _ in said)
     assert (root / "free/one.safetensors").read_bytes() == FREE
 
 

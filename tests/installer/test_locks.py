@@ -89,7 +89,7 @@ def test_the_table_of_blenders_is_the_committed_one() -> None:
 
 
 def test_an_unknown_blender_is_refused_by_name() -> None:
-    with pytest.raises(SetupError, match=r"no set-up for Blender 2\.79.*4\.2, 4\.5, 5\.0, 5\.2"):
+    with pytest.raises(SetupError, match=r"Blender 2\.79 is not supported.*4\.2, 4\.5, 5\.0, 5\.2"):
         lock_files.blender(LOCKS, "2.79")
 
 

@@ -475,10 +475,10 @@ def test_a_program_that_is_no_python(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("install", "--features", "nothing"), "no group of packages called nothing"),
-        (("install", "--index", "not an address"), "not an address is no address of a package registry"),
+        (("install", "--features", "nothing"), "Unknown package group: nothing"),
+        (("install", "--index", "not an address"), "not an address is not the address of a package registry"),
         (("install", "--wheels", "/no/such/folder"), "There is no folder"),
-        (("status", "--blender", "9.9"), "no set-up for Blender 9.9"),
+        (("status", "--blender", "9.9"), "Blender 9.9 is not supported here"),
         (("install", "--folder", "l" * 300), "path is too long for this system"),
     ],
 )
@@ -498,7 +498,7 @@ def test_a_build_of_torch_that_does_not_exist(machine: Machine) -> None:
 
 
 def test_an_unknown_group(machine: Machine) -> None:
-    one_sentence(*machine.call("install", "--features", "music"), words="no group of packages called music")
+    one_sentence(*machine.call("install", "--features", "music"), words="Unknown package group: music")
 
 
 # the cache of an installed Blender
