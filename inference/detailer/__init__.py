@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Union
 
@@ -12,6 +10,7 @@ from .. import runtime
 from ..errors import Cancelled
 from ..options.common import RUN_NAMES
 from ..options.detail import OPTIONS
+from .checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,21 +20,6 @@ if TYPE_CHECKING:
     from ..runtime.run import ProgressCallback
     from .engines import Repainter
     from .planning import Plan
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A diffusion model on the disk.
-
-    path : a diffusers folder, or one .safetensors file of Stable Diffusion 1.5 or XL, made for inpainting or not.
-    config : a diffusers folder that tells the shape of a single file's networks; None takes the one that ships.
-    loras : (file, strength) of each LoRA.  controlnet : folder or .safetensors file of a ControlNet, or None.
-    """
-
-    path: str | PathLike[str]
-    config: str | PathLike[str] | None = None
-    loras: Sequence[tuple[str | PathLike[str], float]] = ()
-    controlnet: str | PathLike[str] | None = None
 
 
 #: "builtin", a diffusers folder, a checkpoint file, a `Checkpoint`, or an object with `repaint` (`engines.Repainter`).

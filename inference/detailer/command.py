@@ -19,7 +19,8 @@ from ..options.detail import OPTIONS
 from ..photo.colour import light_to_srgb, quantised, srgb_to_light
 from ..photo.encode import png
 from ..photo.exr import write_exr
-from . import Checkpoint, detail_mask, plan
+from . import detail_mask, plan
+from .checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

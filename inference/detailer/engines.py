@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from os import PathLike, fsdecode, fspath
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...installer.models import catalogue, store
 from ..errors import BadInput, MissingModel
 from ..runtime.device import missing_package
-from . import Checkpoint
-from .hooks import call_hook
+from .checkpoint import Checkpoint
+from .hooks import call_hook, run_cycles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,21 +76,6 @@ class PictureEngine:
             return self.model.repaint(picture, noise_mask, seed=seed, settings=part)
 
         return call_hook(settings.hook, "post_decode", run_cycles(crop, seeds, settings, sample))
-
-
-def run_cycles(
-    latent: Any, seeds: Sequence[int], settings: Settings, sample: Callable[[Any, int, Settings], Any]
-) -> Any:
-    """The latent (or picture) after all cycles, with the hook's calls around each. sample : one cycle."""
-    hook, count = settings.hook, len(seeds)
-    latent = call_hook(hook, "post_encode", latent)
-    for cycle, seed in enumerate(seeds):
-        part = replace(settings, cycle=cycle, run=settings.run.part(cycle / count, (cycle + 1) / count))
-        call_hook(hook, "set_steps", None, (cycle, count))
-        latent = call_hook(hook, "cycle_latent", latent)
-        part, seed = call_hook(hook, "pre_ksample", (part, seed), part, seed)
-        latent = sample(latent, seed, part)
-    return call_hook(hook, "pre_decode", latent)
 
 
 def is_native(model: Any) -> bool:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -59,3 +61,18 @@ def call_hook(hook: Any, name: str, value: Any, *arguments: Any) -> Any:
     """
     method = getattr(hook, name, None)
     return value if method is None else method(*(arguments or (value,)))
+
+
+def run_cycles(
+    latent: Any, seeds: Sequence[int], settings: Settings, sample: Callable[[Any, int, Settings], Any]
+) -> Any:
+    """The latent (or picture) after all cycles, with the hook's calls around each. sample : one cycle."""
+    hook, count = settings.hook, len(seeds)
+    latent = call_hook(hook, "post_encode", latent)
+    for cycle, seed in enumerate(seeds):
+        part = replace(settings, cycle=cycle, run=settings.run.part(cycle / count, (cycle + 1) / count))
+        call_hook(hook, "set_steps", None, (cycle, count))
+        latent = call_hook(hook, "cycle_latent", latent)
+        part, seed = call_hook(hook, "pre_ksample", (part, seed), part, seed)
+        latent = sample(latent, seed, part)
+    return call_hook(hook, "pre_decode", latent)

@@ -12,8 +12,9 @@ from typing import Any
 
 from ...installer.models import store
 from ..runtime.run import Run
-from . import Checkpoint, request
+from . import request
 from .blending import GRID
+from .checkpoint import Checkpoint
 from .diffusion.heads import Footprint, footprint
 from .engines import check_model, find_model, is_native
 from .loop import fitted, segments_for

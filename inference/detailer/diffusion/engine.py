@@ -13,8 +13,7 @@ import torch
 from torch.nn import functional
 
 from ..blending import centred, with_hole
-from ..engines import run_cycles
-from ..hooks import call_hook
+from ..hooks import call_hook, run_cycles
 from ..sampling.masked import InpaintContext, calls_per_step, noised, sample
 from ..sampling.schedules import sigmas_from, steps_before_refiner
 from ..settings import Settings

@@ -23,7 +23,7 @@ from .published import config_folder, vocabulary, write_tokenizer
 
 if TYPE_CHECKING:
     from ...runtime import Run
-    from .. import Checkpoint
+    from ..checkpoint import Checkpoint
 
 #: The first layer of a ControlNet's file, and the layers that give the sizes of the part that reads its picture, in the
 #: namings of diffusers and of the original in both forms.

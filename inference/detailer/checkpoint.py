@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A diffusion model as an artist names it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A diffusion model on the disk.
+
+    path : a diffusers folder, or one .safetensors file of Stable Diffusion 1.5 or XL, made for inpainting or not.
+    config : a diffusers folder that tells the shape of a single file's networks; None takes the one that ships.
+    loras : (file, strength) of each LoRA.  controlnet : folder or .safetensors file of a ControlNet, or None.
+    """
+
+    path: str | PathLike[str]
+    config: str | PathLike[str] | None = None
+    loras: Sequence[tuple[str | PathLike[str], float]] = ()
+    controlnet: str | PathLike[str] | None = None
