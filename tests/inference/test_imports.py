@@ -154,3 +154,29 @@ def test_every_public_name_is_there():
 
     public = {name for name in dir(inference) if not ismodule(getattr(inference, name))}
     assert public == set(inference.__all__)
+
+
+def test_no_circle_of_files_in_inference():
+    """Imports inside functions count too: they hide a circle, and do not open it."""
+    files = {path for path in FILES if path.parts[0] == "inference"}
+
+    def file_of(parts):
+        found = {Path(*parts).with_suffix(".py"), Path(*parts, "__init__.py")} & files if parts else set()
+        return next(iter(found), None)
+
+    def reached(path):
+        tree = ast.parse((ROOT / path).read_text("utf-8"))
+        for block in ast.walk(tree):  # what only types need is never imported
+            if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING":
+                block.body = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                level, module, names = node.level, node.module, [alias.name for alias in node.names]
+                base = (*path.parts[: len(path.parts) - level], *(module.split(".") if module else ()))
+                yield from {file_of((*base, name)) or file_of(base) for name in names} - {None, path}
+
+    left = {path: set(reached(path)) for path in files}
+    while free := {path for path, others in left.items() if not others & left.keys()}:
+        for path in free:
+            del left[path]
+    assert not left, f"circles run through {sorted(map(str, left))}"
