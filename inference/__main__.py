@@ -163,7 +163,9 @@ def _list_models(options: argparse.Namespace) -> None:
             print(json.dumps({"task": model.task, "model": model.id, "label": model.label, **fields}))
             continue
         state = "installed" if store.is_installed(model, root) else "not installed"
-        use = model.licence + ("" if model.commercial or "non-commercial" in model.licence else ", non-commercial only")
+        use = model.licence + (
+            f" ({model.restriction})" if model.restriction and "non-commercial" not in model.licence else ""
+        )
         print(f"{model.task:8} {model.id:31} {state:14} {use}")
         for file, found in files:
             print(f"{'':9}{found}: {file.path}" + ("" if found != store.MISSING else f"  ({file.size}, {file.page})"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import bpy
 
@@ -86,7 +87,7 @@ def _draw_model(box: UILayout, model: Model, width: int) -> None:
     column = box.column(align=True)
     column.active = False
     column.scale_y = 0.8
-    draw_lines(column, model.licence + ("" if model.commercial else "  (no commercial use)"), width, "BLANK1")
+    draw_lines(column, model.licence + (f"  ({model.restriction})" if model.restriction else ""), width, "BLANK1")
     why = state.why if (state.state != library.NOT_INSTALLED or state.to_register) and not busy else ""
     for text in (why, _packages_line(groups), model.note):
         draw_lines(column, text, width, "BLANK1")
@@ -126,6 +127,10 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
     if model.memory_mb:
         column.label(text=f"About {in_words(model.memory_mb * 1e6)} of memory when loaded", icon="MEMORY")
     draw_lines(column, f"Licence: {model.licence}", _DIALOG, "TEXT")
+    if model.commercial == "ask":
+        draw_lines(column, "Ask its authors before you use it, or what you make with it, commercially", _DIALOG, "INFO")
+    for page in model.licence_pages:
+        column.operator("wm.url_open", text=f"Read the Licence ({urlsplit(page).hostname})", icon="URL").url = page
     draw_lines(column, model.note, _DIALOG, "INFO")
     draw_lines(column, _packages_line(missing_groups(model)), _DIALOG, "INFO")
     for file in state.to_register:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..models import catalogue, importing, library, licences, model_files, store
+from ..models import addresses, catalogue, importing, library, licences, model_files, store, table
 from ..models.catalogue import Model, in_words
 from ..net.errors import LicenceNeeded
 from ..net.http import Network, chosen_network, set_network
@@ -25,6 +25,9 @@ from ..shared.errors import SetupError
 from ..shared.reporting import Reporter
 
 DONE, FAILED, USAGE, NOT_WHOLE, NOT_ALLOWED = 0, 1, 2, 3, 4
+
+#: Whether a licence allows commercial use, in words.
+_USE = {True: "yes", False: "no", "ask": "after asking its authors"}
 
 EXAMPLES = """examples:
   python3 -m installer models list                                what there is, and what is installed
@@ -54,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     listed = add("list", _list, "all models: installed or not, size, licence")
     listed.add_argument("--task", default=None, help="of one task only")
+    listed.add_argument("--markdown", action="store_true", help="as the tables of docs/models.md")
     listed.add_argument("--installed", action="store_true", help="only those that are installed")
     add("show", _show, "all about models; exit code 3 where one is not installed", "+")
     for name, function, summary in (
@@ -66,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_network(action)
         if name == "install":
             action.add_argument("--optional", action="store_true", help="with the files that models can use beside")
+    checked = add("check", _check, "ask each address whether its file is still there, of that size and checksum", "*")
+    _add_network(checked)
     add("verify", _verify, "compare installed models with their checksums; all of them without a name", "*")
     delete = add("delete", _delete, "delete the files of models from your own folder", "+")
     delete.add_argument("--yes", action="store_true", help="do not ask")
@@ -119,7 +125,7 @@ def describe(model: Model) -> dict[str, Any]:
                 "shared": status.shared,
                 "bytes": file.bytes or None,
                 "size": file.size,
-                "sha256": file.sha256 or model_files.recorded(status.path).get("sha256"),
+                "sha256": file.sha256 or store.recorded(status.path).get("sha256"),
                 "url": file.url or None,
                 "page": file.page,
                 "gated": file.gated,
@@ -136,6 +142,7 @@ def describe(model: Model) -> dict[str, Any]:
         "download_bytes": state.download_bytes,
         "licence": model.licence,
         "commercial": model.commercial,
+        "licence_pages": list(model.licence_pages),
         "licence_accepted": not licences.is_needed(model),
         "register_at": list(model.pages),
         "memory_mb": model.memory_mb,
@@ -146,6 +153,9 @@ def describe(model: Model) -> dict[str, Any]:
 
 
 def _list(reporter: Reporter, options: argparse.Namespace) -> int:
+    if options.markdown:
+        print(table.tables(), end="")
+        return DONE
     tasks = list(dict.fromkeys(model.task for model in catalogue.models()))
     if options.task is not None and options.task not in tasks:
         raise SetupError(f"There is no task {options.task}.", f"Choose one of: {', '.join(tasks)}.")
@@ -160,7 +170,7 @@ def _list(reporter: Reporter, options: argparse.Namespace) -> int:
         if entries:
             print(task)
         for entry in entries:
-            commercial = "" if entry["commercial"] else "  non-commercial"
+            commercial = {True: "", False: "  non-commercial", "ask": "  ask first"}[entry["commercial"]]
             page = "  registration" if entry["register_at"] else ""
             print(f"  {entry['id']:32}{entry['state']:15}{entry['size'] or '':16}{commercial}{page}".rstrip())
     return DONE
@@ -179,7 +189,9 @@ def _show(reporter: Reporter, options: argparse.Namespace) -> int:
 
 def _print_model(entry: dict[str, Any]) -> None:
     print(f"{entry['label']} ({entry['task']}/{entry['id']}): {entry['state']}")
-    print(f"  licence    {entry['licence']}; commercial use: {'yes' if entry['commercial'] else 'no'}")
+    print(f"  licence    {entry['licence']}; commercial use: {_USE[entry['commercial']]}")
+    for page in entry["licence_pages"]:
+        print(f"             {page}")
     print(f"  memory     about {entry['memory_mb']:,} MB, packages: {entry['packages']}")
     for file in entry["files"]:
         optional = "  (optional)" if file["optional"] else ""
@@ -210,7 +222,7 @@ def _bring(reporter: Reporter, options: argparse.Namespace, bring: Callable[...,
         state = library.overview(model)
         size = in_words(state.download_bytes) if state.download_bytes else "nothing to download"
         reporter.say(f"{model.label}: {size}, into {store.models_root()}")
-        reporter.say(f"  licence: {model.licence}; commercial use: {'yes' if model.commercial else 'no'}")
+        reporter.say(f"  licence: {model.licence}; commercial use: {_USE[model.commercial]}")
     for model in waiting:
         _agree(reporter, options, model)
     if waiting and not options.yes:
@@ -279,6 +291,27 @@ def _verify(reporter: Reporter, options: argparse.Namespace) -> int:
         if not verdicts:
             print("No model is installed.")
     whole = all(verdict.state in (model_files.RIGHT, model_files.PLAUSIBLE) for verdict in verdicts)
+    return DONE if whole else NOT_WHOLE
+
+
+def _check(reporter: Reporter, options: argparse.Namespace) -> int:
+    """Nothing is downloaded. A file is in order where one of its addresses answers as published."""
+    chosen = _models(options.models) if options.models else catalogue.models()
+    found: list[addresses.AddressCheck] = []
+    whole = True
+    for file in dict.fromkeys(file for model in chosen for file in model.everything if file.url):
+        answers = addresses.check(file)
+        whole = whole and any(answer.state == addresses.SAME for answer in answers)
+        found += answers
+        for answer in () if options.json else answers:
+            print(f"{answer.state:10} {file.path}  {answer.address}" + (f"  ({answer.why})" if answer.why else ""))
+    if options.json:
+        _print(
+            [
+                {"path": each.file.path, "address": each.address, "state": each.state, "why": each.why or None}
+                for each in found
+            ]
+        )
     return DONE if whole else NOT_WHOLE
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,11 @@ class File:
     """A published file, under its own name.
 
     path : below the root of the model files.  url : where it can be downloaded, "" where only its `page` gives it out.
-    bytes, sha256 : of the published file; 0 and "" where they are not known.  about_mb : its rough size, where
-        only that is known.
+    mirrors : other public addresses of the same file.
+    bytes, sha256 : of the published file, where independent sources agree; else 0 and "", and its content tells.
+        about_mb : its rough size, where only that is known.
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
+    licence_page : where the licence was read, "" for `page`.
     packages : the group of packages that reads it, where it is not the one of its model.
     holds, lacks : names of arrays that tell it from other files, with their shapes where names are not enough
         ("cls_token 1x1x384").
@@ -35,6 +37,8 @@ class File:
     packages: str = ""
     holds: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
+    licence_page: str = ""
 
     @property
     def name(self) -> str:
@@ -67,6 +71,7 @@ class Model:
     """One entry of the catalogue.
 
     code : the module under `inference` that runs it.  memory_mb : weights in memory, float32.
+    commercial : whether its results may be used commercially; "ask": its authors want to be asked first.
     files : what it needs on the disk; none for what ships.  optional : what it can use beside that.
     options : what tells apart models that share their code.
     packages : the group of packages that it needs.  note : what else it needs, in a sentence.
@@ -77,7 +82,7 @@ class Model:
     label: str
     code: str
     licence: str
-    commercial: bool
+    commercial: bool | Literal["ask"]
     gated: bool
     memory_mb: int
     files: tuple[File, ...] = ()
@@ -93,6 +98,16 @@ class Model:
             return ""
         rough = "about " if any(not file.bytes for file in self.files) else ""
         return rough + in_words(sum(file.about_bytes for file in self.files))
+
+    @property
+    def restriction(self) -> str:
+        """What its licence says against commercial use, in words; "" for nothing."""
+        return {True: "", False: "no commercial use", "ask": "ask its authors before commercial use"}[self.commercial]
+
+    @property
+    def licence_pages(self) -> tuple[str, ...]:
+        """Where its licences were read; none for what ships."""
+        return tuple(dict.fromkeys(file.licence_page or file.page for file in self.files))
 
     @property
     def everything(self) -> tuple[File, ...]:

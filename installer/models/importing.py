@@ -174,7 +174,7 @@ def _take(
     with exclusive_access(target, report):
         sha256, size = _copy(path, target, report)
         if target == own(file):
-            record(file, target, sha256, size, "imported", bool(file.sha256))
+            record(file, target, sha256, size, "imported", sha256 == file.sha256)
     outcome.taken.append(ImportedFile(shown, file, target))
 
 
@@ -218,7 +218,8 @@ def _file_of(path: Path, named: Path, contents: sniff.Contents, as_path: str, re
     if hashed:
         sha256 = hash_file(path, lambda done: report(done / max(size, 1), f"Checking {named.name}"))
         right = [file for file in hashed if file.sha256 == sha256]
-        fitting = right or [file for file in fitting if not file.sha256]
+        # Another form of a published file is taken by its content; one of the same length is damaged or a forgery.
+        fitting = right or [file for file in fitting if not file.sha256 or file.bytes != size]
     fitting = [file for file in fitting if not _contradicts(file, named)]
     if len(fitting) > 1:
         hinted = _hinted(fitting, named)

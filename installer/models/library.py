@@ -117,7 +117,8 @@ def why_not(file: File, path: Path, state: str) -> str:
         return ""
     if state == store.BAD_SIZE:
         size = path.stat().st_size
-        wanted = f" instead of {file.bytes:,}" if file.bytes else ""
+        expected = store.recorded(path).get("bytes", 0)
+        wanted = f" instead of {expected:,}" if expected else ""
         return f"{file.name} has {size:,} bytes{wanted}"
     if state == store.PARTIAL:
         return f"{in_words(partial_bytes(path))} of {file.name} ({file.size}) downloaded"

@@ -30,7 +30,7 @@ def _accepted() -> dict[str, Any]:
 def is_needed(model: Model) -> bool:
     """Whether the licence has to be accepted before this model is installed: it forbids commercial use, and was not
     accepted yet in these words."""
-    return not model.commercial and model.licence not in _accepted()
+    return model.commercial is False and model.licence not in _accepted()
 
 
 def accept(model: Model) -> None:

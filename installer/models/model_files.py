@@ -12,19 +12,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 from ..net.download import RETRY_POLICY, SPARE, DownloadedFile, DownloadSpec, Progress, RetryPolicy, fetch
-from ..net.errors import DiskFull, NeedsRegistration, NotWritable, WrongFile, disk_error
-from ..net.http import Network
+from ..net.errors import (
+    DiskFull,
+    NeedsRegistration,
+    NoConnection,
+    NotThere,
+    NotWritable,
+    Refused,
+    WrongFile,
+    disk_error,
+)  # fmt: skip
+from ..net.http import Network, chosen_network
 from ..net.partial_file import part_of, partial_bytes, record_of
 from ..shared.disk import fingerprint, hash_file, write_json
 from ..shared.filelock import file_lock
 from . import catalogue, sniff, store
+from .addresses import addresses
 from .catalogue import File, Model, in_words
 from .library import existing, overview, own, why_not
 
-#: What a check of a file says. PLAUSIBLE: its structure is right, but there is no checksum to compare it with.
+#: What a check of a file says. PLAUSIBLE: its structure is right, but no checksum says that it is the published file.
 RIGHT, PLAUSIBLE, WRONG, ABSENT = "right", "plausible", "wrong", "absent"
 
 #: fraction from 0 to 1 and a line; raises to stop.
@@ -101,13 +111,33 @@ def _install_file(
         if store.file_state(file) in (store.PRESENT, store.CONVERTED):  # the one that was waited for has brought it
             found = store.locate(file)
             return DownloadedFile(found, 0, "", False)
-        fetched = fetch(download_spec(file), target, tell, network, retry_policy)
-        record(file, target, fetched.sha256, fetched.bytes, file.url, fetched.checked)
+        fetched, address = _fetch(file, target, tell, network or chosen_network(), retry_policy)
+        record(file, target, fetched.sha256, fetched.bytes, address, fetched.checked)
         return fetched
 
 
-def download_spec(file: File) -> DownloadSpec:
-    """What to download for a file of the catalogue, and how to know it."""
+def _fetch(
+    file: File, target: Path, tell: Callable[[Progress], None], network: Network, retry_policy: RetryPolicy
+) -> tuple[DownloadedFile, str]:
+    """Download a file from the first of its addresses that has it; also returns that address."""
+    first, silent = None, set()
+    for address in addresses(file, network):
+        if urlsplit(address).hostname in silent:
+            continue
+        try:
+            return fetch(download_spec(file, address), target, tell, network, retry_policy), address
+        except (NotThere, Refused, WrongFile, NoConnection) as error:
+            if partial_bytes(target):  # kept for the next attempt at the same address
+                raise
+            first = first or error
+            if isinstance(error, NoConnection):
+                silent.add(urlsplit(address).hostname)
+    assert first is not None  # a file without an address is never downloaded
+    raise first
+
+
+def download_spec(file: File, address: str = "") -> DownloadSpec:
+    """What to download for a file of the catalogue, from one of its addresses, and how to know it."""
 
     def check(path: Path) -> None:
         reason = sniff.check(file, path)
@@ -117,7 +147,7 @@ def download_spec(file: File) -> DownloadSpec:
                 f"Choose another mirror, or get it from {file.page} and import it from disk.",
             )
 
-    return DownloadSpec(file.url, file.bytes, file.sha256, file.page, check)
+    return DownloadSpec(address or file.url, file.bytes, file.sha256, file.page, check)
 
 
 def _words(file: File, progress: Progress) -> str:
@@ -152,27 +182,13 @@ def exclusive_access(target: Path, report: Report) -> Iterator[None]:
         raise disk_error(error, target) from error
 
 
-def note_of(path: Path) -> Path:
-    """The small file beside a model file that keeps its checksum."""
-    return path.with_name(f"{path.name}.json")
-
-
 def record(file: File, path: Path, sha256: str, size: int, source: str, checked: bool) -> None:
     """Keep what a file was when it came, so that a later check can tell whether it still is."""
     content = {"file": file.path, "bytes": size, "sha256": sha256, "from": source, "published checksum": checked}
     try:
-        write_json(note_of(path), content)
+        write_json(store.note_of(path), content)
     except OSError as error:
         raise disk_error(error, path) from error
-
-
-def recorded(path: Path) -> dict[str, Any]:
-    """What was kept about a file; empty where nothing was."""
-    try:
-        content = json.loads(note_of(path).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) and isinstance(content.get("sha256"), str) else {}
 
 
 def verify(file: File, report: Report) -> Verdict:
@@ -201,16 +217,19 @@ def _verify_bytes(file: File, path: Path, report: Report) -> Verdict:
         report(done / max(size, 1), f"Checking {file.name}: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")
 
     sha256 = hash_file(path, tell)
-    known = recorded(path)
-    for expected, whose in ((file.sha256, "the published checksum"), (known.get("sha256"), "its recorded checksum")):
-        if expected:
-            right = expected == sha256
-            return Verdict(
-                file, path, RIGHT if right else WRONG, "" if right else f"{file.name} does not match {whose}", sha256
-            )
+    known = store.recorded(path).get("sha256")
+    if file.sha256 == sha256:
+        return Verdict(file, path, RIGHT, "", sha256)
+    if known:
+        whose = "the published" if known == file.sha256 else "its recorded"
+        words = "" if known == sha256 else f"{file.name} does not match {whose} checksum"
+        return Verdict(file, path, WRONG if words else RIGHT, words, sha256)
+    if file.sha256 and file.bytes in (0, size):
+        return Verdict(file, path, WRONG, f"{file.name} does not match the published checksum", sha256)
     if store.models_root() in path.parents:
         record(file, path, sha256, size, "found", False)
-    return Verdict(file, path, PLAUSIBLE, "", sha256)
+    form = "another form of the published file" if file.sha256 else "no checksum is published"
+    return Verdict(file, path, PLAUSIBLE, f"not verified: {form}", sha256)
 
 
 def repair(
@@ -231,7 +250,7 @@ def repair(
             )
         with exclusive_access(own(file), report):
             _remove_converted(own(file))
-            note_of(own(file)).unlink(missing_ok=True)
+            store.note_of(own(file)).unlink(missing_ok=True)
             if file.url:
                 own(file).unlink(missing_ok=True)
             elif own(file).exists():
@@ -251,7 +270,7 @@ def _deletable(model: Model, file: File) -> list[Path]:
     if not _inside(target) or any(store.is_installed(other) for other in others):
         return []
     plain = store.converted(target)
-    belonging = [target, *([plain] if plain else []), note_of(target), part_of(target), record_of(target)]
+    belonging = [target, *([plain] if plain else []), store.note_of(target), part_of(target), record_of(target)]
     return [path for path in belonging if path.is_file() or path.is_symlink()] + _converted_elsewhere(target)
 
 

@@ -96,7 +96,7 @@ def matches(file: File, contents: Contents, size: int, name: str) -> bool:
 
     Where the catalogue says what the file holds, that decides; elsewhere its published name, kind and size together.
     """
-    if contents.damage or contents.hostile or (file.bytes and size != file.bytes):
+    if contents.damage or contents.hostile:
         return False
     if file.holds:
         return all(_holds(contents, wanted) for wanted in file.holds) and not any(
@@ -104,8 +104,7 @@ def matches(file: File, contents: Contents, size: int, name: str) -> bool:
         )
     if name.lower() != Path(file.path).name.lower() or contents.kind not in _kinds(Path(file.path).suffix):
         return False
-    about = file.about_mb * 1e6
-    return bool(file.bytes) or about < 5e6 or 0.5 * about <= size <= 2 * about
+    return file.about_bytes < 5e6 or 0.5 * file.about_bytes <= size <= 2 * file.about_bytes
 
 
 def check(file: File, path: Path) -> str:

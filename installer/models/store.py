@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..net.partial_file import partial_bytes
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from .catalogue import File, Model
 
 #: Whether a published file is there. CONVERTED: only what was made of it, which is enough.  PARTIAL: a download of it
-#: was begun.  BAD_SIZE: it is empty, or not of the published length.
+#: was begun.  BAD_SIZE: it is empty, or not as long any more as when it came.
 MISSING, PRESENT, CONVERTED, BAD_SIZE, PARTIAL = "missing", "present", "converted", "bad size", "partial"
 
 #: Published ending -> that of the file which the inference keeps beside it.
@@ -100,18 +101,32 @@ def converted(path: Path) -> Path | None:
 
 
 def file_state(file: File, root: Path | None = None) -> str:
-    """MISSING, PRESENT, CONVERTED, BAD_SIZE or PARTIAL. Looks at names and lengths only, so that it may be asked while
-    a panel is drawn."""
+    """MISSING, PRESENT, CONVERTED, BAD_SIZE or PARTIAL. Looks at names, lengths and what was kept of them only, so that
+    it may be asked while a panel is drawn. A file may come in several forms: what was put here by hand counts."""
     path = locate(file, root)
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError:  # a folder that this user may not look into
         size = None
     if size is not None:
-        return PRESENT if size and size == (file.bytes or size) else BAD_SIZE
+        return PRESENT if size and size == recorded(path).get("bytes", size) else BAD_SIZE
     if _has_converted(path):
         return CONVERTED
     return PARTIAL if partial_bytes(path) else MISSING
+
+
+def note_of(path: Path) -> Path:
+    """The small file beside a model file that keeps its checksum and length."""
+    return path.with_name(f"{path.name}.json")
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """What was kept about a file when it came; empty where nothing was."""
+    try:
+        content = json.loads(note_of(path).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) and isinstance(content.get("sha256"), str) else {}
 
 
 def is_installed(model: Model, root: Path | None = None) -> bool:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The catalogue of models: every entry is whole, and what lies on the disk is told without opening it."""
 
+import csv
 import re
 from pathlib import Path
 
 import pytest
 from maquette.installer.environment.lock_files import CORE, FEATURES
-from maquette.installer.models import catalogue, store
+from maquette.installer.models import catalogue, model_files, store, table
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,9 +76,11 @@ def test_what_lies_on_the_disk(tmp_path: Path) -> None:
     path.rename(path.with_suffix(".safetensors"))
     assert store.file_state(file, tmp_path) == store.CONVERTED and store.is_installed(model, tmp_path)
     _, (sized,) = catalogue.read(FILE + "bytes = 9")
-    path.write_bytes(b"too short")
+    path.write_bytes(b"another form of it")  # put there by hand
     assert store.file_state(sized, tmp_path) == store.PRESENT
-    path.write_bytes(b"short")
+    model_files.record(sized, path, "0" * 64, 18, "imported", False)
+    assert store.file_state(sized, tmp_path) == store.PRESENT
+    path.write_bytes(b"cut off since")
     assert store.file_state(sized, tmp_path) == store.BAD_SIZE
 
 
@@ -93,9 +96,37 @@ def test_sizes_in_words(size: int, words: str) -> None:
     assert catalogue.File("a", "MIT", "https://example.org", about_mb=493).size == "about 493 MB"
 
 
-def test_the_documents_name_every_file() -> None:
-    text = (ROOT / "docs" / "models.md").read_text("utf-8")
-    for file in catalogue.files():
-        assert f"`{file.path}`" in text and file.page in text
+def test_the_documents_print_the_catalogue() -> None:
+    assert table.tables() in (ROOT / "docs" / "models.md").read_text("utf-8"), "installer models list --markdown"
+
+
+def _facts() -> dict[str, dict[str, str]]:
+    """What public sources say of the catalogue's files, by address (of the newest revision)."""
+    with (Path(__file__).parent / "data" / "catalogue_facts.tsv").open(encoding="utf-8", newline="") as file:
+        return {row["url"]: row for row in reversed(list(csv.DictReader(file, delimiter="\t")))}
+
+
+#: Files whose hash or length only one source gives, or of which several forms are right.
+WEAK = ("zoedepth-kitti/", "depth-anything-v2-large", "mlsd", "res101", "yolov8s", "epoch=35", "dpt-large")
+
+
+@pytest.mark.parametrize("file", [file for file in catalogue.files() if file.url], ids=lambda file: file.path)
+def test_addresses_lengths_and_checksums_are_those_of_the_facts(file: catalogue.File) -> None:
+    facts = _facts()[re.sub(r"/resolve/[0-9a-f]{40}/", "/resolve/main/", file.url)]
+    if any(weak in file.path for weak in WEAK):
+        assert not file.sha256 and not file.bytes
+        assert not facts["bytes"] or file.about_bytes == pytest.approx(int(facts["bytes"]), rel=0.06)
+    else:
+        assert file.sha256 == facts["sha256"] and str(file.bytes or "") == facts["bytes"]
+    revision = re.search(r"\b[0-9a-f]{40}\b", facts["source"])
+    assert revision is None or revision[0] in file.url
+
+
+def test_commercial_use_has_three_states_and_licences_lead_to_where_they_were_read() -> None:
+    by_id = {model.id: model for model in catalogue.models()}
+    assert {by_id[name].commercial for name in ("metric3d-vit-small", "metric3d-vit-large", "pidinet")} == {"ask"}
+    assert by_id["leres"].commercial is False and "Adobe" in by_id["leres"].licence
+    assert by_id["sdxl"].commercial is True and not by_id["sdxl"].restriction
     for model in catalogue.models():
-        assert re.search(rf"`{re.escape(model.id)}`", text)
+        assert model.commercial in (True, False, "ask")
+        assert bool(model.licence_pages) == bool(model.files)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from maquette.installer.models import catalogue, library, licences, model_files, store
+from maquette.installer.models import addresses, catalogue, library, licences, model_files, store
 from maquette.installer.net import errors
 from maquette.installer.net.download import RetryPolicy
 from maquette.installer.net.http import Network
@@ -562,3 +562,75 @@ def test_an_import_that_was_killed_leaves_nothing_that_counts(root) -> None:
     unfinished.write(b"x" * 100)
     unfinished.close()
     assert install("free") == [] and state("free") == library.INSTALLED
+
+
+class TestAMovedWorld:
+    """Files that moved, changed or stand at several addresses."""
+
+    @pytest.fixture
+    def pinned(self, server):
+        """A file pinned to a revision, with another address; nothing lies at any of them yet."""
+        revision = f"{server.url}/owner/resolve/{'a' * 40}/x.safetensors"
+        return catalogue.File(
+            "moved/x.safetensors", "MIT", "https://example.org/x", url=revision, mirrors=(f"{server.url}/renamed/x",),
+            bytes=len(FREE), sha256=hashlib.sha256(FREE).hexdigest(),
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("place", ["/owner/resolve/main/x.safetensors", "/renamed/x"])
+    def test_a_download_goes_on_to_the_next_address(self, root, server, pinned, place) -> None:
+        model = catalogue.Model("moved", "depth", "Moved", "depth.a", "MIT", True, False, 1, (pinned,))
+        server.put(place, FREE)
+        assert model_files.install(model, quiet, Network(), QUICK) == [root / "moved/x.safetensors"]
+        assert store.recorded(root / "moved/x.safetensors")["from"] == server.url + place
+        assert server.requests[0][0] == f"/owner/resolve/{'a' * 40}/x.safetensors"
+
+    def test_what_stands_nowhere_is_said_of_the_first_address(self, root, server, pinned) -> None:
+        model = catalogue.Model("moved", "depth", "Moved", "depth.a", "MIT", True, False, 1, (pinned,))
+        with pytest.raises(errors.NotThere, match=r"has no x\.safetensors"):
+            model_files.install(model, quiet, Network(), QUICK)
+        assert len(server.requests) == 3 and not (root / "moved/x.safetensors").exists()
+
+    def test_another_file_in_its_place_is_not_taken(self, root, server, pinned) -> None:
+        server.put("/owner/resolve/main/x.safetensors", SECOND)
+        server.put("/renamed/x", FREE)
+        model = catalogue.Model("moved", "depth", "Moved", "depth.a", "MIT", True, False, 1, (pinned,))
+        model_files.install(model, quiet, Network(), QUICK)
+        assert (root / "moved/x.safetensors").read_bytes() == FREE
+
+    def test_a_copy_of_the_models_folder_is_a_mirror_of_everything(self, root, server) -> None:
+        file = catalogue.File("any/x.npz", "MIT", "https://example.org", url="https://example.org/elsewhere/x.npz")
+        network = Network(hub=server.url)
+        assert addresses.addresses(file, network) == [f"{server.url}/any/x.npz", file.url]
+        hub = catalogue.File("a/b.pth", "MIT", "", url="https://huggingface.co/o/r/resolve/main/b.pth")
+        assert addresses.addresses(hub, network) == [f"{server.url}/o/r/resolve/main/b.pth", f"{server.url}/a/b.pth"]
+
+    def test_addresses_are_asked_without_downloading(self, server, pinned) -> None:
+        server.put("/owner/resolve/main/x.safetensors", SECOND)
+        server.put("/renamed/x", FREE)
+        gone, changed, same = addresses.check(pinned, Network())
+        assert (gone.state, changed.state, same.state) == (addresses.MOVED, addresses.CHANGED, addresses.SAME)
+        assert "404" in gone.why and f"{len(SECOND):,} bytes" in changed.why and not same.why
+        assert all(headers["range"] == "bytes=0-0" for _, headers in server.requests)
+        server.always["/renamed/x"] = faults.status(401)
+        assert addresses.check(pinned, Network())[2].state == addresses.CLOSED
+        server.close()
+        assert {answer.state for answer in addresses.check(pinned, Network(), 2)} == {addresses.NO_ANSWER}
+
+    def test_a_checksum_in_the_headers_is_compared(self, server, pinned) -> None:
+        server.put("/renamed/x", FREE)
+        server.headers["X-Linked-Etag"] = f'"{"0" * 64}"'
+        (_, _, answer) = addresses.check(pinned, Network(hub=server.url))[-3:]
+        assert answer.state == addresses.CHANGED and "0" * 64 in answer.why
+
+
+def test_forms_of_a_file(root) -> None:
+    """One that a user has in another form is used; a forgery or damage of the published length is not right."""
+    file = library.by_id("free").files[0]
+    path = root / file.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(SECOND)  # whole, of another length
+    verdict = model_files.verify(file, quiet)
+    assert verdict.state == model_files.PLAUSIBLE and "not verified: another form" in verdict.why
+    store.note_of(path).unlink()
+    path.write_bytes(FREE[:-1] + bytes([FREE[-1] ^ 1]))
+    assert model_files.verify(file, quiet).state == model_files.WRONG
