@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from ..environment import environments
 from ..environment.lock_files import DEFAULT_BLENDER
 from ..shared.errors import SetupError, explain
 from ..shared.paths import Paths, default_paths, make_writable
-from ..shared.reporting import Reporter
+from ..shared.reporting import Reporter, show
 from . import models as models_cli
 from . import packages as packages_cli
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return options.command(default_paths(), reporter, options, rest)
     except SetupError as error:
-        _tell(reporter, options, error)
+        return _tell(reporter, options, error)
     except KeyboardInterrupt:
         reporter.say("\nStopped. Run the same command to continue.")
         return 130
@@ -45,15 +44,15 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except OSError as error:
         known = explain(f"{error} os error {error.errno}", "The set-up")
-        _tell(reporter, options, SetupError(f"{known.message} ({error})", known.remedy))
+        return _tell(reporter, options, SetupError(f"{known.message} ({error})", known.remedy))
     return 1
 
 
-def _tell(reporter: Reporter, options: argparse.Namespace, error: SetupError) -> None:
+def _tell(reporter: Reporter, options: argparse.Namespace, error: SetupError) -> int:
     """Say what is wrong; where JSON was asked for, to the program that reads it as well."""
-    if getattr(options, "json", False):
-        print(json.dumps({"error": error.message, "remedy": error.remedy, "kind": type(error).__name__}, indent=1))
     reporter.say(f"\nerror: {error.message}\n{error.remedy}")
+    plain = {"error": error.message, "remedy": error.remedy, "kind": type(error).__name__}
+    return show((plain, (), error.exit_code), getattr(options, "json", False))
 
 
 def _stopped(_number: int, _frame: object) -> None:
@@ -98,9 +97,11 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     extension = add("extension", _extension, "build Blender's extension into out/ and validate it")
     extension.add_argument("--blender", nargs="+", default=[], metavar="VERSION", help="validate with these too")
     extension.add_argument("--all", action="store_true", help="validate with every Blender")
-    packages = add("packages", _packages, "install, show, verify, repair or remove an installed Blender's packages")
+    packages = add(
+        "packages", packages_cli.run, "install, show, verify, repair or remove an installed Blender's packages"
+    )
     packages_cli.add_arguments(packages)
-    models = add("models", _models, "list, install, verify, repair, import or delete model files")
+    models = add("models", models_cli.run, "list, install, verify, repair, import or delete model files")
     models_cli.add_arguments(models)
     lock = add("lock", _lock, "rebuild the lock files (for developers)")
     lock.add_argument("--upgrade", action="store_true", help="take the newest versions that fit, not those of the lock")
@@ -145,9 +146,9 @@ def _test(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: l
 
 
 def _doctor(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
-    from .doctor import examine, print_report
+    from .doctor import answer, examine
 
-    return print_report(examine(paths, reporter), as_json=options.json)
+    return show(answer(examine(paths, reporter)), options.json)
 
 
 def _extension(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
@@ -155,14 +156,6 @@ def _extension(paths: Paths, reporter: Reporter, options: argparse.Namespace, re
 
     print(build_extension(paths, reporter, chosen(paths, options)))
     return 0
-
-
-def _packages(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
-    return packages_cli.run(paths, reporter, options)
-
-
-def _models(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
-    return models_cli.run(reporter, options)
 
 
 def _lock(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:

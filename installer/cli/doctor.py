@@ -6,10 +6,10 @@ It changes nothing and asks no registry.
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..models import catalogue, library, store
 from ..packages import status, wheel_records
 from ..shared.errors import SetupError
 from ..shared.paths import Paths, free_megabytes
-from ..shared.reporting import Reporter
+from ..shared.reporting import Answer, Reporter
 
 
 def examine(paths: Paths, reporter: Reporter) -> dict[str, Any]:
@@ -90,54 +90,51 @@ def _environment(paths: Paths, version: str, reporter: Reporter) -> dict[str, An
     return report
 
 
-def print_report(report: dict[str, Any], as_json: bool) -> int:
-    """Print it; the exit code is 0 when everything that is set up is whole."""
+def answer(report: dict[str, Any]) -> Answer:
+    """The report for programs and for people; the exit code is 0 when everything that is set up is whole."""
     whole = all(entry["state"] in ("ready", "not set up yet") for entry in report["environments"].values())
     groups = [group for entry in report["packages_for_blender"].values() for group in entry["groups"]]
     whole = whole and all(group["state"] != status.BROKEN for group in groups)
-    if as_json:
-        print(json.dumps(report, indent=1))
-        return 0 if whole else 1
+    return report, list(_lines(report)), 0 if whole else 1
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
     uv = report["uv"]
-    print(f"system    {report['system']}, Python {report['python']}")
-    print(f"folder    {report['home']}, {report['free_mb']:,} MB free")
-    print(f"uv        {uv['version'] + ' at ' + uv['path'] if uv else 'not here; fetched with the first set-up'}")
-    print(f"git       {report['git'] or 'not on PATH; needed to fetch changes only'}")
-    print(f"computes  on {Accelerator(**report['accelerator'])}")
+    yield f"system    {report['system']}, Python {report['python']}"
+    yield f"folder    {report['home']}, {report['free_mb']:,} MB free"
+    yield f"uv        {uv['version'] + ' at ' + uv['path'] if uv else 'not here; fetched with the first set-up'}"
+    yield f"git       {report['git'] or 'not on PATH; needed to fetch changes only'}"
+    yield f"computes  on {Accelerator(**report['accelerator'])}"
     for version, entry in report["environments"].items():
-        print(f"Blender {version}  {entry['state']}")
+        yield f"Blender {version}  {entry['state']}"
         found = entry.get("found")
         if found:
             names = ("bpy", "python", "numpy", "torch", "opencv", "scipy")
-            print(f"          {', '.join(f'{name} {found[name]}' for name in names)}")
-            print(f"          devices: {', '.join(found['devices'])}")
+            yield f"          {', '.join(f'{name} {found[name]}' for name in names)}"
+            yield f"          devices: {', '.join(found['devices'])}"
         if "remedy" in entry:
-            print(f"          -> {entry['remedy']}")
+            yield f"          -> {entry['remedy']}"
     for python, entry in report["packages_for_blender"].items():
-        _print_packages(python, entry)
-    _print_models(report["models"])
-    return 0 if whole else 1
+        yield from _package_lines(python, entry)
+    yield from _model_lines(report["models"])
 
 
-def _print_models(models: dict[str, Any]) -> None:
-    print(f"models    {models['folder']}{'' if models['exists'] else ' (not there; the built-in models need none)'}")
-    for root in models["shared"]:
-        print(f"          shared: {root}")
+def _model_lines(models: dict[str, Any]) -> Iterator[str]:
+    yield f"models    {models['folder']}{'' if models['exists'] else ' (not there; the built-in models need none)'}"
+    yield from (f"          shared: {root}" for root in models["shared"])
     for state in (library.INSTALLED, library.UNFINISHED, library.DAMAGED):
         if models.get(state):
-            print(f"          {state}: {', '.join(models[state])}")
+            yield f"          {state}: {', '.join(models[state])}"
     for state, action in ((library.UNFINISHED, "install"), (library.DAMAGED, "repair")):
         if models.get(state):
-            print(f"          -> python3 -m installer models {action} {' '.join(models[state])}")
+            yield f"          -> python3 -m installer models {action} {' '.join(models[state])}"
 
 
-def _print_packages(python: str, entry: dict[str, Any]) -> None:
-    print(f"packages  for an installed Blender with Python {python}: {entry['state']}")
+def _package_lines(python: str, entry: dict[str, Any]) -> Iterator[str]:
+    yield f"packages  for an installed Blender with Python {python}: {entry['state']}"
     for group in entry["groups"]:
         if group["folder"]:
             words = [f"{group['megabytes']:,} MB", group["detail"]]
-            print(f"          {group['feature']}: {group['state']}, {', '.join(filter(None, words))}")
-    if entry["state"] == status.BROKEN:
-        print("          -> python3 -m installer packages repair")
-    elif entry["state"] != status.READY:
-        print("          -> python3 -m installer packages install")
+            yield f"          {group['feature']}: {group['state']}, {', '.join(filter(None, words))}"
+    if entry["state"] != status.READY:
+        yield f"          -> python3 -m installer packages {'repair' if entry['state'] == status.BROKEN else 'install'}"

@@ -8,12 +8,11 @@ whole; 4 a licence or a confirmation was not given; 130 stopped, to be taken up 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from ..models.catalogue import Model, in_words
 from ..net.errors import LicenceNeeded
 from ..net.http import Network, chosen_network, set_network
 from ..shared.errors import SetupError
-from ..shared.reporting import Reporter
+from ..shared.paths import Paths
+from ..shared.reporting import Answer, Reporter, show
 
-DONE, FAILED, USAGE, NOT_WHOLE, NOT_ALLOWED = 0, 1, 2, 3, 4
+DONE, FAILED, USAGE, NOT_WHOLE, NOT_ALLOWED = 0, SetupError.exit_code, 2, 3, LicenceNeeded.exit_code
 
 #: Whether a licence allows commercial use, in words.
 _USE = {True: "yes", False: "no", "ask": "after asking its authors"}
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    def add(name: str, function: Callable[..., int], summary: str, models: str = "") -> argparse.ArgumentParser:
+    def add(name: str, function: Callable[..., Answer], summary: str, models: str = "") -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=summary, description=summary)
         action.set_defaults(models_action=function)
         if models:
@@ -88,22 +88,12 @@ def _add_network(action: argparse.ArgumentParser) -> None:
     action.add_argument("--ca-file", default="", metavar="FILE", help="certificates to trust (else SSL_CERT_FILE)")
 
 
-def run(reporter: Reporter, options: argparse.Namespace) -> int:
+def run(_paths: Paths, reporter: Reporter, options: argparse.Namespace, _rest: Sequence[str]) -> int:
     """Carry out one action; returns the exit code."""
     if getattr(options, "mirror", "") or getattr(options, "proxy", "") or getattr(options, "ca_file", ""):
         token = chosen_network().token
         set_network(Network(proxy=options.proxy, ca_file=options.ca_file, hub=options.mirror, token=token))
-    try:
-        return options.models_action(reporter, options)
-    except SetupError as error:
-        if options.json:
-            _print({"error": error.message, "remedy": error.remedy, "kind": type(error).__name__})
-        reporter.say(f"\nerror: {error.message}\n{error.remedy}")
-        return NOT_ALLOWED if isinstance(error, LicenceNeeded) else FAILED
-
-
-def _print(content: object) -> None:
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    return show(options.models_action(reporter, options), options.json)
 
 
 def _models(names: list[str]) -> list[Model]:
@@ -152,69 +142,57 @@ def describe(model: Model) -> dict[str, Any]:
     }
 
 
-def _list(reporter: Reporter, options: argparse.Namespace) -> int:
+def _list(reporter: Reporter, options: argparse.Namespace) -> Answer:
     if options.markdown:
-        print(table.tables(), end="")
-        return DONE
+        tables = table.tables()
+        return tables, [tables.rstrip("\n")], DONE
     tasks = list(dict.fromkeys(model.task for model in catalogue.models()))
     if options.task is not None and options.task not in tasks:
         raise SetupError(f"There is no task {options.task}.", f"Choose one of: {', '.join(tasks)}.")
     shown = [describe(model) for model in catalogue.models(options.task)]
     if options.installed:
         shown = [entry for entry in shown if entry["state"] in (library.SHIPS, library.INSTALLED)]
-    if options.json:
-        _print(shown)
-        return DONE
+    lines = []
     for task in tasks:
         entries = [entry for entry in shown if entry["task"] == task]
-        if entries:
-            print(task)
+        lines += [task] if entries else []
         for entry in entries:
             commercial = {True: "", False: "  non-commercial", "ask": "  ask first"}[entry["commercial"]]
             page = "  registration" if entry["register_at"] else ""
-            print(f"  {entry['id']:32}{entry['state']:15}{entry['size'] or '':16}{commercial}{page}".rstrip())
-    return DONE
+            lines.append(f"  {entry['id']:32}{entry['state']:15}{entry['size'] or '':16}{commercial}{page}".rstrip())
+    return shown, lines, DONE
 
 
-def _show(reporter: Reporter, options: argparse.Namespace) -> int:
+def _show(reporter: Reporter, options: argparse.Namespace) -> Answer:
     shown = [describe(model) for model in _models(options.models)]
-    if options.json:
-        _print(shown)
-    else:
-        for entry in shown:
-            _print_model(entry)
     whole = all(entry["state"] in (library.SHIPS, library.INSTALLED) for entry in shown)
-    return DONE if whole else NOT_WHOLE
+    return shown, [line for entry in shown for line in _lines_of(entry)], DONE if whole else NOT_WHOLE
 
 
-def _print_model(entry: dict[str, Any]) -> None:
-    print(f"{entry['label']} ({entry['task']}/{entry['id']}): {entry['state']}")
-    print(f"  licence    {entry['licence']}; commercial use: {_USE[entry['commercial']]}")
-    for page in entry["licence_pages"]:
-        print(f"             {page}")
-    print(f"  memory     about {entry['memory_mb']:,} MB, packages: {entry['packages']}")
+def _lines_of(entry: dict[str, Any]) -> Iterator[str]:
+    yield f"{entry['label']} ({entry['task']}/{entry['id']}): {entry['state']}"
+    yield f"  licence    {entry['licence']}; commercial use: {_USE[entry['commercial']]}"
+    yield from (f"             {page}" for page in entry["licence_pages"])
+    yield f"  memory     about {entry['memory_mb']:,} MB, packages: {entry['packages']}"
     for file in entry["files"]:
-        optional = "  (optional)" if file["optional"] else ""
-        print(f"  {file['state']:10} {file['path']}  {file['size']}{optional}")
-        print(f"             {file['location']}" + ("  (shared)" if file["shared"] else ""))
-        print(f"             {file['page'] if file['gated'] or not file['url'] else file['url']}")
-    for name in ("why", "note"):
-        if entry[name]:
-            print(f"  {entry[name]}")
+        yield f"  {file['state']:10} {file['path']}  {file['size']}" + ("  (optional)" if file["optional"] else "")
+        yield f"             {file['location']}" + ("  (shared)" if file["shared"] else "")
+        yield f"             {file['page'] if file['gated'] or not file['url'] else file['url']}"
+    yield from (f"  {entry[name]}" for name in ("why", "note") if entry[name])
 
 
-def _install(reporter: Reporter, options: argparse.Namespace) -> int:
+def _install(reporter: Reporter, options: argparse.Namespace) -> Answer:
     def install(model: Model, report: model_files.Report) -> list[Path]:
         return model_files.install(model, report, optional=options.optional)
 
     return _bring(reporter, options, install, "installed")
 
 
-def _repair(reporter: Reporter, options: argparse.Namespace) -> int:
+def _repair(reporter: Reporter, options: argparse.Namespace) -> Answer:
     return _bring(reporter, options, model_files.repair, "repaired")
 
 
-def _bring(reporter: Reporter, options: argparse.Namespace, bring: Callable[..., list[Path]], said: str) -> int:
+def _bring(reporter: Reporter, options: argparse.Namespace, bring: Callable[..., list[Path]], said: str) -> Answer:
     """Show sizes and licences, ask, then install or repair one model after the other."""
     models = [model for model in _models(options.models) if model.files]
     waiting = [model for model in models if _lacks(model, getattr(options, "optional", False))]
@@ -228,11 +206,9 @@ def _bring(reporter: Reporter, options: argparse.Namespace, bring: Callable[...,
     if waiting and not options.yes:
         _confirm(reporter, "Download?")
     come = [str(path) for model in models for path in bring(model, _Lines(reporter))]
-    if options.json:
-        _print({said: [describe(model) for model in models], "downloaded": come})
-    else:
+    if not options.json:
         reporter.say(f"{', '.join(model.label for model in models) or 'Nothing'}: {said}.")
-    return DONE
+    return {said: [describe(model) for model in models], "downloaded": come}, [], DONE
 
 
 def _lacks(model: Model, optional: bool) -> bool:
@@ -266,56 +242,43 @@ def _confirm(reporter: Reporter, question: str) -> None:
         raise LicenceNeeded("Nothing was changed.", "Answer y to continue.")
 
 
-def _verify(reporter: Reporter, options: argparse.Namespace) -> int:
+def _verify(reporter: Reporter, options: argparse.Namespace) -> Answer:
     chosen = _models(options.models) if options.models else catalogue.models()
     files = dict.fromkeys(file for model in chosen for file in model.everything)
     if not options.models:
         files = {file: None for file in files if store.file_state(file) in (store.PRESENT, store.BAD_SIZE)}
     verdicts = [model_files.verify(file, _Lines(reporter)) for file in files]
-    if options.json:
-        _print(
-            [
-                {
-                    "path": verdict.file.path,
-                    "location": str(verdict.path),
-                    "state": verdict.state,
-                    "why": verdict.why or None,
-                    "sha256": verdict.sha256 or None,
-                }
-                for verdict in verdicts
-            ]
-        )
-    else:
-        for verdict in verdicts:
-            print(f"{verdict.state:10} {verdict.file.path}" + (f"  ({verdict.why})" if verdict.why else ""))
-        if not verdicts:
-            print("No model is installed.")
+    content = [
+        {
+            "path": verdict.file.path,
+            "location": str(verdict.path),
+            "state": verdict.state,
+            "why": verdict.why or None,
+            "sha256": verdict.sha256 or None,
+        }
+        for verdict in verdicts
+    ]
+    lines = [f"{found.state:10} {found.file.path}" + (f"  ({found.why})" if found.why else "") for found in verdicts]
     whole = all(verdict.state in (model_files.RIGHT, model_files.PLAUSIBLE) for verdict in verdicts)
-    return DONE if whole else NOT_WHOLE
+    return content, lines or ["No model is installed."], DONE if whole else NOT_WHOLE
 
 
-def _check(reporter: Reporter, options: argparse.Namespace) -> int:
+def _check(reporter: Reporter, options: argparse.Namespace) -> Answer:
     """Nothing is downloaded. A file is in order where one of its addresses answers as published."""
     chosen = _models(options.models) if options.models else catalogue.models()
-    found: list[addresses.AddressCheck] = []
-    whole = True
+    content, whole = [], True
     for file in dict.fromkeys(file for model in chosen for file in model.everything if file.url):
         answers = addresses.check(file)
         whole = whole and any(answer.state == addresses.SAME for answer in answers)
-        found += answers
-        for answer in () if options.json else answers:
-            print(f"{answer.state:10} {file.path}  {answer.address}" + (f"  ({answer.why})" if answer.why else ""))
-    if options.json:
-        _print(
-            [
-                {"path": each.file.path, "address": each.address, "state": each.state, "why": each.why or None}
-                for each in found
-            ]
-        )
-    return DONE if whole else NOT_WHOLE
+        for answer in answers:
+            why = answer.why or None
+            content.append({"path": file.path, "address": answer.address, "state": answer.state, "why": why})
+            if not options.json:  # at once: the next one may take a while
+                print(f"{answer.state:10} {file.path}  {answer.address}" + (f"  ({why})" if why else ""))
+    return content, [], DONE if whole else NOT_WHOLE
 
 
-def _delete(reporter: Reporter, options: argparse.Namespace) -> int:
+def _delete(reporter: Reporter, options: argparse.Namespace) -> Answer:
     models = _models(options.models)
     going = [path for model in models for path in model_files.deletable(model)]
     for path in going:
@@ -323,59 +286,41 @@ def _delete(reporter: Reporter, options: argparse.Namespace) -> int:
     if going and not options.yes:
         _confirm(reporter, f"Delete {'this file' if len(going) == 1 else f'these {len(going)} files'}?")
     gone = [str(path) for model in models for path in model_files.delete(model, _Lines(reporter))]
-    if options.json:
-        _print({"deleted": gone})
-    else:
+    if not options.json:
         reporter.say(f"{len(gone)} files deleted." if gone else "None of this model's files are in your folder.")
-    return DONE
+    return {"deleted": gone}, [], DONE
 
 
-def _import(reporter: Reporter, options: argparse.Namespace) -> int:
+def _import(reporter: Reporter, options: argparse.Namespace) -> Answer:
     outcomes = [
         importing.import_from(Path(path), _Lines(reporter), options.as_path, options.replace) for path in options.paths
     ]
-    taken = [entry for outcome in outcomes for entry in outcome.taken]
-    known = [entry for outcome in outcomes for entry in outcome.known]
-    refused = [entry for outcome in outcomes for entry in outcome.refused]
-    if options.json:
-        _print(
-            {
-                "taken": [{"from": entry.source, "path": entry.file.path, "to": str(entry.path)} for entry in taken],
-                "known": [{"from": entry.source, "path": entry.file.path, "at": str(entry.path)} for entry in known],
-                "refused": [{"from": entry.source, "why": entry.why} for entry in refused],
-            }
-        )
-        return DONE
-    for entry in taken:
-        print(f"taken      {entry.source} -> {entry.path}")
-        print(f"           licence: {entry.file.licence}")
-    for entry in known:
-        print(f"there      {entry.source} is {entry.path}")
-    for refusal in refused:
-        print(f"refused    {refusal.source}: {refusal.why}")
-    return DONE
+    content: dict[str, list[dict[str, str]]] = {"taken": [], "known": [], "refused": []}
+    lines = []
+    for outcome in outcomes:
+        for entry in outcome.taken:
+            content["taken"].append({"from": entry.source, "path": entry.file.path, "to": str(entry.path)})
+            lines.append(f"taken      {entry.source} -> {entry.path}\n           licence: {entry.file.licence}")
+        for entry in outcome.known:
+            content["known"].append({"from": entry.source, "path": entry.file.path, "at": str(entry.path)})
+            lines.append(f"there      {entry.source} is {entry.path}")
+        for refusal in outcome.refused:
+            content["refused"].append({"from": refusal.source, "why": refusal.why})
+            lines.append(f"refused    {refusal.source}: {refusal.why}")
+    return content, lines, DONE
 
 
-def _where(reporter: Reporter, options: argparse.Namespace) -> int:
-    roots = [
-        {
-            "folder": str(root),
-            "own": root == store.models_root(),
-            "exists": root.is_dir(),
-            "writable": os.access(library.existing(root), os.W_OK),
-            "free_mb": shutil.disk_usage(library.existing(root)).free // 1_000_000,
-        }
-        for root in store.search_path()
-    ]
-    if options.json:
-        _print({"roots": roots, "hub": chosen_network().hub_address})
-        return DONE
-    for root in roots:
-        what = "own" if root["own"] else "shared"
-        there = "" if root["exists"] else ", not there yet"
-        print(f"{what:8} {root['folder']}  ({root['free_mb']:,} MB free{there})")
-    print(f"hub      {chosen_network().hub_address}")
-    return DONE
+def _where(reporter: Reporter, options: argparse.Namespace) -> Answer:
+    roots, lines = [], []
+    for root in store.search_path():
+        nearest, own = library.existing(root), root == store.models_root()
+        free, writable = shutil.disk_usage(nearest).free // 1_000_000, os.access(nearest, os.W_OK)
+        entry = {"folder": str(root), "own": own, "exists": root.is_dir(), "writable": writable, "free_mb": free}
+        roots.append(entry)
+        there = "" if entry["exists"] else ", not there yet"
+        lines.append(f"{'own' if own else 'shared':8} {root}  ({free:,} MB free{there})")
+    hub = chosen_network().hub_address
+    return {"roots": roots, "hub": hub}, [*lines, f"hub      {hub}"], DONE
 
 
 class _Lines:

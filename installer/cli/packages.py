@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ..environment import interpreters
 from ..environment import uv as uv_tool
-from ..environment.lock_files import DEFAULT_BLENDER, Pin, blender
+from ..environment.lock_files import DEFAULT_BLENDER, blender
 from ..environment.torch_build import REGISTRY
 from ..net.errors import Stopped
 from ..net.http import Network, set_network
@@ -20,7 +19,7 @@ from ..packages import status as package_status
 from ..packages.features import CORE, FEATURES, locks_folder, offered, pins_of
 from ..packages.sources import AUTO, Sources
 from ..shared.paths import Paths, make_writable
-from ..shared.reporting import Reporter
+from ..shared.reporting import Answer, Reporter, show
 
 ALL = "all"
 
@@ -66,13 +65,13 @@ def _build(name: str) -> str:
     return name
 
 
-def run(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+def run(paths: Paths, reporter: Reporter, options: argparse.Namespace, _rest: Sequence[str]) -> int:
     """Carry out the chosen action; returns the exit code."""
     if options.folder:
         folders.set_packages_root(options.folder)
     set_network(Network(proxy=options.proxy, ca_file=options.ca_file))
     try:
-        return _ACTIONS[options.action](paths, reporter, options)
+        return show(_ACTIONS[options.action](paths, reporter, options), options.json)
     except Stopped:
         raise KeyboardInterrupt from None
 
@@ -101,74 +100,61 @@ def _sources(options: argparse.Namespace) -> Sources:
     return Sources(options.accelerator, options.index, options.torch_index, options.wheels)
 
 
-def _print(options: argparse.Namespace, content: dict[str, Any], text: str) -> None:
-    print(json.dumps(content, indent=1) if options.json else text)
-
-
-def _install(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+def _install(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> Answer:
     python = _python(paths, reporter, options)
     features = _features(options, manager.version_of(python))
-    done = manager.install(
-        python, features, manager.InstallCallbacks(reporter.say), paths, _sources(options), options.anew
-    )
-    _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
-    return 0
+    callbacks = manager.InstallCallbacks(reporter.say)
+    return _folders(manager.install(python, features, callbacks, paths, _sources(options), options.anew))
 
 
-def _status(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+def _repair(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> Answer:
+    python, callbacks = _python(paths, reporter, options), manager.InstallCallbacks(reporter.say)
+    return _folders(manager.repair(python, callbacks, paths, _sources(options)))
+
+
+def _folders(done: list[Path]) -> Answer:
+    names = [str(path) for path in done]
+    return {"folders": names}, names, 0
+
+
+def _status(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> Answer:
     version = _version(paths, options)
     status = package_status.of_folders(version)
     lines = [f"Python {status.python}, in {status.root} ({status.free_mb:,} MB free)"]
     for group in status.groups:
         size = f", {group.megabytes:,} MB" if group.megabytes else ""
         lines.append(f"{group.feature:14} {group.state}{size}{'  ' + group.detail if group.detail else ''}")
-    _print(options, status.plain(), "\n".join(lines))
     asked = [CORE, *_features(options, version)]
     states = [group.state for group in status.groups if group.feature in asked]
-    if package_status.BROKEN in states:
-        return DAMAGED
-    return 0 if all(state in package_status.USABLE for state in states) else MISSING
+    usable = all(state in package_status.USABLE for state in states)
+    return status.plain(), lines, DAMAGED if package_status.BROKEN in states else 0 if usable else MISSING
 
 
-def _verify(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+def _verify(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> Answer:
     features = _features(options, _version(paths, options)) or None
     found = manager.verify(_python(paths, reporter, options), features, manager.InstallCallbacks(reporter.say))
-    text = "\n".join(f"{feature:14} {what or 'whole, and it works'}" for feature, what in found.items())
-    _print(options, found, text or "nothing is installed")
-    return MISSING if not found else DAMAGED if any(found.values()) else 0
+    lines = [f"{feature:14} {what or 'whole, and it works'}" for feature, what in found.items()]
+    return found, lines or ["nothing is installed"], MISSING if not found else DAMAGED if any(found.values()) else 0
 
 
-def _repair(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
-    done = manager.repair(
-        _python(paths, reporter, options), manager.InstallCallbacks(reporter.say), paths, _sources(options)
-    )
-    _print(options, {"folders": [str(path) for path in done]}, "\n".join(map(str, done)))
-    return 0
-
-
-def _remove(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+def _remove(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> Answer:
     version = _version(paths, options) if options.python or options.features else ""
     gone = manager.remove(version, _features(options, version) or None)
     text = f"{gone.megabytes:,} MB removed"
     if gone.later:
         text += f"; {gone.later:,} MB more go when the Blenders that use them are closed"
-    _print(options, {"megabytes": gone.megabytes, "later": gone.later}, text)
-    return 0
+    return {"megabytes": gone.megabytes, "later": gone.later}, [text], 0
 
 
-def _requirements(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> int:
+def _requirements(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> Answer:
     version = _version(paths, options)
-    pins = {pin.name: pin for name in [CORE, *_features(options, version)] for pin in _pins(version, name)}
+    groups = [CORE, *_features(options, version)]
+    pins = {pin.name: pin for group in groups for pin in pins_of(locks_folder(), version, group)}
     content = {name: pin.version for name, pin in pins.items()}
-    _print(options, content, "".join(pin.requirement() for pin in pins.values()).rstrip("\n"))
-    return 0
+    return content, [pin.requirement().rstrip("\n") for pin in pins.values()], 0
 
 
-def _pins(version: str, feature: str) -> list[Pin]:
-    return pins_of(locks_folder(), version, feature)
-
-
-_ACTIONS: dict[str, Callable[[Paths, Reporter, argparse.Namespace], int]] = {
+_ACTIONS: dict[str, Callable[[Paths, Reporter, argparse.Namespace], Answer]] = {
     "install": _install,
     "status": _status,
     "verify": _verify,

@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import lzma
 import os
-import shutil
 import tarfile
 import zipfile
 import zlib
@@ -22,14 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ..net.download import SPARE
 from ..net.errors import DiskFull, WrongFile, disk_error
 from ..net.partial_file import forget, part_of
 from ..shared.disk import READ, fingerprint, hash_file, move_into_place
 from . import catalogue, sniff, store
-from .catalogue import File, in_words
-from .library import existing, own
-from .model_files import Report, exclusive_access, is_our_conversion, record
+from .catalogue import File
+from .library import own
+from .model_files import Report, exclusive_access, is_our_conversion, record, require_room
 
 #: Files of a folder that are looked at.
 MOST = 20_000
@@ -82,7 +80,8 @@ def import_from(source: Path, report: Report, path: str = "", replace: bool = Fa
     that name is there already. Raises `WrongFile` where nothing is a model's file, and the errors of the disk.
     """
     source = source.expanduser().absolute()
-    outcome = ImportResult()
+    work = _Import(report, path, replace)
+    outcome = work.outcome
     try:
         if not (source.is_file() or source.is_dir()):
             raise WrongFile(f"There is no file or folder {source}.", "Choose a file or a folder that exists.")
@@ -91,9 +90,9 @@ def import_from(source: Path, report: Report, path: str = "", replace: bool = Fa
             report(0.0, f"Looking at {candidate.name}")
             try:
                 if candidate.name.lower().endswith(_ARCHIVES):
-                    _import_archive(candidate, source, outcome, report, path, replace)
+                    work.archive(candidate)
                 else:
-                    _import_file(candidate, str(candidate), candidate, outcome, report, path, replace)
+                    work.file(candidate, str(candidate), candidate)
             except OSError as error:
                 if candidate == source or isinstance(disk_error(error, source), DiskFull):
                     raise
@@ -134,103 +133,140 @@ def _candidates(source: Path) -> Iterator[Path]:
                 yield path
 
 
-def _import_file(
-    path: Path, shown: str, named: Path, outcome: ImportResult, report: Report, as_path: str, replace: bool
-) -> None:
-    """Take one file; `named` is its name and folders, which are not those of a file unpacked from an archive."""
-    contents = sniff.look(path)
-    try:
-        file = _file_of(path, named, contents, as_path, report)
-    except WrongFile as error:
-        outcome.refused.append(Refusal(shown, error.message.rstrip("."), error.remedy))
-        return
-    if file is None:
-        plain = _converted_copy(path, named)
-        if plain is not None:
-            _take(path, shown, plain, store.converted(own(plain)) or own(plain), outcome, report, replace)
-        elif contents.damage and contents.kind != sniff.OTHER:
-            outcome.refused.append(Refusal(shown, contents.damage))
-        elif contents.hostile:
-            outcome.refused.append(Refusal(shown, f"it would call {contents.hostile}; nothing of it was run"))
+@dataclass
+class _Import:
+    """One import under way. as_path, replace : as `import_from` takes them."""
+
+    report: Report
+    as_path: str
+    replace: bool
+    outcome: ImportResult = field(default_factory=ImportResult)
+
+    def file(self, path: Path, shown: str, named: Path) -> None:
+        """Take one file; `named` is its name and folders, which are not those of a file unpacked from an archive."""
+        contents = sniff.look(path)
+        refused = self.outcome.refused
+        try:
+            file = self._file_of(path, named, contents)
+        except WrongFile as error:
+            refused.append(Refusal(shown, error.message.rstrip("."), error.remedy))
+            return
+        if file is not None:
+            self._take(path, shown, file, own(file))
+        elif (plain := _converted_copy(path, named)) is not None:
+            self._take(path, shown, plain, store.converted(own(plain)) or own(plain))
+        elif contents.damage and (contents.kind != sniff.OTHER or named.suffix in _ENDINGS):
+            refused.append(Refusal(shown, contents.damage))
         elif contents.kind in (sniff.TORCH, sniff.SAFETENSORS, sniff.PICKLE) or named.suffix in _ENDINGS:
-            outcome.refused.append(Refusal(shown, contents.damage or "it is not a file of a known model"))
-        return
-    _take(path, shown, file, own(file), outcome, report, replace)
+            refused.append(Refusal(shown, "it is not a file of a known model"))
 
+    def _take(self, path: Path, shown: str, file: File, target: Path) -> None:
+        present = store.locate(file) if target == own(file) else target
+        if present.is_file() and present.stat().st_size:
+            if present.samefile(path) or fingerprint(present) == fingerprint(path):
+                self.outcome.known.append(ImportedFile(shown, file, present))
+                return
+            if present == target and not self.replace:
+                why = f"the library already has another {target.name}; delete that one first"
+                self.outcome.refused.append(Refusal(shown, why))
+                return
+        with exclusive_access(target, self.report):
+            sha256, size = self._copy(path, target)
+            if target == own(file):
+                record(file, target, sha256, size, "imported", sha256 == file.sha256)
+        self.outcome.taken.append(ImportedFile(shown, file, target))
 
-def _take(
-    path: Path, shown: str, file: File, target: Path, outcome: ImportResult, report: Report, replace: bool
-) -> None:
-    present = store.locate(file) if target == own(file) else target
-    if present.is_file() and present.stat().st_size:
-        if present.samefile(path) or fingerprint(present) == fingerprint(path):
-            outcome.known.append(ImportedFile(shown, file, present))
+    def _copy(self, path: Path, target: Path) -> tuple[str, int]:
+        """Copy a file under its published name in one step; SHA-256 and length of what was copied."""
+        size = path.stat().st_size
+        require_room(size, target.parent, f"Copying {target.name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        forget(target)
+        digest, done = hashlib.sha256(), 0
+        try:
+            with path.open("rb") as source, part_of(target).open("wb") as copy:
+                for block in self._blocks(source, size, f"Copying {target.name}"):
+                    copy.write(block)
+                    digest.update(block)
+                    done += len(block)
+                copy.flush()
+                os.fsync(copy.fileno())
+            move_into_place(part_of(target), target)
+        finally:
+            with suppress(OSError):
+                forget(target)
+        return digest.hexdigest(), done
+
+    def _blocks(self, source: IO[bytes], size: int, doing: str) -> Iterator[bytes]:
+        """What a stream holds, with a report after each block has been dealt with."""
+        done = 0
+        while block := source.read(READ):
+            done += len(block)
+            yield block
+            self.report(done / max(size, 1), f"{doing}: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")
+
+    def _file_of(self, path: Path, named: Path, contents: sniff.Contents) -> File | None:
+        """The catalogue's file that this is; None for none of them. Raises `WrongFile` where it could be several."""
+        if contents.damage:
+            return None
+        size = path.stat().st_size
+        fitting = [file for file in catalogue.files() if sniff.matches(file, contents, size, named.name)]
+        if self.as_path:
+            return next((file for file in fitting if file.path == self.as_path), None)
+        hashed = [file for file in fitting if file.sha256]
+        if hashed:
+            sha256 = hash_file(path, lambda done: self.report(done / max(size, 1), f"Checking {named.name}"))
+            right = [file for file in hashed if file.sha256 == sha256]
+            # Another form of a published file is taken by its content; one of the same length is damaged or a forgery.
+            fitting = right or [file for file in fitting if not file.sha256 or file.bytes != size]
+        fitting = [file for file in fitting if not _contradicts(file, named)]
+        if len(fitting) > 1:
+            hinted = _hinted(fitting, named)
+            if len(hinted) != 1:
+                choices = ", ".join(file.path for file in hinted or fitting)
+                raise WrongFile(
+                    f"it could be any of: {choices}.",
+                    "Put it into a folder of the right one's name and import that, or name it with --as in a shell.",
+                )
+            fitting = hinted
+        return fitting[0] if fitting else None
+
+    def archive(self, archive: Path) -> None:
+        """Look at the members that could be models. Each is unpacked under a name of ours, never under its own."""
+        if zipfile.is_zipfile(archive) and sniff.look(archive).kind != sniff.OTHER:
+            self.file(archive, str(archive), archive)
             return
-        if present == target and not replace:
-            outcome.refused.append(
-                Refusal(shown, f"the library already has another {target.name}; delete that one first")
-            )
-            return
-    with exclusive_access(target, report):
-        sha256, size = _copy(path, target, report)
-        if target == own(file):
-            record(file, target, sha256, size, "imported", sha256 == file.sha256)
-    outcome.taken.append(ImportedFile(shown, file, target))
+        largest = max(file.about_bytes for file in catalogue.files()) * 1.2
+        unpacked = store.models_root() / ".importing" / f"{os.getpid()}.part"
+        unpacked.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            for name, size, stream in _members(archive):
+                if not name.lower().endswith(_ENDINGS) or size > largest:
+                    continue
+                self.outcome.seen += 1
+                self.report(0.0, f"Unpacking {PurePosixPath(name).name}")
+                self._unpack(stream, unpacked, size)
+                named = Path(archive.stem, *(part for part in PurePosixPath(name).parts if part not in ("/", "..")))
+                self.file(unpacked, f"{archive} ({name})", named)
+        except (*_DAMAGED, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk; a damaged stream's have none
+                raise
+            self.outcome.refused.append(Refusal(str(archive), f"the archive is damaged or locked ({error})"))
+        finally:
+            with suppress(OSError):
+                unpacked.unlink(missing_ok=True)
+                unpacked.parent.rmdir()
 
-
-def _copy(path: Path, target: Path, report: Report) -> tuple[str, int]:
-    """Copy a file under its published name in one step; SHA-256 and length of what was copied."""
-    size = path.stat().st_size
-    free = shutil.disk_usage(existing(target.parent)).free
-    if size + SPARE > free:
-        raise DiskFull(
-            f"{target.name} needs {in_words(size)}, but the disk of {target.parent} has {in_words(free)} free.",
-            "Free some space, or choose another folder for the models.",
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    forget(target)
-    digest, done = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as source, part_of(target).open("wb") as copy:
-            while block := source.read(READ):
-                copy.write(block)
-                digest.update(block)
+    def _unpack(self, stream: IO[bytes], target: Path, size: int) -> None:
+        """Write a member to the disk, as long as it says it is and no longer."""
+        require_room(size, target.parent, "Unpacking")
+        done = 0
+        with target.open("wb") as file:
+            for block in self._blocks(stream, size, "Unpacking"):
                 done += len(block)
-                report(done / max(size, 1), f"Copying {target.name}: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")
-            copy.flush()
-            os.fsync(copy.fileno())
-        move_into_place(part_of(target), target)
-    finally:
-        with suppress(OSError):
-            forget(target)
-    return digest.hexdigest(), done
-
-
-def _file_of(path: Path, named: Path, contents: sniff.Contents, as_path: str, report: Report) -> File | None:
-    """The catalogue's file that this is; None for none of them. Raises `WrongFile` where it could be several."""
-    if contents.damage or contents.hostile:
-        return None
-    size = path.stat().st_size
-    fitting = [file for file in catalogue.files() if sniff.matches(file, contents, size, named.name)]
-    if as_path:
-        return next((file for file in fitting if file.path == as_path), None)
-    hashed = [file for file in fitting if file.sha256]
-    if hashed:
-        sha256 = hash_file(path, lambda done: report(done / max(size, 1), f"Checking {named.name}"))
-        right = [file for file in hashed if file.sha256 == sha256]
-        # Another form of a published file is taken by its content; one of the same length is damaged or a forgery.
-        fitting = right or [file for file in fitting if not file.sha256 or file.bytes != size]
-    fitting = [file for file in fitting if not _contradicts(file, named)]
-    if len(fitting) > 1:
-        hinted = _hinted(fitting, named)
-        if len(hinted) != 1:
-            choices = ", ".join(file.path for file in hinted or fitting)
-            raise WrongFile(
-                f"it could be any of: {choices}.",
-                "Put it into a folder of the right one's name and import that, or name it with --as in a shell.",
-            )
-        fitting = hinted
-    return fitting[0] if fitting else None
+                if done > size:
+                    raise zipfile.BadZipFile("a member is longer than it says")
+                file.write(block)
 
 
 def _hinted(files: list[File], named: Path) -> list[File]:
@@ -273,35 +309,6 @@ def _converted_copy(path: Path, named: Path) -> File | None:
     return None
 
 
-def _import_archive(
-    archive: Path, root: Path, outcome: ImportResult, report: Report, as_path: str, replace: bool
-) -> None:
-    """Look at the members that could be models. Each is unpacked under a name of ours, never under its own."""
-    if zipfile.is_zipfile(archive) and sniff.look(archive).kind != sniff.OTHER:
-        _import_file(archive, str(archive), archive, outcome, report, as_path, replace)
-        return
-    largest = max(file.about_bytes for file in catalogue.files()) * 1.2
-    unpacked = store.models_root() / ".importing" / f"{os.getpid()}.part"
-    unpacked.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        for name, size, stream in _members(archive):
-            if not name.lower().endswith(_ENDINGS) or size > largest:
-                continue
-            outcome.seen += 1
-            report(0.0, f"Unpacking {PurePosixPath(name).name}")
-            _unpack(stream, unpacked, size, report)
-            named = Path(archive.stem, *(part for part in PurePosixPath(name).parts if part not in ("/", "..")))
-            _import_file(unpacked, f"{archive} ({name})", named, outcome, report, as_path, replace)
-    except (*_DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk; those of a damaged stream have none
-            raise
-        outcome.refused.append(Refusal(str(archive), f"the archive is damaged or locked ({error})"))
-    finally:
-        with suppress(OSError):
-            unpacked.unlink(missing_ok=True)
-            unpacked.parent.rmdir()
-
-
 def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Name, length and content of every plain file in an archive."""
     if zipfile.is_zipfile(archive):
@@ -327,19 +334,3 @@ def _check_gzip(archive: Path) -> None:
     with gzip.open(archive) as stream:
         while stream.read(READ):
             pass
-
-
-def _unpack(stream: IO[bytes], target: Path, size: int, report: Report) -> None:
-    """Write a member to the disk, as long as it says it is and no longer."""
-    if size + SPARE > shutil.disk_usage(target.parent).free:
-        raise DiskFull(
-            f"Unpacking needs {in_words(size)} in {target.parent}.", "Free some space, or choose another folder."
-        )
-    done = 0
-    with target.open("wb") as file:
-        while block := stream.read(READ):
-            done += len(block)
-            if done > size:
-                raise zipfile.BadZipFile("a member is longer than it says")
-            file.write(block)
-            report(done / max(size, 1), f"Unpacking: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")

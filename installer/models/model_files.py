@@ -66,7 +66,8 @@ def install(
     """
     state = overview(model)
     lacking = state.to_download + (state.to_add if optional else ())
-    _require_room(lacking)
+    if lacking:
+        require_room(sum(max(0, file.about_bytes - partial_bytes(own(file))) for file in lacking), store.models_root())
     come: list[Path] = []
     done, total = 0, max(1, sum(file.about_bytes for file in lacking))
     for file in lacking:
@@ -92,13 +93,12 @@ def _require_registration(model: Model, files: Sequence[File]) -> None:
         )
 
 
-def _require_room(files: Sequence[File]) -> None:
-    root = store.models_root()
-    needed = sum(max(0, file.about_bytes - partial_bytes(own(file))) for file in files)
-    free = shutil.disk_usage(existing(root)).free
-    if files and needed + SPARE > free:
+def require_room(needed: int, folder: Path, doing: str = "The download") -> None:
+    """Raise `DiskFull` unless so many bytes, and some to spare, are free where `folder` lies or will lie."""
+    free = shutil.disk_usage(existing(folder)).free
+    if needed + SPARE > free:
         raise DiskFull(
-            f"The download needs {in_words(needed)}, but the disk of {root} has {in_words(free)} free.",
+            f"{doing} needs {in_words(needed)}, but the disk of {folder} has {in_words(free)} free.",
             "Free some space, or choose another folder for the models.",
         )
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from ..shared.disk import is_web_page
 from .catalogue import File
 from .safe_pickle import PickledObject, SafeUnpickler
 
@@ -48,14 +49,12 @@ class Contents:
     """What a file holds.
 
     kind : one of the constants above.  arrays : name -> shape, or None where it is not an array; an array that is the
-    whole file has the name "".  damage : why it cannot be read, in words, or "".
-    hostile : the program that it would call.
+    whole file has the name "".  damage : why it cannot be taken, in words (cut off, a web page, or hostile), or "".
     """
 
     kind: str
     arrays: dict[str, Shape | None] = field(default_factory=dict)
     damage: str = ""
-    hostile: str = ""
 
 
 def look(path: Path) -> Contents:
@@ -65,8 +64,7 @@ def look(path: Path) -> Contents:
         head = file.read(64)
         if not head:
             return Contents(EMPTY, damage="it is empty")
-        start = head.lstrip().lower()
-        if start.startswith((b"<!doctype", b"<html", b"<?xml", b'{"error')):
+        if is_web_page(head):
             return Contents(PAGE, damage="it is a web page, not a model")
         if head.startswith(b"version https://git-lfs"):
             return Contents(POINTER, damage="it is only a Git LFS pointer (run git lfs pull)")
@@ -77,7 +75,7 @@ def look(path: Path) -> Contents:
                 return _zip(path)
             if head[:1] == b"\x80" or head[:1] in (b"(", b"c", b"]", b"}"):
                 return _pickles(file)
-            if start[:1] in (b"{", b"["):
+            if head.lstrip()[:1] in (b"{", b"["):
                 json.loads(path.read_text("utf-8"))
                 return Contents(JSON)
         except _Unreadable as error:
@@ -96,7 +94,7 @@ def matches(file: File, contents: Contents, size: int, name: str) -> bool:
 
     Where the catalogue says what the file holds, that decides; elsewhere its published name, kind and size together.
     """
-    if contents.damage or contents.hostile:
+    if contents.damage:
         return False
     if file.holds:
         return all(_holds(contents, wanted) for wanted in file.holds) and not any(
@@ -112,8 +110,6 @@ def check(file: File, path: Path) -> str:
     contents = look(path)
     if contents.damage:
         return contents.damage
-    if contents.hostile:
-        return f"it would call {contents.hostile}; nothing of it was run"
     if not matches(file, contents, path.stat().st_size, Path(file.path).name):
         return "it is another file, or another size of this model"
     return ""
@@ -201,7 +197,7 @@ def _described(kind: str, reader: _Reader, content: Any = None) -> Contents:
     for name, value in _named(content, 3):
         if name not in arrays or arrays[name] is None:
             arrays[name] = _shape(value)
-    return Contents(kind, arrays, hostile=reader.hostile)
+    return Contents(kind, arrays, reader.hostile and f"it would call {reader.hostile}; nothing of it was run")
 
 
 def _named(content: Any, depth: int) -> Iterator[tuple[str, Any]]:

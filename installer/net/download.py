@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..shared.disk import is_web_page
 from ..shared.errors import SetupError
 from ..shared.reporting import Pace
 from .connection import Answer, BadRedirect, Connection, is_weak, number
 from .errors import Busy, DiskFull, NoConnection, WrongFile, certificate_error, disk_error, status_error
 from .http import Network, chosen_network
-from .partial_file import OnDisk, Partial
+from .partial_file import OnDisk, Partial, on_disk
 
 #: Bytes that must stay free on the disk.
 SPARE = 64 << 20
@@ -244,16 +245,12 @@ class _Download:
     def _check_promise(self, answer: Answer, total: int) -> None:
         """Refuse before the download what cannot be the file."""
         name = self.target.name
-        page = self.spec.page or "its page"
         if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
-            raise WrongFile(
-                f"{answer.server} sends a web page instead of {name}.",
-                f"Open {page} in your browser: it may ask you to sign in or to accept a licence. Then import the file.",
-            )
+            raise self._web_page(answer.server)
         if self.spec.bytes and total >= 0 and total != self.spec.bytes:
             raise WrongFile(
                 f"{answer.server} offers {total:,} bytes as {name}, which has {self.spec.bytes:,}.",
-                f"Choose another mirror, or get the file from {page} and import it from disk.",
+                f"Choose another mirror, or get the file from {self.spec.page or 'its page'} and import it from disk.",
             )
         if self.spec.sha256 and answer.hub_sha256 and answer.hub_sha256 != self.spec.sha256:
             raise WrongFile(
@@ -263,10 +260,8 @@ class _Download:
 
     def _check_room(self, total: int) -> None:
         left = max(total, self.spec.bytes) - self.partial.have
-        try:
+        with on_disk():
             free = shutil.disk_usage(self.target.parent).free
-        except OSError as error:
-            raise OnDisk(error.errno, error.strerror) from error
         if left + SPARE > free:
             raise DiskFull(
                 f"{self.target.name} needs {left / 1e6:,.0f} MB more, but the disk of {self.target.parent} has "
@@ -279,8 +274,8 @@ class _Download:
         self.message = "Downloading"
         slow_since, slow_from = time.monotonic(), self.partial.have
         for block in connection.blocks():
-            if self.partial.have == 0:
-                self._check_head(block)
+            if self.partial.have == 0 and is_web_page(block):
+                raise self._web_page("The server")
             self.partial.write(block)
             self._tell()
             if (seconds := time.monotonic() - slow_since) > 2 * self.retry_policy.stall:
@@ -303,14 +298,12 @@ class _Download:
         if total < 0:  # the server never said, so the end of the connection is the end of the file
             self.partial.note(length=self.partial.have)
 
-    def _check_head(self, block: bytes) -> None:
-        head = block[:64].lstrip().lower()
-        if head.startswith((b"<!doctype", b"<html", b"<?xml", b'{"error')):
-            raise WrongFile(
-                f"The server sends a web page instead of {self.target.name}.",
-                f"Open {self.spec.page or 'its page'} in your browser: it may ask you to sign in or to accept a "
-                "licence. Then import the file.",
-            )
+    def _web_page(self, server: str) -> WrongFile:
+        return WrongFile(
+            f"{server} sends a web page instead of {self.target.name}.",
+            f"Open {self.spec.page or 'its page'} in your browser: it may ask you to sign in or to accept a licence. "
+            "Then import the file.",
+        )
 
     # between the attempts
 

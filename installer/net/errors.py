@@ -49,6 +49,8 @@ class NotWritable(SetupError):
 class LicenceNeeded(SetupError):
     """A licence has to be accepted, or a confirmation given, first."""
 
+    exit_code = 4
+
 
 class NeedsRegistration(SetupError):
     """A file that only its owner hands out, after registration."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -20,6 +20,15 @@ SYNC = 64 << 20
 
 class OnDisk(OSError):
     """An OSError of the disk, not of the network."""
+
+
+@contextmanager
+def on_disk() -> Iterator[None]:
+    """Whatever the disk refuses here is an `OnDisk`."""
+    try:
+        yield
+    except OSError as error:
+        raise OnDisk(error.errno, error.strerror) from error
 
 
 @dataclass(frozen=True)
@@ -111,16 +120,12 @@ class Partial:
     def note(self, **known: object) -> None:
         """Put down what is known now."""
         self.record = replace(self.record, **known)  # type: ignore[arg-type]
-        try:
+        with on_disk():
             write_json(record_of(self.target), asdict(self.record))
-        except OSError as error:
-            raise OnDisk(error.errno, error.strerror) from error
 
     def write(self, block: bytes) -> None:
-        try:
+        with on_disk():
             self._open().write(block)
-        except OSError as error:
-            raise OnDisk(error.errno, error.strerror) from error
         self._count(block)
         self._unsynced += len(block)
         if self._unsynced >= SYNC:
@@ -128,11 +133,9 @@ class Partial:
 
     def sync(self) -> None:
         """Write all through to the disk, then say so in the record."""
-        try:
+        with on_disk():
             self._open().flush()
             os.fsync(self._open().fileno())
-        except OSError as error:
-            raise OnDisk(error.errno, error.strerror) from error
         self._unsynced = 0
         self.note(synced=self.have)
 

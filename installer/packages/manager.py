@@ -87,21 +87,26 @@ def install(
     """
     version = version_of(python_executable)
     sources = sources or chosen_sources()
-    wanted = [feature for feature in FEATURES if feature == CORE or feature in features]
     unknown = sorted(set(features) - set(FEATURES))
     if unknown:
         raise SetupError(f"Unknown package group: {unknown[0]}.", f"Choose of: {', '.join(FEATURES)}.")
-    wanted = [feature for feature in wanted if feature == CORE or pins_of(locks_folder(), version, feature)]
-    todo = [feature for feature in wanted if anew or _is_wanting(version, feature, sources)]
-    if todo:
+    wanted = [name for name in FEATURES if name == CORE or name in features]
+    wanted = [name for name in wanted if name == CORE or pins_of(locks_folder(), version, name)]
+
+    def todo() -> list[str]:
+        return [name for name in wanted if anew or _is_wanting(version, name, sources)]
+
+    if todo():
         with _installing(callbacks):
-            todo = [feature for feature in wanted if anew or _is_wanting(version, feature, sources)]
-            if todo:
-                _install(python_executable, version, todo, callbacks, tools, sources)
+            if lacking := todo():  # asked again: whoever held the lock may have brought them
+                _Installation(python_executable, version, callbacks, sources, tools).carry_out(lacking)
     else:
         callbacks.line(f"The packages for Python {version} are installed already.")
-    done = [folders.finished(version, feature) for feature in wanted]
-    return [folder.path for folder in done if folder]
+    return _paths(version, wanted)
+
+
+def _paths(version: str, features: Iterable[str]) -> list[Path]:
+    return [folder.path for feature in features if (folder := folders.finished(version, feature))]
 
 
 def version_of(python_executable: str) -> str:
@@ -159,63 +164,100 @@ def _check_root(root: Path) -> None:
         )
 
 
-def _install(
-    python: str,
-    version: str,
-    todo: Sequence[str],
-    callbacks: InstallCallbacks,
-    tools: Paths | None,
-    sources: Sources,
-    suspect: Sequence[str] = (),
-) -> None:
-    """Install groups while the lock is held. suspect : packages whose files in uv's cache, which shares them with the
-    folders, may be damaged as well."""
-    tool = _uv(callbacks, tools, sources)
-    if suspect:
-        stream([str(tool.path), "cache", "clean", *suspect], tool.environment(), lambda line: None, callbacks.tick)
-    build = _build_for(python, version, tool, todo, callbacks, sources)
-    here = folders.downloaded_megabytes(_cache(tool))
-    _require_space(todo, build, here)
-    for feature in todo:
-        own = build if feature == CORE else TorchBuild(torch_build.REGISTRY)
-        callbacks.line(f"Fetching {feature}")
-        expected = max(0, sizes.about([feature], own.backend)[0] - here)
-        _build(
-            feature, own, python, version, sources, callbacks, partial(_run, tool, callbacks, sources.folder, expected)
-        )
-    folders.drop_unshared()
+class _Installation:
+    """One run for one Python, while the lock of the root is held."""
 
+    def __init__(
+        self, python: str, version: str, callbacks: InstallCallbacks, sources: Sources, tools: Paths | None
+    ) -> None:
+        """Finds or fetches uv. Its cache shares its files with the folders: beside them, where neither a checkout
+        (`tools`) nor the user has one."""
+        self.python, self.version, self.callbacks, self.sources = python, version, callbacks, sources
+        tool = uv_tool.ensure(tools or installed_paths(), callbacks.line, sources).using(sources)
+        settings = {**tool.settings, "UV_LINK_MODE": "hardlink"}
+        if not os.environ.get("UV_CONCURRENT_DOWNLOADS"):  # uv's own 50 would all be lost when they are stopped
+            settings["UV_CONCURRENT_DOWNLOADS"] = "3"
+        if tools is None and not os.environ.get("UV_CACHE_DIR"):
+            settings["UV_CACHE_DIR"] = str(folders.packages_root() / folders.CACHE)
+        self.tool = replace(tool, settings=settings)
+        self.cache = Path(self.tool.environment()["UV_CACHE_DIR"])
 
-def _uv(callbacks: InstallCallbacks, tools: Paths | None, sources: Sources) -> uv_tool.Uv:
-    """uv, whose cache shares its files with the folders: beside them, where neither a checkout nor the user has one."""
-    tool = uv_tool.ensure(tools or installed_paths(), callbacks.line, sources).using(sources)
-    settings = {**tool.settings, "UV_LINK_MODE": "hardlink"}
-    if not os.environ.get("UV_CONCURRENT_DOWNLOADS"):  # uv's own 50 would all be lost when they are stopped
-        settings["UV_CONCURRENT_DOWNLOADS"] = "3"
-    if tools is None and not os.environ.get("UV_CACHE_DIR"):
-        settings["UV_CACHE_DIR"] = str(folders.packages_root() / folders.CACHE)
-    return replace(tool, settings=settings)
+    def carry_out(self, todo: Sequence[str], suspect: Sequence[str] = ()) -> None:
+        """Install groups. suspect : packages whose files in uv's cache, which shares them with the folders, may be
+        damaged as well."""
+        if suspect:
+            command = [str(self.tool.path), "cache", "clean", *suspect]
+            stream(command, self.tool.environment(), lambda line: None, self.callbacks.tick)
+        build = self._choose_build(todo)
+        here = folders.downloaded_megabytes(self.cache)
+        _require_space(todo, build, here)
+        for feature in todo:
+            own = build if feature == CORE else TorchBuild(torch_build.REGISTRY)
+            self.callbacks.line(f"Fetching {feature}")
+            self._build(feature, own, max(0, sizes.about([feature], own.backend)[0] - here))
+        folders.drop_unshared()
 
+    def _choose_build(self, todo: Sequence[str]) -> TorchBuild:
+        """The build of torch: chosen now where the core is to be installed, else the one that is there."""
+        if CORE not in todo:
+            core = folders.finished(self.version, CORE)
+            return TorchBuild(core.backend if core else torch_build.REGISTRY)
+        device = detect()
+        self.callbacks.line(f"This machine computes on: {device}")
+        pins = pins_of(locks_folder(), self.version, CORE)
+        build = torch_build.choose(self.tool, Path(self.python), pins, self.callbacks.line, device, self.sources)
+        warning = torch_build.advice(device, build.backend)
+        if warning:
+            self.callbacks.line(warning)
+        return build
 
-def _cache(tool: uv_tool.Uv) -> Path:
-    return Path(tool.environment()["UV_CACHE_DIR"])
+    def _build(self, feature: str, build: TorchBuild, expected: int) -> None:
+        """Build one group's folder beside the others and give it its name. expected : MB to download."""
+        root = folders.packages_root()
+        pins = pins_of(locks_folder(), self.version, feature)
+        building = Path(tempfile.mkdtemp(prefix=folders.BUILDING, dir=root))  # `_installing` removes it if we cannot
+        building.chmod(0o755)  # mkdtemp's own rights would keep the other users of a shared folder out
+        try:
+            run = partial(self._run_uv, expected)
+            torch_build.install(run, Path(self.python), pins, build, self.sources, building)
+            _check(building)
+            self.callbacks.line(f"Trying {feature}")
+            report = _proved(self.python, self.version, feature, building, self.callbacks)
+            number = 1 + max((folder.number for folder in folders.all_folders(root)), default=0)
+            files, megabytes = folders.count(building)
+            backend = build.backend if feature == CORE else ""
+            packages = wheel_records.installed(building)
+            folders.write_stamp(
+                folders.Folder(building, self.version, feature, backend, number, files, megabytes, packages, report)
+            )
+            target = _free_name(root, folders.folder_name(locks_folder(), self.version, feature, backend), number)
+            move_into_place(building, target)
+            folders.record_user(target, self.version)
+            _remove_replaced(target, feature)
+        finally:
+            remove_tree(building)
+        warning = proof.slower_than_hoped(report, backend)
+        self.callbacks.line(warning or f"{feature} is installed in {target} ({megabytes:,} MB).")
 
+    def _run_uv(self, expected: int, arguments: list[str]) -> None:
+        """Run uv, in the offline folder of wheels where there is one, with progress."""
+        wheels, callbacks = self.sources.folder, self.callbacks
+        progress = DownloadProgress(callbacks.line, self.cache, expected, every=inf if callbacks.loading else 5.0)
 
-def _build_for(
-    python: str, version: str, tool: uv_tool.Uv, todo: Sequence[str], callbacks: InstallCallbacks, sources: Sources
-) -> TorchBuild:
-    """The build of torch: chosen now where the core is to be installed, else the one that is there."""
-    if CORE not in todo:
-        core = folders.finished(version, CORE)
-        return TorchBuild(core.backend if core else torch_build.REGISTRY)
-    device = detect()
-    callbacks.line(f"This machine computes on: {device}")
-    pins = pins_of(locks_folder(), version, CORE)
-    build = torch_build.choose(tool, Path(python), pins, callbacks.line, device, sources)
-    warning = torch_build.advice(device, build.backend)
-    if warning:
-        callbacks.line(warning)
-    return build
+        def tick() -> None:
+            callbacks.tick()
+            progress.tick()
+            if callbacks.loading and (state := progress.state()):
+                callbacks.loading(state)
+
+        def line(text: str) -> None:
+            progress.feed(text)
+            tick()
+
+        command = [str(self.tool.path), *arguments, *(FIND_HERE if wheels else ())]
+        code, output = stream(command, self.tool.environment(), line, tick, folder=wheels)
+        if code:
+            raise explain(output, "Installing the packages")
 
 
 def _require_space(todo: Sequence[str], build: TorchBuild, here: int) -> None:
@@ -228,64 +270,6 @@ def _require_space(todo: Sequence[str], build: TorchBuild, here: int) -> None:
             "Free some space, or choose a folder on another disk for the packages (in the preferences, or in "
             "MAQUETTE_PACKAGES); the downloaded part is kept.",
         )
-
-
-def _build(
-    feature: str,
-    build: TorchBuild,
-    python: str,
-    version: str,
-    sources: Sources,
-    callbacks: InstallCallbacks,
-    run: Callable[[list[str]], None],
-) -> None:
-    """Build one group's folder beside the others and give it its name. `run` starts uv."""
-    root = folders.packages_root()
-    pins = pins_of(locks_folder(), version, feature)
-    building = Path(tempfile.mkdtemp(prefix=folders.BUILDING, dir=root))  # `_installing` removes it if we cannot
-    building.chmod(0o755)  # mkdtemp's own rights would keep the other users of a shared folder out
-    try:
-        torch_build.install(run, Path(python), pins, build, sources, building)
-        _check(building)
-        callbacks.line(f"Trying {feature}")
-        report = _proved(python, version, feature, building, callbacks)
-        number = 1 + max((folder.number for folder in folders.all_folders(root)), default=0)
-        files, megabytes = folders.count(building)
-        backend = build.backend if feature == CORE else ""
-        packages = wheel_records.installed(building)
-        folders.write_stamp(
-            folders.Folder(building, version, feature, backend, number, files, megabytes, packages, report)
-        )
-        target = _free_name(root, folders.folder_name(locks_folder(), version, feature, backend), number)
-        move_into_place(building, target)
-        folders.record_user(target, version)
-        _remove_replaced(target, feature)
-    finally:
-        remove_tree(building)
-    warning = proof.slower_than_hoped(report, backend)
-    callbacks.line(warning or f"{feature} is installed in {target} ({megabytes:,} MB).")
-
-
-def _run(
-    tool: uv_tool.Uv, callbacks: InstallCallbacks, wheels: Path | None, expected: int, arguments: list[str]
-) -> None:
-    """Run uv, in the offline folder of wheels where there is one, with progress. expected : MB to download."""
-    progress = DownloadProgress(callbacks.line, _cache(tool), expected, every=inf if callbacks.loading else 5.0)
-
-    def tick() -> None:
-        callbacks.tick()
-        progress.tick()
-        if callbacks.loading and (state := progress.state()):
-            callbacks.loading(state)
-
-    def line(text: str) -> None:
-        progress.feed(text)
-        tick()
-
-    command = [str(tool.path), *arguments, *(FIND_HERE if wheels else ())]
-    code, output = stream(command, tool.environment(), line, tick, folder=wheels)
-    if code:
-        raise explain(output, "Installing the packages")
 
 
 def _check(folder: Path) -> None:
@@ -375,8 +359,9 @@ def repair(
     version = version_of(python_executable)
     bad = [package for _, packages in faults.values() for package in packages]
     with _installing(callbacks):
-        _install(python_executable, version, wrong, callbacks, tools, sources or chosen_sources(), bad)
-    return [folder.path for folder in (folders.finished(version, feature) for feature in wrong) if folder]
+        work = _Installation(python_executable, version, callbacks, sources or chosen_sources(), tools)
+        work.carry_out(wrong, bad)
+    return _paths(version, wrong)
 
 
 @dataclass(frozen=True)

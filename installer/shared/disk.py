@@ -66,6 +66,11 @@ def whole_file(target: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def is_web_page(start: bytes) -> bool:
+    """Whether a file that begins so is a web page, or a server's answer in JSON that there was an error."""
+    return start[:64].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b'{"error'))
+
+
 def hash_file(path: Path, on_progress: Callable[[int], None] = lambda done: None) -> str:
     """SHA-256 of a file; `on_progress` gets the bytes read so far and may raise."""
     digest, done = hashlib.sha256(), 0

@@ -10,7 +10,10 @@ class SetupError(Exception):
     """A set-up that cannot go on, for a reason the user can act on.
 
     message : one sentence that says what is wrong.  remedy : one sentence that says what to do.
+    exit_code : of a command that ends with it.
     """
+
+    exit_code = 1
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(f"{message} {remedy}")

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -22,6 +23,20 @@ _DOWNLOADING_PHASE = "downloading"
 
 #: Bytes on the disk for each byte of a wheel.
 UNPACKED = 1.9
+
+
+#: What an action answers: the content for --json, the lines for people, the exit code.
+Answer = tuple[object, Sequence[str], int]
+
+
+def show(answer: Answer, as_json: bool) -> int:
+    """Print an answer on standard output, for a program or for people; returns the exit code."""
+    content, lines, code = answer
+    if as_json:
+        print(json.dumps(content, indent=1, ensure_ascii=False))
+    elif lines:
+        print("\n".join(lines))
+    return code
 
 
 class Reporter:

@@ -247,7 +247,7 @@ class TestArchives:
         archive = tmp_path / "bomb.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
             opened.writestr("big.pkl", bytes(20 << 20))
-        monkeypatch.setattr(importing, "SPARE", shutil.disk_usage(tmp_path).free - (10 << 20))
+        monkeypatch.setattr(model_files, "SPARE", shutil.disk_usage(tmp_path).free - (10 << 20))
         with pytest.raises(errors.DiskFull):
             take(archive)
         assert not list(root.rglob("*.part"))

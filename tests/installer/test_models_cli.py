@@ -103,7 +103,9 @@ class TestInstall:
     def test_a_mirror_and_a_proxy(self, root, server, capsys, monkeypatch) -> None:  # noqa: F811
         seen = []
         monkeypatch.setattr(models_cli.model_files, "install", lambda *_, **__: seen.append(http.chosen_network()))
-        monkeypatch.setattr(models_cli, "_bring", lambda reporter, options, bring, said: bring(None, None) or 0)
+        monkeypatch.setattr(
+            models_cli, "_bring", lambda reporter, options, bring, said: bring(None, None) or ((), (), 0)
+        )
         models("install", "free", "--mirror", "https://mirror.example.org", "--proxy", "http://proxy:8080")
         assert seen[0].hub_address == "https://mirror.example.org" and seen[0].proxy == "http://proxy:8080"
 
@@ -157,12 +159,10 @@ def test_a_download_that_fails_says_why_and_keeps_what_came(root, capsys, server
     assert result["kind"] == "NotThere" and "one.safetensors" in result["error"] and result["remedy"]
 
 
-def test_doctor_tells_of_models(root, server, capsys) -> None:  # noqa: F811
+def test_doctor_tells_of_models(root, server) -> None:  # noqa: F811
     models("install", "free", "--yes")
     (root / "research").mkdir()
     (root / "research/net.safetensors").write_bytes(b"")
     report = doctor._models()
     assert report["installed"] == ["free"] and report["damaged"] == ["research"] and not report["shared"]
-    capsys.readouterr()
-    doctor._print_models(report)
-    assert "-> python3 -m installer models repair research" in capsys.readouterr().out
+    assert "          -> python3 -m installer models repair research" in list(doctor._model_lines(report))
