@@ -13,9 +13,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from ..installer.environment.lock_files import FEATURES, LABELS
 from ..installer.models import store
 from .core.choices import PACKAGE, preferences
-from .library import page as library_page
 from .library.state import TASKS
-from .packages import page as packages_page
 from .packages import state as package_state
 
 #: Build of torch, by the name that its index has for it -> what the user reads.
@@ -161,6 +159,9 @@ class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context: Any) -> None:
+        from .library import page as library_page
+        from .packages import page as packages_page
+
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False

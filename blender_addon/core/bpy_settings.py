@@ -21,7 +21,7 @@ from ...inference.options import Choice, Number, Option, Options, Switch, Text, 
 _MOST = 2**31 - 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Vector(Option):
     """Several floats: a place, pixel or colour. kind : Blender's subtype."""
 
@@ -31,7 +31,7 @@ class Vector(Option):
     kind: str = "NONE"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Name(Text):
     """Text that names something. kind : Blender's subtype.  search : typed text -> what can be chosen."""
 

@@ -3,9 +3,9 @@
 
 import bpy
 
-from . import operators, page
+from . import choice, operators
 
-_CLASSES = (*operators.CLASSES, *page.CLASSES)
+_CLASSES = (*operators.CLASSES, *choice.CLASSES)
 
 
 def register() -> None:

@@ -17,7 +17,6 @@ from ...installer.shared.errors import SetupError
 from ..core import jobs
 from ..core.online import require_online
 from ..ui.setup_operator import SetupOperator, setup_job
-from .page import draw_install
 from .state import IMPORT_INSTEAD
 
 
@@ -65,6 +64,8 @@ class MAQUETTE_OT_install_model(OneModel, SetupOperator):
         return self.dialog(context, f"Install {self.chosen().label}", "Install")
 
     def draw(self, context: Any) -> None:
+        from .page import draw_install
+
         draw_install(self.layout, self, self.chosen())  # type: ignore[arg-type]
 
     def job(self) -> jobs.Job:

@@ -7,8 +7,6 @@ import shutil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import bpy
-
 from ...installer.environment.lock_files import LABELS
 from ...installer.models import catalogue, library, licences, store
 from ...installer.models.catalogue import Model, in_words
@@ -17,20 +15,12 @@ from ..core import jobs
 from ..core.online import offline_line
 from ..ui.job_display import draw_outcome, draw_running
 from ..ui.text import draw_fold, draw_lines, page_characters
-from .state import IMPORT_INSTEAD, TASKS, missing_groups, overview
+from .choice import READY, STATES
+from .state import IMPORT_INSTEAD, missing_groups, overview
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
 
-#: State of a model -> icon, and the words beside its size.
-_STATES = {
-    library.SHIPS: ("CHECKMARK", "included"),
-    library.INSTALLED: ("CHECKMARK", "installed"),
-    library.UNFINISHED: ("TIME", "incomplete"),
-    library.NOT_INSTALLED: ("RADIOBUT_OFF", ""),
-    library.DAMAGED: ("ERROR", "damaged"),
-}
-_READY = (library.SHIPS, library.INSTALLED)
 #: Characters in a line of the dialog.
 _DIALOG = 66
 
@@ -71,7 +61,7 @@ def _free() -> str:
 
 def _draw_model(box: UILayout, model: Model, width: int) -> None:
     state = overview(model)
-    icon, words = _STATES[state.state]
+    icon, words = STATES[state.state]
     busy = any(job.thread == jobs.LIBRARY and job.label.endswith(f" {model.label}") for job in jobs.active())
     if busy:
         icon, words = "SORTTIME", "in progress"
@@ -79,7 +69,7 @@ def _draw_model(box: UILayout, model: Model, width: int) -> None:
     split.label(text=model.label, icon=icon)  # type: ignore[arg-type]
     right = split.split(factor=0.48)
     right.label(text=", ".join(filter(None, (model.size, words))))
-    groups = missing_groups(model) if state.state in _READY else []
+    groups = missing_groups(model) if state.state in READY else []
     if not busy:
         buttons = right.row(align=True)
         buttons.alignment = "RIGHT"
@@ -152,45 +142,3 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
         line = "This licence forbids commercial use, including of what you make with the model."
         draw_lines(box, line, _DIALOG, "ERROR")
         box.prop(operator, "accept")
-
-
-def draw_choice(layout: UILayout, group: Any, task: str) -> None:
-    """The choice of a task's model in the sidebar: which of them are installed, and a button where the chosen one is
-    not."""
-    model = next((model for model in catalogue.models(task) if model.id == group.model), None)
-    split = layout.split(factor=0.4)
-    label = split.row()
-    label.alignment = "RIGHT"
-    label.label(text="Model")
-    if model is None:
-        split.prop(group, "model", text="")
-        return
-    state = overview(model)
-    split.menu(f"MAQUETTE_MT_{task}_models", text=model.label, icon=_STATES[state.state][0])  # type: ignore[arg-type]
-    if state.state in _READY:
-        return
-    verb = {library.UNFINISHED: "Resume", library.DAMAGED: "Repair"}.get(state.state, "Install")
-    operator = "maquette.repair_model" if state.state == library.DAMAGED else "maquette.install_model"
-    size = f" ({in_words(state.download_bytes)})" if state.download_bytes else ""
-    layout.operator(operator, text=f"{verb} {model.label}{size}", icon="IMPORT").model = f"{task}/{model.id}"
-
-
-class ModelsMenu:
-    """The models of a task; those that are not installed say how large they are."""
-
-    layout: UILayout
-    task = ""
-
-    def draw(self, context: Any) -> None:
-        group = getattr(context.scene.maquette, self.task)
-        for model in catalogue.models(self.task):
-            state = overview(model).state
-            text = model.label if state in _READY else f"{model.label}   ({model.size} to download)"
-            self.layout.prop_enum(group, "model", model.id, text=text, icon=_STATES[state][0])  # type: ignore[arg-type]
-
-
-#: The tasks whose model is one of the catalogue.
-CLASSES = tuple(
-    type(f"MAQUETTE_MT_{task}_models", (ModelsMenu, bpy.types.Menu), {"task": task, "bl_label": "Model"})
-    for task in TASKS
-)

@@ -13,7 +13,6 @@ from ...installer.environment.lock_files import CORE
 from ..core import choices, jobs
 from ..core.online import require_online
 from ..ui.setup_operator import SetupOperator, setup_job
-from .page import draw_install
 from .state import WHEELS_INSTEAD, look, look_again, ready, status, wanted
 
 
@@ -40,6 +39,8 @@ class MAQUETTE_OT_install_packages(SetupOperator):
         return self.dialog(context, "Install Packages", "Install")
 
     def draw(self, context: Any) -> None:
+        from .page import draw_install
+
         draw_install(self.layout, self.groups())  # type: ignore[arg-type]
 
     def groups(self) -> list[str]:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import bpy
 
 from ...installer.environment.lock_files import CORE, FEATURES
+from ...installer.shared.errors import SetupError
 from ..core.remembered import forget, remembered
 from ..library.state import needed_groups
 
@@ -95,8 +97,9 @@ def _look() -> None:
 
 def start() -> None:
     """Make importable what is installed, and remove what earlier sessions have left for it."""
-    from ...installer.packages import folders, manager
+    from ...installer.packages import folders
 
-    manager.activate()
+    with suppress(SetupError):  # there are no packages for this Python
+        folders.activate()
     if not bpy.app.background:
         threading.Thread(target=folders.tidy, name="maquette-tidy", daemon=True).start()

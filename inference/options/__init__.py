@@ -8,22 +8,24 @@ properties and the tables in docs/. One module a task: `depth`, `normals`, `hand
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
+
+if TYPE_CHECKING:
+    import argparse
 
 #: Part of a limit by which 32-bit floats, as Blender's properties are, may round it up or down.
 _ROUNDED = 1e-7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Option:
     """A parameter of a task.
 
@@ -68,7 +70,7 @@ class Option:
         return BadInput(f"{self.name} must be {rule}, not {reprlib.repr(value)}.", "Change it or leave it out.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Number(Option):
     """A number from `low` to `high`, both included (but not `low` where `above`); `soft_low` and `soft_high` bound a
     slider. unit : "PIXEL", "FACTOR" (a share of 1), "ANGLE" (radians), "DISTANCE" (metres) or ""."""
@@ -118,7 +120,7 @@ class Number(Option):
         return f"{above}, up to {shown(self.high)}" if self.above else f"from {shown(self.low)} to {shown(self.high)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Share(Number):
     """A number from 0 to 1."""
 
@@ -127,7 +129,7 @@ class Share(Number):
     unit: str = "FACTOR"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Choice(Option):
     """One of `items`: (id, label, tooltip)."""
 
@@ -151,7 +153,6 @@ class Choice(Option):
         return ", ".join(f"`{name}`" for name in self.ids)
 
 
-@dataclass(frozen=True)
 class Switch(Option):
     """On or off."""
 
@@ -163,14 +164,16 @@ class Switch(Option):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {"action": argparse.BooleanOptionalAction}
+        from argparse import BooleanOptionalAction  # not while Blender starts
+
+        return {"action": BooleanOptionalAction}
 
     @property
     def values(self) -> str:
         return "on or off"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Text(Option):
     """Words, or with `path` the name or path of a file."""
 
@@ -186,7 +189,7 @@ class Text(Option):
         return "a name or path" if self.path else "text"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Value(Option):
     """Anything else.
 

@@ -81,8 +81,10 @@ def load_presets() -> tuple[Preset, ...]:
 
 
 def template_presets() -> tuple[Preset, ...]:
-    """The presets as which the built-in body can be rigged."""
-    return tuple(preset for preset in load_presets() if preset.rig)
+    """The presets as which the built-in body can be rigged. Blender asks while it starts, so no other one is parsed."""
+    folder = Path(__file__).with_name("presets")
+    read = (_read(path) for path in folder.glob("*.toml") if "\n[rig]" in path.read_text("utf-8"))
+    return tuple(sorted(read, key=lambda preset: preset.label))
 
 
 def find_preset(preset_id: str) -> Preset:

@@ -44,7 +44,7 @@ LABELS = {
     "licensed-body": "SMPL Bodies",
 }
 
-_PIN = re.compile(r"^([A-Za-z0-9][\w.\-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$")
+_PIN = r"^([A-Za-z0-9][\w.\-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def read_lock(path: Path) -> list[Pin]:
 
 
 def _pin(block: list[str]) -> Pin:
-    match = _PIN.match(block[0])
+    match = re.match(_PIN, block[0])
     if match is None:
         raise SetupError(
             f"The lock file holds a line that cannot be read: {block[0]}", "Run python3 -m installer lock."

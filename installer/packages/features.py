@@ -6,7 +6,6 @@ Every group but the core holds only what it adds to the core, so that it can be 
 
 from __future__ import annotations
 
-import platform
 import re
 import sys
 from functools import lru_cache
@@ -65,6 +64,8 @@ def applies(marker: str) -> bool:
 
 def _holds(term: str) -> bool:
     """One comparison of a marker; what the system does not decide (a Python's version) counts as held."""
+    import platform
+
     match = re.match(r"^\s*(\w+) (==|!=) '([^']*)'\s*$", term)
     names = {"sys_platform": sys.platform, "platform_machine": platform.machine(), "platform_system": platform.system()}
     if match is None or match[1] not in names:

@@ -21,9 +21,8 @@ from typing import IO, Any
 from ..environment.lock_files import digest, lock_file
 from ..models import store
 from ..shared import disk
-from ..shared.disk import remove_tree, write_json
+from ..shared.disk import UNPACKED, remove_tree, write_json
 from ..shared.filelock import is_locked, try_lock
-from ..shared.reporting import UNPACKED
 from .features import FEATURES, importable, locks_folder, pins_of, this_python
 
 #: Raised when the way in which these folders are built changes.
@@ -157,7 +156,8 @@ def activate() -> list[Folder]:
     python = this_python()
     used = []
     for feature in FEATURES:
-        if importable(feature) and not _ours_on_path(feature):
+        # The first question spares a Blender that starts without packages the reading of the lock file.
+        if not any(packages_root().glob(f"{_tag()}-{feature}-*")) or (importable(feature) and not active(feature)):
             continue
         folder = finished(python, feature)
         if folder is not None and _use(folder):
@@ -172,10 +172,6 @@ def active(feature: str) -> Path | None:
 
 def _tag() -> str:
     return f"cp{this_python().replace('.', '')}"
-
-
-def _ours_on_path(feature: str) -> bool:
-    return active(feature) is not None
 
 
 def _use(folder: Folder) -> bool:

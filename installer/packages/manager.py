@@ -28,12 +28,12 @@ from ..environment.lock_files import BLENDERS_OWN, normalised
 from ..environment.torch_build import TorchBuild
 from ..models import store
 from ..net.errors import Stopped
-from ..shared.disk import move_into_place, remove_tree
+from ..shared.disk import UNPACKED, move_into_place, remove_tree
 from ..shared.errors import SetupError, explain
 from ..shared.filelock import file_lock
 from ..shared.paths import Paths, free_megabytes
 from ..shared.processes import ask, stream
-from ..shared.reporting import UNPACKED, DownloadProgress, DownloadState
+from ..shared.reporting import DownloadProgress, DownloadState
 from . import folders, proof, sizes, wheel_records
 from .features import CORE, FEATURES, importable, locks_folder, modules_of, pins_of
 from .sources import AUTO, FIND_HERE, Sources, chosen_sources

@@ -6,15 +6,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from uuid import uuid4
 
 #: Bytes that are read at once.
 READ = 1 << 22
+#: Bytes on the disk for each byte of a wheel.
+UNPACKED = 1.9
 
 
 def write_json(path: Path, content: object, through: bool = False) -> None:
@@ -57,7 +57,7 @@ def _renamed(part: Path, target: Path) -> None:
 def whole_file(target: Path) -> Iterator[Path]:
     """A name under which to write a file, which gets its own in one step when the block ends, and is removed after an
     error. It lies beside the target, ends in the same suffix, by which exporters go, and is nobody else's."""
-    part = target.with_name(f".{target.stem[:100]}.{os.getpid()}-{uuid4().hex[:6]}.part{target.suffix}")
+    part = target.with_name(f".{target.stem[:100]}.{os.getpid()}-{os.urandom(3).hex()}.part{target.suffix}")
     try:
         yield part
         _renamed(part, target)
@@ -119,6 +119,8 @@ def count(folder: Path, without: frozenset[str] = frozenset()) -> tuple[int, int
 
 def remove_tree(path: Path) -> bool:
     """Remove a folder that nobody uses, with patience for virus scanners; True when it is gone."""
+    import shutil  # brings in every kind of compression, which Blender need not wait for while it starts
+
     for attempt in range(3):
         shutil.rmtree(path, ignore_errors=True)
         if not path.exists():

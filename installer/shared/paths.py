@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +70,8 @@ def path_exists(path: Path) -> bool:
 
 def free_megabytes(folder: Path) -> int:
     """Free space, in MB (10^6 bytes), on the disk of a folder that need not exist yet."""
+    import shutil  # not while Blender starts
+
     while not path_exists(folder):
         if folder == folder.parent:  # a drive that is not there
             return 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from .disk import count
+from .disk import UNPACKED, count
 
 _DOWNLOADING = re.compile(r"^\s*Downloading (\S+) \(([\d.]+) ?([KMG]?i?B)\)")
 _DOWNLOADED = re.compile(r"^\s*Downloaded (\S+)")
@@ -20,9 +20,6 @@ _RESOLVED = re.compile(r"^\s*Resolved (\d+) packages?")
 _PREPARED = re.compile(r"^\s*Prepared (\d+) packages?")
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 _DOWNLOADING_PHASE = "downloading"
-
-#: Bytes on the disk for each byte of a wheel.
-UNPACKED = 1.9
 
 
 #: What an action answers: the content for --json, the lines for people, the exit code.

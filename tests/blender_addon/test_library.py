@@ -15,7 +15,7 @@ import maquette
 import pytest
 from maquette.blender_addon.core import jobs, remembered
 from maquette.blender_addon.core.remembered import forget
-from maquette.blender_addon.library import operators, page, state
+from maquette.blender_addon.library import choice, operators, page, state
 from maquette.blender_addon.ui import job_display
 from maquette.inference.errors import MissingModel
 from maquette.installer.models import catalogue, library, licences, store
@@ -272,7 +272,7 @@ class TestPage:
         def drawn(model: str) -> Recorder:
             forget()
             layout = Recorder()
-            page.draw_choice(layout, SimpleNamespace(model=model), "depth")  # type: ignore[arg-type]
+            choice.draw_choice(layout, SimpleNamespace(model=model), "depth")  # type: ignore[arg-type]
             return layout
 
         (button,) = drawn("free").operators()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
 
-from ...library.page import draw_choice
+from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, draw_masks, is_clip
 
 if TYPE_CHECKING:

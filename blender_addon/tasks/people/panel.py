@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...library.page import draw_choice
+from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, draw_masks
 
 if TYPE_CHECKING:

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The choice of a task's model in the sidebar, and its menu. Imported while Blender starts, as the page need not be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ...installer.models import catalogue, library
+from ...installer.models.catalogue import in_words
+from .state import TASKS, overview
+
+if TYPE_CHECKING:
+    from bpy.types import UILayout
+
+#: State of a model -> icon, and the words beside its size.
+STATES = {
+    library.SHIPS: ("CHECKMARK", "included"),
+    library.INSTALLED: ("CHECKMARK", "installed"),
+    library.UNFINISHED: ("TIME", "incomplete"),
+    library.NOT_INSTALLED: ("RADIOBUT_OFF", ""),
+    library.DAMAGED: ("ERROR", "damaged"),
+}
+READY = (library.SHIPS, library.INSTALLED)
+
+
+def draw_choice(layout: UILayout, group: Any, task: str) -> None:
+    """The choice of a task's model in the sidebar: which of them are installed, and a button where the chosen one is
+    not."""
+    model = next((model for model in catalogue.models(task) if model.id == group.model), None)
+    split = layout.split(factor=0.4)
+    label = split.row()
+    label.alignment = "RIGHT"
+    label.label(text="Model")
+    if model is None:
+        split.prop(group, "model", text="")
+        return
+    state = overview(model)
+    split.menu(f"MAQUETTE_MT_{task}_models", text=model.label, icon=STATES[state.state][0])  # type: ignore[arg-type]
+    if state.state in READY:
+        return
+    verb = {library.UNFINISHED: "Resume", library.DAMAGED: "Repair"}.get(state.state, "Install")
+    operator = "maquette.repair_model" if state.state == library.DAMAGED else "maquette.install_model"
+    size = f" ({in_words(state.download_bytes)})" if state.download_bytes else ""
+    layout.operator(operator, text=f"{verb} {model.label}{size}", icon="IMPORT").model = f"{task}/{model.id}"
+
+
+class ModelsMenu:
+    """The models of a task; those that are not installed say how large they are."""
+
+    layout: UILayout
+    task = ""
+
+    def draw(self, context: Any) -> None:
+        group = getattr(context.scene.maquette, self.task)
+        for model in catalogue.models(self.task):
+            state = overview(model).state
+            text = model.label if state in READY else f"{model.label}   ({model.size} to download)"
+            self.layout.prop_enum(group, "model", model.id, text=text, icon=STATES[state][0])  # type: ignore[arg-type]
+
+
+#: The tasks whose model is one of the catalogue.
+CLASSES = tuple(
+    type(f"MAQUETTE_MT_{task}_models", (ModelsMenu, bpy.types.Menu), {"task": task, "bl_label": "Model"})
+    for task in TASKS
+)
