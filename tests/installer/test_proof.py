@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a proof says: the faults that users meet, each as one sentence with its remedy."""
 
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_a_module_leads_to_its_group(module: str, feature: str) -> None:
 
 def test_pins_of_other_systems_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features.sys, "platform", "win32")
-    monkeypatch.setattr(features.platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
     assert features.applies("sys_platform == 'win32'") and not features.applies("sys_platform == 'linux'")
     assert features.applies("platform_machine == 'x86_64' or platform_machine == 'AMD64'")
     assert not features.applies("platform_machine == 'AMD64' and sys_platform != 'win32'")
