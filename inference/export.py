@@ -6,7 +6,7 @@ A file appears whole or not at all: it is written beside its place under another
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .photo import Photo
+    from .results import Body, Person
 
 Result = DepthMap | NormalMap | HandMaps | MapImage | People
 #: Suffix -> what it holds.
@@ -82,55 +83,119 @@ def arrays_of(result: Result) -> dict[str, NDArray]:
     return {**fields, **kind.more(result)}
 
 
-def amass_of(people: People, track_id: int | None = None) -> dict[str, NDArray]:
+def amass_of(
+    people: People, track_id: int | None = None, *, joints: Literal["own", "smplx"] = "own"
+) -> dict[str, NDArray]:
     """One person's motion under the names of AMASS (Mahmood et al. 2019), which readers of SMPL motions know.
 
     track_id : whose; None for the first. Metres, z up, the ground at z = 0; turns as axis times angle, relative to the
     parent, in the axes of a body that rests with y up; `trans` is added after skinning. The people of a clip have one
     shape; of photos it is the mean. Beside AMASS's own names: `frames`, `joint_names`, `camera_to_world`, `licence`.
+    joints : "own", the body's, or "smplx", SMPL-X's 55 whatever the body, its parts also under their own names
+    (`root_orient`, `pose_body` ...). Only a body of SMPL-X has its shape: others are shown by the average adult, whose
+    pelvis is put where legs of its length stand on the same ground.
     Raises `BadInput` where there is no such person.
     """
-    from .geometry.rotations import quaternions_of, rotation_matrices, to_rotation_vector
     from .people.clip.ground import world_from_camera
 
+    if joints not in ("own", "smplx"):
+        raise BadInput(f"joints must be own or smplx, not {joints!r}.", "Change it or leave it out.")
     tracks = people.tracks()
     chosen = min(tracks, default=None) if track_id is None else track_id
     if not isinstance(chosen, (int, np.integer)) or chosen not in tracks:
         raise BadInput(f"There is no person {'' if track_id is None else track_id} to save.", "Choose one of tracks().")
     frames, persons = zip(*tracks[chosen], strict=True)
-    world, flip = world_from_camera(people), np.array([1.0, -1.0, -1.0])
+    world = world_from_camera(people)
     shape = np.mean([person.shape for person in persons], axis=0, dtype=np.float64)
-    turns = rotation_matrices(np.stack([person.rotations for person in persons]).astype(np.float64)) * flip
-    turns[:, 1:] *= flip[:, None]
-    turns[:, 0] = world[:3, :3] @ turns[:, 0]
-    root = people.body.joints[0] + shape @ people.body.joint_blend_shapes[:, 0]
-    places = np.stack([person.joints[0] for person in persons]).astype(np.float64)
+    moved = (_own_joints if joints == "own" else _smplx_joints)(people.body, persons, shape, world)
     rate = np.array(0.0 if people.fps is None else people.fps)
     return {
-        "poses": to_rotation_vector(quaternions_of(turns)).reshape(len(frames), -1),
-        "trans": places @ world[:3, :3].T + world[:3, 3] - root * flip,
-        "betas": shape,
+        **moved,
         "gender": np.array("neutral"),
         "mocap_framerate": rate,
         "mocap_frame_rate": rate,
-        "surface_model_type": np.array(people.body.name.lower()),
         "frames": np.array(frames, np.int32),
-        "joint_names": np.array(people.body.joint_names),
         "camera_to_world": world,
         "licence": np.array(people.body.licence),
     }
 
 
+#: From camera axes to those of a body that rests with y up.
+_FLIP = np.array([1.0, -1.0, -1.0])
+
+
+def _own_joints(body: Body, persons: Sequence[Person], shape: NDArray, world: NDArray) -> dict[str, NDArray]:
+    from .geometry.rotations import quaternions_of, rotation_matrices, to_rotation_vector
+
+    turns = rotation_matrices(np.stack([person.rotations for person in persons]).astype(np.float64)) * _FLIP
+    turns[:, 1:] *= _FLIP[:, None]
+    turns[:, 0] = world[:3, :3] @ turns[:, 0]
+    root = body.joints[0] + shape @ body.joint_blend_shapes[:, 0]
+    places = np.stack([person.joints[0] for person in persons]).astype(np.float64)
+    return {
+        "poses": to_rotation_vector(quaternions_of(turns)).reshape(len(persons), -1),
+        "trans": places @ world[:3, :3].T + world[:3, 3] - root * _FLIP,
+        "betas": shape,
+        "surface_model_type": np.array(body.name.lower()),
+        "joint_names": np.array(body.joint_names),
+    }
+
+
+def _smplx_joints(body: Body, persons: Sequence[Person], shape: NDArray, world: NDArray) -> dict[str, NDArray]:
+    from .geometry.rotations import rotation_matrices
+    from .geometry.skinning import chain, rest_pose
+    from .rigs import Rig, map_bones
+    from .rigs.smplx import Z_UP, smplx_arrays
+
+    upright = Z_UP * _FLIP
+    rest = np.tile(np.eye(4), (len(body.parents), 1, 1))
+    own = body.joints + np.tensordot(shape, body.joint_blend_shapes, 1)
+    rest[:, :3, 3] = own @ upright.T
+    rest[:, 2, 3] -= (rest_pose(body, shape)[0] @ upright.T)[:, 2].min()
+    turns = rotation_matrices(np.stack([person.rotations for person in persons]).astype(np.float64))
+    nowhere = np.zeros((len(persons), 3))
+    turned, _ = chain(body.parents, np.broadcast_to(own, (len(persons), *own.shape)), turns, nowhere)
+    poses = np.tile(np.eye(4), (*turns.shape[:2], 1, 1))
+    poses[..., :3, :3] = world[:3, :3] @ turned @ upright.T
+    poses[..., :3, 3] = np.stack([person.joints for person in persons]) @ world[:3, :3].T + world[:3, 3]
+    mapping = map_bones(body.joint_names).checked(body.name)
+    source = Rig(body.joint_names, body.parents.astype(np.int64), rest, mapping.roles)
+    licensed = mapping.preset == "smpl"
+    arrays = smplx_arrays(source, poses, own[0] * _FLIP if licensed else None)
+    return {**arrays, **({"betas": shape} if len(body.joint_names) == len(arrays["joint_names"]) else {})}
+
+
 def save_amass(
-    path: str | PathLike[str], people: People, track_id: int | None = None, *, overwrite: bool = False
+    path: str | PathLike[str],
+    people: People,
+    track_id: int | None = None,
+    *,
+    joints: Literal["own", "smplx"] = "own",
+    overwrite: bool = False,
 ) -> None:
     """Write `amass_of` as an .npz. Raises `BadInput`, also for a file that exists."""
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise BadInput(f"{path} is not an .npz file.", "End the name in .npz.")
     check_output(path, overwrite=overwrite)
-    arrays = amass_of(people, track_id)
+    arrays = amass_of(people, track_id, joints=joints)
     save_with(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def world_joints(people: People) -> dict[int, tuple[NDArray[np.int32], NDArray[np.float64]]]:
+    """Track id -> the frames (T,) of a person, from 0, and the places (T, J, 3) of `people.body.joint_names` in metres
+    with z up, on the ground under a camera at the origin that looks along +y: Blender's world, as the add-on builds it
+    unless the matched camera was moved."""
+    from .people.clip.ground import world_from_camera
+
+    world = world_from_camera(people)
+    return {
+        track_id: (
+            np.array([frame for frame, _ in track], np.int32),
+            np.stack([person.joints for _, person in track]) @ world[:3, :3].T + world[:3, 3],
+        )
+        for track_id, track in people.tracks().items()
+    }
 
 
 def floats_of(result: Result) -> NDArray:

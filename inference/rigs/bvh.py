@@ -29,13 +29,17 @@ def write_bvh(
     *,
     seconds: float,
     title: str,
+    scale: float = 1.0,
 ) -> None:
-    """Write a motion in metres, where it stands in the world.
+    """Write a motion where it stands in the world, in metres, or `scale` times as large (100: centimetres).
 
     names, parents : J bones, parents before children; -1 for none.
     rest (J, 4, 4), tails (J, 3), poses (T, J, 4, 4) : in the world, z up, without scale in their axes.
     seconds : from frame to frame.  title : names the root where several bones have no parent.
     """
+    rest, poses, tails = rest.copy(), poses.copy(), scale * tails
+    for matrices in (rest, poses):
+        matrices[..., :3, 3] *= scale
     turned = _Y_UP @ poses[..., :3, :3] @ np.swapaxes(rest[:, :3, :3], -1, -2) @ _Y_UP.T
     places, heads = poses[..., :3, 3] @ _Y_UP.T, rest[:, :3, 3] @ _Y_UP.T
     roots = parents < 0
@@ -43,7 +47,7 @@ def write_bvh(
     turns = np.swapaxes(above, -1, -2) @ turned
     local = np.einsum("tjba,tjb->tja", above, places - np.where(roots[:, None], 0.0, places[:, parents]))
     offsets = heads - np.where(roots[:, None], 0.0, heads[parents])
-    moved = roots | (np.abs(local - offsets).max(axis=(0, 2)) > _MOVED)
+    moved = roots | (np.abs(local - offsets).max(axis=(0, 2)) > scale * _MOVED)
     order: list[int] = []
     ends = (tails @ _Y_UP.T) - heads
     lines = ["HIERARCHY", *_hierarchy(names, parents, offsets, ends, moved, title, order), "MOTION"]
@@ -53,7 +57,7 @@ def write_bvh(
         columns += [local[:, joint]] if moved[joint] else []
         columns += [angles[:, joint]]
     rows = np.concatenate(columns, axis=1)
-    lines += [f"Frames: {len(poses)}", f"Frame Time: {seconds:.6f}"]
+    lines += [f"Frames: {len(poses)}", f"Frame Time: {seconds:.9f}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in rows]
     path.write_text("\n".join(lines) + "\n", "utf-8")
 

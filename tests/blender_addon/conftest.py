@@ -13,12 +13,13 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 import maquette  # noqa: E402
+from maquette.blender_addon.builders.bodies.body import BodyOptions, build_people  # noqa: E402
 from maquette.blender_addon.builders.images import image  # noqa: E402
 from maquette.blender_addon.builders.surfaces import meshes  # noqa: E402
 from maquette.blender_addon.core import axes, transaction  # noqa: E402
 from maquette.inference.camera import Camera  # noqa: E402
 from maquette.inference.photo import Photo  # noqa: E402
-from maquette.inference.results import DepthMap, Person  # noqa: E402
+from maquette.inference.results import DepthMap, People, Person  # noqa: E402
 from maquette.installer.environment.lock_files import DEFAULT_BLENDER  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -155,6 +156,24 @@ def make_track(body):
             )  # fmt: skip
             track.append((frame, person))
         return track
+
+    return make
+
+
+@pytest.fixture
+def recovered(body, make_track, world):
+    """A function: rig, frames, name, track ids -> [(armature, mesh), ...] of people who walk and turn, from frame 3."""
+
+    def make(rig: str = "OWN", frames=range(8), name: str = "street", tracks=(0,)):
+        found = [make_track(frames, seed=number, track_id=track) for number, track in enumerate(tracks)]
+        rows = tuple(tuple(track[row][1] for track in found) for row in range(len(frames)))
+        camera = Camera(500.0, 500.0, 320.0, 240.0, 640, 480)
+        people = People(rows, body, camera, (camera,) * len(rows), 25.0)
+        options = BodyOptions(rig=rig, start_frame=3, world_from_camera=world)
+        meshes = [
+            next(obj for obj in one.objects if obj.type == "MESH") for one in build_people(people, options, name=name)
+        ]
+        return [(mesh.find_armature(), mesh) for mesh in meshes]
 
     return make
 

@@ -567,7 +567,10 @@ def test_what_is_hidden_or_moved_by_strips_is_written_too(kind, person, evaluate
         ({"filepath": "{folder}/taken.fbx"}, "is a folder. Choose a file name"),
         ({"filepath": "{folder}/" + 300 * "n"}, "is not a valid file name"),
         ({"armature": "cached"}, "Choose Alembic or USD"),
-        ({"armature": "cached", "format": "GLTF"}, "Choose Alembic or USD"),
+        ({"armature": "cached", "format": "GLTF", "filepath": "{folder}/walk.glb"}, "Choose Alembic or USD"),
+        ({"format": "GLTF"}, "walk.fbx is no GLTF file. End its name in .glb"),
+        ({"format": None, "filepath": "{folder}/walk.obj"}, "walk.obj ends in no format that can be written"),
+        ({"format": "BVH", "filepath": "{folder}/two.bvh", "objects": "PEOPLE", "armature": ""}, "2 are chosen"),
         ({"exclude": True}, "hidden or excluded collection. Show its collection"),
     ],
 )  # fmt: skip
@@ -582,6 +585,10 @@ def test_what_cannot_be_exported(given, message, person, body, make_track, tmp_p
     (tmp_path / "taken.fbx").mkdir()
     wanted = {"armature": source.name, "format": "FBX", "filepath": "{folder}/walk.fbx", **given}
     wanted.pop("exclude", None)
+    if wanted["format"] is None:
+        del wanted["format"]
+    if "objects" in wanted:
+        person(name="second")
     with pytest.raises(RuntimeError, match=message) as caught:
         bpy.ops.maquette.export_person(**wanted | {"filepath": wanted["filepath"].format(folder=tmp_path)})
     assert "Traceback" not in str(caught.value)

@@ -284,6 +284,11 @@ def test_the_skeletons_lie_where_the_people_are(recover, astronaut):
             skeleton_picture(people, **bad)
 
 
+def turned(vectors):
+    """Rotation vectors (T, 3 * J) as matrices, which are the same for the same turn."""
+    return quaternion.rotation_matrices(quaternion.from_rotation_vector(vectors.reshape(len(vectors), -1, 3)))
+
+
 def test_the_motion_under_amass_names_makes_the_same_people(recover, crossing_clip, tmp_path):
     clip, boxes, _ = crossing_clip
     people = recover(clip, boxes=boxes, plant=0)
@@ -309,6 +314,11 @@ def test_the_motion_under_amass_names_makes_the_same_people(recover, crossing_cl
     for frame, person in people.tracks()[1]:
         there = person.vertices @ world[:3, :3].T + world[:3, 3]
         np.testing.assert_allclose(vertices[frame], there, atol=1e-3)
+    # SMPL-X's joints are these, and the hands and the face beside them.
+    whole = export.amass_of(people, 1, joints="smplx")
+    np.testing.assert_allclose(turned(whole["pose_body"]), turned(amass["poses"][:, 3:66]), atol=1e-4)
+    np.testing.assert_allclose(turned(whole["root_orient"]), turned(amass["poses"][:, :3]), atol=1e-4)
+    np.testing.assert_allclose(whole["trans"], amass["trans"], atol=1e-3)
     with pytest.raises(BadInput, match="exists"):
         export.save_amass(tmp_path / "second.npz", people, 1)
     with pytest.raises(BadInput, match="no person 9"):

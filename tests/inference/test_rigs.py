@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from maquette.inference import rigs
+from maquette.inference import export, rigs
 from maquette.inference.camera import Camera
 from maquette.inference.errors import BadInput
 from maquette.inference.geometry import rotations, skinning
 from maquette.inference.results import People, Person
+from maquette.inference.rigs import smplx
 from maquette.inference.rigs.humanoid import NEEDED, PARENTS, template_presets
 from maquette.inference.rigs.template import in_bones_of
 from maquette.inference.shipped.body import load_body
@@ -336,3 +337,26 @@ def test_the_body_in_other_bones_keeps_its_surface(people, preset):
     assert apart.mean() < 0.002 and apart.max() < 0.03
     mapping = rigs.map_bones(body.joint_names)
     assert mapping.preset == preset and set(mapping.roles) == set(rigs.ROLES)
+
+
+def test_the_built_in_body_as_smplx(people):
+    """By its turns and place alone, with another skeleton: limbs point where they pointed, hips are about as high."""
+    amass = export.amass_of(people, joints="smplx")
+    assert amass["poses"].shape == (len(people.frames), 165) and len(amass["joint_names"]) == 55
+    rest, parents = smplx.at_rest()
+    count = len(people.frames)
+    turns = rotations.rotation_matrices(rotations.from_rotation_vector(amass["poses"].reshape(count, 55, 3)))
+    _, joints = skinning.chain(parents, np.broadcast_to(rest, (count, 55, 3)), turns, amass["trans"])
+    (seen,) = (places for _, places in export.world_joints(people).values())
+    mine, theirs = people.body.joint_names.index, list(amass["joint_names"]).index
+    limbs = (("upperarm01", "lowerarm01", "shoulder", "elbow"), ("lowerarm01", "wrist", "elbow", "wrist"),
+             ("upperleg01", "lowerleg01", "hip", "knee"), ("lowerleg01", "foot", "knee", "ankle"))  # fmt: skip
+    for first, last, start, end in limbs:
+        for side, word in (("L", "left"), ("R", "right")):
+            truth = seen[:, mine(f"{last}.{side}")] - seen[:, mine(f"{first}.{side}")]
+            shown = joints[:, theirs(f"{word}_{end}")] - joints[:, theirs(f"{word}_{start}")]
+            unit = [one / np.linalg.norm(one, axis=-1, keepdims=True) for one in (truth, shown)]
+            assert degrees_between(*unit) < 0.1
+    np.testing.assert_allclose(joints[:, 0, :2], seen[:, mine("root"), :2], atol=0.08)
+    with pytest.raises(BadInput, match="own or smplx"):
+        export.amass_of(people, joints="smpl")

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,13 @@ import addon_utils
 import bpy
 import numpy as np
 
+from ....inference import rigs
 from ....inference.errors import BadInput
 from ....inference.rigs.bvh import write_bvh
+from ....inference.rigs.glb import retime
+from ....inference.rigs.smplx import smplx_arrays
 from ....installer.shared.disk import whole_file
+from ...core import roles
 from ..bodies import action, retarget
 from ..camera import scene as scenes
 
@@ -24,37 +29,87 @@ if TYPE_CHECKING:
 
 #: Format -> the add-on that writes it, where it is one; all ship with Blender.
 _ADDONS = {"FBX": "io_scene_fbx", "GLTF": "io_scene_gltf2"}
+#: Formats that hold the motion of one skeleton.
+_SKELETONS = {"BVH", "AMASS"}
 
 
-def export_person(
-    obj: Object, path: Path, kind: str, *, animation: bool = True, overwrite: bool = False, scene: Scene
+@dataclass(frozen=True)
+class _Take:
+    """What is written: the objects, of which the rest hangs on the first ones, over these frames, under this name."""
+
+    roots: Sequence[Object]
+    first: int
+    last: int
+    animation: bool
+    name: str
+    centimetres: bool
+    from_zero: bool
+    bones: Callable[[Object], rigs.Mapping]
+
+    @property
+    def objects(self) -> list[Object]:
+        return list(dict.fromkeys(each for root in self.roots for each in (root, *_moved_by(root))))
+
+
+def export_people(
+    roots: Sequence[Object],
+    path: Path,
+    kind: str,
+    *,
+    animation: bool = True,
+    overwrite: bool = False,
+    centimetres: bool = False,
+    from_zero: bool = False,
+    bones: Callable[[Object], rigs.Mapping] = lambda obj: rigs.map_bones([bone.name for bone in obj.data.bones]),  # type: ignore[union-attr]
+    scene: Scene,
 ) -> None:
-    """Write an armature with its meshes, or a mesh alone, as "FBX", "GLTF", "BVH", "USD" or "ALEMBIC".
+    """Write armatures with their meshes, or meshes alone, as "FBX", "GLTF", "BVH", "USD", "ALEMBIC" or "AMASS".
 
-    Frames are the object's action's, else the scene's. The file appears whole or not at all. Raises BadInput where it
-    exists and is not to be overwritten, where the folder cannot be written, and where this kind cannot hold the object.
+    Frames are those of the objects' actions, else the scene's. The take is called as the one action, or, of several
+    people, as the file. centimetres : of a BVH; else metres.  from_zero : the first key of a glTF comes at 0 s.
+    bones : an armature -> its bone map, for AMASS.
+    The file appears whole or not at all. Raises BadInput where it exists and is not to be overwritten, where the folder
+    cannot be written, and where this kind cannot hold the objects.
     """
-    _check_object(obj, kind, animation)
+    if not roots:
+        raise BadInput("Nothing is chosen to be exported.", "Choose a person's armature or mesh.")
+    for obj in roots:
+        _check_object(obj, kind, animation)
+    if len(roots) > 1 and kind in _SKELETONS:
+        raise BadInput(f"{kind} stores one skeleton, and {len(roots)} are chosen.", "Choose one, or another format.")
     _check_path(path, overwrite)
     _enable(kind)
-    first = last = scene.frame_current
-    if animation:
-        first, last = action.frames_of(obj) or (scene.frame_start, scene.frame_end)
+    ranges = [action.frames_of(obj) for obj in roots] if animation else []
+    known = [frames for frames in ranges if frames] or [(scene.frame_start, scene.frame_end)]
+    first, last = min(low for low, _ in known), max(high for _, high in known)
+    if not animation:
+        first = last = scene.frame_current
+    name = _action_name(roots[0]) if len(roots) == 1 else path.stem
+    take = _Take(roots, first, last, animation, name, centimetres, from_zero, bones)
     try:
-        with whole_file(path) as unfinished, _selected([obj, *_moved_by(obj)], obj):
-            _WRITERS[kind](str(unfinished), obj, first, last, animation)
+        with whole_file(path) as unfinished, _selected(take):
+            _WRITERS[kind](str(unfinished), take)
     except (RuntimeError, OSError) as error:
         raise BadInput(
             f"Blender could not write {path}: {_message(error)}", "Choose another folder or format."
         ) from error
 
 
+def _action_name(obj: Object) -> str:
+    """The name of what moves an object: its action, else that of its one strip, else its own."""
+    data = obj.animation_data
+    if data is not None and data.action is not None:
+        return data.action.name
+    strips = [strip for track in data.nla_tracks for strip in track.strips] if data is not None else []
+    return strips[0].action.name if len(strips) == 1 and strips[0].action else obj.name
+
+
 def _check_object(obj: Object, kind: str, animation: bool) -> None:
     """Raise BadInput for what this format cannot hold."""
     if obj.type not in {"ARMATURE", "MESH"}:
         raise BadInput(f"{obj.name} is neither an armature nor a mesh.", "Choose a person's armature or mesh.")
-    if kind == "BVH" and obj.type != "ARMATURE":
-        raise BadInput(f"BVH stores skeletons only, and {obj.name} has none.", "Choose another format.")
+    if kind in _SKELETONS and obj.type != "ARMATURE":
+        raise BadInput(f"{kind} stores skeletons only, and {obj.name} has none.", "Choose another format.")
     if obj.type == "MESH" and animation and kind in _ADDONS and _moves_by_itself(obj):
         raise BadInput(
             f"{kind} cannot store the vertex animation of {obj.name}.",
@@ -93,29 +148,53 @@ def _message(error: Exception) -> str:
     return lines[-1] if lines else text
 
 
-def _write_fbx(path: str, _obj: Object, _first: int, _last: int, animation: bool) -> None:
+def _write_fbx(path: str, take: _Take) -> None:
     # Leaf bones and Blender's own bone axes are what other programs stumble over. Units are metres, applied.
-    bpy.ops.export_scene.fbx(
-        filepath=path, use_selection=True, object_types={"ARMATURE", "MESH"}, add_leaf_bones=False,
-        primary_bone_axis="Y", secondary_bone_axis="X", apply_scale_options="FBX_SCALE_UNITS",
-        bake_anim=animation, bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False,
-        bake_anim_force_startend_keying=True, bake_anim_simplify_factor=0.0, mesh_smooth_type="FACE",
-    )  # fmt: skip
+    with _named(scenes.current(), take.name):  # its take is called as the scene
+        bpy.ops.export_scene.fbx(
+            filepath=path, use_selection=True, object_types={"ARMATURE", "MESH"}, add_leaf_bones=False,
+            primary_bone_axis="Y", secondary_bone_axis="X", apply_scale_options="FBX_SCALE_UNITS",
+            bake_anim=take.animation, bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False,
+            bake_anim_force_startend_keying=True, bake_anim_simplify_factor=0.0, mesh_smooth_type="FACE",
+        )  # fmt: skip
 
 
-def _write_gltf(path: str, obj: Any, _first: int, _last: int, animation: bool) -> None:
+@contextmanager
+def _named(scene: Scene, name: str) -> Iterator[None]:
+    """The scene under another name; one that is called so steps aside."""
+    before, other = scene.name, bpy.data.scenes.get(name)
+    if other is not None and other != scene:
+        other.name = f"{name[:50]}.aside"
+    try:
+        scene.name = name
+        yield
+    finally:
+        scene.name = before
+        if other is not None:
+            other.name = name
+
+
+def _write_gltf(path: str, take: _Take) -> None:
     # Without an active action, with strips alone, the scene is exported as it moves.
-    mode = "ACTIVE_ACTIONS" if obj.animation_data and obj.animation_data.action else "SCENE"
-    bpy.ops.export_scene.gltf(
-        filepath=path, export_format="GLB", use_selection=True, export_animations=animation,
-        export_animation_mode=mode, export_frame_range=mode == "SCENE", export_force_sampling=True,
-        export_current_frame=not animation, export_rest_position_armature=animation, export_extras=True,
-    )  # fmt: skip
+    active = all(obj.animation_data and obj.animation_data.action for obj in take.roots)
+    render = scenes.current().render
+    base, rate = render.fps_base, render.fps / render.fps_base
+    render.fps_base = 1.0  # some of the exporter multiplies by it, some leaves it out
+    try:
+        bpy.ops.export_scene.gltf(
+            filepath=path, export_format="GLB", use_selection=True, export_animations=take.animation,
+            export_animation_mode="ACTIVE_ACTIONS" if active else "SCENE", export_frame_range=not active,
+            export_force_sampling=True, export_current_frame=not take.animation,
+            export_rest_position_armature=take.animation, export_extras=True,
+        )  # fmt: skip
+        retime(Path(path), take.name, factor=render.fps / rate, from_zero=take.from_zero)
+    finally:
+        render.fps_base = base
 
 
-def _write_bvh(path: str, obj: Any, first: int, last: int, _animation: bool) -> None:
+def _write_bvh(path: str, take: _Take) -> None:
     # Blender's own writer leaves the object's place, turn and scale out.
-    scene: Any = scenes.current()
+    obj: Any = take.roots[0]
     names, parents, rest = retarget.at_rest(obj)
     tails = np.array([(*bone.tail_local, 1.0) for bone in obj.data.bones], np.float64)
     write_bvh(
@@ -124,32 +203,42 @@ def _write_bvh(path: str, obj: Any, first: int, last: int, _animation: bool) -> 
         parents,
         rest,
         (tails @ np.array(obj.matrix_world, np.float64).T)[:, :3],
-        retarget.read_poses(obj, range(first, last + 1), scene),
-        seconds=scene.render.fps_base / scene.render.fps,
+        retarget.read_poses(obj, range(take.first, take.last + 1), scenes.current()),
+        seconds=1 / scenes.frame_rate(scenes.current()),
         title=obj.name,
+        scale=100.0 if take.centimetres else 1.0,
     )
 
 
-def _write_usd(path: str, _obj: Object, _first: int, _last: int, animation: bool) -> None:
+def _write_amass(path: str, take: _Take) -> None:
+    obj, scene = take.roots[0], scenes.current()
+    frames = np.arange(take.first, take.last + 1)
+    rig = retarget.rig_of(obj, take.bones(obj))
+    rate = np.array(scenes.frame_rate(scene))
+    arrays = smplx_arrays(rig, retarget.read_poses(obj, frames.tolist(), scene))
+    told = {"gender": "neutral", "mocap_framerate": rate, "mocap_frame_rate": rate, "frames": frames}
+    with Path(path).open("wb") as file:
+        np.savez_compressed(file, **arrays, **told, licence=str(obj.get(roles.LICENCE, "")))
+
+
+def _write_usd(path: str, take: _Take) -> None:
     bpy.ops.wm.usd_export(
-        filepath=path, selected_objects_only=True, export_animation=animation, export_armatures=True,
+        filepath=path, selected_objects_only=True, export_animation=take.animation, export_armatures=True,
         export_shapekeys=True, root_prim_path="/root",
     )  # fmt: skip
 
 
-def _write_alembic(path: str, _obj: Object, first: int, last: int, _animation: bool) -> None:
+def _write_alembic(path: str, take: _Take) -> None:
     bpy.ops.wm.alembic_export(
-        filepath=path,
-        selected=True,
-        start=first,
-        end=last,
-        uvs=True,
-        as_background_job=False,
+        filepath=path, selected=True, start=take.first, end=take.last, uvs=True, as_background_job=False,
         evaluation_mode="VIEWPORT",
-    )
+    )  # fmt: skip
 
 
-_WRITERS = {"FBX": _write_fbx, "GLTF": _write_gltf, "BVH": _write_bvh, "USD": _write_usd, "ALEMBIC": _write_alembic}
+_WRITERS = {
+    "FBX": _write_fbx, "GLTF": _write_gltf, "BVH": _write_bvh, "USD": _write_usd, "ALEMBIC": _write_alembic,
+    "AMASS": _write_amass,
+}  # fmt: skip
 
 
 def _enable(kind: str) -> None:
@@ -173,9 +262,10 @@ def _moved_by(armature: Object) -> list[Object]:
 
 
 @contextmanager
-def _selected(objects: list[Object], active: Object) -> Iterator[None]:
-    """These objects selected and visible in object mode, the scene's frame range that of their motion; all of it
+def _selected(take: _Take) -> Iterator[None]:
+    """The objects selected and visible in object mode, the scene's frame range that of their motion; all of it
     comes back."""
+    objects, active = take.objects, take.roots[0]
     with scenes.selection_kept() as layer:
         hidden = [obj for obj in objects if obj.hide_get(view_layer=layer)]
         kept = [(obj, name, getattr(obj, name)) for obj in objects for name in ("hide_viewport", "hide_select")]
@@ -190,7 +280,8 @@ def _selected(objects: list[Object], active: Object) -> Iterator[None]:
             for obj in objects:
                 _select(obj, layer)
             layer.objects.active = active
-            scene.frame_start, scene.frame_end = action.frames_of(active) or frames
+            if take.animation:
+                scene.frame_start, scene.frame_end = take.first, take.last
             yield
         finally:
             scene.frame_start, scene.frame_end = frames

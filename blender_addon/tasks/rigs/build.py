@@ -16,6 +16,7 @@ from ....inference.errors import BadInput
 from ...builders.bodies import pose_asset
 from ...builders.bodies import retarget as retargeting
 from ...builders.files import export as exporting
+from ...core import roles
 from ...core.transaction import transaction
 from .settings import FORMATS
 
@@ -148,38 +149,71 @@ def suggested_file(name: str, kind: str, context: Any) -> str:
     """A path beside the .blend, or in the home folder, named after the object."""
     obj = bpy.data.objects.get(name) or context.view_layer.objects.active
     folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
-    return str(folder / f"{bpy.path.clean_name(obj.name if obj else 'person')}{FORMATS[kind]}")
+    return str(folder / f"{bpy.path.clean_name(obj.name if obj else 'person')}{FORMATS[kind][0]}")
 
 
 def with_ending(filepath: str, kind: str) -> str:
     """The path with the format's own ending, in place of another format's."""
     path = Path(filepath)
-    if not path.name or path.suffix.lower() == FORMATS[kind]:
+    if not path.name or path.suffix.lower() in FORMATS[kind]:
         return filepath
-    return str(path.with_suffix(FORMATS[kind]) if path.suffix.lower() in FORMATS.values() else f"{path}{FORMATS[kind]}")
+    return str(path.with_suffix(FORMATS[kind][0]) if format_of(path) else f"{path}{FORMATS[kind][0]}")
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a file's ending names."""
+    return next((kind for kind, endings in FORMATS.items() if path.suffix.lower() in endings), None)
+
+
+def _file(properties: Any) -> tuple[Path, str]:
+    """The file and its format: what its ending names, else what is chosen. Raises BadInput where the two differ."""
+    given = properties.filepath
+    if not given or given.endswith(("/", os.sep)):
+        raise BadInput("No file is chosen.", "Give the path of the file to write.")
+    if given.startswith("//") and not bpy.data.filepath:
+        raise BadInput(
+            f"{given} is relative to the .blend file, which is not saved yet.",
+            "Save the .blend file, or give the whole path.",
+        )
+    path, chosen = Path(bpy.path.abspath(given)), properties.format
+    named, asked = format_of(path), properties.properties.is_property_set("format")
+    known = ", ".join(endings[0] for endings in FORMATS.values())
+    if named and asked and named != chosen:
+        wanted = FORMATS[chosen][0]
+        raise BadInput(f"{path.name} is no {chosen} file.", f"End its name in {wanted}, or leave the format out.")
+    if not named and not asked and path.suffix[1:].isalpha():
+        raise BadInput(f"{path.name} ends in no format that can be written.", f"End its name in {known}.")
+    return (path, named) if named else (Path(f"{path}{FORMATS[chosen][0]}"), chosen)
+
+
+def _exported(properties: Any, context: Any) -> list[Object]:
+    """Armatures, and meshes without one: those that were asked for. Raises BadInput."""
+    if properties.objects == "ACTIVE" or properties.armature:
+        obj = bpy.data.objects.get(properties.armature) if properties.armature else context.view_layer.objects.active
+        if obj is None:
+            raise BadInput(f"There is no object called {properties.armature!r}.", _CHOOSE)
+        found = [obj]
+    elif properties.objects == "SELECTED":
+        found = [obj for obj in context.view_layer.objects if obj.select_get(view_layer=context.view_layer)]
+        found = [obj for obj in found if obj.type in {"ARMATURE", "MESH"}]
+    else:
+        found = [obj for obj in context.scene.objects if obj.type == "MESH" and roles.HEIGHT in obj]
+    return list(dict.fromkeys((obj.type == "MESH" and obj.find_armature()) or obj for obj in found))
 
 
 def export(properties: Any, context: Any) -> str:
     """Carry out `maquette.export_person`. Raises BadInput."""
-    obj = bpy.data.objects.get(properties.armature) if properties.armature else context.view_layer.objects.active
-    if obj is None:
-        raise BadInput(f"There is no object called {properties.armature!r}.", _CHOOSE)
-    if obj.type == "MESH" and obj.find_armature() is not None:
-        obj = obj.find_armature()
-    if not properties.filepath or properties.filepath.endswith(("/", os.sep)):
-        raise BadInput("No file is chosen.", "Give the path of the file to write.")
-    if properties.filepath.startswith("//") and not bpy.data.filepath:
-        raise BadInput(
-            f"{properties.filepath} is relative to the .blend file, which is not saved yet.",
-            "Save the .blend file, or give the whole path.",
-        )
-    path = Path(bpy.path.abspath(with_ending(properties.filepath, properties.format)))
-    exporting.export_person(
-        obj,
+    roots = _exported(properties, context)
+    path, kind = _file(properties)
+    exporting.export_people(
+        roots,
         path,
-        properties.format,
+        kind,
         animation=properties.animation,
         overwrite=properties.overwrite,
+        centimetres=properties.centimetres,
+        from_zero=properties.from_zero,
+        bones=bone_map,
         scene=context.scene,
     )
     return f"Wrote {path}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import bpy
 
 from ..shared.panel import SidebarPanel
+from .settings import FILE
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -79,9 +80,15 @@ class PosePanel(SidebarPanel):
         column.enabled = active is not None
         column.operator("maquette.save_pose", icon="ASSET_MANAGER")
         column.prop(settings.rigs, "format")
-        column.prop(settings.rigs, "animation")
+        chosen: Any = settings.rigs
+        column.prop(chosen, "objects")
+        column.prop(chosen, "animation")
+        for option, kind in (("centimetres", "BVH"), ("from_zero", "GLTF")):
+            if chosen.format == kind:
+                column.prop(chosen, option)
         button = column.operator("maquette.export_person", icon="EXPORT")
-        button.format, button.animation = settings.rigs.format, settings.rigs.animation
+        for option in FILE:
+            setattr(button, option.name, getattr(chosen, option.name))
 
 
 def _part(role: str) -> str:

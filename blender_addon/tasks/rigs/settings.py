@@ -9,8 +9,11 @@ from bpy.props import EnumProperty, IntProperty, PointerProperty
 from ....inference.options import Choice, Options, Switch, Text
 from ...core.bpy_settings import properties_of
 
-#: Format -> its ending; the labels are Blender's own.
-FORMATS = {"FBX": ".fbx", "GLTF": ".glb", "BVH": ".bvh", "USD": ".usdc", "ALEMBIC": ".abc"}
+#: Format -> its endings, the usual one first; the labels are Blender's own.
+FORMATS = {
+    "FBX": (".fbx",), "GLTF": (".glb",), "BVH": (".bvh",), "USD": (".usdc", ".usd", ".usda", ".usdz"),
+    "ALEMBIC": (".abc",), "AMASS": (".npz",),
+}  # fmt: skip
 
 # fmt: off
 RETARGET = Options(
@@ -31,8 +34,16 @@ FILE = Options(
         ("BVH", "BVH", "The motion of one skeleton alone"),
         ("USD", "USD", "Rig, skin and animation, for film pipelines"),
         ("ALEMBIC", "Alembic", "The exact vertices of every frame"),
+        ("AMASS", "AMASS", "The motion of one skeleton alone, as turns of SMPL-X's 55 joints (.npz)"),
+    )),
+    Choice("objects", "ACTIVE", "Objects", "What is written", (
+        ("ACTIVE", "Active", "The active armature or mesh"),
+        ("SELECTED", "Selected", "All selected armatures and meshes"),
+        ("PEOPLE", "All People", "All recovered people of the scene"),
     )),
     Switch("animation", True, "Animation", "Write the motion rather than just the pose"),
+    Switch("centimetres", False, "Centimetres", "Write lengths in centimetres rather than metres (BVH)"),
+    Switch("from_zero", False, "Start at Zero", "Begin the animation at 0 seconds, whatever its first frame (glTF)"),
 )
 #: One entry of an armature's bone map. Parts made of several bones have several entries, in order.
 BONE = Options(
