@@ -31,7 +31,7 @@ _FOCAL_REMEDY = "Give fx and fy in pixels, or leave them empty to use the photo'
 class Camera:
     """Pinhole intrinsics in pixels.
 
-    `source` says where the focal length came from: "given", "exif", "scene" or "default".
+    `source` says where the focal length came from: "given", "exif", "scene", "model" or "default".
     """
 
     fx: float
@@ -87,7 +87,9 @@ class Camera:
             return f"{math.degrees(self.field_of_view):.3g}° guessed"
         diagonals = self.fx / math.hypot(self.width, self.height) * math.hypot(36.0, 24.0)
         long_sides = 18.0 / math.tan(0.5 * self.field_of_view)
-        told = {"exif": "from EXIF", "scene": "from the scene's camera"}.get(self.source, "as given")
+        told = {"exif": "from EXIF", "scene": "from the scene's camera", "model": "found by the model"}.get(
+            self.source, "as given"
+        )
         return f"{diagonals if self.source == 'exif' else long_sides:.3g} mm {told}"
 
     def with_focal(self, fx: float | None, fy: float | None) -> Camera:

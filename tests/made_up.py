@@ -26,6 +26,10 @@ FILES = {
         )
         for size in ("small", "large", "giant2")
     },
+    **{
+        f"moge-2-vit{size}-normal/model.pt": ("synth_depth2.py", f"manifest-moge-2-vit{size}-normal.json.gz")
+        for size in ("s", "b", "l")
+    },
     "midas/dpt_hybrid-midas-501f0c75.pt": ("synth_depth.py", "manifest-dpt_hybrid-midas-501f0c75.json.gz"),
     "midas/dpt-hybrid-midas/model.safetensors": ("synth_depth.py", "manifest-intel-dpt-hybrid-midas.json.gz"),
     "meshgraphormer/graphormer_hand_state_dict.bin": (

@@ -22,6 +22,7 @@ def estimate_normals(
     a: float = 2 * math.pi,
     bg_threshold: float = 0.1,
     resolution: int = 512,
+    tokens: int = 3600,
     device: str | None = None,
     precision: str | None = None,
     progress: ProgressCallback = None,
@@ -33,11 +34,14 @@ def estimate_normals(
     ----------
     photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
     model : "from-depth" or "builtin" (both: from the built-in depth), or "metric3d-vit-small", "-large", "-giant2"
-        (from the same pass of the network as that model's depth, which is computed once for either), "midas" and
+        (from the same pass of the network as that model's depth, which is computed once for either), "moge-2-small",
+        "-base", "-large" (likewise), "midas" and
         "midas-384" (from the slopes of a relative depth), or "normalbae".
     a, bg_threshold : strength and background threshold of models that make normals from relative depth.
     resolution : short side of `preview` in pixels, up to 16384; 0 leaves it at the photo's size. It is also the size at
         which MiDaS works, 64 and up (less counts as 512), and NormalBae, and so changes their normals.
+
+    tokens : of "moge-2-..." only: patches of the photo that the network sees, from 256 to 16384. Time grows with them.
 
     Returns a `NormalMap` at the photo's size. Raises `MaquetteError` with a remedy.
     """

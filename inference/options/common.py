@@ -17,6 +17,10 @@ FY = Number("fy", None, "Focal Length Y", "Vertical focal length in pixels; left
         0.0, above=True)
 RESOLUTION = Number("resolution", 512, "Preview Size",
         "Short side of the 8-bit preview picture in pixels; 0 keeps the photo's size", 0, 16384)
+MOGE = ("moge-2-small", "moge-2-base", "moge-2-large")
+TOKENS = Number("tokens", 3600, "Network Detail",
+        "Patches of the photo that the network sees: 1200 is quick, 3600 the finest it was trained for", 256, 16384,
+        soft_low=1200, soft_high=3600, models=MOGE)
 DEVICE = Text("device", None, "Device",
         "Where to compute: cpu, cuda, cuda:1, mps, xpu; left out, the fastest there is")
 PRECISION = Choice("precision", None, "Precision",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from . import Number, Options, Share, Switch
-from .common import FX, FY, RESOLUTION
+from .common import FX, FY, RESOLUTION, TOKENS
 
 _RELIEF = ("relief",)
 #: The options of the relief alone.
@@ -15,6 +15,7 @@ OPTIONS = Options(
     FX,
     FY,
     RESOLUTION,
+    TOKENS,
     Switch("invert", None, "Invert", "Whether bright parts lie deep; left out, the picture itself decides",
            models=_RELIEF, blender=False),
     Share("detail", 0.5, "Detail", "Weight of fine grain against broad forms, from 0 (broad forms) to 1 (fine grain)",

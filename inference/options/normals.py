@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from . import Number, Options
-from .common import RESOLUTION
+from .common import RESOLUTION, TOKENS
 
 _RELATIVE = ("midas", "midas-384")
 
@@ -17,5 +17,6 @@ OPTIONS = Options(
     Number("bg_threshold", 0.1, "Background Threshold", "Relative depth below which the background is left flat", 0.0,
            1.0, models=_RELATIVE),
     RESOLUTION,
+    TOKENS,
 )
 # fmt: on

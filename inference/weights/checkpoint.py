@@ -27,6 +27,7 @@ _FAMILIES = {
     "pretrained.model.": "MiDaS",
     "dpt.": "DPT in the form of Hugging Face",
     "trans_encoder.": "MeshGraphormer",
+    "encoder.backbone.": "MoGe-2",
     "smpl_head.": "HMR 2.0",
     "model.diffusion_model.": "Stable Diffusion",
 }

@@ -8,22 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-PATCH = 14
+from ..dinov2 import PATCH, sampled_positions
+
 #: Tokens before the patches: the class token and four registers.
 SPECIAL = 5
-#: Side of the grid of patches whose positions were trained.
-TRAINED_GRID = 37
-#: Added to the wanted number of patches before it is divided by the trained one: the published networks were trained
-#: with positions sampled at this slightly smaller step, which moves the tokens by up to a fifth of their spread.
-_GRID_OFFSET = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ class Encoder(nn.Module):
     def forward(self, pictures: Tensor, step: Callable[[], None] = nothing) -> list[Tensor]:
         """`step` is called twice in every block, which in the largest network and on one core takes seconds."""
         count, _, height, width = pictures.shape
-        positions = self.positions(height // PATCH, width // PATCH)
+        positions = sampled_positions(self.vit.pos_embed, height // PATCH, width // PATCH)
         patches = self.vit.patch_embed.proj(pictures).flatten(2).transpose(1, 2) + positions
         special = torch.cat([self.vit.cls_token, self.vit.reg_token], 1).expand(count, -1, -1)
         tokens = torch.cat([special, patches], 1)
@@ -87,11 +81,3 @@ class Encoder(nn.Module):
             if number in self.taps:
                 levels.append(tokens)
         return levels or [self.vit.norm(tokens)] * 4
-
-    def positions(self, rows: int, columns: int) -> Tensor:
-        """The trained positions (1, rows * columns, width), sampled bicubically for another grid."""
-        trained = self.vit.pos_embed
-        grid = trained.float().reshape(1, TRAINED_GRID, TRAINED_GRID, -1).permute(0, 3, 1, 2)
-        factors = [(side + _GRID_OFFSET) / TRAINED_GRID for side in (rows, columns)]
-        sample = partial(functional.interpolate, mode="bicubic", align_corners=False)
-        return sample(grid, scale_factor=factors).flatten(2).transpose(1, 2).to(trained.dtype)
