@@ -5,14 +5,4 @@ import bpy
 
 from . import choice, operators
 
-_CLASSES = (*operators.CLASSES, *choice.CLASSES)
-
-
-def register() -> None:
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory((*operators.CLASSES, *choice.CLASSES))  # type: ignore[misc]

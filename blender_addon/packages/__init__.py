@@ -5,12 +5,4 @@ import bpy
 
 from . import operators
 
-
-def register() -> None:
-    for cls in operators.CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(operators.CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(operators.CLASSES)  # type: ignore[misc]

@@ -41,9 +41,7 @@ def ours() -> set[str]:
 def test_registering_brings_in_no_heavy_package() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=120, check=True)
     heavy, inference = done.stdout.splitlines()[-2:]
-    assert heavy == "" and inference == "", (
-        "torch and numpy wait for a job, the network for a download"
-    )
+    assert heavy == "" and inference == "", "torch and numpy wait for a job, the network for a download"
 
 
 def test_on_off_and_on_again() -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,43 +17,28 @@ if TYPE_CHECKING:
 _ROW, _FOLDED_ROW, _COLUMN, _GAP, _LINE = 250, 60, 210, 120, 4000
 
 
+def _math(operation: str, swapped: bool = False) -> Callable[[Field, Field | float], Field]:
+    """The method that adds a Math node. swapped : with the field as its second value."""
+
+    def method(field: Field, other: Field | float) -> Field:
+        return field.graph.math(operation, *((other, field) if swapped else (field, other)))
+
+    return method
+
+
 class Field:
-    """An output of a node. Comparisons give 1 or 0, which counts as true or false."""
+    """An output of a node. Comparisons give 1 or 0, which counts as true or false; division by 0 gives 0."""
 
     def __init__(self, graph: Graph, socket: Any) -> None:
         self.graph = graph
         self.socket = socket
 
-    def __add__(self, other: Field | float) -> Field:
-        return self.graph.math("ADD", self, other)
-
-    def __radd__(self, other: float) -> Field:
-        return self.graph.math("ADD", other, self)
-
-    def __sub__(self, other: Field | float) -> Field:
-        return self.graph.math("SUBTRACT", self, other)
-
-    def __rsub__(self, other: float) -> Field:
-        return self.graph.math("SUBTRACT", other, self)
-
-    def __mul__(self, other: Field | float) -> Field:
-        return self.graph.math("MULTIPLY", self, other)
-
-    def __rmul__(self, other: float) -> Field:
-        return self.graph.math("MULTIPLY", other, self)
-
-    def __truediv__(self, other: Field | float) -> Field:
-        """0 where `other` is 0, as Blender divides."""
-        return self.graph.math("DIVIDE", self, other)
-
-    def __rtruediv__(self, other: float) -> Field:
-        return self.graph.math("DIVIDE", other, self)
-
-    def __gt__(self, other: Field | float) -> Field:
-        return self.graph.math("GREATER_THAN", self, other)
-
-    def __lt__(self, other: Field | float) -> Field:
-        return self.graph.math("LESS_THAN", self, other)
+    __add__, __radd__ = _math("ADD"), _math("ADD", True)
+    __sub__, __rsub__ = _math("SUBTRACT"), _math("SUBTRACT", True)
+    __mul__, __rmul__ = _math("MULTIPLY"), _math("MULTIPLY", True)
+    __truediv__, __rtruediv__ = _math("DIVIDE"), _math("DIVIDE", True)
+    __gt__, __lt__ = _math("GREATER_THAN"), _math("LESS_THAN")
+    minimum, maximum = _math("MINIMUM"), _math("MAXIMUM")
 
     def __and__(self, other: Field) -> Field:
         return self.graph.boolean("AND", self, other)
@@ -70,12 +55,6 @@ class Field:
     def floor(self) -> Field:
         return self.graph.math("FLOOR", self)
 
-    def minimum(self, other: Field | float) -> Field:
-        return self.graph.math("MINIMUM", self, other)
-
-    def maximum(self, other: Field | float) -> Field:
-        return self.graph.math("MAXIMUM", self, other)
-
 
 class Graph:
     """A group for a Geometry Nodes modifier while it is being written; `flow` is the geometry so far."""
@@ -83,7 +62,7 @@ class Graph:
     def __init__(self, name: str) -> None:
         tree: Any = bpy.data.node_groups.new(name, "GeometryNodeTree")  # type: ignore[arg-type]
         tree.is_modifier = True
-        self._tree = tree
+        self.tree = tree
         self._stage: Any = None
         self._levels: dict[str, int] = {}
         tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
@@ -94,21 +73,21 @@ class Graph:
     @contextmanager
     def stage(self, label: str) -> Iterator[None]:
         """A frame around the nodes that are made inside."""
-        self._stage = self._tree.nodes.new("NodeFrame")
+        self._stage = self.tree.nodes.new("NodeFrame")
         self._stage.label, self._stage.label_size, self._stage.select = label, 40, False
         yield
         self._stage = None
 
     def panel(self, name: str) -> Any:
         """A closed panel for inputs of the modifier that are seldom changed."""
-        return self._tree.interface.new_panel(name, default_closed=True)
+        return self.tree.interface.new_panel(name, default_closed=True)
 
     def input(self, name: str, kind: str, default: Any, description: str, *, panel: Any = None, **limits: Any) -> Field:
         """An input of the modifier. kind : of the socket: "Float", "Int", "Bool", "Image".
 
         limits : `min_value`, `max_value`, `subtype`.
         """
-        socket = self._tree.interface.new_socket(
+        socket = self.tree.interface.new_socket(
             name, description=description, in_out="INPUT", socket_type=f"NodeSocket{kind}", parent=panel
         )
         for key, value in limits.items():  # the subtype first: it brings limits of its own
@@ -119,7 +98,7 @@ class Graph:
 
     def node(self, kind: str, *sources: Any, **settings: Any) -> Any:
         """A new node. sources : of its usable inputs, in order: fields, plain values, or None to leave one as it is."""
-        made = self._tree.nodes.new(kind)
+        made = self.tree.nodes.new(kind)
         made.parent = self._stage
         for name, value in settings.items():
             setattr(made, name, value)
@@ -133,7 +112,7 @@ class Graph:
         return made
 
     def link(self, source: Field, target: Any) -> None:
-        self._tree.links.new(source.socket, target)
+        self.tree.links.new(source.socket, target)
         before, after = source.socket.node, target.node
         level = self._levels[before.name] + 1 if before.parent == after.parent else 0
         self._levels[after.name] = max(self._levels[after.name], level)
@@ -155,9 +134,7 @@ class Graph:
         return self.out(self.node("ShaderNodeVectorMath", *values, operation=operation, hide=True))
 
     def scaled(self, vector: Field, factor: Field) -> Field:
-        node = self.node("ShaderNodeVectorMath", vector, operation="SCALE", hide=True)
-        self.link(factor, node.inputs["Scale"])
-        return self.out(node)
+        return self.out(self.node("ShaderNodeVectorMath", vector, factor, operation="SCALE", hide=True))
 
     def vector(self, x: Field | float, y: Field | float, z: Field | float) -> Field:
         return self.out(self.node("ShaderNodeCombineXYZ", x, y, z))
@@ -182,9 +159,11 @@ class Graph:
 
     def on(self, domain: str, value: Field, kind: str) -> Field:
         """The value as it is on a domain; a truth is carried on to faces where it holds for all of their corners."""
-        node = self.node("GeometryNodeFieldOnDomain", domain=domain, data_type=kind)
-        self.link(value, next(socket for socket in node.inputs if socket.enabled))
-        return self.out(node)
+        return self.out(self.node("GeometryNodeFieldOnDomain", value, domain=domain, data_type=kind))
+
+    def blurred(self, value: Field, iterations: Field) -> Field:
+        """The mean with the neighbours, so many times."""
+        return self.out(self.node("GeometryNodeBlurAttribute", value, iterations, data_type="FLOAT"))
 
     def captured(self, domain: str, **values: tuple[str, Field]) -> list[Field]:
         """The values, name = (kind, field), as they are on the geometry now, whatever becomes of it later."""
@@ -196,15 +175,11 @@ class Graph:
         return [self.out(node, name) for name in values]
 
     def store(self, name: str, domain: str, kind: str, value: Field) -> None:
-        node = self.node("GeometryNodeStoreNamedAttribute", self.flow, data_type=kind, domain=domain)
-        node.inputs["Name"].default_value = name
-        self.link(value, next(socket for socket in node.inputs if socket.name == "Value" and socket.enabled))
-        self.flow = self.out(node)
+        sources = self.flow, None, name, value
+        self.flow = self.out(self.node("GeometryNodeStoreNamedAttribute", *sources, data_type=kind, domain=domain))
 
     def move_to(self, position: Field) -> None:
-        node = self.node("GeometryNodeSetPosition", self.flow)
-        self.link(position, node.inputs["Position"])
-        self.flow = self.out(node)
+        self.flow = self.out(self.node("GeometryNodeSetPosition", self.flow, None, position))
 
     def keep_faces(self, kept: Field) -> None:
         """Delete the other faces, and the edges and points that no face uses then."""
@@ -215,12 +190,12 @@ class Graph:
     def finish(self) -> NodeTree:
         self.link(self.flow, self.node("NodeGroupOutput").inputs[0])
         self._arrange()
-        return self._tree
+        return self.tree
 
     def _arrange(self) -> None:
         """Stage after stage from left to right, line by line, in each the nodes by how many lie before them."""
         stages: dict[Any, list[Any]] = {}
-        for node in self._tree.nodes:
+        for node in self.tree.nodes:
             if node.bl_idname != "NodeFrame":
                 stages.setdefault(node.parent.name if node.parent else node.name, []).append(node)
         left = top = height = 0

@@ -11,7 +11,7 @@ from ...core import axes, compat
 from ..camera import scene
 from ..images import image
 from ..surfaces import projection
-from . import materials
+from . import materials, paint
 
 if TYPE_CHECKING:
     from bpy.types import Image, Material, NodeSocket, NodeTree, Object, ShaderNodeNormalMap
@@ -76,9 +76,7 @@ def add_normal_map(
         node.space = "OBJECT"
         colour = _turned(tree, texture, colour, obj, camera_object)
         if camera is not None:
-            uv: Any = materials.add_node(tree, "ShaderNodeUVMap", texture, (-200, -60))
-            uv.uv_map = projection.project_uvs(obj, camera, camera_object, f"{camera_object.name}.uv")
-            materials.connect(tree, uv.outputs["UV"], texture.inputs["Vector"])
+            paint.project_texture(tree, texture, obj, camera, camera_object)
     materials.connect(tree, colour, node.inputs["Color"])
     _feed(tree, node.outputs["Normal"], targets)
     return node

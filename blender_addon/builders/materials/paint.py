@@ -51,16 +51,23 @@ def add_mask_layer(
     else:
         texture = _mix_shader(material, mask_image, colour)
     if camera is not None and camera_object is not None:
-        uv: Any = materials.add_node(tree, "ShaderNodeUVMap", texture, (-200, -60))
-        name = f"{camera_object.name}.seen.uv" if seen_only else f"{camera_object.name}.uv"
-        uv.uv_map = project_uvs(obj, camera, camera_object, name, seen_only=seen_only)
-        materials.connect(tree, uv.outputs["UV"], texture.inputs["Vector"])
+        project_texture(tree, texture, obj, camera, camera_object, seen_only=seen_only)
     texture.extension = "CLIP"  # black outside the picture
     make_room(tree, before)
     for node in tree.nodes:
         node.select = node == texture
     tree.nodes.active = texture  # texture painting takes the active image node as its slot
     return texture
+
+
+def project_texture(
+    tree: Any, texture: Any, obj: Object, camera: Camera, camera_object: Object, *, seen_only: bool = False
+) -> None:
+    """Have an Image Texture node read through a UV map of its own, projected from a camera (see `project_uvs`)."""
+    uv: Any = materials.add_node(tree, "ShaderNodeUVMap", texture, (-200, -60))
+    name = f"{camera_object.name}.seen.uv" if seen_only else f"{camera_object.name}.uv"
+    uv.uv_map = project_uvs(obj, camera, camera_object, name, seen_only=seen_only)
+    materials.connect(tree, uv.outputs["UV"], texture.inputs["Vector"])
 
 
 def check_mapping(obj: Object, mesh: Mesh, *, projected: bool) -> None:

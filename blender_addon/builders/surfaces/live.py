@@ -209,12 +209,8 @@ class _Heights(_Surface):
             )
             graph.keep_faces(there)
         with graph.stage("Smooth"):
-            blurred = graph.node("GeometryNodeBlurAttribute", data_type="FLOAT")
-            graph.link(height, next(socket for socket in blurred.inputs if socket.enabled))
-            graph.link(self.smooth, blurred.inputs["Iterations"])
-            height = graph.choose(self.smooth > 0.5, height, graph.out(blurred))
-            up = graph.vector(0.0, 0.0, height)
-            graph.move_to(graph.vector_math("ADD", place, up))
+            height = graph.choose(self.smooth > 0.5, height, graph.blurred(height, self.smooth))
+            graph.move_to(graph.vector_math("ADD", place, graph.vector(0.0, 0.0, height)))
         self.finish(obj, graph.xyz(graph.position())[2])
 
 
@@ -336,10 +332,7 @@ class _Relief(_Surface):
         graph, whole = self.graph, self.graph.flow
         with graph.stage("Remove specks"):
             island = graph.out(graph.node("GeometryNodeInputMeshIsland"), "Island Index")
-            count = graph.node("GeometryNodeAccumulateField", data_type="INT", domain="FACE")
-            usable = [socket for socket in count.inputs if socket.enabled]
-            usable[0].default_value = 1
-            graph.link(island, usable[1])
+            count = graph.node("GeometryNodeAccumulateField", 1, island, data_type="INT", domain="FACE")
             graph.keep_faces(~(graph.out(count, "Total") < self.specks))
             graph.flow = graph.choose(self.specks > 1.0, whole, graph.flow, "GEOMETRY")
 
@@ -349,8 +342,5 @@ class _Relief(_Surface):
         with graph.stage("Smooth"):
             place = graph.position()
             nearness = -1.0 / graph.xyz(place)[2]
-            blurred = graph.node("GeometryNodeBlurAttribute", data_type="FLOAT")
-            graph.link(nearness, next(socket for socket in blurred.inputs if socket.enabled))
-            graph.link(self.smooth, blurred.inputs["Iterations"])
-            graph.move_to(graph.scaled(place, nearness / graph.out(blurred)))
+            graph.move_to(graph.scaled(place, nearness / graph.blurred(nearness, self.smooth)))
             graph.flow = graph.choose(self.smooth > 0.5, rough, graph.flow, "GEOMETRY")

@@ -12,6 +12,7 @@ from ....inference.errors import BadInput
 from ...core import axes
 from ...core.exchange import TexturedSurface
 from ..camera import scene as scenes
+from ..materials.graph import Graph
 from . import meshes, projection
 
 if TYPE_CHECKING:
@@ -107,26 +108,13 @@ def group_values(obj: Object, name: str = "") -> NDArray[np.float32]:
 def _weights(mesh: Mesh, name: str) -> NDArray[np.float32]:
     """(V,) weights of a vertex group. Blender gives them to scripts vertex by vertex only, but to Geometry Nodes at
     once: an object that is there for this alone stores them as an attribute."""
-    groups: Any = bpy.data.node_groups
-    tree = groups.new(_READ, "GeometryNodeTree")
+    graph = Graph(_READ)
     holder = bpy.data.objects.new(_READ, mesh)
     try:
-        for kind in ("INPUT", "OUTPUT"):
-            tree.interface.new_socket("Geometry", in_out=kind, socket_type="NodeSocketGeometry")
-        first, last = tree.nodes.new("NodeGroupInput"), tree.nodes.new("NodeGroupOutput")
-        store, named = (
-            tree.nodes.new("GeometryNodeStoreNamedAttribute"),
-            tree.nodes.new("GeometryNodeInputNamedAttribute"),
-        )
-        store.data_type = named.data_type = "FLOAT"
-        store.domain = "POINT"
-        store.inputs["Name"].default_value, named.inputs["Name"].default_value = _READ, name
-        value = next(socket for socket in store.inputs if socket.enabled and socket.name == "Value")
-        tree.links.new(first.outputs[0], store.inputs["Geometry"])
-        tree.links.new(next(socket for socket in named.outputs if socket.enabled), value)
-        tree.links.new(store.outputs["Geometry"], last.inputs[0])
+        named = graph.node("GeometryNodeInputNamedAttribute", name, data_type="FLOAT")
+        graph.store(_READ, "POINT", "FLOAT", graph.out(named))
         modifier: Any = holder.modifiers.new(_READ, "NODES")
-        modifier.node_group = tree
+        modifier.node_group = graph.finish()
         scenes.link(holder, None)
         context: Any = bpy.context
         shown: Any = holder.evaluated_get(context.evaluated_depsgraph_get()).data
@@ -134,7 +122,7 @@ def _weights(mesh: Mesh, name: str) -> NDArray[np.float32]:
         shown.attributes[_READ].data.foreach_get("value", weights)
     finally:
         bpy.data.objects.remove(holder)
-        bpy.data.node_groups.remove(tree)
+        bpy.data.node_groups.remove(graph.tree)
     return weights
 
 

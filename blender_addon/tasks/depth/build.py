@@ -57,47 +57,41 @@ def build(item: DepthWork, found: JobResult[EstimatedDepth | ClipMaps[DepthMap]]
         return f"Made the image {picture.name}"
     if output == "MATERIAL":
         return _displaced_material(item, picture, result.map.metric)
-    obj = _object(item, result, picture, place, output)
+    obj = _object(item, result.map, picture, place, output, result)
     mesh: Any = obj.data
     if not len(mesh.vertices):
         return f"Made {obj.name}, which stays adjustable in its modifier {obj.modifiers[0].name}"
     return f"Made {mesh.name} with {len(mesh.vertices):,} vertices"
 
 
-def _object(item: DepthWork, result: EstimatedDepth, picture: Image, place: Place, output: str) -> Object:
-    """A mesh of the depth; what has metres stands before the photo's camera."""
-    depth, build, name = result.map, item.build, item.source.name
+def _object(
+    item: DepthWork, depth: DepthMap, picture: Image, place: Place, output: str, result: EstimatedDepth | None
+) -> Object:
+    """A mesh of the depth; what has metres stands before the photo's camera.
+
+    depth : of a clip, the first frame's.  result : of a photo; None for a clip, whose mesh has to follow the sequence.
+    """
+    build = item.build
     common: dict[str, Any] = {
+        "name": f"{item.source.name}.{output.lower()}",
         "photo_image": place.photo,
         "resolution": build.mesh_resolution,
         "parent": place.scene.collection,
     }
-    if output == "RELIEF":
-        return relief.relief_mesh(
-            depth, name=f"{name}.relief", camera_object=place.camera, confidence=depth.confidence,
-            found=result.surface, **common,
+    before = {**common, "camera_object": place.camera}
+    if result is not None and output == "RELIEF":
+        return relief.relief_mesh(depth, confidence=depth.confidence, found=result.surface, **before)
+    if result is not None and output == "GRID":
+        return displacement.displaced_grid(
+            depth, picture, method=build.grid_method, width=build.grid_width, max_distance=build.max_distance,
+            strength=1.0 if depth.metric else build.strength, at_rest=result.surface, **before,
         )  # fmt: skip
-    if output == "LIVE" and depth.metric:
-        return live.live_relief(
-            depth.camera, picture, name=f"{name}.live", camera_object=place.camera, tear=build.tear,
-            grazing=math.degrees(build.grazing), max_distance=build.max_distance, specks=build.specks, **common,
-        )  # fmt: skip
-    if output == "LIVE":
-        return live.live_grid(
-            depth.camera, picture, name=f"{name}.live", width=build.grid_width, strength=build.strength, **common
-        )
-    return displacement.displaced_grid(
-        depth,
-        picture,
-        name=f"{name}.grid",
-        camera_object=place.camera,
-        method=build.grid_method,
-        width=build.grid_width,
-        strength=1.0 if depth.metric else build.strength,
-        max_distance=build.max_distance,
-        at_rest=result.surface,
-        **common,
-    )
+    if not depth.metric:
+        return live.live_grid(depth.camera, picture, width=build.grid_width, strength=build.strength, **common)
+    limits: dict[str, Any] = {"tear": None, "grazing": 90.0}  # a grid stays whole
+    if output != "GRID":
+        limits = {"tear": build.tear, "grazing": math.degrees(build.grazing), "specks": build.specks}
+    return live.live_relief(depth.camera, picture, max_distance=build.max_distance, **limits, **before)
 
 
 def _of_clip(item: DepthWork, found: JobResult, clip: ClipMaps[DepthMap], place: Place) -> str:
@@ -113,30 +107,7 @@ def _of_clip(item: DepthWork, found: JobResult, clip: ClipMaps[DepthMap], place:
         return line
     if output == "MATERIAL":
         return f"{line}. {_displaced_material(item, sequence, metric)}"
-    return f"{line}, which {_moving_object(item, clip, sequence, place, output).name} follows"
-
-
-def _moving_object(item: DepthWork, clip: ClipMaps[DepthMap], sequence: Image, place: Place, output: str) -> Object:
-    build, camera = item.build, clip.first.camera
-    common: dict[str, Any] = {
-        "name": f"{item.source.name}.{output.lower()}",
-        "resolution": build.mesh_resolution,
-        "parent": place.scene.collection,
-        "photo_image": place.photo,
-    }
-    if not clip.first.metric:
-        return live.live_grid(camera, sequence, width=build.grid_width, strength=build.strength, **common)
-    cut = output != "GRID"
-    return live.live_relief(
-        camera,
-        sequence,
-        camera_object=place.camera,
-        tear=build.tear if cut else None,
-        grazing=math.degrees(build.grazing) if cut else 90.0,
-        max_distance=build.max_distance,
-        specks=build.specks if cut else 0,
-        **common,
-    )
+    return f"{line}, which {_object(item, clip.first, sequence, place, output, None).name} follows"
 
 
 def _displaced_material(item: DepthWork, picture: Image, metric: bool) -> str:

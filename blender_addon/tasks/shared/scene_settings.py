@@ -16,19 +16,15 @@ from .settings import COMMON, PHOTO
 if TYPE_CHECKING:
     from .task import Task
 
+# fmt: off
 _SOURCE = Options(
-    Choice(
-        "source",
-        "IMAGE",
-        "Photo",
-        "Where the photo comes from",
-        items=(
-            ("IMAGE", "Image", "An image, image sequence or movie that is open in Blender"),
-            ("FILE", "File", "A file on disk: photo, movie, or numbered pictures"),
-        ),
-    ),
+    Choice("source", "IMAGE", "Photo", "Where the photo comes from", (
+        ("IMAGE", "Image", "An image, image sequence or movie that is open in Blender"),
+        ("FILE", "File", "A file on disk: photo, movie, or numbered pictures"),
+    )),
     PHOTO["filepath"],
 )
+# fmt: on
 
 
 def _is_camera(_settings: object, candidate: bpy.types.Object) -> bool:
