@@ -88,6 +88,15 @@ def metres_of(camera_object: Object) -> list[Image]:
     ]
 
 
+def made_of_photos(role: str) -> dict[str, list[Any]]:
+    """The images, with pixels, that the tasks have marked as this, by the digest of their photo."""
+    made: dict[str, list[Any]] = {}
+    for picture in bpy.data.images:
+        if picture.get(roles.ROLE) == role and picture.size[0]:
+            made.setdefault(str(picture.get(roles.PHOTO, "")), []).append(picture)
+    return made
+
+
 def _is_of(obj: Any, photo: Image) -> bool:
     return obj.get(roles.OF_IMAGE) == photo and roles.IMAGE not in obj and obj.library is None
 

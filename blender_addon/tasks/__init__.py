@@ -72,5 +72,5 @@ def unregister() -> None:
 def prepare() -> None:
     """Import what the tasks need when they are run; takes a second, so a worker does it."""
     for task in TASKS:
-        if task.code is not None:
+        if task.package:
             task.code()

@@ -11,7 +11,6 @@ import numpy as np
 from ... import inference
 from ...inference.errors import NothingFound
 from ...inference.hands import parts
-from ...inference.results import DepthMap
 from .clip_maps import frames_of
 from .hands_clip import HandClip, Recorder
 from .item import JobResult
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inference.hands.parts import Part
-    from ...inference.photo import Clip, Photo
+    from ...inference.photo import Clip
     from ...inference.results import HandMaps
     from ..core.exchange import TracedMask
     from ..core.jobs import Report
@@ -52,9 +51,8 @@ class HandsWork(MaskWork["RefinedHands | HandClip"]):
     def of_photo(self, report: Report) -> JobResult[RefinedHands]:
         """Raises NothingFound where there is no hand."""
         photo = self.source.photo()
-        maps = inference.refine_hands(
-            photo, self.model, scene_depth=self._scene(photo), **self.options, **self.where(report)
-        )
+        options = {"scene_depth": self.scene_depth, **self.options}
+        maps = inference.refine_hands(photo, self.model, **options, **self.where(report))
         if not maps.hands:
             raise NothingFound("No hand was found in the photo.", "Choose another photo, or give the hands' boxes.")
         report(0.95, "Shaping masks")
@@ -115,10 +113,3 @@ class HandsWork(MaskWork["RefinedHands | HandClip"]):
             if isinstance(maps, NothingFound):
                 raise maps
             yield maps
-
-    def _scene(self, photo: Photo) -> DepthMap | None:
-        depth = self.scene_depth
-        if depth is None:
-            return None
-        valid = np.isfinite(depth) & (depth > 0)
-        return DepthMap(depth, valid, None, photo.camera_or_default(), True, np.zeros((1, 1, 3), np.uint8))

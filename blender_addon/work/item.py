@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -120,14 +120,16 @@ class WorkItem(Generic[Result]):
 
     def written(self, **maps: Mapping[str, NDArray] | NDArray) -> dict[str, Any]:
         """The fields of `JobResult` for maps that are to become images, written here rather than on the main thread."""
+        return self.kept((name, f"{name}.exr", values) for name, values in maps.items()) if maps else {}
+
+    def kept(self, files_of: Iterable[tuple[str, str, Any]]) -> dict[str, Any]:
+        """The same for files: name, ending behind the photo's name, and what `Scratch.write` takes."""
         from .scratch import Scratch
 
-        if not maps:
-            return {}
         scratch, files = Scratch(self.directory), {}
         try:
-            for name, values in maps.items():
-                files[name] = scratch.write(f"{clean_name(self.source.name)}.{name}.exr", values)
+            for name, ending, values in files_of:
+                files[name] = scratch.write(f"{clean_name(self.source.name)}.{ending}", values)
         except BaseException:
             scratch.discard()
             raise

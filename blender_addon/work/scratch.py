@@ -38,13 +38,15 @@ class Scratch:
             raise _not_writable(place, error) from error
         self._finalizer = weakref.finalize(self, _remove, self.folder, made)
 
-    def write(self, name: str, values: Mapping[str, NDArray] | NDArray) -> Path:
-        """A file of this name: OpenEXR of float32 channels (see `photo.exr`), or, where it ends in ".png", PNG of 8
-        bits (H, W) or (H, W, 3). Raises BadInput where the disk takes no more."""
+    def write(self, name: str, values: Mapping[str, NDArray] | NDArray | bytes) -> Path:
+        """A file of this name: the bytes as they are, OpenEXR of float32 channels (see `photo.exr`), or, where it ends
+        in ".png", PNG of 8 bits (H, W) or (H, W, 3). Raises BadInput where the disk takes no more."""
         path = self.folder / name
         try:
             with path.open("wb") as file:
-                if path.suffix == ".png":
+                if isinstance(values, bytes):
+                    file.write(values)
+                elif path.suffix == ".png":
                     file.write(png(values))  # type: ignore[arg-type]
                 else:
                     write_exr(file, values)

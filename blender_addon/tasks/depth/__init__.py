@@ -3,16 +3,9 @@
 
 from __future__ import annotations
 
-from ..shared.task import Command, Task, TaskCode
+from ..shared.task import Command, Task
 from .panel import DepthPanel, DepthSettingsPanel
 from .settings import SETTINGS
-
-
-def _code() -> TaskCode:
-    from . import build
-
-    return build
-
 
 TASK = Task(
     "depth",
@@ -22,7 +15,7 @@ TASK = Task(
     operator="estimate_depth",
     label="Estimate Depth",
     tooltip="Estimate the depth of the photo and build it into the scene",
-    code=_code,
+    package=__name__,
     commands=(
         Command("depth", "depth of a photo as relief mesh, grid or image"),
         Command("relief", "surface relief of a material photo as displaced grid", {"model": "relief"}),

@@ -3,17 +3,10 @@
 
 from __future__ import annotations
 
-from ..shared.task import Command, Task, TaskCode
+from ..shared.task import Command, Task
 from .operators import CLASSES, PlanOperator
 from .panel import DetailComparePanel, DetailModelPanel, DetailPanel, DetailSettingsPanel
 from .settings import SETTINGS
-
-
-def _code() -> TaskCode:
-    from . import build
-
-    return build
-
 
 TASK = Task(
     "detail",
@@ -23,7 +16,7 @@ TASK = Task(
     operator="detail_mask",
     label="Detail Mask",
     tooltip="Repaint what is under the mask in more detail, as a new image or paint layer above the old one",
-    code=_code,
+    package=__name__,
     commands=(Command("detail", "a part of a photo, texture or render repainted", needs_photo=False),),
     classes=CLASSES,
     variants={"plan_detail": ("Plan", "Tell the parts, sizes, steps and memory that detailing takes", PlanOperator)},

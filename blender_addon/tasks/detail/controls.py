@@ -5,11 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import bpy
-
 from ....inference.errors import BadInput
 from ...builders.images.image import image_array
-from ...core import roles
+from ...core.photo_links import made_of_photos
 from ...work.detail.controls import Control
 from .masks import image_mask
 
@@ -34,11 +32,12 @@ def control_of(properties: Any) -> Control | None:
 
 def _made(role: str) -> dict[str, NDArray]:
     """What the other tasks have made of photos, the newest of each, by the photo's digest."""
-    newest: dict[str, Any] = {}
-    known: Any = bpy.data.images
-    for image in known:
-        if image.get(roles.ROLE) == role and image.source != "SEQUENCE" and image.size[0]:
-            digest = image.get(roles.PHOTO, "")
-            if digest not in newest or image.session_uid > newest[digest].session_uid:
-                newest[digest] = image
-    return {digest: image_array(image) for digest, image in newest.items()}
+    stills = {
+        digest: [image for image in images if image.source != "SEQUENCE"]
+        for digest, images in made_of_photos(role).items()
+    }
+    return {
+        digest: image_array(max(images, key=lambda image: image.session_uid))
+        for digest, images in stills.items()
+        if images
+    }

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from ...builders.images.image import image_array
 from ...builders.masks import splines
 from ...builders.materials import paint_slots
 from ...builders.surfaces import projection, surface_values
-from ...core import roles
+from ...core.photo_links import made_of_photos
 from ...work.detail.masks import FoundMask, ImageMask, Mask, SurfaceMask, TextureMask
 from ...work.detail.splines import SplineMask
 from .source import check_single, image_of_file
@@ -113,12 +112,12 @@ def _attribute(properties: Any, context: MaskContext) -> MaskSource:
 
 def _found(properties: Any, _context: MaskContext) -> MaskSource:
     """Masks that the other tasks have made; of which photo, is written on them."""
-    made: dict[str, list[Any]] = defaultdict(list)
-    known: Any = bpy.data.images
-    for image in known:
-        if image.get(roles.ROLE) == "mask" and _WORDS[properties.mask] in image.name and image.size[0]:
-            made[image.get(roles.PHOTO, "")].append(image_array(image)[..., 0].copy())
-    return FoundMask(properties.mask, made)
+    word = _WORDS[properties.mask]
+    named = {
+        digest: [image_array(image)[..., 0].copy() for image in images if word in image.name]
+        for digest, images in made_of_photos("mask").items()
+    }
+    return FoundMask(properties.mask, named)
 
 
 def _splines(properties: Any, context: MaskContext) -> MaskSource:

@@ -3,16 +3,9 @@
 
 from __future__ import annotations
 
-from ..shared.task import Command, Task, TaskCode
+from ..shared.task import Command, Task
 from .panel import HandsPanel, HandsSettingsPanel
 from .settings import SETTINGS
-
-
-def _code() -> TaskCode:
-    from . import build
-
-    return build
-
 
 TASK = Task(
     "hands",
@@ -22,6 +15,6 @@ TASK = Task(
     operator="refine_hands",
     label="Refine Hands",
     tooltip="Find the hands in the photo: depth, mask, and a mesh of each",
-    code=_code,
+    package=__name__,
     commands=(Command("hands", "depth, mask and meshes of the hands in a photo"),),
 )

@@ -3,16 +3,9 @@
 
 from __future__ import annotations
 
-from ..shared.task import Command, Task, TaskCode
+from ..shared.task import Command, Task
 from .panel import NormalsPanel, NormalsSettingsPanel
 from .settings import SETTINGS
-
-
-def _code() -> TaskCode:
-    from . import build
-
-    return build
-
 
 TASK = Task(
     "normals",
@@ -22,6 +15,6 @@ TASK = Task(
     operator="estimate_normals",
     label="Estimate Normals",
     tooltip="Estimate the surface normals of the photo as a normal map",
-    code=_code,
+    package=__name__,
     commands=(Command("normals", "normal map of a photo"),),
 )

@@ -3,16 +3,9 @@
 
 from __future__ import annotations
 
-from ..shared.task import Command, Task, TaskCode
+from ..shared.task import Command, Task
 from .panel import PeoplePanel, PeopleSettingsPanel
 from .settings import SETTINGS
-
-
-def _code() -> TaskCode:
-    from . import build
-
-    return build
-
 
 TASK = Task(
     "people",
@@ -22,6 +15,6 @@ TASK = Task(
     operator="recover_people",
     label="Recover People",
     tooltip="Recover the people of the photo or clip as posed bodies",
-    code=_code,
+    package=__name__,
     commands=(Command("people", "people of a photo or clip as rigged, animated bodies"),),
 )

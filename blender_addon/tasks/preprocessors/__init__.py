@@ -3,16 +3,9 @@
 
 from __future__ import annotations
 
-from ..shared.task import Command, Task, TaskCode
+from ..shared.task import Command, Task
 from .panel import MapsPanel
 from .settings import SETTINGS
-
-
-def _code() -> TaskCode:
-    from . import build
-
-    return build
-
 
 TASK = Task(
     "maps",
@@ -22,6 +15,6 @@ TASK = Task(
     operator="make_map",
     label="Make Image Pass",
     tooltip="Make an image of the photo's edges or lines, or of its content shuffled",
-    code=_code,
+    package=__name__,
     commands=(Command("maps", "edges, lines or shuffled content of a photo as an image"),),
 )

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import bpy
 
@@ -54,7 +55,7 @@ class Task:
     settings : what the scene remembers and the operator takes.  remembered : further properties of the scene's group.
     operator, label, tooltip : of the operator `maquette.<operator>` that runs the task on a photo.
     variants : further operators with the same properties: name -> label, tooltip and base class.
-    code : imports and returns the module that does it.
+    package : its folder's, where a module `build` does it (see `code`).
     classes : further operators, menus and lists.  groups : property groups that the settings or objects point to.
     attached : (class of datablock, name) -> property that is added to all its datablocks.
     """
@@ -67,7 +68,7 @@ class Task:
     label: str = ""
     tooltip: str = ""
     variants: Mapping[str, tuple[str, str, type]] = field(default_factory=dict)
-    code: Callable[[], TaskCode] | None = None
+    package: str = ""
     commands: tuple[Command, ...] = ()
     classes: tuple[type, ...] = ()
     groups: tuple[type, ...] = ()
@@ -86,6 +87,10 @@ class Task:
         own = {self.operator: (self.label, self.tooltip, PhotoOperator)} if self.operator else {}
         made = (self._operator(name, *told) for name, told in {**own, **self.variants}.items())
         return (*made, *self.classes)
+
+    def code(self) -> TaskCode:
+        """The module that does it, imported when the task is first run."""
+        return cast("TaskCode", import_module(".build", self.package))
 
     def acts(self, name: str, model: str) -> bool:
         """Whether a setting acts on the chosen model."""

@@ -12,13 +12,11 @@ import numpy as np
 
 from .... import inference
 from ....inference.detailer.settings import TOO_SMALL
-from ....inference.errors import BadInput, Cancelled, NothingFound
+from ....inference.errors import Cancelled, NothingFound
 from ....inference.photo import Photo
 from ....inference.runtime.device import missing_package
-from ...core.exchange import clean_name
 from ...core.picture_settings import file_of
 from ..item import JobResult, WorkItem
-from ..scratch import Scratch
 from .canvas import Canvas, Picture, canvas_of, strengths_of
 from .masks import DrawTarget
 from .texture_space import baked
@@ -127,7 +125,7 @@ class DetailWork(WorkItem[DetailedPictures]):
             tuple(note for note in detailed.notes if not note.endswith(TOO_SMALL)),
             settings,
         )
-        return JobResult(pictures, target.photo, partial=partial, **self._files(canvas, detailed, settings))
+        return JobResult(pictures, target.photo, partial=partial, **self.kept(self._files(canvas, detailed, settings)))
 
     def _canvas(self) -> Canvas:
         """The picture, read and ready for the detailer."""
@@ -178,21 +176,14 @@ class DetailWork(WorkItem[DetailedPictures]):
             )
         return texture.with_detail(colours)
 
-    def _files(self, canvas: Canvas, detailed: Detailed, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of `JobResult` for the pictures, written here rather than on the main thread."""
-        scratch, files = Scratch(self.directory), {}
-        painted = {one.batch for one in detailed.segments if not one.skipped}
-        try:
-            for number in sorted(painted):
-                pixels = self._finished(canvas, detailed, number)
-                suffix = ".png" if pixels.dtype == np.uint8 else ".exr"
-                path = scratch.folder / f"{clean_name(self.source.name)}.detail.{number}{suffix}"
-                _write(path, file_of(pixels, {**settings, "variant": number}))
-                files[str(number)] = path
-        except BaseException:
-            scratch.discard()
-            raise
-        return {"files": files, "scratch": scratch}
+    def _files(
+        self, canvas: Canvas, detailed: Detailed, settings: Mapping[str, Any]
+    ) -> Iterator[tuple[str, str, bytes]]:
+        """Number, ending and content of every picture that was repainted."""
+        for number in sorted({one.batch for one in detailed.segments if not one.skipped}):
+            pixels = self._finished(canvas, detailed, number)
+            suffix = "png" if pixels.dtype == np.uint8 else "exr"
+            yield str(number), f"detail.{number}.{suffix}", file_of(pixels, {**settings, "variant": number})
 
 
 @contextmanager
@@ -221,12 +212,3 @@ def _nothing_done(records: tuple[DetailedSegment, ...]) -> Exception:
 
 def _part(report: Report, start: float, end: float) -> Report:
     return lambda fraction, message: report(start + (end - start) * fraction, message)
-
-
-def _write(path: Any, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise BadInput(
-            f"{path.parent} cannot be written: {error.strerror}.", "Choose another folder, or make room on the disk."
-        ) from error
