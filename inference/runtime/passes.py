@@ -88,7 +88,8 @@ def reporting(run: Run, network: nn.Module, message: str) -> Iterator[None]:
 
     The share is of the layers, each counted once however often it computes.
     """
-    layers = [module for module in network.modules() if not any(module.children())]
+    leaves = (module for module in network.modules() if not any(module.children()))
+    layers = [module for module in leaves if not isinstance(module, torch.nn.Identity)]
     done: set[int] = set()
 
     def report(layer: nn.Module, _inputs: Any, _output: Any) -> None:

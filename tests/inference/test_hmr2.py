@@ -88,9 +88,9 @@ def test_people_of_all_photos_pass_together_and_nothing_depends_on_it(recover, a
     sizes = []
     forward = answers.HMR2.forward
 
-    def counted(self, pictures, tick):
+    def counted(self, pictures):
         sizes.append(len(pictures))
-        return forward(self, pictures, tick)
+        return forward(self, pictures)
 
     monkeypatch.setattr(answers.HMR2, "forward", counted)
     many = recover(photos, boxes=boxes, hmr_batch_size=3, det_batch_size=2)

@@ -196,7 +196,8 @@ def test_one_load_one_pass_and_fused_attention_serve_four_requests(whole_way):
 def test_progress_rises_in_small_steps(whole_way, net):
     fractions = [fraction for fraction, _ in whole_way["reports"]]
     assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1
-    assert len(fractions) >= net.steps == 2 * 12 + 1 + 10 + 2 + 1 + 3 * 4
+    layers = [one for one in net.modules() if not list(one.children())]
+    assert len(fractions) > sum(not isinstance(one, torch.nn.Identity) for one in layers) > 150
     assert max(np.diff(fractions)) < 0.06
 
 

@@ -3,23 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
-from ....installer.models import store
 from ...errors import MissingModel
 from ...models import IMAGENET
 from ...runtime.memory import keep
+from ...runtime.passes import reporting
 from ...weights import load_network
-from ...weights.mano import PATH as MANO
 from .checkpoint import PUBLISHED
 from .crop import picture
-from .template import SAMPLING, Template, load_template
+from .template import Template, load_template
 from .transformer import MeshGraphormer
 
 if TYPE_CHECKING:
@@ -78,23 +76,12 @@ def predict(crops: Sequence[tuple[Photo, Crop]], run: Run, exact: bool) -> list[
         part = run.part(start / len(crops), (start + len(some)) / len(crops))
         part.report(0.0, "Reading hands")
         pictures = _normalised(np.stack([picture(photo.pixels, crop, exact) for photo, crop in some]), run, dtype)
-        answers = _compute(network, (pictures, points, adjacency), part)
+        with torch.inference_mode(), reporting(part, network, "Reading hands"):
+            answers = network(pictures, points, adjacency)
         cameras, vertices = (answers[index].float().cpu().numpy() for index in (0, 2))
         for (_, crop), camera, mesh in zip(some, cameras, vertices, strict=True):
             found.append(_turned(camera, mesh, template, crop.side))
     return found
-
-
-def _compute(network: MeshGraphormer, given: tuple[torch.Tensor, ...], run: Run) -> tuple[torch.Tensor, ...]:
-    steps = 0
-
-    def tick() -> None:
-        nonlocal steps
-        steps += 1
-        run.report(steps / network.TICKS, "Reading hands")
-
-    with torch.inference_mode():
-        return network(*given, tick)
 
 
 def _normalised(pictures: NDArray[np.uint8], run: Run, dtype: torch.dtype) -> torch.Tensor:
@@ -116,8 +103,7 @@ def _turned(camera: NDArray[np.float32], vertices: NDArray[np.float32], template
 
 
 def _network(run: Run) -> MeshGraphormer:
-    key = _state(store.find(PUBLISHED.path, run.models_dir)), run.device, run.precision
-    return keep(("meshgraphormer", *key), lambda: _loaded(run))
+    return keep(run.model_key, lambda: _loaded(run))
 
 
 def _loaded(run: Run) -> MeshGraphormer:
@@ -128,13 +114,4 @@ def _loaded(run: Run) -> MeshGraphormer:
 
 
 def _template(run: Run) -> Template:
-    files = tuple(_state(store.find(name, run.models_dir)) for name in (SAMPLING, MANO))
-    return keep(("meshgraphormer", "template", *files), lambda: load_template(run.models_dir))
-
-
-def _state(path: Path) -> Hashable:
-    """A file that may be replaced by a better one."""
-    try:
-        return path, path.stat().st_mtime_ns, path.stat().st_size
-    except OSError:
-        return path  # only the converted file is there, or none
+    return keep((*run.model_key, "template"), lambda: load_template(run.models_dir))

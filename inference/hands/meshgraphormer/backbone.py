@@ -10,7 +10,7 @@ Sun et al., "Deep High-Resolution Representation Learning for Visual Recognition
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,6 @@ _EXPANSION = 4
 
 
 class HRNet(nn.Module):
-    #: How often `forward` calls `tick`.
-    TICKS = 2 + sum(_EXCHANGES)
-
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.conv2 = _conv(3, 64, stride=2), _conv(64, 64, stride=2)
@@ -52,14 +49,10 @@ class HRNet(nn.Module):
         self.downsamp_modules = nn.ModuleList(_step(narrow, wide, stride=2) for narrow, wide in pairwise(heads))
         self.final_layer = _step(CHANNELS, VECTOR, size=1)
 
-    def forward(self, pictures: Tensor, tick: Callable[[], None] = lambda: None) -> tuple[Tensor, Tensor]:
-        """The vector (B, 2048) and the map (B, 49, 1024), row by row, of pictures (B, 3, 224, 224).
-
-        tick : called `TICKS` times on the way.
-        """
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The vector (B, 2048) and the map (B, 49, 1024), row by row, of pictures (B, 3, 224, 224)."""
         x = functional.relu(self.conv2(functional.relu(self.conv1(pictures))))
         x = self.layer1(x)
-        tick()
         branches: Sequence[Tensor] = [step(x) for step in self.transition1]
         for transition, stage in (
             (None, self.stage2),
@@ -70,11 +63,9 @@ class HRNet(nn.Module):
                 branches = [*branches, transition[-1](branches[-1])]
             for exchange in stage:
                 branches = exchange(branches)
-                tick()
         first, *others = (step(branch) for step, branch in zip(self.incre_modules, branches, strict=True))
         for reduce, finer in zip(self.downsamp_modules, others, strict=True):
             first = finer + reduce(first)
-        tick()
         return self.final_layer(first).mean((2, 3)), first.flatten(2).transpose(1, 2)
 
 

@@ -8,7 +8,6 @@ Lin et al., "Mesh Graphormer", ICCV 2021, section 3. The layers are BERT's, norm
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,9 +31,6 @@ _EPSILON = 1e-12
 class MeshGraphormer(nn.Module):
     """Pictures of hands -> camera, joints and vertices. All metres, relative to the wrist of the mean hand."""
 
-    #: How often `forward` calls `tick`.
-    TICKS = backbone.HRNet.TICKS + len(_WIDTHS)
-
     def __init__(self) -> None:
         super().__init__()
         self.backbone = backbone.HRNet()
@@ -47,21 +43,18 @@ class MeshGraphormer(nn.Module):
         self.camera_hidden = nn.Linear(JOINTS + COARSE, _CAMERA_WIDTH)
         self.camera = nn.Linear(_CAMERA_WIDTH, 3)
 
-    def forward(
-        self, pictures: Tensor, template: Tensor, adjacency: Tensor, tick: Callable[[], None] = lambda: None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pictures: Tensor, template: Tensor, adjacency: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Camera (B, 3): scale and shift; tokens (B, 216, 3): joints and coarse vertices; vertices (B, 778, 3).
 
         pictures : (B, 3, 224, 224) of right hands, normalised.  template : (216, 3) joints and coarse vertices of the
-        mean hand.  adjacency : (195, 195), rows sum to 1.  tick : called `TICKS` times on the way.
+        mean hand.  adjacency : (195, 195), rows sum to 1.
         """
-        vector, cells = self.backbone(pictures, tick)
+        vector, cells = self.backbone(pictures)
         count = len(pictures)
         points = torch.cat([template.expand(count, -1, -1), vector[:, None].expand(-1, len(template), -1)], -1)
         tokens = torch.cat([points, self.cell(cells)], 1)
         for block in self.blocks:
             tokens = block(tokens, adjacency)
-            tick()
         tokens = tokens[:, : JOINTS + COARSE]
         vertices = self.upsampling(tokens[:, JOINTS:].transpose(1, 2)).transpose(1, 2)
         camera = self.camera(self.camera_hidden(self.camera_token(tokens)[..., 0]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 
 from ...geometry.previews import preview_size
 from ...runtime.memory import keep
-from ...runtime.passes import check_finite
+from ...runtime.passes import outputs
 from ...runtime.result_cache import cached_results
 from ...weights import load_network
 from .checkpoint import published
@@ -92,29 +91,21 @@ def _model(run: Run) -> catalogue.Model:
 
 def _compute(pixels: list[NDArray[np.uint8]], run: Run) -> list[Canonical]:
     run.report(0.0, "Loading Metric3D")
-    net = kept_network(run)
-    done = count(1)
-
-    def step() -> None:
-        run.report(next(done) / net.steps, "Estimating depth and normals")
-
-    pictures = torch.from_numpy(np.stack([network_picture(one) for one in pixels]))
-    with torch.inference_mode():
-        prediction = net(pictures.to(run.torch_device), step)
-    check_finite((prediction.depth, prediction.confidence, prediction.normal), run)
-    return [_canonical(one, prediction, index) for index, one in enumerate(pixels)]
+    pictures = [torch.from_numpy(network_picture(one)) for one in pixels]
+    found = outputs(kept_network(run), pictures, run, "Estimating depth and normals")
+    return [_canonical(one, Prediction(*values)) for one, values in zip(pixels, found, strict=True)]
 
 
-def _canonical(pixels: NDArray[np.uint8], prediction: Prediction, index: int) -> Canonical:
+def _canonical(pixels: NDArray[np.uint8], prediction: Prediction) -> Canonical:
     rows, columns = Placement.of(*pixels.shape[:2]).area
 
     def part(values: Tensor) -> NDArray[np.float32]:
-        shown = values[..., rows, columns].cpu().numpy()
+        shown = values[..., rows, columns].numpy()
         return np.ascontiguousarray(np.moveaxis(shown, 0, -1) if shown.ndim == 3 else shown)
 
     return Canonical(
-        part(prediction.depth[index]),
-        part(prediction.confidence[index]),
-        part(prediction.normal[index, :3]),
-        part(prediction.first_normal[index, :3]),
+        part(prediction.depth),
+        part(prediction.confidence),
+        part(prediction.normal[:3]),
+        part(prediction.first_normal[:3]),
     )

@@ -8,14 +8,13 @@ Source: Hu et al., "Metric3D v2", TPAMI 2024, section 3.3; the readout and the f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .encoder import SPECIAL, nothing
+from .encoder import SPECIAL
 
 #: Range of canonical depths, metres before a lens of 1000 pixels, and the number of depths whose mean is taken.
 NEAREST, FARTHEST, BINS = 0.1, 200.0, 256
@@ -68,21 +67,14 @@ class ResidualUnit(nn.Module):
     The shortcut carries relu(x), not x: the published networks were trained with an activation that works in place.
     """
 
-    #: How often `step` is called.
-    steps = 2
-
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, features: Tensor, step: Callable[[], None]) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         rectified = functional.relu(features)
-        inner = functional.relu(self.conv1(rectified))
-        step()
-        residual = self.conv2(inner)
-        step()
-        return rectified + residual
+        return rectified + self.conv2(functional.relu(self.conv1(rectified)))
 
 
 class Fusion(nn.Module):
@@ -94,11 +86,9 @@ class Fusion(nn.Module):
         self.branch = ResidualUnit(channels) if branch else None
         self.narrow = nn.Conv2d(channels, out, 1)
 
-    def forward(
-        self, coarse: Tensor, fine: Tensor | None, size: tuple[int, int] | None, step: Callable[[], None]
-    ) -> Tensor:
-        merged = coarse if self.branch is None else coarse + self.branch(fine, step)
-        narrowed = self.narrow(self.trunk(merged, step))
+    def forward(self, coarse: Tensor, fine: Tensor | None, size: tuple[int, int] | None) -> Tensor:
+        merged = coarse if self.branch is None else coarse + self.branch(fine)
+        narrowed = self.narrow(self.trunk(merged))
         # Enlarged last: a 1 x 1 convolution and a linear interpolation can change places.
         return narrowed if size is None else enlarge(narrowed, size)
 
@@ -106,19 +96,16 @@ class Fusion(nn.Module):
 class Trunk(nn.Module):
     """`Features` -> (B, width / 4 + 2, 3.5a, 3.5b): features, the depth's confidence, the normal's."""
 
-    #: How often `step` is called.
-    steps = 5 * ResidualUnit.steps
-
     def __init__(self, width: int) -> None:
         super().__init__()
         self.coarse = Fusion(width, width, branch=False)
         self.middle = Fusion(width, width // 2, branch=True)
         self.fine = Fusion(width // 2, width // 4 + 2, branch=True)
 
-    def forward(self, features: Features, step: Callable[[], None] = nothing) -> Tensor:
-        u3 = self.coarse(features.e3, None, None, step)
-        u2 = self.middle(u3, features.e2, _size(features.e1), step)
-        return self.fine(u2, features.e1, _size(features.e0), step)
+    def forward(self, features: Features) -> Tensor:
+        u3 = self.coarse(features.e3, None, None)
+        u2 = self.middle(u3, features.e2, _size(features.e1))
+        return self.fine(u2, features.e1, _size(features.e0))
 
 
 class FirstEstimate(nn.Module):
@@ -137,11 +124,9 @@ class FirstEstimate(nn.Module):
             nn.Conv2d(128, 3, 1),
         )  # fmt: skip
 
-    def forward(self, trunk: Tensor, step: Callable[[], None] = nothing) -> Tensor:
-        """`step` is called once."""
+    def forward(self, trunk: Tensor) -> Tensor:
         features, confidences = trunk[:, : self.channels], trunk[:, self.channels :].float()
         depth = (expected_depth(self.depth(features)) - OFFSET) / SCALE
-        step()
         normal = normalised(torch.cat([self.normal(features).float(), confidences[:, 1:]], 1))
         return torch.cat([depth, confidences[:, :1], normal], 1)
 

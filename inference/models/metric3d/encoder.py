@@ -6,7 +6,6 @@ Source: Oquab et al., "DINOv2", TMLR 2024; the registers: Darcet et al., "Vision
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +41,6 @@ BACKBONES = {
 }
 
 
-def nothing() -> None:
-    """The step of a caller who does not want to be told."""
-
-
 class Encoder(nn.Module):
     """Pictures (B, 3, H, W), normalised, sides multiples of 28 -> four levels of tokens (B, 5 + H W / 196, width)."""
 
@@ -60,13 +55,7 @@ class Encoder(nn.Module):
         if self.taps:
             self.vit.norm = nn.Identity()
 
-    @property
-    def steps(self) -> int:
-        """How often `step` is called."""
-        return 2 * len(self.vit.blocks)
-
-    def forward(self, pictures: Tensor, step: Callable[[], None] = nothing) -> list[Tensor]:
-        """`step` is called twice in every block, which in the largest network and on one core takes seconds."""
+    def forward(self, pictures: Tensor) -> list[Tensor]:
         count, _, height, width = pictures.shape
         positions = sampled_positions(self.vit.pos_embed, height // PATCH, width // PATCH)
         patches = self.vit.patch_embed.proj(pictures).flatten(2).transpose(1, 2) + positions
@@ -74,10 +63,7 @@ class Encoder(nn.Module):
         tokens = torch.cat([special, patches], 1)
         levels = []
         for number, block in enumerate(self.vit.blocks, 1):
-            tokens = tokens + block.ls1(block.attn(block.norm1(tokens)))
-            step()
-            tokens = tokens + block.ls2(block.mlp(block.norm2(tokens)))
-            step()
+            tokens = block(tokens)
             if number in self.taps:
                 levels.append(tokens)
         return levels or [self.vit.norm(tokens)] * 4

@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .. import IMAGENET
 from .decoder import FARTHEST, NEAREST, OFFSET, SCALE, FirstEstimate, Reassembly, Trunk, normalised
-from .encoder import PATCH, Backbone, Encoder, nothing
+from .encoder import PATCH, Backbone, Encoder
 from .refinement import Refinement, upsampled
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """At the network's picture size, float32.
 
     depth : (B, H, W) canonical depth, 0.1..200.  confidence : (B, H, W), unbounded; trained towards 1 - relative error.
@@ -44,20 +42,12 @@ class Metric3D(nn.Module):
         self.first = FirstEstimate(backbone.width)
         self.refinement = Refinement(backbone.width, backbone.iterations)
 
-    @property
-    def steps(self) -> int:
-        """How often `step` is called."""
-        return self.encoder.steps + 1 + self.trunk.steps + 2 + self.refinement.steps
-
-    def forward(self, pictures: Tensor, step: Callable[[], None] = nothing) -> Prediction:
-        """`step` is called `steps` times, at most half a block of the transformer apart; it may raise to stop."""
-        levels = self.encoder(self.normalise(pictures), step)
+    def forward(self, pictures: Tensor) -> Prediction:
+        levels = self.encoder(self.normalise(pictures))
         features = self.reassembly(levels, (pictures.shape[1] // PATCH, pictures.shape[2] // PATCH))
         del levels
-        step()
-        state = self.first(self.trunk(features, step), step)
-        step()
-        (first, first_mixture), (last, last_mixture) = self.refinement(features, state, step)
+        state = self.first(self.trunk(features))
+        (first, first_mixture), (last, last_mixture) = self.refinement(features, state)
         full = upsampled(last, last_mixture)
         return Prediction(
             (full[:, 0] * SCALE + OFFSET).clamp(NEAREST, FARTHEST),

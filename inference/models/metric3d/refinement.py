@@ -7,7 +7,7 @@ enlargement follow Lipson et al., "RAFT-Stereo", 3DV 2021, section 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .decoder import Features, enlarge
-from .encoder import nothing
 
 #: Pixels of the result along one side of a pixel of the state, and the neighbours that each is mixed from.
 UPSAMPLING, NEIGHBOURS = 4, 9
@@ -104,32 +103,22 @@ class Refinement(nn.Module):
             nn.Conv2d(hidden, NEIGHBOURS * UPSAMPLING**2, 1),
         )  # fmt: skip
 
-    @property
-    def steps(self) -> int:
-        """How often `step` is called."""
-        return 1 + 3 * self.iterations
-
-    def forward(
-        self, features: Features, state: Tensor, step: Callable[[], None] = nothing
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def forward(self, features: Features, state: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (state (B, 6, h, w) float32, mixture (B, 144, h, w)) of the first and of the last iteration.
 
         features : e1 and e2 are taken rectified, as the trunk, working in place, left them to the published networks.
         """
         maps = (features.e0, functional.relu(features.e1), functional.relu(features.e2))
         contexts = [encoder(level) for encoder, level in zip(self.contexts, maps, strict=True)]
-        step()
         hidden = [context.hidden for context in contexts]
         for iteration in range(self.iterations):
-            hidden = self.turn(hidden, contexts, state, step)
+            hidden = self.turn(hidden, contexts, state)
             change = torch.cat([self.depth(hidden[0]), self.normal(hidden[0])], 1)
             state = state + change.float()
             if iteration in (0, self.iterations - 1):
                 yield state, self.mixture(hidden[0]) * 0.25
 
-    def turn(
-        self, hidden: list[Tensor], contexts: list[Context], state: Tensor, step: Callable[[], None]
-    ) -> list[Tensor]:
+    def turn(self, hidden: list[Tensor], contexts: list[Context], state: Tensor) -> list[Tensor]:
         """One iteration of the units: the coarse scales run more often, being cheap and far-sighted."""
         fine, middle, coarse = hidden
         unit_fine, unit_middle, unit_coarse = self.units
@@ -142,7 +131,6 @@ class Refinement(nn.Module):
             if scales > 2:
                 from_middle = enlarge(middle, (fine.shape[2], fine.shape[3]))
                 fine = unit_fine(fine, contexts[0], state.to(fine.dtype), from_middle)
-            step()
         return [fine, middle, coarse]
 
 

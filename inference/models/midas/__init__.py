@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch.nn import functional
 
 from ...geometry.previews import preview_size
 from ...runtime.memory import keep
-from ...runtime.passes import by_shape, check_finite
+from ...runtime.passes import outputs
 from ...runtime.result_cache import cached_results
 from ...weights import load_network
 from .checkpoint import published
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Part of the time that the network takes.
 NETWORK_SHARE = 0.9
-#: Calls of the network's step: stages, blocks and levels.
-_STEPS = 3 + 12 + 4
 
 
 @dataclass(frozen=True)
@@ -71,20 +68,15 @@ def _predict(pictures: list[NDArray[np.uint8]], run: Run) -> list[NDArray[np.flo
     side, path = int(str(run.model.options["side"])), run.model.files[0].path
     run.report(0.0, "Loading MiDaS")
     net = keep(run.model_key, lambda: loaded(run, path))
-    groups = by_shape(pictures)
-    done = count(1)
-
-    def step() -> None:
-        run.report(NETWORK_SHARE * next(done) / (_STEPS * len(groups)), "Estimating relative depth")
-
-    results: dict[int, NDArray[np.float32]] = {}
-    for members in groups:
-        stack = torch.from_numpy(np.stack([pictures[index] for index in members])).permute(0, 3, 1, 2).contiguous()
-        with torch.inference_mode():
-            inverses = _inverses(net, stack, run.torch_device, side, step)
-        check_finite([inverses], run)
-        results.update(zip(members, inverses.cpu().numpy(), strict=True))
-    return [results[index] for index in range(len(pictures))]
+    seen = [_seen(picture, side) for picture in pictures]
+    found = outputs(net, seen, run.part(0.0, NETWORK_SHARE), "Estimating relative depth")
+    inverses = [inverse for (inverse,) in found]
+    if side:
+        inverses = [
+            functional.interpolate(inverse[None, None], picture.shape[:2], mode="bicubic")[0, 0]
+            for inverse, picture in zip(inverses, pictures, strict=True)
+        ]
+    return [inverse.numpy() for inverse in inverses]
 
 
 def loaded(run: Run, path: str) -> Midas:
@@ -93,16 +85,13 @@ def loaded(run: Run, path: str) -> Midas:
     return network.halved() if run.precision == "float16" else network
 
 
-def _inverses(net: Midas, pictures: Tensor, device: torch.device, side: int, step: Callable[[], None]) -> Tensor:
-    """Relative inverse depth (B, H, W) of pictures (B, 3, H, W) uint8 in main memory.
+def _seen(picture: NDArray[np.uint8], side: int) -> Tensor:
+    """What the network sees (3, h, w), from -1 to 1, of a working picture (H, W, 3).
 
-    side : 0 for the network at the pictures' own size; otherwise they are brought to a square of this side, in 8 bits
-        and antialiased, and its output is brought back, as the later form of the node does.
+    side : 0 for the picture at its own size; otherwise it is brought to a square of this side, in 8 bits and
+        antialiased, and the network's output is brought back, as the later form of the node does.
     """
-    if not side:
-        return net(pictures.to(device).float() / 127.5 - 1, step)
-    # In main memory: devices interpolate no 8-bit pictures.
-    square = functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
-    square = square.to(device).float()
-    inverses = net((square / 255 - 0.5) / 0.5, step)
-    return functional.interpolate(inverses[:, None], size=pictures.shape[2:], mode="bicubic")[:, 0]
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)
+    if side:
+        tensor = functional.interpolate(tensor[None], (side, side), mode="bilinear", antialias=True)[0]
+    return tensor.float() / 127.5 - 1

@@ -6,7 +6,6 @@ The backbone, a residual network under a vision transformer, is timm's; the deco
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -21,10 +20,6 @@ _PATCH, _WIDTH, _FEATURES = 16, 768, 256
 _TRAINED_GRID = 24
 #: Transformer blocks, counted from 1, whose outputs are handed on.
 _TAPS = (9, 12)
-
-
-def _nothing() -> None:
-    """The step of a caller who does not want to be told."""
 
 
 class Midas(nn.Module):
@@ -50,9 +45,9 @@ class Midas(nn.Module):
             part.half()
         return self
 
-    def forward(self, pictures: Tensor, step: Callable[[], None] = _nothing) -> Tensor:
+    def forward(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) from -1 to 1, sides multiples of 32 -> (B, H, W) float32 >= 0, larger is nearer."""
-        fine, middle, *tokens = self.encoder(pictures, step)
+        fine, middle, *tokens = self.encoder(pictures)
         grid = (pictures.shape[2] // _PATCH, pictures.shape[3] // _PATCH)
         levels = [fine, middle, *(read(one, grid) for read, one in zip(self.readouts, tokens, strict=True))]
         kind = next(self.fusions.parameters()).dtype
@@ -61,7 +56,6 @@ class Midas(nn.Module):
         for number in (3, 2, 1, 0):
             size = levels[number - 1].shape[2:] if number else None
             path = self.fusions[number](levels[number], path, size)
-            step()
         assert path is not None
         path = path.float()
         result = self.head[1](_enlarged(self.head[0](path), None)).relu()
@@ -80,14 +74,13 @@ class Encoder(nn.Module):
         for block in self.vit.blocks:
             block.attn.fused_attn = True  # scaled_dot_product_attention, whatever timm's environment variable says
 
-    def forward(self, pictures: Tensor, step: Callable[[], None]) -> list[Tensor]:
+    def forward(self, pictures: Tensor) -> list[Tensor]:
         embed = self.vit.patch_embed
         levels = []
         features = embed.backbone.stem(pictures)
         for stage in embed.backbone.stages:
             features = stage(features)
             levels.append(features)
-            step()
         patches = embed.proj(features)
         rows, columns = patches.shape[2:]
         tokens = patches.flatten(2).transpose(1, 2)
@@ -96,7 +89,6 @@ class Encoder(nn.Module):
         taps = []
         for number, block in enumerate(self.vit.blocks, 1):
             tokens = block(tokens)
-            step()
             if number in _TAPS:
                 taps.append(tokens)
         return [*levels[:2], *taps]

@@ -10,12 +10,12 @@ block-banded, as in the smoother of Rauch, Tung and Striebel (1965), to which on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, solveh_banded
 from torch import Tensor
 
 from ...geometry.rotations_torch import exponential, logarithm
@@ -73,7 +73,7 @@ def fit_motion(
         run.report(step / STEPS, "Fitting the motion")
         try:
             change = now.solve(damping)
-        except RuntimeError:  # rounding made the matrix indefinite: more damping mends it
+        except LinAlgError:  # rounding made the matrix indefinite: more damping mends it
             damping *= 100
             continue
         tried_state = _moved(state, change)
@@ -174,60 +174,12 @@ def solve_coupled(blocks: NDArray, coupling: NDArray, right: NDArray) -> NDArray
     same parameter.
 
     blocks : (T, S, S).  coupling : (ORDER, T, S), [lag - 1, t] couples frame t - lag to t.  right : (T, S).
-    Frames are taken together by `ORDER`, which makes the matrix block-tridiagonal; then Cholesky block by block. On one
-    thread: the blocks are small, and on a busy machine LAPACK's threads wait for each other a hundred times as long.
+    Raises `LinAlgError` where it is not positive definite.
     """
     length, size = right.shape
-    count = -(-length // ORDER)
-    width = ORDER * size
-    diagonal, below = np.zeros((count, width, width)), np.zeros((max(count - 1, 0), width, width))
-    diagonal[-1] = np.eye(width)
-    own = np.arange(size)
-    for frame in range(length):
-        part, place = divmod(frame, ORDER)
-        rows = place * size + own
-        diagonal[part, rows[0] : rows[-1] + 1, rows[0] : rows[-1] + 1] = blocks[frame]
-        for lag in range(1, min(ORDER, frame) + 1):
-            other, place = divmod(frame - lag, ORDER)
-            columns = place * size + own
-            if other == part:
-                diagonal[part, rows, columns] = diagonal[part, columns, rows] = coupling[lag - 1, frame]
-            else:
-                below[other, rows, columns] = coupling[lag - 1, frame]
-    padded = np.zeros((count * ORDER, size))
-    padded[:length] = right
-    with _one_thread():
-        solved = _solve_tridiagonal(*(torch.from_numpy(a) for a in (diagonal, below, padded.reshape(count, width, 1))))
-    return solved.reshape(-1, size)[:length].numpy()
-
-
-def _solve_tridiagonal(diagonal: Tensor, below: Tensor, right: Tensor) -> Tensor:
-    """Block Cholesky: diagonal (N, W, W), below (N - 1, W, W) the blocks under it, right (N, W, 1)."""
-    factors: list[Tensor] = []
-    links: list[Tensor] = []
-    forward: list[Tensor] = []
-    for number, block in enumerate(diagonal):
-        value = right[number]
-        if number:
-            link = torch.linalg.solve_triangular(factors[-1], below[number - 1].T, upper=False).T
-            block = block - link @ link.T
-            value = value - link @ forward[-1]
-            links.append(link)
-        factors.append(torch.linalg.cholesky(block))
-        forward.append(torch.linalg.solve_triangular(factors[-1], value, upper=False))
-    solved = [torch.linalg.solve_triangular(factors[-1].T, forward[-1], upper=True)]
-    for number in range(len(factors) - 2, -1, -1):
-        value = forward[number] - links[number].T @ solved[-1]
-        solved.append(torch.linalg.solve_triangular(factors[number].T, value, upper=True))
-    return torch.stack(solved[::-1])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch computes on this thread alone meanwhile."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    bands = np.zeros((ORDER * size + 1, length, size))
+    for below in range(size):
+        bands[below, :, : size - below] = np.diagonal(blocks, -below, 1, 2)
+    for lag in range(1, ORDER + 1):
+        bands[lag * size, :-lag] += coupling[lag - 1, lag:]
+    return solveh_banded(bands.reshape(len(bands), -1), right.ravel(), lower=True).reshape(length, size)

@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
 import torch
 
-from ....installer.models import store
 from ...errors import MissingModel, MissingPackages
 from ...runtime.memory import keep
+from ...runtime.passes import reporting
 from ...weights import load_network
-from ...weights.smpl import PATH as SMPL
-from .body import J19, Template, load_template
+from .body import Template, load_template
 from .checkpoint import PUBLISHED
 from .network import HMR2, Size, matrices
 
@@ -77,8 +75,7 @@ def ready(run: Run) -> None:
 
 def template(run: Run) -> Template:
     """The user's body."""
-    files = tuple(_state(store.find(name, run.models_dir)) for name in (SMPL, J19))
-    return keep(("hmr2", "body", *files), lambda: load_template(run.models_dir))
+    return keep((*run.model_key, "body"), lambda: load_template(run.models_dir))
 
 
 def predict(people: Iterable[CropQuery[Tag]], run: Run, batch: int) -> Iterator[tuple[Tag, NetworkOutput]]:
@@ -99,16 +96,9 @@ def predict(people: Iterable[CropQuery[Tag]], run: Run, batch: int) -> Iterator[
 def _answered(people: Sequence[CropQuery[Tag]], run: Run) -> Iterator[tuple[Tag, NetworkOutput]]:
     network = _network(run)
     dtype = next(network.parameters()).dtype
-    steps = 0
-
-    def tick() -> None:
-        nonlocal steps
-        steps += 1
-        people[-1].run.report(steps / network.ticks, "Reading poses")
-
     pictures = torch.from_numpy(np.stack([one.picture for one in people])).to(run.torch_device, dtype)
-    with torch.inference_mode():
-        answer = network(pictures, tick)
+    with torch.inference_mode(), reporting(people[-1].run, network, "Reading poses"):
+        answer = network(pictures)
         turns = matrices(answer.turns)
     values = zip(*(part.cpu().numpy() for part in (turns, answer.shape, answer.camera)), strict=True)
     for one, value in zip(people, values, strict=True):
@@ -116,13 +106,4 @@ def _answered(people: Sequence[CropQuery[Tag]], run: Run) -> Iterator[tuple[Tag,
 
 
 def _network(run: Run) -> HMR2:
-    key = _state(store.find(PUBLISHED.path, run.models_dir)), run.device, run.precision, SIZE
-    return keep(("hmr2", *key), lambda: cast("HMR2", load_network(run, PUBLISHED, lambda: HMR2(SIZE))))
-
-
-def _state(path: Path) -> Hashable:
-    """A file that may be replaced by a better one."""
-    try:
-        return path, path.stat().st_mtime_ns, path.stat().st_size
-    except OSError:
-        return path  # only the converted file is there, or none
+    return keep((*run.model_key, SIZE), lambda: cast("HMR2", load_network(run, PUBLISHED, lambda: HMR2(SIZE))))

@@ -7,7 +7,6 @@ of Xu et al., "ViTPose", 2022.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,16 +54,9 @@ class HMR2(nn.Module):
         self.backbone = Backbone(self.size)
         self.head = Head(self.size)
 
-    @property
-    def ticks(self) -> int:
-        """How often `forward` calls `tick`."""
-        return 2 * self.size.depth + 1
-
-    def forward(self, pictures: Tensor, tick: Callable[[], None] = lambda: None) -> Answer:
+    def forward(self, pictures: Tensor) -> Answer:
         """pictures : (B, 3, 256, 192), normalised.  Answers are float32 whatever the weights are."""
-        answer = self.head(self.backbone(pictures, tick))
-        tick()
-        return answer
+        return self.head(self.backbone(pictures))
 
 
 class Backbone(nn.Module):
@@ -79,11 +71,11 @@ class Backbone(nn.Module):
         """Patches (B, 192, width), row by row."""
         return self.patch(pictures).flatten(2).transpose(1, 2) + self.positions
 
-    def forward(self, pictures: Tensor, tick: Callable[[], None] = lambda: None) -> Tensor:
+    def forward(self, pictures: Tensor) -> Tensor:
         """Features (B, 192, width) of the patches."""
         x = self.embed(pictures)
         for block in self.blocks:
-            x = block(x, tick)
+            x = block(x)
         return self.norm(x)
 
 
@@ -97,15 +89,12 @@ class Block(nn.Module):
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor, tick: Callable[[], None] = lambda: None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         batch, count, width = x.shape
         query, key, value = self.qkv(self.norm1(x)).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         seen = functional.scaled_dot_product_attention(query, key, value)
         x = x + self.proj(seen.transpose(1, 2).reshape(batch, count, width))
-        tick()
-        x = x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
-        tick()
-        return x
+        return x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
 
 
 class Head(nn.Module):
