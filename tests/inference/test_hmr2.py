@@ -22,7 +22,7 @@ from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.rotations import rotation_matrices
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import skeleton_picture
-from maquette.inference.people.hmr2 import answers, persons
+from maquette.inference.people.hmr2 import answers
 from maquette.inference.people.hmr2.placing import reference_focal
 from maquette.inference.people.openpose import LAYOUTS, body_25
 
@@ -138,7 +138,6 @@ def test_a_hundred_people(recover, astronaut):
 
 
 def test_masks_are_left_out_where_there_is_no_room(recover, astronaut, monkeypatch):
-    monkeypatch.setattr(persons, "MASK_BYTES", 1)
     monkeypatch.setattr("maquette.inference.people.hmr2.MASK_BYTES", 1)
     people = recover([astronaut, noise(40, 40)], boxes=[[BOX], []])
     assert people.frames[0][0].mask is None

@@ -7,8 +7,9 @@ ground -> plant the feet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from ...camera import Camera
 from ...geometry import rotations as quaternion
-from ...geometry.rotations import quaternions_of
 from ...geometry.skinning import pose_body
 from ...photo import Clip
 from ...results import Body, People, Person
@@ -25,10 +25,9 @@ from ...runtime.run import Run
 from ...shipped import pose
 from ...shipped.body import load_body
 from ...shipped.pose import PoseLandmarks
-from ..fit.fitting import fit_landmarks, joint_confidence, share_shape
+from ..fit.fitting import body_rotations, fit_landmarks, joint_confidence, share_shape
 from ..fit.observe import Observations, observe
-from ..fit.relaxed_fingers import relaxed_rotations
-from ..fit.skeleton import ATTRIBUTE_NAMES, joint_rotations, load_skeleton, shape_of
+from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State
 from .backdrop import partly_hidden
 from .contact import plant_feet
@@ -53,32 +52,102 @@ def recover_clip(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """
     fps = clip.fps or USUAL_FPS
     cameras: list[Camera] = []
+    tracks = follow_clip(clip, run.part(0.0, 0.5), options, cameras, options["boxes"])
+    body = load_body()
+    motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), options)
+    motions = stand(body, motions, options["plant"], run.part(0.88, 0.9))
+    wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
+
+    def seen(person: Person, frame: int) -> Person:
+        track, camera = tracks[person.track_id], cameras[frame]
+        person = replace(person, keypoints_2d=keypoints(track, frame))
+        if frame not in track.sightings:
+            return person
+        landmarks = track.sightings[frame].landmarks
+        mask = pose.person_mask(landmarks, camera.height, camera.width) if wanted <= MASK_BYTES else None
+        return replace(person, score=float(landmarks.score), mask=mask)
+
+    firsts = [track.first for track in tracks]
+    frames = posed(partial(pose_body, body), motions, firsts, cameras, run.part(0.9, 1.0), seen)
+    run.report(1.0, f"{len(tracks)} people found")
+    return People(tuple(map(tuple, frames)), body, cameras[0], tuple(cameras), clip.fps)
+
+
+def follow_clip(
+    clip: Clip, run: Run, options: Mapping[str, Any], cameras: list[Camera], boxes: Sequence | None = None
+) -> list[Track]:
+    """The people of a clip by their landmarks; the photos' cameras are appended to `cameras`."""
 
     def frames() -> Iterator[NDArray[np.uint8]]:
         for photo in clip:
             cameras.append(photo.camera_or_default())
             yield photo.pixels
 
-    tracks = follow_people(
+    return follow_people(
         frames(),
         len(clip),
-        fps,
-        run.part(0.0, 0.5),
-        boxes=options["boxes"],
+        clip.fps or USUAL_FPS,
+        run,
+        boxes=boxes,
         min_score=options["det_confidence_thresh"],
         most_overlap=options["det_iou_thresh"],
         batch=options["det_batch_size"],
     )
-    body = load_body()
-    motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), options)
-    run.report(0.88, "Planting the feet")
-    if options["plant"] > 0 and motions:
-        ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions])
-        motions = [plant_feet(body, motion, ground, options["plant"]) for motion in motions]
-        motions = snap_motions(body, motions, ground) if len(motions) > 1 else motions
-    people = assemble(body, tracks, motions, cameras, clip.fps, run.part(0.9, 1.0))
-    run.report(1.0, f"{len(tracks)} people found")
-    return people
+
+
+def stand(body: Body, motions: list[Motion], strength: float, run: Run) -> list[Motion]:
+    """The motions on one ground, with planted feet; as they are where the strength is 0."""
+    if strength <= 0 or not motions:
+        return motions
+    run.report(0.0, "Planting the feet")
+    ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions])
+    motions = [plant_feet(body, motion, ground, strength) for motion in motions]
+    return snap_motions(body, motions, ground) if len(motions) > 1 else motions
+
+
+def posed(
+    pose_one: Callable[[NDArray, NDArray, NDArray], tuple[NDArray, NDArray]],
+    motions: Sequence[Motion],
+    firsts: Sequence[int],
+    cameras: Sequence[Camera],
+    run: Run,
+    seen: Callable[[Person, int], Person],
+) -> list[list[Person]]:
+    """Every person of every frame, posed and placed.
+
+    pose_one : shape, rotations and translation -> vertices and joints.  firsts : the frame that each motion begins in.
+    seen : adds what was seen of a person in a frame to one of whom nothing was; the track's number is the motion's.
+    """
+    frames: list[list[Person]] = [[] for _ in cameras]
+    for number, (first, motion) in enumerate(zip(firsts, motions, strict=True)):
+        shape = motion.shape.astype(np.float32)
+        for index, frame in enumerate(range(first, first + len(motion))):
+            run.report((number + index / len(motion)) / len(motions), "Posing bodies")
+            rotations, path = motion.rotations[index].astype(np.float32), motion.translation[index].astype(np.float32)
+            vertices, joints = pose_one(shape, rotations, path)
+            places = cameras[frame].project(vertices)
+            (x0, y0), (x1, y1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
+            person = Person(
+                track_id=number,
+                box=(x0, y0, x1, y1),
+                score=0.0,
+                mask=None,
+                vertices=vertices,
+                joints=joints,
+                keypoints_2d=cameras[frame].project(joints),
+                rotations=rotations,
+                shape=shape,
+                translation=path,
+                confidence=motion.confidence[index].astype(np.float32),
+                attributes=motion.attributes,
+            )
+            frames[frame].append(seen(person, frame))
+    return frames
+
+
+def mask_bytes(count: int, camera: Camera) -> int:
+    """Bytes of the masks of so many people in one picture."""
+    return 4 * count * camera.width * camera.height
 
 
 def fit_tracks(
@@ -146,72 +215,12 @@ def motion_of(state: State, seen: NDArray, confidence: NDArray, fps: float) -> M
     full[seen - seen[0]] = confidence
     shape, _ = shape_of(state.attributes[:1])
     return Motion(
-        rotations=rotations_of(state),
+        rotations=quaternion.align_hemisphere(body_rotations(state)),
         translation=state.translation.numpy(),
         shape=shape[0].numpy(),
         confidence=full,
         fps=fps,
         attributes={name: float(value) for name, value in zip(ATTRIBUTE_NAMES, state.attributes[0], strict=True)},
-    )
-
-
-def rotations_of(state: State) -> NDArray[np.float64]:
-    """Rotations (T, J, 4) of the body's joints, one hemisphere over time."""
-    matrices = np.tile(np.eye(3), (len(state.rotations), len(load_body().joint_names), 1, 1))
-    matrices[:, load_skeleton().joints] = joint_rotations(state.rotations).numpy()
-    rotations = quaternions_of(matrices)
-    relaxed = relaxed_rotations()
-    rotations[:, list(relaxed)] = np.stack(list(relaxed.values()))
-    return quaternion.align_hemisphere(rotations)
-
-
-def assemble(
-    body: Body,
-    tracks: Sequence[Track],
-    motions: Sequence[Motion],
-    cameras: Sequence[Camera],
-    fps: float | None,
-    run: Run,
-) -> People:
-    """The result: every person of every frame, posed and placed; keypoints and mask are those of the picture."""
-    frames: list[list[Person]] = [[] for _ in cameras]
-    wanted = sum(cameras[frame].width * cameras[frame].height * 4 for track in tracks for frame in track.sightings)
-    for number, (track, motion) in enumerate(zip(tracks, motions, strict=True)):
-        for index in range(len(motion)):
-            run.report((number + index / len(motion)) / len(motions), "Posing bodies")
-            frame = track.first + index
-            person = _person(body, number, track, motion, index, cameras[frame], wanted <= MASK_BYTES)
-            frames[frame].append(person)
-    return People(tuple(map(tuple, frames)), body, cameras[0], tuple(cameras), fps)
-
-
-def _person(
-    body: Body, number: int, track: Track, motion: Motion, index: int, camera: Camera, with_mask: bool
-) -> Person:
-    """One person of one frame; in a gap the keypoints are where the neighbouring frames' lead to."""
-    rotations = motion.rotations[index].astype(np.float32)
-    path = motion.translation[index].astype(np.float32)
-    shape = motion.shape.astype(np.float32)
-    vertices, joints = pose_body(body, shape, rotations, path)
-    sighting = track.sightings.get(track.first + index)
-    mask = None
-    if sighting is not None and with_mask:
-        mask = pose.person_mask(sighting.landmarks, camera.height, camera.width)
-    places = camera.project(vertices)
-    low, high = places.min(axis=0), places.max(axis=0)
-    return Person(
-        track_id=number,
-        box=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
-        score=float(sighting.landmarks.score) if sighting is not None else 0.0,
-        mask=mask,
-        vertices=vertices,
-        joints=joints,
-        keypoints_2d=keypoints(track, track.first + index),
-        rotations=rotations,
-        shape=shape,
-        translation=path,
-        confidence=motion.confidence[index].astype(np.float32),
-        attributes=motion.attributes,
     )
 
 

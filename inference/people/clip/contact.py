@@ -137,30 +137,43 @@ def solve_path(
     keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`, about this body's own level).
     """
     rotations, positions = joint_transforms(body, motion)
-    length, count = len(motion), len(contacts)
-    rows = _Rows(3 * (length + count))
+    length, points = len(motion), len(motion) + len(contacts)
     ray = positions[:, 0] / np.linalg.norm(positions[:, 0], axis=1, keepdims=True)
     seen = np.sqrt(np.maximum(motion.confidence.mean(axis=1), 1e-3))
     shrink = (1 / ALONG - 1 / ACROSS) * ray[:, :, None] * ray[:, None, :] + np.eye(3) / ACROSS
     shrink = shrink * seen[:, None, None]
-    frames = np.arange(length)
-    rows.add(frames, shrink, np.einsum("tij,tj->ti", shrink, motion.translation))
+    near = sparse.bsr_matrix((shrink, np.arange(length), np.arange(length + 1)), shape=(3 * length, 3 * points))
 
-    stiffness = np.sqrt(penalty(ROOT_CUTOFF, motion.fps)) / ACROSS
-    rows.add_smoothness(length, stiffness * np.median(seen))
+    stiffness = np.sqrt(penalty(ROOT_CUTOFF, motion.fps)) / ACROSS * np.median(seen)
+    jerk = sparse.diags([-1.0, 3.0, -3.0, 1.0], [0, 1, 2, 3], shape=(length - ORDER, points))
 
-    soles = [sole_points(leg, rotations, positions) - motion.translation[:, None] for leg in legs]
-    levels = []
-    for number, contact in enumerate(contacts):
-        span = np.arange(contact.start, contact.stop)
-        relative = soles[contact.leg][span, contact.point]
-        weight = _edge_weights(len(span)) / PLANTED
-        rows.add_difference(span, np.full(len(span), length + number), weight, -relative)
-        levels.append(np.median(ground.heights(relative + motion.translation[span])))
-    level = float(np.median(levels))
-    for number in range(count):
-        rows.add_plane(length + number, ground.up / LEVEL, (level - ground.height) / LEVEL)
-    solved = rows.solve().reshape(-1, 3)
+    spans = [np.arange(contact.start, contact.stop) for contact in contacts]
+    frames, owners = np.concatenate(spans), np.repeat(np.arange(len(spans)), [len(span) for span in spans])
+    soles = np.stack([sole_points(leg, rotations, positions) for leg in legs]) - motion.translation[:, None]
+    relative = np.concatenate([soles[one.leg, span, one.point] for one, span in zip(contacts, spans, strict=True)])
+    weights = np.concatenate([_edge_weights(len(span)) for span in spans]) / PLANTED
+    rows = np.arange(len(frames))
+    ends = np.append(rows, rows), np.append(frames, length + owners)
+    still = sparse.csr_matrix((np.append(weights, -weights), ends), shape=(len(rows), points))
+
+    heights = ground.heights(relative + motion.translation[frames])
+    level = float(np.median([np.median(heights[owners == number]) for number in range(len(contacts))]))
+    planted = sparse.eye(len(contacts), points, k=length)
+    matrix = sparse.vstack(
+        [
+            near,
+            stiffness * sparse.kron(jerk, np.eye(3)),
+            sparse.kron(still, np.eye(3)),
+            sparse.kron(planted, ground.up[None] / LEVEL),
+        ]
+    )
+    right = [
+        np.einsum("tij,tj->ti", shrink, motion.translation).ravel(),
+        np.zeros(3 * (length - ORDER)),
+        (-weights[:, None] * relative).ravel(),
+        np.full(len(contacts), (level - ground.height) / LEVEL),
+    ]
+    solved = np.asarray(spsolve((matrix.T @ matrix).tocsc(), matrix.T @ np.concatenate(right))).reshape(-1, 3)
     return solved[:length], solved[length:]
 
 
@@ -168,62 +181,6 @@ def _edge_weights(length: int) -> NDArray:
     """Weights (length,) that are lower at the ends of a contact, where a foot is still landing or already leaving."""
     ramp = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)) / 2.5
     return np.minimum(1.0, ramp)
-
-
-class _Rows:
-    """The sparse normal equations of a least-squares problem over points of three coordinates, filled term by term."""
-
-    def __init__(self, unknowns: int) -> None:
-        self.unknowns = unknowns
-        self.rows: list[NDArray] = []
-        self.columns: list[NDArray] = []
-        self.values: list[NDArray] = []
-        self.right: list[NDArray] = []
-        self.filled = 0
-
-    def _append(self, row: NDArray, column: NDArray, value: NDArray) -> None:
-        self.rows.append(row.ravel())
-        self.columns.append(column.ravel())
-        self.values.append(np.broadcast_to(value, row.shape).ravel())
-
-    def add(self, points: NDArray, matrices: NDArray, right: NDArray) -> None:
-        """matrices (N, 3, 3) @ point = right (N, 3) for the points (N,)."""
-        row = self.filled + np.arange(3 * len(points)).reshape(-1, 3, 1)
-        column = 3 * points[:, None, None] + np.arange(3)[None, None]
-        row, column = np.broadcast_arrays(row, column)
-        self._append(row, column, matrices)
-        self._close(right)
-
-    def add_smoothness(self, length: int, weight: float) -> None:
-        """weight * third difference = 0 of the points 0..length - 1."""
-        count = length - ORDER
-        for lag, coefficient in enumerate((-1.0, 3.0, -3.0, 1.0)):
-            row = self.filled + np.arange(3 * count).reshape(-1, 3)
-            column = 3 * (np.arange(count)[:, None] + lag) + np.arange(3)
-            self._append(row, column, np.array(weight * coefficient))
-        self._close(np.zeros((count, 3)))
-
-    def add_difference(self, first: NDArray, second: NDArray, weights: NDArray, right: NDArray) -> None:
-        """weight (N,) * (point first - point second) = weight * right (N, 3)."""
-        row = self.filled + np.arange(3 * len(first)).reshape(-1, 3)
-        for points, sign in ((first, 1.0), (second, -1.0)):
-            self._append(row, 3 * points[:, None] + np.arange(3), sign * weights[:, None])
-        self._close(weights[:, None] * right)
-
-    def add_plane(self, point: int, normal: NDArray, right: float) -> None:
-        """normal . point = right."""
-        self._append(np.full(3, self.filled), 3 * point + np.arange(3), normal)
-        self._close(np.array([right]))
-
-    def _close(self, right: NDArray) -> None:
-        self.right.append(right.ravel())
-        self.filled += right.size
-
-    def solve(self) -> NDArray:
-        """The unknowns that minimise the sum of squared residuals."""
-        entries = np.concatenate(self.values), (np.concatenate(self.rows), np.concatenate(self.columns))
-        matrix = sparse.csc_matrix(entries, shape=(self.filled, self.unknowns))
-        return np.asarray(spsolve((matrix.T @ matrix).tocsc(), matrix.T @ np.concatenate(self.right)))
 
 
 def lock_legs(

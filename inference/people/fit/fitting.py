@@ -195,15 +195,9 @@ def share_shape(observed: Observations, state: State, persons: Sequence[int]) ->
 
 def results(observed: Observations, state: State) -> list[Fit]:
     """Fits from the solved poses."""
-    body, skeleton = load_body(), load_skeleton()
     shape, _ = shape_of(state.attributes)
-    matrices = np.tile(np.eye(3), (len(observed), len(body.joint_names), 1, 1))
-    matrices[:, skeleton.joints] = joint_rotations(state.rotations).numpy()
-    rotations = quaternions_of(matrices)
-    relaxed = relaxed_rotations()
-    rotations[:, list(relaxed)] = np.stack(list(relaxed.values()))
-    rotations = rotations.astype(np.float32)
-    vertices, joints = pose_body(body, shape.numpy(), rotations, state.translation.numpy())
+    rotations = body_rotations(state).astype(np.float32)
+    vertices, joints = pose_body(load_body(), shape.numpy(), rotations, state.translation.numpy())
     confidence = joint_confidence(observed)
     residual, reprojection = residuals(observed, state)
     return [
@@ -220,6 +214,15 @@ def results(observed: Observations, state: State) -> list[Fit]:
         )
         for i in range(len(observed))
     ]
+
+
+def body_rotations(state: State) -> NDArray[np.float64]:
+    """Rotations (N, J, 4) of all of the body's joints, the fingers relaxed."""
+    matrices = np.tile(np.eye(3), (len(state.rotations), len(load_body().joint_names), 1, 1))
+    matrices[:, load_skeleton().joints] = joint_rotations(state.rotations).numpy()
+    rotations, relaxed = quaternions_of(matrices), relaxed_rotations()
+    rotations[:, list(relaxed)] = np.stack(list(relaxed.values()))
+    return rotations
 
 
 def residuals(observed: Observations, state: State) -> tuple[Tensor, Tensor]:

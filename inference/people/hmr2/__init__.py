@@ -15,10 +15,11 @@ from ...errors import BadInput
 from ...results import People
 from ...runtime.result_cache import cached_result
 from ..boxes import boxes_per_photo
+from ..clip import MASK_BYTES, mask_bytes
 from . import answers
-from .clip import MotionOptions, recover_clip
+from .clip import recover_clip
 from .find import Detection, Thresholds, builtin_finder
-from .persons import MASK_BYTES, make_person, mask_bytes, with_masks
+from .persons import make_person, with_masks
 from .refine import refine_person
 from .stream import Search, people_of
 from .yolo import FOLDER, detector_file, yolo_finder
@@ -44,8 +45,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     find = None if path is None else yolo_finder(path, run, thresholds)
     if tracked:
         search = Search(find, given, thresholds, "fast" if refine else "")
-        motion = MotionOptions(options["smoothing"], options["plant"], refine)
-        return recover_clip(clip, run, search, batch, motion)
+        return recover_clip(clip, run, search, options)
     if given is None and find is None:
         find = builtin_finder(thresholds)
     search = Search(find, given, thresholds, "accurate" if refine else "")

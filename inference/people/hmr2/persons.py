@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from .crops import Crop
     from .find import Detection
 
-#: Bytes of full-size masks that a result may hold; beyond it persons come without masks.
-MASK_BYTES = 1 << 30
 #: Out of the picture a joint's confidence falls by this share of the person's square.
 _OUT_OF_SIGHT = 0.05
 
@@ -88,8 +86,3 @@ def with_masks(
         front = (depth > 0) & (depth < nearest)
         nearest[front], owner[front] = depth[front], number
     return [replace(person, mask=(owner == number).astype(np.float32)) for number, (_, person) in enumerate(people)]
-
-
-def mask_bytes(count: int, camera: Camera) -> int:
-    """Bytes of the masks of so many people in one picture."""
-    return 4 * count * camera.width * camera.height
