@@ -20,6 +20,7 @@ from ..errors import NothingFound
 from ..geometry.normals_from_depth import normals_from_depth
 from ..geometry.previews import depth_preview
 from ..geometry.rasteriser import rasterise
+from ..geometry.resample import spread
 from ..options.people import OPTIONS as PEOPLE_OPTIONS
 from ..photo import as_clip
 from ..registry import model_module
@@ -116,25 +117,8 @@ def complete(body: NDArray[np.float32], mask: NDArray[np.bool_], camera: Camera)
 
 
 def extend(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Continue the known values (H, W) smoothly over the whole picture.
-
-    Averages of what is known are halved in size until they cover all, and fill the gaps of the next finer ones on the
-    way back (pull-push: Gortler et al., "The Lumigraph", 1996, section 3.4).
-    """
-    weight = known.astype(np.float32)
-    levels = [(values * weight, weight)]
-    while levels[-1][1].size > 1 and not levels[-1][1].all():
-        total, weight = levels[-1]
-        size = [(side + 1) // 2 for side in total.shape[::-1]]
-        halves = [np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_AREA), np.float32) for array in levels[-1]]
-        levels.append((halves[0], halves[1]))
-    total, weight = levels[-1]
-    filled = total / np.maximum(weight, 1e-12)
-    for total, weight in reversed(levels[:-1]):
-        coarse = cv2.resize(filled, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        enough = np.minimum(weight * 4, 1)
-        filled = np.where(weight > 0, total / np.maximum(weight, 1e-12), 0) * enough + coarse * (1 - enough)
-    return np.where(known, values, filled).astype(np.float32)
+    """Continue the known values (H, W) smoothly over the whole picture."""
+    return np.where(known, values, spread(values * known, known.astype(np.float32))).astype(np.float32)
 
 
 def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:

@@ -58,6 +58,26 @@ def at_photo_size(
     return results[0], results[1:]
 
 
+def spread(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values (H, W[, C]), premultiplied by their weight of the same shape, spread to where that is less than 1.
+
+    Pull-push interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4.2).
+    """
+    height, width = weight.shape[:2]
+    average = values / np.maximum(weight, 1e-6)
+    if max(height, width) <= 2 or weight.min() >= 1:
+        whole = values.sum((0, 1)) / np.maximum(weight.sum((0, 1)), 1e-6)
+        return average + (whole - average) * (1 - np.minimum(weight, 1))
+    half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
+    coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
+    # A coarse pixel counts fully as soon as a quarter of what it covers is known.
+    gain = np.minimum(4 * coarse_weight, 1) / np.maximum(coarse_weight, 1e-6)
+    below = spread(np.asarray(coarse * gain, np.float32), np.asarray(coarse_weight * gain, np.float32))
+    below = cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR)
+    return average + (below - average) * (1 - np.minimum(weight, 1))
+
+
 def _edge_cells(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(h, w) bool: whether the cell from this pixel to the right and downwards holds an edge."""
     around = np.pad(depth, ((0, 1), (0, 1)), mode="edge")

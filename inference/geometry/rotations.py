@@ -114,22 +114,6 @@ def angle_between(first: NDArray, second: NDArray) -> NDArray:
     return 2 * np.arccos(dot)
 
 
-def cross_matrices(vectors: NDArray) -> NDArray:
-    """(..., 3) -> (..., 3, 3) with matrix @ x = vector x x."""
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    return np.stack([np.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))], -2)
-
-
-def inverse_left_jacobian(vectors: NDArray) -> NDArray:
-    """d log(exp(e) R) / de at e = 0 for rotation vectors (..., 3) of R: the inverse left Jacobian of SO(3)."""
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    cross = cross_matrices(vectors)
-    safe = np.clip(angle, 1e-4, np.pi - 1e-3)
-    factor = 1 / safe**2 - (1 + np.cos(safe)) / (2 * safe * np.sin(safe))
-    return np.eye(3) - 0.5 * cross + factor * cross @ cross
-
-
 def slerp(start: NDArray, end: NDArray, amount: NDArray | float) -> NDArray:
     """The rotations `amount` (..., 0..1) of the shortest way from `start` to `end` (Shoemake 1985)."""
     step = to_rotation_vector(multiply(end, conjugate(start)))

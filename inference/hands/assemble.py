@@ -12,6 +12,7 @@ from ..errors import BadInput
 from ..results import HandMaps
 from ..shipped.crops import clip_box
 from . import masks, preview
+from .parts import nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,11 +50,7 @@ def assemble(
     levels : (H, W), the preview at the photo's size.  extents : of the hands, for the masks made of boxes.
     """
     shape = levels.shape
-    depth, identity = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
-    for number, hand in enumerate(hands, 1):
-        nearer = (hand.depth > 0) & ((depth == 0) | (hand.depth < depth))
-        np.copyto(depth, hand.depth, where=nearer)
-        np.copyto(identity, number, where=nearer)
+    depth, identity = nearest(hands, shape)
     picture = preview.resize(levels, options["resolution"])
     mask = masks.hand_mask(options["mask_type"], picture, extents, options["mask_bbox_padding"], shape)
     mask = masks.expand(mask, options["mask_expand"]).astype(np.float32)

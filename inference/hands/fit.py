@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from ..geometry.rotations import (
     between,
-    cross_matrices,
     from_rotation_vector,
-    inverse_left_jacobian,
     quaternions_of,
     rotation_matrices,
     to_rotation_vector,
 )
+from ..geometry.rotations_torch import inverse_right_jacobian
 from ..geometry.skinning import chain, pose_body
 from ..shipped.hand_body import HandBody, load_hand_body
 
@@ -210,11 +210,11 @@ def _linearise(hand: HandBody, measured: _HandLandmarks, state: _State) -> tuple
     parent_turn = world[:, np.maximum(hand.body.parents, 0)].copy()
     parent_turn[:, 0] = np.eye(3)
     lever = places[:, :, None] - joints[:, None]
-    turning = -cross_matrices(lever) @ parent_turn[:, None]
+    turning = np.cross(np.swapaxes(parent_turn, -1, -2)[:, None], lever[:, :, :, None])  # (B, 21, J, axis, 3)
     turning = np.where(_carries(hand)[None, :, :, None, None], turning, 0.0) * scale[..., None, None]
     moved = np.zeros((count, 21, 3, 4 + 3 * joint_count))
     moved[..., 3] = places * scale
-    moved[..., 4:] = turning.transpose(0, 1, 3, 2, 4).reshape(count, 21, 3, -1)
+    moved[..., 4:] = np.moveaxis(turning.reshape(count, 21, -1, 3), 2, 3)
 
     scaled = places * scale
     seen = measured.world
@@ -262,7 +262,8 @@ def _anatomy_residuals(hand: HandBody, rotations: NDArray) -> tuple[NDArray, NDA
     count, joint_count = rotations.shape[:2]
     angles = to_rotation_vector(quaternions_of(rotations))
     by_axis = (hand.axes @ angles[..., None])[..., 0]
-    derivative = hand.axes @ inverse_left_jacobian(angles)
+    # The inverse of the left Jacobian, which is the right one's of the opposite rotation.
+    derivative = hand.axes @ inverse_right_jacobian(torch.from_numpy(-angles)).numpy()
     low, high = hand.limits[:, 0], hand.limits[:, 1]
     flexion = by_axis[..., 0]
     beyond = flexion - np.clip(flexion, low, high)

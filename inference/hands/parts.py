@@ -114,15 +114,17 @@ def identity(maps: HandMaps, named: Sequence[Part] | None = None) -> NDArray[np.
     number_of = np.zeros(len(maps.hands) + 1, np.int32)
     for part in parts(maps.hands) if named is None else named:
         number_of[part.index + 1] = part.number
-    if maps.identity is not None:
-        return number_of[maps.identity]
-    owner = np.zeros(maps.mask.shape, np.int32)
-    depth = np.full(maps.mask.shape, np.inf, np.float32)
-    for index, hand in enumerate(maps.hands):
-        nearer = (hand.depth > 0) & (hand.depth < depth)
+    return number_of[nearest(maps.hands, maps.mask.shape)[1] if maps.identity is None else maps.identity]
+
+
+def nearest(hands: Sequence[Hand], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Metres (H, W) of the nearest hand, 0 where there is none, and its index + 1."""
+    depth, identity = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+    for number, hand in enumerate(hands, 1):
+        nearer = (hand.depth > 0) & ((depth == 0) | (hand.depth < depth))
         np.copyto(depth, hand.depth, where=nearer)
-        np.copyto(owner, index + 1, where=nearer)
-    return number_of[owner]
+        np.copyto(identity, number, where=nearer)
+    return depth, identity
 
 
 def heights(maps: HandMaps) -> NDArray[np.float32]:

@@ -105,7 +105,7 @@ def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | No
     if not source.exists():
         if not beside.exists():
             raise missing(source, published.path)
-        if beside == source or not _is_theirs(beside):
+        if beside == source or _stamp(beside) != "":
             return _checked(beside, read_tensors(beside), expected)
         return _as_it_is(run, beside, published, expected)  # the published tensors in the other format
     if source.is_dir():
@@ -119,7 +119,7 @@ def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | No
         if _stamp(target) == stamp:
             return _checked(target, read_tensors(target), expected)
     state = _converted(run, source, published, expected)
-    for target in (elsewhere,) if _is_theirs(beside) or store.is_shared(source) else (beside, elsewhere):
+    for target in (elsewhere,) if _stamp(beside) == "" or store.is_shared(source) else (beside, elsewhere):
         if _write(run, source, target, state, stamp):
             return _checked(target, read_tensors(target), expected)
     check_finite(source, state)
@@ -185,25 +185,14 @@ def _foreign(path: Path, tensors: Mapping[str, Tensor]) -> BadModelFile:
 
 
 def _stamp(converted: Path) -> str | None:
-    """What a converted file was made from; None where there is none, it is damaged, or it was not written here."""
+    """What a converted file was made from, "" for one that was not written here; None where there is no whole file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(converted, framework="pt") as file:
-            return (file.metadata() or {}).get(_STAMP)
+            return (file.metadata() or {}).get(_STAMP, "")
     except (SafetensorError, OSError):
         return None
-
-
-def _is_theirs(path: Path) -> bool:
-    """Whether a whole file lies there that was not written here."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _STAMP not in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
 
 
 def _write(run: Run, source: Path, target: Path, state: State, stamp: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import BadModelFile
 from .licensed import Licensed
+from .smpl import BodyArrays, published_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,30 +20,18 @@ if TYPE_CHECKING:
 PATH = "mano/MANO_RIGHT.pkl"
 LICENCE = "MANO licence (Max Planck Society): non-commercial scientific research only"
 
-_VERTICES, _FACES, _JOINTS = 778, 1538, 16
 _REMEDY = "Download MANO_RIGHT.pkl from https://mano.is.tue.mpg.de, and put it there unchanged."
 _THUMB, _MIDDLE = 13, 4
 
 
 @dataclass(frozen=True)
-class Mano:
+class Mano(BodyArrays):
     """The right hand at rest: metres, fingers along -x, back of the hand +y, thumb +z.
 
-    vertices : (778, 3) float64.            faces : (1538, 3) int32, counter-clockwise seen from outside.
-    shape_blend_shapes : (778, 3, 10).      pose_blend_shapes : (778, 3, 135) over the elements of R - I.
-    joint_regressor : (16, 778) float64.    skin_weights : (778, 16) float64.
     hands_mean : (45,) float64, axis-angle of the 15 finger joints of the mean pose.
-    parents : (16,) int32, -1 for the wrist.
     """
 
-    vertices: NDArray[np.float64]
-    faces: NDArray[np.int32]
-    shape_blend_shapes: NDArray[np.float64]
-    pose_blend_shapes: NDArray[np.float64]
-    joint_regressor: NDArray[np.float64]
-    skin_weights: NDArray[np.float64]
     hands_mean: NDArray[np.float64]
-    parents: NDArray[np.int32]
 
 
 def load_mano(models_dir: Path) -> Mano:
@@ -63,15 +52,6 @@ _MANO = Licensed(
     kind=Mano,
     licence=LICENCE,
     remedy=_REMEDY,
-    published={
-        "v_template": ("vertices", (_VERTICES, 3)),
-        "f": ("faces", (_FACES, 3)),
-        "shapedirs": ("shape_blend_shapes", (_VERTICES, 3, 10)),
-        "posedirs": ("pose_blend_shapes", (_VERTICES, 3, 135)),
-        "J_regressor": ("joint_regressor", (_JOINTS, _VERTICES)),
-        "weights": ("skin_weights", (_VERTICES, _JOINTS)),
-        "hands_mean": ("hands_mean", (45,)),
-        "kintree_table": ("parents", (2, _JOINTS)),
-    },
+    published={**published_arrays(778, 1538, 16, 10), "hands_mean": ("hands_mean", (45,))},
     check=_check,
 )

@@ -199,7 +199,6 @@ def load_arrays(kind: str, models_dir: Path, gender: str = "neutral") -> BodyArr
 
 
 def _published(family: Family, gender: str) -> Licensed[BodyArrays]:
-    vertices, joints = family.vertices, len(family.joint_names)
     path = family.path.format(gender.upper())
     remedy = f"Download the {gender} {family.name} body from {family.page}, and put it there as {Path(path).name}."
     return Licensed(
@@ -208,18 +207,23 @@ def _published(family: Family, gender: str) -> Licensed[BodyArrays]:
         kind=BodyArrays,
         licence=family.licence,
         remedy=remedy,
-        published={
-            "v_template": ("vertices", (vertices, 3)),
-            "f": ("faces", (family.faces, 3)),
-            "shapedirs": ("shape_blend_shapes", (vertices, 3, family.shapes)),
-            "posedirs": ("pose_blend_shapes", (vertices, 3, 9 * (joints - 1))),
-            "J_regressor": ("joint_regressor", (joints, vertices)),
-            "weights": ("skin_weights", (vertices, joints)),
-            "kintree_table": ("parents", (2, joints)),
-        },
+        published=published_arrays(family.vertices, family.faces, len(family.joint_names), family.shapes),
         check=partial(_check, family.name, remedy),
         prepare=partial(_leading_shapes, family.face),
     )
+
+
+def published_arrays(vertices: int, faces: int, joints: int, shapes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """What files of the family, and of MANO, call the arrays of `BodyArrays`, and their shapes there."""
+    return {
+        "v_template": ("vertices", (vertices, 3)),
+        "f": ("faces", (faces, 3)),
+        "shapedirs": ("shape_blend_shapes", (vertices, 3, shapes)),
+        "posedirs": ("pose_blend_shapes", (vertices, 3, 9 * (joints - 1))),
+        "J_regressor": ("joint_regressor", (joints, vertices)),
+        "weights": ("skin_weights", (vertices, joints)),
+        "kintree_table": ("parents", (2, joints)),
+    }
 
 
 def _leading_shapes(face: bool, content: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from maquette.inference.geometry.rotations_torch import exponential
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import blazepose_anny
 from maquette.inference.people.fit import hypotheses, outline, skeleton, solve
-from maquette.inference.people.fit.fitting import fit_people
+from maquette.inference.people.fit.fitting import fit_landmarks, fit_people, results, share_shape
 from maquette.inference.people.fit.observe import INDEX, observe, viewing_ray
 from maquette.inference.people.fit.relaxed_fingers import relaxed_rotations
 from maquette.inference.shipped.body import load_body, load_landmarks, shape_from_attributes
@@ -185,7 +185,8 @@ def test_limbs_out_of_sight_have_no_confidence(run):
 
 def test_observations_of_one_person_share_a_shape(run):
     shots = [landmarks_of(*person(heading, attributes={"height": 0.5})) for heading in (0.0, 0.4, 0.8)]
-    fits = fit_people(shots, [CAMERA] * 3, run, persons=[0, 0, 0])
+    observed = observe(shots, [CAMERA] * 3)
+    fits = results(observed, share_shape(observed, fit_landmarks(observed, run), [0, 0, 0]))
     np.testing.assert_array_equal(fits[0].shape, fits[1].shape)
     np.testing.assert_array_equal(fits[0].shape, fits[2].shape)
     assert not np.array_equal(fits[0].rotations, fits[1].rotations)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from ...geometry.resample import spread
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -39,10 +41,8 @@ def filled(crop: Pixels, mask: Pixels, fill: str, seed: int) -> Pixels:
 
 
 def surroundings(crop: Pixels, mask: Pixels) -> Pixels:
-    """The known surroundings of the mask, spread into it ever more smoothly towards its middle; grey if there are none.
-
-    Pull-push interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4.2).
-    """
+    """The known surroundings of the mask, spread into it ever more smoothly towards its middle; grey if there are
+    none."""
     # At the mask's rim a pixel may still show what is under the mask.
     inside = cv2.dilate((mask > _KEPT).astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8))
     known = (1 - inside if not inside.all() else 1 - mask).astype(np.float32)
@@ -50,23 +50,6 @@ def surroundings(crop: Pixels, mask: Pixels) -> Pixels:
         return np.full_like(crop, 0.5)
     weight = np.repeat(known[..., None], crop.shape[2], -1)
     return spread(crop * weight, weight)
-
-
-def spread(colour: Pixels, weight: Pixels) -> Pixels:
-    """Pull-push: the colour (H, W, C), premultiplied by its weight (H, W, C), spread to where that is less than 1."""
-    height, width = weight.shape[:2]
-    average = colour / np.maximum(weight, 1e-6)
-    if max(height, width) <= 2 or weight.min() >= 1:
-        whole = colour.sum((0, 1)) / np.maximum(weight.sum((0, 1)), 1e-6)
-        return average + (whole - average) * (1 - np.minimum(weight, 1))
-    half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
-    coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
-    coarse = cv2.resize(colour, half, interpolation=cv2.INTER_AREA)
-    # A coarse pixel counts fully as soon as a quarter of what it covers is known.
-    gain = np.minimum(4 * coarse_weight, 1) / np.maximum(coarse_weight, 1e-6)
-    below = spread(np.asarray(coarse * gain, np.float32), np.asarray(coarse_weight * gain, np.float32))
-    below = cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR)
-    return average + (below - average) * (1 - np.minimum(weight, 1))
 
 
 def match_colours(painted: Pixels, seen: Pixels, mask: Pixels) -> Pixels:

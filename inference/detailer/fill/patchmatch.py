@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .masked_content import spread
+from ...geometry.resample import spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

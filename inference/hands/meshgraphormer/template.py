@@ -13,6 +13,7 @@ import numpy as np
 from ....installer.models import store
 from ...errors import BadModelFile
 from ...geometry.rotations import from_rotation_vector, rotation_matrices
+from ...geometry.skinning import chain
 from ...weights.load import missing
 from ...weights.mano import Mano, load_mano
 from ...weights.pickles import read_object_arrays
@@ -63,10 +64,7 @@ def _mean_hand(mano: Mano) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         [np.eye(3)[None], rotation_matrices(from_rotation_vector(mano.hands_mean.reshape(15, 3)))]
     )
     shaped = mano.vertices + mano.pose_blend_shapes @ (rotations[1:] - np.eye(3)).ravel()
-    global_, positions = rotations.copy(), rest.copy()
-    for joint, parent in enumerate(mano.parents[1:], 1):
-        global_[joint] = global_[parent] @ rotations[joint]
-        positions[joint] = positions[parent] + global_[parent] @ (rest[joint] - rest[parent])
+    global_, positions = (one[0] for one in chain(mano.parents, rest[None], rotations[None], np.zeros((1, 3))))
     moved = np.einsum("jab,vb->jva", global_, shaped) + (positions - np.einsum("jab,jb->ja", global_, rest))[:, None]
     return np.einsum("vj,jva->va", mano.skin_weights, moved), positions
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...camera import Camera
@@ -26,9 +25,9 @@ from ...shipped import pose
 from ...shipped.body import load_body
 from ...shipped.pose import PoseLandmarks
 from ..fit.fitting import body_rotations, fit_landmarks, joint_confidence, share_shape
-from ..fit.observe import Observations, observe
+from ..fit.observe import observe
 from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
-from ..fit.solve import State
+from ..fit.solve import State, concatenated
 from .backdrop import partly_hidden
 from .contact import plant_feet
 from .ground import fit_ground, gather_motion_evidence, snap_motions
@@ -197,11 +196,6 @@ def key_frames(frames: NDArray[np.int64], fps: float) -> NDArray[np.int64]:
         if frames[number] - frames[keys[-1]] >= KEY_TIME * fps or number == len(frames) - 1:
             keys.append(number)
     return np.array(keys)
-
-
-def concatenated(parts: Sequence[Observations]) -> Observations:
-    """Several tracks' observations as one."""
-    return Observations(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
 
 
 def with_typical_scale(state: State) -> State:

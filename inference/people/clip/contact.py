@@ -97,15 +97,10 @@ def transverse_speed(points: NDArray, fps: float) -> NDArray:
 
     The slope of a straight line through five frames, which a pixel of jitter does not disturb.
     """
+    from scipy.signal import savgol_filter
+
     half = min(2, (len(points) - 1) // 2)
-    padded = np.pad(points, ((half, half), (0, 0)), mode="edge")
-    lags = np.arange(-half, half + 1)
-    counts = np.array(
-        [((np.arange(len(points)) + lag).clip(0, len(points) - 1) - np.arange(len(points))) for lag in lags]
-    )
-    window = np.stack([padded[half + lag : half + lag + len(points)] for lag in lags])
-    spread = counts - counts.mean(axis=0)
-    slope = (spread[..., None] * window).sum(axis=0) / np.maximum((spread**2).sum(axis=0), 1e-9)[:, None] * fps
+    slope = savgol_filter(points, 2 * half + 1, 1, deriv=1, delta=1 / fps, axis=0) if half else np.zeros(points.shape)
     ray = points / np.linalg.norm(points, axis=1, keepdims=True)
     along = (slope * ray).sum(axis=1, keepdims=True) * ray
     return np.linalg.norm(slope - (1 - ALONG_RAY) * along, axis=1)
@@ -145,7 +140,8 @@ def solve_path(
     near = sparse.bsr_matrix((shrink, np.arange(length), np.arange(length + 1)), shape=(3 * length, 3 * points))
 
     stiffness = np.sqrt(penalty(ROOT_CUTOFF, motion.fps)) / ACROSS * np.median(seen)
-    jerk = sparse.diags([-1.0, 3.0, -3.0, 1.0], [0, 1, 2, 3], shape=(length - ORDER, points))
+    bands = np.repeat([[-1.0], [3.0], [-3.0], [1.0]], points, axis=1)
+    jerk = sparse.dia_matrix((bands, np.arange(ORDER + 1)), shape=(length - ORDER, points))
 
     spans = [np.arange(contact.start, contact.stop) for contact in contacts]
     frames, owners = np.concatenate(spans), np.repeat(np.arange(len(spans)), [len(span) for span in spans])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...camera import Camera
 from ...results import Body, People, Person
-from ..fit.legs import NAMES, find_legs, sole_points
+from ..fit.legs import find_legs, leg_joints, sole_points
 from .motion import Motion, joint_transforms, rest_joints
 
 #: Height of a camera (m) that sees nobody.
@@ -35,9 +35,8 @@ UNSEEN = 0.1
 SCALE, FOOT = 0.05, 0.05
 #: Snapping to the ground changes a person's stature by this share at most.
 MOST_SCALING = 0.08
-#: Joints at the lower and upper end of the trunk and the legs, by body model.
+#: Joints at the lower and upper end of the trunk, by body model.
 TRUNK = (("root", "neck01"), ("pelvis", "neck"))
-ANKLES = (("foot.L", "foot.R"), ("left_ankle", "right_ankle"))
 
 
 @dataclass(frozen=True)
@@ -160,29 +159,19 @@ def posture(body: Body, joints: NDArray, confidence: NDArray) -> tuple[NDArray, 
     """Directions (T, 3) from feet to neck, and how far (T,) 0..1 they tell up: legs and trunk in one line, and seen."""
     index = {name: number for number, name in enumerate(body.joint_names)}
     trunk = next((names for names in TRUNK if all(name in index for name in names)), None)
-    ankles = next((names for names in ANKLES if all(name in index for name in names)), None)
-    if trunk is None or ankles is None:
+    legs = leg_joints(body)
+    if trunk is None or not legs:
         return np.tile(level_ground().up, (len(joints), 1)), np.zeros(len(joints))
     hip, neck = (index[name] for name in trunk)
-    feet = [index[name] for name in ankles]
+    feet = [ankle for _, _, ankle in legs]
     base = joints[:, feet].mean(axis=1)
-    whole, legs, spine = joints[:, neck] - base, joints[:, hip] - base, joints[:, neck] - joints[:, hip]
-    in_line = (_cosine(legs, spine) - np.cos(np.radians(40))) / (1 - np.cos(np.radians(40)))
+    whole, lower, spine = joints[:, neck] - base, joints[:, hip] - base, joints[:, neck] - joints[:, hip]
+    in_line = (_cosine(lower, spine) - np.cos(np.radians(40))) / (1 - np.cos(np.radians(40)))
     # One who sits before the camera has trunk and lower legs upright too: a standing leg is stretched.
-    stretched = (np.max([_stretch(joints, *_chain(body, foot)) for foot in feet], axis=0) - 0.8) / 0.15
+    stretched = (np.max([_stretch(joints, *leg) for leg in legs], axis=0) - 0.8) / 0.15
     seen = confidence[:, [*feet, hip, neck]].mean(axis=1)
     weights = seen * np.clip(in_line, 0, 1) * np.clip(stretched, 0, 1)
     return whole / np.linalg.norm(whole, axis=1, keepdims=True), weights
-
-
-def _chain(body: Body, ankle: int) -> tuple[int, int, int]:
-    """Hip, knee and ankle of the leg that ends in this ankle."""
-    above = [ankle]
-    while body.parents[above[-1]] >= 0:
-        above.append(int(body.parents[above[-1]]))
-    names = {name for leg in NAMES for name in leg}
-    known = [joint for joint in above if body.joint_names[joint] in names]
-    return known[2], known[1], known[0]
 
 
 def _stretch(joints: NDArray, hip: int, knee: int, ankle: int) -> NDArray:

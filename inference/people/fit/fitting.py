@@ -23,7 +23,7 @@ from . import hypotheses, outline, solve
 from .observe import INDEX, Observations, observe
 from .relaxed_fingers import relaxed_rotations
 from .skeleton import ATTRIBUTE_NAMES, GROUPS, joint_rotations, load_skeleton, place_markers, pose_skeleton, shape_of
-from .solve import HIPS, Problem, State, minimise
+from .solve import HIPS, Problem, State, concatenated, minimise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,15 +87,12 @@ def fit_people(
     run: Run,
     *,
     masks: Sequence[NDArray | None] | None = None,
-    persons: Sequence[int] | None = None,
     refine: bool = False,
 ) -> list[Fit]:
-    """Fit one body to each observation; everything given at once is optimised together.
+    """Fit one body to each person seen; everything given at once is optimised together.
 
     landmarks : one entry an observation (a person in a frame).  cameras : its frame's camera, one an observation.
     masks : (H, W) float32 person mask of each observation, or None to leave its outline out.
-    persons : number of the person that each observation shows; observations of one person are in the order of the
-        frames and get ONE shape. None: every observation is a person of its own.
     refine : more steps; the reprojection error never grows.
 
     Returns the fits in the order of the observations.
@@ -103,12 +100,10 @@ def fit_people(
     if not landmarks:
         return []
     observed = observe(landmarks, cameras)
-    state = _fit_all(observed, cameras, run.part(0.0, 0.5 if refine else 0.95), masks, persons, False)
+    state = _fit_all(observed, cameras, run.part(0.0, 0.5 if refine else 0.95), masks, False)
     if refine:
-        longer = _fit_all(observed, cameras, run.part(0.5, 0.95), masks, persons, True)
+        longer = _fit_all(observed, cameras, run.part(0.5, 0.95), masks, True)
         better = residuals(observed, longer)[1] <= residuals(observed, state)[1]
-        if persons is not None:
-            better = torch.tensor([all(better[i] for i, p in enumerate(persons) if p == person) for person in persons])
         state = solve.choose(better, longer, state)
     run.report(0.97, "Posing bodies")
     return results(observed, state)
@@ -119,16 +114,13 @@ def _fit_all(
     cameras: Sequence[Camera],
     run: Run,
     masks: Sequence[NDArray | None] | None,
-    persons: Sequence[int] | None,
     refine: bool,
 ) -> State:
-    """Landmarks, one shape a person, outlines."""
+    """Landmarks, then outlines."""
     state = fit_landmarks(observed, run.part(0.0, 0.5), refine)
-    if persons is not None:
-        state = share_shape(observed, state, persons)
     if masks is not None and any(mask is not None for mask in masks):
         steps = outline.STEPS * (3 if refine else 1)
-        state = outline.fit_outlines(observed, state, masks, cameras, run.part(0.5, 1.0), persons is not None, steps)
+        state = outline.fit_outlines(observed, state, masks, cameras, run.part(0.5, 1.0), steps)
         if refine:
             # The outline's compromise first, then the landmarks from there: closer in both than either alone.
             fixed = solve.attribute_parameters()
@@ -147,7 +139,7 @@ def fit_landmarks(observed: Observations, run: Run, refine: bool = False, batch:
         run.report(start / len(observed), "Fitting bodies")
         some = observed.take(range(start, min(start + chunk, len(observed))))
         parts.append(_fit_some(some, 3 * FINISH if refine else FINISH))
-    return State(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
+    return concatenated(parts)
 
 
 def _fit_some(observed: Observations, finish: int) -> State:
@@ -161,9 +153,7 @@ def _fit_some(observed: Observations, finish: int) -> State:
     margins = [0.0] + [TRUNK_MARGIN if limb is None else MARGIN for limb in limbs[1:]]
     costs = cost.reshape(several, count) + torch.tensor(margins, dtype=cost.dtype)[:, None]
     mixed = hypotheses.combine(state, costs, limbs)
-    candidates = State(
-        *[torch.cat([a, b]) for a, b in zip(vars(_best(state, costs)).values(), vars(mixed).values(), strict=True)]
-    )
+    candidates = concatenated([_best(state, costs), mixed])
     doubled = observed.take(torch.arange(count).repeat(2))
     candidates, cost = minimise(Problem(doubled), candidates, finish)
     return _best(candidates, cost.reshape(2, count))
@@ -190,7 +180,7 @@ def share_shape(observed: Observations, state: State, persons: Sequence[int]) ->
         some = observed.take(rows)
         placed = hypotheses.place(some, state.take(rows))
         parts.append(minimise(Problem(some), placed, 5, fixed=solve.attribute_parameters())[0])
-    return State(*[torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)])
+    return concatenated(parts)
 
 
 def results(observed: Observations, state: State) -> list[Fit]:

@@ -38,13 +38,13 @@ class Leg:
 def find_legs(body: Body, shape: NDArray) -> tuple[Leg, ...]:
     """The legs of a person of this shape; none for a body whose joint names are not in `NAMES`."""
     joints = rest_joints(body, shape)
+    return tuple(Leg(*leg, _sole(body, shape, leg[2]) - joints[leg[2]]) for leg in leg_joints(body))
+
+
+def leg_joints(body: Body) -> list[tuple[int, int, int]]:
+    """Hip, knee and ankle of each leg; none for a body whose joint names are not in `NAMES`."""
     index = {name: number for number, name in enumerate(body.joint_names)}
-    legs = []
-    for names in NAMES:
-        if all(name in index for name in names):
-            hip, knee, ankle = (index[name] for name in names)
-            legs.append(Leg(hip, knee, ankle, _sole(body, shape, ankle) - joints[ankle]))
-    return tuple(legs)
+    return [(index[a], index[b], index[c]) for a, b, c in NAMES if {a, b, c} <= index.keys()]
 
 
 def _sole(body: Body, shape: NDArray, ankle: int) -> NDArray:

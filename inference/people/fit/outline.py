@@ -20,7 +20,7 @@ from torch import Tensor
 from ...shipped.body import load_body
 from .observe import Observations
 from .skeleton import Markers, markers, place_markers, pose_skeleton
-from .solve import Problem, State, attribute_parameters, minimise, robust
+from .solve import Problem, State, concatenated, minimise, robust
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,6 @@ def fit_outlines(
     masks: Sequence[NDArray | None],
     cameras: Sequence[Camera],
     run: Run,
-    fixed_shape: bool = False,
     steps: int = STEPS,
 ) -> State:
     """The poses after a few steps with the outline; observations without a mask stay as they are.
@@ -74,10 +73,9 @@ def fit_outlines(
                 if index != number and other is not None and cameras[index] is cameras[number]
             ]
             problem = OutlineProblem(observed.take([number]), mask, others)
-            fixed = attribute_parameters() if fixed_shape else None
-            one, _ = minimise(problem, one, steps, fixed=fixed)
+            one, _ = minimise(problem, one, steps)
         rows.append(one)
-    return State(*[torch.cat(values) for values in zip(*(vars(row).values() for row in rows), strict=True)])
+    return concatenated(rows)
 
 
 class OutlineProblem(Problem):

@@ -7,7 +7,9 @@ rho(r) = r^2 / (1 + r^2 / c^2), by iteratively reweighted least squares.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +28,13 @@ TURNS = 3 * len(GROUPS)
 #: Standard deviation of the logarithm of the world landmarks' scale.
 SCALE_SPREAD = 0.08
 HIPS = (INDEX[23], INDEX[24])
+#: How much landmarks in space and their depths count against those in the picture and the prior of the pose.
+WORLD, DEPTH = 0.3, 0.7
+#: Where the robust functions of the picture and of space let go, in standard deviations.
+CUT, WORLD_CUT = 3.0, 6.0
+
+
+Rows = TypeVar("Rows", "State", Observations)
 
 
 @dataclass(frozen=True)
@@ -52,18 +61,6 @@ class State:
         )
 
 
-@dataclass(frozen=True)
-class Weights:
-    """How much each kind of evidence counts, and where robust functions let go (in standard deviations)."""
-
-    picture: float = 1.0
-    world: float = 0.3
-    depth: float = 0.7
-    pose: float = 1.0
-    cut: float = 3.0
-    world_cut: float = 6.0
-
-
 def robust(squares: Tensor, cut: float) -> tuple[Tensor, Tensor]:
     """Geman-McClure: cost and weight of squared residuals (in standard deviations)."""
     share = 1 / (1 + squares / cut**2)
@@ -73,9 +70,8 @@ def robust(squares: Tensor, cut: float) -> tuple[Tensor, Tensor]:
 class Problem:
     """Cost, gradient and Gauss-Newton matrix of B poses against B observations."""
 
-    def __init__(self, observed: Observations, weights: Weights | None = None) -> None:
-        self.observed, self.weights = observed, weights or Weights()
-        self.markers = landmark_markers()
+    def __init__(self, observed: Observations) -> None:
+        self.observed, self.markers = observed, landmark_markers()
 
     def __call__(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
         posed = pose_skeleton(state.rotations, state.translation, state.attributes)
@@ -103,8 +99,8 @@ class Problem:
         scale = (seen.focal[:, None] / seen.spread[..., None])[..., None]
         error = (direction * seen.focal[:, None] + seen.centre[:, None] - seen.points) / seen.spread[..., None]
         slope = (slopes[:, :, :2] - direction[..., None] * slopes[:, :, 2:]) / depth[..., None] * scale
-        value, share = robust((error**2).sum(-1), self.weights.cut)
-        weight = self.weights.picture * seen.seen * seen.inside
+        value, share = robust((error**2).sum(-1), CUT)
+        weight = seen.seen * seen.inside
         rows = (share * weight)[..., None].expand_as(error).flatten(1)
         return error.flatten(1), slope.flatten(1, 2), rows, (value * weight).sum(-1)
 
@@ -120,18 +116,17 @@ class Problem:
         slope = local_slope[:, :, :2].clone()
         slope[..., -1] = -scaled[..., :2]
         slope = slope / seen.world_spread[..., None, None]
-        value, share = robust((error**2).sum(-1), self.weights.world_cut)
-        weight = self.weights.world * (0.1 + 0.9 * seen.seen)
+        value, share = robust((error**2).sum(-1), WORLD_CUT)
+        weight = WORLD * (0.1 + 0.9 * seen.seen)
         rows = (share * weight)[..., None].expand_as(error).flatten(1)
         depth = (DEPTH_SHARE * (local[..., 2] @ DIFFERENCES.T) - seen.depths) / seen.depth_spread
         depth_slope = DIFFERENCES @ local_slope[:, :, 2] * (DEPTH_SHARE / seen.depth_spread)[..., None]
-        depth_value, depth_share = robust(depth**2, self.weights.world_cut)
-        depth_weight = self.weights.depth * torch.ones_like(depth)
+        depth_value, depth_share = robust(depth**2, WORLD_CUT)
         return (
             torch.cat([error.flatten(1), depth], 1),
             torch.cat([slope.flatten(1, 2), depth_slope], 1),
-            torch.cat([rows, depth_share * depth_weight], 1),
-            (value * weight).sum(-1) + (depth_value * depth_weight).sum(-1),
+            torch.cat([rows, DEPTH * depth_share], 1),
+            (value * weight).sum(-1) + DEPTH * depth_value.sum(-1),
         )
 
     def _with_priors(self, state: State, cost: Tensor, gradient: Tensor, matrix: Tensor):
@@ -139,7 +134,7 @@ class Problem:
         vectors = logarithm(state.rotations)
         angles = (prior.axes @ vectors[..., None])[..., 0]
         slope = prior.axes @ inverse_right_jacobian(vectors)
-        pull = self.weights.pose / prior.spread**2
+        pull = 1 / prior.spread**2
         beyond = angles - angles.clamp(prior.low, prior.high)
         stiff = torch.where(beyond != 0, 1 / 0.07**2, 0.0)
         residual = angles - prior.mean
@@ -195,6 +190,11 @@ def attribute_parameters() -> Tensor:
     fixed = torch.zeros(TURNS + 3 + len(mean) + 1, dtype=torch.bool)
     fixed[TURNS + 3 : -1] = True
     return fixed
+
+
+def concatenated(parts: Sequence[Rows]) -> Rows:
+    """Several states, or observations, as one."""
+    return type(parts[0])(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def choose(condition: Tensor, first: State, second: State) -> State:

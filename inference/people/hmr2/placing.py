@@ -95,15 +95,12 @@ def across(points: NDArray, pixels: NDArray, camera: Camera, distance: float) ->
     return np.array([*aside, distance])
 
 
-def anywhere(
-    points: NDArray, pixels: NDArray, camera: Camera, start: NDArray, weights: NDArray | None = None
-) -> NDArray[np.float64]:
+def anywhere(points: NDArray, pixels: NDArray, camera: Camera, start: NDArray) -> NDArray[np.float64]:
     """The translation (3,) that brings points (K, 3) best to pixels (K, 2), the distance among it.
 
-    start : (3,) where to begin.  weights : (K,).  Least squares in pixels, by Gauss and Newton.
+    start : (3,) where to begin.  Least squares in pixels, by Gauss and Newton.
     """
     points, place = np.asarray(points, np.float64), np.asarray(start, np.float64)
-    weights = np.ones(len(points)) if weights is None else np.asarray(weights, np.float64)
     focal = np.array([camera.fx, camera.fy])
     for _ in range(8):
         x = points + place
@@ -113,10 +110,9 @@ def anywhere(
         slope = np.zeros((len(points), 2, 3))
         slope[:, [0, 1], [0, 1]] = focal / depth
         slope[:, :, 2] = -ray * focal / depth
-        weighted = slope * weights[:, None, None]
-        matrix = np.einsum("kri,krj->ij", weighted, slope)
+        matrix = np.einsum("kri,krj->ij", slope, slope)
         matrix += 1e-9 * np.trace(matrix) * np.eye(3)
-        step = np.linalg.solve(matrix, np.einsum("kri,kr->i", weighted, error))
+        step = np.linalg.solve(matrix, np.einsum("kri,kr->i", slope, error))
         place = place - step
         place[2] = max(place[2], NEAREST - points[:, 2].min())
         if np.abs(step).max() < 1e-6:

@@ -20,6 +20,7 @@ import torch
 from .....installer.models import store
 from ....errors import MissingModel
 from ....runtime.memory import keep
+from ....runtime.passes import by_shape
 from ..find import Detection, Finder, Thresholds
 from .network import Detector, load_detector
 from .package import ultralytics
@@ -68,14 +69,11 @@ def yolo_finder(path: Path, run: Run, thresholds: Thresholds) -> Finder:
 
     def find(photos: Sequence[Photo], part: Run) -> list[list[Detection]]:
         """Photos of one size pass through the network together."""
-        sizes = dict.fromkeys(photo.size for photo in photos)
         found: dict[int, list[Detection]] = {}
-        for size in sizes:
-            alike = [index for index, photo in enumerate(photos) if photo.size == size]
+        for alike in by_shape([photo.pixels for photo in photos]):
             part.report(len(found) / len(photos), "Looking for people")
-            found |= zip(
-                alike, _find([photos[index].pixels for index in alike], detector, part, thresholds), strict=True
-            )
+            pictures = [photos[index].pixels for index in alike]
+            found |= zip(alike, _find(pictures, detector, part, thresholds), strict=True)
         return [found[index] for index in range(len(photos))]
 
     return find
