@@ -67,11 +67,11 @@ def run_cycles(
     latent: Any, seeds: Sequence[int], settings: Settings, sample: Callable[[Any, int, Settings], Any]
 ) -> Any:
     """The latent (or picture) after all cycles, with the hook's calls around each. sample : one cycle."""
-    hook, count = settings.hook, len(seeds)
+    hook, runs = settings.hook, settings.run.parts(len(seeds))
     latent = call_hook(hook, "post_encode", latent)
-    for cycle, seed in enumerate(seeds):
-        part = replace(settings, cycle=cycle, run=settings.run.part(cycle / count, (cycle + 1) / count))
-        call_hook(hook, "set_steps", None, (cycle, count))
+    for cycle, (seed, run) in enumerate(zip(seeds, runs, strict=True)):
+        part = replace(settings, cycle=cycle, run=run)
+        call_hook(hook, "set_steps", None, (cycle, len(seeds)))
         latent = call_hook(hook, "cycle_latent", latent)
         part, seed = call_hook(hook, "pre_ksample", (part, seed), part, seed)
         latent = sample(latent, seed, part)

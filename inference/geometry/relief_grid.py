@@ -125,8 +125,8 @@ def unprojected(
     depth = depth.astype(np.float32, copy=False)
     u = ((samples.columns + 0.5 - depth_map.camera.cx) / depth_map.camera.fx).astype(np.float32)
     v = ((samples.rows + 0.5 - depth_map.camera.cy) / depth_map.camera.fy).astype(np.float32)
-    kept = without_specks(_faces_kept(depth, tear) & ~_grazing_faces(depth, u, v, grazing), specks)
     points = np.stack(np.broadcast_arrays(u, v[:, None], np.float32(1)), axis=-1) * depth[..., None]
+    kept = without_specks(_faces_kept(depth, tear) & ~_grazing_faces(points, u, v, grazing), specks)
     return _surface(samples, points, kept, height, width)
 
 
@@ -235,18 +235,11 @@ def _connected(nearness: NDArray[np.float32], tear: float) -> NDArray[np.bool_]:
 
 
 def _grazing_faces(
-    depth: NDArray[np.float32], u: NDArray[np.float32], v: NDArray[np.float32], grazing: float
+    points: NDArray[np.float32], u: NDArray[np.float32], v: NDArray[np.float32], grazing: float
 ) -> NDArray[np.bool_]:
-    """(R - 1, C - 1): whether a cell is seen from nearly the side. u (C,), v (R,): rays at z = 1."""
-    x, y = depth * u, depth * v[:, None]
-    first = [axis[1:, 1:] - axis[:-1, :-1] for axis in (x, y, depth)]  # the two diagonals of a cell
-    second = [axis[1:, :-1] - axis[:-1, 1:] for axis in (x, y, depth)]
-    normal = (
-        first[1] * second[2] - first[2] * second[1],
-        first[2] * second[0] - first[0] * second[2],
-        first[0] * second[1] - first[1] * second[0],
-    )
-    ray = (u[:-1] + u[1:]) / 2, ((v[:-1] + v[1:]) / 2)[:, None]
-    along = normal[0] * ray[0] + normal[1] * ray[1] + normal[2]
-    lengths = (normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) * (ray[0] ** 2 + ray[1] ** 2 + 1)
+    """(R - 1, C - 1): whether a cell is seen from nearly the side. points (R, C, 3) on rays u (C,), v (R,) at z = 1."""
+    normal = np.cross(points[1:, 1:] - points[:-1, :-1], points[1:, :-1] - points[:-1, 1:])  # of the two diagonals
+    x, y = (u[:-1] + u[1:]) / 2, ((v[:-1] + v[1:]) / 2)[:, None]
+    along = normal[..., 0] * x + normal[..., 1] * y + normal[..., 2]
+    lengths = np.einsum("rci,rci->rc", normal, normal) * (x**2 + y**2 + 1)
     return along**2 < lengths * math.cos(math.radians(grazing)) ** 2

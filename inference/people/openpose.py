@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from ..errors import BadInput
+from ..registry import check_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,8 +85,7 @@ def body_25(person: Person) -> NDArray[np.float64]:
 
 def draw(people: People, frame: int, layout: str, background: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     """See `people.skeleton_picture`."""
-    if not isinstance(layout, str) or layout not in LAYOUTS:
-        raise BadInput(f"There is no layout {layout!r}.", f"Choose one of: {', '.join(LAYOUTS)}.")
+    check_choice(layout, tuple(LAYOUTS), "layout")
     if isinstance(frame, bool) or not isinstance(frame, (int, np.integer)) or not 0 <= frame < len(people.frames):
         raise BadInput(f"There is no frame {frame}; there are {len(people.frames)}, from 0.", "Choose one of them.")
     camera = people.cameras[frame]

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..geometry.previews import padded, preview_size, to_resolution
+from ..geometry.relative import unit
 from ..options.preprocessors import THRESHOLDS
 from ..results import MapImage
 
@@ -88,9 +89,7 @@ def _noise(random: np.random.Generator, height: int, width: int) -> NDArray[np.f
     """(height, width) smooth noise from 0 to 1."""
     coarse = random.random((height // _CELL + 2, width // _CELL + 2))
     fine = cv2.resize(coarse, (width + 2 * _CELL, height + 2 * _CELL), interpolation=cv2.INTER_CUBIC)
-    part = fine[_CELL : _CELL + height, _CELL : _CELL + width].astype(np.float32)
-    low, high = part.min(), part.max()
-    return (part - low) / (high - low) if high > low else np.zeros_like(part)
+    return unit(fine[_CELL : _CELL + height, _CELL : _CELL + width].astype(np.float32))
 
 
 def three(grey: NDArray) -> NDArray[np.uint8]:

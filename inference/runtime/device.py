@@ -14,6 +14,7 @@ from types import ModuleType
 
 from ...installer.packages.features import feature_of
 from ..errors import BadInput, MissingPackages
+from ..options.common import PRECISION
 
 #: The networks are small: more threads only wait for each other, and all of the cores wait for other work besides.
 _MOST_THREADS = 4
@@ -81,10 +82,7 @@ def choose_device(device: str | None) -> str:
 
 def choose_precision(precision: str | None, device: str) -> str:
     """float32 unless half precision is asked for; the CPU always computes in float32."""
-    if precision is not None and (not isinstance(precision, str) or precision not in ("float32", "float16")):
-        raise BadInput(
-            f"precision must be float32 or float16, not {reprlib.repr(precision)}.", "Change it or leave it out."
-        )
+    precision = PRECISION.checked(precision)
     return "float32" if precision is None or device == "cpu" else precision
 
 

@@ -36,8 +36,7 @@ def outputs(
     first = next(network.parameters())
     groups = [[index] for index in range(len(pictures))] if one_by_one else by_shape(pictures)
     results: dict[int, list[Tensor]] = {}
-    for number, members in enumerate(groups):
-        part = run.part(number / len(groups), (number + 1) / len(groups))
+    for members, part in zip(groups, run.parts(len(groups)), strict=True):
         stack = torch.stack([pictures[index] for index in members]).to(first.device, first.dtype)
         with torch.inference_mode(), reporting(part, network, message):
             output = (call or network)(stack)

@@ -48,6 +48,10 @@ class Run:
         low, high = self.span
         return replace(self, span=(low + (high - low) * start, low + (high - low) * end))
 
+    def parts(self, count: int) -> Iterator[Run]:
+        """The run cut into so many equal parts."""
+        return (self.part(number / count, (number + 1) / count) for number in range(count))
+
     @property
     def model_key(self) -> tuple[Hashable, ...]:
         """What the run's network and its results depend on: the model, the state of its files, which may be replaced by

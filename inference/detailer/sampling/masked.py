@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...errors import BadInput
+from ...registry import check_choice
 from . import multistep, samplers
 from .schedules import timestep_of_sigma, training_sigmas
 
@@ -63,8 +63,7 @@ class InpaintContext:
 
 def sampler_named(name: str) -> Callable:
     """Raises `BadInput` for a sampler that does not exist."""
-    if name not in SAMPLERS:
-        raise BadInput(f"There is no sampler {name!r}.", f"Choose one of: {', '.join(SAMPLERS)}.")
+    check_choice(name, tuple(SAMPLERS), "sampler")
     return SAMPLERS[name]
 
 

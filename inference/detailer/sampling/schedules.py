@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import BadInput
+from ...registry import check_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,8 +139,7 @@ def sigmas(scheduler: str, steps: int, sampler: str = "euler", first: int = 0) -
     first : step before which no level is needed: 10,000 steps at a denoise of 0.0001 are the end of 100 million.
     Raises `BadInput` for a scheduler that does not exist.
     """
-    if scheduler not in SCHEDULES:
-        raise BadInput(f"There is no scheduler {scheduler!r}.", f"Choose one of: {', '.join(SCHEDULES)}.")
+    check_choice(scheduler, tuple(SCHEDULES), "scheduler")
     train = training_sigmas()
     without_last = sampler in _WITHOUT_LAST
     levels = SCHEDULES[scheduler](steps + without_last, train, first)

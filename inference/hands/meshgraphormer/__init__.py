@@ -55,8 +55,7 @@ def refine_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) 
     crops = [(photo, one.crop) for photo, hands in zip(photos, seen, strict=True) for one in hands]
     predicted = iter(predict(crops, run.part(0.3 if given is None else 0.0, 0.9), options["exact"]))
     maps = []
-    for number, (photo, hands, scene) in enumerate(zip(photos, seen, scenes, strict=True)):
-        part = run.part(0.9 + 0.1 * number / len(photos), 0.9 + 0.1 * (number + 1) / len(photos))
+    for photo, hands, scene, part in zip(photos, seen, scenes, run.part(0.9, 1.0).parts(len(photos)), strict=True):
         drawn = _draw_all(hands, predicted, camera_of(photo, scene), part)
         maps.append(_maps(photo, drawn, scene, options, sort=given is None))
     return maps
@@ -79,8 +78,7 @@ def _in_reach(box: Sequence[float], height: int, width: int) -> tuple[float, flo
 
 def _find(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[list[_Detection]]:
     seen = []
-    for number, photo in enumerate(photos):
-        part = run.part(number / len(photos), (number + 1) / len(photos))
+    for photo, part in zip(photos, run.parts(len(photos)), strict=True):
         found = find(photo, part, options)
         # Of which side a hand is, its shape tells better than the landmark network does.
         fits = fitted(found, None, photo.camera_or_default())

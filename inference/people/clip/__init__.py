@@ -170,10 +170,9 @@ def fit_tracks(
     chosen = concatenated([one.take(own.tolist()) for one, own in zip(seen, keys, strict=True)])
     state = share_shape(chosen, fit_landmarks(chosen, run.part(0.0, 0.6), options["refine"], batch), persons)
     motions, start = [], 0
-    for number, (one, own, picked) in enumerate(zip(seen, frames, keys, strict=True)):
+    for one, own, picked, part in zip(seen, frames, keys, run.part(0.6, 1.0).parts(len(tracks)), strict=True):
         poses = state.take(range(start, start + len(picked)))
         start += len(picked)
-        part = run.part(0.6 + 0.4 * number / len(tracks), 0.6 + 0.4 * (number + 1) / len(tracks))
         poses = bridge(poses, own[picked], own[0], own[-1])
         if smoothing > 0:
             poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing)

@@ -70,8 +70,7 @@ def _of_photos(clip: Clip, run: Run, search: Search, batch: int) -> People:
         raise BadInput("There are no photos.", "Give at least one.")
     frames += [[] for _ in range(len(cameras) - len(frames))]
     persons, left = [], MASK_BYTES
-    for number, (people, camera) in enumerate(zip(frames, cameras, strict=True)):
-        part = run.part(0.9 + 0.1 * number / len(frames), 0.9 + 0.1 * (number + 1) / len(frames))
+    for people, camera, part in zip(frames, cameras, run.part(0.9, 1.0).parts(len(frames)), strict=True):
         if search.landmarks:
             people = [(found, refine_person(template, one, found, camera, part)) for found, one in people]
         left -= mask_bytes(len(people), camera)

@@ -71,8 +71,7 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
     template = answers.template(run)
     fps = clip.fps or USUAL_FPS
     motions, keypoints = [], []
-    for number, track in enumerate(tracks):
-        part = run.part(0.85 + 0.07 * number / len(tracks), 0.85 + 0.07 * (number + 1) / len(tracks))
+    for track, part in zip(tracks, run.part(0.85, 0.92).parts(len(tracks)), strict=True):
         motion, pixels = _motion(template, track, cameras, fps, part, options)
         motions.append(motion)
         keypoints.append(pixels)
@@ -92,8 +91,7 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
 
     frames = posed(template.pose, motions, [next(iter(track)) for track in tracks], cameras, run.part(0.94, 0.98), seen)
     if sum(mask_bytes(len(people), camera) for people, camera in zip(frames, cameras, strict=True)) <= MASK_BYTES:
-        for frame, people in enumerate(frames):
-            part = run.part(0.98 + 0.02 * frame / len(frames), 0.98 + 0.02 * (frame + 1) / len(frames))
+        for frame, (people, part) in enumerate(zip(frames, run.part(0.98, 1.0).parts(len(frames)), strict=True)):
             detected = [(tracks[one.track_id][frame].found, one) for one in people if frame in tracks[one.track_id]]
             drawn = {one.track_id: one for one in with_masks(detected, template.body.faces, cameras[frame], part)}
             frames[frame] = [drawn.get(one.track_id, one) for one in people]

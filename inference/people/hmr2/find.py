@@ -74,11 +74,8 @@ def builtin_finder(thresholds: Thresholds) -> Finder:
     """The networks that ship."""
 
     def find(photos: Sequence[Photo], run: Run) -> list[list[Detection]]:
-        found = []
-        for number, photo in enumerate(photos):
-            part = run.part(number / len(photos), (number + 1) / len(photos))
-            found.append(_found_by_landmarks(photo, thresholds, part))
-        return found
+        parts = run.parts(len(photos))
+        return [_found_by_landmarks(photo, thresholds, part) for photo, part in zip(photos, parts, strict=True)]
 
     return find
 

@@ -54,9 +54,8 @@ class Search:
             assert self.find is not None
             people = self.find(photos, run.part(0.0, 0.6 if self.landmarks else 1.0))
         if self.landmarks:
-            for number, photo in enumerate(photos):
-                part = run.part(0.6 + 0.4 * number / len(photos), 0.6 + 0.4 * (number + 1) / len(photos))
-                people[number] = with_landmarks(people[number], photo, part, self.landmarks == "accurate")
+            parts, augment = run.part(0.6, 1.0).parts(len(photos)), self.landmarks == "accurate"
+            people = [with_landmarks(*one, augment) for one in zip(people, photos, parts, strict=True)]
         return people
 
 
@@ -78,10 +77,9 @@ def people_of(
         part = run.part(min(1.0, start / count), min(1.0, len(cameras) / count))
         part.report(0.0, f"Photo {start + 1} of {count}" if count > 1 else "Looking for people")
         found = search(some, start, part.part(0.0, _FINDING))
-        for index, (photo, people) in enumerate(zip(some, found, strict=True)):
+        shares = part.part(_FINDING, 1.0).parts(len(some))
+        for index, (photo, people, share) in enumerate(zip(some, found, shares, strict=True)):
             see(start + index, photo.pixels, people)
-            for number, one in enumerate(people):
-                low, high = ((index + (number + more) / len(people)) / len(some) for more in (0, 1))
-                own = part.part(_FINDING + (1 - _FINDING) * low, _FINDING + (1 - _FINDING) * high)
+            for number, (one, own) in enumerate(zip(people, share.parts(len(people)), strict=True)):
                 crop = Crop.around(one.box)
                 yield CropQuery(picture(photo.pixels, crop), CropId(start + index, number, one, crop), own)
