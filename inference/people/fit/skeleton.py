@@ -12,6 +12,7 @@ Fingers, toes and eyes ride on the hand, foot and head.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ...geometry.rotations_torch import exponential, logarithm
+from ...results import Body
 from ...shipped import body as builtin_body
 
 #: Group of joints that turn together -> the share of the rotation that each takes. Sides ".L" and ".R" are added.
@@ -88,6 +90,8 @@ _RAISED = {
     **dict.fromkeys((27, 28, 31, 32), 0.021),
 }
 ATTRIBUTE_NAMES = tuple(builtin_body.ATTRIBUTES)
+#: Of a point fixed to the body: its number, a joint, the share a_kj, the moment m_kj (3,), and its change (S, 3).
+Part = tuple[int, int, float, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class Markers:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """The moving joints (N of them) of the built-in body, float64 on the CPU.
+    """The moving joints (N of them) of a body, float64 on the CPU.
 
     joints : index of each in `Body.joint_names`.  parents : (N,) among them.  levels : joints by depth.
     carrier : (J,) for every joint of the body, the moving joint that carries it.
@@ -126,60 +130,66 @@ class Skeleton:
     group: Tensor
     share: Tensor
 
+    @classmethod
+    def of(cls, body: Body, turning: Mapping[int, tuple[int, float]]) -> Skeleton:
+        """turning : of the body's joints that move, the group and the share of its rotation; -1 for stiff ones."""
+        kept = sorted(turning)
+        place = {joint: i for i, joint in enumerate(kept)}
+        carrier = np.empty(len(body.parents), int)
+        for joint, parent in enumerate(body.parents):
+            carrier[joint] = place.get(joint, carrier[parent] if parent >= 0 else 0)
+        parents = [place.get(int(body.parents[joint]), -1) for joint in kept]
+        below = np.eye(len(kept))
+        depth = np.zeros(len(kept), int)
+        for i, parent in enumerate(parents):
+            if parent >= 0:
+                below[i] += below[parent]
+                depth[i] = depth[parent] + 1
+        return cls(
+            joints=np.array(kept),
+            parents=torch.tensor(parents),
+            levels=tuple(torch.from_numpy(np.flatnonzero(depth == level)) for level in range(1, depth.max() + 1)),
+            carrier=carrier,
+            rest=torch.from_numpy(body.joints[kept].astype(np.float64)),
+            rest_blend=torch.from_numpy(body.joint_blend_shapes[:, kept].astype(np.float64)),
+            below=torch.from_numpy(below),
+            group=torch.tensor([turning[joint][0] for joint in kept]),
+            share=torch.tensor([turning[joint][1] for joint in kept], dtype=torch.float64),
+        )
+
 
 @cache
 def load_skeleton() -> Skeleton:
     """The skeleton of the built-in body."""
     body = builtin_body.load_body()
-    names = list(body.joint_names)
     turning = {joint: (g, share) for g, members in enumerate(GROUPS.values()) for joint, share in members.items()}
-    kept = [j for j, name in enumerate(names) if name in turning or name.split(".")[0] in _STIFF]
-    place = {joint: i for i, joint in enumerate(kept)}
-    carrier = np.empty(len(names), int)
-    for joint, parent in enumerate(body.parents):
-        carrier[joint] = place.get(joint, carrier[parent] if parent >= 0 else 0)
-    parents = [place.get(int(body.parents[joint]), -1) for joint in kept]
-    below = np.eye(len(kept))
-    depth = np.zeros(len(kept), int)
-    for i, parent in enumerate(parents):
-        if parent >= 0:
-            below[i] += below[parent]
-            depth[i] = depth[parent] + 1
-    groups = [turning.get(names[joint], (-1, 0.0)) for joint in kept]
-    return Skeleton(
-        joints=np.array(kept),
-        parents=torch.tensor(parents),
-        levels=tuple(torch.from_numpy(np.flatnonzero(depth == level)) for level in range(1, depth.max() + 1)),
-        carrier=carrier,
-        rest=torch.from_numpy(body.joints[kept].astype(np.float64)),
-        rest_blend=torch.from_numpy(body.joint_blend_shapes[:, kept].astype(np.float64)),
-        below=torch.from_numpy(below),
-        group=torch.tensor([group for group, _ in groups]),
-        share=torch.tensor([share for _, share in groups], dtype=torch.float64),
-    )
+    moving = {
+        joint: turning.get(name, (-1, 0.0))
+        for joint, name in enumerate(body.joint_names)
+        if name in turning or name.split(".")[0] in _STIFF
+    }
+    return Skeleton.of(body, moving)
 
 
-def markers(weights: list[tuple[np.ndarray, np.ndarray]]) -> Markers:
-    """Markers that are weighted means of vertices: one (indices (N,), weights (N,)) a marker."""
-    body, skeleton = builtin_body.load_body(), load_skeleton()
+def vertex_parts(point: int, indices: np.ndarray, weights: np.ndarray, body: Body, skeleton: Skeleton) -> list[Part]:
+    """The parts of a point that is the mean of vertices (N,) with weights (N,)."""
     carried = np.zeros((len(skeleton.joints), len(body.joint_names)))
     carried[skeleton.carrier, np.arange(len(skeleton.carrier))] = 1
-    parts: list[tuple[int, int, float, np.ndarray, np.ndarray]] = []
-    for k, (indices, values) in enumerate(weights):
-        skin = (body.skin_weights[indices] @ carried.T) * values[:, None]
-        skin[skin < 0.002 * values[:, None]] = 0
-        skin *= values[:, None] / skin.sum(1, keepdims=True)
-        for joint in np.flatnonzero(skin.sum(0) > 0):
-            pull = skin[:, joint]
-            moment, blend = (
-                pull @ body.vertices[indices],
-                np.einsum("n,snd->sd", pull, body.shape_blend_shapes[:, indices]),
-            )
-            parts.append((k, int(joint), float(pull.sum()), moment, blend))
-    return _collect(len(weights), parts)
+    skin = (body.skin_weights[indices] @ carried.T) * weights[:, None]
+    skin[skin < 0.002 * weights[:, None]] = 0
+    skin *= weights[:, None] / skin.sum(1, keepdims=True)
+    pulls = {int(joint): skin[:, joint] for joint in np.flatnonzero(skin.sum(0) > 0)}
+    vertices, blend = body.vertices[indices], body.shape_blend_shapes[:, indices]
+    return [(point, j, float(p.sum()), p @ vertices, np.einsum("n,snd->sd", p, blend)) for j, p in pulls.items()]
 
 
-def _collect(count: int, parts: list[tuple[int, int, float, np.ndarray, np.ndarray]]) -> Markers:
+def joint_part(point: int, joint: int, body: Body, skeleton: Skeleton) -> Part:
+    """A point that is a joint of the body."""
+    return point, int(skeleton.carrier[joint]), 1.0, body.joints[joint], body.joint_blend_shapes[:, joint]
+
+
+def collected(count: int, parts: list[Part]) -> Markers:
+    """The parts of `count` points as arrays."""
     points, joints, shares, moments, blends = zip(*parts, strict=True)
     return Markers(
         count,
@@ -191,28 +201,28 @@ def _collect(count: int, parts: list[tuple[int, int, float, np.ndarray, np.ndarr
     )
 
 
+def markers(weights: list[tuple[np.ndarray, np.ndarray]]) -> Markers:
+    """Markers of the built-in body that are weighted means: one (indices (N,), weights (N,)) a marker."""
+    body, skeleton = builtin_body.load_body(), load_skeleton()
+    return collected(
+        len(weights), [part for k, one in enumerate(weights) for part in vertex_parts(k, *one, body, skeleton)]
+    )
+
+
 @cache
 def landmark_markers() -> Markers:
     """Markers of `LANDMARKS`, in its order."""
     body, skeleton, regressors = builtin_body.load_body(), load_skeleton(), builtin_body.load_landmarks()
-    means = [
-        (regressors.indices[k], regressors.weights[k])
-        for k in (regressors.names.index(name) for name in LANDMARKS.values() if name in regressors.names)
-    ]
-    order = [k for k, name in enumerate(LANDMARKS.values()) if name in regressors.names]
-    surface = markers(means)
-    parts = [
-        (order[int(surface.point[p])], int(surface.joint[p]), float(surface.share[p]),
-         surface.moment[p].numpy(), surface.moment_blend[:, p].numpy())
-        for p in range(len(surface.point))
-    ]  # fmt: skip
+    parts: list[Part] = []
     for k, name in enumerate(LANDMARKS.values()):
-        if name in body.joint_names:
-            joint = body.joint_names.index(name)
-            parts.append((k, int(skeleton.carrier[joint]), 1.0, body.joints[joint], body.joint_blend_shapes[:, joint]))
+        if name in regressors.names:
+            number = regressors.names.index(name)
+            parts += vertex_parts(k, regressors.indices[number], regressors.weights[number], body, skeleton)
+        else:
+            parts.append(joint_part(k, body.joint_names.index(name), body, skeleton))
     raised = [_RAISED.get(landmark, 0.0) for landmark in LANDMARKS]
     parts = [(k, j, share, moment - share * np.array([0, raised[k], 0]), blend) for k, j, share, moment, blend in parts]
-    return _collect(len(LANDMARKS), parts)
+    return collected(len(LANDMARKS), parts)
 
 
 @cache
@@ -255,6 +265,7 @@ class PosedSkeleton:
     rest_slope, place_slope : (B, A, N, 3), shape_slope : (B, A, S): how they change with the attributes.
     """
 
+    skeleton: Skeleton
     rotations: Tensor
     places: Tensor
     rest: Tensor
@@ -264,21 +275,27 @@ class PosedSkeleton:
     shape_slope: Tensor
 
 
-def joint_rotations(rotations: Tensor) -> Tensor:
-    """Rotations of the groups (B, G, 3, 3) -> rotations of the moving joints (B, N, 3, 3)."""
-    skeleton = load_skeleton()
-    whole = skeleton.share == 1
-    vectors = logarithm(rotations[:, skeleton.group.clamp(min=0)]) * skeleton.share[:, None]
-    return torch.where(whole[:, None, None], rotations[:, skeleton.group.clamp(min=0)], exponential(vectors))
+def joint_rotations(rotations: Tensor, skeleton: Skeleton | None = None) -> Tensor:
+    """Rotations of the groups (B, G, 3, 3) -> rotations of the moving joints (B, N, 3, 3), of the built-in body's."""
+    skeleton = skeleton or load_skeleton()
+    whole, own = skeleton.share == 1, rotations[:, skeleton.group.clamp(min=0)]
+    if whole.all():
+        return own
+    return torch.where(whole[:, None, None], own, exponential(logarithm(own) * skeleton.share[:, None]))
 
 
 def pose_skeleton(rotations: Tensor, translation: Tensor, attributes: Tensor) -> PosedSkeleton:
-    """rotations (B, G, 3, 3), translation (B, 3), attributes (B, A) -> `PosedSkeleton`."""
-    skeleton = load_skeleton()
-    shape, shape_slope = shape_of(attributes)
+    """The built-in body: rotations (B, G, 3, 3), translation (B, 3), attributes (B, A) -> `PosedSkeleton`."""
+    return posed_by_shape(load_skeleton(), rotations, translation, *shape_of(attributes))
+
+
+def posed_by_shape(
+    skeleton: Skeleton, rotations: Tensor, translation: Tensor, shape: Tensor, shape_slope: Tensor
+) -> PosedSkeleton:
+    """Any body, of a shape (B, S) that changes with A parameters by shape_slope (B, A, S)."""
     rest = skeleton.rest + torch.einsum("bs,snd->bnd", shape, skeleton.rest_blend)
     rest_slope = torch.einsum("bas,snd->band", shape_slope, skeleton.rest_blend)
-    local = joint_rotations(rotations)
+    local = joint_rotations(rotations, skeleton)
     world = local.clone()
     for level in skeleton.levels:
         world[:, level] = world[:, skeleton.parents[level]] @ local[:, level]
@@ -291,7 +308,7 @@ def pose_skeleton(rotations: Tensor, translation: Tensor, attributes: Tensor) ->
     slope = rest_slope - rest_slope[:, :, parent]
     slope[:, :, 0] = rest_slope[:, :, 0]
     place_slope = skeleton.below @ torch.einsum("bnij,banj->bani", carried, slope)
-    return PosedSkeleton(world, places, rest, rest_slope, place_slope, shape, shape_slope)
+    return PosedSkeleton(skeleton, world, places, rest, rest_slope, place_slope, shape, shape_slope)
 
 
 def place_markers(markers: Markers, posed: PosedSkeleton, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
@@ -308,7 +325,7 @@ def place_markers(markers: Markers, posed: PosedSkeleton, slopes: bool = True) -
     places = parts.new_zeros(batch, count, 3).index_add_(1, markers.point, parts)
     if not slopes:
         return places, None
-    skeleton = load_skeleton()
+    skeleton = posed.skeleton
     size = len(skeleton.rest)
     flat = markers.point * size + joint
     by_joint = parts.new_zeros(batch, count * size, 3).index_add_(1, flat, parts).reshape(batch, count, size, 3)
@@ -317,7 +334,7 @@ def place_markers(markers: Markers, posed: PosedSkeleton, slopes: bool = True) -
     # A rotation about column c of G_j moves the lever r by (G_j e_c) x r.
     axes = posed.rotations.transpose(-1, -2)
     moved = torch.linalg.cross(axes[:, None], lever[:, :, :, None, :], dim=-1) * skeleton.share[:, None, None]
-    groups = len(GROUPS)
+    groups = int(skeleton.group.max()) + 1
     turning = skeleton.group >= 0
     by_group = parts.new_zeros(batch, count, groups, 3, 3)
     by_group.index_add_(2, skeleton.group[turning], moved[:, :, turning])
