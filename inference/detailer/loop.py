@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .arithmetic import Arithmetic
     from .engines import Engine
     from .settings import Settings
+    from .source import Source
 
     Pixels = NDArray[np.float32]
 
@@ -65,68 +66,109 @@ class FittedSegment:
         return self.work[0] / (self.segment.crop[2] - self.segment.crop[0])
 
 
-def segments_for(
-    mask: Pixels, size: tuple[int, int], layout: Layout, native: bool
-) -> tuple[list[Segment], list[tuple[Segment, str]]]:
-    """The segments to work on, and those left out with the reason. native : see `engines.Engine`."""
-    if native:
-        layout = replace(layout, crop_factor=max(layout.crop_factor, _SURROUNDINGS))
-    return layout.arithmetic.split_mask(mask, size, layout)
+@dataclass(frozen=True)
+class Job:
+    """mask : (h, w) float32 0..1.  control : (H, W, 3) float32 0..1, or None."""
 
+    source: Source
+    mask: Pixels
+    control: Pixels | None
+    layout: Layout
+    settings: Settings
+    seed: int
+    batch_size: int
 
-def fitted(segment: Segment, size: tuple[int, int], layout: Layout, hook: Any, native: bool) -> FittedSegment:
-    """size : width and height of the photo.  native : see `engines.Engine`."""
-    segment, work = layout.arithmetic.fit_crop(segment, size, layout)
-    crop = segment.crop[2] - segment.crop[0], segment.crop[3] - segment.crop[1]
-    if native and work[0] > crop[0]:
-        work = crop
-    work = call_hook(hook, "touch_scaled_size", work, *work)
-    if not isinstance(work, tuple) or len(work) != 2 or not all(isinstance(side, int) and side >= 8 for side in work):
-        raise BadInput(f"The hook's touch_scaled_size returned {work!r}.", "Return (width, height), each at least 8.")
-    return FittedSegment(segment, work)
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo."""
+        return self.source.pixels.shape[1], self.source.pixels.shape[0]
 
+    def refined_by(self, engine: Engine) -> Job:
+        """The job with a second model for its last steps."""
+        return replace(self, settings=replace(self.settings, refiner=engine))
 
-def detail(
-    photo: Pixels,
-    mask: Pixels,
-    engine: Engine,
-    layout: Layout,
-    settings: Settings,
-    *,
-    seed: int,
-    batch_size: int,
-    control: Pixels | None,
-) -> Iterator[Detailed]:
-    """Work on all segments, batch after batch, and yield the result so far after each segment; at least once.
+    def segments(self, native: bool) -> tuple[list[Segment], list[tuple[Segment, str]]]:
+        """The segments to work on, and those left out with the reason. native : see `engines.Engine`."""
+        layout = self.layout
+        if native:
+            layout = replace(layout, crop_factor=max(layout.crop_factor, _SURROUNDINGS))
+        return layout.arithmetic.split_mask(self.mask, self.size, layout)
 
-    photo : (H, W, 3) float32.  mask : (h, w) float32 0..1.  control : (H, W, 3) float32 0..1 or None.
-    """
-    size = photo.shape[1], photo.shape[0]
-    kept, dropped = segments_for(mask, size, layout, engine.native)
-    records = [DetailedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
-    if dropped:
-        settings.state.note(f"{len(dropped)} of {len(kept) + len(dropped)} {TOO_SMALL}")
-    pictures = [photo] * batch_size
-    masked = _union(kept, size) if engine.native and layout.mask_mode else None
-
-    def so_far() -> Detailed:
-        return Detailed(np.stack(pictures), tuple(records), tuple(settings.state.notes))
-
-    yield so_far()
-    share = 1 / max(1, len(kept) * batch_size)
-    for batch in range(batch_size):
-        for number, segment in enumerate(kept):
-            done = batch * len(kept) + number
-            part = replace(settings, run=settings.run.part(done * share, (done + 1) * share))
-            part.run.report(0.0, f"Detailing part {number + 1} of {len(kept)}")
-            seeds = [
-                layout.arithmetic.seed_for(seed, batch, number, segment, cycle) for cycle in range(settings.cycles)
-            ]
-            record, pictures[batch] = _detail_segment(
-                pictures[batch], segment, engine, layout, part, seeds, control, masked
+    def fitted(self, segment: Segment, native: bool) -> FittedSegment:
+        """native : see `engines.Engine`."""
+        segment, work = self.layout.arithmetic.fit_crop(segment, self.size, self.layout)
+        crop = segment.crop[2] - segment.crop[0], segment.crop[3] - segment.crop[1]
+        if native and work[0] > crop[0]:
+            work = crop
+        work = call_hook(self.settings.hook, "touch_scaled_size", work, *work)
+        if not isinstance(work, tuple) or len(work) != 2 or not all(isinstance(one, int) and one >= 8 for one in work):
+            raise BadInput(
+                f"The hook's touch_scaled_size returned {work!r}.", "Return (width, height), each at least 8."
             )
-            records.append(replace(record, batch=batch))
-            yield so_far()
+        return FittedSegment(segment, work)
+
+    def steps(self, engine: Engine) -> Iterator[Detailed]:
+        """Work on all segments, batch after batch, and yield the result so far after each segment; at least once."""
+        kept, dropped = self.segments(engine.native)
+        records = [DetailedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
+        state, seed_for = self.settings.state, self.layout.arithmetic.seed_for
+        if dropped:
+            state.note(f"{len(dropped)} of {len(kept) + len(dropped)} {TOO_SMALL}")
+        pictures = [self.source.pixels] * self.batch_size
+        masked = _union(kept, self.size) if engine.native and self.layout.mask_mode else None
+
+        def so_far() -> Detailed:
+            return self.source.finished(Detailed(np.stack(pictures), tuple(records), tuple(state.notes)))
+
+        yield so_far()
+        parts = self.settings.run.parts(len(kept) * self.batch_size)
+        for batch in range(self.batch_size):
+            for number, segment in enumerate(kept):
+                settings = replace(self.settings, run=next(parts))
+                settings.run.report(0.0, f"Detailing part {number + 1} of {len(kept)}")
+                seeds = [seed_for(self.seed, batch, number, segment, cycle) for cycle in range(settings.cycles)]
+                record, pictures[batch] = self._detailed(pictures[batch], segment, engine, settings, seeds, masked)
+                records.append(replace(record, batch=batch))
+                yield so_far()
+
+    def _detailed(
+        self,
+        picture: Pixels,
+        segment: Segment,
+        engine: Engine,
+        settings: Settings,
+        seeds: list[int],
+        masked: NDArray[np.uint8] | None,
+    ) -> tuple[DetailedSegment, Pixels]:
+        """One segment repainted, and the picture with it. masked : (H, W), 1 where any segment masks anything."""
+        layout, arithmetic = self.layout, self.layout.arithmetic
+        fit = self.fitted(segment, engine.native)
+        segment, work, feather = fit.segment, fit.work, layout.feather
+        if engine.native:
+            segment, feather = arithmetic.grow(segment, feather)
+        x0, y0, x1, y1 = segment.crop
+        # Clipped once more, as Lanczos overshoots at edges.
+        seen = np.clip(arithmetic.resize(np.clip(cut(picture, segment.crop), 0, 1), *work), 0, 1)
+        if self.control is not None:
+            control = np.clip(arithmetic.resize(cut(self.control, segment.crop), *work), 0, 1)
+            settings = replace(settings, control=control)
+        if masked is not None:
+            settings = replace(settings, masked=cut(masked, segment.crop) > 0)
+        noise_mask, pixels = None, seen
+        if layout.mask_mode:
+            noise_mask = arithmetic.soften(segment.mask, 0 if engine.native else layout.noise_mask_feather)
+            settings = replace(settings, differential=layout.noise_mask_feather > 0)
+            pixels = filled(seen, resized_mask(noise_mask, *work), layout.fill, seeds[0])
+        repainted = _repainted(pixels, noise_mask, engine, settings, seeds)
+        if layout.match_colours:
+            repainted = match_colours(repainted, seen, resized_mask(segment.mask, *work))
+        refined = arithmetic.resize(repainted, x1 - x0, y1 - y0)
+        strength = arithmetic.paste_mask(segment, self.size, feather)
+        result = call_hook(settings.hook, "post_paste", pasted(picture, refined, strength, (x0, y0)))
+        if getattr(result, "shape", None) != picture.shape:
+            raise BadInput("The hook's post_paste did not return a picture of the same size.", "Return the picture.")
+        alpha = np.dstack([refined, strength])
+        return DetailedSegment(segment.box, segment.crop, fit.scale, seeds[0], refined, alpha, work=work), result
 
 
 def _union(segments: Sequence[Segment], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -136,45 +178,6 @@ def _union(segments: Sequence[Segment], size: tuple[int, int]) -> NDArray[np.uin
         x0, y0, x1, y1 = segment.crop
         union[y0:y1, x0:x1] |= segment.mask > 0
     return union
-
-
-def _detail_segment(
-    picture: Pixels,
-    segment: Segment,
-    engine: Engine,
-    layout: Layout,
-    settings: Settings,
-    seeds: list[int],
-    control: Pixels | None,
-    masked: NDArray[np.uint8] | None,
-) -> tuple[DetailedSegment, Pixels]:
-    size, arithmetic = (picture.shape[1], picture.shape[0]), layout.arithmetic
-    fit = fitted(segment, size, layout, settings.hook, engine.native)
-    segment, work, feather = fit.segment, fit.work, layout.feather
-    if engine.native:
-        segment, feather = arithmetic.grow(segment, feather)
-    x0, y0, x1, y1 = segment.crop
-    # Clipped once more, as Lanczos overshoots at edges.
-    seen = np.clip(arithmetic.resize(np.clip(cut(picture, segment.crop), 0, 1), *work), 0, 1)
-    if control is not None:
-        settings = replace(settings, control=np.clip(arithmetic.resize(cut(control, segment.crop), *work), 0, 1))
-    if masked is not None:
-        settings = replace(settings, masked=cut(masked, segment.crop) > 0)
-    noise_mask, pixels = None, seen
-    if layout.mask_mode:
-        noise_mask = arithmetic.soften(segment.mask, 0 if engine.native else layout.noise_mask_feather)
-        settings = replace(settings, differential=layout.noise_mask_feather > 0)
-        pixels = filled(seen, resized_mask(noise_mask, *work), layout.fill, seeds[0])
-    repainted = _repainted(pixels, noise_mask, engine, settings, seeds)
-    if layout.match_colours:
-        repainted = match_colours(repainted, seen, resized_mask(segment.mask, *work))
-    refined = arithmetic.resize(repainted, x1 - x0, y1 - y0)
-    strength = arithmetic.paste_mask(segment, size, feather)
-    result = call_hook(settings.hook, "post_paste", pasted(picture, refined, strength, (x0, y0)))
-    if getattr(result, "shape", None) != picture.shape:
-        raise BadInput("The hook's post_paste did not return a picture of the same size.", "Return the picture.")
-    alpha = np.dstack([refined, strength])
-    return DetailedSegment(segment.box, segment.crop, fit.scale, seeds[0], refined, alpha, work=work), result
 
 
 def _repainted(

@@ -17,7 +17,6 @@ from .blending import GRID
 from .checkpoint import Checkpoint
 from .diffusion.heads import Footprint, footprint
 from .engines import check_model, find_model, is_native
-from .loop import fitted, segments_for
 from .sampling.masked import calls_per_step
 
 #: float32 numbers that the networks hold at their peak, measured with Stable Diffusion 1.5 at 256 to 768 pixels: of the
@@ -98,13 +97,13 @@ def _footprint(model: Any, run: Run) -> Footprint | None:
 
 def _segments(job: request.Job, models: list[Footprint], native: bool, tiled: bool, size: int) -> list[PlannedSegment]:
     """size : bytes per number."""
-    kept, dropped = segments_for(job.mask, job.size, job.layout, native)
+    kept, dropped = job.segments(native)
     segments = [PlannedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
     # Guidance is two calls in one: the prompt's and the negative one's.
     guided = 1 if job.settings.cfg == 1 else 2
     calls = job.settings.steps * job.settings.cycles * calls_per_step(job.settings.sampler) if models else 0
     for segment in kept:
-        fit = fitted(segment, job.size, job.layout, job.settings.hook, native)
+        fit = job.fitted(segment, native)
         width, height = fit.work
         latent = (width // GRID, height // GRID) if models else (0, 0)
         memory = max((_bytes(one, width, height, guided, tiled, size) for one in models), default=0)

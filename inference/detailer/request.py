@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -13,58 +13,21 @@ import numpy as np
 from ..errors import BadInput
 from ..options.detail import OPTIONS
 from ..photo import as_photo
-from ..results import Detailed, HandMaps, People
-from . import loop
+from ..results import HandMaps, People
 from .arithmetic import default, impact
+from .loop import Job, Layout
 from .settings import RunState, Settings
-from .source import Source, source_of
+from .source import source_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..runtime import Run
-    from .engines import Engine
 
     Pixels = NDArray[np.float32]
 
 #: Shapes of a mask and a photo that differ by less than this count as the same.
 _SAME_SHAPE = 0.01
-
-
-@dataclass(frozen=True)
-class Job:
-    """mask : (h, w) float32 0..1.  control : (H, W, 3) float32 0..1, or None."""
-
-    source: Source
-    mask: Pixels
-    control: Pixels | None
-    layout: loop.Layout
-    settings: Settings
-    seed: int
-    batch_size: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the photo."""
-        return self.source.pixels.shape[1], self.source.pixels.shape[0]
-
-    def refined_by(self, engine: Engine) -> Job:
-        """The job with a second model for its last steps."""
-        return replace(self, settings=replace(self.settings, refiner=engine))
-
-    def steps(self, engine: Engine) -> Iterator[Detailed]:
-        """What stands after each segment."""
-        for detailed in loop.detail(
-            self.source.pixels,
-            self.mask,
-            engine,
-            self.layout,
-            self.settings,
-            seed=self.seed,
-            batch_size=self.batch_size,
-            control=self.control,
-        ):
-            yield self.source.finished(detailed)
 
 
 def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
@@ -74,10 +37,10 @@ def checked(photo: Any, mask: Any, run: Run, given: Mapping[str, Any]) -> Job:
         raise BadInput("The control ends before it starts.", "Make control_end larger than control_start.")
     source = source_of(photo, given["linear"])
     size = source.pixels.shape[1], source.pixels.shape[0]
-    layout = loop.Layout(
+    layout = Layout(
         arithmetic=impact if given["compatibility"] else default,
         guide_by_box=given["guide_size_for"] == "bbox",
-        **_fields_of(loop.Layout, given),
+        **_fields_of(Layout, given),
     )
     state = RunState(tiled=given["tiling"])
     own = {"refiner": None, "control": None, "cycle": 0}  # these follow, crop by crop
