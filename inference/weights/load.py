@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,17 @@ class Published:
     wrappers: tuple[str, ...] = ()
     version: int = 1
     objects: bool = False
+
+
+#: Patterns of published names, and what takes their place (text, or a function of the match), in this order.
+Rules = Sequence[tuple[str, "str | Callable[[re.Match[str]], str]"]]
+
+
+def rename(name: str, rules: Rules) -> str:
+    """A published name as the rules make it ours; one that they do not know is left as it is, to be noticed."""
+    for pattern, ours in rules:
+        name = re.sub(pattern, ours, name)
+    return name
 
 
 def load_network(run: Run, published: Published, build: Callable[[], nn.Module]) -> nn.Module:

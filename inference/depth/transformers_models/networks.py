@@ -24,13 +24,10 @@ from transformers import (
     ZoeDepthForDepthEstimation,
 )
 
-from ...weights import Published
+from ...weights import Published, Rules, rename
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-#: Pattern, and what takes its place.
-Rules = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,7 @@ class Network:
 
     def _convert(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         unused = re.compile(self.unused)
-        return {self._rename(name): tensor for name, tensor in tensors.items() if not unused.search(name)}
-
-    def _rename(self, name: str) -> str:
-        """An unknown name is left as it is, to be noticed."""
-        for pattern, replacement in self.renamed:
-            name = re.sub(pattern, replacement, name)
-        return name
+        return {rename(name, self.renamed): tensor for name, tensor in tensors.items() if not unused.search(name)}
 
 
 #: Names of a transformer's attention as they were when the files were published.

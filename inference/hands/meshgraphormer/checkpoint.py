@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...weights import Published
+from ...weights import Published, rename
 from .transformer import TOKENS
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Published names and tensors -> those of `MeshGraphormer`. An unknown name is left as it is, to be noticed."""
     renamed = {}
     for name, tensor in _folded({name: tensor for name, tensor in tensors.items() if not _UNUSED.match(name)}).items():
-        for pattern, ours in _RULES:
-            name = re.sub(pattern, ours, name)
+        name = rename(name, _RULES)
         if name.endswith(".positions"):
             tensor = tensor[:TOKENS]
         elif name.endswith(".graph.mix.weight"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...weights import Published
+from ...weights import Published, rename
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,10 +77,7 @@ def _renamed(name: str) -> str:
         ("depth_model.decoder.", "", _DECODER),
     ):
         if name.startswith(prefix):
-            name = name.removeprefix(prefix)
-            for pattern, replacement in rules:
-                name = re.sub(pattern, replacement, name)
-            return ours + name
+            return ours + rename(name.removeprefix(prefix), rules)
     return name
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
+from .. import transformer
 from ..dinov2 import PATCH, sampled_positions
 
 #: Tokens before the patches: the class token and four registers.
@@ -49,9 +49,7 @@ class Encoder(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.taps = backbone.taps
-        self.vit = timm.create_model(backbone.transformer, pretrained=False, num_classes=0)
-        for block in self.vit.blocks:
-            block.attn.fused_attn = True  # scaled_dot_product_attention, whatever timm's environment variable says
+        self.vit = transformer(backbone.transformer)
         if self.taps:
             self.vit.norm = nn.Identity()
 

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
-from ...weights import Published
+from ...weights import Published, Rules, rename
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    Rules = Sequence[tuple[str, str]]
 
 #: In the file, never used: the head that names a photo's contents, and a unit that has nothing to add.
 _UNUSED = re.compile(r"^pretrained\.model\.(head|norm)\.|^scratch\.refinenet4\.resConfUnit1\.")
@@ -82,20 +79,13 @@ def published(path: str) -> Published:
 
 
 def _converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {_renamed(name, _RULES): tensor for name, tensor in tensors.items() if not _UNUSED.match(name)}
+    return {rename(name, _RULES): tensor for name, tensor in tensors.items() if not _UNUSED.match(name)}
 
 
 def _converted_hugging_face(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    ours = {_renamed(name, _HF_RULES): tensor for name, tensor in tensors.items() if not _HF_UNUSED.match(name)}
+    ours = {rename(name, _HF_RULES): tensor for name, tensor in tensors.items() if not _HF_UNUSED.match(name)}
     for name in [name for name in ours if ".attn.query." in name]:
         parts = [name.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
         if all(part in ours for part in parts):
             ours[name.replace(".query.", ".qkv.")] = torch.cat([ours.pop(part) for part in parts])
     return ours
-
-
-def _renamed(name: str, rules: Rules) -> str:
-    """An unknown name is left as it is, to be noticed."""
-    for pattern, replacement in rules:
-        name = re.sub(pattern, replacement, name)
-    return name

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .. import transformer
 
 #: Sides of a picture are multiples of this.
 MULTIPLE = 32
@@ -69,10 +70,8 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.vit = timm.create_model("vit_base_r50_s16_384", pretrained=False, num_classes=0)
+        self.vit = transformer("vit_base_r50_s16_384")
         self.vit.norm = nn.Identity()
-        for block in self.vit.blocks:
-            block.attn.fused_attn = True  # scaled_dot_product_attention, whatever timm's environment variable says
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         embed = self.vit.patch_embed

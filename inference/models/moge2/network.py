@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .. import transformer
 from ..dinov2 import PATCH, TRAINED_GRID, sampled_positions
 
 #: Levels of a pyramid below the transformer's own width.
@@ -51,9 +51,7 @@ class Encoder(nn.Module):
     def __init__(self, size: Backbone) -> None:
         super().__init__()
         self.taps = size.taps
-        self.backbone = timm.create_model(size.transformer, pretrained=False, num_classes=0)
-        for block in self.backbone.blocks:
-            block.attn.fused_attn = True  # scaled_dot_product_attention, whatever timm's environment variable says
+        self.backbone = transformer(size.transformer)
         self.output_projections = nn.ModuleList(nn.Conv2d(size.width, size.width, 1) for _ in size.taps)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from ...weights import Published
+from ...weights import Published, rename
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,8 +55,7 @@ def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         needed["head.token"] = bias + needed.pop(f"{start}pos_embedding").reshape(-1)
     renamed = {}
     for name, tensor in needed.items():
-        for pattern, ours in _RULES:
-            name = re.sub(pattern, ours, name)
+        name = rename(name, _RULES)
         renamed[name] = tensor[2 * len(tensor) // 3 :] if name.endswith(".own_value.weight") else tensor
     for part, mean in _MEANS.items():
         if f"smpl_head.{mean}" in renamed:
