@@ -65,38 +65,11 @@ _BEIT: Rules = (
 #: Tables that each network reckons for itself.
 _BEIT_UNUSED = r"\.relative_position_index$|\.k_idx$|\.k_minus_1$|^backbone\.layernorm\."
 
-#: Depth Anything: width and heads of the encoder, its depth, blocks handed on, and channels of the decoder.
-DEPTH_ANYTHING: dict[str, dict[str, Any]] = {
-    "small": {
-        "encoder": {
-            "hidden_size": 384,
-            "num_attention_heads": 6,
-            "num_hidden_layers": 12,
-            "out_indices": [3, 6, 9, 12],
-        },
-        "neck_hidden_sizes": [48, 96, 192, 384],
-        "fusion_hidden_size": 64,
-    },
-    "base": {
-        "encoder": {
-            "hidden_size": 768,
-            "num_attention_heads": 12,
-            "num_hidden_layers": 12,
-            "out_indices": [3, 6, 9, 12],
-        },
-        "neck_hidden_sizes": [96, 192, 384, 768],
-        "fusion_hidden_size": 128,
-    },
-    "large": {
-        "encoder": {
-            "hidden_size": 1024,
-            "num_attention_heads": 16,
-            "num_hidden_layers": 24,
-            "out_indices": [5, 12, 18, 24],
-        },
-        "neck_hidden_sizes": [256, 512, 1024, 1024],
-        "fusion_hidden_size": 256,
-    },
+#: Depth Anything: width, heads and depth of the encoder, blocks handed on, channels of the neck and of the decoder.
+DEPTH_ANYTHING = {
+    "small": (384, 6, 12, [3, 6, 9, 12], [48, 96, 192, 384], 64),
+    "base": (768, 12, 12, [3, 6, 9, 12], [96, 192, 384, 768], 128),
+    "large": (1024, 16, 24, [5, 12, 18, 24], [256, 512, 1024, 1024], 256),
 }
 
 DPT: dict[str, dict[str, Any]] = {
@@ -137,12 +110,12 @@ ZOEDEPTH: dict[str, dict[str, Any]] = {
 
 def depth_anything(size: str, most: int) -> Network:
     """Depth Anything V2 (Yang et al. 2024). most : metres at the far end, 0 for relative inverse depth."""
-    sizes = dict(DEPTH_ANYTHING[size])
-    encoder = Dinov2Config(
-        image_size=518, patch_size=14, reshape_hidden_states=False, apply_layernorm=True, **sizes.pop("encoder")
-    )
+    width, heads, depth, taps, neck, decoder = DEPTH_ANYTHING[size]
+    shape = {"hidden_size": width, "num_attention_heads": heads, "num_hidden_layers": depth, "out_indices": taps}
+    encoder = Dinov2Config(image_size=518, patch_size=14, reshape_hidden_states=False, apply_layernorm=True, **shape)
     kind = {"depth_estimation_type": "metric", "max_depth": most} if most else {}
-    config = DepthAnythingConfig(backbone_config=encoder, reassemble_hidden_size=encoder.hidden_size, **sizes, **kind)
+    sizes = {"reassemble_hidden_size": width, "neck_hidden_sizes": neck, "fusion_hidden_size": decoder}
+    config = DepthAnythingConfig(backbone_config=encoder, **sizes, **kind)
     return Network(lambda: DepthAnythingForDepthEstimation(config), _ATTENTION)
 
 
