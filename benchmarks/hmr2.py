@@ -33,6 +33,7 @@ from maquette.inference.people.hmr2 import answers, network
 from maquette.inference.people.hmr2.body import Template
 from maquette.inference.people.hmr2.crops import SIDE, Crop
 from maquette.inference.people.hmr2.network import HMR2, Block
+from maquette.inference.registry import find_model
 from maquette.inference.runtime.run import Run, start
 from maquette.inference.weights.smpl import evaluator
 from scipy import ndimage
@@ -55,7 +56,7 @@ def reference_square(pixels: np.ndarray, crop: Crop) -> np.ndarray:
     return ((square - mean) / spread).transpose(2, 0, 1).astype(np.float32)
 
 
-def explicit_block(block: Block, x: torch.Tensor, _tick: Callable[[], None]) -> torch.Tensor:
+def explicit_block(block: Block, x: torch.Tensor) -> torch.Tensor:
     batch, count, width = x.shape
     query, key, value = block.qkv(block.norm1(x)).reshape(batch, count, 3, block.heads, -1).permute(2, 0, 3, 1, 4)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
@@ -110,7 +111,7 @@ def main() -> None:
     photos = [load_photo(sample_photo(name)) for name in names]
     boxes = [BOXES[name] for name in names]
     count = sum(map(len, boxes))
-    run = start(options.device, models_dir=options.models)
+    run = start(options.device, models_dir=options.models, model=find_model("people", "hmr2"))
     answers.ready(run)
     net, template = answers._network(run), answers.template(run)
     tensors = body_tensors(template, run.torch_device)

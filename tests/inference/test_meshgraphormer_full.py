@@ -72,7 +72,7 @@ class ReferenceBackbone(torch.nn.Module):
 
         self.network = timm.create_model("hrnet_w64", pretrained=False)
 
-    def forward(self, pictures, _tick):
+    def forward(self, pictures):
         net = self.network
         x = net.act2(net.bn2(net.conv2(net.act1(net.bn1(net.conv1(pictures))))))
         branches = net.stages(x)
