@@ -41,6 +41,15 @@ def assign_action(datablock: Any, action: Any) -> None:
         data.action_slot = suitable[0] if suitable else action.slots.new(datablock.id_type, datablock.name)
 
 
+def swap_action(datablock: Any, action: Any) -> None:
+    """Give the datablock another action, from 4.4 on in the slot of the same identifier: of a copy, its own."""
+    data = datablock.animation_data
+    slot = data.action_slot.identifier if SLOTTED_ACTIONS and data.action_slot else None
+    data.action = action
+    if slot is not None and slot in action.slots:
+        data.action_slot = action.slots[slot]
+
+
 def channels_of(action: Any, datablock: Any) -> Any:
     """What holds the `fcurves` and `groups` that animate this datablock, in an action that `assign_action` gave it."""
     if not SLOTTED_ACTIONS:

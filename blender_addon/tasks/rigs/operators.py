@@ -16,7 +16,7 @@ from ...core.bpy_settings import Name, properties_of
 from ...ui.job_display import report_error
 from .settings import FILE, RETARGET
 
-_ARMATURE = Text("armature", "", "Armature", "Name of the armature object; empty for the active one")
+ARMATURE = Text("armature", "", "Armature", "Name of the armature object; empty for the active one")
 
 
 class RigOperator(bpy.types.Operator):
@@ -49,7 +49,7 @@ class MAQUETTE_OT_find_bones(RigOperator):
     bl_label = "Find Bones"
     __annotations__ = properties_of(
         (
-            _ARMATURE,
+            ARMATURE,
             Text("preset", "", "Bone Names", 'Whose names it has ("mixamo", "rigify", ...); empty or "AUTO" finds out'),
         )
     )
@@ -68,7 +68,7 @@ class MAQUETTE_OT_add_bone(RigOperator):
     bl_label = "Add Bone"
     __annotations__ = properties_of(
         (
-            _ARMATURE,
+            ARMATURE,
             Number("entry", 0, "Entry", "Entry of the bone map after which it is added", low=0),
         )
     )
@@ -119,7 +119,7 @@ class MAQUETTE_OT_save_pose(RigOperator):
     bl_idname = "maquette.save_pose"
     bl_label = "Save Pose Asset"
     __annotations__ = properties_of(
-        (_ARMATURE, Text("name", "", "Name", "Name of the pose; empty takes the armature's"))
+        (ARMATURE, Text("name", "", "Name", "Name of the pose; empty takes the armature's"))
     )
 
     def done(self, context: Any) -> str:

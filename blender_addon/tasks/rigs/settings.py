@@ -64,7 +64,7 @@ def _preset_items(_owner: object, _context: object) -> list[tuple[str, str, str]
     return _presets
 
 
-def _is_armature(_settings: object, candidate: bpy.types.Object) -> bool:
+def is_armature(_settings: object, candidate: bpy.types.Object) -> bool:
     return candidate.type == "ARMATURE"
 
 
@@ -77,10 +77,10 @@ class MAQUETTE_PG_bone(bpy.types.PropertyGroup):
 #: What the panels of rigs remember beside RETARGET and FILE.
 PANEL = {
     "source": PointerProperty(
-        name="Source", description="Armature whose motion is taken", type=bpy.types.Object, poll=_is_armature
+        name="Source", description="Armature whose motion is taken", type=bpy.types.Object, poll=is_armature
     ),
     "target": PointerProperty(
-        name="Target", description="Armature that takes over the motion", type=bpy.types.Object, poll=_is_armature
+        name="Target", description="Armature that takes over the motion", type=bpy.types.Object, poll=is_armature
     ),
     "preset": EnumProperty(name="Bone Names", description="Whose bone names the target has", items=_preset_items),
     "active_bone": IntProperty(name="Bone", description="Entry of the bone map that is selected"),
