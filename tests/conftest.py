@@ -92,6 +92,7 @@ def pytest_collection_finish() -> None:
 #: and files that take `SLOW` or more are marked slow.
 SLOW = 6.0
 SECONDS = {
+    "blender_addon/test_api.py": 3,
     "blender_addon/test_builders_body.py": 7,
     "blender_addon/test_calibrate.py": 43,
     "blender_addon/test_cli.py": 6,

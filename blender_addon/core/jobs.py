@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ class Job:
 class Outcome:
     """What the panel shows of the last job: its closing line, or what went wrong and the operator that mends it.
 
-    arguments : the operator's properties, by name.
+    arguments : the operator's properties, by name.  kind : of the error, where it was one of ours.
     """
 
     line: str
@@ -159,11 +159,17 @@ class Outcome:
     remedy: str = ""
     operator: str | None = None
     arguments: tuple[tuple[str, str], ...] = ()
+    kind: type[MaquetteError] | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, error: MaquetteError) -> Outcome:
         """The outcome of a request that could not be carried out."""
-        return cls(error.message, True, error.remedy, error.operator, tuple(sorted(error.arguments.items())))
+        arguments = tuple(sorted(error.arguments.items()))
+        return cls(error.message, True, error.remedy, error.operator, arguments, type(error))
+
+    def error(self) -> MaquetteError | None:
+        """The error anew, without what it was raised in, which would be kept with it; None where there was none."""
+        return self.kind(self.line, self.remedy, self.operator, dict(self.arguments)) if self.kind else None
 
 
 class _Worker:

@@ -28,6 +28,10 @@ SCALE = "maquette_scale"
 METRES = "maquette_metres"
 #: Custom property of a person's objects: height of the body standing straight, in the object's own units.
 HEIGHT = "maquette_height"
+#: Custom properties of a person's objects, action and collection: the id by which the model follows the person, first
+#: and last frame of the scene, detection score (the mean over its frames), and box (x0, y0, x1, y1) in pixels in the
+#: first.
+TRACK, FRAMES, SCORE, BOX = "maquette_track", "maquette_frames", "maquette_score", "maquette_box"
 
 
 def mark(datablock: Any, role: str, digest: str = "", licence: str = "") -> Any:

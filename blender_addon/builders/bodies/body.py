@@ -196,7 +196,23 @@ def build_person(
     for made in collection.objects:
         made[roles.LICENCE], made[roles.HEIGHT] = body.licence, stature
     mesh[roles.LICENCE] = body.licence
+    _mark(collection, take)
     return collection
+
+
+def _mark(collection: Collection, take: _Take) -> None:
+    """Write on all that shows a person who it is."""
+    first = take.persons[0]
+    told = {
+        roles.TRACK: int(first.track_id),
+        roles.FRAMES: [int(take.frames[0]), int(take.frames[-1])],
+        roles.SCORE: float(np.mean([person.score for person in take.persons])),
+        roles.BOX: [float(edge) for edge in first.box],
+    }
+    actions = [obj.animation_data.action for obj in collection.objects if obj.animation_data]
+    for block in (collection, *collection.objects, *filter(None, actions)):
+        for name, value in told.items():
+            block[name] = value
 
 
 def _in_bones(people: People, options: BodyOptions) -> People:

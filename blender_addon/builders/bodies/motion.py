@@ -245,6 +245,9 @@ def join_tracks(obj: Object, other: Object, scene: Scene) -> Action:
         later = copied.get(channel.path, mine[channel.path][-1:].repeat(len(theirs), 0))
         frames, whole = cleanup.joined((int(own[0]), mine[channel.path]), (int(theirs[0]), later), channel.kind)
         channel.write(frames, whole)
+    for one in (obj, *_moved_by(obj), action_of(obj)):
+        if roles.FRAMES in one:
+            one[roles.FRAMES] = [int(min(own[0], theirs[0])), int(max(own[-1], theirs[-1]))]
     for mesh, lost in zip(_moved_by(obj), _moved_by(other), strict=False):
         _join_visibility(mesh, lost)
     _retire(other)

@@ -28,13 +28,10 @@ _OPERATORS: dict[str, tuple[str, str, Options]] = {
 
 def _operator(name: str, label: str, tooltip: str, settings: Options) -> type:
     def done(self: Any, context: Any) -> str:
-        from ...core.transaction import transaction
         from ..rigs.build import armature_object
         from . import build
 
-        with transaction() as opened:
-            line = getattr(build, name)(armature_object(self.armature, context), self, context)
-            return ". ".join([line, *opened.notes])
+        return getattr(build, name)(armature_object(self.armature, context), self, context)
 
     attributes = {
         "__doc__": tooltip,

@@ -30,9 +30,14 @@ class RigOperator(bpy.types.Operator):
 
     def execute(self, context: Any) -> set[Any]:
         from ....inference.errors import MaquetteError
+        from ...core import last_result
+        from ...core.transaction import transaction
 
         try:
-            self.report({"INFO"}, self.done(context))
+            with transaction() as opened:
+                line = ". ".join([self.done(context), *opened.notes])
+            last_result.remember(context.scene, self.bl_label, line, opened.made())
+            self.report({"INFO"}, line)
         except MaquetteError as error:
             return report_error(self, error)
         return {"FINISHED"}

@@ -13,7 +13,7 @@ from ....inference.registry import find_model
 from ...builders.camera import matched, scale
 from ...builders.camera import scene as scenes
 from ...builders.images import image
-from ...core import photo_links, roles
+from ...core import last_result, photo_links, roles
 from ...core.transaction import transaction
 from . import lens
 from .clips import clip_image, playing_image
@@ -90,6 +90,7 @@ def finish(item: WorkItem, build: Callable[[Any, Any, Place], str], label: str, 
             of_clip = [note.rstrip(".") for notes in item.source.clip_notes for note in notes]
             remarks = _linked(item, found, scene, opened.made(), before)
             line = ". ".join(dict.fromkeys([line, *of_clip, *opened.notes, *remarks]))
+            last_result.remember(scene, label, line, opened.made())
     finally:
         if found.scratch is not None:  # now, not when the last reference is gone: an error holds one
             found.scratch.discard()
