@@ -257,15 +257,20 @@ def _is_raw(path: Path, image: Image) -> bool:
     return image.format == "TIFF" and (is_reduced or _tiff_tag(image, _DNG) is not None)
 
 
-def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn stored pixels so that the scene's top is up (EXIF tag Orientation, 1..8)."""
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn stored pixels (H, W, ...) so that the scene's top is up (EXIF tag Orientation, 1..8)."""
     if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def as_stored(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Upright pixels (H, W, ...) as they lie in a file of this orientation: the inverse of `upright`."""
+    return upright(pixels, {6: 8, 8: 6}.get(orientation, orientation))
 
 
 def orientation_of(path: Path) -> int:

@@ -287,3 +287,55 @@ def composited(mask, width: int, height: int, folder) -> np.ndarray:
     scene.render.filepath = str(folder / f"mask{width}.exr")
     bpy.ops.render.render(write_still=True)
     return images.image_array(bpy.data.images.load(scene.render.filepath))[..., 0]
+
+
+@pytest.fixture(params=(3, 6))
+def turned_photo(request, noise, tmp_path):
+    """A file that EXIF turns, what it shows upright, and the inverse of the turn."""
+    from maquette.inference.photo.decode import as_stored
+    from PIL import Image
+
+    shown = (noise[..., :3] * 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = request.param
+    path = tmp_path / "phone.png"
+    Image.fromarray(as_stored(shown, request.param)).save(path, exif=exif)
+    return path, shown / 255, lambda values: as_stored(values, request.param)
+
+
+def test_a_file_that_exif_turns_is_repainted_upright(turned_photo):
+    path, shown, _ = turned_photo
+    part = box(slice(20, 40), slice(100, 140))
+    new_image("mask", part)
+    detail(filepath=str(path), mask_name="mask")
+    made = images.image_array(bpy.data.images["phone.detail"])[..., :3]
+    assert extent(np.abs(made - shown).max(-1) > 0.01) == extent(part)
+    assert tuple(bpy.data.images["phone.detail"]["maquette_before"].size) == (160, 120)
+
+
+def test_an_image_that_exif_does_not_turn_in_blender_is_repainted_as_it_lies(turned_photo):
+    """By the mask that Maquette has made of the upright photo, and by one that is a file with the same EXIF data."""
+    from maquette.inference.photo import load_photo
+    from PIL import Image
+
+    path, _, stored = turned_photo
+    lying = bpy.data.images.load(str(path))
+    before = images.image_array(lying)
+    part = box(slice(20, 40), slice(100, 140))
+    mask = new_image("own", part)
+    mask["maquette_role"], mask["maquette_of_photo"] = "mask", load_photo(path).digest
+    file = path.with_name("mask.png")
+    with Image.open(path) as image:
+        Image.fromarray((stored(part) * 255).astype(np.uint8)).save(file, exif=image.getexif())
+    for name in ("own", str(file)):
+        detail(image=lying.name, mask_name=name)
+        made = bpy.data.images["phone.detail"]
+        assert extent((images.image_array(made) != before).any(-1)) == extent(stored(part))
+        bpy.data.images.remove(made)
+
+
+def test_a_mask_that_lies_on_its_side_is_refused(noise):
+    new_image("photo.png", noise)
+    new_image("mask", box(slice(20, 40), slice(20, 40)).T)
+    with pytest.raises(RuntimeError, match="one of them lies on its side"):
+        detail(image="photo.png", mask_name="mask")

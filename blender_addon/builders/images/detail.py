@@ -71,11 +71,11 @@ def settings_in_file(path: str) -> dict[str, Any]:
 def _take_after(image: Any, before: Any) -> None:
     """Give the image what the other one's pixels mean: numbers stay numbers, and alpha is read as it was."""
     data = before.colorspace_settings.is_data
-    if data or not before.is_float:
+    if data or not image.is_float:
         image.colorspace_settings.name = before.colorspace_settings.name
     else:
         _as_light(image)
-    if before.is_float:
+    if image.is_float:
         image.alpha_mode = "CHANNEL_PACKED" if before.alpha_mode == "CHANNEL_PACKED" else "PREMUL"
     else:
         # PNG holds colours that are not multiplied by alpha, as Blender holds bytes whatever their file did.

@@ -73,7 +73,7 @@ def work(properties: Any, context: Any) -> DetailWork:
 
 def build(item: DetailWork, found: JobResult[DetailedPictures], place: Place) -> str:
     """The new images, and the layer where one is asked for."""
-    before = _before(item)
+    before = _before(item, place)
     made = [_image(item, found, variant, before) for variant in sorted(found.files, key=int)]
     line = f"Made the image {made[0].name}" if len(made) == 1 else f"Made {len(made)} images, first {made[0].name}"
     if item.build.output != "IMAGE":
@@ -175,8 +175,10 @@ def _absolute(path: str) -> str:
     return bpy.path.abspath(path) if path.startswith("//") else path
 
 
-def _before(item: DetailWork) -> Image | None:
+def _before(item: DetailWork, place: Place) -> Image | None:
     """The image that the result is compared with."""
+    if item.picture.orientation > 1 and item.picture.upright:
+        return place.photo
     if item.source.path and not item.build.before and not item.source.is_clip:
         return bpy.data.images.load(item.build.path, check_existing=True)
     return bpy.data.images.get(item.build.before)

@@ -3,21 +3,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
 
 from ....inference.errors import BadInput
+from ....inference.photo.decode import upright
 from ...builders.images.image import image_array
 from ...builders.masks import splines
 from ...builders.materials import paint_slots
 from ...builders.surfaces import projection, surface_values
+from ...core import roles
 from ...core.photo_links import made_of_photos
 from ...work.detail.masks import FoundMask, ImageMask, Mask, SurfaceMask, TextureMask
 from ...work.detail.splines import SplineMask
-from .source import check_single, image_of_file
+from .source import check_single, file_orientation, image_of_file
 
 if TYPE_CHECKING:
     from bpy.types import Image, Object, Scene
@@ -47,6 +49,8 @@ class MaskContext:
 def mask_of(properties: Any, context: MaskContext) -> Mask:
     """The mask that `properties` name. Raises BadInput."""
     gathered = _GATHER[properties.mask](properties, context)
+    if isinstance(gathered, ImageMask):
+        gathered = replace(gathered, on_surface=context.on_surface)
     return Mask(gathered, properties.mask_invert, properties.mask_grow)
 
 
@@ -65,8 +69,10 @@ def image_mask(name: str, channel: str) -> ImageMask:
     path = Path(bpy.path.abspath(name))
     if not path.is_file():
         raise BadInput(f"There is no image called {name!r}, and no such file.", "Choose another image.")
+    turned = file_orientation(path)
     with image_of_file(str(path)) as (image, _):
-        return _of_image(image, channel)
+        mask = _of_image(image, channel)
+    return replace(mask, pixels=upright(mask.pixels, turned), upright=True) if turned > 1 else mask
 
 
 def _paint_slot(properties: Any, context: MaskContext) -> MaskSource:
@@ -132,7 +138,8 @@ def _of_image(image: Image, channel: str, *, inverted: bool = False) -> ImageMas
     check_single(image)
     if not image.size[0]:
         raise BadInput(f"The image {image.name} has no pixels.", "Choose another mask.")
-    return ImageMask(image_array(image), channel, inverted)
+    photo = str(image.get(roles.PHOTO, "")) if image.get(roles.ROLE) == "mask" else ""
+    return ImageMask(image_array(image), channel, inverted, photo)
 
 
 def _object(context: MaskContext) -> Object:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ....inference.errors import BadInput
-from ...builders.images.image import image_array
+from ....inference.photo.decode import orientation_of, upright
+from ....installer.packages import manager
+from ...builders.images.image import image_array, known_photo
 from ...builders.materials import paint_slots
 from ...work.detail.canvas import Picture
 from ...work.source import Focal, Source
@@ -41,10 +43,15 @@ def picture_of(properties: Any, context: Any) -> tuple[Source, Picture, Image | 
     image = bpy.data.images.get(properties.image) if properties.image else None
     if source.is_clip:
         return source, Picture(None), image
+    turned = file_orientation(Path(source.path)) if source.path else 1
     if image is not None:
-        return source, picture_from(image, source.pixels), image
+        return source, replace(picture_from(image, source.pixels), orientation=turned, upright=turned == 1), image
     with image_of_file(source.path) as (image, kept):
-        return source, picture_from(image), image if kept else None
+        picture = picture_from(image)
+        if turned == 1:
+            return source, picture, image if kept else None
+    pixels = upright(picture.pixels, turned)  # type: ignore[arg-type]
+    return source, replace(picture, pixels=pixels, orientation=turned), known_photo(source.photo())
 
 
 def picture_from(image: Image, pixels: Any = None) -> Picture:
@@ -59,6 +66,12 @@ def picture_from(image: Image, pixels: Any = None) -> Picture:
         linear=is_linear(image),
         premultiplied=image.is_float and image.alpha_mode not in {"NONE", "CHANNEL_PACKED"},
     )
+
+
+def file_orientation(path: Path) -> int:
+    """How a picture file is to be turned (EXIF, 1..8); Blender shows all of them as they are stored."""
+    manager.activate()
+    return orientation_of(path)
 
 
 def is_linear(image: Image) -> bool:

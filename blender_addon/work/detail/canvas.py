@@ -28,6 +28,7 @@ class Picture:
     eight_bits : the values are those of bytes.  linear : they are scene-linear light.
     premultiplied : colours are multiplied by alpha.
     view : the pixels are those of the surface's texture, and the picture is what its camera sees of it; or None.
+    orientation : of the file, as its EXIF data say (1..8).  upright : pixels are turned by it, unlike Blender's own.
     """
 
     pixels: Pixels | None
@@ -35,6 +36,8 @@ class Picture:
     linear: bool = False
     premultiplied: bool = False
     view: TexturedSurface | None = None
+    orientation: int = 1
+    upright: bool = True
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,11 @@ class Control:
 
     def drawn(self, target: DrawTarget) -> NDArray[np.uint8]:
         """(H, W, 3) of the picture's size."""
-        pixels = self.pixels
-        if pixels is None and self.made:
-            pixels = self.made.get(target.photo.digest)
-        colours = self._of_image(pixels) if pixels is not None else self._anew(target)
+        made = (self.made or {}).get(target.photo.digest)
+        if self.pixels is not None:
+            colours = target.of_image(self._of_image(self.pixels))
+        else:
+            colours = target.of_photo(self._anew(target) if made is None else self._of_image(made))
         width, height = target.size
         if colours.shape[:2] == (height, width):
             return colours

@@ -99,12 +99,12 @@ class DetailWork(WorkItem[DetailedPictures]):
         given = {**self.options, "device": self.device, "precision": self.precision}
         with _packages_needed():
             canvas = self._canvas()
-            target = DrawTarget(canvas.size, self._photo(canvas), self.where(report))
+            target = self._target(canvas, report)
             return plan(canvas.shown, self.mask.drawn(target), self._engine(), **given)
 
     def _detailed(self, report: Report) -> JobResult[DetailedPictures]:
         canvas = self._canvas()
-        target = DrawTarget(canvas.size, self._photo(canvas), self.where(_part(report, 0.0, _MASKED)))
+        target = self._target(canvas, _part(report, 0.0, _MASKED))
         mask = self.mask.drawn(target)
         if not mask.any():
             raise NothingFound("The mask is empty: nothing in it is white.", "Paint on it, or choose another mask.")
@@ -134,11 +134,15 @@ class DetailWork(WorkItem[DetailedPictures]):
             return Canvas(pixels, pixels)
         return canvas_of(self.picture)
 
+    def _target(self, canvas: Canvas, report: Report) -> DrawTarget:
+        photo, where = self._photo(canvas), self.where(report)
+        return DrawTarget(canvas.size, photo, where, self.picture.orientation, self.picture.upright)
+
     def _photo(self, canvas: Canvas) -> Photo:
         """The picture as the other tasks see it: from the same file where there is one, so that they know it again."""
         if self.source.path:
             photo = self.source.photo()
-            if photo.size == canvas.size:
+            if photo.size == canvas.size or self.picture.orientation > 1:
                 return photo
         shown = canvas.shown
         if shown.dtype != np.uint8:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .... import inference
-from ....inference.errors import NothingFound
+from ....inference.errors import BadInput, NothingFound
+from ....inference.photo.decode import as_stored, upright
 from .texture_space import bled, from_camera, in_uv_space, of_texture
 
 if TYPE_CHECKING:
@@ -29,11 +30,36 @@ class DrawTarget:
 
     size : (width, height) of the picture.  photo : the picture as the other tasks see it.
     where : `device`, `precision` and `progress` of tasks that are run on the way.
+    orientation, upright : see `Picture`; the photo always is upright.
     """
 
     size: tuple[int, int]
     photo: Photo
     where: dict[str, Any]
+    orientation: int = 1
+    upright: bool = True
+
+    def of_photo(self, values: NDArray[Any]) -> NDArray[Any]:
+        """What was made of the photo (h, w, ...), turned as the picture lies."""
+        return values if self.upright else as_stored(values, self.orientation)
+
+    def of_image(self, values: NDArray[Any], is_upright: bool | None = None) -> NDArray[Any]:
+        """An image (h, w, ...) that is to cover the picture, turned as that lies.
+
+        is_upright : None where only the image's shape can tell. Raises BadInput where it lies on its side.
+        """
+        (height, width), (across, down) = values.shape[:2], self.size
+        if is_upright is None and self.orientation > 4 and width != height and across != down:
+            is_upright = (width > height) == (self.photo.size[0] > self.photo.size[1])
+        transposed = abs(height * down - width * across) < 0.02 * width * across
+        if is_upright is None and transposed and abs(width - height) > 0.04 * height:
+            raise BadInput(
+                f"The mask has {width} x {height} pixels, the picture {across} x {down}: one of them lies on its side.",
+                "Turn one of them.",
+            )
+        if is_upright in (None, self.upright):
+            return values
+        return upright(values, self.orientation) if self.upright else as_stored(values, self.orientation)
 
 
 class MaskSource(Protocol):
@@ -64,13 +90,24 @@ class Mask:
 class ImageMask:
     """pixels : (h, w, 4) float32 of an image.  channel : "VALUE", the mean of the colours, or "ALPHA".
     inverted : black is repainted.
+    photo : digest of the photo that it was made of, or "".  upright : it was turned by its own EXIF data.
+    on_surface : it lies on a surface as the picture does, whatever its shape.
     """
 
     pixels: Values
     channel: str = "VALUE"
     inverted: bool = False
+    photo: str = ""
+    upright: bool = False
+    on_surface: bool = False
 
     def drawn(self, target: DrawTarget) -> Values:
+        if self.on_surface:
+            return self.values()
+        return target.of_image(self.values(), self.upright or self.photo == target.photo.digest or None)
+
+    def values(self) -> Values:
+        """(h, w) float32, as the image lies."""
         if self.channel == "ALPHA":
             values = np.ascontiguousarray(self.pixels[..., 3])
         else:
@@ -103,7 +140,7 @@ class TextureMask:
 
     def drawn(self, target: DrawTarget) -> Values:
         fragments = fragments_of(self.surface, target.size)
-        values = of_texture(self.image.drawn(target), fragments.at(self.uvs))
+        values = of_texture(self.image.values(), fragments.at(self.uvs))
         return bled_if_texture(self.surface, fragments.spread(values), fragments.drawn)
 
 
@@ -133,17 +170,17 @@ class FoundMask:
     def drawn(self, target: DrawTarget) -> Values:
         made = self.made.get(target.photo.digest)
         if made:
-            return np.max([covering(one, target.size) for one in made], axis=0)
+            return np.max([covering(target.of_photo(one), target.size) for one in made], axis=0)
         if self.kind == "HANDS":
             maps = inference.refine_hands(target.photo, **target.where)
             if not maps.hands:
                 raise NothingFound("No hand was found in the photo.", "Choose another mask, or paint one.")
-            return maps.mask
+            return target.of_photo(maps.mask)
         people = inference.recover_people(target.photo, **target.where)
         masks = [one.mask for frame in people.frames for one in frame if one.mask is not None]
         if not masks:
             raise NothingFound("Nobody was found in the photo.", "Choose another mask, or paint one.")
-        return np.max(masks, axis=0)
+        return target.of_photo(np.max(masks, axis=0))
 
 
 def fragments_of(surface: TexturedSurface, size: tuple[int, int]) -> Fragments:
