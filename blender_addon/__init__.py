@@ -5,6 +5,7 @@
 def register() -> None:
     """Register every class and handler; imports no torch."""
     from . import cli, library, packages, preferences, tasks
+    from .builders.files import session
     from .core import choices, handlers, jobs
     from .ui import job_display
 
@@ -15,15 +16,18 @@ def register() -> None:
     job_display.register(library.operators.button_text)
     jobs.register(jobs.Hooks(choices.idle_minutes, tasks.prepare, job_display.announce, job_display.redraw))
     handlers.register()
+    session.register()
     cli.register()
 
 
 def unregister() -> None:
     """Undo register(): running jobs are cancelled, models dropped, and nothing of ours is left in Blender."""
     from . import cli, library, packages, preferences, tasks
+    from .builders.files import session
     from .core import handlers, jobs
 
     cli.unregister()
+    session.unregister()
     handlers.unregister()
     jobs.unregister()
     library.unregister()

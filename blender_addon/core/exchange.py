@@ -7,12 +7,38 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ...inference.camera import Camera
     from ...inference.geometry.mask_shape import Outline
+    from ...inference.photo import Photo
+
+#: JPEG decoders round differently; more than this (of 255) on average is another picture.
+_SAME_PICTURE = 4.0
+#: Rows and columns that are compared, at most.
+_COMPARED = 512
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """How Blender shows a picture. size : (width, height).  pixels : some of them, (h, w, 3) float32 0..1 sRGB."""
+
+    size: tuple[int, int]
+    pixels: NDArray[np.float32]
+
+    @staticmethod
+    def some(size: tuple[int, int]) -> tuple[slice, slice]:
+        """The rows and columns that are compared."""
+        return slice(None, None, 1 + size[1] // _COMPARED), slice(None, None, 1 + size[0] // _COMPARED)
+
+    def is_of(self, photo: Photo) -> bool:
+        """Whether this is what the photo shows, in its place."""
+        if self.size != photo.size:
+            return False
+        return bool(np.abs(self.pixels * 255.0 - photo.pixels[self.some(self.size)]).mean() < _SAME_PICTURE)
 
 
 @dataclass(frozen=True)

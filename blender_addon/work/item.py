@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ...installer.packages import manager
@@ -53,6 +54,8 @@ class JobResult(Generic[Result]):
     world_from_camera : (4, 4) float64 z-up world in which the people's feet stand on the ground, or None.
     masks : name (after the photo's) -> (H, W) float32 0..1, shaped.  outlines : the same as outlines.
     files : float images by name that the worker has written already; they go with `scratch` unless moved out.
+    upright : of a clip that Blender shows otherwise than it was read, its frames as files that it shows as they are;
+        none of them for a single frame. None where it shows the clip itself.
     partial : the job was cancelled, and this is what was finished by then.
     """
 
@@ -67,6 +70,7 @@ class JobResult(Generic[Result]):
     outlines: Mapping[str, TracedMask] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     scratch: Scratch | None = None
+    upright: tuple[Path, ...] | None = None
     partial: bool = False
 
 
@@ -102,6 +106,8 @@ class WorkItem(Generic[Result]):
         """The worker thread's part. Raises MaquetteError."""
         load_torch(report)
         found = self.of_clip(report) if self.clip is not None else self.of_photo(report)
+        if self.source.is_clip and not self.source.is_shown():
+            found = self._with_upright(found, report)
         _ = found.photo.digest  # computed here, so that the main thread need not
         return found
 
@@ -134,6 +140,23 @@ class WorkItem(Generic[Result]):
             scratch.discard()
             raise
         return {"files": files, "scratch": scratch}
+
+    def _with_upright(self, found: JobResult[Result], report: Report) -> JobResult[Result]:
+        from ...inference.photo.encode import encoded
+        from .scratch import Scratch
+
+        if self.clip is None:
+            return replace(found, upright=())
+        scratch, files = found.scratch or Scratch(self.directory), []
+        found = replace(found, scratch=scratch)
+        try:
+            for photo in islice(self.source.clip(), found.length):
+                report(1.0, f"Writing picture {len(files) + 1} of {found.length}")
+                files.append(scratch.write(f"upright.{len(files):06d}.jpg", encoded(photo.pixels, ".jpg")))
+        except BaseException:
+            scratch.discard()
+            raise
+        return replace(found, upright=tuple(files))
 
     def where(self, report: Report) -> dict[str, Any]:
         """The keywords that every task's function takes."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inference.camera import Lens
+    from ..core.exchange import ShownPicture
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Source:
     is_clip : the path is more than one photo.  sequence : it is one of numbered pictures, and stands for all of them.
     fps : the scene's frame rate, for clips that have none of their own.
     frame : index of the photo in a clip, for tasks that take one photo.
+    shown : the first picture of a clip as Blender shows it, None where it cannot; see `JobResult.upright`.
     clip_notes : what its clips have to say once they are read; see `inference.Clip`.
     """
 
@@ -56,6 +58,7 @@ class Source:
     sequence: bool = False
     fps: float | None = None
     frame: int = 0
+    shown: ShownPicture | None = field(default=None, compare=False, repr=False)
     focal: Focal = field(default_factory=Focal)
     clip_notes: list[list[str]] = field(default_factory=list, compare=False)
 
@@ -70,6 +73,13 @@ class Source:
         clip = inference.load_clip(self.path, fps=self.fps, sequence=self.sequence)
         self.clip_notes.append(clip.notes)
         return Clip(self.name, len(clip), clip.fps, lambda: map(self.focal.applied_to, clip), clip.notes)
+
+    def is_shown(self) -> bool:
+        """Whether Blender shows the clip as it is read here: not where EXIF data or a matrix turn it, or where it
+        plays none of its kind."""
+        if self.shown is None:
+            return False
+        return self.shown.is_of(next(iter(inference.load_clip(self.path, sequence=self.sequence))))
 
     def _read_photo(self) -> Photo:
         if self.pixels is not None:

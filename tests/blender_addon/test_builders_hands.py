@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 import numpy as np
 import pytest
 from maquette.blender_addon.builders.bodies import hands, vertex_cache
 from maquette.blender_addon.builders.camera import matched
 from maquette.blender_addon.builders.images import image
-from maquette.blender_addon.core import axes
+from maquette.blender_addon.core import axes, transaction
 from maquette.blender_addon.core.exchange import HandTrack
 from maquette.inference.errors import BadInput, NothingFound
 from maquette.inference.results import Hand, HandMaps
@@ -96,3 +98,17 @@ def test_control_image_keeps_its_levels(maps, reopened):
     control = bpy.data.images["street.hands.control"]
     assert control.packed_file and control.colorspace_settings.name == "Non-Color"
     np.testing.assert_array_equal(np.rint(image.image_array(control)[..., :3] * 255), maps.preview)
+
+
+def test_a_cache_of_an_unsaved_file_moves_beside_it_when_it_is_saved(addon, maps, tmp_path):
+    first = maps.hands[0]
+    track = HandTrack("L.1", 1, "left", 0.9, first.faces, np.arange(2), np.stack([first.vertices] * 2))
+    with transaction.transaction() as opened:
+        hands.animated_meshes([track], 2, name="street")
+    assert [note for note in opened.notes if "temporary folder" in note]
+    (tmp_path / "shots").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shots" / "a.blend"))
+    cache = next(one for one in bpy.data.objects["street.hand.L.1.mesh"].modifiers if one.type == "MESH_CACHE")
+    assert cache.filepath == "//maquette/street.hand.L.1.mesh.pc2"
+    assert [path.name for path in (tmp_path / "shots" / "maquette").iterdir()] == ["street.hand.L.1.mesh.pc2"]
+    assert not list(Path(bpy.app.tempdir).rglob("*.pc2"))

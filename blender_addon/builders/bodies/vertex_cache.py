@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ..files import paths
+from ..files import paths, session
 from . import action
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def _add_point_cache(
             file.write(_at(vertices, frames, frame).astype("<f4").tobytes())
 
     path = paths.new_file(paths.output_folder(folder), name, ".pc2", write)
+    if folder is None:
+        session.warn()
     modifier: Any = obj.modifiers.new("Mesh Cache", "MESH_CACHE")
     modifier.cache_format = "PC2"
     modifier.filepath = paths.blender_path(path)

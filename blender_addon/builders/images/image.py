@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
+from ....inference.photo.colour import light_to_srgb, unpremultiplied
 from ....inference.photo.exr import write_exr
 from ....inference.photo.sequence import sequence_of
 from ...core import roles
+from ...core.exchange import ShownPicture
 from ..files import paths
 
 if TYPE_CHECKING:
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
 
 #: Custom properties of a clip's image: the frame of the scene at which it begins, and its frames where they are known.
 START, LENGTH = "maquette_start_frame", "maquette_length"
-#: JPEG decoders round differently; more than this (of 255) on average is another picture.
-_SAME_PICTURE = 4.0
-#: Rows and columns that are compared, at most.
-_COMPARED = 512
 #: Rows of an image that are filled at once.
 _ROWS = 64
 
@@ -71,6 +69,25 @@ def clip_image(path: str | Path, *, start_frame: int = 1, name: str = "") -> Ima
         image.source = "SEQUENCE"
     image[START] = start_frame
     return image
+
+
+def first_shown(path: Path, *, sequence: bool) -> ShownPicture | None:
+    """The first picture of a movie or numbered sequence as Blender shows it, over white; None where it plays none."""
+    try:
+        image = bpy.data.images.load(str(path))
+    except RuntimeError:
+        return None
+    try:
+        size: Any = tuple(image.size)
+        if not all(size) or not (sequence or image.source == "MOVIE"):
+            return None
+        pixels = image_array(image)[ShownPicture.some(size)]
+        colours, alpha = pixels[..., :3], pixels[..., 3:]
+        if image.is_float:
+            colours = light_to_srgb(np.clip(unpremultiplied(pixels), 0, 1))
+        return ShownPicture(size, colours * alpha + 1 - alpha)
+    finally:
+        bpy.data.images.remove(image)
 
 
 def play(user: Any, image: Image) -> None:
@@ -173,9 +190,8 @@ def _image_of_file(photo: Photo, path: Path) -> Image | None:
     known = {image.session_uid for image in bpy.data.images}
     image: Any = bpy.data.images.load(str(path), check_existing=True)
     if tuple(image.size) == photo.size and image.colorspace_settings.name == "sRGB" and not image.is_dirty:
-        some = (slice(None, None, 1 + photo.size[1] // _COMPARED), slice(None, None, 1 + photo.size[0] // _COMPARED))
-        shown = image_array(image)[some][..., :3] * 255.0
-        if np.abs(shown - photo.pixels[some]).mean() < _SAME_PICTURE:
+        shown = ShownPicture(photo.size, image_array(image)[ShownPicture.some(photo.size)][..., :3])
+        if shown.is_of(photo):
             return image
     if image.session_uid not in known:
         bpy.data.images.remove(image)

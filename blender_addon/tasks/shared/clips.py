@@ -9,33 +9,62 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ....inference.photo.sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of
-from ...builders.files import paths
+from ...builders.files import paths, session
 from ...builders.images import image
 from ...builders.masks import mask_sequence
+from ...core.transaction import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpy.types import Image
 
-    from ...work.item import WorkItem
+    from ...core.exchange import ShownPicture
+    from ...work.item import JobResult, WorkItem
     from ...work.source import Source
 
 
-def clip_image(item: WorkItem) -> Image | None:
-    """The image that plays the item's clip, made where there is none yet; None for a photo, and for a folder that
-    Blender cannot play."""
+#: Custom property of a sequence that Blender shows in place of a clip: the clip's movie, or first file.
+_STANDS_FOR = "maquette_stands_for"
+
+
+def clip_image(item: WorkItem, found: JobResult) -> Image | None:
+    """The image that plays the item's clip, made where there is none yet; None for a photo, and for a clip that Blender
+    cannot play."""
     file = _first_file(item.source)
     if file is None:
         return None
     start = item.clip.start_frame if item.clip is not None else 1
-    return _image_of(file) or image.clip_image(file, start_frame=start, name=item.source.name)
+    if found.upright is None:
+        return playing_image(item.source) or image.clip_image(file, start_frame=start, name=item.source.name)
+    if not found.upright:
+        return None
+    folder, name = paths.output_folder(item.directory or None), f"{item.source.name}.upright"
+    made = mask_sequence.sequence_image(found.upright, name=name, folder=folder, start_frame=start)
+    made.colorspace_settings.name = "sRGB"  # type: ignore[assignment]
+    made[_STANDS_FOR] = str(file)
+    note(f"Blender shows {file.name} otherwise than it was computed on, so {made.name} plays copies of its frames")
+    if not item.directory:
+        session.warn()
+    return made
 
 
 def playing_image(source: Source) -> Image | None:
     """The image that plays a clip already."""
     file = _first_file(source)
-    return _image_of(file) if file is not None else None
+    known = [one for one in bpy.data.images if file is not None and one.source in {"MOVIE", "SEQUENCE"}]
+    for one in known:
+        if one.get(_STANDS_FOR) == str(file) and Path(bpy.path.abspath(one.filepath)).is_file():
+            return one
+    return next((one for one in known if Path(bpy.path.abspath(one.filepath)) == file), None)
+
+
+def first_shown(source: Source) -> ShownPicture | None:
+    """The clip's first picture as Blender shows it, or its first of those that stand for them."""
+    file, playing = _first_file(source), playing_image(source)
+    if playing is not None and _STANDS_FOR in playing:
+        return image.first_shown(Path(bpy.path.abspath(playing.filepath)), sequence=True)
+    return image.first_shown(file, sequence=file != Path(source.path) or source.sequence) if file is not None else None
 
 
 def sequence_image(item: WorkItem, name: str, files: Sequence[Path]) -> Image:
@@ -61,10 +90,3 @@ def _first_file(source: Source) -> Path | None:
         return pattern_files(path)[0]
     files = sequence_of(path) if source.sequence else folder_files(path)
     return files[0] if are_frames(files) else None
-
-
-def _image_of(file: Path) -> Image | None:
-    for known in bpy.data.images:
-        if known.source in {"MOVIE", "SEQUENCE"} and Path(bpy.path.abspath(known.filepath)) == file:
-            return known
-    return None

@@ -45,8 +45,13 @@ class Place:
     def photo(self) -> Image:
         """The image that shows what was computed on: the playing clip, or the photo."""
         source = self._item.source
-        clip = clip_image(self._item) if self._found.length > 1 else None
-        return clip or image.photo_image(self._found.photo, source.path if source.path and not source.is_clip else None)
+        return (self._found.length > 1 and self._clip) or image.photo_image(
+            self._found.photo, source.path if source.path and not source.is_clip else None
+        )
+
+    @cached_property
+    def _clip(self) -> Image | None:
+        return clip_image(self._item, self._found)
 
     @cached_property
     def licence(self) -> str:
@@ -63,7 +68,7 @@ class Place:
         item, photo = self._item, self.photo
         camera = matched.matched_camera(
             self._found.camera,  # type: ignore[arg-type]
-            clip_image(item) or photo,
+            self._clip or photo,
             self._found.world_from_camera,
             scene=self.scene,
             # A camera sees what the photo saw only in a picture of its shape.

@@ -24,7 +24,7 @@ from ...core.bpy_settings import chosen
 from ...core.choices import preferred_device, preferred_precision
 from ...work.item import ClipSpan, Target
 from ...work.source import Focal, Source
-from .clips import playing_image
+from .clips import first_shown, playing_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,6 +72,8 @@ def gathered(
 def source_of(properties: Any, scene: Scene) -> Source:
     """The photo or clip that an operator's properties name. Raises BadInput."""
     source = _named_source(properties, scene)
+    if source.is_clip:
+        source = replace(source, shown=first_shown(source))
     if not source.is_clip or properties.frame:
         return replace(source, frame=max(properties.frame - 1, 0))
     # The current frame, as the clip's image plays it; before it begins the first picture stands.
