@@ -13,6 +13,8 @@ IMAGE = "maquette_photo"
 OF_IMAGE = "maquette_of_image"
 #: Custom property of a photo's image: the digest of its pixels, by which the same photo is found again.
 DIGEST = "maquette_photo"
+#: Custom property of a photo's image: the name of the file or image that it was read from.
+ORIGIN = "maquette_origin"
 #: Custom property: that digest, on whatever else was made of the photo.
 PHOTO = "maquette_of_photo"
 #: Custom property: the licence of what a model made.

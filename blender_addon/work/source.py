@@ -40,6 +40,7 @@ class Focal:
 class Source:
     """A file, or the pixels of an image datablock.
 
+    origin : the name of the file or image that the artist chose: two of the same pixels are two photos.
     path : of a photo, a movie, a folder, or numbered pictures; "" where `pixels` are given.
     pixels : (H, W, 4) float32 0..1, first row on top, or None.
     linear : the pixels are scene-linear light, not sRGB.
@@ -60,6 +61,7 @@ class Source:
     frame: int = 0
     shown: ShownPicture | None = field(default=None, compare=False, repr=False)
     focal: Focal = field(default_factory=Focal)
+    origin: str = ""
     clip_notes: list[list[str]] = field(default_factory=list, compare=False)
 
     def photo(self) -> Photo:

@@ -165,3 +165,13 @@ def test_photo_that_its_file_shows_turned_is_packed(photo, tmp_path):
     made = image.photo_image(photo, path)
     assert made.packed_file and len(bpy.data.images) == 1
     np.testing.assert_array_equal(np.rint(image.image_array(made)[..., :3] * 255), photo.pixels)
+
+
+def test_two_images_of_the_same_pixels_are_two_photos(photo):
+    """One datablock a photo, whatever its origin is called the second time, but each image and file has its own."""
+    first = image.photo_image(photo, origin="a.png")
+    assert image.photo_image(photo, origin="a.png") == image.photo_image(photo) == first
+    assert image.photo_image(photo, origin=first.name) == first, "chosen by the name of its own datablock"
+    second = image.photo_image(photo, origin="b.png")
+    assert second != first
+    assert (image.known_photo(photo, "a.png"), image.known_photo(photo, "b.png")) == (first, second)

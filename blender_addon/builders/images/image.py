@@ -30,23 +30,28 @@ START, LENGTH = "maquette_start_frame", "maquette_length"
 _ROWS = 64
 
 
-def photo_image(photo: Photo, path: str | Path | None = None) -> Image:
-    """The photo as an sRGB image; the same datablock each time for the same pixels.
+def photo_image(photo: Photo, path: str | Path | None = None, origin: str = "") -> Image:
+    """The photo as an sRGB image; the same datablock each time for the same pixels of the same origin.
 
     `path` is used as the image's file if it shows exactly these pixels (a photo that its EXIF data turns does not);
     without it the pixels are packed into the .blend.
     """
-    known = known_photo(photo)
+    known = known_photo(photo, origin)
     if known is not None:
         return known
-    image = (_image_of_file(photo, Path(path)) if path else None) or _packed(photo.name, photo.pixels)
-    image[roles.DIGEST] = photo.digest
+    image: Any = (_image_of_file(photo, Path(path)) if path else None) or _packed(photo.name, photo.pixels)
+    if image.get(roles.DIGEST) != photo.digest:
+        image[roles.DIGEST], image[roles.ORIGIN] = photo.digest, origin
     return image
 
 
-def known_photo(photo: Photo) -> Image | None:
-    """The image that `photo_image` has given this photo."""
-    return next((image for image in bpy.data.images if image.get(roles.DIGEST) == photo.digest), None)
+def known_photo(photo: Photo, origin: str = "") -> Image | None:
+    """The image that `photo_image` has given this photo. origin : see `Source`; "" for any."""
+    for image in bpy.data.images:
+        own = image.get(roles.ORIGIN, "") or origin
+        if image.get(roles.DIGEST) == photo.digest and (not origin or origin in (own, image.name)):
+            return image
+    return None
 
 
 def shown_file(path: Path) -> Image | None:

@@ -51,7 +51,7 @@ def picture_of(properties: Any, context: Any) -> tuple[Source, Picture, Image | 
         if turned == 1:
             return source, picture, image if kept else None
     pixels = upright(picture.pixels, turned)  # type: ignore[arg-type]
-    return source, replace(picture, pixels=pixels, orientation=turned), known_photo(source.photo())
+    return source, replace(picture, pixels=pixels, orientation=turned), known_photo(source.photo(), source.origin)
 
 
 def picture_from(image: Image, pixels: Any = None) -> Picture:

@@ -45,9 +45,8 @@ class Place:
     def photo(self) -> Image:
         """The image that shows what was computed on: the playing clip, or the photo."""
         source = self._item.source
-        return (self._found.length > 1 and self._clip) or image.photo_image(
-            self._found.photo, source.path if source.path and not source.is_clip else None
-        )
+        path = source.path if source.path and not source.is_clip else None
+        return (self._found.length > 1 and self._clip) or image.photo_image(self._found.photo, path, source.origin)
 
     @cached_property
     def _clip(self) -> Image | None:
@@ -111,7 +110,7 @@ def _view_layer(scene: Scene) -> ViewLayer:
 
 def _linked(item: WorkItem, found: JobResult, scene: Scene, made: list, before: lens.Render) -> list[str]:
     """Write on what was made which photo it is of, and at which scale; returns what is to be said of the lens."""
-    photo = playing_image(item.source) or image.known_photo(found.photo)
+    photo = playing_image(item.source) or image.known_photo(found.photo, item.source.origin)
     photo_links.mark(made, found.photo.digest, found.lens.source if found.lens else "", photo)
     if found.lens is None:
         return []

@@ -72,6 +72,7 @@ def gathered(
 def source_of(properties: Any, scene: Scene) -> Source:
     """The photo or clip that an operator's properties name. Raises BadInput."""
     source = _named_source(properties, scene)
+    source = replace(source, origin=properties.image or Path(source.path).name)
     if source.is_clip:
         source = replace(source, shown=first_shown(source))
     if not source.is_clip or properties.frame:
