@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ def warn() -> None:
 def take_along(filepath: str = "", *_arguments: object) -> None:
     """The .blend is about to be saved: vertex caches and sequences come out of the temporary folder, which is deleted
     when Blender ends, to `maquette` beside it."""
+    import shutil
+
     from . import paths
 
     temporary = Path(bpy.app.tempdir)
