@@ -10,6 +10,8 @@ from maquette import blender_addon
 from maquette.blender_addon.builders.bodies import motion, retarget
 from maquette.blender_addon.builders.bodies.channels import channels
 from maquette.blender_addon.core import compat
+from maquette.blender_addon.tasks.motion.panel import MotionPanel
+from maquette.blender_addon.tasks.rigs.panel import PosePanel
 from maquette.inference.errors import BadInput
 
 
@@ -219,7 +221,7 @@ def test_a_range_is_smoothed_and_the_rest_is_left():
     assert np.abs(np.diff(soft[inside], n=2, axis=0)).max() < 0.6 * np.abs(np.diff(rough[inside], n=2, axis=0)).max()
 
 
-@pytest.mark.parametrize("rig", ["OWN", "MIXAMO"])
+@pytest.mark.parametrize("rig", ["OWN", "MIXAMO", "RIGIFY"])
 @pytest.mark.parametrize("turned_round", [False, True])
 def test_two_tracks_become_one(rig, turned_round, body, make_track, world):
     """One who was lost: seen in frames 1-6 and again, as another track, in 10-15."""
@@ -235,18 +237,21 @@ def test_two_tracks_become_one(rig, turned_round, body, make_track, world):
     camera = Camera(500.0, 500.0, 320.0, 240.0, 640, 480)
     people = People(rows, body, camera, (camera,) * 15, 25.0)
     made = build_people(people, BodyOptions(rig=rig, world_from_camera=world), name="street")
-    rigs = [next(obj for obj in one.objects if obj.type == "ARMATURE") for one in made]
-    truth = [places(rigs[0], range(1, 7)), places(rigs[1], range(10, 16))]
+    rigs = [next(obj.find_armature() for obj in one.objects if obj.type == "MESH") for one in made]
+    skin = [bone.use_deform for bone in rigs[0].data.bones]
+    truth = [places(rigs[0], range(1, 7))[:, skin], places(rigs[1], range(10, 16))[:, skin]]
     if turned_round:
         rigs.reverse()
     keep, other = rigs[0].name, rigs[1].name
     assert bpy.ops.maquette.join_tracks(armature=keep, other=other) == {"FINISHED"}
-    assert other not in bpy.data.objects and len(bpy.data.armatures) == 1
+    assert other not in bpy.data.objects
+    gone = other.removesuffix(".rig")
+    assert not [one.name for kind in (bpy.data.objects, bpy.data.collections) for one in kind if gone in one.name]
     obj = bpy.data.objects[keep]
     assert motion.action.frames_of(obj) == (1, 15)
-    assert apart(places(obj, range(1, 7)), truth[0]) < 0.01
-    assert apart(places(obj, range(10, 16)), truth[1]) < 0.01
-    mesh = next(one for one in bpy.data.objects if one.type == "MESH")
+    assert apart(places(obj, range(1, 7))[:, skin], truth[0]) < 0.01
+    assert apart(places(obj, range(10, 16))[:, skin], truth[1]) < 0.01
+    (mesh,) = (one for one in bpy.data.objects if one.type == "MESH" and one.find_armature())
     hidden = []
     for frame in (1, 6, 8, 10, 15):
         bpy.context.scene.frame_set(frame)
@@ -268,3 +273,44 @@ def test_what_has_no_motion_is_told(recovered):
     for name in ("reduce_keys", "make_loop", "move_root", "smooth_motion", "push_to_nla"):
         with pytest.raises(RuntimeError, match="has no action"):
             getattr(bpy.ops.maquette, name)(armature=first.name)
+
+
+class Drawn:
+    """Stands where Blender's layout does, and notes what is drawn."""
+
+    def __init__(self) -> None:
+        self.shown, self.buttons = [], {}
+
+    def prop(self, settings, name: str, **_) -> None:
+        assert name in settings.bl_rna.properties
+        self.shown.append(name)
+
+    def operator(self, name: str, **_):
+        self.buttons[name] = bpy.context.window_manager.operator_properties_last(name)
+        return self.buttons[name]
+
+    def label(self, **_) -> None: ...
+
+    separator = label
+
+    def column(self, **_):
+        return self
+
+    row = column
+
+
+def test_the_panels_hand_their_settings_to_the_buttons(recovered):
+    bpy.context.view_layer.objects.active = recovered(frames=range(2))[0][0]
+    settings, layout = bpy.context.scene.maquette, Drawn()
+    settings.motion.tolerance, settings.motion.to, settings.motion.repeat = 12.0, "OBJECT", 4
+    settings.rigs.format, settings.rigs.objects, settings.rigs.centimetres = "BVH", "SELECTED", True
+    for panel in (MotionPanel, PosePanel):
+        panel.draw_into(type("Panel", (panel,), {})(), layout, settings)
+    assert len(layout.shown) == len(set(layout.shown)) and {"width", "find", "other", "centimetres"} <= set(
+        layout.shown
+    )
+    buttons = {name.split(".")[1]: button for name, button in layout.buttons.items()}
+    assert buttons["reduce_keys"].tolerance == 12.0 and buttons["move_root"].to == "OBJECT"
+    assert buttons["push_to_nla"].repeat == 4 and buttons["join_tracks"].other == ""
+    assert buttons["export_person"].objects == "SELECTED" and buttons["export_person"].centimetres
+    assert "from_zero" not in layout.shown

@@ -296,22 +296,26 @@ def _join_visibility(mesh: Object, other: Object) -> None:
 
 
 def _retire(obj: Object) -> None:
-    """Remove a recovered person's objects; hide what the artist may have made."""
-    own = [obj, *_moved_by(obj)]
+    """Remove a recovered person's objects, with what draws its controls; hide what the artist may have made."""
+    own = {obj, *_moved_by(obj)}
     if roles.HEIGHT not in obj:
         for one in own:
             one.hide_viewport = one.hide_render = True
         return
-    collections = list(obj.users_collection)
-    used = [
-        one
-        for one in bpy.data.objects
-        if one in own or (roles.HEIGHT in one and set(one.users_collection) & set(collections))
-    ]
+    beside = {one for home in obj.users_collection for one in home.objects if roles.HEIGHT in one}
+    used = [*(own | beside), *(_widgets({obj}) - _widgets({one for one in bpy.data.objects if one != obj}))]
+    homes = [home for one in used for home in one.users_collection]
     data = [one.data for one in used if one.data is not None and one.data.users == 1]
-    bpy.data.batch_remove(
-        [*used, *data, *(one for one in collections if not (set(one.all_objects) - set(used)) and not one.children)]
-    )
+    bpy.data.batch_remove([*used, *data])
+    for home in dict.fromkeys(homes):
+        if home.name in bpy.data.collections and not home.all_objects:
+            bpy.data.collections.remove(home)
+
+
+def _widgets(objects: set[Object]) -> set[Object]:
+    """The objects that draw the controls of these armatures."""
+    bones = (bone for obj in objects if obj.pose for bone in obj.pose.bones)
+    return {bone.custom_shape for bone in bones if bone.custom_shape is not None}
 
 
 def _moved_by(obj: Object) -> list[Object]:
