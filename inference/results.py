@@ -147,7 +147,7 @@ class Body:
 class Person:
     """One person in one photo.
 
-    track_id : the same for one person in all frames of a clip.
+    track_id : the same for one person in all frames of a clip; in photos that are no clip, one for each person.
     box : (x0, y0, x1, y1) pixels.                 score : detection score 0..1.
     mask : (H, W) float32 0..1, or None where the detector gives none.
     vertices : (V, 3) float32 metres, camera axes, posed and placed.

@@ -89,7 +89,7 @@ def recorded(
 
     values : of a frame's map.  empty : the value of all pixels of a frame without one.
     """
-    clip, scratch = item.source.clip(), Scratch(item.directory)
+    clip, scratch = item.source.film(), Scratch(item.directory)
     files: list[Path] = []
     first: Photo | None = None
     known: Any = None

@@ -79,7 +79,7 @@ class HandsWork(MaskWork["RefinedHands | HandClip"]):
         """Raises NothingFound where no frame shows a hand."""
         from ...inference.hands.track import follow_hands
 
-        clip, recorder = self.source.clip(), Recorder(self)
+        clip, recorder = self.source.film(), Recorder(self)
         try:
             for maps in follow_hands(self._maps(clip, report), fps=clip.fps):
                 recorder.add(maps)

@@ -56,6 +56,7 @@ class JobResult(Generic[Result]):
     files : float images by name that the worker has written already; they go with `scratch` unless moved out.
     upright : of a clip that Blender shows otherwise than it was read, its frames as files that it shows as they are;
         none of them for a single frame. None where it shows the clip itself.
+    file : of the photo, where it is one of several that are no clip.
     partial : the job was cancelled, and this is what was finished by then.
     """
 
@@ -72,6 +73,7 @@ class JobResult(Generic[Result]):
     scratch: Scratch | None = None
     upright: tuple[Path, ...] | None = None
     partial: bool = False
+    file: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,8 @@ class WorkItem(Generic[Result]):
         """The worker thread's part. Raises MaquetteError."""
         load_torch(report)
         found = self.of_clip(report) if self.clip is not None else self.of_photo(report)
-        if self.source.is_clip and not self.source.is_shown():
+        in_time = found.fps is not None or self.clip is None
+        if self.source.is_clip and in_time and not self.source.is_shown():
             found = self._with_upright(found, report)
         _ = found.photo.digest  # computed here, so that the main thread need not
         return found

@@ -3,29 +3,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ... import inference
 from ...inference.errors import NothingFound
+from ...inference.photo.sequence import folder_files
 from .item import JobResult
 from .masks import MaskWork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ...inference.photo import Clip
     from ...inference.results import People
     from ..core.jobs import Report
 
 
 @dataclass(frozen=True)
 class RecoveredPeople:
-    """skeletons : (H, W, 3) 0..1 of the first frame as OpenPose paints them, or None where they are not asked for."""
+    """skeletons : (H, W, 3) 0..1 of the first frame as OpenPose paints them, or None where they are not asked for.
+    photos : where they are no clip, the files that show people: each with its own people and their world.
+    """
 
     people: People
     skeletons: NDArray[np.float32] | None
+    photos: tuple[tuple[Path, People, NDArray[np.float64] | None], ...] = ()
 
 
 class PeopleWork(MaskWork[RecoveredPeople]):
@@ -42,6 +48,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
                 f"No person was found in the {'photo' if self.clip is None else 'clip'}.",
                 "Choose another one, lower Detection Confidence, or give the boxes.",
             )
+        people, photos = self._apart(clip, people)
         found = {f"person.{number}.mask": person for number, person in enumerate(people.frames[0], 1)}
         masks, outlines = self.shaped(
             {name: one.mask for name, one in found.items() if one.mask is not None},
@@ -49,8 +56,8 @@ class PeopleWork(MaskWork[RecoveredPeople]):
             self.build.mask_grow,
         )
         return JobResult(
-            RecoveredPeople(people, self._skeletons(people)),
-            next(iter(clip)),
+            RecoveredPeople(people, self._skeletons(people), photos),
+            next(iter(clip)) if not photos else self.source.focal.applied_to(inference.load_photo(photos[0][0])),
             len(clip),
             clip.fps,
             camera=people.cameras[0],
@@ -58,9 +65,24 @@ class PeopleWork(MaskWork[RecoveredPeople]):
             world_from_camera=world_from_camera(people),
             masks=masks,
             outlines=outlines,
+            file=photos[0][0] if photos else None,
         )
 
     of_clip = of_photo
+
+    def _apart(self, clip: Clip, people: People) -> tuple[People, tuple]:
+        """The people of the first photo that shows some, and those of all of them, where they are no clip."""
+        if clip.fps is not None or len(people.frames) < 2:
+            return people, ()
+        from ...inference.people.clip.ground import world_from_camera
+
+        found = []
+        files = folder_files(Path(self.source.path))
+        for file, persons, camera in zip(files, people.frames, people.cameras, strict=True):
+            if persons:
+                own = replace(people, frames=(persons,), camera=camera, cameras=(camera,))
+                found.append((file, own, world_from_camera(own)))
+        return found[0][1], tuple(found)
 
     def _options(self) -> dict[str, Any]:
         """The keywords, with the boxes of each frame; a photo's own stand alone."""

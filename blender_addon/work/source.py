@@ -76,6 +76,17 @@ class Source:
         self.clip_notes.append(clip.notes)
         return Clip(self.name, len(clip), clip.fps, lambda: map(self.focal.applied_to, clip), clip.notes)
 
+    def film(self) -> Clip:
+        """All frames of a clip in time. Raises BadInput for photos that are none."""
+        clip = self.clip()
+        if clip.fps is None and len(clip) > 1:
+            why = clip.notes[0].partition(",")[0] if clip.notes else "Its photos have names of their own"
+            raise BadInput(
+                f"The folder {self.name} is no clip. {why}.",
+                "Choose one photo, or the frames by their pattern (shot_####.png).",
+            )
+        return clip
+
     def is_shown(self) -> bool:
         """Whether Blender shows the clip as it is read here: not where EXIF data or a matrix turn it, or where it
         plays none of its kind."""

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import count
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -63,7 +65,15 @@ def recover_people(
     clip = as_clip(photos)
     run = runtime.start(device, precision, progress, models_dir, find_model("people", model))
     with run.computing():
-        return module.recover(clip, run, options)
+        people = module.recover(clip, run, options)
+    return people if people.fps is not None else _numbered_apart(people)
+
+
+def _numbered_apart(people: People) -> People:
+    """Photos that are no clip show different people: no two of them have the same number."""
+    numbers = count()
+    frames = [tuple(replace(person, track_id=next(numbers)) for person in persons) for persons in people.frames]
+    return replace(people, frames=tuple(frames)) if len(frames) > 1 else people
 
 
 def skeleton_picture(

@@ -20,7 +20,7 @@ from .checks import check_file, check_size
 from .colour import over_white, quantised, sixteen_to_eight
 from .decode import read_picture
 from .movie import ANIMATION_SUFFIXES, DEFAULT_FPS, Movie, is_movie
-from .sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of, without_gaps
+from .sequence import apart, are_frames, folder_files, is_pattern, pattern_files, sequence_of, without_gaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,12 +130,13 @@ def load_clip(
 
     Parameters
     ----------
-    fps : frames per second, instead of the movie's own. Without it numbered frames count as 24 a second, and a folder
-        of photos of any names as no clip in time.
+    fps : frames per second, instead of the movie's own. Without it numbered frames count as 24 a second; a folder of
+        photos of any names is no clip in time, nor one whose photos were taken seconds apart, differ in size, or show
+        different things.
     sequence : a photo file stands for all that differ from it only in the last number of the name.
     layer : of OpenEXR files, as for `load_photo`.
 
-    Nothing but the list of files, or the movie's header, is read before the clip is iterated. Raises `BadInput`.
+    Little but the list of files, or the movie's header, is read before the clip is iterated. Raises `BadInput`.
     """
     path = _path(path)
     if fps is not None and not 0 < fps <= 1000:
@@ -148,7 +149,10 @@ def load_clip(
         return _files_clip(path.stem, pattern_files(path), fps or DEFAULT_FPS, layer)
     if path.is_dir():
         files = folder_files(path)
-        return _files_clip(path.name, files, fps or (DEFAULT_FPS if are_frames(files) else None), layer)
+        why = "" if fps or not are_frames(files) else apart(files)
+        clip = _files_clip(path.name, files, fps or (DEFAULT_FPS if are_frames(files) and not why else None), layer)
+        clip.notes += [f"{why}, so that each is one of its own; a rate of frames makes them a clip."] if why else []
+        return clip
     files = sequence_of(path) if sequence else [path]
     if len(files) > 1:
         return _files_clip(path.stem, files, fps or DEFAULT_FPS, layer)

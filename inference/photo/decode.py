@@ -11,6 +11,7 @@ import io
 import math
 import struct
 import warnings
+from datetime import UTC, datetime
 from os import fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 # EXIF tags (CIPA DC-008, Exif 2.32, tables 4 and 8)
 _ORIENTATION, _EXIF_FOLDER, _PIXELS_ACROSS, _PIXELS_DOWN = 0x0112, 0x8769, 0xA002, 0xA003
+_TAKEN = 0x9003
 _FOCAL_LENGTH, _FOCAL_35MM = 0x920A, 0xA405
 _PLANE_X, _PLANE_Y, _PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
 #: FocalPlaneResolutionUnit -> millimetres (inch, centimetre, and two in use beyond the standard).
@@ -282,6 +284,18 @@ def orientation_of(path: Path) -> int:
             return _exif(image)[0]
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         return 1
+
+
+def taken_at(path: Path) -> float:
+    """When a photo was taken by its EXIF data, in seconds since 1970; 0 where they do not tell."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            told = str(image.getexif().get_ifd(_EXIF_FOLDER).get(_TAKEN, ""))
+        return datetime.strptime(told[:19], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, TypeError):
+        return 0.0
 
 
 def _exif(image: Image) -> tuple[int, dict[int, float]]:

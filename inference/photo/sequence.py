@@ -5,13 +5,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import BadInput
 from .checks import check_file
-from .decode import PICTURE_SUFFIXES
+from .decode import PICTURE_SUFFIXES, taken_at
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: Missing numbers for each file that is there, up to which a gap is kept.
 _MOST_GAPS = 4
+#: Seconds between photos from which on they are no film; correlation below which pictures show different things, and
+#: the side of the small pictures that it is taken of.
+_APART, _ALIKE, _LOOK = 1.0, 0.2, 24
 _PRINTF = re.compile(r"%(0?)(\d*)d")
 
 
@@ -62,6 +71,43 @@ def folder_files(folder: Path) -> list[Path]:
 def are_frames(files: list[Path]) -> bool:
     """Whether the names differ only in one number, as the frames of a rendering do."""
     return len(files) > 1 and len({re.sub(r"\d+(?=\D*$)", "#", file.name) for file in files}) == 1
+
+
+def apart(files: list[Path]) -> str:
+    """Why pictures whose names differ only in a number are no frames of a film, in a sentence without its full stop;
+    "" where they may be. A few of them are looked at: when they were taken (EXIF), their sizes, what they show."""
+    sampled = [files[index] for index in sorted({round(share * (len(files) - 1)) for share in np.linspace(0, 1, 6)})]
+    taken = [taken_at(files[0]), taken_at(files[-1])]
+    if all(taken) and abs(taken[1] - taken[0]) >= _APART * (len(files) - 1):
+        return "Its photos were not taken in one go"
+    looks = [look for file in sampled if (look := _look(file)) is not None]
+    if len({size for size, _ in looks}) > 1:
+        return "Its photos have several sizes"
+    pairs = [(files[index], files[index + 1]) for index in sorted({0, (len(files) - 1) // 2, len(files) - 2})]
+    likenesses = [_likeness(*map(_look, pair)) for pair in pairs]
+    return "Its photos show different things" if max(likenesses) < _ALIKE else ""
+
+
+def _look(file: Path) -> tuple[tuple[int, int], NDArray[np.float64]] | None:
+    """Size, and a few grey pixels, of a picture that Pillow reads quickly; None for others."""
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=["JPEG", "PNG", "WEBP", "BMP", "TIFF"]) as image:
+            size = image.size
+            image.draft("L", (_LOOK, _LOOK))
+            return size, np.asarray(image.convert("L").resize((_LOOK, _LOOK), Image.Resampling.BOX), np.float64)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _likeness(one: Any, other: Any) -> float:
+    """Correlation of two looks; 1 where there is nothing to compare."""
+    if one is None or other is None:
+        return 1.0
+    first, second = (look - look.mean() for _, look in (one, other))
+    size = np.linalg.norm(first) * np.linalg.norm(second)
+    return float((first * second).sum() / size) if size > _LOOK else 1.0
 
 
 def without_gaps(files: list[Path]) -> tuple[list[Path], str]:

@@ -216,6 +216,22 @@ def astronaut() -> str:
     return str(sample_photo("astronaut"))
 
 
+def test_photos_that_are_no_clip_have_collections_and_cameras_of_their_own(astronaut, tmp_path) -> None:
+    for number, side in ((1, 512), (2, 500)):
+        with Image.open(astronaut) as photo:
+            photo.crop((0, 0, side, side)).save(tmp_path / f"IMG_{number:04d}.png")
+    bpy.ops.maquette.recover_people(filepath=str(tmp_path))
+    assert "2 people of 2 photos" in jobs.outcome().line and "several sizes" in jobs.outcome().line
+    tops = [one.name for one in bpy.context.scene.collection.children]
+    assert sorted(tops) == ["IMG_0001.people", "IMG_0002.people"]
+    assert [len(bpy.data.collections[name].children) for name in tops] == [1, 1]
+    cameras = {obj["maquette_photo"].name for obj in bpy.data.objects if obj.type == "CAMERA"}
+    assert cameras == {"IMG_0001.png", "IMG_0002.png"}
+    assert bpy.context.scene.frame_end == 250, "no animation"
+    with pytest.raises(RuntimeError, match="Its photos have several sizes"):
+        bpy.ops.maquette.refine_hands(filepath=str(tmp_path), frames="CLIP", masks="NONE", depth="NONE")
+
+
 @pytest.mark.computes
 def test_people_stand_on_the_ground_before_the_matched_camera(astronaut, evaluated) -> None:
     bpy.ops.maquette.recover_people(filepath=astronaut, masks="IMAGE", skeleton_image="coco_18")

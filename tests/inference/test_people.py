@@ -293,6 +293,12 @@ def test_photos_of_different_sizes_have_their_own_cameras(astronaut):
     assert len(people.frames[0]) == 1 and people.frames[1] == ()
 
 
+def test_people_of_photos_that_are_no_clip_have_numbers_of_their_own(astronaut):
+    boxes = [[(0, 0, 512, 512)], [(0, 0, 512, 512)]]
+    people = recover_people([astronaut, astronaut], device="cpu", boxes=boxes)
+    assert {number: [frame for frame, _ in track] for number, track in people.tracks().items()} == {0: [0], 1: [1]}
+
+
 def test_a_box_bypasses_the_detector_and_batches_do_not_matter(astronaut, found):
     box = found.frames[0][0].box
     people = recover_people(astronaut, device="cpu", boxes=[box], det_batch_size=1, hmr_batch_size=1)

@@ -607,3 +607,34 @@ def test_a_clips_frame_rate_must_be_one(movie):
     for fps in (0, -3, float("nan"), 1e9):
         with pytest.raises(BadInput):
             load_clip(movie, fps=fps)
+
+
+def _stills(folder: Path, *, dates=None, sizes=None, unlike=False) -> Path:
+    """Four numbered photos of one sliding picture, or of several."""
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (12, 4, 12), np.uint8)
+    for number in range(4):
+        image = Image.fromarray(noise[:, number * unlike]).resize(sizes[number] if sizes else (96, 96))
+        image = Image.fromarray(np.roll(np.asarray(image), 2 * number, 1))
+        exif = Image.Exif()
+        if dates:
+            exif.get_ifd(0x8769)[0x9003] = f"2024:05:01 10:00:{dates[number]:02d}"
+        image.save(folder / f"IMG_{number + 1:04d}.jpg", exif=exif)
+    return folder
+
+
+def test_numbered_photos_that_are_no_film_stay_apart(tmp_path) -> None:
+    """By when they were taken, by their sizes, by what they show; a burst, and whatever is asked for, is a clip."""
+    apart = {
+        "dates": {"dates": (0, 9, 20, 41)},
+        "sizes": {"sizes": [(96, 96), (128, 96), (96, 96), (96, 128)]},
+        "things": {"unlike": True},
+    }
+    for name, what in apart.items():
+        clip = load_clip(_stills(tmp_path / name, **what))
+        assert clip.fps is None and "each is one of its own" in clip.notes[0]
+        assert load_clip(tmp_path / name, fps=12).fps == 12
+        assert load_clip(tmp_path / name / "IMG_####.jpg").fps == 24
+    for name, what in {"burst": {"dates": (0, 0, 1, 1)}, "frames": {}}.items():
+        clip = load_clip(_stills(tmp_path / name, **what))
+        assert (clip.fps, clip.notes) == (24, [])

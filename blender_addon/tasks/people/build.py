@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ....inference import load_photo
 from ...builders.bodies import body
+from ...builders.camera import matched
 from ...builders.images import image
 from ...core import axes
 from ...work.people import PeopleWork
@@ -28,6 +31,17 @@ def work(properties: Any, context: Context) -> PeopleWork:
     return item
 
 
+def _of_photos(found: RecoveredPeople, options: body.BodyOptions, place: Place) -> str:
+    """Photos that are no clip: each has a collection of its people, before a matched camera of its own."""
+    for file, people, world in found.photos:
+        shown = image.photo_image(load_photo(file), file, file.name)
+        camera = matched.matched_camera(people.camera, shown, world, scene=place.scene)
+        own = replace(options, world_from_camera=axes.world_from_camera_of(camera))
+        body.build_people(people, own, name=file.stem, scene=place.scene)
+    count = sum(len(people.frames[0]) for _, people, _ in found.photos)
+    return f"Recovered {count} {'person' if count == 1 else 'people'} of {len(found.photos)} photos that are no clip"
+
+
 def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> str:
     """The bodies before the matched camera, and the masks of the first frame."""
     people, wanted = found.result.people, item.build
@@ -40,6 +54,8 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
         world_from_camera=axes.world_from_camera_of(place.camera),
         folder=item.folder,
     )
+    if found.result.photos:
+        return _of_photos(found.result, options, place)
     body.build_people(people, options, name=item.source.name, scene=place.scene)
     made = [build_masks(item, found, place, people.body.licence)]
     if found.result.skeletons is not None:

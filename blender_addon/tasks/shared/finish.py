@@ -44,13 +44,15 @@ class Place:
     @cached_property
     def photo(self) -> Image:
         """The image that shows what was computed on: the playing clip, or the photo."""
-        source = self._item.source
-        path = source.path if source.path and not source.is_clip else None
-        return (self._found.length > 1 and self._clip) or image.photo_image(self._found.photo, path, source.origin)
+        source, file = self._item.source, self._found.file
+        path = file or (source.path if source.path and not source.is_clip else None)
+        origin = file.name if file is not None else source.origin
+        return (self._found.length > 1 and self._clip) or image.photo_image(self._found.photo, path, origin)
 
     @cached_property
     def _clip(self) -> Image | None:
-        return clip_image(self._item, self._found)
+        several = self._found.length > 1 and self._found.fps is None
+        return None if several else clip_image(self._item, self._found)
 
     @cached_property
     def licence(self) -> str:
@@ -110,7 +112,9 @@ def _view_layer(scene: Scene) -> ViewLayer:
 
 def _linked(item: WorkItem, found: JobResult, scene: Scene, made: list, before: lens.Render) -> list[str]:
     """Write on what was made which photo it is of, and at which scale; returns what is to be said of the lens."""
-    photo = playing_image(item.source) or image.known_photo(found.photo, item.source.origin)
+    photo = playing_image(item.source) or image.known_photo(
+        found.photo, found.file.name if found.file else item.source.origin
+    )
     photo_links.mark(made, found.photo.digest, found.lens.source if found.lens else "", photo)
     if found.lens is None:
         return []
