@@ -187,6 +187,22 @@ def test_root_motion(to, turn, recovered):
     assert {channel.kind for channel in spot} == {"location", *(["rotation_euler"] if turn else [])}
 
 
+def test_root_motion_of_a_control_rig(recovered):
+    """Its root carries by constraints: what deforms stays where it was, and fewer keys keep it there."""
+    obj = recovered("RIGIFY", range(6))[0][0]
+    names = [bone.name for bone in obj.data.bones]
+    skin, frames = [bone.use_deform for bone in obj.data.bones], range(3, 9)
+    before = places(obj, frames)
+    bpy.ops.maquette.move_root(armature=obj.name, to="ROOT", turn=True)
+    after = places(obj, frames)
+    assert apart(after[:, skin], before[:, skin]) < 1e-4
+    root, hips = names.index("root"), names.index("torso")
+    np.testing.assert_allclose(np.ptp(after[:, root, :2], axis=0), np.ptp(before[:, hips, :2], axis=0), atol=0.05)
+    assert np.abs(after[:, root, 2]).max() < 1e-5
+    motion.reduce_keys(obj, 0.004, bpy.context.scene)
+    assert apart(places(obj, frames)[:, skin], before[:, skin]) < 0.0041
+
+
 def test_a_steady_way_leaves_the_sway_to_the_hips():
     obj = walker()
     bpy.ops.maquette.move_root(to="ROOT", steady=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,8 +58,9 @@ class Loop:
 def reduce_keys(obj: Object, tolerance: float, scene: Scene) -> Reduced:
     """Keep only the keys that are needed for every joint to stay within `tolerance` metres in every whole frame.
 
-    Measured where the joints come out under everything that acts on them, so errors along a limb add up. Raises
-    BadInput where the object has no action of its own.
+    Measured where the joints come out under everything that acts on them, so errors along a limb add up: those of bones
+    that deform or are animated, as what lies between them in a control rig may flip. Raises BadInput where the object
+    has no action of its own.
     """
     if not tolerance > 0:
         raise BadInput("The tolerance must be greater than 0.", "Give it in millimetres.")
@@ -68,6 +69,7 @@ def reduce_keys(obj: Object, tolerance: float, scene: Scene) -> Reduced:
     values = [channel.values(frames) for channel in found]
     before = sum(channel.count for channel in found)
     carried, levers = _carried(obj, found)
+    seen = _seen(obj, {channel.bone for channel in found})
     budgets = np.full(len(found), tolerance / metre)
     changed = np.ones(len(found), bool)
     worst = 0.0
@@ -78,7 +80,8 @@ def reduce_keys(obj: Object, tolerance: float, scene: Scene) -> Reduced:
                 error = _error(channel.kind, levers[number])
                 keys = cleanup.kept_keys(known, error, float(budgets[number]))
                 channel.write(frames[keys], known[keys], cleanup.slopes_of(known)[keys])
-            off = np.linalg.norm(_joints_of(obj, _worlds(obj, frames, scene)) - truth, axis=-1).max(axis=0) * metre
+            off = np.linalg.norm(_joints_of(obj, _worlds(obj, frames, scene)) - truth, axis=-1).max(axis=0)
+            off *= metre * seen
             worst, excess = float(off.max()), np.array([off[joints].max() for joints in carried]) / tolerance
             changed = (excess > 1) & (budgets > 0)
             if not changed.any():
@@ -100,7 +103,7 @@ def make_loop(obj: Object, scene: Scene, *, first: int = 0, last: int = 0, blend
     if len(frames) < 3:
         raise BadInput("A loop needs three frames at least.", "Choose a longer range.")
     worlds, root = _worlds(obj, frames, scene), _hips(obj)
-    joints = _joints_of(obj, worlds)
+    joints = _joints_of(obj, worlds)[:, _seen(obj)]
     net = (worlds[root][-1, :3, 3] - worlds[root][0, :3, 3]) * [1, 1, 0]
     left_behind = np.linalg.norm(joints[-1] - joints[0] - net, axis=1) > 0.5 * np.linalg.norm(net)
     if np.linalg.norm(net) > _FAR and not left_behind.all():  # such as a root bone that stays where it is
@@ -352,10 +355,12 @@ def _above(obj: Object, bone: str) -> set[str]:
 
 
 def _topmost(obj: Object, bone: str) -> str:
-    """The bone that carries the whole rig."""
+    """The bone that carries the whole rig: the one above all, or "root", which carries a control rig by constraints."""
     bones: Any = obj.data.bones  # type: ignore[union-attr]
-    mapping = rigs.map_bones([one.name for one in bones])
-    return getattr(mapping, "root", "") or [bone, *(one.name for one in bones[bone].parent_recursive)][-1]
+    root = bones.get("root")
+    if root is not None and root.parent is None and bones[bone].parent_recursive:
+        return "root"
+    return [bone, *(one.name for one in bones[bone].parent_recursive)][-1]
 
 
 def _unit(obj: Object, bone: str) -> float:
@@ -379,6 +384,13 @@ def _joints_of(obj: Object, worlds: dict[str, NDArray]) -> NDArray[np.float64]:
     lengths = np.array([bone.length for bone in bones]) * _unit(obj, "bone")
     heads = posed[..., :3, 3]
     return np.concatenate([heads, heads + posed[..., :3, 1] * lengths[:, None]], axis=1)
+
+
+def _seen(obj: Object, animated: Set[str] = frozenset()) -> NDArray[np.bool_]:
+    """(2 J,) the joints, as in `_joints_of`, of bones that deform or are animated; all where no bone deforms."""
+    bones: Any = obj.data.bones  # type: ignore[union-attr]
+    chosen = np.array([bone.use_deform or bone.name in animated for bone in bones])
+    return np.tile(chosen | (not any(bone.use_deform for bone in bones)), 2)
 
 
 def _basis(obj: Object, bone: str, found: Sequence[Channel], frames: NDArray) -> NDArray[np.float64]:
