@@ -29,7 +29,8 @@ def mark(made: Iterable[Any], digest: str, lens: str, photo_image: Image | None)
             block[roles.PHOTO] = digest
         if lens and roles.LENS not in block:
             block[roles.LENS] = lens
-        if photo_image is not None and block != photo_image and not isinstance(block, bpy.types.Mesh):
+        others = photo_image is None or block == photo_image or isinstance(block, bpy.types.Mesh)
+        if not others and roles.OF_IMAGE not in block:  # of several photos each has been marked with its own
             block[roles.OF_IMAGE] = photo_image
 
 

@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 import pytest
 from maquette import inference
+from maquette.blender_addon import api
 from maquette.blender_addon.builders.bodies.body import MODES
 from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.core import jobs
@@ -228,6 +229,10 @@ def test_photos_that_are_no_clip_have_collections_and_cameras_of_their_own(astro
     cameras = {obj["maquette_photo"].name for obj in bpy.data.objects if obj.type == "CAMERA"}
     assert cameras == {"IMG_0001.png", "IMG_0002.png"}
     assert bpy.context.scene.frame_end == 250, "no animation"
+    for person in api.people():
+        own = person.body.name[:8]
+        assert person.camera["maquette_photo"].name == f"{own}.png"
+        assert person.photo == inference.load_photo(tmp_path / f"{own}.png").digest
     with pytest.raises(RuntimeError, match="Its photos have several sizes"):
         bpy.ops.maquette.refine_hands(filepath=str(tmp_path), frames="CLIP", masks="NONE", depth="NONE")
 

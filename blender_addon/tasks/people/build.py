@@ -10,7 +10,7 @@ from ....inference import load_photo
 from ...builders.bodies import body
 from ...builders.camera import matched
 from ...builders.images import image
-from ...core import axes
+from ...core import axes, photo_links
 from ...work.people import PeopleWork
 from ..shared.gather import gathered
 from ..shared.masks import build_masks, check_target
@@ -34,10 +34,12 @@ def work(properties: Any, context: Context) -> PeopleWork:
 def _of_photos(found: RecoveredPeople, options: body.BodyOptions, place: Place) -> str:
     """Photos that are no clip: each has a collection of its people, before a matched camera of its own."""
     for file, people, world in found.photos:
-        shown = image.photo_image(load_photo(file), file, file.name)
+        photo = load_photo(file)
+        shown = image.photo_image(photo, file, file.name)
         camera = matched.matched_camera(people.camera, shown, world, scene=place.scene)
         own = replace(options, world_from_camera=axes.world_from_camera_of(camera))
-        body.build_people(people, own, name=file.stem, scene=place.scene)
+        for made in body.build_people(people, own, name=file.stem, scene=place.scene):
+            photo_links.mark((*made.objects, camera), photo.digest, "", shown)
     count = sum(len(people.frames[0]) for _, people, _ in found.photos)
     return f"Recovered {count} {'person' if count == 1 else 'people'} of {len(found.photos)} photos that are no clip"
 
