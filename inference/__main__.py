@@ -20,6 +20,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +84,7 @@ def _people(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
     clip = _clip(options)
     result = recover_people(clip, progress=progress, **_chosen(options))
     _save(output, result, next(iter(clip)), options)
+    progress.tell(clip.notes)
     yield output
 
 
@@ -91,12 +93,16 @@ def _frames(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
     outputs = _outputs(options)
     _check_outputs(options, outputs)
     given = _chosen(options) | common.BATCH.chosen(options)
-    pairs = batch.each(_TASKS[options.task].task, _clip(options), progress=progress, **given)
-    for output, (photo, result) in zip(outputs, pairs, strict=False):  # a damaged movie has fewer frames than it says
+    clip = _clip(options)
+    pairs = batch.each(_TASKS[options.task].task, clip, progress=progress, **given)
+    # A file stands in for those that are missing behind it, and a damaged movie has fewer frames than it says.
+    own = (next(again) for _, again in groupby(pairs, lambda pair: pair[0].name))
+    for output, (photo, result) in zip(outputs, own, strict=False):
         if isinstance(result, NothingFound):
             raise result
         _save(output, result, photo, options)
         yield output
+    progress.tell(clip.notes)
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:
@@ -175,7 +181,8 @@ def _list_models(options: argparse.Namespace) -> None:
 
 def _clip(options: argparse.Namespace) -> Clip:
     """All of the photos, one after the other, with the focal length that was given."""
-    clips = [load_clip(source, fps=options.fps, sequence=options.sequence) for source in options.photo]
+    given = {"fps": options.fps, "sequence": options.sequence, "layer": options.layer}
+    clips = [load_clip(source, **given) for source in options.photo]
     fps = clips[0].fps if len(clips) == 1 else options.fps
 
     def photos() -> Iterator[Photo]:
@@ -183,7 +190,8 @@ def _clip(options: argparse.Namespace) -> Clip:
             for photo in clip:
                 yield _with_focal(photo, options)
 
-    return Clip(clips[0].name, sum(map(len, clips)), fps, photos)
+    notes = clips[0].notes if len(clips) == 1 else [note for clip in clips for note in clip.notes]
+    return Clip(clips[0].name, sum(map(len, clips)), fps, photos, notes)
 
 
 def _with_focal(photo: Photo, options: argparse.Namespace) -> Photo:
@@ -209,6 +217,14 @@ class _Progress:
             print(f"{fraction:4.0%}  {message}", file=sys.stderr, flush=True)
             self._reported = fraction
 
+    def tell(self, notes: Sequence[str]) -> None:
+        """What is to be known of the photos besides."""
+        for note in dict.fromkeys(notes):
+            if self._json:
+                self._object({"note": note})
+            else:
+                print("\r\033[K" if self._line else "", note, sep="", file=sys.stderr)
+
     def end(self, text: str, fields: dict[str, object]) -> None:
         if self._json:
             self._object(fields)
@@ -229,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, task in _TASKS.items():
         subparser = tasks.add_parser(name, help=task.summary, description=task.summary.capitalize() + ".")
         _add_files(subparser)
-        Options(*_COMMON, *task.options, *common.RUN).add_to(subparser)
+        Options(*_COMMON, *task.options, common.LAYER, *common.RUN).add_to(subparser)
         _add_places(subparser)
         if name == "people":
             subparser.add_argument("--fps", type=float, help="frames per second, instead of the movie's own")

@@ -46,6 +46,7 @@ class Source:
     linear : the pixels are scene-linear light, not sRGB.
     is_clip : the path is more than one photo.  sequence : it is one of numbered pictures, and stands for all of them.
     fps : the scene's frame rate, for clips that have none of their own.
+    layer : of OpenEXR files; None for the one that is taken unasked.
     frame : index of the photo in a clip, for tasks that take one photo.
     shown : the first picture of a clip as Blender shows it, None where it cannot; see `JobResult.upright`.
     clip_notes : what its clips have to say once they are read; see `inference.Clip`.
@@ -58,6 +59,7 @@ class Source:
     is_clip: bool = False
     sequence: bool = False
     fps: float | None = None
+    layer: str | None = None
     frame: int = 0
     shown: ShownPicture | None = field(default=None, compare=False, repr=False)
     focal: Focal = field(default_factory=Focal)
@@ -72,7 +74,7 @@ class Source:
         """All frames; a photo is a clip of one frame."""
         if not self.is_clip:
             return as_clip(self.photo())
-        clip = inference.load_clip(self.path, fps=self.fps, sequence=self.sequence)
+        clip = self._open()
         self.clip_notes.append(clip.notes)
         return Clip(self.name, len(clip), clip.fps, lambda: map(self.focal.applied_to, clip), clip.notes)
 
@@ -92,14 +94,17 @@ class Source:
         plays none of its kind."""
         if self.shown is None:
             return False
-        return self.shown.is_of(next(iter(inference.load_clip(self.path, sequence=self.sequence))))
+        return self.shown.is_of(next(iter(self._open())))
+
+    def _open(self) -> Clip:
+        return inference.load_clip(self.path, fps=self.fps, sequence=self.sequence, layer=self.layer)
 
     def _read_photo(self) -> Photo:
         if self.pixels is not None:
             return as_photo(_srgb_bytes(self.pixels, self.linear))
         if not self.is_clip:
-            return inference.load_photo(self.path)
-        clip = inference.load_clip(self.path, fps=self.fps, sequence=self.sequence)
+            return inference.load_photo(self.path, layer=self.layer)
+        clip = self._open()
         for photo in islice(clip, self.frame, None):
             return photo
         raise BadInput(

@@ -21,6 +21,8 @@ MOGE = ("moge-2-small", "moge-2-base", "moge-2-large")
 TOKENS = Number("tokens", 3600, "Network Detail",
         "Patches of the photo that the network sees: 1200 is quick, 3600 the finest it was trained for", 256, 16384,
         soft_low=1200, soft_high=3600, models=MOGE)
+LAYER = Text("layer", None, "Layer",
+        "Layer of an OpenEXR photo, or the last word of its name; left out, Combined, RGBA, or its only picture")
 DEVICE = Text("device", None, "Device",
         "Where to compute: cpu, cuda, cuda:1, mps, xpu; left out, the fastest there is")
 PRECISION = Choice("precision", None, "Precision",

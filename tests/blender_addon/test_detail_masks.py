@@ -334,6 +334,28 @@ def test_an_image_that_exif_does_not_turn_in_blender_is_repainted_as_it_lies(tur
         bpy.data.images.remove(made)
 
 
+@pytest.mark.parametrize("kind", ["heic", "exr"])
+def test_files_that_blender_does_not_open_so_are_repainted_as_they_are_read(kind, noise, tmp_path):
+    """A HEIC photo, and a layer of an OpenEXR file, whose floats stay floats."""
+    from maquette.inference.photo.exr import write_exr
+    from PIL import Image
+
+    part, path = box(slice(20, 40), slice(100, 140)), tmp_path / f"a.{kind}"
+    new_image("mask", part)
+    if kind == "heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+        Image.fromarray((noise[..., :3] * 255).astype(np.uint8)).save(path, quality=-1)
+    else:
+        with path.open("wb") as file:
+            write_exr(file, {f"{layer}.{c}": noise[..., 0] * 2 for layer in ("Combined", "Gloss") for c in "RGB"})
+    detail(filepath=str(path), mask_name="mask", layer="Gloss" if kind == "exr" else "")
+    made = bpy.data.images["a.detail"]
+    before = images.image_array(made["maquette_before"])[..., :3]
+    assert made.is_float == (kind == "exr") and before.shape == (120, 160, 3)
+    given = noise[..., :1] * 2 if kind == "exr" else before
+    assert extent((np.abs(images.image_array(made)[..., :3] - given) > 0.01).any(-1)) == extent(part)
+
+
 def test_a_mask_that_lies_on_its_side_is_refused(noise):
     new_image("photo.png", noise)
     new_image("mask", box(slice(20, 40), slice(20, 40)).T)

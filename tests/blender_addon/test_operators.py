@@ -332,3 +332,31 @@ def test_an_animated_gif_is_a_clip(tmp_path) -> None:
     bpy.ops.maquette.estimate_depth(image=shown.name, model="relief", output="IMAGE", frames="CLIP")
     assert len(list((tmp_path / "maquette").rglob("*.exr"))) == 3
     assert "frames 1 to 3 at 10 fps" in jobs.outcome().line
+
+
+def test_a_layer_of_an_exr_is_worked_on_and_shown(tmp_path) -> None:
+    """By its file, and as an image of it, of which Blender has no pixels; the panel's field lists the layers."""
+    from maquette.blender_addon.tasks.shared.scene_settings import _layers
+    from maquette.inference.photo.exr import write_exr
+
+    path = tmp_path / "render.exr"
+    rows = np.repeat(np.linspace(0.2, 0.8, 64, dtype=np.float32)[:, None], 96, 1)
+    layers = {"ViewLayer.Combined": rows, "ViewLayer.DiffCol": 1 - rows}
+    with path.open("wb") as file:
+        write_exr(file, {f"{name}.{channel}": grey for name, grey in layers.items() for channel in "RGB"})
+    loaded = bpy.data.images.load(str(path))
+    given = {"model": "relief", "output": "GRID", "mesh_resolution": 8}
+    for source in ({"filepath": str(path)}, {"image": loaded.name}):
+        for layer, wanted in (("", rows), ("DiffCol", 1 - rows)):
+            before = set(bpy.data.images)
+            bpy.ops.maquette.estimate_depth(layer=layer, **source, **given)
+            known = inference.load_photo(path, layer=layer or None)
+            (photo,) = [one for one in bpy.data.images if one.get("maquette_photo") == known.digest]
+            assert photo in set(bpy.data.images) - before or source == {"image": loaded.name}
+            shown = images.image_array(photo)[..., 0]
+            np.testing.assert_allclose(shown, inference.photo.colour.light_to_srgb(wanted), atol=0.01)
+    settings = bpy.context.scene.maquette
+    settings.source, settings.filepath = "FILE", str(path)
+    assert _layers(settings, None, "") == ["ViewLayer.Combined", "ViewLayer.DiffCol"]
+    with pytest.raises(RuntimeError, match="has no layers"):
+        bpy.ops.maquette.estimate_depth(filepath=str(sample_photo("brick")), layer="Combined", model="relief")

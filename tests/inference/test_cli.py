@@ -74,6 +74,22 @@ def test_exr_png_and_glb_agree_with_the_npz(tmp_path, small):
     np.testing.assert_allclose(mesh.visual.uv[upper_left], [0.5 / 96, 1 - 0.5 / 64], atol=1e-4)
 
 
+def test_a_layer_of_an_exr_is_read(tmp_path, capsys):
+    rows = np.repeat(np.linspace(0, 1, 32)[:, None], 48, 1)
+    with (tmp_path / "a.exr").open("wb") as file:
+        layers = {"Combined": rows, "DiffCol": rows[::-1]}
+        exr.write_exr(file, {f"{name}.{channel}": grey for name, grey in layers.items() for channel in "RGB"})
+    found = {}
+    for name in layers:
+        options = ("--photo", tmp_path / "a.exr", "--layer", name, "--output", tmp_path / f"{name}.npz")
+        assert run("relief", *options) == 0
+        with np.load(tmp_path / f"{name}.npz") as file:
+            found[name] = file["depth"]
+    assert np.abs(found["Combined"] - found["DiffCol"]).max() > 0.1
+    assert run("relief", "--photo", tmp_path / "a.exr", "--layer", "Gloss", "--output", tmp_path / "b.npz") == 1
+    assert "no picture in a layer 'Gloss'" in capsys.readouterr().err
+
+
 def test_opencv_reads_the_exr_too(tmp_path, small):
     if "OpenEXR:                     YES" not in cv2.getBuildInformation() and int(cv2.__version__[0]) >= 5:
         pytest.skip("this OpenCV was built without OpenEXR")
@@ -230,6 +246,19 @@ def test_a_folder_gives_a_file_for_every_frame(tmp_path):
     (frames / "shot_0004.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     assert run("relief", "--photo", frames, *common, "--overwrite", "--batch-size", 2) == 1
     assert len(left_in(results)) == 12
+
+
+def test_what_is_to_be_known_of_the_frames_is_told(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    for number, shift in ((1, 0), (3, 9)):
+        picture = np.roll(np.asarray(Image.open(BRICK).resize((48, 32))), shift, 1)
+        Image.fromarray(picture).save(tmp_path / f"shot_{number}.png")
+    assert run("relief", "--photo", tmp_path / "shot_#.png", "--output", tmp_path / "out") == 0
+    assert "1 of the frames 1 to 3 is missing" in capsys.readouterr().err
+    assert run("relief", "--photo", tmp_path / "shot_3.png", "--output", tmp_path / "alone.npz") == 0
+    assert left_in(tmp_path / "out") == ["shot_1.relief.npz", "shot_3.relief.npz"]
+    of_clip, alone = (np.load(tmp_path / name)["depth"] for name in ("out/shot_3.relief.npz", "alone.npz"))
+    np.testing.assert_array_equal(of_clip, alone)
 
 
 def test_the_models_are_listed(tmp_path, capsys):

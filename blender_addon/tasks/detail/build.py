@@ -177,7 +177,7 @@ def _absolute(path: str) -> str:
 
 def _before(item: DetailWork, place: Place) -> Image | None:
     """The image that the result is compared with."""
-    if item.picture.orientation > 1 and item.picture.upright:
+    if not item.picture.as_shown:
         return place.photo
     if item.source.path and not item.build.before and not item.source.is_clip:
         return bpy.data.images.load(item.build.path, check_existing=True)

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
+import numpy as np
 
 from ....inference.errors import BadInput
+from ....inference.photo import layers_of
 from ....inference.photo.decode import orientation_of, upright
+from ....inference.photo.exr import read_colours
 from ....installer.packages import manager
 from ...builders.images.image import image_array, known_photo
 from ...builders.materials import paint_slots
@@ -24,6 +27,8 @@ from . import projection
 if TYPE_CHECKING:
     from bpy.types import Image
 
+#: Files that Blender does not open.
+_UNOPENED = (".heic", ".heif", ".hif", ".avif")
 _CHOOSE = "Choose another image."
 
 
@@ -44,6 +49,8 @@ def picture_of(properties: Any, context: Any) -> tuple[Source, Picture, Image | 
     if source.is_clip:
         return source, Picture(None), image
     turned = file_orientation(Path(source.path)) if source.path else 1
+    if _is_other_in_blender(source):
+        return source, _as_read(source), None
     if image is not None:
         return source, replace(picture_from(image, source.pixels), orientation=turned, upright=turned == 1), image
     with image_of_file(source.path) as (image, kept):
@@ -51,7 +58,23 @@ def picture_of(properties: Any, context: Any) -> tuple[Source, Picture, Image | 
         if turned == 1:
             return source, picture, image if kept else None
     pixels = upright(picture.pixels, turned)  # type: ignore[arg-type]
-    return source, replace(picture, pixels=pixels, orientation=turned), known_photo(source.photo(), source.origin)
+    picture = replace(picture, pixels=pixels, orientation=turned, as_shown=False)
+    return source, picture, known_photo(source.photo(), source.origin)
+
+
+def _is_other_in_blender(source: Source) -> bool:
+    """Whether Blender does not open the file, or not the layer that is asked for."""
+    suffix = Path(source.path).suffix.lower()
+    return suffix in _UNOPENED or (suffix == ".exr" and (source.layer is not None or len(layers_of(source.path)) > 1))
+
+
+def _as_read(source: Source) -> Picture:
+    """A picture as the tasks read it."""
+    if not source.path.lower().endswith(".exr"):
+        return Picture(None, as_shown=False)
+    colours = read_colours(Path(source.path), source.layer)
+    pixels = colours if colours.shape[2] == 4 else np.dstack([colours, np.ones_like(colours[..., :1])])
+    return Picture(pixels, eight_bits=False, linear=True, premultiplied=True, as_shown=False)
 
 
 def picture_from(image: Image, pixels: Any = None) -> Picture:

@@ -72,7 +72,7 @@ def gathered(
 def source_of(properties: Any, scene: Scene) -> Source:
     """The photo or clip that an operator's properties name. Raises BadInput."""
     source = _named_source(properties, scene)
-    source = replace(source, origin=properties.image or Path(source.path).name)
+    source = replace(source, origin=properties.image or Path(source.path).name, layer=properties.layer or None)
     if source.is_clip:
         source = replace(source, shown=first_shown(source))
     if not source.is_clip or properties.frame:
@@ -89,7 +89,7 @@ def _named_source(properties: Any, scene: Scene) -> Source:
         image = bpy.data.images.get(properties.image)
         if image is None:
             raise BadInput(f"There is no image called {properties.image!r}.", _CHOOSE)
-        return _image_source(image, scene, focal_of(properties, scene, image))
+        return _image_source(image, scene, focal_of(properties, scene, image), layered=bool(properties.layer))
     if properties.filepath:
         path = _absolute(properties.filepath)
         return _file_source(path, focal_of(properties, scene, path=path))
@@ -198,8 +198,9 @@ def _name_of(path: Path) -> str:
     return name or path.name
 
 
-def _image_source(image: Image, scene: Scene, focal: Focal) -> Source:
-    """An image datablock: by its file where that is what Blender shows, else by its pixels."""
+def _image_source(image: Image, scene: Scene, focal: Focal, *, layered: bool = False) -> Source:
+    """An image datablock: by its file where that is what Blender shows, or a layer of it is asked for, else by its
+    pixels."""
     name = Path(image.name).stem or image.name
     if image.source == "TILED":
         raise BadInput(f"The image {image.name} is made of UDIM tiles.", "Choose an image of one picture.")
@@ -211,7 +212,7 @@ def _image_source(image: Image, scene: Scene, focal: Focal) -> Source:
         sequence = image.source == "SEQUENCE"
         fps = scene.render.fps / scene.render.fps_base if sequence else None
         return Source(name, str(path), is_clip=True, sequence=sequence, fps=fps, focal=focal)
-    if image.source == "FILE" and on_disk and not image.is_float:
+    if image.source == "FILE" and on_disk and (not image.is_float or image.type == "MULTILAYER" or layered):
         path = _absolute(image.filepath, image)
         if path.exists():
             return Source(name, str(path), focal=focal)

@@ -58,6 +58,7 @@ class SidebarPanel:
             for option in declared:
                 if option.blender:
                     setattr(button, option.name, getattr(values, option.name))
+        button.layer = settings.layer if has_layers(settings) else ""
         button.camera = settings.camera.name if settings.camera else ""
         button.image = settings.image.name if settings.image and settings.source == "IMAGE" else ""
         button.filepath = settings.filepath if settings.source == "FILE" else ""
@@ -107,6 +108,18 @@ def is_clip(settings: Any) -> bool:
         return settings.image is not None and settings.image.source in {"MOVIE", "SEQUENCE"}
     file, known = Path(settings.filepath), cast("Any", bpy.path)
     return file.suffix.lower() in known.extensions_movie or "%" in file.name or "#" in file.name
+
+
+def chosen_path(settings: Any) -> str:
+    """The whole path of the chosen photo's file, "" where it has none."""
+    image = settings.image if settings.source == "IMAGE" else None
+    path = image.filepath if image is not None else settings.filepath if settings.source == "FILE" else ""
+    return bpy.path.abspath(path, library=image.library if image is not None else None)
+
+
+def has_layers(settings: Any) -> bool:
+    """Whether the chosen photo is a file that may have layers."""
+    return chosen_path(settings).lower().endswith(".exr")
 
 
 def draw_masks(layout: UILayout, group: Any) -> None:

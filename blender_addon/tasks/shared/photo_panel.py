@@ -9,7 +9,7 @@ from ...core import jobs, roles
 from ...packages.state import ready, status
 from ...ui.job_display import draw_outcome, draw_running
 from ...ui.text import characters, draw_lines
-from .panel import SidebarPanel, matched_camera
+from .panel import SidebarPanel, has_layers, matched_camera
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -30,6 +30,8 @@ class PhotoPanel(SidebarPanel):
             layout.template_ID(settings, "image", open="image.open")
         else:
             layout.prop(settings, "filepath", text="")
+        if has_layers(settings):
+            layout.prop(settings, "layer", icon="RENDERLAYERS")
         draw_lens(layout, settings)
         draw_jobs(layout)
 

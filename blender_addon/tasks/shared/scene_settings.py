@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
-from bpy.props import PointerProperty
+from bpy.props import PointerProperty, StringProperty
 
+from ....inference.errors import MaquetteError
 from ....inference.options import Choice, Options
+from ....inference.options.common import LAYER
 from ...core.bpy_settings import properties_of
+from .panel import chosen_path
 from .settings import COMMON, PHOTO
 
 if TYPE_CHECKING:
@@ -31,10 +34,25 @@ def _is_camera(_settings: object, candidate: bpy.types.Object) -> bool:
     return candidate.type == "CAMERA"
 
 
+def _layers(settings: Any, _context: object, _typed: str) -> list[str]:
+    """The layers of the chosen photo, where it is an OpenEXR file; the one without a name is what is taken unasked."""
+    from ....inference.photo import layers_of
+    from ....installer.packages import manager
+
+    manager.activate()
+    try:
+        return [name for name in layers_of(chosen_path(settings)) if name]
+    except MaquetteError:  # told when the photo is worked on
+        return []
+
+
 def scene_group(tasks: Iterable[Task]) -> type:
     """The class of `Scene.maquette`."""
     declared = {
         **properties_of((*_SOURCE, *COMMON)),
+        "layer": StringProperty(
+            name=LAYER.label, description=LAYER.help, search=_layers, search_options={"SUGGESTION"}
+        ),
         "image": PointerProperty(
             name="Photo", description="Photo, image sequence or movie to work on", type=bpy.types.Image
         ),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ....inference.options import Choice, Number, Options, Switch, Text
+from ....inference.options.common import LAYER
 from ....installer.models import catalogue
 from ...core.bpy_settings import Name, Vector
 
@@ -30,6 +31,7 @@ PHOTO = Options(
     Name("filepath", "", "File",
          "Path of the photo, movie, or numbered pictures (shot_%04d.png), when no image is given", kind="FILE_PATH"),
     Number("frame", 0, "Frame", "Frame of a clip to use where one photo is needed; 0 takes the scene's current one", 0),
+    LAYER,
     Text("camera", "", "Camera", "Name of the camera object that the photo was taken with, for its focal length"),
 )
 FRAMES = Choice("frames", "CURRENT", "Frames", "How much of a clip to work on", (

@@ -29,6 +29,7 @@ class Picture:
     premultiplied : colours are multiplied by alpha.
     view : the pixels are those of the surface's texture, and the picture is what its camera sees of it; or None.
     orientation : of the file, as its EXIF data say (1..8).  upright : pixels are turned by it, unlike Blender's own.
+    as_shown : Blender shows the file so; not where it opens none of its kind, or another layer, or shows it turned.
     """
 
     pixels: Pixels | None
@@ -38,6 +39,7 @@ class Picture:
     view: TexturedSurface | None = None
     orientation: int = 1
     upright: bool = True
+    as_shown: bool = True
 
 
 @dataclass(frozen=True)
