@@ -168,7 +168,7 @@ class Outcome:
         return cls(error.message, True, error.remedy, error.operator, arguments, type(error))
 
     def error(self) -> MaquetteError | None:
-        """The error anew, without what it was raised in, which would be kept with it; None where there was none."""
+        """A new error without what it was raised in, which would be kept with it; None where there was none."""
         return self.kind(self.line, self.remedy, self.operator, dict(self.arguments)) if self.kind else None
 
 

@@ -87,7 +87,7 @@ def is_new(block: Any, kind: str) -> bool:
 
 
 def note(sentence: str) -> None:
-    """Have the artist told; does nothing outside of a transaction."""
+    """Add a remark for the artist to the closing line; does nothing outside of a transaction."""
     for current in _open[-1:]:
         current.notes.append(sentence)
 

@@ -48,7 +48,7 @@ def draw_running(layout: UILayout, thread: str, cancel: str) -> bool:
 
 def draw_outcome(layout: UILayout, width: int, *, page: str = "") -> None:
     """The last job's closing line, or what went wrong and its remedy. page : the operator that leads to where this is
-    drawn, which is no remedy here."""
+    drawn, and so does not help here."""
     outcome = jobs.outcome()
     if outcome is None:
         return

@@ -50,13 +50,13 @@ class JobResult(Generic[Result]):
 
     length, fps : of the clip; 1 and None for a photo.
     camera : the photo's camera, where what is built stands before it; else None.
-    lens : the camera that the answer depends on, to be told; None where it depends on none.
+    lens : the camera that the answer depends on, to be reported; None where it depends on none.
     world_from_camera : (4, 4) float64 z-up world in which the people's feet stand on the ground, or None.
     masks : name (after the photo's) -> (H, W) float32 0..1, shaped.  outlines : the same as outlines.
     files : float images by name that the worker has written already; they go with `scratch` unless moved out.
     upright : of a clip that Blender shows otherwise than it was read, its frames as files that it shows as they are;
         none of them for a single frame. None where it shows the clip itself.
-    file : of the photo, where it is one of several that are no clip.
+    file : of the photo, where it is one of several separate ones.
     partial : the job was cancelled, and this is what was finished by then.
     """
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class RecoveredPeople:
     """skeletons : (H, W, 3) 0..1 of the first frame as OpenPose paints them, or None where they are not asked for.
-    photos : where they are no clip, the files that show people: each with its own people and their world.
+    photos : where they are not a clip, the files that show people: each with its own people and their world.
     """
 
     people: People
@@ -71,7 +71,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
     of_clip = of_photo
 
     def _apart(self, clip: Clip, people: People) -> tuple[People, tuple]:
-        """The people of the first photo that shows some, and those of all of them, where they are no clip."""
+        """The people of the first photo that shows some, and those of all of them, where they are not a clip."""
         if clip.fps is not None or len(people.frames) < 2:
             return people, ()
         from ...inference.people.clip.ground import world_from_camera

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Scratch:
-    """A hidden folder of its own below the one that is to take the files, so that moving them is no copying.
+    """A hidden folder of its own below the one that is to take the files, so that moving them copies nothing.
 
     `parent` is that folder, "" for the system's temporary one. What has not been moved out goes with `discard`, when
     nothing refers to this any more, and when Python ends; so does `parent` where it was made for this and is empty.

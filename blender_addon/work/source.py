@@ -84,7 +84,7 @@ class Source:
         if clip.fps is None and len(clip) > 1:
             why = clip.notes[0].partition(",")[0] if clip.notes else "Its photos have names of their own"
             raise BadInput(
-                f"The folder {self.name} is no clip. {why}.",
+                f"The folder {self.name} is not a clip. {why}.",
                 "Choose one photo, or the frames by their pattern (shot_####.png).",
             )
         return clip

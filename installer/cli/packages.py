@@ -133,7 +133,7 @@ def _status(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> An
 def _verify(paths: Paths, reporter: Reporter, options: argparse.Namespace) -> Answer:
     features = _features(options, _version(paths, options)) or None
     found = manager.verify(_python(paths, reporter, options), features, manager.InstallCallbacks(reporter.say))
-    lines = [f"{feature:14} {what or 'whole, and it works'}" for feature, what in found.items()]
+    lines = [f"{feature:14} {what or 'intact and working'}" for feature, what in found.items()]
     return found, lines or ["nothing is installed"], MISSING if not found else DAMAGED if any(found.values()) else 0
 
 

@@ -89,7 +89,7 @@ def install(
     sources = sources or chosen_sources()
     unknown = sorted(set(features) - set(FEATURES))
     if unknown:
-        raise SetupError(f"Unknown package group: {unknown[0]}.", f"Choose of: {', '.join(FEATURES)}.")
+        raise SetupError(f"Unknown package group: {unknown[0]}.", f"Choose one of: {', '.join(FEATURES)}.")
     wanted = [name for name in FEATURES if name == CORE or name in features]
     wanted = [name for name in wanted if name == CORE or pins_of(locks_folder(), version, name)]
 

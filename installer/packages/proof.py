@@ -141,7 +141,7 @@ def judge(report: dict[str, Any]) -> None:
         raise _import_error(error)
     if "cpu" not in report.get("devices", ["cpu"]):
         raise SetupError(
-            "torch loads, but does not compute right on this processor.",
+            "PyTorch loads, but gives wrong results on this processor.",
             "Choose another accelerator in the preferences and press Repair.",
         )
 

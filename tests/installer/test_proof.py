@@ -32,7 +32,7 @@ def failed(module: str, error: str, kind: str = "ImportError", missing: str | No
         (failed("scipy", "module compiled against ABI 2 but this numpy is 1"), "does not fit this Blender", "4.2"),
         (failed("timm", "No module named 'yaml'", missing="yaml"), "the module yaml is missing", "Repair"),
         (failed("diffusers", "The 'requests' distribution metadata was not found"), "has no requests", "Blender's own"),
-        (report(devices=["cuda"]), "does not compute right on this processor", "another accelerator"),
+        (report(devices=["cuda"]), "gives wrong results on this processor", "another accelerator"),
     ],
 )
 def test_every_fault_has_its_sentence(found: dict[str, Any], words: str, remedy: str) -> None:

@@ -205,7 +205,7 @@ def smooth_motion(obj: Object, *, first: int = 0, last: int = 0, width: float = 
 def push_to_nla(obj: Object, *, repeat: int = 1, start: int = 0) -> NlaStrip:
     """The object's action as a strip on a new track, a loop `repeat` times over, so that a walk goes on.
 
-    start : the strip's first frame; 0 for the action's own. Raises BadInput for more than one round of what is no loop.
+    start : the strip's first frame; 0 for the action's own. Raises BadInput for more rounds of what does not loop.
     """
     used, frames = action_of(obj), _frames(obj)
     if repeat > 1 and not all(any(one.type == "CYCLES" for one in curve.modifiers)

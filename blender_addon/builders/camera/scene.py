@@ -82,7 +82,7 @@ def keeps_timing(scene: Scene) -> bool:
 
 def set_timing(scene: Scene, fps: float, first: int, last: int, *, keep: bool | None = None) -> None:
     """The scene's frame rate, fractions included (29.97 becomes 30 / 1.001), and its frame range. A scene with the
-    artist's own animation keeps both (keep : None looks for it). Either way the artist is told."""
+    artist's own animation keeps both (keep : None looks for it). Either way the closing line says so."""
     render: Any = scene.render
     own, range_ = frame_rate(scene), (scene.frame_start, scene.frame_end)
     if keeps_timing(scene) if keep is None else keep:

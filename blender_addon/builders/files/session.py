@@ -13,7 +13,7 @@ from ...core import transaction
 
 
 def warn() -> None:
-    """Have the artist told where a file of an unsaved .blend lies."""
+    """Say in the closing line where a file of an unsaved .blend lies."""
     if not bpy.data.filepath:
         transaction.note("Save the .blend file: until then its caches lie in Blender's temporary folder")
 

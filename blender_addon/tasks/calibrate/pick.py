@@ -18,7 +18,7 @@ _PASSED = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "WHEELINMOUSE", "WHE
 
 
 class MAQUETTE_OT_pick_point(bpy.types.Operator):
-    """Click a point: on what was built of the photo in the 3D viewport, or on the photo in the image editor"""
+    """Click a point: on what was built from the photo in the 3D Viewport, or on the photo in the Image Editor"""
 
     bl_idname = "maquette.pick_point"
     bl_label = "Pick Point"
@@ -33,7 +33,7 @@ class MAQUETTE_OT_pick_point(bpy.types.Operator):
 
     def invoke(self, context: Any, event: Any) -> set[Any]:
         if bpy.app.background or context.area is None or context.area.type not in {"VIEW_3D", "IMAGE_EDITOR"}:
-            self.report({"ERROR"}, "Points are picked in the 3D viewport or the image editor")
+            self.report({"ERROR"}, "Points can only be picked in the 3D Viewport or the Image Editor")
             return {"CANCELLED"}
         context.window.cursor_modal_set("EYEDROPPER")
         context.workspace.status_text_set(f"Click point {self.which}; Esc cancels")
@@ -50,7 +50,7 @@ class MAQUETTE_OT_pick_point(bpy.types.Operator):
         camera = bpy.data.objects.get(self.camera)
         picked = _picked(context, event, camera) if camera is not None else None
         if picked is None:
-            self.report({"WARNING"}, "Nothing that was built of the photo lies there")
+            self.report({"WARNING"}, "Nothing built from the photo is there")
             return self._done(context, {"CANCELLED"})
         place, pixel = picked
         settings, letter = context.scene.maquette.calibrate, self.which.lower()

@@ -19,5 +19,5 @@ TASK = Task(
     package=__name__,
     commands=(Command("detail", "a part of a photo, texture or render repainted", needs_photo=False),),
     classes=CLASSES,
-    variants={"plan_detail": ("Plan", "Tell the parts, sizes, steps and memory that detailing takes", PlanOperator)},
+    variants={"plan_detail": ("Plan", "List the parts, sizes, steps and memory that detailing takes", PlanOperator)},
 )

@@ -50,7 +50,7 @@ class MAQUETTE_OT_toggle_detail(bpy.types.Operator):
 
 
 class MAQUETTE_OT_load_detail_settings(bpy.types.Operator):
-    """Take over the settings with which an image was detailed, from the image or its file"""
+    """Load the settings that an image was detailed with, from the image or its file"""
 
     bl_idname = "maquette.load_detail_settings"
     bl_label = "Load Settings from Image"
@@ -153,7 +153,7 @@ def _add_preset_operator() -> type:
     base: Any = presets.AddPresetBase
 
     class MAQUETTE_OT_add_detail_preset(base, bpy.types.Operator):
-        """Keep the settings as a preset, or remove the one that is shown"""
+        """Save the settings as a preset, or remove the selected one"""
 
         bl_idname = "maquette.add_detail_preset"
         bl_label = "Add Detail Preset"

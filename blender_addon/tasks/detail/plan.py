@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What detailing will take, told before it runs. It is worked out on the worker, and remembered for the panel."""
+"""What detailing will take, reported before it runs. It is worked out on the worker, and remembered for the panel."""
 
 from __future__ import annotations
 

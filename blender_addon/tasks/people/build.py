@@ -32,7 +32,7 @@ def work(properties: Any, context: Context) -> PeopleWork:
 
 
 def _of_photos(found: RecoveredPeople, options: body.BodyOptions, place: Place) -> str:
-    """Photos that are no clip: each has a collection of its people, before a matched camera of its own."""
+    """Separate photos: each has a collection of its people, before a matched camera of its own."""
     for file, people, world in found.photos:
         photo = load_photo(file)
         shown = image.photo_image(photo, file, file.name)
@@ -41,7 +41,7 @@ def _of_photos(found: RecoveredPeople, options: body.BodyOptions, place: Place) 
         for made in body.build_people(people, own, name=file.stem, scene=place.scene):
             photo_links.mark((*made.objects, camera), photo.digest, "", shown)
     count = sum(len(people.frames[0]) for _, people, _ in found.photos)
-    return f"Recovered {count} {'person' if count == 1 else 'people'} of {len(found.photos)} photos that are no clip"
+    return f"Recovered {count} {'person' if count == 1 else 'people'} of {len(found.photos)} separate photos"
 
 
 def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> str:

@@ -180,7 +180,7 @@ def _file(properties: Any) -> tuple[Path, str]:
     known = ", ".join(endings[0] for endings in FORMATS.values())
     if named and asked and named != chosen:
         wanted = FORMATS[chosen][0]
-        raise BadInput(f"{path.name} is no {chosen} file.", f"End its name in {wanted}, or leave the format out.")
+        raise BadInput(f"{path.name} is not a {chosen} file.", f"End its name in {wanted}, or leave the format out.")
     if not named and not asked and path.suffix[1:].isalpha():
         raise BadInput(f"{path.name} ends in no format that can be written.", f"End its name in {known}.")
     return (path, named) if named else (Path(f"{path}{FORMATS[chosen][0]}"), chosen)

@@ -9,7 +9,7 @@ from ...core import jobs
 
 
 class MAQUETTE_OT_cancel_job(bpy.types.Operator):
-    """Stop the running task and those that wait; nothing of them is built"""
+    """Stop the running task and those waiting; nothing is built from them"""
 
     bl_idname = "maquette.cancel_job"
     bl_label = "Cancel Job"

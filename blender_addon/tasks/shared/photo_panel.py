@@ -37,7 +37,7 @@ class PhotoPanel(SidebarPanel):
 
 
 def _draw_packages(layout: UILayout) -> None:
-    """What is the matter with the packages, and the button that mends it."""
+    """What is wrong with the packages, and the button that solves it."""
     from ....installer.packages import status as package_status
 
     state = status().state

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a ControlNet follows: an image, or the photo's depth, normals or hands, found by the photo or made anew."""
+"""What a ControlNet follows: an image, or the photo's depth, normals or hands, found by the photo or made now."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class FoundMask:
     """The hands or people of the photo. kind : "HANDS" or "PEOPLE".
 
     made : digest of a photo -> the masks (h, w) that the other tasks have made of it, which the artist may have
-    painted on; where there are none of this photo, it is searched anew.
+    painted on; where there are none of this photo, it is searched again.
     """
 
     kind: str
