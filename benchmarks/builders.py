@@ -85,59 +85,36 @@ def seconds(work: Callable[[], Any], repeat: int) -> float:
 
 def measure(repeat: int) -> dict[str, float]:
     """Name -> seconds."""
-    million, depth = wall(1024), wall(_SIDE)
-    surface = unprojected(million, resolution=None)
-    photo = Photo(np.zeros((1024, 1024, 3), np.uint8), million.camera, "wall")
-    track, body = walk(_FRAMES), load_body()
-    folder = tempfile.mkdtemp(prefix="maquette ")
+    million = wall(1024)
+    with tempfile.TemporaryDirectory(prefix="maquette ") as folder:
+        return {
+            **_reliefs(million, repeat),
+            **_images(folder, repeat),
+            **_masks(million, repeat),
+            **_bodies(folder, repeat),
+        }
 
-    def build_relief() -> None:
-        picture = image.photo_image(photo)
-        eye = matched.matched_camera(million.camera, picture)
-        relief.relief_mesh(million, name="wall", camera_object=eye, photo_image=picture, resolution=None)
+
+def _before_camera(depth_map: DepthMap) -> tuple[bpy.types.Object, bpy.types.Object]:
+    """The relief of a depth map with its photo, and its matched camera."""
+    camera = depth_map.camera
+    picture = image.photo_image(Photo(np.zeros((camera.height, camera.width, 3), np.uint8), camera, "wall"))
+    eye = matched.matched_camera(camera, picture)
+    made = relief.relief_mesh(depth_map, name="wall", camera_object=eye, photo_image=picture, resolution=None)
+    return made, eye
+
+
+def _reliefs(million: DepthMap, repeat: int) -> dict[str, float]:
+    surface = unprojected(million, resolution=None)
+    prepared = replace(surface, uvs=surface.uvs[surface.quads]), surface.edges()
 
     def plain_mesh() -> None:
         mesh = bpy.data.meshes.new("plain")
         mesh.from_pydata(surface.vertices, [], surface.quads)
         mesh.update()
 
-    def on_points(visible_only: bool) -> Callable[[], None]:
-        def work() -> None:
-            picture = image.photo_image(photo)
-            eye = matched.matched_camera(million.camera, picture)
-            obj = relief.relief_mesh(million, name="wall", camera_object=eye, photo_image=picture, resolution=None)
-            scene.view_layer().update()
-            started = time.perf_counter()
-            mask_data.mask_attribute(obj, disc(1024), million.camera, eye, visible_only=visible_only)
-            masked.append(time.perf_counter() - started)
-
-        return work
-
-    def only_mask(visible_only: bool) -> float:
-        masked.clear()
-        seconds(on_points(visible_only), repeat)
-        return min(masked)
-
-    def draw_outline() -> None:
-        mask = disc(_SIDE)
-        started = time.perf_counter()
-        traced = TracedMask(tuple(mask_shape.outlines(mask)), 2.0)
-        grease_pencil.outlines({"disc": {1: traced}}, Camera.default(_SIDE, _SIDE), name="disc")
-        masked.append(time.perf_counter() - started)
-
-    def outline() -> float:
-        masked.clear()
-        seconds(draw_outline, repeat)
-        return min(masked)
-
-    masked: list[float] = []
-
-    def person(mode: str) -> Callable[[], None]:
-        return lambda: bodies.build_person(body, track, BodyOptions(mode, folder=folder), name="walker") and None
-
-    prepared = replace(surface, uvs=surface.uvs[surface.quads]), surface.edges()
     return {
-        "relief of 1,048,576 vertices, from the depth map": seconds(build_relief, repeat),
+        "relief of 1,048,576 vertices, from the depth map": seconds(lambda: _before_camera(million) and None, repeat),
         "  of that on the main thread, its arrays made by the worker": seconds(
             lambda: relief.relief_mesh(million, name="wall", found=prepared), repeat
         ),
@@ -147,17 +124,56 @@ def measure(repeat: int) -> dict[str, float]:
         "  the same mesh through from_pydata, without UVs": seconds(plain_mesh, 1),
         "live relief of 1,048,576 vertices, one evaluation": _evaluation(million, repeat, specks=0),
         "  specks looked for": _evaluation(million, repeat, specks=16),
+    }
+
+
+def _images(folder: str, repeat: int) -> dict[str, float]:
+    depth = wall(_SIDE).depth
+    return {
         "float image 2048 x 2048, in memory": seconds(
-            lambda: image.new_image("wall", depth.depth, is_float=True, is_data=True), repeat
+            lambda: image.new_image("wall", depth, is_float=True, is_data=True), repeat
         ),
-        "float image 2048 x 2048, packed": seconds(lambda: image.float_image("wall", depth.depth), repeat),
-        "float image 2048 x 2048, OpenEXR file": seconds(
-            lambda: image.float_image("wall", depth.depth, folder), repeat
-        ),
-        "  the same pixels as a Python list": seconds(lambda: _plain_image(depth.depth), 1),
-        "mask on the points of 1,048,576 vertices, hidden ones too": only_mask(False),
-        "mask on the points of 1,048,576 vertices, those in view": only_mask(True),
-        "outline of a disc in 2048 x 2048 as Grease Pencil": outline(),
+        "float image 2048 x 2048, packed": seconds(lambda: image.float_image("wall", depth), repeat),
+        "float image 2048 x 2048, OpenEXR file": seconds(lambda: image.float_image("wall", depth, folder), repeat),
+        "  the same pixels as a Python list": seconds(lambda: _plain_image(depth), 1),
+    }
+
+
+def _masks(million: DepthMap, repeat: int) -> dict[str, float]:
+    def on_points(visible_only: bool) -> float:
+        obj, eye = _before_camera(million)
+        scene.view_layer().update()
+        started = time.perf_counter()
+        mask_data.mask_attribute(obj, disc(1024), million.camera, eye, visible_only=visible_only)
+        return time.perf_counter() - started
+
+    def outline() -> float:
+        mask = disc(_SIDE)
+        started = time.perf_counter()
+        traced = TracedMask(tuple(mask_shape.outlines(mask)), 2.0)
+        grease_pencil.outlines({"disc": {1: traced}}, Camera.default(_SIDE, _SIDE), name="disc")
+        return time.perf_counter() - started
+
+    def best(part: Callable[[], float]) -> float:
+        """Of a part of the work alone, each time in an empty file."""
+        taken: list[float] = []
+        seconds(lambda: taken.append(part()), repeat)
+        return min(taken)
+
+    return {
+        "mask on the points of 1,048,576 vertices, hidden ones too": best(lambda: on_points(False)),
+        "mask on the points of 1,048,576 vertices, those in view": best(lambda: on_points(True)),
+        "outline of a disc in 2048 x 2048 as Grease Pencil": best(outline),
+    }
+
+
+def _bodies(folder: str, repeat: int) -> dict[str, float]:
+    track, body = walk(_FRAMES), load_body()
+
+    def person(mode: str) -> Callable[[], None]:
+        return lambda: bodies.build_person(body, track, BodyOptions(mode, folder=folder), name="walker") and None
+
+    return {
         "body, 300 frames, armature and action": seconds(person("ARMATURE"), repeat),
         "  its 419 F-curves through keyframe_insert": seconds(lambda: _plain_keys(len(body.parents)), 1),
         "body, 300 frames, vertex cache": seconds(person("VERTEX_CACHE"), repeat),
