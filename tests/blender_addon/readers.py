@@ -26,7 +26,9 @@ def ufbx(path):
             if node.bone is not None:
                 place = node.node_to_world.c3
                 joints.setdefault(node.name, []).append([place.x, place.y, place.z])
-    return {"name": stack.name, "seconds": seconds, "joints": joints, "unit": scene.settings.unit_meters}
+    skins = len(scene.skin_deformers)
+    unit = scene.settings.unit_meters
+    return {"name": stack.name, "seconds": seconds, "joints": joints, "unit": unit, "skins": skins}
 
 
 def pygltflib(path):

@@ -285,6 +285,8 @@ def test_what_has_no_motion_is_told(recovered):
         bpy.ops.maquette.move_root(armature=first.name, to="ROOT")
     with pytest.raises(RuntimeError, match="three frames at least"):
         bpy.ops.maquette.make_loop(armature=first.name, first=3, last=4)
+    with pytest.raises(RuntimeError, match="Frames 3 to 90 are not all in the action, which has 3 to 5"):
+        bpy.ops.maquette.smooth_motion(armature=first.name, first=3, last=90)
     first.animation_data_clear()
     for name in ("reduce_keys", "make_loop", "move_root", "smooth_motion", "push_to_nla"):
         with pytest.raises(RuntimeError, match="has no action"):

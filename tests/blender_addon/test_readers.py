@@ -147,3 +147,14 @@ def test_bvh(rig, written, read):
     posed = read("bvhio", file)["joints"]
     assert set(found["names"]) == set(posed)
     check(posed, truth, 0.01)
+
+
+def test_two_people_in_one_file(recovered, tmp_path, read, validated):
+    recovered(tracks=(0, 1))
+    for ending in (".glb", ".fbx", ".usdz"):
+        bpy.ops.maquette.export_person(filepath=str(tmp_path / f"all{ending}"), objects="PEOPLE")
+    report = validated(tmp_path / "all.glb")
+    assert report["issues"]["numErrors"] == 0 and report["info"]["animationCount"] == 1
+    found = read("ufbx", tmp_path / "all.fbx")
+    assert found["name"] == "all" and found["skins"] == 2
+    assert read("usd", tmp_path / "all.usdz")["errors"] == []

@@ -99,9 +99,7 @@ def make_loop(obj: Object, scene: Scene, *, first: int = 0, last: int = 0, blend
     The action that the object had stays in the file. Raises BadInput.
     """
     given = bool(first or last)
-    frames = np.arange(first, last + 1) if given else _frames(obj)
-    if len(frames) < 3:
-        raise BadInput("A loop needs three frames at least.", "Choose a longer range.")
+    frames = _range(obj, first, last)
     worlds, root = _worlds(obj, frames, scene), _hips(obj)
     joints = _joints_of(obj, worlds)[:, _seen(obj)]
     net = (worlds[root][-1, :3, 3] - worlds[root][0, :3, 3]) * [1, 1, 0]
@@ -182,9 +180,7 @@ def smooth_motion(obj: Object, *, first: int = 0, last: int = 0, width: float = 
     if not width > 0:
         raise BadInput("The width must be greater than 0.", "Give it in frames.")
     found, frames = channels(obj), _frames(obj)
-    start, end = (first, last) if first or last else (int(frames[0]), int(frames[-1]))
-    if end - start < 2:
-        raise BadInput("There is nothing to smooth between less than three frames.", "Choose a longer range.")
+    start, end = (int(frame) for frame in _range(obj, first, last)[[0, -1]])
     with _restored(obj):
         for channel in found:
             before, after = channel.around(start, end)
@@ -330,6 +326,21 @@ def _frames(obj: Object) -> NDArray[np.int64]:
     action_of(obj)
     first, last = action.frames_of(obj) or (0, 0)
     return np.arange(first, last + 1)
+
+
+def _range(obj: Object, first: int, last: int) -> NDArray[np.int64]:
+    """The frames from first to last, of the whole action where both are 0. Raises BadInput for less than three, and for
+    those that lie outside the action."""
+    whole = _frames(obj)
+    chosen = np.arange(first, last + 1) if first or last else whole
+    if len(chosen) < 3:
+        raise BadInput("A range needs three frames at least.", "Choose a longer one.")
+    if chosen[0] < whole[0] or chosen[-1] > whole[-1]:
+        raise BadInput(
+            f"Frames {first} to {last} are not all in the action, which has {whole[0]} to {whole[-1]}.",
+            "Choose a range inside it.",
+        )
+    return chosen
 
 
 def _moving(found: Sequence[Channel], frames: NDArray) -> list[str]:
