@@ -21,6 +21,7 @@ from .colour import over_white, quantised, sixteen_to_eight
 from .decode import read_picture
 from .movie import ANIMATION_SUFFIXES, DEFAULT_FPS, Movie, is_movie
 from .sequence import apart, are_frames, folder_files, is_pattern, pattern_files, sequence_of, without_gaps
+from .webp import AnimatedWebP, is_animated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,6 +146,9 @@ def load_clip(
         movie = Movie(path)
         if movie.length > 1 or is_movie(path):
             return Clip(path.stem, movie.length, fps or movie.fps, lambda: _movie_photos(movie), movie.notes)
+    if is_animated(path) and not sequence:
+        picture = AnimatedWebP(path)
+        return Clip(path.stem, picture.length, fps or picture.fps, lambda: _movie_photos(picture), picture.notes)
     if is_pattern(path):
         return _files_clip(path.stem, pattern_files(path), fps or DEFAULT_FPS, layer)
     if path.is_dir():
@@ -241,12 +245,12 @@ def _files_clip(name: str, files: list[Path], fps: float | None, layer: str | No
     return Clip(name, len(held), fps, lambda: (load_photo(file, layer=layer) for file in held), [note] if note else [])
 
 
-def _movie_photos(movie: Movie) -> Iterator[Photo]:
+def _movie_photos(movie: Movie | AnimatedWebP) -> Iterator[Photo]:
     for index, pixels in enumerate(movie.frames()):
         yield Photo(pixels, _camera_of_wide_pixels(movie, pixels), f"{movie.path.stem}.{index + 1:04d}")
 
 
-def _camera_of_wide_pixels(movie: Movie, pixels: NDArray[np.uint8]) -> Camera | None:
+def _camera_of_wide_pixels(movie: Movie | AnimatedWebP, pixels: NDArray[np.uint8]) -> Camera | None:
     """The default lens over pixels that are not square; None where they are."""
     height, width = pixels.shape[:2]
     aspect = float(movie.pixel_aspect)

@@ -182,7 +182,7 @@ class Movie:
 
     def _uneven(self, shown: NDArray[np.int64], unit: Fraction, stream: VideoStream) -> Timing:
         """Pictures of a variable frame rate, at a constant one."""
-        usual = _rounded_rate(1 / (Fraction(int(np.median(np.diff(shown[:, 0])))) * unit or Fraction(1, 24)))
+        usual = rounded_rate(1 / (Fraction(int(np.median(np.diff(shown[:, 0])))) * unit or Fraction(1, 24)))
         told = stream.guessed_rate
         # Blender plays the movie at the rate that FFmpeg guesses; a clock's ticks are no frame rate.
         rate = Fraction(told) if told and 5 <= told <= min(120, 2 * usual) else usual
@@ -217,14 +217,14 @@ def _constant_rate(times: NDArray[np.int64], unit: Fraction, stream: VideoStream
     if len(times) == 1:
         return told[0] if told else Fraction(DEFAULT_FPS)
     seconds = (times - times[0]) * float(unit)
-    measured = _rounded_rate(Fraction((len(times) - 1) / seconds[-1]).limit_denominator(1001)) if seconds[-1] else None
+    measured = rounded_rate(Fraction((len(times) - 1) / seconds[-1]).limit_denominator(1001)) if seconds[-1] else None
     for rate in [*told, *([measured] if measured else [])]:
         if np.abs(seconds * float(rate) - np.arange(len(times))).max() < 1:
             return rate
     return None
 
 
-def _rounded_rate(rate: Fraction) -> Fraction:
+def rounded_rate(rate: Fraction) -> Fraction:
     """The rate in use that is within 1 %, else this one."""
     nearest = min(_RATES, key=lambda one: abs(one - rate))
     return nearest if abs(nearest - rate) < rate / 100 else rate

@@ -33,6 +33,12 @@ def stills(folder: Path, suffix: str, orientation: int = 1) -> str:
     return str(folder / f"shot_###{suffix}")
 
 
+def webp(folder: Path) -> str:
+    pictures = [Image.fromarray(np.roll(CORNERS, 8 * number, 1)) for number in range(3)]
+    pictures[0].save(folder / "a.webp", save_all=True, append_images=pictures[1:], duration=40, lossless=True)
+    return str(folder / "a.webp")
+
+
 def movie(folder: Path, matrix: tuple[int, int, int, int]) -> str:
     """An MP4 file with this display matrix in its track header (ISO/IEC 14496-12, 8.3.2)."""
     path = folder / "clip.mp4"
@@ -56,6 +62,7 @@ CLIPS = {
     "plain": (lambda folder: stills(folder, ".png"), lambda picture: picture, True),
     "exif": (lambda folder: stills(folder, ".jpg", 6), lambda picture: picture, False),
     "heic": (lambda folder: stills(folder, ".heic"), lambda picture: picture, False),
+    "webp": (webp, lambda picture: picture, False),
     "movie": (lambda folder: movie(folder, (1, 0, 0, 1)), lambda picture: picture, True),
     "turned": (
         lambda folder: movie(folder, (0, 1, -1, 0)),

@@ -12,6 +12,7 @@ import pytest
 from maquette.inference import load_clip
 from maquette.inference.errors import BadInput
 from maquette.inference.photo.movie import Movie
+from PIL import Image
 
 CORNERS = np.zeros((96, 128, 3), np.uint8)
 CORNERS[:48, :64], CORNERS[:48, 64:], CORNERS[48:, :64], CORNERS[48:, 64:] = (
@@ -92,6 +93,24 @@ def test_every_frame_of_every_container(tmp_path, suffix) -> None:
     clip = load_clip(write(tmp_path / f"clip{suffix}", numbered(9), rate=25))
     assert (len(clip), clip.fps, clip.notes) == (9, 25, [])
     assert numbers(clip) == list(range(9)) and numbers(clip) == list(range(9))
+
+
+def test_an_animated_webp_is_a_clip(tmp_path) -> None:
+    """At its times, laid over white; a still one is a photo."""
+    pictures = [Image.fromarray(picture) for picture in numbered(4)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], duration=40, lossless=True)
+    clip = load_clip(tmp_path / "a.webp")
+    assert (len(clip), clip.fps, clip.notes) == (4, 25, []) and numbers(clip) == [0, 1, 2, 3]
+    times = {"duration": [40, 80, 40, 40], "lossless": True}
+    pictures[0].save(tmp_path / "uneven.webp", save_all=True, append_images=pictures[1:], **times)
+    clip = load_clip(tmp_path / "uneven.webp")
+    assert numbers(clip) == [0, 1, 1, 2, 3] and "varies" in clip.notes[0]
+    pictures[2].save(tmp_path / "still.webp", lossless=True)
+    assert len(load_clip(tmp_path / "still.webp")) == 1
+    data = (tmp_path / "a.webp").read_bytes()
+    (tmp_path / "cut.webp").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BadInput, match="cut off or damaged"):
+        list(load_clip(tmp_path / "cut.webp"))
 
 
 def test_frame_rates_are_fractions(tmp_path) -> None:

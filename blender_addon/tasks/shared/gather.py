@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ....inference.errors import BadInput
-from ....inference.photo.movie import is_movie
+from ....inference.photo.movie import ANIMATION_SUFFIXES, is_movie
 from ....inference.photo.sequence import is_pattern
+from ....inference.photo.webp import is_animated
 from ...builders.camera import matched, scale
 from ...builders.camera import scene as scenes
 from ...builders.files import paths
@@ -182,7 +183,8 @@ def _absolute(filepath: str, image: Image | None = None) -> Path:
 
 
 def _file_source(path: Path, focal: Focal) -> Source:
-    is_clip = is_movie(path) or is_pattern(path) or path.is_dir() or path.suffix.lower() == ".gif"
+    is_clip = is_movie(path) or is_pattern(path) or path.is_dir() or is_animated(path)
+    is_clip = is_clip or path.suffix.lower() in ANIMATION_SUFFIXES
     if not path.exists() and not is_pattern(path):
         raise BadInput(f"The file {path} does not exist.", "Choose another photo.")
     return Source(_name_of(path), str(path), is_clip=is_clip, focal=focal)

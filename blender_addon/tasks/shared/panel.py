@@ -107,7 +107,8 @@ def is_clip(settings: Any) -> bool:
     if settings.source == "IMAGE":
         return settings.image is not None and settings.image.source in {"MOVIE", "SEQUENCE"}
     file, known = Path(settings.filepath), cast("Any", bpy.path)
-    return file.suffix.lower() in known.extensions_movie or "%" in file.name or "#" in file.name
+    suffix = file.suffix.lower()
+    return suffix in known.extensions_movie or suffix in {".gif", ".webp"} or "%" in file.name or "#" in file.name
 
 
 def chosen_path(settings: Any) -> str:
