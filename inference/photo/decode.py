@@ -44,7 +44,10 @@ RAW_SUFFIXES = frozenset(
     (".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw")
 )
 #: Tags of TIFF 6.0 and of DNG 1.7.
-_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _SUB, _DNG = 254, 258, 262, 277, 284, 330, 50706
+_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _SUB, _EXTRA, _FORMAT = 254, 258, 262, 277, 284, 330, 338, 339
+_DNG, _FLOATS = 50706, 3
+#: First bytes of TIFF files, and of BigTIFF files.
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _READABLE = "Save it as PNG, JPEG, TIFF, WebP or OpenEXR."
 
 #: First brands of HEIC and HEIF files (ISO/IEC 23008-12), as phones take photos.
@@ -105,6 +108,8 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
                 if _is_in_deep_planes(image) or (image.format == "TIFF" and image.mode == "RGBA" and orientation > 4):
                     pixels = upright(_tiff_pixels(path), orientation)
                     return pixels, _camera_from_exif(tags, orientation, (pixels.shape[1], pixels.shape[0]))
+                if image.format == "JPEG2000" and _is_deep_jpeg2000(path):
+                    return _tiff_pixels(path), None
                 image.load()
                 # Pillow turns some formats (TIFF) itself while it loads them, and drops the tag then.
                 pixels = upright(_srgb_pixels(image), min(orientation, _exif(image)[0]))
@@ -132,7 +137,7 @@ def _what_pillow_cannot(path: Path, error: Exception) -> tuple[NDArray[np.uint8]
     if _is_heif(path):
         raise _damaged(path) from error
     with path.open("rb") as file:
-        if file.read(4) not in (b"II*\0", b"MM\0*"):
+        if file.read(4) not in _TIFF:
             raise BadInput(f"{path} is not a picture, or of a kind that cannot be read.", _READABLE) from error
     if path.suffix.lower() in RAW_SUFFIXES:
         raise _raw(path)
@@ -147,11 +152,38 @@ def _tiff_pixels(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) of a TIFF that Pillow reads wrongly or not at all (deep planes, turned transparency), by FFmpeg; floats
     are linear light."""
     pixels = read_tiff(path)
+    tags = _tiff_tags(path)
+    if pixels.dtype == np.uint16 and _first(tags.get(_FORMAT)) == _FLOATS:  # which FFmpeg takes for whole numbers
+        pixels = pixels.view(np.float16).astype(np.float32)
     pixels = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+    clear, multiplied = pixels.shape[2] == 4, _first(tags.get(_EXTRA)) == 1
     if pixels.dtype.kind == "f":
-        return light_to_bytes(pixels[..., :3])
+        if clear and not multiplied:
+            return over_white(light_to_bytes(pixels[..., :3]), quantised(pixels[..., 3]))
+        return _exr_pixels(pixels)
+    if clear and multiplied:
+        values = pixels.astype(np.float32) / (255 if pixels.dtype == np.uint8 else 65535)
+        return over_white(quantised(unpremultiplied(values)), quantised(values[..., 3]))
     pixels = sixteen_to_eight(pixels) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
-    return over_white(pixels[..., :3], pixels[..., 3]) if pixels.shape[2] == 4 else pixels
+    return over_white(pixels[..., :3], pixels[..., 3]) if clear else pixels
+
+
+def _tiff_tags(path: Path) -> dict[int, Any]:
+    """The tags of a TIFF's first picture, also of one that Pillow does not read; none of other files."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with path.open("rb") as file:
+        head = file.read(8)
+        if head[:4] not in _TIFF:
+            return {}
+        tags = ImageFileDirectory_v2(head + (file.read(8) if head[:4] in _TIFF[2:] else b""))
+        file.seek(tags.next)
+        tags.load(file)
+    return dict(tags)
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) and value else value
 
 
 def read_tiff(path: Path) -> NDArray:
@@ -213,6 +245,12 @@ def _srgb_pixels(image: Image) -> NDArray[np.uint8]:
 def _sixteen_bit_grey(image: Image) -> NDArray[np.uint8]:
     """Grey (H, W) of a picture of 16 bits or whole numbers, in which a TIFF may count from white."""
     values = np.asarray(image)
+    if image.format == "TIFF":
+        signed, deep = _tiff_tag(image, _FORMAT) == 2, _tiff_tag(image, _BITS) == 32
+        if deep:
+            values = values >> 15 if signed else values.view(np.uint32) >> 16
+        elif signed:
+            values = values * 2
     most = values.max(initial=0)
     if most > 65535:
         values = values // (int(most) // 65536 + 1)
@@ -241,14 +279,21 @@ def _to_srgb(image: Image, profile: bytes | None) -> Image:
 
 def _tiff_tag(image: Image, tag: int) -> Any:
     """The first value of a tag of a TIFF file, None where it is missing."""
-    value = getattr(image, "tag_v2", {}).get(tag)
-    return value[0] if isinstance(value, tuple) and value else value
+    return _first(getattr(image, "tag_v2", {}).get(tag))
 
 
 def _is_in_deep_planes(image: Image) -> bool:
     """Whether a TIFF keeps each colour of more than 8 bits in a plane of its own, which Pillow reads wrongly."""
     several = (_tiff_tag(image, _SAMPLES) or 1) > 1 and _tiff_tag(image, _PLANES) == 2
     return image.format == "TIFF" and several and (_tiff_tag(image, _BITS) or 8) > 8
+
+
+def _is_deep_jpeg2000(path: Path) -> bool:
+    """Whether its first component has more than 8 bits, which Pillow cuts off at white (ISO/IEC 15444-1, A.5.1)."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    place = head.find(b"\xff\x4f\xff\x51")
+    return place >= 0 and len(head) > place + 42 and (head[place + 42] & 0x7F) + 1 > 8
 
 
 def _is_raw(path: Path, image: Image) -> bool:

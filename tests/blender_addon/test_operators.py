@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import struct
 
 import bpy
 import numpy as np
@@ -332,6 +333,17 @@ def test_an_animated_gif_is_a_clip(tmp_path) -> None:
     bpy.ops.maquette.estimate_depth(image=shown.name, model="relief", output="IMAGE", frames="CLIP")
     assert len(list((tmp_path / "maquette").rglob("*.exr"))) == 3
     assert "frames 1 to 3 at 10 fps" in jobs.outcome().line
+
+
+def test_a_picture_that_only_blender_opens_is_taken_from_it(tmp_path) -> None:
+    rows, columns = np.mgrid[:64, :96]
+    planes = np.stack([columns * 2, rows * 3, (rows + columns)]).astype(np.uint8)
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 64, 96, 8, 3)  # Photoshop: RGB of 8 bits, without layers
+    (tmp_path / "a.psd").write_bytes(head + struct.pack(">IIIH", 0, 0, 0, 0) + planes.tobytes())
+    bpy.ops.maquette.estimate_depth(filepath=str(tmp_path / "a.psd"), model="relief", output="GRID", mesh_resolution=8)
+    (photo,) = [one for one in bpy.data.images if one.get("maquette_photo")]
+    shown = np.rint(images.image_array(photo)[..., :3] * 255)
+    np.testing.assert_array_equal(shown, np.moveaxis(planes, 0, -1))
 
 
 def test_a_layer_of_an_exr_is_worked_on_and_shown(tmp_path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from maquette.inference import BadInput, Camera, Clip, MaquetteError, Photo, load_clip, load_photo
 from maquette.inference.photo import as_clip, as_photo
+from maquette.inference.photo.colour import light_to_srgb
 from PIL import Image, ImageCms, ImageOps, features
 
 
@@ -213,8 +214,8 @@ def test_a_profile_counts_in_every_mode(tmp_path, mode, suffix):
 def tiff(path, planes: np.ndarray, **tags: int) -> Path:
     """An uncompressed TIFF of planes (C, H, W), each in a strip of its own.  tags : further ones, as t254=1."""
     count, height, width = planes.shape
-    kind, bits = (3, 32) if planes.dtype.kind == "f" else (1, 8 * planes.itemsize)
-    entries = {256: width, 257: height, 259: 1, 262: 2 if count == 3 else 1, 277: count, 278: height}
+    kind, bits = {"f": 3, "i": 2}.get(planes.dtype.kind, 1), 8 * planes.itemsize
+    entries = {256: width, 257: height, 259: 1, 262: 2 if count >= 3 else 1, 277: count, 278: height}
     entries |= {284: 2} if count > 1 else {}
     entries |= {258: [bits] * count, 339: [kind] * count} | {int(name[1:]): value for name, value in tags.items()}
     start = 8 + 2 + 12 * (len(entries) + 2) + 4
@@ -258,6 +259,35 @@ def test_a_deep_grey_tiff_that_counts_from_white(tmp_path):
     wanted = np.arange(192, dtype=np.uint16).reshape(1, 12, 16)
     path = tiff(tmp_path / "negative.tif", (255 - wanted) * np.uint16(257), t262=0)
     assert np.abs(load_photo(path).pixels[..., 1].astype(int) - wanted[0]).max() <= 1
+
+
+@pytest.mark.parametrize(("kind", "white"), [("<u4", 2**32 - 1), ("<i4", 2**31 - 1), ("<i2", 2**15 - 1)])
+def test_a_grey_tiff_of_other_whole_numbers(tmp_path, kind, white):
+    wanted = np.arange(192).reshape(1, 12, 16)
+    path = tiff(tmp_path / "grey.tif", np.rint(wanted / 255 * white).astype(kind))
+    assert np.abs(load_photo(path).pixels[..., 1].astype(int) - wanted[0]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["<f2", "<f4"])
+@pytest.mark.parametrize("extra", [None, 1, 2])
+def test_a_tiff_of_floats_with_and_without_alpha(tmp_path, kind, extra):
+    """Alpha that the colours are multiplied by (ExtraSamples 1), or not (2), is laid over white."""
+    light = np.random.default_rng(0).random((3, 12, 16)).astype(np.float32)
+    alpha = np.where(np.arange(16) < 8, 1, 0.5) * np.ones((1, 12, 1))
+    planes = light if extra is None else np.concatenate([light * alpha if extra == 1 else light, alpha])
+    tags = {} if extra is None else {"t338": extra}
+    chunky = np.moveaxis(planes, 0, -1)[None].astype(kind)
+    path = tiff(tmp_path / "floats.tif", chunky.reshape(1, 12, -1), **tags, t256=16, t277=len(planes), t262=2)
+    levels = 255 * light_to_srgb(np.moveaxis(light, 0, -1))
+    wanted = levels if extra is None else levels * alpha[0, ..., None] + 255 * (1 - alpha[0, ..., None])
+    assert np.abs(load_photo(path).pixels - wanted).max() <= 1.6
+
+
+def test_a_jpeg_2000_of_16_bits(tmp_path, picture):
+    wide = np.kron(picture, np.ones((4, 4, 1), np.uint8)).astype(np.uint16) * 257
+    wide[:2], wide[-2:] = 65535, 0
+    cv2.imwrite(str(tmp_path / "a.jp2"), wide[..., ::-1], [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])
+    assert np.abs(load_photo(tmp_path / "a.jp2").pixels.astype(int) - wide // 257).max() <= 1
 
 
 @pytest.mark.parametrize(("name", "tags"), [("a.tif", {"t50706": 1}), ("b.tif", {"t254": 1, "t330": 8}), ("c.NEF", {})])

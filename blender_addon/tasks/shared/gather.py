@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from ....inference.options import Option
 
+#: Pictures that Blender opens and `inference` does not: their pixels are taken from it.
+_BLENDERS = frozenset((".psd", ".dds", ".dpx", ".cin"))
 _CHOOSE = "Open an image or choose a file in the Maquette tab."
 
 
@@ -183,6 +185,8 @@ def _absolute(filepath: str, image: Image | None = None) -> Path:
 
 
 def _file_source(path: Path, focal: Focal) -> Source:
+    if path.suffix.lower() in _BLENDERS and path.is_file():
+        return _pixels_source(bpy.data.images.load(str(path), check_existing=True), _name_of(path), focal)
     is_clip = is_movie(path) or is_pattern(path) or path.is_dir() or is_animated(path)
     is_clip = is_clip or path.suffix.lower() in ANIMATION_SUFFIXES
     if not path.exists() and not is_pattern(path):
@@ -216,7 +220,7 @@ def _image_source(image: Image, scene: Scene, focal: Focal, *, layered: bool = F
         return Source(name, str(path), is_clip=True, sequence=sequence, fps=fps, focal=focal)
     if image.source == "FILE" and on_disk and (not image.is_float or image.type == "MULTILAYER" or layered):
         path = _absolute(image.filepath, image)
-        if path.exists():
+        if path.exists() and path.suffix.lower() not in _BLENDERS:
             return Source(name, str(path), focal=focal)
         if not image.has_data:
             raise BadInput(f"The file {path} of the image {image.name} does not exist.", "Choose another photo.")
