@@ -62,7 +62,8 @@ def provide(root: Path, wanted: tuple[str, ...], cache: Path) -> None:
 
 def tiny_pipeline(kind: str, cache: Path) -> Path:
     """A folder with a diffusion model of random weights, as folder and as single file of that name."""
-    return made(cache, "tiny_pipelines.py", [kind], kind, _run_here)
+    script = "tiny_flow_pipelines.py" if "-" in kind else "tiny_pipelines.py"
+    return made(cache, script, [kind], kind, _run_here)
 
 
 def _run(script: Path, *arguments: str) -> None:

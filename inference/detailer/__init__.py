@@ -108,13 +108,13 @@ def detail_mask(
     """
     given = dict(locals())
     from . import request
-    from .engines import engine_for, refiner_for
+    from .engines import engine_for, ignored_by, refiner_for
 
     run = runtime.start(device, precision, progress, models_dir)
     with run.computing():
         job = request.checked(photo, mask, run, given)
         engine = engine_for(model, run, offload=offload)
-        for note in request.unused(given, engine.native):
+        for note in request.unused(given, engine.native, ignored_by(model, run)):
             job.settings.state.note(note)
         if refiner is not None and not engine.native:
             job = job.refined_by(refiner_for(refiner, engine, run, offload=offload))

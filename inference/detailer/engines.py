@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...installer.models import catalogue, store
 from ..errors import BadInput, MissingModel
+from ..options.detail import ignored
 from ..runtime.device import missing_package
 from .checkpoint import Checkpoint
 from .hooks import call_hook, run_cycles
@@ -83,6 +84,13 @@ def is_native(model: Any) -> bool:
     return bool(getattr(model, "native", isinstance(model, str) and model == "builtin"))
 
 
+def ignored_by(model: Any, run: Run) -> dict[str, str]:
+    """Option -> why this model does not use it, of those with a pipeline of their own. Raises `MissingModel`."""
+    if is_native(model) or callable(getattr(model, "repaint", None)):
+        return {}
+    return ignored(Path(find_model(model, run).path))
+
+
 def engine_for(model: Any, run: Run, *, offload: bool = False) -> Engine:
     """Raises `BadInput`, `MissingModel` and `BadModelFile`."""
     if callable(getattr(model, "repaint", None)):
@@ -94,9 +102,10 @@ def engine_for(model: Any, run: Run, *, offload: bool = False) -> Engine:
     check_model(model)
     checkpoint = find_model(model, run)
     try:
-        from .diffusion.load import load_engine
+        from .diffusion.load import DiffusionEngine, load_engine
 
-        return load_engine(checkpoint, run, offload=offload)
+        loaded = load_engine(checkpoint, run, offload=offload)
+        return loaded if isinstance(loaded, DiffusionEngine) else PictureEngine(loaded)
     except ImportError as error:
         raise missing_package(error.name, error) from error
 

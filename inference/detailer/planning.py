@@ -16,7 +16,7 @@ from . import request
 from .blending import GRID
 from .checkpoint import Checkpoint
 from .diffusion.heads import Footprint, footprint
-from .engines import check_model, find_model, is_native
+from .engines import check_model, find_model, ignored_by, is_native
 from .sampling.masked import calls_per_step
 
 #: float32 numbers that the networks hold at their peak, measured with Stable Diffusion 1.5 at 256 to 768 pixels: of the
@@ -81,7 +81,7 @@ def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan
     memory = weights + max((one.memory for one in segments), default=0)
     calls = sum(one.calls for one in segments) * job.batch_size
     available = _available(given["device"])
-    notes = [*request.unused(given, native), *_notes(segments, job, native)]
+    notes = [*request.unused(given, native, ignored_by(model, run)), *_notes(segments, job, native)]
     if available is not None and memory > available:
         notes.append("This needs more memory than is free: lower max_size, or switch on tiling or offload.")
     return Plan(tuple(segments), weights, memory, calls, available, tuple(notes))

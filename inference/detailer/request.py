@@ -62,10 +62,20 @@ def _fields_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: given[field.name] for field in fields(kind) if field.name in given}
 
 
-def unused(given: Mapping[str, Any], native: bool) -> list[str]:
-    """What an engine will not use of what was given, a sentence each. native : see `engines.Engine`."""
+def unused(given: Mapping[str, Any], native: bool, reasons: Mapping[str, str]) -> list[str]:
+    """What an engine will not use of what was given, a sentence each.
+
+    native : see `engines.Engine`.  reasons : of other engines, by the option's name.
+    """
     names = {"refiner": "refiner", "control": "control picture"}
-    return [f"builtin uses no {what}." for name, what in names.items() if native and given[name] is not None]
+    said = [f"builtin uses no {what}." for name, what in names.items() if native and given[name] is not None]
+    changed = [name for name in reasons if _differs(given[name], OPTIONS[name].default)]
+    return said + [f"{OPTIONS[name].label} was not used: {reasons[name]}." for name in changed]
+
+
+def _differs(value: Any, default: Any) -> bool:
+    """Whether something was asked for; a picture always is."""
+    return value is not None and (not isinstance(value, (bool, int, float, str)) or value != default)
 
 
 def _mask_values(mask: Any, size: tuple[int, int]) -> Pixels:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from . import Choice, Number, Options, Share, Switch, Text, Value
 
 #: What acts on every model but "builtin", whatever its name or path.
@@ -22,6 +25,36 @@ class DetailOptions(Options):
 
     def for_model(self, model: str) -> Options:
         return super().for_model(model if model == "builtin" else _DIFFUSION[0])
+
+
+#: Beginnings of the classes of pipelines that are used whole, for what they do not use; see `ignored`.
+PIPELINES = ("Flux2Klein", "ZImage", "QwenImage")
+_IGNORED = {
+    **dict.fromkeys(("sampler", "scheduler"), "the model has its own steps from noise to picture"),
+    **dict.fromkeys(("noise_mask_feather", "inpaint_model"), "the model is told black or white"),
+    **dict.fromkeys(("refiner", "refiner_ratio"), "the model finishes its pictures itself"),
+    **dict.fromkeys(
+        ("control", "control_strength", "control_start", "control_end"),
+        "the model follows the prompt as an instruction instead",
+    ),
+}
+
+
+def ignored(folder: Path) -> dict[str, str]:
+    """Option -> why the model in a diffusers folder does not use it; empty for Stable Diffusion and for files."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text("utf-8"))
+        name, distilled = str(index.get("_class_name", "")), bool(index.get("is_distilled"))
+    except (OSError, ValueError, AttributeError):
+        return {}
+    if not name.startswith(PIPELINES):
+        return {}
+    reasons = dict(_IGNORED)
+    if distilled:
+        reasons["cfg"] = "the model was distilled to follow the prompt as it is"
+    if name.startswith("Flux2Klein"):
+        reasons["negative_prompt"] = "the model knows no negative prompt"
+    return reasons
 
 
 def _by_name(names: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:

@@ -803,3 +803,49 @@ def test_a_plan_of_a_pipeline(mask, sd4, pipelines):
     assert detailer.plan(PHOTO, mask, sd4, **QUICK, refiner=pipelines["sd9"][0]).weights > 1.9 * plan.weights
     with pytest.raises(inference.MissingModel):
         detailer.plan(PHOTO, mask, "no-such-model")
+
+
+@pytest.fixture(scope="module")
+def flow(tiny_pipeline):
+    """kind -> the folder of a random model with a pipeline of its own."""
+    yield lambda kind: tiny_pipeline(kind) / kind
+    inference.free_memory()
+
+
+@pytest.mark.parametrize("kind", ["flux2-klein", "z-image", pytest.param("qwen-image-edit", marks=pytest.mark.full)])
+class TestPipelinesOfTheirOwn:
+    """FLUX.2 klein, Z-Image and Qwen-Image, painted with by diffusers' own pipelines."""
+
+    def test_paints_under_the_mask_alone_and_the_same_for_a_seed(self, flow, mask, kind) -> None:
+        told: list[float] = []
+        first = repainted(mask, flow(kind), denoise=1.0, progress=lambda share, _line: told.append(share))
+        changed = np.abs(first - SMOOTH).max(-1) > 0.5 / 255
+        rows, columns = np.nonzero(changed)
+        assert changed[45:75, 35:65].mean() > 0.9, "painted"
+        assert rows.min() >= 35 and rows.max() < 85 and columns.min() >= 25 and columns.max() < 75, "within the feather"
+        assert len(told) > 3 and told == sorted(told)
+        if kind == "z-image":  # the seconds of one suffice
+            np.testing.assert_array_equal(first, repainted(mask, flow(kind), denoise=1.0))
+            other = repainted(mask, flow(kind), denoise=1.0, seed=1)
+            assert np.abs(other - first).max() > 0.01
+
+    def test_what_it_does_not_use_is_said(self, flow, mask, kind) -> None:
+        given = {**QUICK, "sampler": "heun", "control": PHOTO, "cfg": 5.0, "negative_prompt": "blurred"}
+        notes = " ".join(detailer.plan(PHOTO, mask, flow(kind), **given).notes)
+        assert "Sampler was not used: the model has its own steps" in notes and "Control was not used" in notes
+        assert ("Guidance was not used" in notes) == (kind == "flux2-klein")
+        assert ("Negative Prompt was not used" in notes) == (kind == "flux2-klein")
+
+    def test_the_plan_counts_its_networks(self, flow, mask, kind) -> None:
+        plan = detailer.plan(PHOTO, mask, flow(kind), **QUICK, precision="float32")
+        held = [load_file(file) for file in flow(kind).rglob("*.safetensors")]
+        assert plan.weights == 4 * sum(tensor.numel() for tensors in held for tensor in tensors.values())
+
+
+def test_a_pipeline_of_its_own_can_be_stopped(flow, mask) -> None:
+    def stop(share: float, line: str) -> None:
+        if line.startswith("Step 2"):
+            raise inference.Cancelled
+
+    with pytest.raises(inference.Cancelled):
+        repainted(mask, flow("z-image"), progress=stop)

@@ -3,20 +3,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
 
+from ....inference.options.detail import ignored
 from ...builders.materials.paint_layers import layers
+from ...core.remembered import remembered
 from ...ui.text import characters, draw_lines
 from ..shared.panel import SidebarPanel
 from . import plan_shown
+from .models import located
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
 
 
-class DetailPanel(SidebarPanel):
+class _ModelPanel(SidebarPanel):
+    """Settings that the chosen model does not use are greyed, and the reason stands below them."""
+
+    def rows(self, layout: UILayout, settings: Any, *names: str) -> None:
+        reasons = _ignored(settings.detail.model)
+        for name in names:
+            row = layout.column()
+            row.active = name not in reasons
+            super().rows(row, settings, name)
+        for reason in dict.fromkeys(reasons[name] for name in names if name in reasons):
+            draw_lines(layout, f"Not used: {reason}", characters(), "INFO")
+
+
+class DetailPanel(_ModelPanel):
     bl_label = "Detail"
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
@@ -72,7 +89,7 @@ class DetailSettingsPanel(SidebarPanel):
             self.rows(column, settings, "inpaint_model")
 
 
-class DetailModelPanel(SidebarPanel):
+class DetailModelPanel(_ModelPanel):
     bl_label = "Model"
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
     parent = DetailPanel
@@ -101,6 +118,11 @@ class DetailModelPanel(SidebarPanel):
         if detail.refiner:
             self.rows(column, settings, "refiner_ratio")
         self.rows(layout.column(), settings, "config", "tiling", "offload")
+
+
+def _ignored(model: str) -> dict[str, str]:
+    """Setting -> why this model does not use it."""
+    return remembered(("ignored", model), lambda: ignored(Path(located(model, "checkpoint"))))
 
 
 def _draw_mask_name(layout: UILayout, detail: Any) -> None:

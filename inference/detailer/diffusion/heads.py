@@ -13,8 +13,12 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ...errors import BadModelFile
+from .flow import family_of
 
-REMEDY = "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL."
+REMEDY = (
+    "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL, or a folder of FLUX.2 klein, "
+    "Z-Image or Qwen-Image."
+)
 #: Pipelines whose networks the engine knows.
 _KNOWN, _UNKNOWN = ("StableDiffusion", "StableDiffusionXL"), "StableDiffusion3"
 #: Prefixes of a single file's networks: the UNet, the VAE, and the text encoders of 1.5, XL, and XL's refiner.
@@ -139,6 +143,8 @@ def _family(head: Head, width: int, path: Path) -> str:
 def check_folder(folder: Path) -> None:
     """Raises `BadModelFile` for a folder without a pipeline that the engine supports."""
     name = class_name(folder)
+    if family_of(name) is not None:
+        return
     if not name.startswith(_KNOWN) or name.startswith(_UNKNOWN) or not name.endswith("Pipeline"):
         raise BadModelFile(f"{folder} holds {name or 'no pipeline'}, which cannot be used here.", REMEDY)
 
@@ -185,7 +191,7 @@ def parts_of(path: Path) -> dict[str, int]:
         names = ("unet", "vae", "text_encoder", "text_encoder_2")
         return dict(zip(names, (head.parameters(_UNET), head.parameters(_VAE), *texts), strict=True))
     parts = {}
-    for name in ("unet", "vae", "text_encoder", "text_encoder_2", "controlnet"):
+    for name in ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "controlnet"):
         files = sorted((path / name).glob("*.safetensors"), key=lambda file: len(file.name))
         plain = [file for file in files if ".fp16" not in file.name and ".non_ema" not in file.name] or files
         parts[name] = sum(read_head(file).parameters() for file in plain)

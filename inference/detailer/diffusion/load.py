@@ -17,6 +17,7 @@ import torch
 from ...errors import BadModelFile, MaquetteError
 from ...runtime.memory import is_out_of_memory, keep
 from .engine import DiffusionEngine
+from .flow import FlowRepainter, family_of, load_repainter
 from .heads import REMEDY, check_channels, check_folder, class_name, kind_of, parts_of, read_head, usual_name
 from .lora import add_lora
 from .published import config_folder, vocabulary, write_tokenizer
@@ -34,9 +35,10 @@ _HINTS = (
 )
 
 
-def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> DiffusionEngine:
-    """The engine, loaded if it is not in memory; the checkpoint's paths exist. offload : only the network in use lies
-    on the device. Raises `MissingModel` and `BadModelFile`."""
+def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> DiffusionEngine | FlowRepainter:
+    """The engine, or what repaints for one, loaded if it is not in memory; the checkpoint's paths exist.
+
+    offload : only the network in use lies on the device. Raises `MissingModel` and `BadModelFile`."""
     path = Path(checkpoint.path)
     files = [path, *(Path(file) for file, _ in checkpoint.loras)]
     files += [Path(checkpoint.controlnet)] if checkpoint.controlnet is not None else []
@@ -52,7 +54,11 @@ def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
-def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> DiffusionEngine:
+def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> DiffusionEngine | FlowRepainter:
+    if path.is_dir() and family_of(name := class_name(path)) is not None:
+        loras = [(Path(file), strength) for file, strength in checkpoint.loras]
+        with _offline():
+            return _read(path, lambda: load_repainter(path, name, loras, run, offload=offload))
     dtype = torch.float16 if run.precision == "float16" else torch.float32
     notes = []
     with _offline():
