@@ -50,6 +50,8 @@ _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 _FULL_RANGE = 2
 #: SWS_POINT and SWS_ACCURATE_RND: chroma of the nearest pixel, exactly rounded, as Blender has it.
 _SCALER = 0x10 | 0x40000
+#: Codec -> the decoder that knows its alpha, which WebM holds beside the picture.
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _ADVICE = "Save it again, as MP4 (H.264)."
 
 
@@ -232,15 +234,19 @@ def rounded_rate(rate: Fraction) -> Fraction:
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """The pictures in the order in which they are shown, damaged ones left out."""
+    from av.codec import CodecContext
     from av.error import FFmpegError
 
     packets = container.demux(stream)
+    decoder: Any = stream.codec_context
+    if stream.metadata.get("alpha_mode") == "1" and decoder.name in _WITH_ALPHA:
+        decoder = CodecContext.create(_WITH_ALPHA[decoder.name], "r")  # FFmpeg's own sees no transparency
     while True:
         try:
             packet = next(packets, None)
             if packet is None:
                 return
-            frames = packet.decode()
+            frames = decoder.decode(packet if packet.size else None)
         except EOFError:
             return
         except FFmpegError:
@@ -266,6 +272,9 @@ def _pixels(frame: VideoFrame, turn: tuple[bool, bool, bool]) -> NDArray[np.uint
     check_size(frame.width, frame.height)
     clear = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
     colours = _colours(frame)
+    if frame.interlaced_frame and frame.format.name in ("yuv420p", "yuvj420p"):
+        # Without the mark: Blender takes the colours of a frame's fields together.
+        frame = type(frame).from_ndarray(frame.to_ndarray(), format=frame.format.name)
     wanted = ("rgba64le" if clear else "rgb48le") if colours else ("rgba" if clear else "rgb24")
     pixels: NDArray[Any] = frame.reformat(format=wanted, **colours).to_ndarray()
     swapped, mirrored, upset = turn

@@ -95,6 +95,43 @@ def test_every_frame_of_every_container(tmp_path, suffix) -> None:
     assert numbers(clip) == list(range(9)) and numbers(clip) == list(range(9))
 
 
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libvpx"])
+def test_a_webm_with_alpha_lies_over_white(tmp_path, codec) -> None:
+    with av.open(str(tmp_path / "a.webm"), "w") as container:
+        stream = container.add_stream(codec, rate=24)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuva420p"
+        if codec == "libvpx":
+            stream.options = {"auto-alt-ref": "0"}
+        for _ in range(3):
+            clear = np.dstack([CORNERS, np.where(np.arange(128) < 64, 255, 0) * np.ones((96, 1))]).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(clear, format="rgba").reformat(format="yuva420p")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    clip = list(load_clip(tmp_path / "a.webm"))
+    assert len(clip) == 3 and all(photo.pixels[10:-10, 74:-10].min() > 240 for photo in clip)
+    assert np.abs(clip[0].pixels[10:40, 10:54].astype(int) - CORNERS[0, 0]).max() < 25
+
+
+def test_fields_share_their_colours_as_in_blender(tmp_path) -> None:
+    """The chroma of two rows is theirs, whether the file is marked as one of fields or not."""
+    rows = np.full((96, 128, 3), 128, np.uint8)
+    rows[np.arange(96) % 4 < 2] = 220, 40, 40
+    shown = {}
+    for flags in ("+ildct+ilme", "+bitexact"):
+        path = tmp_path / f"{flags}.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+            stream.options = {"qp": "0", "flags": flags}
+            frame = av.VideoFrame.from_ndarray(rows, format="rgb24").reformat(format="yuv420p")
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        with av.open(str(path)) as container:
+            assert next(container.decode(video=0)).interlaced_frame == ("ilme" in flags)
+        shown[flags] = next(iter(load_clip(path))).pixels
+    np.testing.assert_array_equal(*shown.values())
+
+
 def test_an_animated_webp_is_a_clip(tmp_path) -> None:
     """At its times, laid over white; a still one is a photo."""
     pictures = [Image.fromarray(picture) for picture in numbered(4)]
