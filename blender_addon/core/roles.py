@@ -34,6 +34,8 @@ HEIGHT = "maquette_height"
 #: and last frame of the scene, detection score (the mean over its frames), and box (x0, y0, x1, y1) in pixels in the
 #: first.
 TRACK, FRAMES, SCORE, BOX = "maquette_track", "maquette_frames", "maquette_score", "maquette_box"
+#: Custom property of an armature that was built as a preset's rig: the preset's id.
+RIG = "maquette_rig"
 
 
 def mark(datablock: Any, role: str, digest: str = "", licence: str = "") -> Any:

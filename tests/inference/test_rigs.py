@@ -327,8 +327,8 @@ def people() -> People:
 
 @pytest.mark.parametrize("preset", [preset.id for preset in template_presets()])
 def test_the_body_in_other_bones_keeps_its_surface(people, preset):
-    rigged = in_bones_of(people, preset)
-    body, person = rigged.body, rigged.frames[0][0]
+    rigged = in_bones_of(people.body, people.frames[0], preset)
+    body, person = rigged.body, rigged.persons[0]
     np.testing.assert_allclose(body.skin_weights.sum(1), 1, atol=1e-5)
     assert (body.parents[1:] < np.arange(1, len(body.parents))).all() and body.parents[0] == -1
     vertices, joints = skinning.pose_body(body, person.shape, person.rotations, person.translation)

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from ....inference.rigs.template import axes_of
 from ..camera import scene
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ....inference.results import Body
+    from ....inference.rigs.template import Rigged
 
-_SHORTEST = 0.01  # metres: Blender deletes bones without length
+_SHORTEST = 0.01  # metres: Blender deletes bones without length; in rigs with units of their own, of the hips' height
 _ROOT_LENGTH = 0.12
 #: Joints nearer than this to their parent (metres) say nothing about its direction.
 _SAME_PLACE = 0.005
@@ -28,30 +30,57 @@ _SAME_PLACE = 0.005
 _DETAILS = {"Fingers": re.compile("finger|metacarpal|thumb|index|middle|ring|pinky|hand"), "Toes": re.compile("toe")}
 
 
-def new_armature(name: str, body: Body, joints: NDArray, vertices: NDArray, collection: Collection) -> Object:
+def new_armature(
+    name: str, body: Body, joints: NDArray, vertices: NDArray, collection: Collection, rigged: Rigged | None = None
+) -> Object:
     """An armature object in the collection, one bone a joint, at rest.
 
-    joints (J, 3), vertices (V, 3) : the rest pose, z up, metres, in the object's space.
-    The bones' z axes look forward (feet's and toes' upward), so that knees and elbows bend about x.
+    joints (J, 3), vertices (V, 3) : the rest pose, z up, in the object's space and units.
+    rigged : of a preset's rig, which has axes of its own and bones without skin.
+    The bones' z axes otherwise look forward (feet's and toes' upward), so that knees and elbows bend about x.
     """
     data = bpy.data.armatures.new(name)
     data.display_type = "OCTAHEDRAL"
     obj = bpy.data.objects.new(name, data)
     obj.show_in_front = True
     collection.objects.link(obj)
-    tails = _tails(body, joints, vertices)
+    tails = _tails(body, joints, vertices) if rigged is None else _tails_along(rigged, joints, vertices)
     with _edit_mode(obj):
         bones: list[Any] = []
         for index, joint_name in enumerate(body.joint_names):
             bone = data.edit_bones.new(joint_name)
             bone.head, bone.tail = Vector(joints[index]), Vector(tails[index])
             direction = (bone.tail - bone.head).normalized()
-            bone.align_roll(Vector((0, 0, 1)) if abs(direction.y) > 0.7 else Vector((0, -1, 0)))
+            forward = Vector((0, 0, 1)) if abs(direction.y) > 0.7 else Vector((0, -1, 0))
+            bone.align_roll(Vector(rigged.axes[index, :, 2].tolist()) if rigged is not None else forward)
             if body.parents[index] >= 0:
                 bone.parent = bones[body.parents[index]]
             bones.append(bone)
-    _sort_into_collections(data, body.joint_names)
+        if rigged is not None:
+            _add_helpers(data.edit_bones, rigged)
+    _sort_into_collections(data, [bone.name for bone in data.bones])
     return obj
+
+
+def _add_helpers(bones: Any, rigged: Rigged) -> None:
+    """The bones of a rig that have no skin, and what hangs on them."""
+    for helper in rigged.helpers:
+        bone = bones.new(helper.name)
+        above, model = bones.get(helper.parent), bones.get(helper.helper)
+        if model is not None:
+            bone.head, bone.tail, bone.roll = model.head, model.tail, model.roll
+        else:
+            along, facing = (Vector(column) for column in axes_of(helper)[:, 1:].T)
+            length = above.length / 2 if helper.helper == "end" else bones[rigged.body.joint_names[0]].head.z / 5
+            start = above.tail if helper.helper == "end" else Vector((0, 0, 0))
+            if helper.helper == "end":
+                along, facing = above.y_axis, above.z_axis
+            bone.head, bone.tail = start, start + along * length
+            bone.align_roll(facing)
+        bone.parent = above
+        bone.use_deform = helper.helper == "end"
+    if rigged.root:
+        bones[rigged.body.joint_names[0]].parent = bones[rigged.root]
 
 
 def free_bones(name: str, names: Sequence[str], rest: NDArray, collection: Collection) -> Object:
@@ -103,6 +132,19 @@ def _tails(body: Body, joints: NDArray, vertices: NDArray) -> NDArray[np.float64
             reach = float(((moved - joints[index]) @ direction).max()) if len(moved) else 0.0
             tails[index] = joints[index] + max(reach, _SHORTEST) * direction
     return tails
+
+
+def _tails_along(rigged: Rigged, joints: NDArray, vertices: NDArray) -> NDArray[np.float64]:
+    """(J, 3): where bones end whose directions are given. At the farthest bone that hangs on them, or as far as what
+    they move where that goes much farther (heads, beyond the eyes)."""
+    along, parents = rigged.axes[:, :, 1], rigged.body.parents
+    lengths = np.full(len(joints), _SHORTEST * joints[0, 2])
+    for index, direction in enumerate(along):
+        following = (joints[parents == index] - joints[index]) @ direction
+        moved = (vertices[rigged.body.skin_weights[:, index] > 0.5] - joints[index]) @ direction
+        next_bone, reach = following.max(initial=0.0), moved.max(initial=0.0)
+        lengths[index] = max(lengths[index], next_bone if next_bone > 0.3 * reach else reach)
+    return joints + lengths[:, None] * along
 
 
 def _sort_into_collections(data: bpy.types.Armature, names: Sequence[str]) -> None:

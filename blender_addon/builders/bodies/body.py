@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ....inference.errors import BadInput, NothingFound
 from ....inference.geometry import skinning
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of, rotation_matrices
 from ....inference.people.clip.retime import at_rate
+from ....inference.rigs.helpers import helper_motion
 from ....inference.rigs.template import in_bones_of
 from ....inference.shipped import body as shipped_body
 from ...core import axes, roles
@@ -31,8 +32,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ....inference.results import Body, People, Person
+    from ....inference.rigs.template import Rigged
 
 MODES = ("ARMATURE", *vertex_cache.MODES)
+
+#: Unit of rigs that have one -> how many of it are a metre.
+UNITS = {"METRES": 1.0, "CENTIMETRES": 100.0}
+ROOT_MOTIONS = ("HIPS", "ROOT")
 
 _SKIN = (0.55, 0.31, 0.21)  # linear RGB
 _Z_UP = axes.Z_UP[:3, :3]
@@ -48,6 +54,9 @@ class BodyOptions:
         beside the .blend, or the temporary folder while that is unsaved) read by a Mesh Cache modifier.
         "SHAPE_KEYS": the same in absolute shape keys, inside the .blend.
     rig : which bones armatures have (see `rig_choices`): "OWN" the body's, or "RIGIFY", a generated control rig ...
+    rig_unit : "METRES" or "CENTIMETRES", in which those of game engines and avatars are (the object's scale follows).
+    root_motion : what moves a person through the scene, "HIPS" or "ROOT", the bone on the ground of rigs that have one.
+    max_influences : in those rigs, the most bones that move a vertex; 0: as many as do.
     sliders : with an armature, shape keys for the body's shape; see `skin.shape_deltas`.
     correctives : with an armature, what becomes of a body's pose blend shapes (see `correctives`).
     start_frame : frame of the scene that shows the clip's first frame.
@@ -56,6 +65,9 @@ class BodyOptions:
 
     mode: str = "ARMATURE"
     rig: str = "OWN"
+    rig_unit: str = "METRES"
+    root_motion: str = "HIPS"
+    max_influences: int = 4
     sliders: bool = True
     correctives: str = "LIVE"
     start_frame: int = 1
@@ -66,10 +78,19 @@ class BodyOptions:
         for what, chosen, known in (
             ("body mode", self.mode, MODES),
             ("rig", self.rig, [identifier for identifier, *_ in RIGS]),
+            ("unit", self.rig_unit, UNITS),
+            ("root motion", self.root_motion, ROOT_MOTIONS),
             ("corrective mode", self.correctives, correctives.MODES),
         ):
             if chosen not in known:
                 raise BadInput(f"Unknown {what} {chosen!r}.", f"Choose one of {', '.join(known)}.")
+        if self.max_influences < 0:
+            raise BadInput(f"{self.max_influences} bones cannot move a vertex.", "Choose 0 for no limit, or more.")
+
+    @property
+    def in_preset(self) -> bool:
+        """Whether the rig is a preset's, with a rest pose, units and bones of its own."""
+        return self.mode == "ARMATURE" and self.rig not in ("OWN", "RIGIFY")
 
     @property
     def world(self) -> NDArray[np.float64]:
@@ -83,19 +104,24 @@ _DEFAULTS = BodyOptions()
 
 @dataclass(frozen=True)
 class _Take:
-    """One person over the frames (T,) of the scene in which it was recovered."""
+    """One person over the frames (T,) of the scene in which it was recovered.
+
+    rigged : in the bones of a preset's rig, whose body and persons these are then; or None.  unit : of them a metre.
+    """
 
     name: str
     body: Body
     persons: Sequence[Person]
     frames: NDArray[np.int64]
     world: NDArray[np.float64]
+    rigged: Rigged | None = None
+    unit: float = 1.0
 
     @cached_property
     def place(self) -> NDArray[np.float64]:
         """(4, 4) of the person's objects: on the ground below the root joint, as large as the world's metre."""
         scale = np.cbrt(np.linalg.det(self.world[:3, :3]))
-        place = np.diag([scale, scale, scale, 1.0])
+        place = np.diag([*[scale / self.unit] * 3, 1.0])
         place[:2, 3] = axes.transform(self.world, self.persons[0].joints[0])[:2]
         return place
 
@@ -124,16 +150,16 @@ def build_people(
     rate, clip_rate, keep = scenes.frame_rate(target), people.fps or 0.0, scenes.keeps_timing(target)
     if keep and abs(rate - clip_rate) > 1e-3 * clip_rate > 0:
         people = at_rate(people, rate)
-    people = _in_bones(people, options)
+    _check_rig(people.body, options)
     tracks = people.tracks()
     if not tracks:
         raise NothingFound("No person was found.", "Choose another photo, or draw a box around the person.")
     together = scenes.new_collection(f"{name}.people", target.collection)
-    template = skin.skinned_mesh(name, people.body)
-    made = [
-        build_person(people.body, track, options, name=f"{name}.person.{number}", parent=together, template=template)
-        for number, track in enumerate(tracks.values(), start=1)
+    takes = [
+        _take(people.body, track, options, f"{name}.person.{number}") for number, track in enumerate(tracks.values(), 1)
     ]
+    template = skin.skinned_mesh(name, takes[0].body)
+    made = [_build(take, options, together, template.copy()) for take in takes]
     bpy.data.meshes.remove(template)
     if people.fps:
         first, last = options.start_frame, options.start_frame + len(people.frames) - 1
@@ -168,22 +194,35 @@ def build_person(
     *,
     name: str,
     parent: Collection | None = None,
-    template: Mesh | None = None,
 ) -> Collection:
     """One person as a collection.
 
     track : (frame index, Person) in order; index 0 lands on `options.start_frame`. One entry gives a pose with one key.
-    template : mesh from `skin.skinned_mesh` to copy, when several bodies are built.
 
     The objects stand where the person's feet meet the ground in the first frame. Written on them: the body's licence,
     its height when it stands straight, on pose bones the joint's mean `confidence`. Raises BadInput for bad values.
     """
     if not track:
         raise BadInput("A person without frames cannot be built.", "Recover the person again.")
-    frames = np.array([frame for frame, _ in track]) + options.start_frame
-    take = _Take(name, body, [person for _, person in track], frames, options.world)
+    _check_rig(body, options)
+    take = _take(body, track, options, name)
+    return _build(take, options, parent, skin.skinned_mesh(name, take.body))
+
+
+def _take(body: Body, track: Sequence[tuple[int, Person]], options: BodyOptions, name: str) -> _Take:
+    """One person in the bones of the rig that was asked for."""
+    frames, persons = np.array([frame for frame, _ in track]) + options.start_frame, [person for _, person in track]
+    if not options.in_preset:
+        return _Take(name, body, persons, frames, options.world)
+    rigged = in_bones_of(body, persons, options.rig.lower())
+    body = replace(rigged.body, skin_weights=skin.limited(rigged.body.skin_weights, options.max_influences))
+    return _Take(name, body, rigged.persons, frames, options.world, rigged, UNITS[options.rig_unit])
+
+
+def _build(take: _Take, options: BodyOptions, parent: Collection | None, mesh: Mesh) -> Collection:
+    """A person of this mesh, which becomes theirs."""
+    name, licence = take.name, take.body.licence
     collection = scenes.new_collection(name, parent)
-    mesh = template.copy() if template is not None else skin.skinned_mesh(name, body)
     mesh.name = f"{name}.body"
     mesh.materials.append(materials.plain_material(f"{name}.skin", _SKIN))
     obj = bpy.data.objects.new(mesh.name, mesh)
@@ -192,10 +231,10 @@ def build_person(
         _add_rig(obj, take, options, collection)
     else:
         _add_vertices(obj, take, options)
-    stature = float(np.ptp(take.rest[0][:, 1]))
+    stature = float(np.ptp(take.rest[0][:, 1])) * take.unit
     for made in collection.objects:
-        made[roles.LICENCE], made[roles.HEIGHT] = body.licence, stature
-    mesh[roles.LICENCE] = body.licence
+        made[roles.LICENCE], made[roles.HEIGHT] = licence, stature
+    mesh[roles.LICENCE] = licence
     _mark(collection, take)
     return collection
 
@@ -215,16 +254,14 @@ def _mark(collection: Collection, take: _Take) -> None:
             block[name] = value
 
 
-def _in_bones(people: People, options: BodyOptions) -> People:
-    """The people in the bones of the rig that was asked for."""
-    if options.rig == "OWN" or options.mode != "ARMATURE":
-        return people
-    if people.body.name != shipped_body.load_body().name:
-        raise BadInput(
-            f"The body {people.body.name} can only have its own bones.",
-            "Choose the body's own rig and retarget it onto yours, or recover the people with the built-in body.",
-        )
-    return people if options.rig == "RIGIFY" else in_bones_of(people, options.rig.lower())
+def _check_rig(body: Body, options: BodyOptions) -> None:
+    """Raise BadInput for a rig that this body cannot have."""
+    if options.rig == "OWN" or options.mode != "ARMATURE" or body.name == shipped_body.load_body().name:
+        return
+    raise BadInput(
+        f"The body {body.name} can only have its own bones.",
+        "Choose the body's own rig and retarget it onto yours, or recover the people with the built-in body.",
+    )
 
 
 def _add_vertices(obj: Object, take: _Take, options: BodyOptions) -> None:
@@ -247,26 +284,31 @@ def _add_rig(obj: Object, take: _Take, options: BodyOptions, collection: Collect
     # At rest the body stands on the armature's origin: its lowest point on the ground, its root above the origin.
     upright = rest_vertices @ _Z_UP.T
     stand = np.array([*-(_Z_UP @ rest_joints[0])[:2], -upright[:, 2].min()])
-    vertices, joints = upright + stand, rest_joints @ _Z_UP.T + stand
+    vertices, joints = (upright + stand) * take.unit, (rest_joints @ _Z_UP.T + stand) * take.unit
     meshes.set_positions(obj.data, vertices)  # type: ignore[arg-type]
     if options.sliders:
         deltas, reach = skin.shape_deltas(take.body, take.persons[0].attributes)
         if deltas:
-            skin.add_sliders(obj, vertices, {trait: delta @ _Z_UP.T for trait, delta in deltas.items()}, reach)
+            moved = {trait: delta @ _Z_UP.T * take.unit for trait, delta in deltas.items()}
+            skin.add_sliders(obj, vertices, moved, reach)
     obj.data.update()  # type: ignore[union-attr]
 
-    rig = armature.new_armature(f"{take.name}.rig", take.body, joints, vertices, collection)
+    rig = armature.new_armature(f"{take.name}.rig", take.body, joints, vertices, collection, take.rigged)
     obj.parent = rig
     modifier: Any = obj.modifiers.new("Armature", "ARMATURE")
     modifier.object = rig
     rest = armature.rest_axes(rig, take.body.joint_names)
     rotations = np.stack([person.rotations for person in take.persons]).astype(np.float64)
     rotations /= np.linalg.norm(rotations, axis=-1, keepdims=True)
-    roots = np.stack([_root_matrix(person, rest_joints[0], take.local, stand, rest[0]) for person in take.persons])
+    roots = np.stack([_root_matrix(person, rest_joints[0], take, stand, rest[0]) for person in take.persons])
     quaternions = armature.bone_local(_upright(rotations), rest)
     quaternions[:, 0] = quaternions_of(roots[:, :3, :3])
+    helpers = _helper_motion(rig, take, quaternions, roots, options) if take.rigged is not None else {}
+    if take.body.joint_names[0] in helpers:
+        roots = helpers.pop(take.body.joint_names[0])
+        quaternions[:, 0] = quaternions_of(roots[:, :3, :3])
     quaternions = align_hemisphere(quaternions)
-    _key_pose(rig, take, quaternions, roots[:, :3, 3])
+    _key_pose(rig, take, quaternions, roots[:, :3, 3], helpers)
     correctives.add_correctives(obj, rig, take.body, rest, quaternions, take.frames, options.correctives, take.name)
     rig.matrix_world = Matrix(take.place.tolist())
     if options.rig == "RIGIFY":
@@ -280,33 +322,53 @@ def _upright(quaternions: NDArray) -> NDArray[np.float64]:
     return upright
 
 
-def _root_matrix(person: Person, root: NDArray, local: NDArray, stand: NDArray, rest: NDArray) -> NDArray[np.float64]:
+def _root_matrix(person: Person, root: NDArray, take: _Take, stand: NDArray, rest: NDArray) -> NDArray[np.float64]:
     """(4, 4) that the root bone adds to its rest matrix in one frame: rest^-1 @ pose.
 
     The body's skin transform at the root is x -> R (x - root) + root + translation in camera axes; the armature's rest
-    pose is the body's, turned z up and moved by `stand`.
+    pose is the body's, turned z up, moved by `stand` and in the rig's unit.
     """
     posed = np.eye(4)
     posed[:3, :3] = rotation_matrices(person.rotations[0].astype(np.float64))
     posed[:3, 3] = root + person.translation - posed[:3, :3] @ root
     from_rest = np.eye(4)
-    from_rest[:3, :3] = _Z_UP.T
+    from_rest[:3, :3] = _Z_UP.T / take.unit
     from_rest[:3, 3] = -_Z_UP.T @ stand
-    return np.linalg.inv(rest) @ local @ posed @ from_rest @ rest
+    return np.linalg.inv(rest) @ take.local @ posed @ from_rest @ rest
 
 
-def _key_pose(rig: Object, take: _Take, quaternions: NDArray, locations: NDArray) -> None:
-    """One action: quaternions (T, J, 4) of every bone and locations (T, 3) of the first."""
+def _helper_motion(
+    rig: Any, take: _Take, quaternions: NDArray, roots: NDArray, options: BodyOptions
+) -> dict[str, NDArray[np.float64]]:
+    """Bone -> (T, 4, 4) what it adds to its rest matrix, for the bones of a preset's rig that have no skin."""
+    assert take.rigged is not None
+    rig[roles.RIG] = options.rig.lower()
+    rest = {bone.name: np.array(bone.matrix_local, np.float64) for bone in rig.data.bones}
+    turns = np.tile(np.eye(4), (*quaternions.shape[:2], 1, 1))
+    turns[..., :3, :3] = rotation_matrices(quaternions)
+    turns[:, 0] = roots
+    return helper_motion(take.rigged, rest, turns, options.root_motion == "ROOT")
+
+
+def _key_pose(
+    rig: Object, take: _Take, quaternions: NDArray, locations: NDArray, helpers: Mapping[str, NDArray]
+) -> None:
+    """One action: quaternions (T, J, 4) of every bone, locations (T, 3) of the first, and helpers' (T, 4, 4)."""
     keyed = action.new_action(rig, take.name)
     confidence = np.mean([person.confidence for person in take.persons], axis=0)
     bones: Any = rig.pose.bones  # type: ignore[union-attr]
-    for index, joint in enumerate(take.body.joint_names):
-        bone = bones[joint]
+    for bone in bones:
         bone.rotation_mode = "QUATERNION"
-        bone.rotation_quaternion = quaternions[0, index].tolist()
-        bone["confidence"] = float(confidence[index])
-        path = action.bone_path(joint, "rotation_quaternion")
-        action.add_fcurves(keyed, rig, path, take.frames, quaternions[:, index], joint)
-        if index == 0:
-            bone.location = locations[0].tolist()
-            action.add_fcurves(keyed, rig, action.bone_path(joint, "location"), take.frames, locations, joint)
+
+    def key(name: str, turns: NDArray, places: NDArray | None) -> None:
+        bones[name].rotation_quaternion = turns[0].tolist()
+        action.add_fcurves(keyed, rig, action.bone_path(name, "rotation_quaternion"), take.frames, turns, name)
+        if places is not None:
+            bones[name].location = places[0].tolist()
+            action.add_fcurves(keyed, rig, action.bone_path(name, "location"), take.frames, places, name)
+
+    for index, joint in enumerate(take.body.joint_names):
+        bones[joint]["confidence"] = float(confidence[index])
+        key(joint, quaternions[:, index], locations if index == 0 else None)
+    for name, basis in helpers.items():
+        key(name, align_hemisphere(quaternions_of(basis[:, :3, :3])), basis[:, :3, 3])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ....inference.rigs.humanoid import template_presets
+from ....inference.rigs.humanoid import find_preset, template_presets
 
 #: Id, label and tooltip. All but the body's own are made for the built-in body; presets with a [rig] are found.
 RIGS = (
@@ -14,3 +14,8 @@ RIGS = (
     ),
     ("RIGIFY", "Rigify", "A generated control rig, posed by its FK controls, for the built-in body"),
 )
+
+
+def has_root(rig: str) -> bool:
+    """Whether a preset's rig has a bone on the ground."""
+    return any(bone.get("helper") == "ground" for bone in find_preset(rig.lower()).rig["middle"])

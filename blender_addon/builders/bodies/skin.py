@@ -35,6 +35,18 @@ def skinned_mesh(name: str, body: Body) -> Mesh:
     return mesh
 
 
+def limited(weights: NDArray, most: int) -> NDArray[np.float32]:
+    """Weights (V, G) with the `most` largest of each row alone, which sum to 1 again; 0 leaves all of them."""
+    if most and most < weights.shape[1]:
+        weights = weights * (weights >= np.partition(weights, -most, axis=1)[:, -most, None])
+        ties = np.flatnonzero((weights > 0).sum(axis=1) > most)
+        for column in range(weights.shape[1] - 1, -1, -1) if len(ties) else ():
+            over = ties[(weights[ties] > 0).sum(axis=1) > most]
+            least = weights[over, column] == np.where(weights[over] > 0, weights[over], np.inf).min(axis=1)
+            weights[over[least], column] = 0
+    return (weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
 def add_weights(obj: Object, names: tuple[str, ...], weights: NDArray, steps: int = _STEPS) -> list[VertexGroup]:
     """New vertex groups of these names from weights (V, G) 0..1, rounded to `steps` steps.
 

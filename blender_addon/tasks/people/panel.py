@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ...builders.bodies.rig_choices import has_root
 from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, draw_masks
 
@@ -21,6 +22,10 @@ class PeoplePanel(SidebarPanel):
         self.rows(layout, settings, "bodies")
         if people.bodies == "ARMATURE":
             self.rows(layout, settings, "rig")
+            if people.rig not in ("OWN", "RIGIFY"):
+                self.rows(layout.column(align=True), settings, "rig_unit", "max_influences")
+                if has_root(people.rig):
+                    self.rows(layout, settings, "root_motion")
             if people.model != "builtin":
                 self.rows(layout, settings, "correctives")
         self.rows(layout, settings, "masks", "skeleton_image")

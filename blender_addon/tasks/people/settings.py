@@ -15,6 +15,16 @@ PARAMETERS = Options(*OPTIONS, replace(OPTIONS["boxes"], blender=True))
 BUILD = Options(
     Choice("bodies", "ARMATURE", "Body", "How the bodies are stored", BODIES),
     Choice("rig", "OWN", "Rig", "Which bones the armature gets", RIGS),
+    Choice("rig_unit", "METRES", "Unit", "Unit of rigs for engines and avatars", (
+        ("METRES", "Metres", "As Blender and glTF have it"),
+        ("CENTIMETRES", "Centimetres", "As files from Mixamo and Unreal have it; the armature is scaled by 0.01"),
+    )),
+    Choice("root_motion", "HIPS", "Root Motion", "Which bone moves the person, in rigs that have one on the ground", (
+        ("HIPS", "Hips", "The hips; the bone on the ground stays at the armature's origin"),
+        ("ROOT", "Root", "The bone on the ground, which follows the hips and turns with them"),
+    )),
+    Number("max_influences", 4, "Influences", "Most bones that move a vertex of rigs for engines and avatars;"
+           " 0 sets no limit", 0, 64, soft_high=8),
     Choice("correctives", "LIVE", "Correctives",
            "What to do with the corrective shapes of joints that bulge and fold, for bodies that have them", (
         ("LIVE", "Live", "Shape keys driven by the bones, however they are posed"),
