@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 import pytest
 from maquette import blender_addon
-from maquette.blender_addon.builders.bodies import motion, retarget
+from maquette.blender_addon.builders.bodies import action, motion, retarget
 from maquette.blender_addon.builders.bodies.channels import channels
 from maquette.blender_addon.core import compat
 from maquette.blender_addon.tasks.motion.panel import MotionPanel
@@ -71,7 +71,7 @@ def walker(frames: int = 49, name: str = "robot", order: str = "YZX"):
 def test_fewer_keys_within_millimetres_of_every_joint(rig, recovered):
     """On a rig of ours, a control rig, and somebody else's."""
     obj = walker() if rig == "robot" else recovered(rig, range(24))[0][0]
-    first, last = motion.action.frames_of(obj)
+    first, last = action.frames_of(obj)
     frames = range(first, last + 1)
     truth, before = places(obj, frames), keys(obj)
     assert bpy.ops.maquette.reduce_keys(armature=obj.name, tolerance=6.0) == {"FINISHED"}
@@ -104,15 +104,15 @@ def test_a_failure_leaves_the_action_as_it_was(monkeypatch):
     obj = walker()
     truth, named = places(obj, range(1, 50)), obj.animation_data.action.name
     monkeypatch.setattr(motion, "_ROUNDS", 1)
-    reads = iter([motion._worlds])
+    reads = iter([motion.worlds_of])
 
     def worlds(*given):
         if next(reads, None) is None:
             raise KeyboardInterrupt
         return original(*given)
 
-    original = motion._worlds
-    monkeypatch.setattr(motion, "_worlds", worlds)
+    original = motion.worlds_of
+    monkeypatch.setattr(motion, "worlds_of", worlds)
     with pytest.raises(KeyboardInterrupt):
         motion.reduce_keys(obj, 0.1, bpy.context.scene)
     assert obj.animation_data.action.name == named and len(bpy.data.actions) == 1
@@ -264,7 +264,7 @@ def test_two_tracks_become_one(rig, turned_round, body, make_track, world):
     gone = other.removesuffix(".rig")
     assert not [one.name for kind in (bpy.data.objects, bpy.data.collections) for one in kind if gone in one.name]
     obj = bpy.data.objects[keep]
-    assert motion.action.frames_of(obj) == (1, 15)
+    assert action.frames_of(obj) == (1, 15)
     assert apart(places(obj, range(1, 7))[:, skin], truth[0]) < 0.01
     assert apart(places(obj, range(10, 16))[:, skin], truth[1]) < 0.01
     (mesh,) = (one for one in bpy.data.objects if one.type == "MESH" and one.find_armature())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...builders.bodies import motion
+from ...builders.bodies import motion, tracks
 from ..rigs.build import armature_object
 
 if TYPE_CHECKING:
@@ -45,4 +45,4 @@ def push_to_nla(obj: Object, chosen: Any, _context: Any) -> str:
 def join_tracks(obj: Object, chosen: Any, context: Any) -> str:
     other = armature_object(chosen.other, context)
     name = other.name
-    return f"{obj.name} goes on as {name}, in the action {motion.join_tracks(obj, other, context.scene).name}"
+    return f"{obj.name} goes on as {name}, in the action {tracks.join_tracks(obj, other, context.scene).name}"
