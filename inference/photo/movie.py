@@ -89,7 +89,9 @@ class Movie:
             first = next(_decoded(container, stream), None)
             if first is None or not self.timing.length:
                 raise BadInput(f"The movie {path} has no frame that can be read.", _ADVICE)
-            self._has_times = container.format.name != "avi"  # AVI files hold pictures by number only
+            # AVI files hold pictures by number only; where some stand longer, places are left empty.
+            stand = bool(self.timing.slots) and self.timing.length > len(self.timing.slots)
+            self._has_times = container.format.name != "avi" or stand
             self._start: int = first.pts or 0
             self._unit = Fraction(stream.time_base or 1)
             self._turn = _display_turn(first)
@@ -155,24 +157,24 @@ class Movie:
 
     def _timing(self, container: InputContainer, stream: VideoStream) -> Timing:
         """From the file's index where it is complete and the rate is constant; else every packet is looked at."""
-        unit = Fraction(stream.time_base or 1)
+        unit, by_number = Fraction(stream.time_base or 1), container.format.name == "avi"
         size = self.path.stat().st_size
         entries = [entry for entry in stream.index_entries if not entry.flags & _DISCARDED]
         if stream.frames and stream.frames <= len(stream.index_entries):
             there = [entry for entry in entries if entry.pos + entry.size <= size]
             if len(there) < len(entries):
                 self.notes.append(f"The file is cut off: {len(there)} of its {len(entries)} frames are there.")
-            rate = _constant_rate(np.sort([entry.timestamp for entry in there]), unit, stream)
+            rate = _constant_rate(np.sort([entry.timestamp for entry in there]), unit, stream, by_number)
             if rate:
                 return Timing(rate, len(there))
         shown = _presentation(container, stream)
         if not len(shown):
             return Timing(Fraction(DEFAULT_FPS), 0)
         self._check_end(container, stream, float((shown[-1, 0] - shown[0, 0]) * unit))
-        rate = _constant_rate(shown[:, 0], unit, stream)
+        rate = _constant_rate(shown[:, 0], unit, stream, by_number)
         if rate:
             return Timing(rate, len(shown), {int(pts): slot for slot, (pts, _) in enumerate(shown)})
-        return self._uneven(shown, unit, stream)
+        return self._uneven(shown, unit, stream, by_number)
 
     def _check_end(self, container: InputContainer, stream: VideoStream, seconds: float) -> None:
         """Note when the header promises more than there is."""
@@ -182,12 +184,13 @@ class Movie:
         if promised > 1.05 * seconds + 1:
             self.notes.append(f"The file is cut off: of {promised:.1f} s there are {seconds:.1f} s.")
 
-    def _uneven(self, shown: NDArray[np.int64], unit: Fraction, stream: VideoStream) -> Timing:
+    def _uneven(self, shown: NDArray[np.int64], unit: Fraction, stream: VideoStream, by_number: bool) -> Timing:
         """Pictures of a variable frame rate, at a constant one."""
         usual = rounded_rate(1 / (Fraction(int(np.median(np.diff(shown[:, 0])))) * unit or Fraction(1, 24)))
         told = stream.guessed_rate
         # Blender plays the movie at the rate that FFmpeg guesses; a clock's ticks are no frame rate.
-        rate = Fraction(told) if told and 5 <= told <= min(120, 2 * usual) else usual
+        most = 120 if by_number else min(120, 2 * usual)
+        rate = Fraction(told) if told and 5 <= told <= most else usual
         slots = np.rint((shown[:, 0] - shown[0, 0]) * float(unit * rate)).astype(int)
         end = int(slots[-1]) + max(1, round(int(shown[-1, 1]) * float(unit * rate)))
         self.notes.append(f"Its frame rate varies; its pictures were put at their times, {float(rate):.5g} a second.")
@@ -210,8 +213,11 @@ def _presentation(container: InputContainer, stream: VideoStream) -> NDArray[np.
     return np.array(sorted(dict(found).items()), np.int64).reshape(-1, 2)
 
 
-def _constant_rate(times: NDArray[np.int64], unit: Fraction, stream: VideoStream) -> Fraction | None:
-    """The rate at which every picture is less than one frame from its place; None where the rate varies."""
+def _constant_rate(times: NDArray[np.int64], unit: Fraction, stream: VideoStream, by_number: bool) -> Fraction | None:
+    """The rate at which every picture is less than one frame from its place; None where the rate varies.
+
+    by_number : times are numbers of frames, so that none but the rate that is told can be meant.
+    """
     if not len(times):
         return None
     told = [Fraction(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate]
@@ -219,8 +225,9 @@ def _constant_rate(times: NDArray[np.int64], unit: Fraction, stream: VideoStream
     if len(times) == 1:
         return told[0] if told else Fraction(DEFAULT_FPS)
     seconds = (times - times[0]) * float(unit)
-    measured = rounded_rate(Fraction((len(times) - 1) / seconds[-1]).limit_denominator(1001)) if seconds[-1] else None
-    for rate in [*told, *([measured] if measured else [])]:
+    if seconds[-1] and not by_number:
+        told.append(rounded_rate(Fraction((len(times) - 1) / seconds[-1]).limit_denominator(1001)))
+    for rate in told:
         if np.abs(seconds * float(rate) - np.arange(len(times))).max() < 1:
             return rate
     return None

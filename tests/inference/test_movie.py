@@ -112,6 +112,24 @@ def test_a_webm_with_alpha_lies_over_white(tmp_path, codec) -> None:
     assert np.abs(clip[0].pixels[10:40, 10:54].astype(int) - CORNERS[0, 0]).max() < 25
 
 
+def test_an_avi_that_leaves_places_empty_keeps_its_rate_and_length(tmp_path) -> None:
+    """As cameras of old wrote it: most frames repeat the picture before them."""
+    kept = [0, 11, 17, 24, 31]
+    pictures = [numbered(40)[number] for number in kept]
+    path = tmp_path / "tree.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=15)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+        for picture, number in zip(pictures, kept, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuvj420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    clip = load_clip(path)
+    expected = [max(number for number in kept if number <= frame) for frame in range(32)]
+    assert (clip.fps, len(clip)) == (15, 32) and numbers(clip) == expected
+
+
 def test_fields_share_their_colours_as_in_blender(tmp_path) -> None:
     """The chroma of two rows is theirs, whether the file is marked as one of fields or not."""
     rows = np.full((96, 128, 3), 128, np.uint8)
