@@ -41,6 +41,15 @@ def frames_of(datablock: Any) -> tuple[int, int] | None:
     return math.floor(first), max(math.ceil(last), math.floor(first))
 
 
+def name_of(obj: Any) -> str:
+    """The name of what moves an object: its action, else that of its one strip, else its own."""
+    data = obj.animation_data
+    if data is not None and data.action is not None:
+        return data.action.name
+    strips = [strip for track in data.nla_tracks for strip in track.strips] if data is not None else []
+    return strips[0].action.name if len(strips) == 1 and strips[0].action else obj.name
+
+
 def check_free(datablock: Any) -> None:
     """Raise BadInput where a strip of the datablock's is being tweaked: until that ends its action cannot change."""
     data = datablock.animation_data

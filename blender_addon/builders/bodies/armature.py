@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,13 @@ def free_bones(name: str, names: Sequence[str], rest: NDArray, collection: Colle
             bone.tail = (0.0, 0.1, 0.0)
             bone.matrix = Matrix(matrix.tolist())
     return obj
+
+
+def set_parents(obj: Any, parents: Mapping[str, str]) -> None:
+    """Hang bones on others, "" for none, where they stand."""
+    with _edit_mode(obj):
+        for name, above in parents.items():
+            obj.data.edit_bones[name].parent = obj.data.edit_bones.get(above)
 
 
 def rest_axes(obj: Object, names: Sequence[str]) -> NDArray[np.float64]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from ....installer.shared.disk import whole_file
 from ...core import roles
 from ..bodies import action, retarget
 from ..camera import scene as scenes
+from . import engine
 
 if TYPE_CHECKING:
     from bpy.types import Object, Scene
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _ADDONS = {"FBX": "io_scene_fbx", "GLTF": "io_scene_gltf2"}
 #: Formats that hold the motion of one skeleton.
 _SKELETONS = {"BVH", "AMASS"}
+#: Formats that hold skin weights.
+_SKINS = {"FBX", "GLTF", "USD"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def export_people(
     overwrite: bool = False,
     centimetres: bool = False,
     from_zero: bool = False,
+    deform_only: bool = False,
+    max_influences: int = 0,
     bones: Callable[[Object], rigs.Mapping] = lambda obj: rigs.map_bones([bone.name for bone in obj.data.bones]),  # type: ignore[union-attr]
     scene: Scene,
 ) -> None:
@@ -67,6 +72,8 @@ def export_people(
 
     Frames are those of the objects' actions, else the scene's. The take is called as the one action, or, of several
     people, as the file. centimetres : of a BVH; else metres.  from_zero : the first key of a glTF comes at 0 s.
+    deform_only : armatures with their deforming bones alone, in one hierarchy.  max_influences : the most bones that
+    move a vertex, 0 for no limit. Both where the format holds skin.
     bones : an armature -> its bone map, for AMASS.
     The file appears whole or not at all. Raises BadInput where it exists and is not to be overwritten, where the folder
     cannot be written, and where this kind cannot hold the objects.
@@ -84,24 +91,28 @@ def export_people(
     first, last = min(low for low, _ in known), max(high for _, high in known)
     if not animation:
         first = last = scene.frame_current
-    name = _action_name(roots[0]) if len(roots) == 1 else path.stem
+    name = action.name_of(roots[0]) if len(roots) == 1 else path.stem
     take = _Take(roots, first, last, animation, name, centimetres, from_zero, bones)
     try:
-        with whole_file(path) as unfinished, _selected(take):
+        with ExitStack() as stack:
+            unfinished = stack.enter_context(whole_file(path))
+            if kind in _SKINS and deform_only:
+                frames = range(first, last + 1)
+                plain = [
+                    stack.enter_context(engine.deforming_rig(root, _moved_by(root), frames))
+                    if root.type == "ARMATURE"
+                    else root
+                    for root in roots
+                ]
+                take = replace(take, roots=plain)
+            stack.enter_context(_selected(take))
+            if kind in _SKINS:
+                stack.enter_context(engine.few_influences(take.objects, max_influences))
             _WRITERS[kind](str(unfinished), take)
     except (RuntimeError, OSError) as error:
         raise BadInput(
             f"Blender could not write {path}: {_message(error)}", "Choose another folder or format."
         ) from error
-
-
-def _action_name(obj: Object) -> str:
-    """The name of what moves an object: its action, else that of its one strip, else its own."""
-    data = obj.animation_data
-    if data is not None and data.action is not None:
-        return data.action.name
-    strips = [strip for track in data.nla_tracks for strip in track.strips] if data is not None else []
-    return strips[0].action.name if len(strips) == 1 and strips[0].action else obj.name
 
 
 def _check_object(obj: Object, kind: str, animation: bool) -> None:
@@ -149,28 +160,36 @@ def _message(error: Exception) -> str:
 
 
 def _write_fbx(path: str, take: _Take) -> None:
-    # Leaf bones and Blender's own bone axes are what other programs stumble over. Units are metres, applied.
-    with _named(scenes.current(), take.name):  # its take is called as the scene
+    # Leaf bones and Blender's own bone axes are what other programs stumble over. Units are applied: metres, or the
+    # centimetres that a rig is in. Unreal has x along the bones, and makes no bone of a node that is called Armature.
+    root = take.roots[0]
+    unreal = root.get(roles.RIG) == "unreal"
+    small = root.type == "ARMATURE" and abs(root.matrix_world.median_scale - 0.01) < 1e-4
+    with ExitStack() as stack:
+        stack.enter_context(_named(bpy.data.scenes, scenes.current(), take.name))  # its take is called as the scene
+        if unreal and len(take.roots) == 1:
+            stack.enter_context(_named(bpy.data.objects, root, "Armature"))
         bpy.ops.export_scene.fbx(
             filepath=path, use_selection=True, object_types={"ARMATURE", "MESH"}, add_leaf_bones=False,
-            primary_bone_axis="Y", secondary_bone_axis="X", apply_scale_options="FBX_SCALE_UNITS",
+            primary_bone_axis="X" if unreal else "Y", secondary_bone_axis="Z" if unreal else "X",
+            apply_scale_options="FBX_SCALE_NONE" if small else "FBX_SCALE_UNITS",
             bake_anim=take.animation, bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False,
             bake_anim_force_startend_keying=True, bake_anim_simplify_factor=0.0, mesh_smooth_type="FACE",
         )  # fmt: skip
 
 
 @contextmanager
-def _named(scene: Scene, name: str) -> Iterator[None]:
-    """The scene under another name; one that is called so steps aside."""
-    before, other = scene.name, bpy.data.scenes.get(name)
-    if other is not None and other != scene:
+def _named(family: Any, block: Any, name: str) -> Iterator[None]:
+    """A datablock of a family such as `bpy.data.scenes` under another name; one that is called so steps aside."""
+    before, other = block.name, family.get(name)
+    if other is not None and other != block:
         other.name = f"{name[:50]}.aside"
     try:
-        scene.name = name
+        block.name = name
         yield
     finally:
-        scene.name = before
-        if other is not None:
+        block.name = before
+        if other is not None and other != block:
             other.name = name
 
 

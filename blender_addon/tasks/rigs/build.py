@@ -213,6 +213,8 @@ def export(properties: Any, context: Any) -> str:
         overwrite=properties.overwrite,
         centimetres=properties.centimetres,
         from_zero=properties.from_zero,
+        deform_only=properties.deform_only,
+        max_influences=properties.max_influences,
         bones=bone_map,
         scene=context.scene,
     )

@@ -86,6 +86,9 @@ class PosePanel(SidebarPanel):
         for option, kind in (("centimetres", "BVH"), ("from_zero", "GLTF")):
             if chosen.format == kind:
                 column.prop(chosen, option)
+        if chosen.format in ("FBX", "GLTF", "USD"):
+            column.prop(chosen, "deform_only")
+            column.prop(chosen, "max_influences")
         button = column.operator("maquette.export_person", icon="EXPORT")
         for option in FILE:
             setattr(button, option.name, getattr(chosen, option.name))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 from bpy.props import EnumProperty, IntProperty, PointerProperty
 
-from ....inference.options import Choice, Options, Switch, Text
+from ....inference.options import Choice, Number, Options, Switch, Text
 from ...core.bpy_settings import properties_of
 
 #: Format -> its endings, the usual one first; the labels are Blender's own.
@@ -43,6 +43,10 @@ FILE = Options(
     )),
     Switch("animation", True, "Animation", "Write the motion rather than just the pose"),
     Switch("centimetres", False, "Centimetres", "Write lengths in centimetres rather than metres (BVH)"),
+    Switch("deform_only", False, "Deforming Bones Only",
+           "Write the bones that deform, in one hierarchy, without controls (FBX, glTF, USD)"),
+    Number("max_influences", 0, "Influences", "Most bones that move a vertex; 0 sets no limit (FBX, glTF, USD)", 0, 64,
+           soft_high=8),
     Switch("from_zero", False, "Start at Zero", "Begin the animation at 0 seconds, whatever its first frame (glTF)"),
 )
 #: One entry of an armature's bone map. Parts made of several bones have several entries, in order.
