@@ -223,7 +223,7 @@ def test_photos_that_are_no_clip_have_collections_and_cameras_of_their_own(astro
         with Image.open(astronaut) as photo:
             photo.crop((0, 0, side, side)).save(tmp_path / f"IMG_{number:04d}.png")
     bpy.ops.maquette.recover_people(filepath=str(tmp_path))
-    assert "2 people of 2 photos" in jobs.outcome().line and "several sizes" in jobs.outcome().line
+    assert "2 people of 2 separate photos" in jobs.outcome().line and "several sizes" in jobs.outcome().line
     tops = [one.name for one in bpy.context.scene.collection.children]
     assert sorted(tops) == ["IMG_0001.people", "IMG_0002.people"]
     assert [len(bpy.data.collections[name].children) for name in tops] == [1, 1]
@@ -333,6 +333,17 @@ def test_an_animated_gif_is_a_clip(tmp_path) -> None:
     bpy.ops.maquette.estimate_depth(image=shown.name, model="relief", output="IMAGE", frames="CLIP")
     assert len(list((tmp_path / "maquette").rglob("*.exr"))) == 3
     assert "frames 1 to 3 at 10 fps" in jobs.outcome().line
+
+
+def test_an_image_that_blender_does_not_turn_is_said_to_be_turned(tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(tmp_path / "phone.jpg", exif=exif)
+    lying = bpy.data.images.load(str(tmp_path / "phone.jpg"))
+    bpy.ops.maquette.estimate_depth(image=lying.name, model="relief", output="GRID", mesh_resolution=8)
+    assert "Blender shows phone.jpg as it is stored; turned upright" in jobs.outcome().line
+    (photo,) = [one for one in bpy.data.images if one.get("maquette_photo")]
+    assert tuple(lying.size) == (96, 64) and tuple(photo.size) == (64, 96) and photo.packed_file
 
 
 def test_a_picture_that_only_blender_opens_is_taken_from_it(tmp_path) -> None:

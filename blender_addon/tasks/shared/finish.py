@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
 
 from ....inference.errors import BadInput
+from ....inference.photo.decode import orientation_of
 from ....inference.registry import find_model
 from ...builders.camera import matched, scale
 from ...builders.camera import scene as scenes
 from ...builders.images import image
 from ...core import last_result, photo_links, roles
-from ...core.transaction import transaction
+from ...core.transaction import note, transaction
 from . import lens
 from .clips import clip_image, playing_image
 
@@ -47,7 +49,10 @@ class Place:
         source, file = self._item.source, self._found.file
         path = file or (source.path if source.path and not source.is_clip else None)
         origin = file.name if file is not None else source.origin
-        return (self._found.length > 1 and self._clip) or image.photo_image(self._found.photo, path, origin)
+        shown = (self._found.length > 1 and self._clip) or image.photo_image(self._found.photo, path, origin)
+        if path and origin in bpy.data.images and orientation_of(Path(path)) > 1:
+            note(f"Blender shows {origin} as it is stored; turned upright, as its EXIF data say, it is {shown.name}")
+        return shown
 
     @cached_property
     def _clip(self) -> Image | None:
