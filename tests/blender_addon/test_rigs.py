@@ -568,7 +568,7 @@ def test_what_is_hidden_or_moved_by_strips_is_written_too(kind, person, evaluate
         ({"filepath": "{folder}/" + 300 * "n"}, "is not a valid file name"),
         ({"armature": "cached"}, "Choose Alembic or USD"),
         ({"armature": "cached", "format": "GLTF", "filepath": "{folder}/walk.glb"}, "Choose Alembic or USD"),
-        ({"format": "GLTF"}, "walk.fbx is no GLTF file. End its name in .glb"),
+        ({"format": "GLTF"}, "walk.fbx is not a GLTF file. End its name in .glb"),
         ({"format": None, "filepath": "{folder}/walk.obj"}, "walk.obj ends in no format that can be written"),
         ({"format": "BVH", "filepath": "{folder}/two.bvh", "objects": "PEOPLE", "armature": ""}, "2 are chosen"),
         ({"exclude": True}, "hidden or excluded collection. Show its collection"),
