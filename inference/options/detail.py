@@ -31,7 +31,7 @@ class DetailOptions(Options):
 PIPELINES = ("Flux2Klein", "ZImage", "QwenImage")
 _IGNORED = {
     **dict.fromkeys(("sampler", "scheduler"), "the model has its own steps from noise to picture"),
-    **dict.fromkeys(("noise_mask_feather", "inpaint_model"), "the model is told black or white"),
+    **dict.fromkeys(("noise_mask_feather", "inpaint_model"), "the model takes masks of black and white alone"),
     **dict.fromkeys(("refiner", "refiner_ratio"), "the model finishes its pictures itself"),
     **dict.fromkeys(
         ("control", "control_strength", "control_start", "control_end"),
