@@ -16,11 +16,13 @@ import bpy
 import numpy as np
 import pytest
 from maquette.blender_addon.builders.bodies import body as bodies
-from maquette.blender_addon.builders.bodies import skin
+from maquette.blender_addon.builders.bodies import retarget, skin
 from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import compat
+from maquette.inference import rigs
 from maquette.inference.errors import BadInput
 from maquette.inference.geometry.skinning import pose_body
+from test_rigs import directions
 
 FRAMES = range(1, 13, 3)
 LIMBS = [
@@ -270,3 +272,19 @@ def test_influences_are_limited_and_sum_to_one(most):
 def test_what_no_rig_has(wrong):
     with pytest.raises(BadInput, match=re.escape(str(*wrong.values()))):
         BodyOptions(rig="UNREAL", **wrong)
+
+
+@pytest.mark.parametrize("rig", ["MIXAMO", "UNREAL", "VRM-HUMANOID"])
+def test_motion_goes_onto_and_off_these_rigs(rig, built):
+    """Found by names, in centimetres and with the motion on the root."""
+    target, _ = built(rig, rig_unit="CENTIMETRES", root_motion="ROOT")
+    again, _ = built(rig)
+    maps = [rigs.map_bones([bone.name for bone in obj.data.bones]) for obj in (target, again)]
+    assert maps[0].preset == rig.lower() and set(maps[0].roles) == set(rigs.ROLES)
+    source, _ = built("OWN")
+    own = rigs.map_bones([bone.name for bone in source.data.bones])
+    frames = list(FRAMES)
+    retarget.retarget(source, own, target, maps[0], frames, scene=bpy.context.scene, name="onto")
+    retarget.retarget(target, maps[0], again, maps[1], frames, scene=bpy.context.scene, name="off")
+    shown = [directions(obj, names, frames) for obj, names in zip((source, target, again), (own, *maps), strict=True)]
+    assert apart(shown[0], shown[1]) < 0.1 and apart(shown[1], shown[2]) < 0.1
