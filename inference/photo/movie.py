@@ -276,6 +276,8 @@ def _display_turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
 def _pixels(frame: VideoFrame, turn: tuple[bool, bool, bool]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 sRGB, upright; transparency lies over white."""
+    import cv2
+
     check_size(frame.width, frame.height)
     clear = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
     colours = _colours(frame)
@@ -289,7 +291,7 @@ def _pixels(frame: VideoFrame, turn: tuple[bool, bool, bool]) -> NDArray[np.uint
     pixels = pixels[:, ::-1] if mirrored else pixels
     pixels = pixels[::-1] if upset else pixels
     if pixels.dtype == np.uint16:
-        pixels = ((pixels - (pixels >> 8) + np.uint16(128)) >> 8).astype(np.uint8)  # a 257th
+        pixels = np.asarray(cv2.convertScaleAbs(np.ascontiguousarray(pixels), alpha=1 / 257), np.uint8)
     return over_white(pixels[..., :3], pixels[..., 3]) if clear else np.ascontiguousarray(pixels)
 
 
