@@ -162,7 +162,8 @@ def calibrate_distance(photo: Photo, **options: Any) -> Made:
 
 
 def retarget(source: Object, target: Object, **options: Any) -> Action:
-    """The target's new action, which shows what the source does."""
+    """The target's new action, which shows what the source does. Where bones could not follow, the action has the
+    custom property `maquette_astray`: bone -> [degrees, frame] of the worst."""
     run("retarget", source=source, target=target, **options)
     return _action(target)
 

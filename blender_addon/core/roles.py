@@ -36,6 +36,8 @@ HEIGHT = "maquette_height"
 TRACK, FRAMES, SCORE, BOX = "maquette_track", "maquette_frames", "maquette_score", "maquette_box"
 #: Custom property of an armature that was built as a preset's rig: the preset's id.
 RIG = "maquette_rig"
+#: On a retargeted action: bones that do not follow -> [degrees, frame] of the worst.
+ASTRAY = "maquette_astray"
 
 
 def mark(datablock: Any, role: str, digest: str = "", licence: str = "") -> Any:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .humanoid import ROLES, Preset, load_presets
+    from .limbs import hinged, plant_feet
     from .mapping import Mapping, carried, map_bones
-    from .transfer import Placement, Rig, apply_turns, retarget
+    from .transfer import Placement, Rig, apply_turns, ground_height, pose, retarget, skeleton
 
 __all__ = [
     "ROLES",
@@ -23,16 +24,22 @@ __all__ = [
     "Rig",
     "apply_turns",
     "carried",
+    "ground_height",
+    "hinged",
     "load_presets",
     "map_bones",
+    "plant_feet",
+    "pose",
     "retarget",
+    "skeleton",
 ]
 
 #: Module -> the public names that it defines.
 _NAMES = {
     "humanoid": "ROLES Preset load_presets",
+    "limbs": "hinged plant_feet",
     "mapping": "Mapping carried map_bones",
-    "transfer": "Placement Rig apply_turns retarget",
+    "transfer": "Placement Rig apply_turns ground_height pose retarget skeleton",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

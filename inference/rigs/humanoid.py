@@ -46,7 +46,9 @@ class Preset:
     roles : role -> bones of its chain.  prefix : regular expression of what may stand before every name.
     controls : these are the controls that an animator moves, which count before the bones that they move.
     switches : custom property of a bone -> the value at which these bones have the say (FK rather than IK).
-    shown_by : control -> the bone that begins where its part of the body does (see `transfer.Rig`).
+    shown_by : control -> the bone that begins where its part of the body does (see `transfer.Rig`), and turns with it.
+    followers : bone of a limb that is posed by inverse kinematics -> the control whose place and turn it takes over.
+    root : the bone that carries the whole rig, where it is not above the hips.
     rig : how the built-in body becomes such a rig (see `template`), or nothing.
     """
 
@@ -57,6 +59,8 @@ class Preset:
     controls: bool = False
     switches: Mapping[str, float] = field(default_factory=dict)
     shown_by: Mapping[str, str] = field(default_factory=dict)
+    followers: Mapping[str, str] = field(default_factory=dict)
+    root: str = ""
     rig: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def named(self, names: frozenset[str]) -> dict[str, tuple[str, ...]]:
@@ -105,6 +109,12 @@ def _read(path: Path) -> Preset:
         content.get("prefix", ""),
         content.get("controls", False),
         content.get("switches", {}),
-        content.get("shown_by", {}),
+        _both_sides(content.get("shown_by", {}), content["sides"]),
+        _both_sides(content.get("followers", {}), content["sides"]),
+        content.get("root", ""),
         {"sides": content["sides"], **content["rig"]} if "rig" in content else {},
     )
+
+
+def _both_sides(pairs: Mapping[str, str], sides: list[str]) -> dict[str, str]:
+    return {one.format(side=side): other.format(side=side) for side in sides for one, other in pairs.items()}

@@ -51,13 +51,15 @@ class Mapping:
     """role -> bones of its chain, from the hips outwards; see `humanoid.ROLES`.
 
     preset : the id of the preset that it comes from, "" where it was guessed or typed.
-    switches, shown_by : see `humanoid.Preset`.
+    switches, shown_by, followers, root : see `humanoid.Preset`.
     """
 
     roles: MappingType[str, tuple[str, ...]]
     preset: str = ""
     switches: MappingType[str, float] = field(default_factory=dict)
     shown_by: MappingType[str, str] = field(default_factory=dict)
+    followers: MappingType[str, str] = field(default_factory=dict)
+    root: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -133,8 +135,12 @@ def map_bones(names: Iterable[str], preset: str = "") -> Mapping:
 
 
 def _by_preset(preset: Preset, names: frozenset[str]) -> Mapping:
-    shown_by = {control: bone for control, bone in preset.shown_by.items() if {control, bone} <= names}
-    return Mapping(preset.named(names), preset.id, preset.switches, shown_by)
+    shown_by, followers = (
+        {one: other for one, other in pairs.items() if {one, other} <= names}
+        for pairs in (preset.shown_by, preset.followers)
+    )
+    root = preset.root if preset.root in names else ""
+    return Mapping(preset.named(names), preset.id, preset.switches, shown_by, followers, root)
 
 
 def _better(one: Mapping, other: Mapping) -> Mapping:

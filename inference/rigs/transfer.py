@@ -56,6 +56,11 @@ class Rig:
         """Indices of the bones of a role; empty where it has none."""
         return [self.index[name] for name in self.roles.get(role, ())]
 
+    @property
+    def hips(self) -> str:
+        """The bone that carries the figure: the first of its hips."""
+        return self.roles["hips"][0]
+
     def head(self, role: str) -> NDArray[np.float64] | None:
         """(3,) where a role begins."""
         chain = self.chain(role)
@@ -139,33 +144,70 @@ def retarget(
     return wanted, _hips(source, poses, turned["hips"][:, -1], target, placement, away)
 
 
-def apply_turns(rig: Rig, turns: Mapping[str, NDArray], hips: NDArray) -> NDArray[np.float64]:
+def apply_turns(
+    rig: Rig, turns: Mapping[str, NDArray], hips: NDArray, places: Mapping[str, NDArray] | None = None
+) -> NDArray[np.float64]:
     """(T, J, 4, 4) what each bone adds to its rest matrix (Blender's matrix_basis) so that the bones of `turns`
     (T, 3, 3) turn so in the world and the first bone of the hips stands at `hips` (T, 3); others keep their place on
-    their parent.
+    their parent, but for those of `places` (T, 3).
 
     For rigs whose bones simply inherit from their parents.
     """
-    count = len(hips)
-    posed = np.broadcast_to(np.eye(4), (count, len(rig.names), 4, 4)).copy()
-    basis = posed.copy()
-    root = rig.chain("hips")[0]
-    for bone, name in enumerate(rig.names):
-        parent = rig.parents[bone]
-        inherited = (
-            posed[:, parent] @ (np.linalg.inv(rig.rest[parent]) @ rig.rest[bone])
-            if parent >= 0
-            else np.broadcast_to(rig.rest[bone], (count, 4, 4))
-        )
-        posed[:, bone] = inherited
-        if name in turns:
-            posed[:, bone, :3, :3] = turns[name]
-        if bone == root:
-            posed[:, bone, :3, 3] = hips
-        if name in turns or bone == root:
-            basis[:, bone] = np.linalg.inv(inherited) @ posed[:, bone]
+    posed, inherited = _posed(rig, turns, hips, places or {})
+    basis = np.broadcast_to(np.eye(4), posed.shape).copy()
+    moved = [bone for bone, name in enumerate(rig.names) if name in {*turns, *(places or {}), rig.hips}]
+    basis[:, moved] = np.linalg.inv(inherited[:, moved]) @ posed[:, moved]
     basis[..., :3, 3] /= np.cbrt(np.linalg.det(rig.place[:3, :3]))  # bones move in the armature's own units
     return basis
+
+
+def pose(rig: Rig, turns: Mapping[str, NDArray], hips: NDArray) -> NDArray[np.float64]:
+    """(T, J, 4, 4) of the bones in the world that turn so (see `apply_turns`)."""
+    return _posed(rig, turns, hips, {})[0]
+
+
+def skeleton(rig: Rig) -> Rig:
+    """The bones that are parts of the body alone, each on the nearest of them above it, or else on the part that its
+    part hangs on: control rigs hold their limbs together by constraints."""
+    kept = sorted(rig.index[name] for chain in rig.roles.values() for name in chain)
+    parents = []
+    role_of = {name: role for role, chain in rig.roles.items() for name in chain}
+    for bone in kept:
+        above = int(rig.parents[bone])
+        while above >= 0 and above not in kept:
+            above = int(rig.parents[above])
+        role: str | None = role_of[rig.names[bone]]
+        while above < 0 and (role := PARENTS.get(role)):
+            above = rig.chain(role)[-1] if rig.chain(role) else -1
+        parents.append(kept.index(above) if above >= 0 else -1)
+    order = sorted(range(len(kept)), key=lambda bone: _depth(parents, bone))  # parents before children
+    names = tuple(rig.names[kept[bone]] for bone in order)
+    moved = np.array([order.index(parents[bone]) if parents[bone] >= 0 else -1 for bone in order])
+    return Rig(names, moved, rig.rest[[kept[bone] for bone in order]], rig.roles, rig.place, rig.shown_by)
+
+
+def _depth(parents: list[int], bone: int) -> int:
+    return 0 if parents[bone] < 0 else 1 + _depth(parents, parents[bone])
+
+
+def _posed(
+    rig: Rig, turns: Mapping[str, NDArray], hips: NDArray, places: Mapping[str, NDArray]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(T, J, 4, 4) of the bones in the world, and what each would be by what it inherits alone."""
+    places = {**places, rig.hips: hips}
+    posed = np.broadcast_to(np.eye(4), (len(hips), len(rig.names), 4, 4)).copy()
+    inherited = posed.copy()
+    for bone, name in enumerate(rig.names):
+        parent = rig.parents[bone]
+        inherited[:, bone] = (
+            posed[:, parent] @ (np.linalg.inv(rig.rest[parent]) @ rig.rest[bone]) if parent >= 0 else rig.rest[bone]
+        )
+        posed[:, bone] = inherited[:, bone]
+        if name in turns:
+            posed[:, bone, :3, :3] = turns[name]
+        if name in places:
+            posed[:, bone, :3, 3] = places[name]
+    return posed, inherited
 
 
 def _source_turns(source: Rig, poses: NDArray) -> dict[str, NDArray[np.float64]]:
@@ -263,14 +305,14 @@ def _hips(
         followed = own_rest + stride * (middle - rest) @ away.T
     else:
         heights = middle @ up
-        standing = own_rest @ target.frame[:, 2] - _ground(target)
-        above = _ground(source) + standing + stride * (heights - rest @ up)
+        standing = own_rest @ target.frame[:, 2] - ground_height(target)
+        above = ground_height(source) + standing + stride * (heights - rest @ up)
         followed = middle + np.outer(above - heights, up)
     facing = source.frame @ target.frame.T
     return followed - away @ turned @ facing @ (own_rest - target._place("hips"))
 
 
-def _ground(rig: Rig) -> float:
+def ground_height(rig: Rig) -> float:
     """Height at which the figure stands at rest: its armature's origin where that lies at its feet, else the lowest
     bone of the legs."""
     up = rig.frame[:, 2]

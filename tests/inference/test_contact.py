@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from maquette.inference.geometry import rotations as quaternion
-from maquette.inference.people.clip.contact import find_contacts, intervals, plant_feet
+from maquette.inference.geometry.planted import intervals
+from maquette.inference.people.clip.contact import find_contacts, plant_feet
 from maquette.inference.people.clip.ground import Ground
 from maquette.inference.people.clip.motion import joint_transforms
 from maquette.inference.people.clip.smooth import smooth_motion

@@ -24,7 +24,7 @@ from ...core import axes, roles
 from ..camera import scene as scenes
 from ..materials import materials
 from ..surfaces import meshes
-from . import action, armature, correctives, rigify, skin, vertex_cache
+from . import action, armature, correctives, retarget, rigify, skin, vertex_cache
 from .rig_choices import RIGS
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class BodyOptions:
     rig_unit : "METRES" or "CENTIMETRES", in which those of game engines and avatars are (the object's scale follows).
     root_motion : what moves a person through the scene, "HIPS" or "ROOT", the bone on the ground of rigs that have one.
     max_influences : in those rigs, the most bones that move a vertex; 0: as many as do.
+    limbs : of a control rig; see `retarget.Options`.
     sliders : with an armature, shape keys for the body's shape; see `skin.shape_deltas`.
     correctives : with an armature, what becomes of a body's pose blend shapes (see `correctives`).
     start_frame : frame of the scene that shows the clip's first frame.
@@ -68,6 +69,7 @@ class BodyOptions:
     rig_unit: str = "METRES"
     root_motion: str = "HIPS"
     max_influences: int = 4
+    limbs: str = "FK"
     sliders: bool = True
     correctives: str = "LIVE"
     start_frame: int = 1
@@ -80,6 +82,7 @@ class BodyOptions:
             ("rig", self.rig, [identifier for identifier, *_ in RIGS]),
             ("unit", self.rig_unit, UNITS),
             ("root motion", self.root_motion, ROOT_MOTIONS),
+            ("choice of limbs", self.limbs, retarget.LIMBS),
             ("corrective mode", self.correctives, correctives.MODES),
         ):
             if chosen not in known:
@@ -312,7 +315,10 @@ def _add_rig(obj: Object, take: _Take, options: BodyOptions, collection: Collect
     correctives.add_correctives(obj, rig, take.body, rest, quaternions, take.frames, options.correctives, take.name)
     rig.matrix_world = Matrix(take.place.tolist())
     if options.rig == "RIGIFY":
-        rigify.to_control_rig(rig, obj, take.body, take.frames.tolist(), name=take.name, collection=collection)
+        rigify.to_control_rig(
+            rig, obj, take.body, take.frames.tolist(), name=take.name, collection=collection,
+            limbs=options.limbs, root_motion=options.root_motion,
+        )  # fmt: skip
 
 
 def _upright(quaternions: NDArray) -> NDArray[np.float64]:

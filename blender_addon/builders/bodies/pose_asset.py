@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
 
+from ....inference import rigs
 from ....inference.camera import Camera
 from ....inference.geometry import rasteriser
 from ...core import axes, roles
@@ -18,13 +20,16 @@ if TYPE_CHECKING:
     from bpy.types import Action, Object, Scene
     from numpy.typing import NDArray
 
+#: Bones of a control rig that no animator poses.
+_MACHINERY = re.compile("DEF-|MCH-|ORG-|VIS_")
 _SIZE = 256
 _FIELD = 2.2  # the picture's focal length over its width: a long lens, so that nearer hands are not giants
 _INK, _PAPER = np.array([0.80, 0.62, 0.52]), np.array([0.16, 0.16, 0.17])
 
 
 def save_pose(rig: Object, name: str, scene: Scene) -> Action:
-    """A new action with the present pose of all bones of an armature, marked as an asset of this file.
+    """A new action with the present pose of an armature, marked as an asset of this file: of all its bones, or of a
+    control rig's controls alone, with what switches them between FK and IK.
 
     What the armature does stays as it is. The licence of its body is written on the asset. Raises BadInput.
     """
@@ -34,10 +39,16 @@ def save_pose(rig: Object, name: str, scene: Scene) -> Action:
     made = action.new_action(rig, name)
     try:
         bones: Any = rig.pose.bones  # type: ignore[union-attr]
+        switches = rigs.map_bones([bone.name for bone in bones]).switches
         for bone in bones:
-            for attribute in ("location", action.rotation_property(bone.rotation_mode), "scale"):
-                values = np.array(getattr(bone, attribute), np.float64)[None]
-                action.add_fcurves(made, rig, action.bone_path(bone.name, attribute), np.array([1]), values, bone.name)
+            if switches and _MACHINERY.match(bone.name):
+                continue
+            kept = ("location", action.rotation_property(bone.rotation_mode), "scale")
+            kept = {attribute: getattr(bone, attribute) for attribute in kept}
+            kept |= {f"[{switch}]": [bone[switch]] for switch in switches if switch in bone}
+            for attribute, value in kept.items():
+                values, path = np.array(value, np.float64)[None], action.bone_path(bone.name, attribute)
+                action.add_fcurves(made, rig, path, np.array([1]), values, bone.name)
     finally:
         data.action = before
         if before is not None and slot is not None:

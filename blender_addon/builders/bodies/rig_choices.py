@@ -12,10 +12,10 @@ RIGS = (
         (preset.id.upper(), preset.label, f"Bones named and arranged as in {preset.label}, for the built-in body")
         for preset in template_presets()
     ),
-    ("RIGIFY", "Rigify", "A generated control rig, posed by its FK controls, for the built-in body"),
+    ("RIGIFY", "Rigify", "A generated control rig with FK and IK controls, for the built-in body"),
 )
 
 
 def has_root(rig: str) -> bool:
-    """Whether a preset's rig has a bone on the ground."""
-    return any(bone.get("helper") == "ground" for bone in find_preset(rig.lower()).rig["middle"])
+    """Whether a rig has a bone on the ground."""
+    return rig == "RIGIFY" or any(bone.get("helper") == "ground" for bone in find_preset(rig.lower()).rig["middle"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A person in a generated Rigify rig: the metarig laid into the body, its controls moved as the body moves.
+"""A person in a generated Rigify rig: the metarig laid into the body, its FK and IK controls moved as the body moves.
 
 Rigify ships with Blender. The metarig stays beside the rig, hidden, so that it can be changed and generated again.
 """
@@ -101,15 +101,20 @@ def enable() -> None:
 
 
 def to_control_rig(
-    rig: Object, mesh: Object, body: Body, frames: Sequence[int], *, name: str, collection: Collection
-) -> Object:
+    rig: Object, mesh: Object, body: Body, frames: Sequence[int], *, name: str, collection: Collection,
+    limbs: str = "FK", root_motion: str = "HIPS",
+) -> Object:  # fmt: skip
     """Replace a person's own armature by a generated control rig that does the same at these frames.
 
     rig, mesh : of `body.build_person`, with the bones of the built-in body; the armature and its action are removed.
+    limbs, root_motion : see `retarget.Options`.
     Returns the generated rig. Raises BadInput where there is no Rigify or it fails.
     """
     enable()
     place = rig.matrix_world.copy()
+    before: Any = rig.animation_data.action  # type: ignore[union-attr]
+    for block in (rig, rig.data, before):
+        block.name = f"{name}.own"  # type: ignore[union-attr]  # its names are the control rig's
     with _stage() as stage:
         metarig = _metarig(stage, f"{name}.metarig")
         _lay_into(stage, metarig, rig)
@@ -122,16 +127,19 @@ def to_control_rig(
         made.select_set(False)
     metarig.hide_set(True)
     metarig.hide_render = True
-    _link_widgets(control, collection)
+    _unlink_widgets(metarig)
     _take_skin(mesh, control, body)
     own = rigs.map_bones([bone.name for bone in rig.data.bones], "makehuman")  # type: ignore[union-attr]
     controls = rigs.map_bones([bone.name for bone in control.data.bones], "rigify")  # type: ignore[union-attr]
-    retarget.retarget(rig, own, control, controls, frames, scene=scenes.current(), name=name)
-    action, data = rig.animation_data.action, rig.data  # type: ignore[union-attr]
+    options = retarget.Options(plant_feet=False, limbs=limbs, root_motion=root_motion)
+    made = retarget.retarget(rig, own, control, controls, frames, options, scene=scenes.current(), name=name)
+    made.action.use_fake_user = True  # generating the rig again takes its action away
+    for side in made.bent:
+        transaction.note(f"{name}: the {side} bends aside where IK has a hinge, so that FK and IK differ there")
+    data = rig.data
     bpy.data.objects.remove(rig)
     bpy.data.armatures.remove(data)  # type: ignore[arg-type]
-    bpy.data.actions.remove(action)  # type: ignore[arg-type]
-    control.name = f"{name}.rig"
+    bpy.data.actions.remove(before)
     return control
 
 
@@ -204,7 +212,7 @@ def _generate(stage: Scene, metarig: Any, name: str) -> Any:
     metarig.data.rigify_rig_basename = name
     layer: Any = stage.view_layers[0]
     layer.objects.active = metarig
-    before = set(bpy.data.objects)
+    before, armatures = set(bpy.data.objects), set(bpy.data.armatures)
     try:
         bpy.ops.pose.rigify_generate()  # type: ignore[attr-defined]
     except RuntimeError as error:
@@ -213,20 +221,21 @@ def _generate(stage: Scene, metarig: Any, name: str) -> Any:
         # Rigify leaves circles of objects that point into Blender's data; Blender 4.2 crashes where they are collected
         # after that data is gone, when another file has been opened.
         gc.collect()
+    for copy in [one for one in bpy.data.armatures if one not in armatures and not one.users]:
+        bpy.data.armatures.remove(copy)  # of the metarig, which it was made of
     made = [obj for obj in bpy.data.objects if obj not in before and obj.type == "ARMATURE"]
     if not made:
         raise BadInput("Rigify did not generate a rig.", "Choose another rig.")
     return made[0]
 
 
-def _link_widgets(control: Any, collection: Collection) -> None:
-    """The shapes of the controls into a hidden collection of their own."""
-    shapes = {bone.custom_shape for bone in control.pose.bones if bone.custom_shape is not None}
-    homes = [home for home in bpy.data.collections if any(shape.name in home.objects for shape in shapes)]
-    for home in homes:
-        home.hide_viewport = home.hide_render = True
-        if home.name not in collection.children:
-            collection.children.link(home)
+def _unlink_widgets(metarig: Any) -> None:
+    """The shapes of the controls into a collection that is in no scene; generating again finds it by the metarig."""
+    home: Any = metarig.data.rigify_widgets_collection
+    for parent in [*bpy.data.collections, *(scene.collection for scene in bpy.data.scenes)]:
+        if home.name in parent.children:
+            parent.children.unlink(home)
+    home.hide_viewport = home.hide_render = True
 
 
 def _take_skin(mesh: Any, control: Any, body: Body) -> None:

@@ -54,6 +54,7 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
         rig_unit=wanted.rig_unit,
         root_motion=wanted.root_motion,
         max_influences=wanted.max_influences,
+        limbs=wanted.limbs,
         correctives=wanted.correctives,
         start_frame=wanted.start_frame,
         world_from_camera=axes.world_from_camera_of(place.camera),

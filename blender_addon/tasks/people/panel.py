@@ -24,8 +24,10 @@ class PeoplePanel(SidebarPanel):
             self.rows(layout, settings, "rig")
             if people.rig not in ("OWN", "RIGIFY"):
                 self.rows(layout.column(align=True), settings, "rig_unit", "max_influences")
-                if has_root(people.rig):
-                    self.rows(layout, settings, "root_motion")
+            elif people.rig == "RIGIFY":
+                self.rows(layout, settings, "limbs")
+            if people.rig != "OWN" and has_root(people.rig):
+                self.rows(layout, settings, "root_motion")
             if people.model != "builtin":
                 self.rows(layout, settings, "correctives")
         self.rows(layout, settings, "masks", "skeleton_image")

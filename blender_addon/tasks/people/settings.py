@@ -8,7 +8,7 @@ from dataclasses import replace
 from ....inference.options import Choice, Number, Options
 from ....inference.options.people import OPTIONS
 from ...builders.bodies.rig_choices import RIGS
-from ..shared.settings import BODIES, MASKS, START_FRAME, mask_choice, model_choice
+from ..shared.settings import BODIES, LIMBS, MASKS, ROOT_MOTION, START_FRAME, mask_choice, model_choice
 
 # fmt: off
 PARAMETERS = Options(*OPTIONS, replace(OPTIONS["boxes"], blender=True))
@@ -19,10 +19,8 @@ BUILD = Options(
         ("METRES", "Metres", "As Blender and glTF have it"),
         ("CENTIMETRES", "Centimetres", "As files from Mixamo and Unreal have it; the armature is scaled by 0.01"),
     )),
-    Choice("root_motion", "HIPS", "Root Motion", "Which bone moves the person, in rigs that have one on the ground", (
-        ("HIPS", "Hips", "The hips; the bone on the ground stays at the armature's origin"),
-        ("ROOT", "Root", "The bone on the ground, which follows the hips and turns with them"),
-    )),
+    LIMBS,
+    ROOT_MOTION,
     Number("max_influences", 4, "Influences", "Most bones that move a vertex of rigs for engines and avatars;"
            " 0 sets no limit", 0, 64, soft_high=8),
     Choice("correctives", "LIVE", "Correctives",

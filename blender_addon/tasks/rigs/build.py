@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,9 @@ def add_bone(obj: Object, entry: int) -> str:
     return f"Added a bone to {part}"
 
 
-def retarget(properties: Any, scene: Scene, report: Callable[[float], object]) -> str:
-    """Carry out `maquette.retarget`. Raises BadInput."""
+def retarget(properties: Any, scene: Scene, report: Callable[[float], object]) -> tuple[str, str]:
+    """Carry out `maquette.retarget`. Returns the line that says what was done, and the one that says where the target
+    does not follow, "" where it does. Raises BadInput."""
     ends = [bpy.data.objects.get(name) for name in (properties.source, properties.target)]
     for obj, name, what in zip(ends, (properties.source, properties.target), ("source", "target"), strict=True):
         if obj is None or obj.type != "ARMATURE":
@@ -92,11 +94,33 @@ def retarget(properties: Any, scene: Scene, report: Callable[[float], object]) -
     }[properties.frames]()
     with transaction():
         made = retargeting.retarget(
-            source, maps[0], target, maps[1], frames,
-            placement=properties.placement, scene=scene, name=f"{target.name}.{source.name}", report=report,
+            source, maps[0], target, maps[1], frames, _options(properties),
+            scene=scene, name=f"{target.name}.{source.name}", report=report,
         )  # fmt: skip
     moved = f"{len(frames)} frames" if len(frames) > 1 else "the pose"
-    return f"Retargeted {moved} of {source.name} onto {target.name}, in the action {made.name}"
+    done = f"Retargeted {moved} of {source.name} onto {target.name}, in the action {made.action.name}"
+    unlike = _unlike(target, made)
+    return f"{done}. {unlike}" if unlike else done, unlike
+
+
+def _options(properties: Any) -> retargeting.Options:
+    names = [one.name for one in fields(retargeting.Options)]
+    return retargeting.Options(**{name: getattr(properties, name) for name in names})
+
+
+def _unlike(target: Object, made: retargeting.Retargeted) -> str:
+    """What the target does otherwise than it was asked, in one line."""
+    said = []
+    if made.astray:
+        worst = ", ".join(f"{one.bone} by {one.degrees:.0f} degrees at frame {one.frame}" for one in made.astray[:4])
+        more = f", and {len(made.astray) - 4} more bones" if len(made.astray) > 4 else ""
+        said.append(f"{target.name} does not follow: {worst}{more}. Constraints or drivers of these bones hold them")
+    if made.bent:
+        parts = ", ".join(role.replace(".L", " left").replace(".R", " right") for role in made.bent)
+        said.append(f"{target.name} bends aside where its IK has a hinge, so that FK and IK differ: {parts}")
+    if made.without_root:
+        said.append(f"{target.name} has no root bone above its hips, which carry the motion")
+    return ". ".join(said)
 
 
 def bone_map(obj: Object, given: str = "") -> rigs.Mapping:
@@ -120,8 +144,7 @@ def _checked(obj: Object, roles: dict[str, tuple[str, ...]]) -> rigs.Mapping:
     strange = [role for role in roles if role not in rigs.ROLES]
     if strange:
         raise BadInput(f"There is no part of the body called {strange[0]!r}.", f"Parts are: {', '.join(rigs.ROLES)}.")
-    known = rigs.map_bones(names)
-    return rigs.Mapping(roles, switches=known.switches, shown_by=known.shown_by)
+    return replace(rigs.map_bones(names), roles=roles, preset="")
 
 
 def _parsed(text: str) -> dict[str, tuple[str, ...]]:

@@ -113,7 +113,10 @@ class MAQUETTE_OT_retarget(RigOperator):
         manager.progress_begin(0, 1)
         try:
             report: Callable[[float], object] = manager.progress_update
-            return build.retarget(self, context.scene, report)
+            done, unlike = build.retarget(self, context.scene, report)
+            if unlike:
+                self.report({"WARNING"}, unlike)
+            return done
         finally:
             manager.progress_end()
 

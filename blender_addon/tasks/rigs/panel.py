@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import bpy
 
 from ..shared.panel import SidebarPanel
-from .settings import FILE
+from .settings import FILE, RETARGET
 
 if TYPE_CHECKING:
     from bpy.types import UILayout
@@ -31,17 +31,16 @@ class RigsPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         chosen: Any = settings.rigs
-        layout.prop(chosen, "source")
-        layout.prop(chosen, "target")
-        layout.prop(chosen, "placement")
-        layout.prop(chosen, "frames")
+        for name in ("source", "target", *(option.name for option in RETARGET)):
+            layout.prop(chosen, name)
         row = layout.row()
         row.scale_y = 1.3
         row.enabled = chosen.source is not None and chosen.target is not None
         button = row.operator("maquette.retarget", icon="CON_ARMATURE")
         button.source = chosen.source.name if chosen.source else ""
         button.target = chosen.target.name if chosen.target else ""
-        button.placement, button.frames = chosen.placement, chosen.frames
+        for option in RETARGET:
+            setattr(button, option.name, getattr(chosen, option.name))
 
 
 class BoneMapPanel(SidebarPanel):

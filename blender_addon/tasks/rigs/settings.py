@@ -8,6 +8,7 @@ from bpy.props import EnumProperty, IntProperty, PointerProperty
 
 from ....inference.options import Choice, Number, Options, Switch, Text
 from ...core.bpy_settings import properties_of
+from ..shared.settings import LIMBS, ROOT_MOTION
 
 #: Format -> its endings, the usual one first; the labels are Blender's own.
 FORMATS = {
@@ -26,6 +27,10 @@ RETARGET = Options(
         ("SCENE", "Scene", "The scene's frame range"),
         ("CURRENT", "Current Frame", "The pose of the current frame"),
     )),
+    Switch("plant_feet", True, "Planted Feet",
+           "Keep feet from sliding while the source's stand, on longer and shorter legs too"),
+    LIMBS,
+    ROOT_MOTION,
 )
 FILE = Options(
     Choice("format", "FBX", "Format", "Format of the file", (

@@ -39,6 +39,16 @@ FRAMES = Choice("frames", "CURRENT", "Frames", "How much of a clip to work on", 
     ("CLIP", "Whole Clip", "Every frame: images become sequences, and what is built from them is animated"),
 ))
 START_FRAME = Number("start_frame", 1, "Start Frame", "Frame of the scene at which the clip begins", 0, 1048574)
+#: Of control rigs, which of their controls have the say.
+LIMBS = Choice("limbs", "FK", "Limbs", "What poses the limbs of a Rigify rig; the other controls follow", (
+    ("FK", "FK", "All limbs by their FK controls"),
+    ("LEGS", "Legs IK, Arms FK", "Legs by their IK controls, arms by FK"),
+    ("IK", "IK", "All limbs by their IK controls"),
+))
+ROOT_MOTION = Choice("root_motion", "HIPS", "Root Motion", "Which bone moves the figure, where one is on the ground", (
+    ("HIPS", "Hips", "The hips; the bone on the ground stays where it is"),
+    ("ROOT", "Root", "The bone on the ground, which follows the hips"),
+))
 #: How a body or mesh moves.
 BODIES = (
     ("ARMATURE", "Armature", "An armature with one action, and a mesh that it deforms"),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from ...geometry import planted
 from ...geometry import rotations as quaternion
 from ...results import Body
 from ..fit.legs import Leg, find_legs, reach, sole_points
@@ -22,12 +23,8 @@ from .ground import Ground
 from .motion import Motion, joint_transforms
 from .smooth import ORDER, penalty, whittaker
 
-#: A sole point slower than this (m/s, under a body at rest) and lower than this over the ground (m) may be planted.
-SPEED, HEIGHT = 0.35, 0.09
 #: How much of the speed along the viewing ray counts: distance is what one camera sees worst.
 ALONG_RAY = 0.3
-#: Contacts shorter than this (seconds) are none; log odds that a change between standing and moving costs at 25 fps.
-SHORTEST, SWITCH = 0.12, 4.0
 #: Standard deviations (m) of the path across and along the viewing ray, of a planted point, and of the ground's height.
 ACROSS, ALONG, PLANTED, LEVEL = 0.01, 0.06, 0.006, 0.01
 #: Contacts are found again in the motion that the first ones have steadied.
@@ -75,52 +72,23 @@ def find_contacts(body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, .
         seen = motion.confidence[:, leg.ankle]
         for point in range(2):
             odds = planted_odds(points[:, point], seen, positions[:, 0], ground, motion.fps)
-            contacts += [Contact(number, point, *span) for span in intervals(odds, motion.fps)]
+            contacts += [Contact(number, point, *span) for span in planted.intervals(odds, motion.fps)]
     return contacts
 
 
 def planted_odds(points: NDArray, confidence: NDArray, root: NDArray, ground: Ground, fps: float) -> NDArray:
     """Log odds (T,) that a sole point (T, 3) stands still on the ground, of a body with its root at (T, 3)."""
-    # A foot in the air overtakes the body: what is slow depends on how fast the body goes.
-    limit = SPEED + 0.35 * np.minimum(transverse_speed(root, fps), 2.0)
-    slow = 4 * (1 - transverse_speed(points, fps) / limit)
-    # The body may stand some percent too near or too far, and its feet then too high or too low: the ground under it
-    # is where its lowest points are.
-    height = ground.heights(points)
-    low = 4 * (1 - (height - np.percentile(height, 10)) / HEIGHT)
-    odds = np.clip(slow, -4, 3) + np.clip(np.minimum(low, 0), -4, 0)
+    speeds = transverse_speed(points, fps), transverse_speed(root, fps)
+    odds = planted.odds(speeds[0], ground.heights(points), speeds[1])
     return np.where(confidence > 0.05, odds, np.minimum(odds, -0.5))
 
 
 def transverse_speed(points: NDArray, fps: float) -> NDArray:
-    """Speed (T,) in m/s of a point (T, 3) in camera axes, the part along the viewing ray counted by `ALONG_RAY`.
-
-    The slope of a straight line through five frames, which a pixel of jitter does not disturb.
-    """
-    from scipy.signal import savgol_filter
-
-    half = min(2, (len(points) - 1) // 2)
-    slope = savgol_filter(points, 2 * half + 1, 1, deriv=1, delta=1 / fps, axis=0) if half else np.zeros(points.shape)
+    """Speed (T,) in m/s of a point (T, 3) in camera axes, the part along the viewing ray counted by `ALONG_RAY`."""
+    slope = planted.velocities(points, fps)
     ray = points / np.linalg.norm(points, axis=1, keepdims=True)
     along = (slope * ray).sum(axis=1, keepdims=True) * ray
     return np.linalg.norm(slope - (1 - ALONG_RAY) * along, axis=1)
-
-
-def intervals(odds: NDArray, fps: float) -> list[tuple[int, int]]:
-    """Runs (start, stop) of the likeliest sequence of standing and moving (Viterbi) for log odds (T,) of standing."""
-    change = SWITCH * np.sqrt(fps / 25)
-    score, came_from = np.array([0.0, 0.0]), np.zeros((len(odds), 2), np.int8)
-    for frame, value in enumerate(odds):
-        stay, switch = score, score[::-1] - change
-        came_from[frame] = switch > stay
-        score = np.maximum(stay, switch) + np.array([0.0, value])
-    state = int(score[1] > score[0])
-    standing = np.zeros(len(odds) + 2, np.int8)
-    for frame in range(len(odds) - 1, -1, -1):
-        standing[frame + 1] = state
-        state ^= int(came_from[frame, state])
-    runs = np.flatnonzero(np.diff(standing)).reshape(-1, 2)
-    return [(int(start), int(stop)) for start, stop in runs if stop - start >= max(2, SHORTEST * fps)]
 
 
 def solve_path(
