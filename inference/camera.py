@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 import reprlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import BadInput
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Field of view of the long side for a photo that says nothing about its lens (a 35 mm lens on full frame is 54.4).
 DEFAULT_FIELD_OF_VIEW = math.radians(55.0)

@@ -11,25 +11,20 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..installer.shared.disk import whole_file
 from .camera import Camera, y_up
 from .errors import BadInput, NothingFound
 from .geometry import relief_grid
-from .photo import exr
+from .photo import Photo, exr
 from .photo.colour import quantised
 from .photo.encode import png
-from .results import DepthMap, HandMaps, MapImage, NormalMap, People
+from .results import Body, DepthMap, HandMaps, MapImage, NormalMap, People, Person
 from .runtime.device import missing_package
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .photo import Photo
-    from .results import Body, Person
 
 Result = DepthMap | NormalMap | HandMaps | MapImage | People
 #: Suffix -> what it holds.

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Scene
 
 from .transaction import KINDS
-
-if TYPE_CHECKING:
-    from bpy.types import Scene
 
 #: Custom property of the scene: JSON of `{"operator": ..., "line": ..., "made": {"objects": [names], ...}}`.
 LAST = "maquette_last"

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Image, Object
 
 from . import roles
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Object
 
 #: Kinds of datablock that are marked with their photo and its lens.
 _MARKED = (bpy.types.Object, bpy.types.Image, bpy.types.Mesh)

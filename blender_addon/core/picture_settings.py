@@ -11,17 +11,14 @@ from __future__ import annotations
 import io
 import json
 import struct
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...inference.errors import BadInput
 from ...inference.photo.exr import MAGIC, read_texts, write_exr
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 #: Key of our settings in files, and of the custom property of images.
 KEY = "maquette_detail"

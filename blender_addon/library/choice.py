@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import UILayout
 
 from ...installer.models import catalogue, library
 from ...installer.models.catalogue import in_words
 from .state import TASKS, overview
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 #: State of a model -> icon, and the words beside its size.
 STATES = {

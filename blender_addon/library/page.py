@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
+
+from bpy.types import UILayout
 
 from ...installer.environment.lock_files import LABELS
 from ...installer.models import catalogue, library, licences, store
@@ -17,9 +19,6 @@ from ..ui.job_display import draw_outcome, draw_running
 from ..ui.text import draw_fold, draw_lines, page_characters
 from .choice import READY, STATES
 from .state import IMPORT_INSTEAD, missing_groups, overview
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 #: Characters in a line of the dialog.
 _DIALOG = 66

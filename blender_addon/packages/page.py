@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from bpy.types import UILayout
 
 from ...installer.environment.lock_files import CORE, FEATURES, LABELS
 from ...installer.environment.torch_build import REGISTRY
@@ -17,9 +19,6 @@ from ..ui.job_display import draw_progress
 from ..ui.text import draw_fold, draw_lines, page_characters
 from . import state as known
 from .state import WHEELS_INSTEAD, property_of, wanted
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 #: State -> icon and words.
 _STATES = {

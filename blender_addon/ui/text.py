@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
+from bpy.types import UILayout
 
 
 def draw_lines(layout: UILayout, text: str, width: int, icon: str) -> None:

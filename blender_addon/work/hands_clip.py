@@ -7,7 +7,7 @@ Memory does not grow with the length but by the vertices and outlines of the han
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,8 +19,6 @@ from ..core.exchange import HandTrack, TracedMask
 from .scratch import Scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from ...inference.camera import Camera

@@ -6,18 +6,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from numpy.typing import NDArray
 
 from ...inference.errors import BadInput
 from ...inference.photo.encode import png
 from ...inference.photo.exr import write_exr
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 
 class Scratch:

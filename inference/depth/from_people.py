@@ -11,28 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from ..camera import Camera
 from ..errors import NothingFound
 from ..geometry.normals_from_depth import normals_from_depth
 from ..geometry.previews import depth_preview
 from ..geometry.rasteriser import rasterise
 from ..geometry.resample import spread
 from ..options.people import OPTIONS as PEOPLE_OPTIONS
-from ..photo import as_clip
+from ..photo import Photo, as_clip
 from ..registry import model_module
-from ..results import DepthMap
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..camera import Camera
-    from ..photo import Photo
-    from ..results import Body, Person
-    from ..runtime import Run
+from ..results import Body, DepthMap, Person
+from ..runtime import Run
 
 #: Confidence of a joint below which its limb is the fit's invention.
 _SUPPORTED = 0.1

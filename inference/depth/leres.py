@@ -8,27 +8,24 @@ BGR from 0 to 255.)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
+from ..camera import Camera
 from ..geometry.previews import preview_size
 from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map, unit
 from ..models import IMAGENET
 from ..models.controlnet_aux import architecture, loaded, published
+from ..photo import Photo
+from ..results import DepthMap
+from ..runtime import Run
 from ..runtime.passes import finished, outputs
 from ..runtime.result_cache import cached_results
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import nn
-
-    from ..camera import Camera
-    from ..photo import Photo
-    from ..results import DepthMap
-    from ..runtime import Run
 
 #: Side of the network's picture.
 _SIDE = 448

@@ -11,22 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..camera import Camera
 from ..geometry.normals_from_depth import normalise
 from ..geometry.resample import at_photo_size
-from ..models.metric3d import NETWORK_SHARE, check_photos, predict, surface
+from ..models.metric3d import NETWORK_SHARE, Canonical, check_photos, predict, surface
 from ..models.metric3d.picture import Placement, depth_preview
+from ..photo import Photo
 from ..results import DepthMap
+from ..runtime import Run
 from ..runtime.passes import finished
-
-if TYPE_CHECKING:
-    from ..camera import Camera
-    from ..models.metric3d import Canonical
-    from ..photo import Photo
-    from ..runtime import Run
 
 #: Focal length in pixels of the lens of the canonical depth.
 CANONICAL_FOCAL = 1000.0

@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..camera import Camera
 from ..geometry.relative import inverse_at_photo_size, near_is_bright, relative_map
 from ..models.midas import NETWORK_SHARE, Relative, relative_inverse
+from ..photo import Photo
+from ..results import DepthMap
+from ..runtime import Run
 from ..runtime.passes import finished
-
-if TYPE_CHECKING:
-    from ..camera import Camera
-    from ..photo import Photo
-    from ..results import DepthMap
-    from ..runtime import Run
 
 
 def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[DepthMap]:

@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..geometry.relative import near_is_bright
-from ..models.moge2 import NETWORK_SHARE, surface, surfaces
+from ..models.moge2 import NETWORK_SHARE, Answer, surface, surfaces
+from ..photo import Photo
 from ..results import DepthMap
+from ..runtime import Run
 from ..runtime.passes import finished
-
-if TYPE_CHECKING:
-    from ..models.moge2 import Answer
-    from ..photo import Photo
-    from ..runtime import Run
 
 
 def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[DepthMap]:

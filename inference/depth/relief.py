@@ -15,24 +15,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import scipy.fft
+from numpy.typing import NDArray
 
 from ..geometry.normals_from_depth import normals_from_height
 from ..geometry.previews import height_preview
 from ..geometry.relief_grid import RELIEF_HEIGHT
 from ..options.depth import OPTIONS, RELIEF
+from ..photo import Photo
 from ..photo.colour import srgb_to_light
 from ..results import DepthMap
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..photo import Photo
-    from ..runtime import Run
+from ..runtime import Run
 
 #: Long side up to which everything is computed; of a larger photo, the finest detail is added on top.
 _WORKING_SIDE = 2048

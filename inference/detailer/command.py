@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import export
 from ..errors import BadInput
@@ -19,13 +19,9 @@ from ..options.detail import OPTIONS
 from ..photo.colour import light_to_srgb, quantised, srgb_to_light
 from ..photo.encode import png
 from ..photo.exr import write_exr
+from ..results import Detailed
 from . import detail_mask, plan
 from .checkpoint import Checkpoint
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..results import Detailed
 
 SUMMARY = "repaint what is under a mask in more detail"
 _FORMATS = (".png", ".exr", ".npz")

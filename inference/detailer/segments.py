@@ -4,13 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 #: A box (x0, y0, x1, y1) in pixels, the right and lower ends not included.
 Box = tuple[int, int, int, int]

@@ -7,15 +7,13 @@ picture neither grows in nor eats away.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Where a soft edge lies: half of it on either side of the outline, or all of it on one side.
 EDGES = ("CENTRE", "OUTSIDE", "INSIDE")

@@ -4,17 +4,14 @@ side."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 #: Largest preview in pixels: a narrow strip enlarged to a wide short side would not fit into memory.
 MAX_PIXELS = 1 << 28

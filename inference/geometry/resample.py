@@ -10,13 +10,11 @@ one pixel wide, and stays.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 #: Ratio of the farthest to the nearest of four neighbouring depths from which on they are two surfaces.
 EDGE = 1.25

@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..camera import Camera
 from ..errors import BadInput
-from ..results import HandMaps
+from ..results import Hand, HandMaps
 from ..shipped.crops import clip_box
 from . import masks, preview
+from .masks import Extent
 from .parts import nearest
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..camera import Camera
-    from ..results import Hand
-    from .masks import Extent
 
 SIDES = ("left", "right")
 

@@ -4,27 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..camera import Camera
 from ..geometry.previews import preview_size
 from ..geometry.rasteriser import rasterise
-from ..results import Hand
+from ..photo import Photo
+from ..results import Hand, HandMaps
+from ..runtime.run import Run
 from ..shipped import hand as hand_network
 from ..shipped.crops import Pyramid
+from ..shipped.hand import HandLandmarks
 from . import masks, preview
 from .assemble import SIDES, assemble, check_boxes
 from .find import find
 from .fit import HandFit, fit_hands
 from .scene import against_scene, camera_of, scene_of
-
-if TYPE_CHECKING:
-    from ..camera import Camera
-    from ..photo import Photo
-    from ..results import HandMaps
-    from ..runtime.run import Run
-    from ..shipped.hand import HandLandmarks
 
 #: What the fits' costs speak for one side against the other: little, since the landmarks in space follow the network's
 #: own belief.

@@ -5,15 +5,13 @@ and the wrists of the bodies in it, where hands are that are too small for the d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..photo import Photo
+from ..runtime.run import Run
 from ..shipped import hand, pose
 from ..shipped.crops import Pyramid
-
-if TYPE_CHECKING:
-    from ..photo import Photo
-    from ..runtime.run import Run
-    from ..shipped.hand import HandLandmarks
+from ..shipped.hand import HandLandmarks
 
 
 def find(photo: Photo, run: Run, options: Mapping[str, Any]) -> list[HandLandmarks]:

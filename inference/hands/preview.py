@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..geometry.previews import to_resolution
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def depth_levels(depth: NDArray) -> NDArray[np.uint8]:

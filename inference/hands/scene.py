@@ -7,20 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import BadInput
-from ..photo import exr
-from ..results import DepthMap
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..photo import Photo
-    from ..results import Hand
+from ..photo import Photo, exr
+from ..results import DepthMap, Hand
 
 #: The scene may say that a hand is so many times nearer or farther than its own size says: hands differ by a third,
 #: guessed focal lengths by more. Beyond it the scene shows something else.

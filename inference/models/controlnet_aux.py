@@ -9,26 +9,21 @@ need mediapipe. The modules have a private name, so that who imports the package
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from ..runtime import Run
 from ..runtime.device import missing_package
 from ..runtime.memory import keep
 from ..weights import Published, load_network
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor, nn
-
-    from ..runtime import Run
-
 
 #: The package, and the name that its modules are imported under here.
 _PACKAGE, _PRIVATE = "controlnet_aux", "_controlnet_aux_networks"

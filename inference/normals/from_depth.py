@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..geometry.previews import normal_preview
 from ..options.depth import OPTIONS as DEPTH_OPTIONS
+from ..photo import Photo
 from ..registry import model_module
 from ..results import NormalMap
-
-if TYPE_CHECKING:
-    from ..photo import Photo
-    from ..runtime import Run
+from ..runtime import Run
 
 
 def estimate(photo: Photo, run: Run, options: Mapping[str, Any]) -> NormalMap:

@@ -5,19 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..geometry.normals_from_depth import normalise
 from ..geometry.resample import at_photo_size
-from ..models.metric3d import NETWORK_SHARE, check_photos, predict, surface
+from ..models.metric3d import NETWORK_SHARE, Canonical, check_photos, predict, surface
 from ..models.metric3d.picture import normal_preview
+from ..photo import Photo
 from ..results import NormalMap
+from ..runtime import Run
 from ..runtime.passes import finished
-
-if TYPE_CHECKING:
-    from ..models.metric3d import Canonical
-    from ..photo import Photo
-    from ..runtime import Run
 
 
 def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[NormalMap]:

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..models.midas import NETWORK_SHARE, Relative, relative_inverse
 from ..models.midas.picture import node_picture, surface_normals
+from ..photo import Photo
 from ..results import NormalMap
+from ..runtime import Run
 from ..runtime.passes import finished
-
-if TYPE_CHECKING:
-    from ..photo import Photo
-    from ..runtime import Run
 
 
 def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[NormalMap]:

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..geometry.previews import normal_preview
-from ..models.moge2 import NETWORK_SHARE, surface, surfaces
+from ..models.moge2 import NETWORK_SHARE, Answer, surface, surfaces
+from ..photo import Photo
 from ..results import NormalMap
+from ..runtime import Run
 from ..runtime.passes import finished
-
-if TYPE_CHECKING:
-    from ..models.moge2 import Answer
-    from ..photo import Photo
-    from ..runtime import Run
 
 
 def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]) -> list[NormalMap]:

@@ -9,28 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import timm
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ..geometry.normals_from_depth import normalise
 from ..geometry.previews import network_size, padded, to_resolution
 from ..geometry.resample import resize
 from ..models import IMAGENET
 from ..models.controlnet_aux import architecture, loaded, published
+from ..photo import Photo
 from ..results import NormalMap
+from ..runtime import Run
 from ..runtime.passes import finished, outputs
 from ..runtime.result_cache import cached_results
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from ..photo import Photo
-    from ..runtime import Run
 
 #: Part of the time that the network takes.
 _NETWORK_SHARE = 0.95

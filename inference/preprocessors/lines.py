@@ -6,26 +6,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ..geometry.previews import network_size, padded, to_resolution
 from ..models.controlnet_aux import architecture, loaded, published
+from ..photo import Photo
 from ..results import MapImage
+from ..runtime import Run
 from ..runtime.passes import outputs
+from ..weights import Published
 from .plain import darker_than_around, three, usual
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from ..photo import Photo
-    from ..runtime import Run
-    from ..weights import Published
 
 Options = Mapping[str, Any]
 Picture = Any  # NDArray[np.uint8] (h, w, 3), sides multiples of 64

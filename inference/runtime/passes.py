@@ -5,16 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor, nn
 
 from ..errors import BadModelFile
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from .run import Run
+from .run import Run
 
 Result = TypeVar("Result")
 

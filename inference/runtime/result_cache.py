@@ -8,12 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from copy import deepcopy
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 

@@ -8,15 +8,13 @@ import zipfile
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...installer.models.safe_pickle import Refused, SafeUnpickler, as_pickle_module
 from ..errors import BadModelFile
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _CHUNK = 1 << 24
 _AGAIN = "Download it again from its page, and put it there unchanged."

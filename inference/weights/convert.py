@@ -7,14 +7,11 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ..errors import BadModelFile
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Names of types in the safetensors format.
 _TYPES = {

@@ -12,22 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import gettempdir
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from ...installer.models import catalogue, store
 from ...installer.shared.disk import fingerprint, whole_file
 from ...installer.shared.filelock import file_lock
 from ..errors import BadModelFile, MaquetteError, MissingModel
 from ..runtime.memory import is_out_of_memory
+from ..runtime.run import Run
 from .checkpoint import check_whole, family, read_tensors
 from .convert import check_finite, write_tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from ..runtime.run import Run
 
 #: The key, in the metadata of a converted file, of what it was made from.
 _STAMP = "maquette"

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadModelFile
 from .licensed import Licensed
 from .smpl import BodyArrays, published_arrays
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Below the root of the model files.
 PATH = "mano/MANO_RIGHT.pkl"

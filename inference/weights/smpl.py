@@ -13,19 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..errors import BadInput, BadModelFile
 from ..geometry.rotations import rotation_matrices
 from ..results import Body
 from ..runtime.device import missing_package
 from .licensed import Licensed
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: SMPL rests with y up, facing +z; a `results.Body` with y down, facing the viewer (-z): half a turn about x.
 FLIP = np.array([1.0, -1.0, -1.0])

@@ -4,21 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Collection, Material, Object
+from numpy.typing import NDArray
 
+from ....inference.camera import Camera
 from ....inference.errors import NothingFound
 from ...core import axes, compat
+from ...core.exchange import TracedMask
 from ..camera import matched, scene
-
-if TYPE_CHECKING:
-    from bpy.types import Collection, Material, Object
-    from numpy.typing import NDArray
-
-    from ....inference.camera import Camera
-    from ...core.exchange import TracedMask
 
 #: Width of the line, as a part of the photo's long side.
 _LINE = 0.003

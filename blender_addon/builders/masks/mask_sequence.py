@@ -6,16 +6,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bpy
+from bpy.types import Image
 
 from ...core import transaction
 from ..files import paths
 from ..images import image
-
-if TYPE_CHECKING:
-    from bpy.types import Image
 
 
 def sequence_image(files: Sequence[Path], *, name: str, folder: Path, start_frame: int = 1) -> Image:

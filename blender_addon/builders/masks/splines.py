@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
 from ...core.exchange import MaskLayer, MaskSpline
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def mask_layers(name: str) -> tuple[MaskLayer, ...]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import NodeTree
 
 from ...core import compat
-
-if TYPE_CHECKING:
-    from bpy.types import NodeTree
 
 _ROW, _FOLDED_ROW, _COLUMN, _GAP, _LINE = 250, 60, 210, 120, 4000
 

@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Image, Material, Node, NodeSocket, NodeTree, Object
 
 from ....inference.errors import BadInput
 from ...core import compat, transaction
 from ..images.image import play
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Material, Node, NodeSocket, NodeTree, Object
 
 
 def active_material(obj: Object) -> Material:

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bpy.types import Image, Material, Mesh, Object, Scene, ShaderNodeTexImage
+
+from ....inference.camera import Camera
 from ....inference.errors import BadInput
 from ...core import compat, transaction
 from ..surfaces.projection import mesh_of, project_uvs
 from . import materials
 from .paint_layers import mix_sockets
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Material, Mesh, Object, Scene, ShaderNodeTexImage
-
-    from ....inference.camera import Camera
 
 #: Room that a node takes in the node editor, about.
 _NODE_SIZE = (150.0, 200.0)

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bpy.types import Image, Material, Object, Scene
+
+from ....inference.camera import Camera
 from ....inference.errors import BadInput
 from ...core import compat, transaction
 from . import materials
 from .paint import add_mask_layer, make_room
 from .paint_layers import LAYER, mix_sockets, trees_of
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Material, Object, Scene
-
-    from ....inference.camera import Camera
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,16 @@ sequence is followed from frame to frame.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Collection, Image, Object
 
+from ....inference.camera import Camera
 from ..camera import matched, scene
 from ..images import image
 from ..materials import materials
 from ..materials.graph import Field, Graph
-
-if TYPE_CHECKING:
-    from bpy.types import Collection, Image, Object
-
-    from ....inference.camera import Camera
 
 #: Point attribute of the mesh: metres along the view, or the height of a surface in metres.
 DEPTH = "depth"

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
-from mathutils import Vector
+from bpy.types import Image, Object
+from mathutils import Matrix, Vector
 
 from ....inference.errors import BadInput
 from ...builders.camera import measure, scale
@@ -15,13 +16,7 @@ from ...builders.images import image
 from ...builders.masks import mask_sequence
 from ...core import jobs, photo_links, roles
 from ...core.transaction import on_failure, transaction
-from ...work.calibrate import CalibrateWork, MetricImage, discard
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Object
-    from mathutils import Matrix
-
-    from ...work.calibrate import RewrittenImage
+from ...work.calibrate import CalibrateWork, MetricImage, RewrittenImage, discard
 
 
 def job(label: str, properties: Any, context: Any) -> jobs.Job:

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...core import jobs
 from ...core.bpy_settings import properties_of
 from ..shared.operator import JobOperator
 from .settings import PHOTO, SETTINGS
-
-if TYPE_CHECKING:
-    from ...core import jobs
 
 
 class MAQUETTE_OT_calibrate_distance(JobOperator):

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from bpy.types import UILayout
 
 from ...core import roles
 from ..shared.panel import SidebarPanel, matched_camera
 from ..shared.photo_panel import PhotoPanel
 from .settings import SETTINGS
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class CalibratePanel(SidebarPanel):

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from bpy.types import UILayout
 
 from ....installer.models import catalogue
 from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, is_clip
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class DepthPanel(SidebarPanel):

@@ -18,7 +18,7 @@ from ...builders.materials import materials, paint, paint_slots
 from ...builders.surfaces.projection import mesh_of
 from ...core import roles
 from ...core.bpy_settings import chosen
-from ...work.detail.item import DetailBuild, DetailWork
+from ...work.detail.item import DetailBuild, DetailedPictures, DetailWork
 from ..shared.gather import gathered
 from ..shared.target import mesh_object
 from . import controls, masks, projection
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from ...core.exchange import TexturedSurface
     from ...work.detail.canvas import Picture
-    from ...work.detail.item import DetailedPictures
     from ...work.item import JobResult
     from ...work.source import Source
     from ..shared.finish import Place

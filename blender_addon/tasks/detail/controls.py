@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
 from ...builders.images.image import image_array
 from ...core.photo_links import made_of_photos
 from ...work.detail.controls import Control
 from .masks import image_mask
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Kind of control -> what the other tasks call the image of it.
 _ROLES = {"DEPTH": "depth", "NORMALS": "normal", "HANDS": "hands.control"}

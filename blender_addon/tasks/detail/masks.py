@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Image, Object, Scene
 
 from ....inference.errors import BadInput
 from ....inference.photo.decode import upright
@@ -16,16 +17,11 @@ from ...builders.masks import splines
 from ...builders.materials import paint_slots
 from ...builders.surfaces import projection, surface_values
 from ...core import roles
+from ...core.exchange import TexturedSurface
 from ...core.photo_links import made_of_photos
-from ...work.detail.masks import FoundMask, ImageMask, Mask, SurfaceMask, TextureMask
+from ...work.detail.masks import FoundMask, ImageMask, Mask, MaskSource, SurfaceMask, TextureMask
 from ...work.detail.splines import SplineMask
 from .source import check_single, file_orientation, image_of_file
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Object, Scene
-
-    from ...core.exchange import TexturedSurface
-    from ...work.detail.masks import MaskSource
 
 #: Words in the names of masks that tell whose they are.
 _WORDS = {"HANDS": ".hand", "PEOPLE": ".person."}

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import bpy
+from bpy.types import UILayout
 
 from ....inference.options.detail import ignored
 from ...builders.materials.paint_layers import layers
@@ -15,9 +16,6 @@ from ...ui.text import characters, draw_lines
 from ..shared.panel import SidebarPanel
 from . import plan_shown
 from .models import located
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class _ModelPanel(SidebarPanel):

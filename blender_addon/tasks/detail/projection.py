@@ -3,23 +3,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Image, Object, Scene
 
+from ....inference.camera import Camera
 from ....inference.errors import BadInput
 from ...builders.camera import matched as cameras
 from ...builders.materials import paint_slots
+from ...builders.materials.paint_slots import Slot
 from ...builders.surfaces import surface_values
 from ...core import roles
+from ...core.exchange import TexturedSurface
 from ...core.photo_links import camera_of
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Object, Scene
-
-    from ....inference.camera import Camera
-    from ...builders.materials.paint_slots import Slot
-    from ...core.exchange import TexturedSurface
 
 
 def mapping_of(properties: Any, obj: Any, image: Image | None) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Scene
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
 from ...builders.images.image import image_array
-
-if TYPE_CHECKING:
-    from bpy.types import Scene
-    from numpy.typing import NDArray
 
 #: In the order in which they can be set: the format decides what the others may be.
 _SETTINGS = ("media_type", "file_format", "color_mode", "color_depth", "exr_codec", "use_preview")

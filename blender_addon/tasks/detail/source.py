@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Image
 
 from ....inference.errors import BadInput
 from ....inference.photo import layers_of
@@ -23,9 +24,6 @@ from ...work.detail.canvas import Picture
 from ...work.source import Focal, Source
 from ..shared.gather import focal_of, source_of
 from . import projection
-
-if TYPE_CHECKING:
-    from bpy.types import Image
 
 #: Files that Blender does not open.
 _UNOPENED = (".heic", ".heif", ".hif", ".avif")

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import bpy
+from bpy.types import UILayout
 
 from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, draw_masks, is_clip
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class HandsPanel(SidebarPanel):

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from bpy.types import UILayout
 
 from ..shared.panel import SidebarPanel
 from .settings import TYPED
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class MapsPanel(SidebarPanel):

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Image, Scene
 
 from ....inference.errors import BadInput
+from ....inference.options import Option
 from ....inference.photo.movie import ANIMATION_SUFFIXES, is_movie
 from ....inference.photo.sequence import is_pattern
 from ....inference.photo.webp import is_animated
@@ -26,13 +29,6 @@ from ...core.choices import preferred_device, preferred_precision
 from ...work.item import ClipSpan, Target
 from ...work.source import Focal, Source
 from .clips import first_shown, playing_image
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bpy.types import Image, Scene
-
-    from ....inference.options import Option
 
 #: Pictures that Blender opens and `inference` does not: their pixels are taken from it.
 _BLENDERS = frozenset((".psd", ".dds", ".dpx", ".cin"))

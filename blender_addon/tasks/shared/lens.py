@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bpy.types import Object, Scene
+
+from ....inference.camera import Camera
 from ...builders.camera import matched as camera
-
-if TYPE_CHECKING:
-    from bpy.types import Object, Scene
-
-    from ....inference.camera import Camera
 
 #: A part of the focal length, or of the shape of a pixel, that nobody sees.
 _UNSEEN = 2e-3

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from bpy.types import UILayout
 
 from ...core import jobs
 from .panel import SidebarPanel
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class MemoryPanel(SidebarPanel):

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from bpy.types import UILayout
 
 from ...core import jobs, roles
 from ...packages.state import ready, status
 from ...ui.job_display import draw_outcome, draw_running
 from ...ui.text import characters, draw_lines
 from .panel import SidebarPanel, has_layers, matched_camera
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class PhotoPanel(SidebarPanel):

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 from transformers import (
     BeitConfig,
     DepthAnythingConfig,
@@ -25,9 +26,6 @@ from transformers import (
 )
 
 from ...weights import Published, Rules, rename
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

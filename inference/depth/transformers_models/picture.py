@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from ...geometry.relative import grey, unit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 #: Mean and standard deviation by which pixels 0..1 are normalised where they are not `IMAGENET`.
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -10,21 +10,19 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ...errors import BadModelFile, MaquetteError
+from ...runtime import Run
 from ...runtime.memory import is_out_of_memory, keep
+from ..checkpoint import Checkpoint
 from .engine import DiffusionEngine
 from .flow import FlowRepainter, family_of, load_repainter
 from .heads import REMEDY, check_channels, check_folder, class_name, kind_of, parts_of, read_head, usual_name
 from .lora import add_lora
 from .published import config_folder, vocabulary, write_tokenizer
-
-if TYPE_CHECKING:
-    from ...runtime import Run
-    from ..checkpoint import Checkpoint
 
 #: The first layer of a ControlNet's file, and the layers that give the sizes of the part that reads its picture, in the
 #: namings of diffusers and of the original in both forms.

@@ -16,18 +16,16 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import Conv2d, Linear, Parameter
 
 from ...errors import BadModelFile, MissingModel
 from ...runtime.memory import is_out_of_memory
 from ...weights.checkpoint import read_tensors
 from .heads import read_head
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: End of a tensor's name -> the part of a layer's change that it is, as peft calls it.
 _PARTS = {

@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...registry import check_choice
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: The training schedule of Stable Diffusion: betas are the squares of evenly spaced roots.
 _TIMESTEPS, _FIRST_BETA, _LAST_BETA = 1000, 0.00085, 0.012

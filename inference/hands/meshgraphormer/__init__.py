@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...camera import Camera
 from ...geometry.previews import preview_size
-from ...results import Hand
+from ...photo import Photo
+from ...results import DepthMap, Hand, HandMaps
+from ...runtime.run import Run
 from .. import masks, preview
 from ..assemble import assemble, check_boxes
 from ..blazehand import fitted
@@ -24,14 +28,6 @@ from ..scene import against_scene, camera_of, scene_of
 from .answers import NetworkOutput, predict, ready
 from .crop import Crop
 from .lens import DepthWindow, Lens, draw, translation_for
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ...camera import Camera
-    from ...photo import Photo
-    from ...results import DepthMap, HandMaps
-    from ...runtime.run import Run
 
 Box = tuple[float, float, float, float, str]
 

@@ -12,13 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Sides of the pictures, channels of the vector and of the map, cells of the map.
 SIDE, VECTOR, CHANNELS, CELLS = 224, 2048, 1024, 49

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ...weights import Published, rename
 from .transformer import TOKENS
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Published name -> ours, in this order.
 _RULES = (

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .backbone import SIDE
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: The square is this much larger than the landmarks' box.
 MARGIN = 1.6

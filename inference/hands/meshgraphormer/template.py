@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....installer.models import store
 from ...errors import BadModelFile
@@ -18,9 +18,6 @@ from ...weights.load import missing
 from ...weights.mano import Mano, load_mano
 from ...weights.pickles import read_object_arrays
 from .transformer import COARSE, VERTICES
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Below the root of the model files.
 SAMPLING = "meshgraphormer/mano_downsampling.npz"

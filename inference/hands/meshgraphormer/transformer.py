@@ -8,16 +8,11 @@ Lin et al., "Mesh Graphormer", ICCV 2021, section 3. The layers are BERT's, norm
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from . import backbone
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Tokens: joints, then coarse vertices, then cells of the picture.  VERTICES : of the whole mesh.
 JOINTS, COARSE, VERTICES = 21, 195, 778

@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ...weights import Published, rename
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Published name -> ours, in this order; a name changes at most once in each part.
 _ENCODER = (

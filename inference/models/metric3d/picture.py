@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...geometry.previews import padded, preview_size, to_resolution
 from ...geometry.resample import Axis, resize
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: The network's picture. It was trained with this size, whatever the photo's.
 HEIGHT, WIDTH = 616, 1064

@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ...weights import Published, Rules, rename
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: In the file, never used: the head that names a photo's contents, and a unit that has nothing to add.
 _UNUSED = re.compile(r"^pretrained\.model\.(head|norm)\.|^scratch\.refinenet4\.resConfUnit1\.")

@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import BadInput
 from ...geometry.previews import padded, to_resolution
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: The node's short side where none, or none that it can work with, is given.
 _DEFAULT_SIDE, _LEAST_SIDE = 512, 64

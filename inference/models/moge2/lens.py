@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Rows and columns of points that are looked at.
 _SAMPLES = 64
