@@ -101,6 +101,7 @@ def export_people(
                 plain = [
                     stack.enter_context(engine.deforming_rig(root, _moved_by(root), frames))
                     if root.type == "ARMATURE"
+                    and roles.RIG not in root  # which has no controls, but a root and IK bones
                     else root
                     for root in roots
                 ]
