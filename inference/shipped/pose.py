@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from .crops import Detection, Pyramid, Region, clip_box, region_between, run_detector, tile_regions
+from .crops import SMALLEST_WINDOW, Detection, Pyramid, Region, clip_box, region_between, run_detector, tile_regions
 from .networks import load_network
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from ..runtime.run import Run
 
-#: Windows of the detector in short sides of the photo, besides the whole of it.
-TILE_LEVELS = (1.0, 0.6)
+#: Windows of the detector in short sides of the photo, besides the whole of it; and those of a thorough search.
+TILE_LEVELS, THOROUGH_LEVELS = (1.0, 0.6), (1.0, 0.6, 0.35)
 #: One more level for photos with this many pixels across, in which people that small still can be made out.
 FINE_LEVEL, FINE_FROM = 0.35, 1200
 DETECTOR_STRIDES = (8, 16, 32, 32, 32)
@@ -40,11 +40,23 @@ AUGMENT_SCALES = (0.8, 0.9, 1.0, 1.12)
 #: Landmarks of two crops agree within this share of the crop's side; beyond it they are two opinions (left and right
 #: exchanged, as in people seen from the side or from behind), whose mean would be neither.
 AGREE_WITHIN = 0.035
-#: Below this least score over the augmented crops, or above this spread, what was found is no person: of 34 people seen
-#: the worst had 0.58 and 0.0126; of 57 others that a network took for people the best spread was 0.0176.
-MIN_SCORE = 0.3
-MAX_SPREAD = 0.016
+#: Who is scored below this in the first crop, or has a wider spread, is nobody; between, `_belief` decides.
+MIN_SCORE, MAX_SPREAD = 0.3, 0.025
+#: What speaks for a person, as weights of `_evidence`, and the belief from which on somebody is one.
+_BELIEF = np.array([-0.98, 1.45, 5.52, -0.31, -0.37, 0.7, 2.96, -12.85])
+BELIEVED = 0.5
+#: The detector's threshold and windows (sides of the person's crop: size, steps to the side) for those who stand by
+#: somebody that is painted out, and how often that is done.
+NEAR_THRESHOLD, NEAR_WINDOWS, ROUNDS = 0.4, ((1.0, (-0.3, 0.0, 0.3)), (1.8, (0.0,))), 2
+#: Where the landmark network looks for neighbours by itself, in crops to the side.
+BESIDE = (-0.4, -0.2, 0.2, 0.4)
+#: OpenCV's detector: pixels of the picture that it sees, and its threshold.
+HOG_PIXELS, HOG_THRESHOLD = 600_000, -0.3
 
+#: Bodies alike in size, whose trunks are this share of a crop apart, are two, however much of their masks they share.
+ALIKE, APART = 1.6, 0.08
+
+_TRUNK = [11, 12, 23, 24]
 _MIRRORED = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23, 26, 25, 28, 27)
 MIRRORED = np.array([*_MIRRORED, 30, 29, 32, 31, 33, 34, 37, 38, 35, 36])
 #: Landmarks that change their opinion together: head and trunk, arms, legs.
@@ -60,11 +72,11 @@ class PoseLandmarks:
         the photo's upright. They are parallel to the camera's only for a person in the middle of the picture: the
         turn into the viewing ray's direction is left to the fit, which knows the camera.
     visibility, presence : (39,) 0..1, not hidden by something, and inside the crop.
-    score : 0..1 that there is a person (the mean over the augmented crops), score_min : the least of them.
+    score : 0..1 that there is a person (the mean over the augmented crops), score_min : the least of those that agree.
     sigma : (39,) pixels, world_sigma : (39,) metres: spread over the augmented crops that agree, 0 without any.
     agreement : (39,) share of the augmented crops that agree with the landmark, 1 without augmentation.
-    spread : over all augmented crops, of the median visible landmark in sides of the crop: people have 0.003 to 0.013,
-        what is no person has above 0.017.
+    spread : over the augmented crops that agree, of the median visible landmark in sides of the crop.
+    belief : 0..1 that this is somebody, from what the crops agree on; 1 without augmentation.
     region : the crop.  matrix : (2, 3) float64, crop coordinates 0..1 to pixels.
     mask_logits : (256, 256) of the person, over the crop.
     """
@@ -82,16 +94,24 @@ class PoseLandmarks:
     region: Region
     matrix: NDArray[np.float64]
     mask_logits: NDArray[np.float32]
+    belief: float = 1.0
 
 
-def detect_people(pixels: NDArray[np.uint8] | Pyramid, run: Run, threshold: float = DETECTOR_THRESHOLD) -> list[Region]:
+def detect_people(
+    pixels: NDArray[np.uint8] | Pyramid,
+    run: Run,
+    threshold: float = DETECTOR_THRESHOLD,
+    tiles: Sequence[Region] | None = None,
+) -> list[Region]:
     """Regions where people may be, best first; some hold none, or a part of a person.
 
     pixels : (H, W, 3) uint8 sRGB, or a `Pyramid` of them where more is to be cropped from it.
+    tiles : the windows to look into; by default all of the photo at `TILE_LEVELS`.
     """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    fine = (FINE_LEVEL,) if min(pyramid.height, pyramid.width) >= FINE_FROM else ()
-    tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS + fine)
+    if tiles is None:
+        fine = (FINE_LEVEL,) if min(pyramid.height, pyramid.width) >= FINE_FROM else ()
+        tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS + fine)
     network = load_network("pose_detection", run.device)
     detections = run_detector(pyramid, tiles, network, DETECTOR_STRIDES, threshold, run, signed=True)
     return [_region(detection) for detection in _distinct(detections)]
@@ -223,26 +243,52 @@ def _average(first: PoseLandmarks, others: Sequence[PoseLandmarks]) -> PoseLandm
     weight = (weight / weight.sum(0))[..., None]
     mean_points, mean_world = (points * weight).sum(0), (world * weight).sum(0)
     distance = np.linalg.norm(points - mean_points, axis=-1)
+    scores, trunk = np.array([one.score for one in every]), agreeing[:, 11]
+    seen = np.mean([one.visibility * one.presence for one in every], 0)
+    spread = _spread(np.where(agreeing, distance, np.nan), seen) / first.region.size
+    evidence = _evidence(spread, agreeing, scores, seen)
     return replace(
         first,
         points=mean_points.astype(np.float32),
         world=mean_world.astype(np.float32),
         visibility=np.mean([one.visibility for one in every], 0),
         presence=np.mean([one.presence for one in every], 0),
-        score=float(np.mean([one.score for one in every])),
-        score_min=min(one.score for one in every),
+        score=float(scores.mean()),
+        score_min=float(scores[trunk].min()),
         sigma=np.sqrt((distance**2 * weight[..., 0]).sum(0)).astype(np.float32),
         world_sigma=np.sqrt(((world - mean_world) ** 2 * weight).sum((0, 2))).astype(np.float32),
         agreement=agreeing.mean(0).astype(np.float32),
-        spread=_spread(distance, np.mean([one.visibility * one.presence for one in every], 0)) / first.region.size,
+        spread=spread,
+        belief=float(1 / (1 + np.exp(-_BELIEF @ evidence))) if spread <= MAX_SPREAD else 0.0,
+    )
+
+
+def _evidence(spread: float, agreeing: NDArray, scores: NDArray, seen: NDArray) -> NDArray[np.float64]:
+    """What speaks for a person, (8,). Where people touch, some crops jump to the neighbour: those that stay count.
+
+    spread : see `PoseLandmarks`.  agreeing : (N, 39).  scores : (N,).  seen : (39,) visibility and presence.
+    """
+    trunk = agreeing[:, 11]
+    return np.array(
+        [
+            np.log(spread + 1e-3),
+            trunk.mean(),
+            agreeing[:, :33].mean(),
+            np.log(1.02 - min(scores[trunk].min(), 1)),
+            np.log(1.02 - min(float(np.median(scores)), 1)),
+            seen[:33].mean(),
+            (seen[:33] > 0.5).mean(),
+            1.0,
+        ]
     )
 
 
 def _spread(distance: NDArray, seen: NDArray) -> float:
-    """Median over the visible landmarks of their distance (N, 39) to the mean, root mean square over the crops."""
+    """Median over the visible landmarks of their distance (N, 39) to the mean, root mean square over the crops; NaN
+    where a crop does not agree."""
     visible = np.flatnonzero(seen[:33] > 0.5)
     visible = visible if len(visible) >= 5 else np.arange(33)
-    return float(np.median(np.sqrt((distance[:, visible] ** 2).mean(0))))
+    return float(np.median(np.sqrt(np.nanmean(distance[:, visible] ** 2, 0))))
 
 
 def _agreeing(points: NDArray, scores: NDArray) -> NDArray[np.bool_]:
@@ -276,12 +322,91 @@ def find_people(
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
     if boxes is not None:
         return landmarks(pyramid, _box_regions(pyramid, boxes, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment)
-    people = landmarks(pyramid, detect_people(pyramid, run.part(0.0, 0.4)), run.part(0.4, 0.5))
-    people = _looked_again(pyramid, people, run.part(0.5, 0.6))
-    people = _without_repeats([person for person in people if person.score > min_score])
-    people = landmarks(pyramid, [person.region for person in people], run.part(0.6, 1.0), augment)
-    people = [person for person in people if person.score_min >= min_score and person.spread <= MAX_SPREAD]
-    return _without_nested(_without_repeats(people))
+    if not augment:
+        return _people_in(pyramid, detect_people(pyramid, run.part(0.0, 0.4)), run.part(0.4, 1.0), min_score, False)
+    tiles = tile_regions(pyramid.height, pyramid.width, THOROUGH_LEVELS)
+    regions = detect_people(pyramid, run.part(0.0, 0.2), tiles=tiles) + _upright_regions(pyramid)
+    people = _people_in(pyramid, regions, run.part(0.2, 0.6), min_score)
+    fresh = people
+    for number in range(ROUNDS):
+        part = run.part(0.6 + 0.4 * number / ROUNDS, 0.6 + 0.4 * (number + 1) / ROUNDS)
+        if not fresh:
+            break
+        # Who touches somebody hides behind the better seen one, until that one is painted out.
+        without = _painted_out(pyramid, people)
+        tiles = [_moved(one.region, size, step) for one in fresh for size, steps in NEAR_WINDOWS for step in steps]
+        regions = detect_people(without, part.part(0.0, 0.3), NEAR_THRESHOLD, tiles)
+        beside = [_moved(one.region, 1.0, step) for one in fresh for step in BESIDE]
+        fresh = _people_in(without, regions, part.part(0.3, 0.7), min_score)
+        fresh += _people_in(pyramid, beside, part.part(0.7, 1.0), min_score, known=people)
+        both = _without_nested(_without_repeats([*people, *fresh]))
+        fresh = [one for one in both if not any(one is other for other in people)]
+        people = both
+    return people
+
+
+def _people_in(
+    pyramid: Pyramid,
+    regions: Sequence[Region],
+    run: Run,
+    min_score: float,
+    augment: bool = True,
+    known: Sequence[PoseLandmarks] = (),
+) -> list[PoseLandmarks]:
+    """The people in some regions, each once, best first; those that are known already are left out."""
+    people = landmarks(pyramid, regions, run.part(0.0, 0.2))
+    people = _looked_again(pyramid, [one for one in people if one.score > min_score / 2], run.part(0.2, 0.4))
+    people = _without_repeats([one for one in people if one.score > min_score])
+    people = [one for one in people if not any(_is_repeat(one, other) for other in known)]
+    people = landmarks(pyramid, [one.region for one in people], run.part(0.4, 1.0), augment)
+    return _without_nested(_without_repeats([one for one in people if one.belief >= BELIEVED]))
+
+
+def _upright_regions(pyramid: Pyramid) -> list[Region]:
+    """Where OpenCV's detector of upright people sees some: it looks at outlines, the network at faces.
+
+    Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", 2005.
+    """
+    if min(pyramid.height, pyramid.width) < SMALLEST_WINDOW:
+        return []
+    scale = min(1.5, (HOG_PIXELS / (pyramid.height * pyramid.width)) ** 0.5)
+    size = (max(64, round(pyramid.width * scale)), max(128, round(pyramid.height * scale)))
+    detector = cv2.HOGDescriptor()
+    detector.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+    picture = cv2.resize(pyramid.level(0), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    boxes, scores = detector.detectMultiScale(picture, winStride=(8, 8), scale=1.08, hitThreshold=HOG_THRESHOLD)
+    found = []
+    for (x, y, wide, tall), score in zip(boxes, np.ravel(scores), strict=True):
+        # The hips lie a little below the middle of its window, which is a third taller than the person.
+        place = (float((x + wide / 2) * pyramid.width / size[0]), float((y + 0.53 * tall) * pyramid.height / size[1]))
+        found.append(Region(*place, 1.04 * float(tall) * pyramid.height / size[1], 0.0, float(np.clip(score, 0, 1))))
+    return found
+
+
+def _moved(region: Region, size: float, step: float) -> Region:
+    """A window about a person: `size` crops large, `step` crops to the right."""
+    return Region(region.cx + step * region.size, region.cy, size * region.size)
+
+
+def _painted_out(pyramid: Pyramid, people: Sequence[PoseLandmarks]) -> Pyramid:
+    """The photo with the colours around each person where the person is."""
+    pixels = pyramid.level(0)
+    height, width = pixels.shape[:2]
+    mask = np.zeros((height, width), np.float32)
+    for one in people:
+        reach = max(1, round(0.01 * one.region.size))
+        mask = np.maximum(mask, cv2.dilate(person_mask(one, height, width), np.ones((2 * reach + 1, 2 * reach + 1))))
+    shrink = min(1.0, 200 / max(height, width))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    free = 1.0 - cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[..., None] + 1e-4
+    sigma = max(size) / 20
+    fill = cv2.GaussianBlur(small * free, (0, 0), sigma) / cv2.GaussianBlur(free, (0, 0), sigma)[..., None]
+    fill = cv2.resize(fill, (width, height), interpolation=cv2.INTER_LINEAR)
+    covered = mask > 0.3
+    painted = pixels.copy()
+    painted[covered] = fill[covered].clip(0, 255).astype(np.uint8)
+    return Pyramid(painted, pyramid.batch)
 
 
 def _looked_again(pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run) -> list[PoseLandmarks]:
@@ -316,30 +441,41 @@ def _share_inside(person: PoseLandmarks, box: tuple[float, float, float, float])
 
 def _quality(person: PoseLandmarks) -> float:
     """How much to believe in a person, to choose between two in one place."""
-    return person.score_min * float(person.visibility[:33].mean()) * float(np.exp(-person.spread / 0.02))
+    return person.belief * person.score_min * float(person.visibility[:33].mean())
 
 
 def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
     """Of landmarks that lie on each other, the best; best first."""
     kept: list[PoseLandmarks] = []
     for person in sorted(people, key=_quality, reverse=True):
-        for other in kept:
-            both = (person.visibility[:33] > 0.5) & (other.visibility[:33] > 0.5)
-            apart = np.linalg.norm(person.points[:33] - other.points[:33], axis=1)
-            if both.any() and np.median(apart[both]) < 0.05 * other.region.size:
-                break
-        else:
+        if not any(_is_repeat(person, other) for other in kept):
             kept.append(person)
     return kept
+
+
+def _is_repeat(person: PoseLandmarks, other: PoseLandmarks) -> bool:
+    """Whether the landmarks that both show lie on each other."""
+    both = (person.visibility[:33] > 0.5) & (other.visibility[:33] > 0.5)
+    apart = np.linalg.norm(person.points[:33] - other.points[:33], axis=1)
+    return bool(both.any() and np.median(apart[both]) < 0.05 * other.region.size)
 
 
 def _without_nested(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
     """Of a body seen within another, as in its head or its legs, the better; `people` and the result are best first."""
     kept: list[PoseLandmarks] = []
     for person in people:
-        if not any(_share_of_mask(person, other) > 0.7 or _share_of_mask(other, person) > 0.7 for other in kept):
+        if not any(_is_nested(person, other) for other in kept):
             kept.append(person)
     return kept
+
+
+def _is_nested(person: PoseLandmarks, other: PoseLandmarks) -> bool:
+    """Whether one is within the other. Masks of people who touch run into each other: of equal size, places differ."""
+    if max(_share_of_mask(person, other), _share_of_mask(other, person)) <= 0.7:
+        return False
+    small, large = sorted((person.region.size, other.region.size))
+    apart = np.linalg.norm(person.points[_TRUNK].mean(0) - other.points[_TRUNK].mean(0))
+    return bool(large > ALIKE * small or apart < APART * large)
 
 
 def _share_of_mask(inner: PoseLandmarks, outer: PoseLandmarks) -> float:

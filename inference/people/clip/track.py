@@ -249,7 +249,7 @@ class _Shot:
 
 def _is_person(one: PoseLandmarks) -> bool:
     """Whether the landmarks over the augmented crops are a person's."""
-    return one.score_min >= pose.MIN_SCORE and one.spread <= pose.MAX_SPREAD
+    return one.belief >= pose.BELIEVED
 
 
 def _meet(first: NDArray, second: NDArray) -> bool:

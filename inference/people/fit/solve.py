@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...geometry.rotations_torch import exponential, inverse_right_jacobian, logarithm
 from .observe import DEPTH_SHARE, DIFFERENCES, INDEX, Observations
+from .hanging import Hanging
 from .prior import attribute_prior, pose_prior
 from .skeleton import (
     GROUPS,
@@ -72,6 +73,7 @@ class Problem:
 
     def __init__(self, observed: Observations) -> None:
         self.observed, self.markers = observed, landmark_markers()
+        self.hanging = Hanging(observed)
 
     def __call__(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
         posed = pose_skeleton(state.rotations, state.translation, state.attributes)
@@ -84,6 +86,7 @@ class Problem:
         for residual, slope, weight, value in (
             self._picture(places, slopes),
             self._world(places, slopes, state.log_scale),
+            self.hanging(places, slopes),
         ):
             cost = cost + value
             weighted = slope * weight[..., None]
@@ -117,16 +120,17 @@ class Problem:
         slope[..., -1] = -scaled[..., :2]
         slope = slope / seen.world_spread[..., None, None]
         value, share = robust((error**2).sum(-1), WORLD_CUT)
-        weight = WORLD * (0.1 + 0.9 * seen.seen)
+        weight = WORLD * (0.1 + 0.9 * seen.seen) * self.hanging.known
         rows = (share * weight)[..., None].expand_as(error).flatten(1)
         depth = (DEPTH_SHARE * (local[..., 2] @ DIFFERENCES.T) - seen.depths) / seen.depth_spread
         depth_slope = DIFFERENCES @ local_slope[:, :, 2] * (DEPTH_SHARE / seen.depth_spread)[..., None]
         depth_value, depth_share = robust(depth**2, WORLD_CUT)
+        depth_weight = DEPTH * self.hanging.depth_known
         return (
             torch.cat([error.flatten(1), depth], 1),
             torch.cat([slope.flatten(1, 2), depth_slope], 1),
-            torch.cat([rows, DEPTH * depth_share], 1),
-            (value * weight).sum(-1) + DEPTH * depth_value.sum(-1),
+            torch.cat([rows, depth_weight * depth_share], 1),
+            (value * weight).sum(-1) + (depth_weight * depth_value).sum(-1),
         )
 
     def _with_priors(self, state: State, cost: Tensor, gradient: Tensor, matrix: Tensor):
