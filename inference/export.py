@@ -263,7 +263,7 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
     names = ("track_id", "box", "score", "vertices", "joints", "keypoints_2d", "rotations", "shape")
     arrays = {
         "frame": np.array([index for index, _ in rows], np.int32),
-        **_stacked(persons, (*names, "translation", "confidence")),
+        **_stacked(persons, (*names, "translation", "confidence", "guessed")),
         **_camera_arrays(*people.cameras),
         "fps": np.array(np.nan if people.fps is None else people.fps),
     }

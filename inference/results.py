@@ -143,6 +143,10 @@ class Body:
     uvs: NDArray[np.float32] | None = None
 
 
+#: Joints of less confidence are guesses.
+GUESSED = 0.1
+
+
 @dataclass(frozen=True)
 class Person:
     """One person in one photo.
@@ -157,6 +161,7 @@ class Person:
     shape : (S,) float32 coefficients of `Body.shape_blend_shapes`.
     translation : (3,) float32 metres, added after skinning.
     confidence : (J,) float32 0..1: how well the photo supports this joint (about 0: invented, out of sight).
+    guessed : (J,) bool: the photo does not show how this joint is turned; it hangs plumb, or as is usual.
     attributes : named body traits 0..1 where the model has them (gender, age, weight ...).
     keypoints_3d : (K, 3) float32 metres, camera axes, the keypoints on the body; None where the model has none.
     crop_camera : (3,) float32, scale and shift of the person in a square crop, where a network gave them; else None.
@@ -177,6 +182,10 @@ class Person:
     keypoints_3d: NDArray[np.float32] | None = None
     crop_camera: NDArray[np.float32] | None = None
 
+    @property
+    def guessed(self) -> NDArray[np.bool_]:
+        return self.confidence < GUESSED
+
 
 @dataclass(frozen=True)
 class People:
@@ -185,6 +194,7 @@ class People:
     frames : one entry a photo, holding its persons (an empty tuple where there is none).
     camera : of the first photo.  cameras : one a photo (photos of a request may differ in size).
     fps : frame rate of the clip, or None for photos that are no clip.
+    notes : what the artist is to know, a sentence each: people who were seen but not fitted.
     """
 
     frames: tuple[tuple[Person, ...], ...]
@@ -192,6 +202,7 @@ class People:
     camera: Camera
     cameras: tuple[Camera, ...]
     fps: float | None = None
+    notes: tuple[str, ...] = ()
 
     def tracks(self) -> dict[int, list[tuple[int, Person]]]:
         """track_id -> [(frame index, Person), ...] in the order of the frames."""

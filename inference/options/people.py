@@ -22,8 +22,8 @@ OPTIONS = Options(
            soft_high=4.0),
     Share("plant", 1.0, "Plant Feet", "How firmly planted feet are held in place; 0 lets them slide"),
     Text("detector", None, "Detector",
-         "What finds the people: builtin, a YOLO file of the models folder, or a path; left out, the first such file, "
-         "or else the built-in detector",
-         path=True, models=("hmr2",)),
+         "What finds the people: builtin, a YOLO file of the models folder, or a path; left out, the built-in people "
+         "have their own, HMR 2.0 takes the first such file, or else the built-in detector",
+         path=True),
 )
 # fmt: on

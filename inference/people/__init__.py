@@ -55,8 +55,8 @@ def recover_people(
     track : keep one identity and one body shape per person over the frames of a clip, and smooth its motion.
     smoothing : of a tracked clip: 0 gives every frame's own pose, above 1 the motion is calmer than usual.
     plant : of a tracked clip: 1 holds planted feet in place, 0 leaves them to slide.
-    detector : what finds people for "hmr2": "builtin", the name of a YOLO file in the model files' folder yolo, or a
-        path; None takes the first there is of those that the reference offers, else any, else the built-in one.
+    detector : what finds people: "builtin", the name of a YOLO file in the model files' folder yolo, or a path. None
+        takes the built-in one; "hmr2" takes the first file there is of those that the reference offers, else any.
 
     Returns `People`; a photo without a person gives an empty frame. Raises `MaquetteError` with a remedy.
     """

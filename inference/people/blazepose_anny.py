@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,42 +37,78 @@ if TYPE_CHECKING:
 #: A false person gives itself away in several ways, each harmless by itself: the network is unsure of it under some
 #: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides.
 _DOUBT = 1.0
+#: The name of the networks that ship, in the place of a detector's.
+BUILTIN = "builtin"
+#: Belief from which on somebody is told of who is not fitted; the usual threshold of confidence.
+SEEN, USUAL = 0.3, 0.25
+_UNFITTED = (
+    "{count} more may be there, too uncertain to fit: lower Detection Confidence, or choose a detector of your own"
+)
 #: The options that a photo's people depend on.
-_DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine")
+_DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine", "detector")
 
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """See `people.recover_people`."""
-    if options["detector"] not in (None, "builtin"):
-        raise BadInput("The built-in model has its own detector.", "Clear the detector, or choose HMR 2.0.")
-    options = {**options, "boxes": boxes_per_photo(options["boxes"], len(clip))}
+    boxes = boxes_per_photo(options["boxes"], len(clip))
+    if boxes is None and options["detector"] not in (None, BUILTIN):
+        boxes = _boxes_of_detector(clip, run.part(0.0, 0.2), options)
+        run = run.part(0.2, 1.0)
+    else:
+        options = {**options, "detector": BUILTIN}
+    options = {**options, "boxes": boxes}
     if options["track"] and clip.fps is not None and len(clip) > 1:
         from .clip import recover_clip
 
         return recover_clip(clip, run, options)
     frames: list[tuple[Person, ...]] = []
     cameras: list[Camera] = []
+    missed = 0
     for number, photo in enumerate(clip):
         part = run.part(number / len(clip), (number + 1) / len(clip))
         camera = photo.camera_or_default()
         cameras.append(camera)
-        boxes = options["boxes"][number] if options["boxes"] else None
-        key = (camera, repr(boxes), *(options[name] for name in _DECIDING), run.device, run.precision)
-        frames.append(cached_result(photo.pixels, key, partial(_people_of, photo, camera, part, boxes, options)))
+        own = boxes[number] if boxes else None
+        key = (camera, repr(own), *(options[name] for name in _DECIDING), run.device, run.precision)
+        people, unfitted = cached_result(photo.pixels, key, partial(_people_of, photo, camera, part, own, options))
+        frames.append(people)
+        missed += unfitted
     if not frames:
         raise BadInput("There are no photos.", "Give at least one.")
-    run.report(1.0, f"{sum(map(len, frames))} people found")
-    return People(tuple(frames), load_body(), cameras[0], tuple(cameras), clip.fps)
+    notes = (_UNFITTED.format(count="Somebody" if missed == 1 else f"{missed} people"),) if missed else ()
+    run.report(1.0, ". ".join([f"{sum(map(len, frames))} people found", *notes]))
+    return People(tuple(frames), load_body(), cameras[0], tuple(cameras), clip.fps, notes)
+
+
+def _boxes_of_detector(clip: Clip, run: Run, options: Mapping[str, Any]) -> list[list[list[float]]]:
+    """The boxes, photo by photo, of the people that a detector of the user's sees."""
+    from .hmr2.find import Thresholds, boxes_inside
+    from .hmr2.yolo import detector_file, yolo_finder
+
+    thresholds = Thresholds(options["det_confidence_thresh"], options["det_iou_thresh"], options["det_batch_size"])
+    path = detector_file(run.models_dir, options["detector"])
+    assert path is not None
+    find = yolo_finder(path, run, thresholds)
+    photos, boxes = iter(clip), list[list[list[float]]]()
+    while some := list(islice(photos, thresholds.batch)):
+        for photo, found in zip(some, find(some, run), strict=True):
+            boxes.append(boxes_inside([one.box for one in found], *photo.size))
+        run.report(len(boxes) / len(clip), "Looking for people")
+    return boxes
 
 
 def _people_of(
     photo: Photo, camera: Camera, run: Run, boxes: Sequence[Sequence[float]] | None, options: Mapping[str, Any]
-) -> tuple[Person, ...]:
-    """The people of one photo, best first; with boxes, one person per box in their order."""
+) -> tuple[tuple[Person, ...], int]:
+    """The people of one photo, best first, and how many more were seen but not fitted; with given boxes, one person
+    per box in their order."""
     pyramid = Pyramid(photo.pixels, options["det_batch_size"])
-    batch, refine = options["hmr_batch_size"], options["refine"]
-    found = pose.find_people(pyramid, run.part(0.0, 0.5), boxes=boxes)
-    found = [one for one in found if boxes is not None or one.score >= options["det_confidence_thresh"]]
+    batch, refine, least = options["hmr_batch_size"], options["refine"], options["det_confidence_thresh"]
+    seen = pose.find_people(pyramid, run.part(0.0, 0.5), boxes=boxes, least=SEEN)
+    given = boxes is not None and options["detector"] == BUILTIN
+    # A lower threshold than the usual one lets the less certain in.
+    bar = min(1.0, least / USUAL) * (pose.BELIEVED if boxes is None else SEEN)
+    found = seen if given else [one for one in seen if one.score >= least and one.belief >= bar]
     found = give_hands_back(pyramid, found, run.part(0.5, 0.5))
     height, width = photo.pixels.shape[:2]
     masks = separate_masks([pose.person_mask(one, height, width) for one in found])
@@ -81,19 +118,21 @@ def _people_of(
         some = slice(start, start + batch)
         fits += fit_people(found[some], [camera] * len(found[some]), part, masks=masks[some], refine=refine)
     candidates = list(zip(found, fits, masks, strict=True))
+    unfitted = 0 if given else len(seen) - len(found)
     if boxes is None:
         candidates = [(one, fit, mask) for one, fit, mask in candidates if doubt(one, fit, mask, camera) < _DOUBT]
+        unfitted += len(found) - len(candidates)
         candidates = without_overlaps(candidates, options["det_iou_thresh"])
     people = [_person(one, fit, mask, camera) for one, fit, mask in candidates]
     people = [replace(person, track_id=number) for number, person in enumerate(people)]
-    return stand_together(load_body(), people, camera)
+    return stand_together(load_body(), people, camera), unfitted if least < 1 else 0
 
 
 def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camera) -> float:
     """How little there is to say for a person: 0 none, 1 enough to leave the person out."""
-    unsure = np.clip((0.6 - one.score_min) / 0.6, 0, 1)
-    deformed = np.clip((fit.residual - 0.06) / 0.08, 0, 0.8)
-    unfilled = np.clip((0.55 - filled(fit, mask, camera)) / 0.35, 0, 1)
+    unsure = np.clip((0.9 - one.belief) / 0.8, 0, 1)
+    deformed = np.clip((fit.residual - 0.12) / 0.12, 0, 0.8)
+    unfilled = np.clip((0.35 - filled(fit, mask, camera)) / 0.35, 0, 1)
     return float(unsure + deformed + unfilled)
 
 

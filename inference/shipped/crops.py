@@ -57,18 +57,25 @@ def region_between(foot: NDArray, head: NDArray, scale: float, score: float = 1.
     return Region(float(foot[0]), float(foot[1]), size, math.atan2(along[0], -along[1]), score)
 
 
-def tile_regions(height: int, width: int, levels: Sequence[float], step: float = 0.5) -> list[Region]:
-    """The whole photo, then for each level overlapping windows of so many short sides, `step` of a window apart."""
+def tile_regions(
+    height: int, width: int, levels: Sequence[float], step: float = 0.5, beyond: float = 0.0
+) -> list[Region]:
+    """The whole photo, then for each level overlapping windows of so many short sides, `step` of a window apart.
+
+    beyond : share of a window by which the outermost reach out of the photo: who is cut by its edge is in their middle.
+    """
     tiles = [Region(width / 2, height / 2, float(max(height, width)))]
     for level in levels:
         size = level * min(height, width)
         if size < SMALLEST_WINDOW:
             continue
-        columns, rows = (max(1, math.ceil((side - size) / (size * step) - 1e-6) + 1) for side in (width, height))
+        out = beyond * size
+        spans = (width - size + 2 * out, height - size + 2 * out)
+        columns, rows = (max(1, math.ceil(span / (size * step) - 1e-6) + 1) for span in spans)
         if columns * rows == 1 and size >= tiles[0].size:
             continue
-        xs = np.linspace(size / 2, width - size / 2, columns) if columns > 1 else [width / 2]
-        ys = np.linspace(size / 2, height - size / 2, rows) if rows > 1 else [height / 2]
+        xs = np.linspace(size / 2 - out, width - size / 2 + out, columns) if columns > 1 else [width / 2]
+        ys = np.linspace(size / 2 - out, height - size / 2 + out, rows) if rows > 1 else [height / 2]
         tiles += [Region(float(x), float(y), size) for y in ys for x in xs]
     return tiles
 

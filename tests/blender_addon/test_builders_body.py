@@ -15,7 +15,7 @@ from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import axes, transaction
 from maquette.inference.errors import BadInput, NothingFound
 from maquette.inference.geometry import rotations, skinning
-from maquette.inference.results import Body, People, Person
+from maquette.inference.results import GUESSED, Body, People, Person
 from mathutils import Vector
 
 #: Metres. An armature rounds its weights and turns through float32 quaternions; the other two only store.
@@ -92,7 +92,9 @@ def test_bones_are_the_bodys(body, make_track):
         bone = rig.data.bones[name]
         parent = body.parents[index]
         assert (bone.parent.name if bone.parent else None) == (body.joint_names[parent] if parent >= 0 else None)
-        assert rig.pose.bones[name]["confidence"] == pytest.approx(float(index / (len(body.parents) - 1)), abs=1e-5)
+        confidence = float(index / (len(body.parents) - 1))
+        assert rig.pose.bones[name]["confidence"] == pytest.approx(confidence, abs=1e-5)
+        assert (rig.pose.bones[name].color.palette == bodies.GUESSED_COLOUR) == (confidence < GUESSED)
     # Bones point along the limbs, and elbows and knees bend about their x axes.
     for name, child in (("upperleg02.L", "lowerleg01.L"), ("lowerarm01.R", "lowerarm02.R"), ("spine03", "spine02")):
         assert (rig.data.bones[name].tail_local - rig.data.bones[child].head_local).length < 1e-4

@@ -215,7 +215,7 @@ def test_people_are_marked_from_the_command_line(tmp_path, capsys):
     with np.load(tmp_path / "a.npz") as file:
         assert len(file["frame"]) == 1
     assert run(*given, "--overwrite", "--detector", "yolov8n.pt") == 1
-    assert "has its own detector" in capsys.readouterr().err
+    assert "no detector" in capsys.readouterr().err
     assert run(*given, "--overwrite", "--boxes", "everybody") == 1
     assert "cannot be read" in capsys.readouterr().err
 

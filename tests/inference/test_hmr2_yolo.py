@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maquette.inference import BadInput, BadModelFile, MissingModel, MissingPackages, Photo, recover_people, runtime
+from maquette.inference import BadModelFile, MissingModel, MissingPackages, Photo, recover_people, runtime
 from maquette.inference.people.hmr2 import yolo
 from maquette.inference.people.hmr2.find import Thresholds
 from maquette.inference.people.hmr2.yolo.layout import checked_layout
@@ -135,7 +135,7 @@ def test_the_users_detector_is_used_in_the_references_order(made, reference, sma
     assert yolo.detector_file(tmp_path, "builtin") is None
     with pytest.raises(MissingModel, match=r"no detector .*yolov8x\.pt"):
         recover_people(Photo(reference["picture"]), "hmr2", device="cpu", models_dir=tmp_path, detector="yolov8x.pt")
-    with pytest.raises(BadInput, match="built-in model has its own detector"):
+    with pytest.raises(MissingModel, match=r"no detector .*yolov8x\.pt"):
         recover_people(Photo(reference["picture"]), device="cpu", detector="yolov8x.pt")
     people = recover_people(Photo(reference["picture"]), "hmr2", device="cpu", models_dir=tmp_path)
     expected = reference["yolov8n-seg_found"]

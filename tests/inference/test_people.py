@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The body fit on landmarks of known people, and the people of real photographs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -183,6 +185,25 @@ def test_limbs_out_of_sight_have_no_confidence(run):
     assert fit.confidence[names.index("finger2-2.R")] > 0.6
 
 
+@pytest.mark.parametrize("out", [False, True], ids=["hidden", "below the frame"])
+def test_legs_and_arms_that_nobody_sees_hang_plumb(run, out):
+    vertices, joints = person(0.2)
+    seen = landmarks_of(vertices, joints, hidden=(*range(25, 33), 13, 15, 17, 19, 21))
+    # The network has the person kneel in the air, an arm stretched forward.
+    world, points = seen.world.copy(), seen.points.copy()
+    world[25:33, 1:], world[[13, 15, 17, 19, 21], 1:] = [0.1, -0.5], [-0.4, -0.5]
+    if out:
+        points[25:33, 1] += 2000
+    (fit,) = fit_people([replace(seen, world=world, points=points)], [CAMERA], run)
+    names = load_body().joint_names
+    for upper, lower in (("upperleg01", "lowerleg01"), ("lowerleg01", "foot")):
+        for side in "LR":
+            bone = fit.joints[names.index(f"{lower}.{side}")] - fit.joints[names.index(f"{upper}.{side}")]
+            assert bone[1] > 0.95 * np.linalg.norm(bone)
+    arm = fit.joints[names.index("wrist.L")] - fit.joints[names.index("upperarm01.L")]
+    assert arm[1] > 0.85 * np.linalg.norm(arm)
+
+
 def test_observations_of_one_person_share_a_shape(run):
     shots = [landmarks_of(*person(heading, attributes={"height": 0.5})) for heading in (0.0, 0.4, 0.8)]
     observed = observe(shots, [CAMERA] * 3)
@@ -256,8 +277,10 @@ def test_the_astronaut_is_one_person_with_every_field(astronaut, found):
     assert np.linalg.norm(nose - one.keypoints_2d[0]) < 0.05 * height
     assert one.translation[2] > 0.3 and one.score > 0.8
     assert one.confidence.shape == (104,)
-    knee = found.body.joint_names.index("lowerleg01.L")
+    knee, neck = (found.body.joint_names.index(name) for name in ("lowerleg01.L", "neck01"))
     assert one.confidence[knee] < 0.05
+    assert one.guessed[knee] and not one.guessed[neck]
+    assert found.notes == ()
     assert set(one.attributes) == set(skeleton.ATTRIBUTE_NAMES)
     assert 0 <= one.box[0] < one.box[2] <= width and 0 <= one.box[1] < one.box[3] <= height
 
@@ -333,6 +356,24 @@ def test_bad_input_is_one_clear_error(astronaut, bad):
     with pytest.raises(BadInput) as caught:
         recover_people(astronaut, device="cpu", **bad)
     assert caught.value.remedy
+
+
+def test_who_is_seen_but_not_fitted_is_told(astronaut, monkeypatch):
+    monkeypatch.setattr(blazepose_anny, "doubt", lambda *_: 2.0)
+    monkeypatch.setattr(blazepose_anny, "cached_result", lambda _pixels, _key, make: make())
+    people = recover_people(astronaut, device="cpu")
+    assert people.frames == ((),) and people.notes[0].startswith("Somebody more may be there")
+
+
+def test_a_detector_of_the_users_finds_the_built_in_people(astronaut, monkeypatch, tmp_path):
+    from maquette.inference.people.hmr2 import find, yolo
+
+    (tmp_path / "mine.pt").write_bytes(b"")
+    box = np.array([20, -10, 480, 600], np.float32)
+    finder = lambda photos, part: [[find.Detection(box, 0.9)] for _ in photos]  # noqa: E731
+    monkeypatch.setattr(yolo, "yolo_finder", lambda *_: finder)
+    people = recover_people([astronaut, astronaut], device="cpu", detector=str(tmp_path / "mine.pt"))
+    assert [len(persons) for persons in people.frames] == [1, 1]
 
 
 def test_overlapping_people_are_thinned_by_the_threshold(run):

@@ -36,6 +36,24 @@ def test_the_two_whole_pedestrians_are_found_and_nobody_invented(pedestrians):
         assert person.score_min > 0.8 and person.spread < pose.MAX_SPREAD
 
 
+def test_a_row_of_people_who_touch_is_found_whole(bus):
+    pair = cv2.resize(bus[380:920, 40:350], None, fx=0.42, fy=0.42, interpolation=cv2.INTER_AREA)
+    canvas = np.full((400, 3 * pair.shape[1] + 160, 3), 150, np.uint8)
+    for number in range(3):
+        left = 80 + number * pair.shape[1]
+        canvas[90 : 90 + pair.shape[0], left : left + pair.shape[1]] = pair
+    found = pose.find_people(canvas, RUN)
+    noses = [(80 + n * pair.shape[1] + x * 0.42, 90 + y * 0.42) for n in range(3) for x, y in ((101, 60), (248, 67))]
+    near = [min(np.linalg.norm(one.points[0] - nose) for one in found) for nose in noses]
+    assert sum(distance < 8 for distance in near) >= 5 and len(found) <= 6
+
+
+def test_what_is_cut_by_the_edge_lies_within_a_window():
+    tiles = crops.tile_regions(480, 640, (0.35,), 0.6, beyond=0.25)[1:]
+    assert min(tile.cx - tile.size / 2 for tile in tiles) == pytest.approx(-42)
+    assert max(tile.cy + tile.size / 2 for tile in tiles) == pytest.approx(480 + 42)
+
+
 def test_two_half_figures_and_one_portrait(astronaut):
     assert len(pose.find_people(load_photo(sample_photo("zidane")).pixels, RUN)) == 2
     assert len(pose.find_people(astronaut, RUN)) == 1

@@ -17,6 +17,7 @@ from ....inference.errors import BadInput, NothingFound
 from ....inference.geometry import skinning
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of, rotation_matrices
 from ....inference.people.clip.retime import at_rate
+from ....inference.results import GUESSED
 from ....inference.rigs.helpers import helper_motion
 from ....inference.rigs.template import in_bones_of
 from ....inference.shipped import body as shipped_body
@@ -40,6 +41,8 @@ MODES = ("ARMATURE", *vertex_cache.MODES)
 UNITS = {"METRES": 1.0, "CENTIMETRES": 100.0}
 ROOT_MOTIONS = ("HIPS", "ROOT")
 
+#: The theme's colour set (yellow) of bones whose turn is a guess.
+GUESSED_COLOUR = "THEME09"
 _SKIN = (0.55, 0.31, 0.21)  # linear RGB
 _Z_UP = axes.Z_UP[:3, :3]
 
@@ -203,7 +206,8 @@ def build_person(
     track : (frame index, Person) in order; index 0 lands on `options.start_frame`. One entry gives a pose with one key.
 
     The objects stand where the person's feet meet the ground in the first frame. Written on them: the body's licence,
-    its height when it stands straight, on pose bones the joint's mean `confidence`. Raises BadInput for bad values.
+    its height when it stands straight, on pose bones the joint's mean `confidence`; bones that are guesses are yellow.
+    Raises BadInput for bad values.
     """
     if not track:
         raise BadInput("A person without frames cannot be built.", "Recover the person again.")
@@ -375,6 +379,8 @@ def _key_pose(
 
     for index, joint in enumerate(take.body.joint_names):
         bones[joint]["confidence"] = float(confidence[index])
+        if confidence[index] < GUESSED:
+            bones[joint]["guessed"], bones[joint].color.palette = True, GUESSED_COLOUR
         key(joint, quaternions[:, index], locations if index == 0 else None)
     for name, basis in helpers.items():
         key(name, align_hemisphere(quaternions_of(basis[:, :3, :3])), basis[:, :3, 3])

@@ -69,4 +69,5 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
         made.append(f"the skeletons {place.mark(skeletons, 'people.control').name}")
     count, frames = len(people.tracks()), len(people.frames)
     line = f"Recovered {count} {'person' if count == 1 else 'people'}{f' over {frames} frames' * (frames > 1)}"
-    return f"{line}{', made ' + ' and '.join(filter(None, made)) if any(made) else ''}"
+    line += f", made {' and '.join(filter(None, made))}" if any(made) else ""
+    return ". ".join([line, *people.notes])

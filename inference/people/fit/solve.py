@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ...geometry.rotations_torch import exponential, inverse_right_jacobian, logarithm
-from .observe import DEPTH_SHARE, DIFFERENCES, INDEX, Observations
 from .hanging import Hanging
+from .observe import DEPTH_SHARE, DIFFERENCES, INDEX, Observations
 from .prior import attribute_prior, pose_prior
 from .skeleton import (
     GROUPS,

@@ -19,7 +19,7 @@ from ...geometry.rotations import rotation_matrices
 from ...geometry.skinning import chain
 from ...results import People, Person
 from ...shipped import pose
-from ..blazepose_anny import separate_masks
+from ..boxes import separate_masks
 from ..clip import MASK_BYTES, USUAL_FPS, follow_clip, mask_bytes, posed, stand
 from ..clip.motion import Motion, rest_joints
 from ..clip.smooth import smooth_motion

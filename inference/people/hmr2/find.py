@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import BadInput
 from ...shipped import pose
 from ...shipped.crops import Pyramid, clip_box
-from ..blazepose_anny import box_overlap, landmark_box, person_box, separate_masks
+from ..boxes import box_overlap, landmark_box, person_box, separate_masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def with_landmarks(people: Sequence[Detection], photo: Photo, run: Run, augment:
     """The people with what the built-in pose network sees of each. augment : see `pose.landmarks`."""
     width, height = photo.size
     bare = [number for number, one in enumerate(people) if one.landmarks is None]
-    boxes = [_inside(people[number].box, width, height) for number in bare]
+    boxes = boxes_inside([people[number].box for number in bare], width, height)
     seen = pose.find_people(Pyramid(photo.pixels), run, boxes=boxes, augment=augment) if boxes else []
     found = list(people)
     for number, landmarks in zip(bare, seen, strict=True):
@@ -111,8 +111,10 @@ def with_landmarks(people: Sequence[Detection], photo: Photo, run: Run, augment:
     return found
 
 
-def _inside(box: NDArray[np.float32], width: int, height: int) -> list[float]:
-    """The box where it lies in the picture, a pixel at least."""
-    x0, y0, x1, y1 = (float(edge) for edge in box)
-    x0, y0 = min(max(x0, 0.0), width - 1.0), min(max(y0, 0.0), height - 1.0)
-    return [x0, y0, max(min(x1, float(width)), x0 + 1), max(min(y1, float(height)), y0 + 1)]
+def boxes_inside(boxes: Sequence[NDArray[np.float32]], width: int, height: int) -> list[list[float]]:
+    """The boxes where they lie in the picture, a pixel at least."""
+    if not len(boxes):
+        return []
+    low = np.clip(np.array(boxes)[:, :2], 0, [width - 1, height - 1])
+    high = np.maximum(np.minimum(np.array(boxes)[:, 2:], [width, height]), low + 1)
+    return np.concatenate([low, high], 1).astype(float).tolist()

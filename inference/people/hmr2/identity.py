@@ -16,7 +16,7 @@ import numpy as np
 
 from ...shipped.crops import Region
 from ...shipped.pose import PoseLandmarks
-from ..blazepose_anny import box_overlap
+from ..boxes import box_overlap
 from ..clip.appearance import colours, is_cut, thumbnail
 from ..clip.track import LEAST_SHARE, LONGEST_GAP, SHORTEST, Sighting, Track, assign, join_tracks
 

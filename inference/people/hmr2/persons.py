@@ -11,7 +11,7 @@ import numpy as np
 
 from ...geometry.rasteriser import rasterise
 from ...results import Person
-from ..blazepose_anny import separate_masks
+from ..boxes import separate_masks
 from . import placing
 from .body import to_opencv_rotations, to_opencv_translation
 
