@@ -51,7 +51,8 @@ def silent() -> Iterator[None]:
         yield
     finally:
         os.dup2(kept, 1)
-        os.close(kept), os.close(nowhere)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def make(number: int, seed: int, folder: Path) -> str:
