@@ -8,17 +8,19 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import export
 from ..errors import BadInput
-from ..options.common import RUN
+from ..options import Options
+from ..options.common import LAYER, RUN
 from ..options.detail import OPTIONS
+from ..photo import exr
 from ..photo.colour import light_to_srgb, quantised, srgb_to_light
 from ..photo.encode import png
-from ..photo.exr import write_exr
 from ..results import Detailed
 from . import detail_mask, plan
 from .checkpoint import Checkpoint
@@ -40,15 +42,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times")
     add("--controlnet", metavar="PATH", help="folder or file of a ControlNet")
     add("--plan", action="store_true", help="only print what would be done, and what memory it would take")
-    OPTIONS.add_to(parser)
+    Options(*OPTIONS, LAYER).add_to(parser)
 
 
 def run(options: argparse.Namespace, progress: Callable[[float, str], None]) -> Iterator[Path]:
     """The files that were written. Raises `MaquetteError`."""
     given = OPTIONS.chosen(options) | RUN.chosen(options) | {"models_dir": options.models_dir}
     photo, model = Path(options.photo), _model(options)
+    seen: Any = photo
+    if options.layer is not None:
+        seen = exr.read_colours(photo, options.layer)
+        given["linear"] = options.linear is not False
     if options.plan:
-        print(json.dumps(asdict(plan(photo, options.mask, model, **given)), indent=1))
+        print(json.dumps(asdict(plan(seen, options.mask, model, **given)), indent=1))
         return
     output = Path(options.output)
     if output.suffix.lower() not in _FORMATS:
@@ -58,7 +64,7 @@ def run(options: argparse.Namespace, progress: Callable[[float, str], None]) -> 
         if path.resolve() in (photo.resolve(), Path(options.mask).resolve()):
             raise BadInput(f"{path} is the photo or the mask itself.", "Choose another output.")
         export.check_output(path, overwrite=options.overwrite)
-    result = detail_mask(photo, options.mask, model, progress=progress, **given)
+    result = detail_mask(seen, options.mask, model, progress=progress, **given)
     for note in result.notes:
         progress(1.0, note)
     light = _is_light(photo, options.linear)
@@ -107,7 +113,7 @@ def _save(path: Path, result: Detailed, number: int, light: bool, bits: int) -> 
         colours = image[..., :3] if light else srgb_to_light(image[..., :3])
         channels = {name: colours[..., index] for index, name in enumerate("RGB")}
         channels |= {"A": image[..., 3]} if image.shape[2] == 4 else {}
-        export.save_with(path, lambda file: write_exr(file, channels))
+        export.save_with(path, lambda file: exr.write_exr(file, channels))
         return
     colours = light_to_srgb(image[..., :3]) if light else image[..., :3]
     data = png(quantised(np.concatenate([colours, image[..., 3:]], -1), bits))

@@ -110,3 +110,19 @@ def test_a_full_disk_leaves_nothing(files, capsys, monkeypatch):
     monkeypatch.setattr(np, "savez_compressed", full)
     assert run(files, "a.npz") == 1
     assert "No space left" in capsys.readouterr().err and not list((files / "out").iterdir())
+
+
+def test_a_layer_is_named(files):
+    """The pass that is asked for is repainted, and comes out as light."""
+    light = {name: np.full((96, 120), value, np.float32) for name, value in zip("RGB", (0.1, 0.3, 0.5), strict=True)}
+    planes = {f"Beauty.{name}": plane for name, plane in light.items()}
+    planes |= {f"Diffuse.{name}": 1 - plane for name, plane in light.items()}
+    photo = files / "layers.exr"
+    with photo.open("wb") as file:
+        exr.write_exr(file, planes)
+    for layer, red in (("Beauty", 0.1), ("Diffuse", 0.9)):
+        assert run(files, f"{layer}.exr", "--photo", photo, "--layer", layer) == 0
+        made = exr.read_exr((files / "out" / f"{layer}.exr").read_bytes())
+        np.testing.assert_allclose(made["R"][:20], red, atol=1e-5)
+    assert run(files, "none.exr", "--photo", photo, "--layer", "Gloss") != 0
+    assert run(files, "none.exr", "--layer", "Beauty") != 0, "a PNG has no layers"
