@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .results import DepthMap, HandMaps, MapImage, NormalMap
     from .runtime.run import Run
 
+    Photos = PhotoLike | Clip | Iterable[PhotoLike]
+
 #: Photos that pass a network together where nothing else is asked for; more gains little and takes memory.
 BATCH_SIZE: int = _BATCH_SIZE.default
 #: Task -> what the modules of its models call the work, and its options.
@@ -51,53 +53,29 @@ def single(task: str, given: Mapping[str, Any]) -> Any:
         return _answers(module, verb, [photo], run, options)[0]
 
 
-def estimate_depth(
-    photos: PhotoLike | Clip | Iterable[PhotoLike],
-    model: str = "builtin",
-    *,
-    batch_size: int = BATCH_SIZE,
-    **options: Any,
-) -> Iterator[DepthMap]:
+def estimate_depth(photos: Photos, model: str = "builtin", **options: Any) -> Iterator[DepthMap]:
     """`inference.estimate_depth` of every photo; its keywords are the options."""
-    return _found(each("depth", photos, model, batch_size=batch_size, **options))
+    return _found(each("depth", photos, model, **options))
 
 
-def estimate_normals(
-    photos: PhotoLike | Clip | Iterable[PhotoLike],
-    model: str = "builtin",
-    *,
-    batch_size: int = BATCH_SIZE,
-    **options: Any,
-) -> Iterator[NormalMap]:
+def estimate_normals(photos: Photos, model: str = "builtin", **options: Any) -> Iterator[NormalMap]:
     """`inference.estimate_normals` of every photo; its keywords are the options."""
-    return _found(each("normals", photos, model, batch_size=batch_size, **options))
+    return _found(each("normals", photos, model, **options))
 
 
-def make_maps(
-    photos: PhotoLike | Clip | Iterable[PhotoLike],
-    model: str = "canny",
-    *,
-    batch_size: int = BATCH_SIZE,
-    **options: Any,
-) -> Iterator[MapImage]:
+def make_maps(photos: Photos, model: str = "canny", **options: Any) -> Iterator[MapImage]:
     """`inference.make_map` of every photo; its keywords are the options."""
-    return _found(each("maps", photos, model, batch_size=batch_size, **options))
+    return _found(each("maps", photos, model, **options))
 
 
-def refine_hands(
-    photos: PhotoLike | Clip | Iterable[PhotoLike],
-    model: str = "builtin",
-    *,
-    batch_size: int = BATCH_SIZE,
-    **options: Any,
-) -> Iterator[HandMaps]:
+def refine_hands(photos: Photos, model: str = "builtin", **options: Any) -> Iterator[HandMaps]:
     """`inference.refine_hands` of every photo; its keywords are the options. Hands of a clip: `hands.track`."""
-    return _found(each("hands", photos, model, batch_size=batch_size, **options))
+    return _found(each("hands", photos, model, **options))
 
 
 def each(
     task: str,
-    photos: PhotoLike | Clip | Iterable[PhotoLike],
+    photos: Photos,
     model: str = "builtin",
     *,
     batch_size: int = BATCH_SIZE,

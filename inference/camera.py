@@ -123,6 +123,13 @@ class Camera:
         centre = np.array([self.cx, self.cy], points.dtype)
         return points[..., :2] / points[..., 2:] * scale + centre
 
+    def project_seen(self, points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Pixels (..., 2) of points (..., 3), and which of them (...) lie in front of the camera; -1 for the others."""
+        in_front = points[..., 2] > 1e-6
+        pixels = np.full((*points.shape[:-1], 2), -1.0)
+        pixels[in_front] = self.project(points[in_front])
+        return pixels, in_front
+
     def rays(self) -> NDArray[np.float32]:
         """Directions (H, W, 3) float32 through the pixel centres, with z = 1: point = ray * depth."""
         u = ((np.arange(self.width) + 0.5 - self.cx) / self.fx).astype(np.float32)

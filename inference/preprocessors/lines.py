@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -91,10 +91,6 @@ def _mean_edges(outputs: list[Tensor], picture: Picture, options: Options, *, st
     return _finished(edges, options, stepped)
 
 
-def _last_edges(outputs: list[Tensor], _picture: Picture, options: Options) -> NDArray[np.uint8]:
-    return _finished(outputs[-1][0].numpy(), options, False)
-
-
 def _finished(edges: NDArray, options: Options, stepped: bool) -> NDArray[np.uint8]:
     """Edges 0..1 as grey. stepped : the network's own habit of three levels, against hidden marks between them."""
     if stepped if options["safe"] is None else options["safe"]:
@@ -152,41 +148,28 @@ def _any_line(outputs: list[Tensor], picture: Picture, options: Options) -> NDAr
     return np.where(large, (share * 255).astype(np.uint8), edges)
 
 
-def _pidinet() -> nn.Module:
-    return architecture("pidi.model", "pidinet")()
+def _network(module: str, name: str, *arguments: Any, **more: Any) -> Callable[[], nn.Module]:
+    """What builds a network of controlnet-aux."""
+    return lambda: architecture(module, name)(*arguments, **more)
 
 
-def _sketch() -> nn.Module:
-    return architecture("lineart", "Generator")(3, 1, 3)
-
-
-def _anime() -> nn.Module:
-    norm = partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
-    return architecture("lineart_anime", "UnetGenerator")(3, 1, 8, 64, norm_layer=norm)
-
-
-def _mlsd() -> nn.Module:
-    return architecture("mlsd.models.mbv2_mlsd_large", "MobileV2_MLSD_Large")()
-
-
-def _teed() -> nn.Module:
-    return architecture("teed.ted", "TED")()
-
-
-_LINEART = Kind(_sketch, lambda picture: _tensor(picture) / 255, _drawn_bright)
-_TEED = Kind(_teed, _tensor, partial(_mean_edges, stepped=True))
+_INSTANCE_NORM = partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
+_LINEART = Kind(_network("lineart", "Generator", 3, 1, 3), lambda picture: _tensor(picture) / 255, _drawn_bright)
+_TEED = Kind(_network("teed.ted", "TED"), _tensor, partial(_mean_edges, stepped=True))
 KINDS: dict[str, Kind] = {
-    "hed": Kind(lambda: architecture("hed", "ControlNetHED_Apache2")(), _tensor, partial(_mean_edges, stepped=False)),
+    "hed": Kind(_network("hed", "ControlNetHED_Apache2"), _tensor, partial(_mean_edges, stepped=False)),
     "pidinet": Kind(
-        _pidinet,
+        _network("pidi.model", "pidinet"),
         lambda picture: _tensor(picture[..., ::-1]) / 255,
-        _last_edges,
+        lambda outputs, _picture, options: _finished(outputs[-1][0].numpy(), options, False),
         lambda path: published(path, "state_dict"),
     ),
     "teed": _TEED,
-    "anyline": Kind(_teed, _tensor, _any_line),
+    "anyline": replace(_TEED, draw=_any_line),
     "lineart": _LINEART,
     "lineart-coarse": _LINEART,
-    "lineart-anime": Kind(_anime, _squared, _anime_bright),
-    "mlsd": Kind(_mlsd, _with_ones, _straight),
+    "lineart-anime": Kind(
+        _network("lineart_anime", "UnetGenerator", 3, 1, 8, 64, norm_layer=_INSTANCE_NORM), _squared, _anime_bright
+    ),
+    "mlsd": Kind(_network("mlsd.models.mbv2_mlsd_large", "MobileV2_MLSD_Large"), _with_ones, _straight),
 }

@@ -156,7 +156,9 @@ class _Download:
                 best = max(best, self.partial.have)
                 if failures >= self.retry_policy.tries:
                     raise self._given_up(retry) from retry.__cause__
-                self._pause(max(retry.wait, self._backoff(failures)), str(retry))
+                policy = self.retry_policy
+                backoff = min(policy.longest, policy.pause * 2 ** (failures - 1))
+                self._pause(max(retry.wait, backoff), str(retry))
                 continue
             try:
                 return self._finished()
@@ -306,9 +308,6 @@ class _Download:
         )
 
     # between the attempts
-
-    def _backoff(self, failures: int) -> float:
-        return min(self.retry_policy.longest, self.retry_policy.pause * 2 ** (failures - 1))
 
     def _pause(self, seconds: float, reason: str) -> None:
         if seconds > self.retry_policy.retry_after:

@@ -110,7 +110,8 @@ def prove(
 ) -> dict[str, Any]:
     """The child's report. `modules` are imported besides torch. Raises SetupError where torch or one of them does not
     load, where numpy is another one than before, or where the processor cannot multiply."""
-    command = [python, "-c", _CHILD, json.dumps([list(map(str, folders)), _ordered(modules)])]
+    others = [name for name in modules if name != "torch"]
+    command = [python, "-c", _CHILD, json.dumps([list(map(str, folders)), others])]
     with tempfile.TemporaryDirectory() as scratch:
         env = clean_environment({**_QUIET, "YOLO_CONFIG_DIR": scratch})
         code, output = stream(command, env, lambda line: None, on_tick, PATIENCE)
@@ -124,10 +125,6 @@ def prove(
     report = json.loads(lines[-1][len("PROOF") :])
     judge(report)
     return report
-
-
-def _ordered(modules: Sequence[str]) -> list[str]:
-    return [name for name in modules if name != "torch"]
 
 
 def judge(report: dict[str, Any]) -> None:

@@ -141,12 +141,10 @@ class DownloadProgress:
         if self._phase != _DOWNLOADING_PHASE or not coming:
             return None
         left = sum(size for size, _ in coming)
-        done = sum(self._sizes.values()) - left + min(self._unpacked() / UNPACKED, 0.99 * left)
+        unpacked = sum(count(folder)[1] for folder in self._cache.glob(".tmp*")) if self._cache else 0
+        done = sum(self._sizes.values()) - left + min(unpacked / UNPACKED, 0.99 * left)
         total = max(sum(self._sizes.values()), self._expected)
         return DownloadState(done, total, self._pace.at(done), max(coming)[1])
-
-    def _unpacked(self) -> int:
-        return sum(count(folder)[1] for folder in self._cache.glob(".tmp*")) if self._cache else 0
 
     def tick(self) -> None:
         """Say where it stands, if it has been quiet for a while."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -67,12 +66,9 @@ def project_uvs(
         raise BadInput(f"{obj.name} cannot have another UV map.", "Remove one of its UV maps.")
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)  # type: ignore[arg-type]
+    uvs = uvs[corners]
     if seen_only:
-        uvs = np.where(
-            _of_seen_faces(mesh, corners, in_view(obj, camera, camera_object))[:, None], uvs[corners], _OUTSIDE
-        )
-    else:
-        uvs = uvs[corners]
+        uvs[~_of_seen_faces(mesh, corners, in_view(obj, camera, camera_object))] = _OUTSIDE
     layer.uv.foreach_set("vector", np.ascontiguousarray(uvs, np.float32).ravel())
     mesh.update()
     return layer.name
@@ -89,7 +85,7 @@ def _of_seen_faces(mesh: Any, corners: NDArray, seen: NDArray[np.bool_]) -> NDAr
 def project_vertices(obj: Object, camera: Camera, camera_object: Object) -> tuple[NDArray, NDArray[np.bool_]]:
     """Pixels (V, 2) in the photo of a mesh's vertices as they stand, and which (V,) lie in front of the camera."""
     points = axes.transform(_camera_from_object(obj, camera_object), seen_positions(obj))
-    return _pixels(points, camera)
+    return camera.project_seen(points)
 
 
 def seen_positions(obj: Object) -> NDArray[np.float32]:
@@ -115,7 +111,7 @@ def in_view(
     """
     matrix = _camera_from_object(obj, camera_object)
     points = axes.transform(matrix, seen_positions(obj))
-    pixels, asked = _pixels(points, camera)
+    pixels, asked = camera.project_seen(points)
     asked &= ((pixels >= 0) & (pixels < (camera.width, camera.height))).all(1)
     if among is not None:
         asked &= among
@@ -124,9 +120,7 @@ def in_view(
     surface, faces, normals = _surface(obj, matrix)
     low = np.maximum(np.floor(pixels[asked].min(0)).astype(int) - _MARGIN, 0)
     high = np.minimum(np.ceil(pixels[asked].max(0)).astype(int) + _MARGIN, (camera.width, camera.height))
-    part = replace(
-        camera, cx=camera.cx - low[0], cy=camera.cy - low[1], width=int(high[0] - low[0]), height=int(high[1] - low[1])
-    )
+    part = camera.cropped(slice(low[1], high[1]), slice(low[0], high[0]))
     depth, _ = rasterise(surface, _near_window(surface, faces, part), part)
     where = np.flatnonzero(asked)
     column, row = (np.floor(pixels[where]).astype(int) - low).T
@@ -143,14 +137,10 @@ def in_view(
 def _near_window(points: NDArray, faces: NDArray, part: Camera) -> NDArray:
     """The triangles (T, 3) that are not wholly beyond one side of the picture: most of a dense mesh is, for a small
     mask, and need not be drawn. points : (W, 3) camera axes."""
-    pixels, in_front = _pixels(points, part)
-    beyond = np.zeros(len(points), np.uint8)
-    for bit, outside in enumerate(
-        (pixels[:, 0] < 0, pixels[:, 0] > part.width, pixels[:, 1] < 0, pixels[:, 1] > part.height)
-    ):
-        beyond[outside & in_front] |= 1 << bit
+    pixels, in_front = part.project_seen(points)
+    beyond = np.concatenate([pixels < 0, pixels > (part.width, part.height)], 1) & in_front[:, None]
     a, b, c = beyond[faces.T]
-    return faces[(a & b & c) == 0]
+    return faces[~(a & b & c).any(1)]
 
 
 def _farthest_around(depth: NDArray) -> NDArray:
@@ -162,13 +152,6 @@ def _farthest_around(depth: NDArray) -> NDArray:
 def _camera_from_object(obj: Object, camera_object: Object) -> NDArray[np.float64]:
     """(4, 4) OpenCV camera axes from the object's own space."""
     return np.linalg.inv(axes.world_from_camera_of(camera_object)) @ np.array(obj.matrix_world, np.float64)
-
-
-def _pixels(points: NDArray, camera: Camera) -> tuple[NDArray, NDArray[np.bool_]]:
-    in_front = points[:, 2] > 1e-6
-    pixels = np.full((len(points), 2), -1.0)
-    pixels[in_front] = camera.project(points[in_front])
-    return pixels, in_front
 
 
 def _shown(obj: Object) -> Mesh:

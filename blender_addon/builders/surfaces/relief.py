@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -28,35 +28,24 @@ def relief_mesh(
     name: str,
     camera_object: Object | None = None,
     photo_image: Image | None = None,
-    resolution: int | None = 1024,
-    tear: float = 0.04,
-    grazing: float = 87.0,
-    max_distance: float = 0.0,
-    specks: int = 0,
     confidence: NDArray | None = None,
     found: tuple[Surface, Edges] | None = None,
     parent: Collection | None = None,
+    **limits: Any,
 ) -> Object:
     """A mesh with one vertex a pixel (or fewer), a child of `camera_object`, with UVs on the photo and its colours.
 
-    resolution : vertices along the long side; None for one a pixel.
-    tear : a face is left out where neighbouring depths differ by more than this part and neither continues the surface
-        on its side; a floor that runs away from the viewer is not torn.
-    grazing : a face is left out where it is seen at more than this many degrees from its normal.
-    max_distance : metres along the view beyond which there is no surface; 0 for no limit.
-    specks : pieces of fewer faces than this are left out.
     confidence : (H, W), kept as point attribute `confidence`; `depth` (metres along the view) is always kept.
     found : the surface and its edges, where a worker has unprojected it already.
     parent : collection of the object, by default the scene's own.
+    limits : resolution, tear, grazing, max_distance and specks, as `relief_grid.unprojected` takes them.
 
     Raises BadInput for a depth map that is not metric, NothingFound for one without a valid face.
     """
     if not depth_map.metric:
         raise BadInput("A surface's height map has no distances to unproject.", "Build a displaced grid instead.")
     if found is None:
-        seen = relief_grid.unprojected(
-            depth_map, resolution=resolution, tear=tear, grazing=grazing, max_distance=max_distance, specks=specks
-        )
+        seen = relief_grid.unprojected(depth_map, **limits)
         found = seen, seen.edges()
     seen, edges = found
     if len(seen.quads) == 0:

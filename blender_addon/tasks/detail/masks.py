@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +106,9 @@ def _on_surface(mask: ImageMask, context: MaskContext, uv_name: str) -> MaskSour
     return TextureMask(mask, surface, uvs)
 
 
-def _vertex_group(properties: Any, context: MaskContext) -> MaskSource:
-    return SurfaceMask(context.surface(), surface_values.group_values(_object(context), properties.mask_name))
-
-
-def _attribute(properties: Any, context: MaskContext) -> MaskSource:
-    return SurfaceMask(context.surface(), surface_values.attribute_values(_object(context), properties.mask_name))
+def _values(read: Callable[[Any, str], Any], properties: Any, context: MaskContext) -> MaskSource:
+    """The vertex group or attribute of the object that is named."""
+    return SurfaceMask(context.surface(), read(_object(context), properties.mask_name))
 
 
 def _found(properties: Any, _context: MaskContext) -> MaskSource:
@@ -148,8 +147,8 @@ _GATHER = {
     "IMAGE": _image,
     "PAINT_SLOT": _paint_slot,
     "STENCIL": _stencil,
-    "VERTEX_GROUP": _vertex_group,
-    "ATTRIBUTE": _attribute,
+    "VERTEX_GROUP": partial(_values, surface_values.group_values),
+    "ATTRIBUTE": partial(_values, surface_values.attribute_values),
     "HANDS": _found,
     "PEOPLE": _found,
     "SPLINES": _splines,

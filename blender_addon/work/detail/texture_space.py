@@ -7,7 +7,7 @@ UV maps their origin at the lower left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,30 +67,35 @@ def in_uv_space(uvs: NDArray, width: int, height: int) -> Fragments:
     flat = (uvs - tile) * [width, -height] + [0, height]
     points = np.concatenate([flat, np.ones((*flat.shape[:2], 1))], -1).reshape(-1, 3)
     plain = Camera(1.0, 1.0, 0.0, 0.0, width, height)
-    _, face = rasterise(points, np.arange(len(points)).reshape(-1, 3), plain)
-    drawn = face >= 0
-    face = face[drawn]
-    row, column = np.nonzero(drawn)
-    weights = np.empty((len(face), 3), np.float32)
-    for part in _batches(len(face)):
-        a, b, c = np.moveaxis(flat[face[part]], 1, 0)
-        centre = np.stack([column[part] + 0.5, row[part] + 0.5], -1)
-        weights[part] = _normalised(np.stack([_area(centre, b, c), _area(centre, c, a), _area(centre, a, b)], -1))
-    return Fragments(drawn, face, weights, drawn.astype(np.float32))
+
+    def areas(centre: NDArray, a: NDArray, b: NDArray, c: NDArray) -> list[NDArray]:
+        return [_area(centre, b, c), _area(centre, c, a), _area(centre, a, b)]
+
+    return _fragments(points, flat, plain, areas)
 
 
 def from_camera(corners: NDArray, camera: Camera) -> Fragments:
     """What the camera sees. corners (T, 3, 3) in its axes."""
-    depth, face = rasterise(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3), camera)
+
+    def volumes(centre: NDArray, a: NDArray, b: NDArray, c: NDArray) -> list[NDArray]:
+        slope = (centre - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+        ray = np.concatenate([slope, np.ones((len(slope), 1))], -1)
+        return [(ray * np.cross(p, q)).sum(-1) for p, q in ((b, c), (c, a), (a, b))]
+
+    return _fragments(corners.reshape(-1, 3), corners, camera, volumes)
+
+
+def _fragments(points: NDArray, corners: NDArray, camera: Camera, shares: Callable[..., list[NDArray]]) -> Fragments:
+    """Draw triangles of points (3 T, 3). shares : of a pixel's centre (N, 2) and its triangle's `corners`, to weights
+    that are still to be normalised."""
+    depth, face = rasterise(points, np.arange(len(points)).reshape(-1, 3), camera)
     drawn = face >= 0
     face = face[drawn]
     row, column = np.nonzero(drawn)
     weights = np.empty((len(face), 3), np.float32)
     for part in _batches(len(face)):
-        x, y = (column[part] + 0.5 - camera.cx) / camera.fx, (row[part] + 0.5 - camera.cy) / camera.fy
-        ray = np.stack([x, y, np.ones_like(x)], -1)
-        a, b, c = np.moveaxis(corners[face[part]], 1, 0)
-        weights[part] = _normalised(np.stack([(ray * np.cross(p, q)).sum(-1) for p, q in ((b, c), (c, a), (a, b))], -1))
+        centre = np.stack([column[part] + 0.5, row[part] + 0.5], -1)
+        weights[part] = _normalised(np.stack(shares(centre, *np.moveaxis(corners[face[part]], 1, 0)), -1))
     return Fragments(drawn, face, weights, depth)
 
 
@@ -162,9 +167,7 @@ def baked(surface: TexturedSurface, texture: Values, picture: Values, strengths:
     corners = surface.corners[near]
     texels = in_uv_space(surface.uvs[near], width, height)
     points = texels.at(corners)
-    in_front = points[:, 2] > 1e-6
-    places = np.full((len(points), 2), -1.0)
-    places[in_front] = camera.project(points[in_front])
+    places, in_front = camera.project_seen(points)
     inside = in_front & ((places >= 0) & (places < [camera.width, camera.height])).all(1)
     column, row = (places[inside].astype(int)).T
     depth = _farthest_around(from_camera(corners, camera).depth)[row, column]
@@ -190,9 +193,7 @@ def _reaching(corners: NDArray, camera: Camera, strengths: Values) -> NDArray[np
     scale = [camera.width / strengths.shape[1], camera.height / strengths.shape[0]]
     low = np.array([columns[0], rows[0]]) * scale - _AROUND
     high = np.array([columns[-1] + 1, rows[-1] + 1]) * scale + _AROUND
-    in_front = corners[..., 2] > 1e-6
-    places = np.zeros((*corners.shape[:2], 2))
-    places[in_front] = camera.project(corners[in_front])
+    places, in_front = camera.project_seen(corners)
     beyond = (places.max(1) < low) | (places.min(1) > high)
     return in_front.any(1) & ~(beyond.any(1) & in_front.all(1))
 

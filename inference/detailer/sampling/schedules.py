@@ -65,26 +65,9 @@ def _simple(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.fl
     return train[[len(train) - 1 - int(step * stride) for step in range(first, steps)]]
 
 
-def _normal(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
-    return sigma_of_timestep(_spaced(len(train) - 1, 0, steps, first), train)
-
-
-def _sgm_uniform(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
-    return sigma_of_timestep(_spaced(len(train) - 1, 0, steps + 1, first)[:-1], train)
-
-
-def _ddim_uniform(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
-    """Every so many timesteps from the second one on; a step more than asked where they do not divide evenly."""
-    return train[1 :: max(len(train) // steps, 1)][::-1]
-
-
 def _karras(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     ends = train[[-1, 0]] ** (1 / _KARRAS_RHO)
     return (ends[0] + _spaced(0, 1, steps, first) * (ends[1] - ends[0])) ** _KARRAS_RHO
-
-
-def _exponential(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
-    return np.exp(_spaced(math.log(train[-1]), math.log(train[0]), steps, first))
 
 
 def _beta(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
@@ -95,11 +78,6 @@ def _beta(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.floa
     share = beta.ppf(1 - np.linspace(0, 1, steps, endpoint=False), _BETA_SHAPE, _BETA_SHAPE)
     timesteps = np.rint(share * (len(train) - 1)).astype(int)
     return train[timesteps[np.r_[True, timesteps[1:] != timesteps[:-1]]]]
-
-
-def _kl_optimal(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
-    """Sabour et al. 2024, "Align Your Steps", eq. 11: evenly spaced in the arc tangent."""
-    return np.tan(_spaced(math.atan(train[-1]), math.atan(train[0]), steps, first))
 
 
 def _linear_quadratic(steps: int, train: NDArray[np.float64], first: int) -> NDArray[np.float64]:
@@ -115,15 +93,19 @@ def _linear_quadratic(steps: int, train: NDArray[np.float64], first: int) -> NDA
 
 #: Name -> levels of so many steps, from the one numbered `first` on; a schedule that drops some begins earlier.
 SCHEDULES: dict[str, Callable[[int, NDArray[np.float64], int], NDArray[np.float64]]] = {
-    "normal": _normal,
+    "normal": lambda steps, train, first: sigma_of_timestep(_spaced(len(train) - 1, 0, steps, first), train),
     "karras": _karras,
-    "exponential": _exponential,
-    "sgm_uniform": _sgm_uniform,
+    "exponential": lambda steps, train, first: np.exp(_spaced(math.log(train[-1]), math.log(train[0]), steps, first)),
+    "sgm_uniform": lambda steps, train, first: sigma_of_timestep(
+        _spaced(len(train) - 1, 0, steps + 1, first)[:-1], train
+    ),
     "simple": _simple,
-    "ddim_uniform": _ddim_uniform,
+    # Every so many timesteps from the second one on; a step more than asked where they do not divide evenly.
+    "ddim_uniform": lambda steps, train, first: train[1 :: max(len(train) // steps, 1)][::-1],
     "beta": _beta,
     "linear_quadratic": _linear_quadratic,
-    "kl_optimal": _kl_optimal,
+    # Sabour et al. 2024, "Align Your Steps", eq. 11: evenly spaced in the arc tangent.
+    "kl_optimal": lambda steps, train, first: np.tan(_spaced(math.atan(train[-1]), math.atan(train[0]), steps, first)),
 }
 
 #: These samplers look one level further: their last level before 0 is left out.
