@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from .. import runtime
 from ..options.people import OPTIONS
-from ..photo import PhotoLike, as_clip
+from ..photo import Clip, PhotoLike, as_clip
 from ..registry import find_model, model_module
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..photo import Clip
     from ..results import People
     from ..runtime.run import ProgressCallback
 

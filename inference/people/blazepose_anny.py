@@ -10,29 +10,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..camera import Camera
 from ..errors import BadInput
 from ..geometry.rasteriser import rasterise
+from ..photo import Clip, Photo
 from ..results import People, Person
 from ..runtime.result_cache import cached_result
+from ..runtime.run import Run
 from ..shipped import pose
 from ..shipped.body import load_body
 from ..shipped.crops import Pyramid
+from ..shipped.pose import PoseLandmarks
 from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
 from .clip.ground import stand_together
 from .fit.fitting import Fit, fit_people
 from .fit.wrists import give_hands_back
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..camera import Camera
-    from ..photo import Clip, Photo
-    from ..runtime.run import Run
-    from ..shipped.pose import PoseLandmarks
 
 #: A false person gives itself away in several ways, each harmless by itself: the network is unsure of it under some
 #: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides.

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike, fsdecode
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import Union
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import BadInput
@@ -22,9 +23,6 @@ from .decode import read_picture
 from .movie import ANIMATION_SUFFIXES, DEFAULT_FPS, Movie, is_movie
 from .sequence import apart, are_frames, folder_files, is_pattern, pattern_files, sequence_of, without_gaps
 from .webp import AnimatedWebP, is_animated
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _ARRAYS = "Give an array (height, width, 3) of uint8, or of floats from 0 to 1, in sRGB."
 

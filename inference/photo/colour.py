@@ -6,12 +6,8 @@ What makes bytes works row by row, so that a large picture needs no second copy 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 
 def light_to_srgb(light: NDArray) -> NDArray:

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from numpy.typing import NDArray
 
 from ..errors import MaquetteError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def png(pixels: NDArray) -> bytes:

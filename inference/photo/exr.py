@@ -13,15 +13,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput
 from .checks import MOST_PIXELS, check_size, require
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MAGIC = b"\x76\x2f\x31\x01"
 #: Last words of the layers that hold the picture itself rather than a pass of it, the surest first; "" is the layer

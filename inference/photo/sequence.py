@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput
 from .checks import check_file
 from .decode import PICTURE_SUFFIXES, taken_at
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Missing numbers for each file that is there, up to which a gap is kept.
 _MOST_GAPS = 4

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 #: World coordinates from z up to y up.
 _Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])

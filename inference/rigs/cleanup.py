@@ -7,14 +7,11 @@ Values are (T, C): the C elements of one property (a place, a rotation in its ow
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..geometry.rotations import align_hemisphere, normalise
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def continuous(values: NDArray, kind: str) -> NDArray[np.float64]:

@@ -8,16 +8,13 @@ A motion is given as `transfer.retarget` returns it: the bones' turns in the wor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..geometry import planted
 from ..geometry.rotations import between, rotation_matrices
 from .transfer import Placement, Rig, ground_height, pose, skeleton
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Length of the legs (m) for which `planted` knows speeds and heights; other figures are measured by their own.
 _LEG = 0.85

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from ..errors import BadInput
 from .humanoid import FINGERS, NEEDED, Preset, load_presets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping as MappingType
-
     from numpy.typing import NDArray
 
 #: Words of a bone's name -> the part; the first that fits counts, so the narrower ones stand first.

@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from ..geometry.rotations import quaternions_of, to_rotation_vector
 from .humanoid import find_preset
 from .transfer import Rig, retarget
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: World axes (z up) of a body that rests with y up, facing +z.
 Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])

@@ -12,16 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput
 from ..geometry.rotations import between, quaternions_of, rotation_matrices, slerp
 from .humanoid import FINGERS, PARENTS, ROLES
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: A figure's own axes are taken for those of its armature where they differ by less than this (degrees).
 _SNAP = 20.0

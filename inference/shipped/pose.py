@@ -14,18 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from ..runtime.run import Run
 from .crops import SMALLEST_WINDOW, Detection, Pyramid, Region, clip_box, region_between, run_detector, tile_regions
 from .networks import load_network
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..runtime.run import Run
 
 #: Windows of the detector in short sides of the photo, besides the whole of it; and those of a thorough search.
 TILE_LEVELS, THOROUGH_LEVELS = (1.0, 0.6), (1.0, 0.6, 0.35)

@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import ID, Action
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
 from ...core import compat
-
-if TYPE_CHECKING:
-    from bpy.types import ID, Action
-    from numpy.typing import NDArray
 
 _CONSTANT, _LINEAR = 0, 1  # the numbers of Keyframe.interpolation in foreach_set
 

@@ -6,21 +6,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Collection, Object
 from mathutils import Matrix, Vector
+from numpy.typing import NDArray
 
-from ....inference.rigs.template import axes_of
+from ....inference.results import Body
+from ....inference.rigs.template import Rigged, axes_of
 from ..camera import scene
-
-if TYPE_CHECKING:
-    from bpy.types import Collection, Object
-    from numpy.typing import NDArray
-
-    from ....inference.results import Body
-    from ....inference.rigs.template import Rigged
 
 _SHORTEST = 0.01  # metres: Blender deletes bones without length; in rigs with units of their own, of the hips' height
 _ROOT_LENGTH = 0.12

@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Collection, Mesh, Object, Scene
 from mathutils import Matrix
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput, NothingFound
 from ....inference.geometry import skinning
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of, rotation_matrices
 from ....inference.people.clip.retime import at_rate
-from ....inference.results import GUESSED
+from ....inference.results import GUESSED, Body, People, Person
 from ....inference.rigs.helpers import helper_motion
-from ....inference.rigs.template import in_bones_of
+from ....inference.rigs.template import Rigged, in_bones_of
 from ....inference.shipped import body as shipped_body
 from ...core import axes, roles
 from ..camera import scene as scenes
@@ -27,13 +29,6 @@ from ..materials import materials
 from ..surfaces import meshes
 from . import action, armature, correctives, retarget, rigify, skin, vertex_cache
 from .rig_choices import RIGS
-
-if TYPE_CHECKING:
-    from bpy.types import Collection, Mesh, Object, Scene
-    from numpy.typing import NDArray
-
-    from ....inference.results import Body, People, Person
-    from ....inference.rigs.template import Rigged
 
 MODES = ("ARMATURE", *vertex_cache.MODES)
 

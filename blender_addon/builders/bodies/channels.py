@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Action, Object
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
 from ....inference.rigs import cleanup
 from ...core import compat
 from . import action
-
-if TYPE_CHECKING:
-    from bpy.types import Action, Object
-    from numpy.typing import NDArray
 
 _PATH = re.compile(
     r'^(?:pose\.bones\["(?P<bone>.*)"\]\.)?(?P<kind>location|scale|rotation_(?:quaternion|euler|axis_angle))$'

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Action, NlaStrip, Object, Scene
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
 from ....inference.geometry.rotations import from_rotation_vector, normalise, quaternions_of, rotation_matrices
@@ -31,10 +33,6 @@ from .pose_space import (
     unit_of,
     worlds_of,
 )
-
-if TYPE_CHECKING:
-    from bpy.types import Action, NlaStrip, Object, Scene
-    from numpy.typing import NDArray
 
 #: Rounds in which keys are added where joints stray; then the last ones get all their keys back.
 _ROUNDS = 14

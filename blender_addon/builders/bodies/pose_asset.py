@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Action, Object, Scene
+from numpy.typing import NDArray
 
 from ....inference import rigs
 from ....inference.camera import Camera
@@ -15,10 +17,6 @@ from ....inference.geometry import rasteriser
 from ...core import axes, roles
 from ..surfaces import meshes
 from . import action
-
-if TYPE_CHECKING:
-    from bpy.types import Action, Object, Scene
-    from numpy.typing import NDArray
 
 #: Bones of a control rig that no animator poses.
 _MACHINERY = re.compile("DEF-|MCH-|ORG-|VIS_")

@@ -4,20 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from bpy.types import Object, Scene
 from mathutils import Euler
+from numpy.typing import NDArray
 
 from ....inference import rigs
 from ....inference.errors import BadInput
 from ....inference.geometry.rotations import from_rotation_vector, rotation_matrices
 from . import action, retarget
 from .channels import Channel, action_of, channels, ensured
-
-if TYPE_CHECKING:
-    from bpy.types import Object, Scene
-    from numpy.typing import NDArray
 
 
 def frames_of(obj: Object) -> NDArray[np.int64]:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Action, Object, Scene
 from mathutils import Matrix
+from numpy.typing import NDArray
 
 from ....inference import rigs
 from ....inference.errors import BadInput
@@ -25,10 +27,6 @@ from ....inference.geometry import rotations
 from ...core import roles, transaction
 from ..camera import scene as scenes
 from . import action, armature, ik
-
-if TYPE_CHECKING:
-    from bpy.types import Action, Object, Scene
-    from numpy.typing import NDArray
 
 #: Objects may be scaled by this much more along one axis than along another.
 _UNEVEN = 0.02

@@ -9,23 +9,20 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import addon_utils
 import bpy
 import numpy as np
+from bpy.types import Collection, Object, Scene
 from mathutils import Vector
 
 from ....inference import rigs
 from ....inference.errors import BadInput
+from ....inference.results import Body
 from ...core import compat, transaction
 from ..camera import scene as scenes
 from . import retarget, skin
-
-if TYPE_CHECKING:
-    from bpy.types import Collection, Object, Scene
-
-    from ....inference.results import Body
 
 #: Bone of the metarig -> where it begins and ends: at these joints of the built-in body (the mean of several).
 #: None: the end of the body's own bone. "{s}" is the side.

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import bpy
 import numpy as np
+from bpy.types import Action, Object, Scene
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
 from ....inference.rigs import cleanup
@@ -15,10 +15,6 @@ from . import action, retarget
 from .channels import action_of, channels
 from .motion import own_copy
 from .pose_space import above, basis_of, frames_of, moving_bones, unit_of, worlds_of
-
-if TYPE_CHECKING:
-    from bpy.types import Action, Object, Scene
-    from numpy.typing import NDArray
 
 
 def join_tracks(obj: Object, other: Object, scene: Scene) -> Action:

@@ -6,17 +6,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from bpy.types import Object
+from numpy.typing import NDArray
 
 from ..files import paths, session
 from . import action
-
-if TYPE_CHECKING:
-    from bpy.types import Object
-    from numpy.typing import NDArray
-
 
 #: How the vertices are kept: in a file beside the .blend, or inside it.
 MODES = ("VERTEX_CACHE", "SHAPE_KEYS")

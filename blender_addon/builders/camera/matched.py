@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Image, Object, Scene
 from mathutils import Matrix
+from numpy.typing import NDArray
 
 from ....inference.camera import Camera, Lens
 from ....inference.errors import BadInput
@@ -16,10 +18,6 @@ from ...core import axes, roles, transaction
 from ...core.photo_links import camera_of
 from ..images import image
 from . import scene as scenes
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Object, Scene
-    from numpy.typing import NDArray
 
 #: Custom property: the camera stands where the people's ground put it; without it, at the default place.
 _PLACED = "maquette_placed"

@@ -3,23 +3,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Object
 from mathutils import Matrix, Vector
 
+from ....inference.camera import Camera
 from ....inference.errors import BadInput
 from ...core import axes, photo_links, roles
 from ..images import image
 from ..surfaces import meshes
 from . import matched
 from .scale import metres_of
-
-if TYPE_CHECKING:
-    from bpy.types import Object
-
-    from ....inference.camera import Camera
 
 _SELECT = "Select two vertices, bones or objects; or one, and set the 3D cursor on the other point."
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Image, Object
 from mathutils import Matrix, Vector
 
 from ....inference.errors import BadInput
 from ...core import compat, photo_links, roles, transaction
 from . import scene as scenes
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Object
 
 #: How much larger or smaller at once is believed.
 _MOST = 1e5

@@ -6,15 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Collection, Object, Scene, ViewLayer
 
 from ...core import roles, transaction
 from ...core.transaction import note
-
-if TYPE_CHECKING:
-    from bpy.types import Collection, Object, Scene, ViewLayer
 
 #: `bpy.context`, whose members the type stubs take for methods.
 _context: Any = bpy.context

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Object
+from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of
 from ..bodies import action, armature, retarget
 from ..camera import scene as scenes
-
-if TYPE_CHECKING:
-    from bpy.types import Object
-    from numpy.typing import NDArray
 
 
 @contextmanager

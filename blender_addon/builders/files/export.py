@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import addon_utils
 import bpy
 import numpy as np
+from bpy.types import Object, Scene
 
 from ....inference import rigs
 from ....inference.errors import BadInput
@@ -24,9 +25,6 @@ from ...core import roles
 from ..bodies import action, retarget
 from ..camera import scene as scenes
 from . import engine
-
-if TYPE_CHECKING:
-    from bpy.types import Object, Scene
 
 #: Format -> the add-on that writes it, where it is one; all ship with Blender.
 _ADDONS = {"FBX": "io_scene_fbx", "GLTF": "io_scene_gltf2"}

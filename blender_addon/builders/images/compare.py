@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Image, Material
 
 from ..materials.paint_layers import layers
 from .detail import BEFORE
-
-if TYPE_CHECKING:
-    from bpy.types import Image, Material
 
 #: Custom property of a layer's image: how strongly it was shown before it was hidden.
 _SHOWN = "maquette_shown"

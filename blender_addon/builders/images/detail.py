@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Image
 
 from ....inference.errors import BadInput
 from ...core import compat
@@ -15,11 +17,6 @@ from ...core.exchange import clean_name
 from ...core.picture_settings import KEY, parsed, settings_in
 from ..files import paths
 from .image import pack_file
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bpy.types import Image
 
 #: Custom property: the image as it was before.
 BEFORE = "maquette_before"

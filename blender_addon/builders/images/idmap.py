@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import colorsys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from bpy.types import Image
+from numpy.typing import NDArray
 
 from . import image
-
-if TYPE_CHECKING:
-    from bpy.types import Image
-    from numpy.typing import NDArray
 
 #: Turns of the colour wheel between two neighbouring numbers: the golden ratio keeps any few of them far apart.
 _TURN = 0.6180339887498949

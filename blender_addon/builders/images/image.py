@@ -6,23 +6,20 @@ from __future__ import annotations
 import re
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
+from bpy.types import Image
+from numpy.typing import NDArray
 
+from ....inference.photo import Photo
 from ....inference.photo.colour import light_to_srgb, unpremultiplied
 from ....inference.photo.exr import write_exr
 from ....inference.photo.sequence import sequence_of
 from ...core import roles
 from ...core.exchange import ShownPicture
 from ..files import paths
-
-if TYPE_CHECKING:
-    from bpy.types import Image
-    from numpy.typing import NDArray
-
-    from ....inference.photo import Photo
 
 #: Custom properties of a clip's image: the frame of the scene at which it begins, and its frames where they are known.
 START, LENGTH = "maquette_start_frame", "maquette_length"

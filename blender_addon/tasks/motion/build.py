@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from bpy.types import Object
 
 from ...builders.bodies import motion, tracks
 from ..rigs.build import armature_object
-
-if TYPE_CHECKING:
-    from bpy.types import Object
 
 
 def reduce_keys(obj: Object, chosen: Any, context: Any) -> str:

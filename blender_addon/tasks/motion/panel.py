@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import bpy
+from bpy.types import UILayout
 
+from ....inference.options import Options
 from ..shared.panel import SidebarPanel
 from .settings import LOOP, REDUCE, ROOT, SMOOTH, STRIP
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
-
-    from ....inference.options import Options
 
 
 class MotionPanel(SidebarPanel):

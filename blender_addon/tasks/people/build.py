@@ -11,7 +11,7 @@ from ...builders.bodies import body
 from ...builders.camera import matched
 from ...builders.images import image
 from ...core import axes, photo_links
-from ...work.people import PeopleWork
+from ...work.people import PeopleWork, RecoveredPeople
 from ..shared.gather import gathered
 from ..shared.masks import build_masks, check_target
 from .settings import BUILD, PARAMETERS
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bpy.types import Context
 
     from ...work.item import JobResult
-    from ...work.people import RecoveredPeople
     from ..shared.finish import Place
 
 

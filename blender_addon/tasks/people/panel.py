@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from bpy.types import UILayout
 
 from ...builders.bodies.rig_choices import has_root
 from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, draw_masks
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class PeoplePanel(SidebarPanel):

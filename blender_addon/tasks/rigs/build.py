@@ -8,9 +8,10 @@ import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
+from bpy.types import Object, Scene
 
 from ....inference import rigs
 from ....inference.errors import BadInput
@@ -20,9 +21,6 @@ from ...builders.files import export as exporting
 from ...core import roles
 from ...core.transaction import transaction
 from .settings import FORMATS
-
-if TYPE_CHECKING:
-    from bpy.types import Object, Scene
 
 _CHOOSE = "Choose an armature in the Rigs panel of the Maquette tab."
 

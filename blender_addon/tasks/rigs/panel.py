@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import bpy
+from bpy.types import UILayout
 
 from ..shared.panel import SidebarPanel
 from .settings import FILE, RETARGET
-
-if TYPE_CHECKING:
-    from bpy.types import UILayout
 
 
 class MAQUETTE_UL_bones(bpy.types.UIList):

@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...geometry.rotations import slerp
-
-if TYPE_CHECKING:
-    from ...results import People, Person
+from ...results import People, Person
 
 
 def at_rate(people: People, fps: float) -> People:

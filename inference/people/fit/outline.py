@@ -10,23 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ...camera import Camera
+from ...runtime.run import Run
 from ...shipped.body import load_body
 from .observe import Observations
 from .skeleton import Markers, markers, place_markers, pose_skeleton
 from .solve import Problem, State, concatenated, minimise, robust
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ...camera import Camera
-    from ...runtime.run import Run
 
 STEPS = 6
 #: Metres: skin points are this far apart; standard deviations of skin outside and of border uncovered; cloth.

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...camera import Camera
 from ...errors import BadInput
-from ...results import People
+from ...photo import Clip
+from ...results import People, Person
 from ...runtime.result_cache import cached_result
+from ...runtime.run import Run
 from ..boxes import boxes_per_photo
 from ..clip import MASK_BYTES, mask_bytes
 from . import answers
@@ -23,12 +26,6 @@ from .persons import make_person, with_masks
 from .refine import refine_person
 from .stream import Search, people_of
 from .yolo import FOLDER, detector_file, yolo_finder
-
-if TYPE_CHECKING:
-    from ...camera import Camera
-    from ...photo import Clip
-    from ...results import Person
-    from ...runtime.run import Run
 
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:

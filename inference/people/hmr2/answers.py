@@ -5,23 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ...errors import MissingModel, MissingPackages
 from ...runtime.memory import keep
 from ...runtime.passes import reporting
+from ...runtime.run import Run
 from ...weights import load_network
 from .body import Template, load_template
 from .checkpoint import PUBLISHED
 from .network import HMR2, Size, matrices
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ...runtime.run import Run
 
 #: The published network.
 SIZE = Size()

@@ -10,21 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....installer.models import store
 from ...errors import BadModelFile
 from ...geometry.rotations import quaternions_of
+from ...results import Body
 from ...weights.load import missing
 from ...weights.pickles import read_content
 from ...weights.smpl import FAMILY, FLIP, LicensedBody, load_body
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ...results import Body
 
 #: Below the root of the model files.
 J19 = "hmr2/SMPL_to_J19.pkl"

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from torch import Tensor
 
 from ...weights import Published, rename
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PATH = "hmr2/epoch=35-step=1000000.ckpt"
 

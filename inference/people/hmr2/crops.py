@@ -8,19 +8,15 @@ what the square shows is blurred, with the same result.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...models import IMAGENET
 from .network import HEIGHT, WIDTH
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 #: Side of the square in the network's pixels, of which `WIDTH` columns are seen.
 SIDE = HEIGHT

@@ -6,22 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...camera import Camera
 from ...errors import BadInput
+from ...photo import Photo
+from ...runtime.run import Run
 from ...shipped import pose
 from ...shipped.crops import Pyramid, clip_box
+from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box, person_box, separate_masks
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ...camera import Camera
-    from ...photo import Photo
-    from ...runtime.run import Run
-    from ...shipped.pose import PoseLandmarks
 
 #: A given box may be so many times as large as the photo: to reduce a larger one would take hours.
 _FARTHEST = 8

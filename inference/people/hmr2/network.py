@@ -8,14 +8,11 @@ of Xu et al., "ViTPose", 2022.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Rows and columns of the picture, and pixels of a patch's side, which reaches over the border by `_PADDING`.
 HEIGHT, WIDTH = 256, 192

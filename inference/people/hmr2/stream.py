@@ -6,18 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
+from numpy.typing import NDArray
+
+from ...camera import Camera
+from ...photo import Clip, Photo
+from ...runtime.run import Run
 from .answers import CropQuery
 from .crops import Crop, picture
 from .find import Detection, Finder, Thresholds, given_boxes, with_landmarks
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ...camera import Camera
-    from ...photo import Clip, Photo
-    from ...runtime.run import Run
 
 #: Share of the work that is finding people; the rest is the network's.
 _FINDING = 0.3

@@ -8,8 +8,10 @@ file costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +23,6 @@ from ....weights.checkpoint import read_objects
 from ....weights.convert import check_finite
 from .layout import UnknownLayer, checked_layout
 from .package import ultralytics
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
 
 #: The most elements of a layer's output for a picture of `_PROBE` pixels' side, several times what any detector has.
 _PROBE, _MOST_ELEMENTS = 256, 1 << 24
