@@ -33,6 +33,8 @@ DETECTOR_THRESHOLD = 0.5
 CROP_SCALE = 2.5
 #: Sizes of the crops that one person's landmarks are averaged over; each also mirrored.
 AUGMENT_SCALES = (0.8, 0.9, 1.0, 1.12)
+#: Those of them, size and whether mirrored, that already tell most false people.
+FIRST_ASKED = ((1.0, True), (0.8, False))
 #: Landmarks of two crops agree within this share of the crop's side; beyond it they are two opinions (left and right
 #: exchanged, as in people seen from the side or from behind), whose mean would be neither.
 AGREE_WITHIN = 0.035
@@ -42,6 +44,8 @@ MIN_SCORE, MAX_SPREAD = 0.3, 0.02
 #: the networks took for people (`benchmarks/people_random.py`), and the belief from which on somebody is one.
 _BELIEF = np.array([-0.44, -0.54, 6.52, -0.33, -0.66, 0.31, 2.31, 1.95, -10.3])
 BELIEVED = 0.45
+#: Part of the belief wanted below which a first look ends it.
+DOUBT = 4
 #: The detector's threshold in a thorough search; its windows (sides of the person's crop: size, steps to the side) for
 #: those who stand by somebody that is painted out, and how often that is done.
 THOROUGH_THRESHOLD, NEAR_WINDOWS, ROUNDS = 0.4, ((1.0, (-0.3, 0.0, 0.3)), (1.8, (0.0,))), 2
@@ -139,25 +143,40 @@ def region_from_points(points: NDArray, score: float = 1.0) -> Region:
 
 
 def landmarks(
-    pixels: NDArray[np.uint8] | Pyramid, regions: Sequence[Region], run: Run, augment: bool = False, masks: bool = True
+    pixels: NDArray[np.uint8] | Pyramid,
+    regions: Sequence[Region],
+    run: Run,
+    augment: bool = False,
+    masks: bool = True,
+    least: float = 0.0,
 ) -> list[PoseLandmarks]:
     """Landmarks of the person in each region, in the order of the regions.
 
     masks : with the person's mask, which is nearly half of the work.
 
     augment : average over `AUGMENT_SCALES` and mirrored crops: eight times the work, less noise, and `score_min` and
-        `spread` tell true people from false ones.
+        `spread` tell true people from false ones.  least : no more than `FIRST_ASKED` are asked about whom less is
+        believed in after those.
     """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
     found = _read(pyramid, regions, [False] * len(regions), run.part(0.0, 0.2 if augment else 1.0), masks)
     if not augment or not regions:
         return found
     variants = [(scale, mirror) for scale in AUGMENT_SCALES for mirror in (False, True) if scale != 1.0 or mirror]
-    crops = [replace(region, size=region.size * scale) for region in regions for scale, _ in variants]
-    mirrors = [mirror for _ in regions for _, mirror in variants]
-    others = _read(pyramid, crops, mirrors, run.part(0.2, 1.0), masks=False)
-    count = len(variants)
-    return [_average(first, others[i * count : (i + 1) * count]) for i, first in enumerate(found)]
+    variants.sort(key=lambda variant: variant not in FIRST_ASKED)
+    few, averages = len(FIRST_ASKED), list(found)
+    others: list[list[PoseLandmarks]] = [[] for _ in regions]
+    asked = list(range(len(regions)))
+    for start, part in ((0, variants[:few]), (few, variants[few:])):
+        crops = [replace(regions[i], size=regions[i].size * scale) for i in asked for scale, _ in part]
+        mirrors = [mirror for _ in asked for _, mirror in part]
+        share = run.part(0.4, 1.0) if start else run.part(0.2, 0.4)
+        read = _read(pyramid, crops, mirrors, share, masks=False)
+        for number, i in enumerate(asked):
+            others[i] += read[number * len(part) : (number + 1) * len(part)]
+            averages[i] = _average(found[i], others[i])
+        asked = [i for i in asked if averages[i].belief >= least]
+    return averages
 
 
 def _read(
@@ -360,7 +379,7 @@ def _people_in(
     people = _looked_again(pyramid, people, run.part(0.2, 0.4))
     people = _without_repeats([one for one in people if one.score > MIN_SCORE])
     people = [one for one in people if not any(_is_repeat(one, other) for other in known)]
-    people = landmarks(pyramid, [one.region for one in people], run.part(0.4, 1.0), augment)
+    people = landmarks(pyramid, [one.region for one in people], run.part(0.4, 1.0), augment, least=least / DOUBT)
     return _without_nested(_without_repeats([one for one in people if one.belief >= least]))
 
 
