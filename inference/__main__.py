@@ -29,7 +29,7 @@ from . import batch, export, recover_people
 from .detailer import command
 from .errors import BadInput, Cancelled, MaquetteError, NothingFound
 from .options import Options, common, depth, hands, normals, people, preprocessors
-from .photo import Clip, Photo, load_clip
+from .photo import Clip, Photo, as_clip, load_clip
 from .photo.movie import is_movie
 from .photo.sequence import folder_files, is_pattern, pattern_files, sequence_of
 
@@ -182,16 +182,9 @@ def _list_models(options: argparse.Namespace) -> None:
 def _clip(options: argparse.Namespace) -> Clip:
     """All of the photos, one after the other, with the focal length that was given."""
     given = {"fps": options.fps, "sequence": options.sequence, "layer": options.layer}
-    clips = [load_clip(source, **given) for source in options.photo]
-    fps = clips[0].fps if len(clips) == 1 else options.fps
-
-    def photos() -> Iterator[Photo]:
-        for clip in clips:
-            for photo in clip:
-                yield _with_focal(photo, options)
-
-    notes = clips[0].notes if len(clips) == 1 else [note for clip in clips for note in clip.notes]
-    return Clip(clips[0].name, sum(map(len, clips)), fps, photos, notes)
+    joined = as_clip([load_clip(source, **given) for source in options.photo])
+    fps = joined.fps if len(options.photo) == 1 else options.fps
+    return Clip(joined.name, len(joined), fps, lambda: (_with_focal(photo, options) for photo in joined), joined.notes)
 
 
 def _with_focal(photo: Photo, options: argparse.Namespace) -> Photo:

@@ -310,10 +310,6 @@ def _body_meshes(trimesh: Any, result: People, _photo: Photo, frame: int) -> dic
     }
 
 
-def _hand_mask(result: HandMaps, _frame: int) -> NDArray:
-    return result.mask
-
-
 def _people_mask(result: People, frame: int) -> NDArray:
     camera = result.cameras[_frame(result, frame)]
     masks = [person.mask for person in result.frames[frame] if person.mask is not None]
@@ -348,7 +344,7 @@ _KINDS = {
     DepthMap: _Kind("Depth", _ALL, _DEPTH_ARRAYS, _map_arrays, "depth", _valid, _relief_mesh),
     NormalMap: _Kind("A normal map", ".npz, .exr or .png", _NORMAL_ARRAYS, _map_arrays, "normals", _valid),
     MapImage: _Kind("An image pass", ".npz or .png", ("image", "model")),
-    HandMaps: _Kind("The hands", _ALL, _HAND_ARRAYS, _hand_arrays, "depth", _hand_mask, _hand_meshes),
+    HandMaps: _Kind("The hands", _ALL, _HAND_ARRAYS, _hand_arrays, "depth", lambda hands, _: hands.mask, _hand_meshes),
     People: _Kind("The people", ".npz, .png or .glb", more=_people_arrays, mask=_people_mask, meshes=_body_meshes),
 }
 

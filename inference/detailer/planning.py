@@ -130,7 +130,8 @@ def _notes(segments: list[PlannedSegment], job: request.Job, native: bool) -> li
         notes.append(f"{_parts(smaller)} smaller than in the photo, because of max_size.")
     if job.layout.guide_by_box and not native:
         least = min(int(job.layout.guide_size), int(job.layout.max_size)) - GRID
-        capped = [one for one in done if one.scale >= 1 and _short(one) * one.scale < least]
+        short = {one: min(one.box[2] - one.box[0], one.box[3] - one.box[1]) for one in done}
+        capped = [one for one in done if one.scale >= 1 and short[one] * one.scale < least]
         if capped:
             notes.append(f"{_parts(capped)} below guide_size, because the crop would exceed max_size.")
     return notes
@@ -138,10 +139,6 @@ def _notes(segments: list[PlannedSegment], job: request.Job, native: bool) -> li
 
 def _parts(segments: list[PlannedSegment]) -> str:
     return "1 part is worked on" if len(segments) == 1 else f"{len(segments)} parts are worked on"
-
-
-def _short(segment: PlannedSegment) -> int:
-    return min(segment.box[2] - segment.box[0], segment.box[3] - segment.box[1])
 
 
 def _available(device: str | None) -> int | None:

@@ -63,13 +63,9 @@ def fitted(found: Sequence[HandLandmarks], sides: Sequence[str] | None, camera: 
     chosen: list[HandFit | None] = []
     for landmarks, *pair in zip(found, *both, strict=True):
         fits = [fit for fit in pair if fit is not None]
-        chosen.append(min(fits, key=lambda fit: _against(fit, landmarks)) if fits else None)
+        against = [COST_WEIGHT * fit.cost + landmarks.against(fit.side) for fit in fits]
+        chosen.append(fits[int(np.argmin(against))] if fits else None)
     return chosen
-
-
-def _against(fit: HandFit, landmarks: HandLandmarks) -> float:
-    """How much speaks against the side of a fit."""
-    return COST_WEIGHT * fit.cost + landmarks.against(fit.side)
 
 
 def _drawn(landmarks: HandLandmarks, fit: HandFit, camera: Camera) -> Hand:

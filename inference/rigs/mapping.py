@@ -130,7 +130,7 @@ def map_bones(names: Iterable[str], preset: str = "") -> Mapping:
         return _by_preset(chosen[0], known)
     found = [(_by_preset(one, known), one.controls) for one in presets]
     best, _ = max(found, key=lambda one: (not one[0].missing, one[1], sum(map(len, one[0].roles.values()))))
-    return best if not best.missing else _better(best, Mapping(_guessed(names)))
+    return min(best, Mapping(_guessed(names)), key=lambda one: len(one.missing)) if best.missing else best
 
 
 def _by_preset(preset: Preset, names: frozenset[str]) -> Mapping:
@@ -140,10 +140,6 @@ def _by_preset(preset: Preset, names: frozenset[str]) -> Mapping:
     )
     root = preset.root if preset.root in names else ""
     return Mapping(preset.named(names), preset.id, preset.switches, shown_by, followers, root)
-
-
-def _better(one: Mapping, other: Mapping) -> Mapping:
-    return one if len(one.missing) <= len(other.missing) else other
 
 
 def _guessed(names: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -233,12 +233,9 @@ def find_hands(
     found = _looked_again(pyramid, [hand for hand in found if hand.score > 0.1], run.part(0.7, 0.8))
     found = _without_repeats([hand for hand in found if hand.score > 0.5 * min_score])
     found = landmarks(pyramid, [hand.region for hand in found], run.part(0.8, 1.0), augment=True)
-    hands = [_at_wrist(hand, people) for hand in found if hand.score >= min_score and not _is_doubtful(hand)]
+    sure = [hand for hand in found if not (hand.score_min < DOUBTFUL_SCORE and hand.spread > DOUBTFUL_SPREAD)]
+    hands = [_at_wrist(hand, people) for hand in sure if hand.score >= min_score]
     return _without_repeats([hand for hand in hands if hand.body_side or _is_alone(hand, people)])
-
-
-def _is_doubtful(hand: HandLandmarks) -> bool:
-    return hand.score_min < DOUBTFUL_SCORE and hand.spread > DOUBTFUL_SPREAD
 
 
 def _is_alone(hand: HandLandmarks, people: Sequence[PoseLandmarks]) -> bool:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,14 +83,13 @@ def animated_meshes(
     made = []
     for track in tracks:
         obj = _hand_object(name, track.name, track.number, track, track.vertices[0])
-        vertex_cache.animate(obj, _vertices_of(track), track.frames + start_frame, mode, name=obj.name, folder=folder)
+        vertex_cache.animate(
+            obj, lambda index, track=track: axes.to_camera_space(track.vertices[index]), track.frames + start_frame,
+            mode, name=obj.name, folder=folder,
+        )  # fmt: skip
         _hide_gaps(obj, track, length, start_frame)
         made.append(obj)
     return _collected(made, name, parent, camera_object, licence)
-
-
-def _vertices_of(track: HandTrack) -> Callable[[int], NDArray]:
-    return lambda index: axes.to_camera_space(track.vertices[index])
 
 
 def _hand_object(name: str, hand_name: str, number: int, hand: Hand | HandTrack, vertices: NDArray) -> Object:

@@ -119,10 +119,7 @@ def float_image(name: str, values: NDArray | Path, folder: str | Path | None = N
     if isinstance(values, Path):
         path, packed = paths.kept_file(name, values, folder)
     elif paths.is_packed(folder):
-        image = new_image(name, values, is_float=True, is_data=True)
-        image.pack()
-        image.use_fake_user = True  # a result is kept with the file, used or not
-        return image
+        return _packed_data(name, values, is_float=True)
     else:
         path = paths.new_file(paths.output_folder(folder), name, ".exr", lambda file: write_exr(file, values))
         packed = False
@@ -144,15 +141,17 @@ def pack_file(image: Image, path: Path, name: str) -> None:
 
 def control_image(name: str, pixels: NDArray) -> Image:
     """A picture (H, W, 3) 0..1 for a ControlNet: Non-Color, 8 bits, packed, kept without users."""
-    picture = new_image(name, pixels, is_float=False, is_data=True)
-    picture.pack()
-    picture.use_fake_user = True
-    return picture
+    return _packed_data(name, pixels, is_float=False)
 
 
 def mask_image(name: str, mask: NDArray) -> Image:
     """A Non-Color 8-bit image, packed, of a mask (H, W) float32 0..1 or bool: ready to be painted on."""
-    image = new_image(name, np.clip(mask, 0, 1), is_float=False, is_data=True)
+    return _packed_data(name, np.clip(mask, 0, 1), is_float=False)
+
+
+def _packed_data(name: str, values: NDArray, *, is_float: bool) -> Image:
+    """A Non-Color image in the .blend itself; a result, which is kept with the file, used or not."""
+    image = new_image(name, values, is_float=is_float, is_data=True)
     image.pack()
     image.use_fake_user = True
     return image

@@ -124,7 +124,8 @@ def _linked(item: WorkItem, found: JobResult, scene: Scene, made: list, before: 
     if found.lens is None:
         return []
     metre = item.metre(None if found.length > 1 else found.photo)
-    pictures = dict.fromkeys((block for block in made if block != photo and _has_metres(block)), 1.0)
+    images = [block for block in made if isinstance(block, bpy.types.Image) and block != photo]
+    pictures = {one: 1.0 for one in images if one.get(roles.ROLE) in {"depth", "height", "hands.depth"}}
     for picture in pictures:
         picture[roles.METRES] = metre
     for obj in made:
@@ -132,8 +133,3 @@ def _linked(item: WorkItem, found: JobResult, scene: Scene, made: list, before: 
             scale.settle(obj, pictures)
     camera = photo_links.camera_of(photo) if photo is not None else None
     return lens.remarks(found.lens, camera, scene, before)
-
-
-def _has_metres(block: Any) -> bool:
-    """Whether this is an image whose values are metres."""
-    return isinstance(block, bpy.types.Image) and block.get(roles.ROLE) in {"depth", "height", "hands.depth"}

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ....installer.models import catalogue
     from ...photo import Photo
     from ...runtime import Run
 
@@ -72,7 +71,8 @@ def predict(photos: Sequence[Photo], run: Run) -> list[Canonical]:
 
 def kept_network(run: Run) -> Metric3D:
     """The run's network, loaded when it is not in memory."""
-    model = _model(run)
+    assert run.model is not None
+    model = run.model
     file, backbone = model.files[0].path, BACKBONES[str(model.options["backbone"])]
     return keep(
         run.model_key, lambda: load_network(run, published(file, taps=bool(backbone.taps)), lambda: Metric3D(backbone))
@@ -82,11 +82,6 @@ def kept_network(run: Run) -> Metric3D:
 def surface(depth: NDArray[np.float32], confidence: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where a canonical depth is a surface: believed in, and not the sky."""
     return (confidence > LEAST_CONFIDENCE) & (depth < SKY)
-
-
-def _model(run: Run) -> catalogue.Model:
-    assert run.model is not None
-    return run.model
 
 
 def _compute(pixels: list[NDArray[np.uint8]], run: Run) -> list[Canonical]:

@@ -89,7 +89,10 @@ class Pyramid(nn.Module):
         self.res_blocks = nn.ModuleList(
             nn.ModuleList(_Residual(own) for _ in range(count)) for own, count in zip(widths, counts, strict=True)
         )
-        self.resamplers = nn.ModuleList(_enlarge(*pair) for pair in pairwise(widths[:4]))
+        self.resamplers = nn.ModuleList(
+            nn.Sequential(nn.ConvTranspose2d(before, after, 2, stride=2), _conv(after, after))
+            for before, after in pairwise(widths[:4])
+        )
         self.resamplers.append(
             nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), _conv(*widths[3:]))
         )
@@ -124,10 +127,6 @@ class _Residual(nn.Module):
 
 def _conv(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, padding=1, padding_mode="replicate")
-
-
-def _enlarge(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(nn.ConvTranspose2d(before, after, 2, stride=2), _conv(after, after))
 
 
 class MoGe2(nn.Module):

@@ -75,12 +75,9 @@ def translation(points: NDArray, answer: NDArray, crop: Crop, camera: Camera) ->
     reference = reference_translation(answer, crop, focal, middle)
     if camera.fx == camera.fy == focal and (camera.cx, camera.cy) == middle:
         return reference
-    seen = _projected(points + reference, focal, middle)
+    placed = points + reference
+    seen = placed[:, :2] / placed[:, 2:] * focal + np.array(middle)
     return across(points, seen, camera, reference[2] * np.sqrt(camera.fx * camera.fy) / focal)
-
-
-def _projected(points: NDArray, focal: float, middle: tuple[float, float]) -> NDArray[np.float64]:
-    return points[:, :2] / points[:, 2:] * focal + np.array(middle)
 
 
 def across(points: NDArray, pixels: NDArray, camera: Camera, distance: float) -> NDArray[np.float64]:
