@@ -19,6 +19,7 @@ from maquette.inference.depth import metric3d
 from maquette.inference.geometry import resample
 from maquette.inference.geometry.normals_from_depth import normalise
 from maquette.inference.models import metric3d as shared
+from maquette.inference.models.dinov2 import sampled_positions
 from maquette.inference.models.metric3d import checkpoint, picture
 from maquette.inference.models.metric3d.encoder import BACKBONES
 from maquette.inference.models.metric3d.network import Metric3D
@@ -101,7 +102,7 @@ def test_positions_are_sampled_at_the_trained_step(options):
     try:
         with torch.no_grad():
             encoder.vit.pos_embed.copy_(torch.arange(37.0).repeat(37)[None, :, None].expand_as(kept))
-            found = encoder.positions(44, 76)[0, :, 0].reshape(44, 76)[20]
+            found = sampled_positions(encoder.vit.pos_embed, 44, 76)[0, :, 0].reshape(44, 76)[20]
     finally:
         with torch.no_grad():
             encoder.vit.pos_embed.copy_(kept)

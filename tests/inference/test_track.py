@@ -171,7 +171,7 @@ def test_unrelated_photos_are_no_film():
 
 
 def test_of_new_people_who_overlap_the_less_certain_is_left_out(crossing):
-    picture = crossing[0][21]  # their boxes share a fifth
+    picture = crossing[0][20]  # their boxes share a sixth
     counts = {}
     for most in (1.0, 0.05):
         tracks = follow_people(iter([picture] * 2), 2, FPS, runtime.start("cpu"), most_overlap=most)
