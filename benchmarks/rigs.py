@@ -10,8 +10,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import bpy
 import numpy as np
 from maquette import inference
+from maquette.blender_addon.builders.bodies.body import BodyOptions, build_people
+from maquette.blender_addon.builders.surfaces import meshes
+from maquette.blender_addon.core import axes
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.rigs.humanoid import template_presets
 from maquette.inference.rigs.template import in_bones_of
@@ -29,6 +33,26 @@ def surfaces(people) -> None:
                 vertices, _ = pose_body(rigged.body, person.shape, person.rotations, person.translation)
                 distances.append(1000 * np.linalg.norm(vertices - truth.vertices, axis=1))
         print(f"{preset.label}: mean {np.mean(distances):.1f} mm, worst {np.max(distances):.0f} mm")
+
+
+def control_rig(people) -> None:
+    """The same of Rigify, as Blender shows it: with its bending bones, and by its straight skeleton for engines."""
+    (track,) = people.tracks().values()
+    truth = [axes.transform(BodyOptions().world, person.vertices) for _, person in track]
+    for label, options in (
+        ("all influences", {"max_influences": 0}),
+        ("four", {}),
+        ("four, Game Skeleton", {"game_skeleton": True}),
+    ):
+        made = build_people(people, BodyOptions(rig="RIGIFY", **options), name="rigs")[0]
+        mesh = next(obj for obj in made.objects if obj.type == "MESH")
+        distances = []
+        for frame, vertices in enumerate(truth, start=1):
+            bpy.context.scene.frame_set(frame)
+            seen = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
+            shown = axes.transform(np.array(seen.matrix_world), meshes.positions(seen.to_mesh()))
+            distances.append(1000 * np.linalg.norm(shown - vertices, axis=1))
+        print(f"Rigify, {label}: mean {np.mean(distances):.1f} mm, worst {np.max(distances):.0f} mm")
 
 
 def rest_poses(people) -> None:
@@ -51,4 +75,5 @@ def rest_poses(people) -> None:
 if __name__ == "__main__":
     recovered = inference.recover_people(HERE.parent / "demo" / "clip.mp4")
     surfaces(recovered)
+    control_rig(recovered)
     rest_poses(recovered)

@@ -239,7 +239,9 @@ def _people(objects: Iterable[Object]) -> tuple[PersonObjects, ...]:
 
 
 def _person(body: Any) -> PersonObjects:
-    rig = body.find_armature()
+    from .builders.bodies import action
+
+    rig = action.controls_of(body)
     movers: Sequence[Any] = (rig,) if rig else (body.data.shape_keys, body)
     moved = (one.animation_data for one in movers if one is not None)
     return PersonObjects(

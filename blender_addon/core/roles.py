@@ -36,6 +36,8 @@ HEIGHT = "maquette_height"
 TRACK, FRAMES, SCORE, BOX = "maquette_track", "maquette_frames", "maquette_score", "maquette_box"
 #: Custom property of an armature that was built as a preset's rig: the preset's id.
 RIG = "maquette_rig"
+#: That of an armature which copies a control rig's deforming bones, for engines.
+GAME_SKELETON = "rigify-deform"
 #: On a retargeted action: bones that do not follow -> [degrees, frame] of the worst.
 ASTRAY = "maquette_astray"
 

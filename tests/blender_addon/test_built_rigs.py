@@ -15,8 +15,8 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from maquette.blender_addon.builders.bodies import action, retarget, skin
 from maquette.blender_addon.builders.bodies import body as bodies
-from maquette.blender_addon.builders.bodies import retarget, skin
 from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import compat
 from maquette.inference import rigs
@@ -288,3 +288,29 @@ def test_motion_goes_onto_and_off_these_rigs(rig, built):
     retarget.retarget(target, maps[0], again, maps[1], frames, scene=bpy.context.scene, name="off")
     shown = [directions(obj, names, frames) for obj, names in zip((source, target, again), (own, *maps), strict=True)]
     assert apart(shown[0], shown[1]) < 0.1 and apart(shown[1], shown[2]) < 0.1
+
+
+def test_a_control_rig_with_a_skeleton_for_engines(built, evaluated):
+    """One hierarchy of deforming bones beside the controls, few a vertex; the surface is the control rig's."""
+    _, mesh = built("RIGIFY", game_skeleton=True, max_influences=3)
+    skeleton, control = mesh.find_armature(), action.controls_of(mesh)
+    assert (skeleton.name, control.name) == ("rigify.game", "rigify.rig") and mesh.parent == skeleton
+    bones = skeleton.data.bones
+    assert len(bones) == 69 and {bone.name[:4] for bone in bones} == {"DEF-"} and not skeleton.animation_data
+    assert [bone.name for bone in bones if not bone.parent] == ["DEF-spine"]
+    assert bones["DEF-hand.L"].parent.name == "DEF-forearm.L.001"
+    weights = [[group.weight for group in vertex.groups] for vertex in mesh.data.vertices]
+    assert max(map(len, weights)) == 3
+    np.testing.assert_allclose([sum(row) for row in weights], 1, atol=1e-4)
+    frames = range(1, 11)
+    control.location.x += 0.5  # moved by the artist, it takes the skeleton along
+    shown = np.stack([evaluated(mesh, frame) for frame in frames])
+    mesh.modifiers["Armature"].object = mesh.parent = control
+    apart = np.linalg.norm(np.stack([evaluated(mesh, frame) for frame in frames]) - shown, axis=-1)
+    assert apart.max() < 1e-3
+    assert np.linalg.norm(shown[-1] - shown[0], axis=-1).max() > 0.1
+
+
+def test_a_control_rig_has_all_influences_on_request(built):
+    most = [max(len(vertex.groups) for vertex in built("RIGIFY", max_influences=n)[1].data.vertices) for n in (0, 4)]
+    assert most[0] > 4 == most[1]

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 import pytest
 from maquette import blender_addon
+from maquette.blender_addon import api
 from maquette.blender_addon.builders.bodies.body import BodyOptions, build_person
 
 
@@ -74,3 +75,22 @@ def test_unreal_finds_its_root_and_axes(body, make_track, tmp_path):
     np.testing.assert_allclose(np.abs(bend), [1, 0, 0], atol=0.02)  # spines bend about z
     assert read.data.bones["pelvis"].head_local.z == pytest.approx(hips, rel=1e-3)  # centimetres, in the file too
     assert tuple(read.scale) == pytest.approx((0.01,) * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("ending", ["fbx", "glb"])
+def test_a_skeleton_that_follows_controls_is_exported_as_it_is(ending, body, make_track, evaluated, tmp_path):
+    """Its control rig is chosen, and the file has what follows that: skeleton, mesh and motion."""
+    made = build_person(body, make_track(range(3)), BodyOptions(rig="RIGIFY", game_skeleton=True), name="runner")
+    mesh = next(obj for obj in made.objects if obj.type == "MESH")
+    assert mesh.find_armature().name == "runner.game"
+    ((person,), path) = api.people(), tmp_path / f"runner.{ending}"
+    assert person.rig.name == "runner.rig" and person.action.name == "runner"
+    shown = evaluated(mesh, 3)
+    api.export_person(path, person.rig, max_influences=4)
+    rate = bpy.context.scene.render.fps
+    read, skinned = read_again(path)
+    assert len(read.data.bones) == 69 and [bone.name for bone in read.data.bones if not bone.parent] == ["DEF-spine"]
+    if ending == "fbx":  # glTF splits vertices
+        bpy.context.scene.render.fps = rate
+        found = evaluated(skinned, round(read.animation_data.action.frame_range[0]) + 2)
+        assert np.linalg.norm(found - shown, axis=1).max() < 0.01

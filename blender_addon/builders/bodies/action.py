@@ -12,7 +12,7 @@ from bpy.types import ID, Action
 from numpy.typing import NDArray
 
 from ....inference.errors import BadInput
-from ...core import compat
+from ...core import compat, roles
 
 _CONSTANT, _LINEAR = 0, 1  # the numbers of Keyframe.interpolation in foreach_set
 
@@ -22,6 +22,16 @@ def new_action(datablock: ID, name: str) -> Action:
     action = bpy.data.actions.new(name)
     compat.assign_action(datablock, action)
     return action
+
+
+def controls_of(obj: Any) -> Any:
+    """The armature whose action moves an object: a mesh's (None: it has none), an armature itself, and in place of a
+    skeleton for engines the control rig that it follows."""
+    rig = obj.find_armature() if obj.type == "MESH" else obj
+    if rig is None or rig.get(roles.RIG) != roles.GAME_SKELETON:
+        return rig
+    copies = (copy for bone in rig.pose.bones for copy in bone.constraints if copy.type == "COPY_TRANSFORMS")
+    return next((copy.target for copy in copies if copy.target is not None), rig)
 
 
 def frames_of(datablock: Any) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from bpy.types import Collection, Object
 from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
+from ....inference.errors import BadInput
 from ....inference.results import Body
 from ....inference.rigs.template import Rigged, axes_of
 from ..camera import scene
@@ -92,11 +93,42 @@ def free_bones(name: str, names: Sequence[str], rest: NDArray, collection: Colle
     return obj
 
 
-def set_parents(obj: Any, parents: Mapping[str, str]) -> None:
-    """Hang bones on others, "" for none, where they stand."""
-    with _edit_mode(obj):
-        for name, above in parents.items():
-            obj.data.edit_bones[name].parent = obj.data.edit_bones.get(above)
+def deforming_bones(rig: Any, name: str, parents: Mapping[str, str], collection: Collection) -> Object:
+    """A second armature where the rig is, of these of its bones (see `deforming_parents`) alone, at rest as there."""
+    made: Any = free_bones(name, list(parents), rest_axes(rig, list(parents)), collection)
+    made.matrix_world = rig.matrix_world
+    with _edit_mode(made):
+        for bone, above in parents.items():
+            made.data.edit_bones[bone].parent = made.data.edit_bones.get(above)
+            made.data.edit_bones[bone].length = rig.data.bones[bone].length
+    return made
+
+
+def deforming_parents(rig: Any) -> dict[str, str]:
+    """Deforming bone, parents first -> the nearest one above, "" for none. Control rigs hang them on bones that only
+    carry the name of another one (ORG-hand.L beside DEF-hand.L). Raises BadInput for a rig without such bones."""
+    bones = rig.data.bones
+    twins = {bone.name.removeprefix("DEF-"): bone.name for bone in bones if bone.use_deform}
+    above: dict[str, str] = {}
+    for bone in bones:
+        parent = bone.parent if bone.use_deform else None
+        while parent is not None and not parent.use_deform:
+            twin = twins.get(parent.name.removeprefix("ORG-"))
+            parent = bones[twin] if twin and twin != bone.name else parent.parent
+        if bone.use_deform:
+            above[bone.name] = parent.name if parent is not None else ""
+    ordered: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name and name not in ordered:
+            add(above[name])
+            ordered[name] = above[name]
+
+    for name in above:
+        add(name)
+    if not ordered:
+        raise BadInput(f"The armature {rig.name} has no deforming bones.", "Keep all of its bones.")
+    return ordered
 
 
 def rest_axes(obj: Object, names: Sequence[str]) -> NDArray[np.float64]:

@@ -54,8 +54,9 @@ class BodyOptions:
     rig : which bones armatures have (see `rig_choices`): "OWN" the body's, or "RIGIFY", a generated control rig ...
     rig_unit : "METRES" or "CENTIMETRES", in which those of game engines and avatars are (the object's scale follows).
     root_motion : what moves a person through the scene, "HIPS" or "ROOT", the bone on the ground of rigs that have one.
-    max_influences : in those rigs, the most bones that move a vertex; 0: as many as do.
+    max_influences : in all but the body's own, the most bones that move a vertex; 0: as many as do.
     limbs : of a control rig; see `retarget.Options`.
+    game_skeleton : beside a control rig, an armature of its deforming bones alone that follows it and moves the mesh.
     sliders : with an armature, shape keys for the body's shape; see `skin.shape_deltas`.
     correctives : with an armature, what becomes of a body's pose blend shapes (see `correctives`).
     start_frame : frame of the scene that shows the clip's first frame.
@@ -68,6 +69,7 @@ class BodyOptions:
     root_motion: str = "HIPS"
     max_influences: int = 4
     limbs: str = "FK"
+    game_skeleton: bool = False
     sliders: bool = True
     correctives: str = "LIVE"
     start_frame: int = 1
@@ -316,7 +318,8 @@ def _add_rig(obj: Object, take: _Take, options: BodyOptions, collection: Collect
     if options.rig == "RIGIFY":
         rigify.to_control_rig(
             rig, obj, take.body, take.frames.tolist(), name=take.name, collection=collection,
-            limbs=options.limbs, root_motion=options.root_motion,
+            limbs=options.limbs, root_motion=options.root_motion, max_influences=options.max_influences,
+            game_skeleton=options.game_skeleton,
         )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def save_pose(rig: Object, name: str, scene: Scene) -> Action:
 
 def _picture(rig: Object, scene: Scene) -> NDArray[np.float32] | None:
     """(256, 256, 4) of what the armature moves, seen from its front; None where it moves nothing."""
-    surfaces = [_surface(obj) for obj in scene.objects if obj.type == "MESH" and obj.find_armature() == rig]
+    surfaces = [_surface(obj) for obj in scene.objects if obj.type == "MESH" and action.controls_of(obj) == rig]
     if not surfaces:
         return None
     counts = np.cumsum([0, *(len(points) for points, _ in surfaces)])

@@ -20,9 +20,9 @@ from mathutils import Vector
 from ....inference import rigs
 from ....inference.errors import BadInput
 from ....inference.results import Body
-from ...core import compat, transaction
+from ...core import compat, roles, transaction
 from ..camera import scene as scenes
-from . import retarget, skin
+from . import armature, retarget, skin
 
 #: Bone of the metarig -> where it begins and ends: at these joints of the built-in body (the mean of several).
 #: None: the end of the body's own bone. "{s}" is the side.
@@ -99,12 +99,12 @@ def enable() -> None:
 
 def to_control_rig(
     rig: Object, mesh: Object, body: Body, frames: Sequence[int], *, name: str, collection: Collection,
-    limbs: str = "FK", root_motion: str = "HIPS",
+    limbs: str = "FK", root_motion: str = "HIPS", max_influences: int = 0, game_skeleton: bool = False,
 ) -> Object:  # fmt: skip
     """Replace a person's own armature by a generated control rig that does the same at these frames.
 
     rig, mesh : of `body.build_person`, with the bones of the built-in body; the armature and its action are removed.
-    limbs, root_motion : see `retarget.Options`.
+    limbs, root_motion : see `retarget.Options`.  max_influences, game_skeleton : see `body.BodyOptions`.
     Returns the generated rig. Raises BadInput where there is no Rigify or it fails.
     """
     enable()
@@ -125,7 +125,9 @@ def to_control_rig(
     metarig.hide_set(True)
     metarig.hide_render = True
     _unlink_widgets(metarig)
-    _take_skin(mesh, control, body)
+    _take_skin(mesh, control, body, max_influences)
+    if game_skeleton:
+        _follow(mesh, _game_skeleton(control, f"{name}.game", collection))
     own = rigs.map_bones([bone.name for bone in rig.data.bones], "makehuman")  # type: ignore[union-attr]
     controls = rigs.map_bones([bone.name for bone in control.data.bones], "rigify")  # type: ignore[union-attr]
     options = retarget.Options(plant_feet=False, limbs=limbs, root_motion=root_motion)
@@ -235,8 +237,20 @@ def _unlink_widgets(metarig: Any) -> None:
     home.hide_viewport = home.hide_render = True
 
 
-def _take_skin(mesh: Any, control: Any, body: Body) -> None:
-    """The mesh follows the deforming bones instead of the body's own."""
+def _game_skeleton(control: Any, name: str, collection: Collection) -> Object:
+    """An armature of the deforming bones alone, in one hierarchy, which copies the control rig's. Engines have no bones
+    that bend along themselves: the control rig's no longer do either, so that both move a skin alike."""
+    made: Any = armature.deforming_bones(control, name, armature.deforming_parents(control), collection)
+    made.show_in_front, made[roles.RIG] = True, roles.GAME_SKELETON
+    for bone in made.pose.bones:
+        copy = bone.constraints.new("COPY_TRANSFORMS")
+        copy.target, copy.subtarget = control, bone.name
+        control.data.bones[bone.name].bbone_segments = 1
+    return made
+
+
+def _take_skin(mesh: Any, control: Any, body: Body, most: int) -> None:
+    """The mesh follows the deforming bones, at most so many a vertex (0: any), instead of the body's own."""
     index = {name: number for number, name in enumerate(body.joint_names)}
     names, columns = [], []
     for written, joints in _SKIN.items():
@@ -245,11 +259,15 @@ def _take_skin(mesh: Any, control: Any, body: Body) -> None:
             names.append(written.format(s=side))
             columns.append(body.skin_weights[:, [index[one] for one in named]].sum(axis=1))
     mesh.vertex_groups.clear()
-    skin.add_weights(mesh, tuple(names), np.stack(columns, axis=1))
-    mesh.parent = control
+    skin.add_weights(mesh, tuple(names), skin.limited(np.stack(columns, axis=1), most))
+    _follow(mesh, control)
+
+
+def _follow(mesh: Any, rig: Object) -> None:
+    mesh.parent = rig
     for modifier in mesh.modifiers:
         if modifier.type == "ARMATURE":
-            modifier.object = control
+            modifier.object = rig
 
 
 def _matching(pattern: str, names: dict[str, int]) -> list[str]:

@@ -113,4 +113,4 @@ def _widgets(objects: set[Object]) -> set[Object]:
 
 
 def _moved_by(obj: Object) -> list[Object]:
-    return [one for one in bpy.data.objects if one.type == "MESH" and one.find_armature() == obj]
+    return [one for one in bpy.data.objects if one.type == "MESH" and action.controls_of(one) == obj]

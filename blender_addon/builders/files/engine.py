@@ -12,7 +12,6 @@ import numpy as np
 from bpy.types import Object
 from numpy.typing import NDArray
 
-from ....inference.errors import BadInput
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of
 from ..bodies import action, armature, retarget
 from ..camera import scene as scenes
@@ -45,18 +44,14 @@ def few_influences(objects: Sequence[Any], most: int) -> Iterator[None]:
 def deforming_rig(rig: Any, meshes: Sequence[Any], frames: Sequence[int]) -> Iterator[Object]:
     """An armature of the rig's deforming bones alone, each on the nearest of them above it, that moves as the rig does
     at these frames, has its name and carries its meshes meanwhile. Raises BadInput for a rig without such bones."""
-    names, parents, scene = [bone.name for bone in rig.data.bones], _deforming_parents(rig), scenes.current()
-    if not parents:
-        raise BadInput(f"The armature {rig.name} has no deforming bones.", "Export all of its bones.")
+    names, parents, scene = [bone.name for bone in rig.data.bones], armature.deforming_parents(rig), scenes.current()
     poses = retarget.read_poses(rig, frames, scene)[:, [names.index(name) for name in parents]]
     held = [(mesh, mesh.parent, mesh.matrix_parent_inverse.copy(), mesh.matrix_world.copy()) for mesh in meshes]
     modifiers = [m for mesh in meshes for m in mesh.modifiers if m.type == "ARMATURE" and m.object == rig]
-    rest = np.array([rig.data.bones[name].matrix_local for name in parents], np.float64)
+    rest = armature.rest_axes(rig, list(parents))
     name, rig.name = rig.name, f"{rig.name[:50]}.aside"
-    made: Any = armature.free_bones(name, list(parents), rest, (rig.users_collection or [scene.collection])[0])
+    made: Any = armature.deforming_bones(rig, name, parents, (rig.users_collection or [scene.collection])[0])
     try:
-        made.matrix_world = rig.matrix_world
-        armature.set_parents(made, parents)
         _key(made, action.name_of(rig), parents, rest, poses, frames)
         for mesh, above, *_ in held:
             if above == rig:
@@ -78,31 +73,6 @@ def deforming_rig(rig: Any, meshes: Sequence[Any], frames: Sequence[int]) -> Ite
         if keyed:
             bpy.data.actions.remove(keyed)
         rig.name = name
-
-
-def _deforming_parents(rig: Any) -> dict[str, str]:
-    """Deforming bone, parents first -> the nearest one above, "" for none. Control rigs hang them on bones that only
-    carry the name of another one (ORG-hand.L beside DEF-hand.L)."""
-    bones = rig.data.bones
-    twins = {bone.name.removeprefix("DEF-"): bone.name for bone in bones if bone.use_deform}
-    above: dict[str, str] = {}
-    for bone in bones:
-        parent = bone.parent if bone.use_deform else None
-        while parent is not None and not parent.use_deform:
-            twin = twins.get(parent.name.removeprefix("ORG-"))
-            parent = bones[twin] if twin and twin != bone.name else parent.parent
-        if bone.use_deform:
-            above[bone.name] = parent.name if parent is not None else ""
-    ordered: dict[str, str] = {}
-
-    def add(name: str) -> None:
-        if name and name not in ordered:
-            add(above[name])
-            ordered[name] = above[name]
-
-    for name in above:
-        add(name)
-    return ordered
 
 
 def _key(obj: Any, name: str, parents: dict[str, str], rest: NDArray, poses: NDArray, frames: Sequence[int]) -> None:

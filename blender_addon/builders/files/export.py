@@ -84,12 +84,15 @@ def export_people(
         raise BadInput(f"{kind} stores one skeleton, and {len(roots)} are chosen.", "Choose one, or another format.")
     _check_path(path, overwrite)
     _enable(kind)
-    ranges = [action.frames_of(obj) for obj in roots] if animation else []
+    movers = [action.controls_of(obj) or obj for obj in roots]
+    ranges = [action.frames_of(obj) for obj in movers] if animation else []
     known = [frames for frames in ranges if frames] or [(scene.frame_start, scene.frame_end)]
     first, last = min(low for low, _ in known), max(high for _, high in known)
     if not animation:
         first = last = scene.frame_current
-    name = action.name_of(roots[0]) if len(roots) == 1 else path.stem
+    name = action.name_of(movers[0]) if len(roots) == 1 else path.stem
+    if kind not in _SKELETONS:
+        roots = list(dict.fromkeys(each for root in roots for each in _skinned(root)))
     take = _Take(roots, first, last, animation, name, centimetres, from_zero, bones)
     try:
         with ExitStack() as stack:
@@ -265,6 +268,12 @@ def _enable(kind: str) -> None:
         return
     if addon_utils.enable(addon) is None:
         raise BadInput(f"This Blender cannot export {kind}: the add-on {addon} is missing.", "Choose another format.")
+
+
+def _skinned(root: Object) -> list[Object]:
+    """What carries the skin of what a root moves: of a control rig with a skeleton for engines that skeleton."""
+    rigs = [obj for obj in scenes.view_layer().objects if obj.type == "ARMATURE" and action.controls_of(obj) == root]
+    return [rig for rig in rigs if _moved_by(rig)] or [root]
 
 
 def _moved_by(armature: Object) -> list[Object]:

@@ -54,6 +54,7 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
         root_motion=wanted.root_motion,
         max_influences=wanted.max_influences,
         limbs=wanted.limbs,
+        game_skeleton=wanted.game_skeleton,
         correctives=wanted.correctives,
         start_frame=wanted.start_frame,
         world_from_camera=axes.world_from_camera_of(place.camera),

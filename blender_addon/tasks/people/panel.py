@@ -21,10 +21,10 @@ class PeoplePanel(SidebarPanel):
         self.rows(layout, settings, "bodies")
         if people.bodies == "ARMATURE":
             self.rows(layout, settings, "rig")
-            if people.rig not in ("OWN", "RIGIFY"):
+            if people.rig == "RIGIFY":
+                self.rows(layout, settings, "limbs", "max_influences", "game_skeleton")
+            elif people.rig != "OWN":
                 self.rows(layout.column(align=True), settings, "rig_unit", "max_influences")
-            elif people.rig == "RIGIFY":
-                self.rows(layout, settings, "limbs")
             if people.rig != "OWN" and has_root(people.rig):
                 self.rows(layout, settings, "root_motion")
             if people.model != "builtin":

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ....inference.options import Choice, Number, Options
+from ....inference.options import Choice, Number, Options, Switch
 from ....inference.options.people import OPTIONS
 from ...builders.bodies.rig_choices import RIGS
 from ..shared.settings import BODIES, LIMBS, MASKS, ROOT_MOTION, START_FRAME, mask_choice, model_choice
@@ -21,8 +21,10 @@ BUILD = Options(
     )),
     LIMBS,
     ROOT_MOTION,
-    Number("max_influences", 4, "Influences", "Most bones that move a vertex of rigs for engines and avatars;"
+    Number("max_influences", 4, "Influences", "Most bones that move a vertex, in all rigs but the body's own;"
            " 0 sets no limit", 0, 64, soft_high=8),
+    Switch("game_skeleton", False, "Game Skeleton", "Beside a Rigify rig make an armature of its deforming bones alone,"
+           " which follows it and moves the mesh, for engines"),
     Choice("correctives", "LIVE", "Correctives",
            "What to do with the corrective shapes of joints that bulge and fold, for bodies that have them", (
         ("LIVE", "Live", "Shape keys driven by the bones, however they are posed"),

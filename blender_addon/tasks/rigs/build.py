@@ -15,7 +15,7 @@ from bpy.types import Object, Scene
 
 from ....inference import rigs
 from ....inference.errors import BadInput
-from ...builders.bodies import pose_asset
+from ...builders.bodies import action, pose_asset
 from ...builders.bodies import retarget as retargeting
 from ...builders.files import export as exporting
 from ...core import roles
@@ -35,7 +35,7 @@ def armature_object(name: str, context: Any) -> Object:
         if moved_by is None:
             raise BadInput(f"The object {obj.name} is not an armature.", _CHOOSE)
         obj = moved_by
-    return obj
+    return action.controls_of(obj)
 
 
 def find_bones(obj: Object, preset: str) -> str:
