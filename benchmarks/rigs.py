@@ -40,15 +40,15 @@ def control_rig(people) -> None:
     (track,) = people.tracks().values()
     truth = [axes.transform(BodyOptions().world, person.vertices) for _, person in track]
     for label, options in (
-        ("all influences", {"max_influences": 0}),
-        ("four", {}),
-        ("four, Game Skeleton", {"game_skeleton": True}),
+        ("all influences", BodyOptions(rig="RIGIFY", max_influences=0)),
+        ("four", BodyOptions(rig="RIGIFY")),
+        ("four, Game Skeleton", BodyOptions(rig="RIGIFY", game_skeleton=True)),
     ):
-        made = build_people(people, BodyOptions(rig="RIGIFY", **options), name="rigs")[0]
+        made = build_people(people, options, name="rigs")[0]
         mesh = next(obj for obj in made.objects if obj.type == "MESH")
         distances = []
         for frame, vertices in enumerate(truth, start=1):
-            bpy.context.scene.frame_set(frame)
+            bpy.data.scenes[0].frame_set(frame)
             seen = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
             shown = axes.transform(np.array(seen.matrix_world), meshes.positions(seen.to_mesh()))
             distances.append(1000 * np.linalg.norm(shown - vertices, axis=1))
