@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.run import Run
-from .crops import SMALLEST_WINDOW, Detection, Pyramid, Region, clip_box, region_between, run_detector, tile_regions
+from .crops import Detection, Pyramid, Region, clip_box, region_between, run_detector, tile_regions
 from .networks import load_network
 
 #: Windows of the detector in short sides of the photo, besides the whole of it; and those of a thorough search.
@@ -43,7 +43,7 @@ MIN_SCORE, MAX_SPREAD = 0.3, 0.02
 #: What speaks for a person: the weights of `_evidence`, by logistic regression on 412 people and 303 other things that
 #: the networks took for people (`benchmarks/people_random.py`), and the belief from which on somebody is one.
 _BELIEF = np.array([-0.44, -0.54, 6.52, -0.33, -0.66, 0.31, 2.31, 1.95, -10.3])
-BELIEVED = 0.45
+BELIEVED = 0.6
 #: Part of the belief wanted below which a first look ends it.
 DOUBT = 4
 #: The detector's threshold in a thorough search; its windows (sides of the person's crop: size, steps to the side) for
@@ -51,8 +51,6 @@ DOUBT = 4
 THOROUGH_THRESHOLD, NEAR_WINDOWS, ROUNDS = 0.4, ((1.0, (-0.3, 0.0, 0.3)), (1.8, (0.0,))), 2
 #: Where the landmark network looks for neighbours by itself, in crops to the side.
 BESIDE = (-0.4, -0.2, 0.2, 0.4)
-#: OpenCV's detector: pixels of the picture that it sees, and its threshold.
-HOG_PIXELS, HOG_THRESHOLD = 600_000, -0.3
 
 #: Bodies alike in size, whose trunks are this share of a crop apart, are two, however much of their masks they share.
 ALIKE, APART = 1.6, 0.08
@@ -345,7 +343,7 @@ def find_people(
     if not augment:
         return _people_in(pyramid, detect_people(pyramid, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment=False)
     tiles = tile_regions(pyramid.height, pyramid.width, THOROUGH_LEVELS, step=0.6, beyond=0.25)
-    regions = detect_people(pyramid, run.part(0.0, 0.2), THOROUGH_THRESHOLD, tiles) + _upright_regions(pyramid)
+    regions = detect_people(pyramid, run.part(0.0, 0.2), THOROUGH_THRESHOLD, tiles)
     people = _people_in(pyramid, regions, run.part(0.2, 0.6), least)
     fresh = people
     for number in range(ROUNDS):
@@ -395,27 +393,6 @@ def _without_parts(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
     within = ((middle[:, None] > low) & (middle[:, None] < high)).all(-1)
     part = (within & sure & (size > ALIKE * size[:, None])).any(1)
     return [one for one, is_part in zip(people, part, strict=True) if not is_part]
-
-
-def _upright_regions(pyramid: Pyramid) -> list[Region]:
-    """Where OpenCV's detector of upright people sees some: it looks at outlines, the network at faces.
-
-    Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", 2005.
-    """
-    if min(pyramid.height, pyramid.width) < SMALLEST_WINDOW:
-        return []
-    scale = min(1.5, (HOG_PIXELS / (pyramid.height * pyramid.width)) ** 0.5)
-    size = (max(64, round(pyramid.width * scale)), max(128, round(pyramid.height * scale)))
-    detector = cv2.HOGDescriptor()
-    detector.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32))
-    picture = cv2.resize(pyramid.level(0), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    boxes, scores = detector.detectMultiScale(picture, winStride=(8, 8), scale=1.08, hitThreshold=HOG_THRESHOLD)
-    found = []
-    for (x, y, wide, tall), score in zip(boxes, np.ravel(scores), strict=True):
-        # The hips lie a little below the middle of its window, which is a third taller than the person.
-        place = (float((x + wide / 2) * pyramid.width / size[0]), float((y + 0.53 * tall) * pyramid.height / size[1]))
-        found.append(Region(*place, 1.04 * float(tall) * pyramid.height / size[1], 0.0, float(np.clip(score, 0, 1))))
-    return found
 
 
 def _moved(region: Region, size: float, step: float) -> Region:
@@ -475,8 +452,10 @@ def _share_inside(person: PoseLandmarks, box: tuple[float, float, float, float])
 
 
 def _quality(person: PoseLandmarks) -> float:
-    """How much to believe in a person, to choose between two in one place."""
-    return person.belief * person.score_min * float(person.visibility[:33].mean())
+    """How much to believe in a person, to choose between two in one place: the network is as sure of an upright body
+    turned upside down."""
+    upright = float(np.exp(np.cos(person.region.rotation) - 1))
+    return upright * person.belief * person.score_min * float(person.visibility[:33].mean())
 
 
 def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
