@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bpy
-import numpy as np
 
 from ...inference.errors import BadInput
 
@@ -136,6 +135,8 @@ def add_outlines(frame: Any, points: NDArray, sizes: NDArray, holes: NDArray, ra
     holes (S,) bool : holes of the last stroke before them that is none; they get the object's second material.
     radius : half of the strokes' width, in the object's units.
     """
+    import numpy as np  # not before a job: this module is read while Blender starts
+
     if STROKE_CURVES:
         _add_curves(frame.drawing, points, sizes, holes, radius)
         return
@@ -151,6 +152,8 @@ def add_outlines(frame: Any, points: NDArray, sizes: NDArray, holes: NDArray, ra
 
 
 def _add_curves(drawing: Any, points: NDArray, sizes: NDArray, holes: NDArray, radius: float) -> None:
+    import numpy as np
+
     drawing.add_strokes(sizes.tolist())
     attributes = drawing.attributes
 
