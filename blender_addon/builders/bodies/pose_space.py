@@ -130,4 +130,4 @@ def set_basis(obj: Object, bone: str, found: list[Channel], frames: NDArray, bef
     if np.abs(basis[:, :3, :3] - before[:, :3, :3]).max() > 1e-5:
         owner: Any = obj.pose.bones[bone] if bone else obj  # type: ignore[union-attr]
         mode = owner.rotation_mode
-        ensured(obj, found, bone, action.rotation_property(mode)).write(frames, retarget._rotation_keys(mode, basis))
+        ensured(obj, found, bone, action.rotation_property(mode)).write(frames, retarget.rotation_keys(mode, basis))

@@ -486,7 +486,7 @@ def _key(
     for place, name in enumerate(names):
         bone = bones[name]
         attribute = action.rotation_property(bone.rotation_mode)
-        values = _rotation_keys(bone.rotation_mode, basis[:, place])
+        values = rotation_keys(bone.rotation_mode, basis[:, place])
         setattr(bone, attribute, values[0].tolist())
         action.add_fcurves(keyed, obj, action.bone_path(name, attribute), times, values, name)
         if name in placed:
@@ -511,12 +511,12 @@ def _key_object(obj: Object, matrices: NDArray, turned: bool, frames: Sequence[i
     action.add_fcurves(keyed, obj, "location", times, basis[:, :3, 3])
     if turned:
         attribute = action.rotation_property(obj.rotation_mode)
-        values = _rotation_keys(obj.rotation_mode, basis / np.linalg.norm(basis, axis=1, keepdims=True))
+        values = rotation_keys(obj.rotation_mode, basis / np.linalg.norm(basis, axis=1, keepdims=True))
         transaction.change(obj, **{attribute: values[0].tolist()})
         action.add_fcurves(keyed, obj, attribute, times, values)
 
 
-def _rotation_keys(mode: str, basis: NDArray) -> NDArray[np.float64]:
+def rotation_keys(mode: str, basis: NDArray) -> NDArray[np.float64]:
     """The values (T, C) that turn a bone of this rotation mode so, each next to the one before."""
     aligned = rotations.align_hemisphere(rotations.quaternions_of(basis[:, :3, :3]))
     if mode == "QUATERNION":

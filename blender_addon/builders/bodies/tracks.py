@@ -65,7 +65,7 @@ def _standing(
         wanted[:, :3, :3] = wanted[:, :3, :3] @ rests[1][bone][:3, :3].T @ rests[0][bone][:3, :3]
         basis = basis_of(obj, bone, found, own[:1]) @ np.linalg.inv(here[bone]) @ wanted
         values[action.bone_path(bone, "location")] = basis[:, :3, 3] / unit_of(obj, bone)
-        values[action.bone_path(bone, action.rotation_property(mode))] = retarget._rotation_keys(mode, basis)
+        values[action.bone_path(bone, action.rotation_property(mode))] = retarget.rotation_keys(mode, basis)
     return values
 
 
