@@ -40,7 +40,7 @@ class _Task(NamedTuple):
     task: str
     summary: str
     options: Options
-    model: str = "builtin"
+    model: str = common.AUTO
 
 
 _COMMON = Options(common.FX, common.FY, common.RESOLUTION)
@@ -97,12 +97,14 @@ def _frames(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
     pairs = batch.each(_TASKS[options.task].task, clip, progress=progress, **given)
     # A file stands in for those that are missing behind it, and a damaged movie has fewer frames than it says.
     own = (next(again) for _, again in groupby(pairs, lambda pair: pair[0].name))
+    answered = []
     for output, (photo, result) in zip(outputs, own, strict=False):
         if isinstance(result, NothingFound):
             raise result
         _save(output, result, photo, options)
+        answered.append(f"Answered by {result.model}.")
         yield output
-    progress.tell(clip.notes)
+    progress.tell([*(answered if given["model"] == common.AUTO else []), *clip.notes])
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:
@@ -263,7 +265,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     add("--picture", choices=("preview", "mask"), default="preview", help="what a PNG shows")
     add("--bits", type=int, choices=(8, 16), default=8, help="of a mask")
     add("--frame", type=int, default=0, help="of a clip, the frame that a GLB or PNG holds, from 0")
-    add("--model", help="default: builtin; of maps: canny")
+    add("--model", help="default: auto; of maps: canny")
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:

@@ -13,19 +13,23 @@ photos pass its network together, `estimate_batch(photos, run, options)` with a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
-from types import ModuleType
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from . import runtime
 from .errors import BadInput, MaquetteError, NothingFound
 from .options import depth, hands, normals, preprocessors
+from .options.common import AUTO, RUN_NAMES
 from .options.common import BATCH_SIZE as _BATCH_SIZE
-from .options.common import RUN_NAMES
 from .photo import Clip, Photo, PhotoLike, as_clip, as_photo
-from .registry import find_model, model_module
+from .registry import answering, model_module
+from .runtime.device import require_torch
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from ..installer.models.catalogue import Model
     from .results import DepthMap, HandMaps, MapImage, NormalMap
     from .runtime.run import Run
 
@@ -44,21 +48,65 @@ _TASKS = {
 
 def single(task: str, given: Mapping[str, Any]) -> Any:
     """The result of one photo. given : the arguments of the task's public function by name. Raises `MaquetteError`."""
-    verb, declared = _TASKS[task]
-    module = model_module(task, given["model"])
+    asked = _asked(task, given["model"], given)
     photo = as_photo(given["photo"])
-    options = declared.checked(given)
-    run = runtime.start(**{name: given[name] for name in RUN_NAMES}, model=find_model(task, given["model"]))
-    with run.computing():
-        return _answers(module, verb, [photo], run, options)[0]
+    asked = replace(asked, options=_TASKS[task][1].checked(given))
+    with asked.run.computing():
+        return asked.answers([photo], asked.run)[0]
 
 
-def estimate_depth(photos: Photos, model: str = "builtin", **options: Any) -> Iterator[DepthMap]:
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of some photos. models : tried in turn, until one finds something."""
+
+    task: str
+    run: Run
+    models: tuple[Model, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def verb(self) -> str:
+        return _TASKS[self.task][0]
+
+    @property
+    def together(self) -> bool:
+        """Whether several photos pass the first model's network together."""
+        return hasattr(self._module(0), f"{self.verb}_batch")
+
+    def _module(self, number: int) -> ModuleType:
+        return model_module(self.task, self.models[number].id)
+
+    def answers(self, photos: list[Photo], run: Run) -> list[Any]:
+        """A result for each photo, with the model that gave it. Raises the last model's `NothingFound`."""
+        for number, model in enumerate(self.models):
+            module, own = self._module(number), replace(run, model=model)
+            try:
+                if together := getattr(module, f"{self.verb}_batch", None):
+                    found = together(photos, own, self.options)
+                else:
+                    found = [getattr(module, self.verb)(photo, own, self.options) for photo in photos]
+                return [replace(result, model=model.id) for result in found]
+            except NothingFound:
+                if model is self.models[-1]:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def _asked(task: str, model: str, given: Mapping[str, Any]) -> _Asked:
+    """The request without its options, which are checked after the photo was read. Raises `MaquetteError`."""
+    require_torch()
+    run = runtime.start(**{name: given.get(name) for name in RUN_NAMES})
+    models = answering(task, model, run.models_dir)
+    model_module(task, models[0].id)
+    return _Asked(task, run, models, {})
+
+
+def estimate_depth(photos: Photos, model: str = AUTO, **options: Any) -> Iterator[DepthMap]:
     """`inference.estimate_depth` of every photo; its keywords are the options."""
     return _found(each("depth", photos, model, **options))
 
 
-def estimate_normals(photos: Photos, model: str = "builtin", **options: Any) -> Iterator[NormalMap]:
+def estimate_normals(photos: Photos, model: str = AUTO, **options: Any) -> Iterator[NormalMap]:
     """`inference.estimate_normals` of every photo; its keywords are the options."""
     return _found(each("normals", photos, model, **options))
 
@@ -68,7 +116,7 @@ def make_maps(photos: Photos, model: str = "canny", **options: Any) -> Iterator[
     return _found(each("maps", photos, model, **options))
 
 
-def refine_hands(photos: Photos, model: str = "builtin", **options: Any) -> Iterator[HandMaps]:
+def refine_hands(photos: Photos, model: str = AUTO, **options: Any) -> Iterator[HandMaps]:
     """`inference.refine_hands` of every photo; its keywords are the options. Hands of a clip: `hands.track`."""
     return _found(each("hands", photos, model, **options))
 
@@ -76,7 +124,7 @@ def refine_hands(photos: Photos, model: str = "builtin", **options: Any) -> Iter
 def each(
     task: str,
     photos: Photos,
-    model: str = "builtin",
+    model: str = AUTO,
     *,
     batch_size: int = BATCH_SIZE,
     **options: Any,
@@ -84,20 +132,19 @@ def each(
     """Every photo with its result, or with the `NothingFound` that the model raised for it.
 
     task : "depth", "normals", "hands" or "maps".  options : the keywords of its public function.
-    What can be checked is checked before the first pair is asked for.
+    What can be checked is checked before the first pair is asked for. Of a film (but not of separate photos) all frames
+    are answered by one model.
     """
-    verb, declared = _TASKS[task]
+    declared = _TASKS[task][1]
     unknown = options.keys() - {*declared.names, *RUN_NAMES}
     if unknown:
         raise TypeError(f"{task} got an unexpected keyword argument {min(unknown)!r}")
     count = _BATCH_SIZE.checked(batch_size)
-    module = model_module(task, model)
-    checked = declared.checked(options)
-    run = runtime.start(**{name: options.get(name) for name in RUN_NAMES}, model=find_model(task, model))
+    asked = replace(_asked(task, model, options), options=declared.checked(options))
     clip = as_clip(photos)
     if not len(clip):
         raise BadInput("There is no photo to work on.", "Give at least one.")
-    return _pairs(clip, run, module, verb, count, checked)
+    return (_of_film if clip.fps is not None and len(clip) > 1 else _pairs)(clip, asked, count)
 
 
 def _found(pairs: Iterator[tuple[Photo, Any]]) -> Iterator[Any]:
@@ -107,17 +154,30 @@ def _found(pairs: Iterator[tuple[Photo, Any]]) -> Iterator[Any]:
         yield result
 
 
-def _pairs(
-    clip: Clip, run: Run, module: ModuleType, verb: str, count: int, options: Mapping[str, Any]
-) -> Iterator[tuple[Photo, Any]]:
-    photos, many = iter(clip), len(clip) > 1
-    count, done = count if _together(module, verb) else 1, 0
+def _of_film(clip: Clip, asked: _Asked, count: int) -> Iterator[tuple[Photo, Any]]:
+    """The pairs of the first model that finds something in any frame: metres and heights never follow one another."""
+    for model in asked.models:
+        pairs = _pairs(clip, replace(asked, models=(model,)), count)
+        if model is asked.models[-1]:
+            yield from pairs
+            return
+        empty: list[NothingFound] = []
+        for pair in pairs:
+            if not isinstance(pair[1], NothingFound):
+                yield from chain(zip(islice(clip, len(empty)), empty, strict=False), [pair], pairs)
+                return
+            empty.append(pair[1])
+
+
+def _pairs(clip: Clip, asked: _Asked, count: int) -> Iterator[tuple[Photo, Any]]:
+    photos, many, run = iter(clip), len(clip) > 1, asked.run
+    count, done = count if asked.together else 1, 0
     while batch := _read(photos, count, done if many else None):
         part = run.part(min(done / len(clip), 1.0), min((done + count) / len(clip), 1.0))
         part.report(0.0, f"Photo {done + 1} of {len(clip)}")
         try:
             with part.computing():
-                results = _answers(module, verb, batch, part, options)
+                results = asked.answers(batch, part)
         except NothingFound as error:  # only of models that see one photo at a time
             results = [_at(error, batch[0].name, done) if many else error]
         except MaquetteError as error:
@@ -125,17 +185,6 @@ def _pairs(
         done += len(batch)
         while results:
             yield batch.pop(0), results.pop(0)
-
-
-def _together(module: ModuleType, verb: str) -> Any:
-    """The function of a model whose network several photos pass together, else None."""
-    return getattr(module, f"{verb}_batch", None)
-
-
-def _answers(module: ModuleType, verb: str, photos: list[Photo], run: Run, options: Mapping[str, Any]) -> list[Any]:
-    if together := _together(module, verb):
-        return together(photos, run, options)
-    return [getattr(module, verb)(photo, run, options) for photo in photos]
 
 
 def _read(photos: Iterator[Photo], count: int, done: int | None) -> list[Photo]:

@@ -266,6 +266,7 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
         **_stacked(persons, (*names, "translation", "confidence", "guessed")),
         **_camera_arrays(*people.cameras),
         "fps": np.array(np.nan if people.fps is None else people.fps),
+        "model": np.array(people.model),
     }
     for name in ("keypoints_3d", "crop_camera"):
         if persons and all(getattr(person, name) is not None for person in persons):
@@ -337,9 +338,9 @@ class _Kind:
     meshes: Callable[[Any, Any, Photo, int], dict[str, Any]] | None = None
 
 
-_DEPTH_ARRAYS = ("depth", "valid", "preview", "normals", "confidence", "metric")
+_DEPTH_ARRAYS = ("depth", "valid", "preview", "normals", "confidence", "metric", "model")
 _ALL = ".npz, .exr, .png or .glb"
-_HAND_ARRAYS, _NORMAL_ARRAYS = ("depth", "mask", "preview"), ("normals", "valid", "preview")
+_HAND_ARRAYS, _NORMAL_ARRAYS = ("depth", "mask", "preview", "model"), ("normals", "valid", "preview", "model")
 _KINDS = {
     DepthMap: _Kind("Depth", _ALL, _DEPTH_ARRAYS, _map_arrays, "depth", _valid, _relief_mesh),
     NormalMap: _Kind("A normal map", ".npz, .exr or .png", _NORMAL_ARRAYS, _map_arrays, "normals", _valid),

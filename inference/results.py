@@ -30,6 +30,7 @@ class DepthMap:
     preview : (h, w, 3) uint8.
     confidence : (H, W) float32, about 1 - the share of the depth that the model expects to be wrong by, unbounded as
         the model gives it; None where the model has none.
+    model : what made it, by its name in the catalogue.
     """
 
     depth: NDArray[np.float32]
@@ -39,16 +40,21 @@ class DepthMap:
     metric: bool
     preview: NDArray[np.uint8]
     confidence: NDArray[np.float32] | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True)
 class NormalMap:
-    """Surface normals of a photo: (H, W, 3) float32 unit vectors in camera axes (towards the viewer is -z)."""
+    """Surface normals of a photo: (H, W, 3) float32 unit vectors in camera axes (towards the viewer is -z).
+
+    model : what made them, by its name in the catalogue.
+    """
 
     normals: NDArray[np.float32]
     valid: NDArray[np.bool_]
     camera: Camera
     preview: NDArray[np.uint8]
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ class HandMaps:
     mask : (H, W) float32 0..1, after `mask_type` and `mask_expand`.
     preview : (h, w, 3) uint8, short side = `resolution`: per hand nearest 255 to farthest 51, background 0.
     identity : (H, W) int32, index + 1 in `hands` of the nearest hand, 0 where there is none; None where not known.
+    model : what fitted them, by its name in the catalogue.
     """
 
     depth: NDArray[np.float32]
@@ -112,6 +119,7 @@ class HandMaps:
     hands: tuple[Hand, ...]
     camera: Camera
     identity: NDArray[np.int32] | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,6 +203,7 @@ class People:
     camera : of the first photo.  cameras : one a photo (photos of a request may differ in size).
     fps : frame rate of the clip, or None for photos that are no clip.
     notes : what the artist is to know, a sentence each: people who were seen but not fitted.
+    model : what recovered them, by its name in the catalogue.
     """
 
     frames: tuple[tuple[Person, ...], ...]
@@ -203,6 +212,7 @@ class People:
     cameras: tuple[Camera, ...]
     fps: float | None = None
     notes: tuple[str, ...] = ()
+    model: str = ""
 
     def tracks(self) -> dict[int, list[tuple[int, Person]]]:
         """track_id -> [(frame index, Person), ...] in the order of the frames."""

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import bpy
 from bpy.types import UILayout
 
+from ...inference.options.common import AUTO
 from ...installer.models import catalogue, library
-from ...installer.models.catalogue import in_words
+from ...installer.models.catalogue import Model, in_words
 from .state import TASKS, overview
 
 #: State of a model -> icon, and the words beside its size.
@@ -26,13 +28,21 @@ READY = (library.SHIPS, library.INSTALLED)
 def draw_choice(layout: UILayout, group: Any, task: str) -> None:
     """The choice of a task's model in the sidebar: which of them are installed, and a button where the chosen one is
     not."""
-    model = next((model for model in catalogue.models(task) if model.id == group.model), None)
+    models = catalogue.models(task)
+    model = next((model for model in models if model.id == group.model), None)
     split = layout.split(factor=0.4)
     label = split.row()
     label.alignment = "RIGHT"
     label.label(text="Model")
-    if model is None:
+    if model is None and group.model != AUTO:
         split.prop(group, "model", text="")
+        return
+    if model is None:
+        split.menu(f"MAQUETTE_MT_{task}_models", text="Automatic", icon="CHECKMARK")
+        model = better(models)
+        if model is not None:
+            text = f"Install {model.label} ({model.size}, {model.licence})"
+            layout.operator("maquette.install_model", text=text, icon="IMPORT").model = f"{task}/{model.id}"
         return
     state = overview(model)
     split.menu(f"MAQUETTE_MT_{task}_models", text=model.label, icon=STATES[state.state][0])  # type: ignore[arg-type]
@@ -44,6 +54,15 @@ def draw_choice(layout: UILayout, group: Any, task: str) -> None:
     layout.operator(operator, text=f"{verb} {model.label}{size}", icon="IMPORT").model = f"{task}/{model.id}"
 
 
+def better(models: Iterable[Model]) -> Model | None:
+    """The smallest model that "auto" would rather take than what ships; None where one is installed."""
+    ready = max((model for model in models if overview(model).state in READY), key=lambda model: model.auto)
+    above = [model for model in models if model.auto > ready.auto]
+    if ready.files or not above:
+        return None
+    return min(above, key=lambda model: sum(file.about_bytes for file in model.files))
+
+
 class ModelsMenu:
     """The models of a task; those that are not installed say how large they are."""
 
@@ -52,6 +71,8 @@ class ModelsMenu:
 
     def draw(self, context: Any) -> None:
         group = getattr(context.scene.maquette, self.task)
+        if any(model.auto for model in catalogue.models(self.task)):
+            self.layout.prop_enum(group, "model", AUTO, icon="CHECKMARK")
         for model in catalogue.models(self.task):
             state = overview(model).state
             text = model.label if state in READY else f"{model.label}   ({model.size} to download)"

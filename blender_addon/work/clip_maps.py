@@ -108,7 +108,7 @@ def recorded(
     except BaseException:
         scratch.discard()
         raise
-    return JobResult(ClipMaps(files, known, found), first, len(files), clip.fps, scratch=scratch)
+    return JobResult(ClipMaps(files, known, found), first, len(files), clip.fps, scratch=scratch, model=known.model)
 
 
 def _check_size(photo: Photo, first: Photo, index: int) -> None:

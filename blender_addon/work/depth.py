@@ -51,7 +51,9 @@ class DepthWork(WorkItem["EstimatedDepth | ClipMaps[DepthMap]"]):
         if isinstance(values, np.ndarray) and depth.metric:
             values = values * np.float32(metre)
         cameras = {"camera": self._seen_from(depth), "lens": depth.camera if depth.metric else None}
-        return JobResult(EstimatedDepth(depth, surface), photo, **cameras, **self.written(**{name: values}))
+        return JobResult(
+            EstimatedDepth(depth, surface), photo, model=depth.model, **cameras, **self.written(**{name: values})
+        )
 
     def of_clip(self, report: Report) -> JobResult[ClipMaps[DepthMap]]:
         """Metres stay metres; heights without unit are brought to one scale (see `ScaleStabilizer`). A frame in which a

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ...inference.options.common import AUTO
 from ...installer.packages import manager
 from ..core.exchange import clean_name
 from ..core.preload import preload_torch
@@ -58,6 +59,7 @@ class JobResult(Generic[Result]):
         none of them for a single frame. None where it shows the clip itself.
     file : of the photo, where it is one of several separate ones.
     partial : the job was cancelled, and this is what was finished by then.
+    model : what answered, where that was left to be chosen; "" for the item's own.
     """
 
     result: Result
@@ -74,6 +76,7 @@ class JobResult(Generic[Result]):
     upright: tuple[Path, ...] | None = None
     partial: bool = False
     file: Path | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ class WorkItem(Generic[Result]):
     task: str
     source: Source
     target: Target
-    model: str = "builtin"
+    model: str = AUTO
     options: Mapping[str, Any] = field(default_factory=dict)
     build: Any
     clip: ClipSpan | None = None

@@ -31,7 +31,7 @@ class NormalsWork(WorkItem["NormalMap | ClipMaps[NormalMap]"]):
         photo = self.source.photo()
         normals = inference.estimate_normals(photo, self.model, **self.options, **self.where(report))
         written = self.written(normal=self._colours(normals))
-        return JobResult(normals, photo, camera=self._seen_from(normals), **written)
+        return JobResult(normals, photo, camera=self._seen_from(normals), model=normals.model, **written)
 
     def of_clip(self, report: Report) -> JobResult[ClipMaps[NormalMap]]:
         found = recorded(self, report, "normal", self._colours, _FLAT)

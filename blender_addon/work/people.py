@@ -66,6 +66,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
             masks=masks,
             outlines=outlines,
             file=photos[0][0] if photos else None,
+            model=people.model,
         )
 
     of_clip = of_photo

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def estimate_depth(
     photo: PhotoLike,
-    model: str = "builtin",
+    model: str = "auto",
     *,
     fx: float | None = None,
     fy: float | None = None,
@@ -37,7 +37,9 @@ def estimate_depth(
     Parameters
     ----------
     photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
-    model : "builtin" (metres, where there are people), "relief" (height of a material's surface, unitless),
+    model : "auto" (the best one installed; without one "builtin" or, where it finds nobody, "relief": `DepthMap.model`
+        says which answered), "builtin" (metres, where there are people), "relief" (height of a material's surface,
+        unitless),
         "metric3d-vit-small", "-large", "-giant2" (metres everywhere but in the sky; needs its file), "moge-2-small",
         "-base", "-large" (metres, and the lens of a photo that does not say its own; needs its file), or another of
         docs/models.md: metres or, where `DepthMap.metric` is False, the relative inverse depth as a height.

@@ -46,7 +46,9 @@ def estimate(photo: Photo, run: Run, options: Mapping[str, Any]) -> DepthMap:
     if not persons:
         raise NothingFound(
             "There is nobody in the photo, and the built-in depth comes from people.",
-            "Choose a photo of people, or the model relief for the surface of a material.",
+            "Choose a photo of people, or the model auto, relief (the surface of a material) or MoGe-2 (any photo).",
+            "maquette.install_model",
+            {"model": "depth/moge-2-small"},
         )
     depth = people_depth(persons, people.body, camera, run.part(0.85, 0.95))
     valid = depth > 0

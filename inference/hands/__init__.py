@@ -23,7 +23,7 @@ MASK_TYPES: tuple[str, ...] = tuple(name for name, _, _ in hands.MASK_TYPES)
 
 def refine_hands(
     photo: PhotoLike,
-    model: str = "builtin",
+    model: str = "auto",
     *,
     mask_bbox_padding: int = 30,
     mask_type: str = "based_on_depth",
@@ -45,7 +45,8 @@ def refine_hands(
     Parameters
     ----------
     photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
-    model : "builtin", or "meshgraphormer" (the reference node's; needs its files and the registered MANO_RIGHT.pkl).
+    model : "auto" (the best one installed whose results are free), "builtin", or
+        "meshgraphormer" (the reference node's; needs its files and the registered MANO_RIGHT.pkl).
     mask_type : "based_on_depth" (silhouette), "tight_bboxes" (landmark boxes) or "original" (padded boxes).
     mask_bbox_padding : 0..100 pixels, the least padding of "original".
     mask_expand : -16384..16384; grows (or shrinks, negative) the mask by so many pixels of city-block distance.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def estimate_normals(
     photo: PhotoLike,
-    model: str = "builtin",
+    model: str = "auto",
     *,
     a: float = 2 * math.pi,
     bg_threshold: float = 0.1,
@@ -33,7 +33,8 @@ def estimate_normals(
     Parameters
     ----------
     photo : `Photo`, array (H, W, 3) uint8 sRGB, or path.
-    model : "from-depth" or "builtin" (both: from the built-in depth), or "metric3d-vit-small", "-large", "-giant2"
+    model : "auto" (the best one installed, else the built-in way: `NormalMap.model` says which answered),
+        "from-depth" or "builtin" (both: from the built-in depth), or "metric3d-vit-small", "-large", "-giant2"
         (from the same pass of the network as that model's depth, which is computed once for either), "moge-2-small",
         "-base", "-large" (likewise), "midas" and
         "midas-384" (from the slopes of a relative depth), or "normalbae".

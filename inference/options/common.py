@@ -9,6 +9,8 @@ from typing import Any
 from ..errors import BadInput
 from . import Choice, Number, Options, Text
 
+#: The name of a model that stands for the best one that is installed; see `registry.answering`.
+AUTO = "auto"
 # fmt: off
 FX = Number("fx", None, "Focal Length X",
         "Focal length in pixels; left out, the photo's own, or else that of a lens that sees 55 degrees", 0.0,
@@ -20,7 +22,7 @@ RESOLUTION = Number("resolution", 512, "Preview Size",
 MOGE = ("moge-2-small", "moge-2-base", "moge-2-large")
 TOKENS = Number("tokens", 3600, "Network Detail",
         "Patches of the photo that the network sees: 1200 is quick, 3600 the finest it was trained for", 256, 16384,
-        soft_low=1200, soft_high=3600, models=MOGE)
+        soft_low=1200, soft_high=3600, models=(*MOGE, AUTO))
 LAYER = Text("layer", None, "Layer",
         "Layer of an OpenEXR photo, or the last word of its name; left out, Combined, RGBA, or its only picture")
 DEVICE = Text("device", None, "Device",

@@ -13,6 +13,7 @@ from .. import runtime
 from ..options.people import OPTIONS
 from ..photo import Clip, PhotoLike, as_clip
 from ..registry import find_model, model_module
+from ..runtime.device import require_torch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def recover_people(
     photos: PhotoLike | Clip | Iterable[PhotoLike],
-    model: str = "builtin",
+    model: str = "auto",
     *,
     det_confidence_thresh: float = 0.25,
     det_iou_thresh: float = 0.7,
@@ -44,6 +45,7 @@ def recover_people(
 
     Parameters
     ----------
+    model : "auto" (the best one installed whose results are free), "builtin", or another of docs/models.md.
     photos : one photo (`Photo`, array (H, W, 3) uint8 sRGB, or path of a photo, movie, folder or printf pattern),
         a `Clip`, or an iterable of photos.
     det_confidence_thresh : people scored below it are dropped.
@@ -60,11 +62,13 @@ def recover_people(
     Returns `People`; a photo without a person gives an empty frame. Raises `MaquetteError` with a remedy.
     """
     options = OPTIONS.checked(locals())
-    module = model_module("people", model)
+    require_torch()
+    run = runtime.start(device, precision, progress, models_dir)
+    chosen = find_model("people", model, run.models_dir)
+    module, run = model_module("people", chosen.id), replace(run, model=chosen)
     clip = as_clip(photos)
-    run = runtime.start(device, precision, progress, models_dir, find_model("people", model))
     with run.computing():
-        people = module.recover(clip, run, options)
+        people = replace(module.recover(clip, run, options), model=chosen.id)
     return people if people.fps is not None else _numbered_apart(people)
 
 

@@ -75,6 +75,8 @@ class Model:
     files : what it needs on the disk; none for what ships.  optional : what it can use beside that.
     options : what tells apart models that share their code.
     packages : the group of packages that it needs.  note : what else it needs, in a sentence.
+    auto : how good it is for any photo where it is installed, among those that "auto" chooses from; 0 leaves it to be
+        named. Only what may be used commercially has one: nobody is bound by a licence that they did not choose.
     """
 
     id: str
@@ -90,6 +92,7 @@ class Model:
     packages: str = "core"
     note: str = ""
     optional: tuple[File, ...] = ()
+    auto: int = 0
 
     @property
     def size(self) -> str:

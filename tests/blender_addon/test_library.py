@@ -301,3 +301,23 @@ class TestPage:
         for task in tasks & set(state.TASKS):
             assert hasattr(bpy.types, f"MAQUETTE_MT_{task}_models")
         assert store.models_root()
+
+
+def test_automatic_offers_the_smallest_better_model_until_one_is_there(monkeypatch) -> None:
+    def model(name: str, auto: int, megabytes: int = 0) -> SimpleNamespace:
+        return SimpleNamespace(id=name, auto=auto, files=[SimpleNamespace(about_bytes=megabytes)] * bool(megabytes))
+
+    models: Any = [model("ships", 30), model("large", 50, 900), model("small", 40, 70), model("named", 0, 5)]
+    there = {"ships"}
+    monkeypatch.setattr(
+        choice,
+        "overview",
+        lambda one: SimpleNamespace(state=library.SHIPS if one.id in there else library.NOT_INSTALLED),
+    )
+    offered: Any = choice.better(models)
+    assert offered.id == "small"
+    there.add("named")
+    assert choice.better(models) is offered
+    there.add("small")
+    assert choice.better(models) is None
+    assert choice.better(models[:1]) is None

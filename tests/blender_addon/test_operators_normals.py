@@ -52,7 +52,7 @@ def pixels(name: str) -> np.ndarray:
 def test_an_image_of_the_normals(saved, street, truth, tmp_path) -> None:
     if saved:
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
-    assert estimate(street) == "Made the image street.normal"
+    assert estimate(street) == "Made the image street.normal. Model: From built-in depth"
     made = bpy.data.images["street.normal"]
     np.testing.assert_array_equal(pixels("street.normal"), axes.normal_colours(truth))
     assert made.is_float and made.colorspace_settings.name == "Non-Color" and bool(made.packed_file) is not saved

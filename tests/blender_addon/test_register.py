@@ -50,7 +50,7 @@ def test_on_off_and_on_again() -> None:
         maquette.register()
         registered = ours()
         assert {"Scene.maquette", "MAQUETTE_OT_recover_people", "load_pre stop_jobs"} <= registered
-        assert bpy.context.scene.maquette.depth.model == "builtin"
+        assert bpy.context.scene.maquette.depth.model == "auto"
         maquette.unregister()
         assert ours() == set()
 

@@ -45,7 +45,7 @@ def left_in(folder):
 def test_npz_holds_every_array(tmp_path, small, capsys):
     assert run("relief", "--photo", small, "--output", tmp_path / "ä b.npz", "--resolution", 32) == 0
     with np.load(tmp_path / "ä b.npz") as file:
-        assert set(file.files) == {"depth", "valid", "normals", "preview", "metric", "camera", "camera_source"}
+        assert set(file.files) == {"depth", "valid", "normals", "preview", "metric", "camera", "camera_source", "model"}
         assert file["depth"].shape == (64, 96)
         assert file["depth"].dtype == np.float32
         assert file["preview"].shape == (32, 48, 3)
@@ -341,7 +341,11 @@ def test_a_read_only_folder_is_noticed_before_the_work_starts(small, capsys, tmp
 def test_nobody_in_the_photo(tmp_path, capsys):
     empty = tmp_path / "wall.png"
     Image.new("RGB", (160, 120), (90, 90, 90)).save(empty)
-    assert "nobody" in fails(capsys, tmp_path, "depth", "--photo", empty, "--output", tmp_path / "a.npz")
+    assert "nobody" in fails(
+        capsys, tmp_path, "depth", "--photo", empty, "--output", tmp_path / "a.npz", "--model", "builtin"
+    )
+    assert run("depth", "--photo", empty, "--output", tmp_path / "a.npz") == 0
+    assert "Answered by relief" in capsys.readouterr().err
     assert "nobody" in fails(capsys, tmp_path, "people", "--photo", empty, "--output", tmp_path / "a.glb")
 
 

@@ -169,7 +169,7 @@ def test_a_longer_lens_stands_farther_away(astronaut):
 def test_nobody_a_wrong_model_and_wrong_parameters():
     empty = np.full((240, 320, 3), 120, np.uint8)
     with pytest.raises(NothingFound, match="nobody") as raised:
-        estimate_depth(empty)
+        estimate_depth(empty, "builtin")
     assert "relief" in raised.value.remedy
     with pytest.raises(UnknownModel, match="mirror"):
         estimate_depth(empty, "mirror")

@@ -91,7 +91,7 @@ def test_the_signature_has_the_declared_names_and_defaults(task):
 def test_every_option_is_complete(task, option):
     assert option.label and option.help, option
     assert not option.help.endswith("."), "Blender adds the full stop"
-    assert set(option.models) <= {model.id for model in catalogue.models(task)} | {"diffusion"}
+    assert set(option.models) <= {model.id for model in catalogue.models(task)} | {"diffusion", "auto"}
     assert option.checked(option.default) == option.default
     if isinstance(option, Number) and option.default is not None:
         least = option.low if option.soft_low is None else option.soft_low

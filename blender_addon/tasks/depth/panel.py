@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from bpy.types import UILayout
 
+from ....inference.options.common import AUTO
 from ....installer.models import catalogue
 from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, is_clip
@@ -31,6 +32,7 @@ class DepthSettingsPanel(SidebarPanel):
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         depth = settings.depth
         output, metric = depth.output, _is_metric(depth.model)
+        heights = not metric or depth.model == AUTO
         if output in {"AUTO", "GRID", "RELIEF", "LIVE"}:
             self.rows(layout, settings, "mesh_resolution")
         if output in {"AUTO", "RELIEF", "LIVE"} and metric:
@@ -40,7 +42,7 @@ class DepthSettingsPanel(SidebarPanel):
             self.rows(layout, settings, "max_distance")
         if output == "GRID" and metric:
             self.rows(layout, settings, "grid_method")
-        if output != "IMAGE" and not metric:
+        if output != "IMAGE" and heights:
             self.rows(layout, settings, *(("strength",) if output == "MATERIAL" else ("grid_width", "strength")))
         if output == "MATERIAL":
             self.rows(layout, settings, "adaptive")

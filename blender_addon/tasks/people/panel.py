@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from bpy.types import UILayout
 
+from ....inference.options.common import AUTO
 from ...builders.bodies.rig_choices import has_root
 from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, draw_masks
@@ -27,7 +28,7 @@ class PeoplePanel(SidebarPanel):
                 self.rows(layout.column(align=True), settings, "rig_unit", "max_influences")
             if people.rig != "OWN" and has_root(people.rig):
                 self.rows(layout, settings, "root_motion")
-            if people.model != "builtin":
+            if people.model not in ("builtin", AUTO):
                 self.rows(layout, settings, "correctives")
         self.rows(layout, settings, "masks", "skeleton_image")
         self.button(layout, settings, "OUTLINER_OB_ARMATURE")

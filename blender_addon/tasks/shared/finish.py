@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ....inference.errors import BadInput
+from ....inference.options.common import AUTO
 from ....inference.photo.decode import orientation_of
 from ....inference.registry import find_model
 from ...builders.camera import matched, scale
@@ -63,7 +64,7 @@ class Place:
     def licence(self) -> str:
         """The licence of what the item's model makes: the model's own, and those of the files that only a registered
         user has, such as a hand model, which its results are instances of."""
-        model = find_model(self._item.task, self._item.model)
+        model = find_model(self._item.task, self._found.model or self._item.model)
         return "; ".join(dict.fromkeys([model.licence, *(file.licence for file in model.files if file.gated)]))
 
     def mark(self, datablock: Any, role: str) -> Any:
@@ -100,7 +101,8 @@ def finish(item: WorkItem, build: Callable[[Any, Any, Place], str], label: str, 
             line = build(item, found, Place(item, found, scene))
             of_clip = [note.rstrip(".") for notes in item.source.clip_notes for note in notes]
             remarks = _linked(item, found, scene, opened.made(), before)
-            line = ". ".join(dict.fromkeys([line, *of_clip, *opened.notes, *remarks]))
+            answered = [f"Model: {find_model(item.task, found.model or AUTO).label}"] if item.model == AUTO else []
+            line = ". ".join(dict.fromkeys([line, *answered, *of_clip, *opened.notes, *remarks]))
             last_result.remember(scene, label, line, opened.made())
     finally:
         if found.scratch is not None:  # now, not when the last reference is gone: an error holds one

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ....inference.options import Choice, Number, Options, Switch, Text
-from ....inference.options.common import LAYER
+from ....inference.options.common import AUTO, LAYER
 from ....installer.models import catalogue
 from ...core.bpy_settings import Name, Vector
 
@@ -85,9 +85,12 @@ MASKS = Options(
 # fmt: on
 
 
-def model_choice(task: str, help_text: str, default: str = "builtin", label: str = "Model") -> Choice:
-    """The choice of a task's model, in the catalogue's order."""
-    items = tuple((model.id, model.label, f"Licence: {model.licence}") for model in catalogue.models(task))
+def model_choice(task: str, help_text: str, default: str = AUTO, label: str = "Model") -> Choice:
+    """The choice of a task's model, in the catalogue's order, behind the automatic one where the task has it."""
+    models = catalogue.models(task)
+    items = tuple((model.id, model.label, f"Licence: {model.licence}") for model in models)
+    if any(model.auto for model in models):
+        items = ((AUTO, "Automatic", "The best installed model whose results are free, else the built-in way"), *items)
     return Choice("model", default, label, help_text, items)
 
 
