@@ -73,7 +73,7 @@ class ModelsMenu:
         group = getattr(context.scene.maquette, self.task)
         if any(model.auto for model in catalogue.models(self.task)):
             self.layout.prop_enum(group, "model", AUTO, icon="CHECKMARK")
-        for model in catalogue.models(self.task):
+        for model in (model for model in catalogue.models(self.task) if not model.same_as):
             state = overview(model).state
             text = model.label if state in READY else f"{model.label}   ({model.size} to download)"
             self.layout.prop_enum(group, "model", model.id, text=text, icon=STATES[state][0])  # type: ignore[arg-type]

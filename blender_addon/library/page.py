@@ -46,7 +46,8 @@ def draw(layout: UILayout, chosen: Any) -> None:
     row.prop(chosen, "library_task", expand=True)
     column = layout.column(align=True)
     for model in catalogue.models(chosen.library_task):
-        _draw_model(column.box(), model, width)
+        if not model.same_as:
+            _draw_model(column.box(), model, width)
     if draw_fold(layout, chosen, "show_network"):
         column = layout.column()
         column.prop(chosen, "hub", placeholder=HUB)

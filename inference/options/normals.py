@@ -7,6 +7,8 @@ import math
 
 from . import Number, Options
 from .common import RESOLUTION, TOKENS
+from .depth import OPTIONS as DEPTH
+from .depth import RELIEF
 
 _RELATIVE = ("midas", "midas-384")
 
@@ -18,5 +20,6 @@ OPTIONS = Options(
            1.0, models=_RELATIVE),
     RESOLUTION,
     TOKENS,
+    *(DEPTH[name] for name in RELIEF),
 )
 # fmt: on

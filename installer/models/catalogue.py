@@ -77,6 +77,7 @@ class Model:
     packages : the group of packages that it needs.  note : what else it needs, in a sentence.
     auto : how good it is for any photo where it is installed, among those that "auto" chooses from; 0 leaves it to be
         named. Only what may be used commercially has one: nobody is bound by a licence that they did not choose.
+    same_as : the model that this is another name of, which scripts may go on using and menus do not show.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Model:
     note: str = ""
     optional: tuple[File, ...] = ()
     auto: int = 0
+    same_as: str = ""
 
     @property
     def size(self) -> str:

@@ -12,7 +12,7 @@ _USE = {True: "yes", False: "**no**", "ask": "ask its authors"}
 def tables() -> str:
     """Every model with its files and licence, every file with its size, page and how it is checked, in Markdown."""
     tasks: dict[Model, list[str]] = {}
-    for model in catalogue.models():
+    for model in (model for model in catalogue.models() if not model.same_as):
         same = next(
             (known for known in tasks if model.files and (known.id, known.files) == (model.id, model.files)), model
         )

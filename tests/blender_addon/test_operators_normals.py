@@ -13,6 +13,7 @@ from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.builders.materials import materials
 from maquette.blender_addon.core import axes, jobs, roles
 from maquette.demo.samples import sample_photo
+from maquette.installer.models import catalogue
 
 pytestmark = pytest.mark.usefixtures("addon")
 
@@ -52,7 +53,7 @@ def pixels(name: str) -> np.ndarray:
 def test_an_image_of_the_normals(saved, street, truth, tmp_path) -> None:
     if saved:
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
-    assert estimate(street) == "Made the image street.normal. Model: From built-in depth"
+    assert estimate(street) == "Made the image street.normal. Model: From the people in the photo"
     made = bpy.data.images["street.normal"]
     np.testing.assert_array_equal(pixels("street.normal"), axes.normal_colours(truth))
     assert made.is_float and made.colorspace_settings.name == "Non-Color" and bool(made.packed_file) is not saved
@@ -87,6 +88,22 @@ def test_a_material_on_the_surface(street, plane) -> None:
     assert node.space == "TANGENT" and node.inputs["Strength"].default_value == 0.5
     assert node.outputs["Normal"].links[0].to_node.type == "BSDF_PRINCIPLED"
     assert [layer.name for layer in plane.data.uv_layers] == ["UVMap"] and bpy.context.scene.camera is None
+
+
+def test_a_material_gets_the_normals_of_its_relief(plane) -> None:
+    """Nobody is in a photo of bricks: their relief is wired into the material, and the closing line says so."""
+    line = estimate(str(sample_photo("brick")), output="MATERIAL")
+    assert line.startswith("Added brick.normal to the material of Plane. Model: Surface relief of a material")
+    node = next(node for node in plane.active_material.node_tree.nodes if node.type == "NORMAL_MAP")
+    assert node.inputs["Color"].links[0].from_node.image.name == "brick.normal"
+    assert node.outputs["Normal"].links[0].to_node.type == "BSDF_PRINCIPLED"
+    assert pixels("brick.normal")[..., :2].std() > 0.02
+
+
+def test_one_entry_for_the_built_in_normals_and_both_names(street, truth) -> None:
+    estimate(street, model="from-depth")
+    np.testing.assert_array_equal(pixels("street.normal"), axes.normal_colours(truth))
+    assert [model.id for model in catalogue.models("normals") if model.same_as] == ["from-depth"]
 
 
 def test_a_material_projected_from_the_photos_camera(street, truth) -> None:

@@ -3,6 +3,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 from maquette.inference import BadInput, Camera, NothingFound, estimate_normals
@@ -115,3 +116,20 @@ def test_an_empty_photo_and_absurd_parameters():
     ]:
         with pytest.raises(BadInput):
             estimate_normals(empty, **options)
+
+
+def test_the_normals_of_a_material_follow_its_bumps(tmp_path):
+    """Light bumps on dark ground: normals lean away from each bump's middle, and auto finds them without a file."""
+    across, down = np.meshgrid(np.arange(96), np.arange(96))
+    light = np.hypot((across % 32) - 16, (down % 32) - 16) < 8
+    photo = np.repeat(np.where(light, 200, 60).astype(np.uint8)[..., None], 3, 2)
+    photo = cv2.GaussianBlur(photo, (0, 0), 3)
+    found = estimate_normals(photo, "relief", invert=False)
+    assert found.valid.all() and (found.normals[..., 2] < 0).all()
+    assert found.normals[48, 41, 0] < -0.02 and found.normals[48, 55, 0] > 0.02
+    assert found.normals[41, 48, 1] < -0.02 and found.normals[55, 48, 1] > 0.02
+    turned = estimate_normals(photo, "relief", invert=True)
+    assert turned.normals[48, 41, 0] > 0.02
+    answered = estimate_normals(photo, models_dir=tmp_path)
+    assert answered.model == "relief"
+    np.testing.assert_array_equal(answered.normals, estimate_normals(photo, "relief").normals)

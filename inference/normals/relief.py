@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The normals of a material's surface, from its relief: a photo taken from straight above."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..depth import relief
+from ..geometry.previews import normal_preview
+from ..options.depth import RELIEF
+from ..photo import Photo
+from ..results import NormalMap
+from ..runtime import Run
+
+
+def estimate(photo: Photo, run: Run, options: Mapping[str, Any]) -> NormalMap:
+    """Normals of the whole photo; options as for `depth.relief.height`."""
+    given = {name: options[name] for name in (*RELIEF, "resolution")}
+    found = relief.estimate(photo, run, {**given, "fx": None, "fy": None})
+    assert found.normals is not None
+    return NormalMap(found.normals, found.valid, found.camera, normal_preview(found.normals, options["resolution"]))
