@@ -2,14 +2,15 @@
 """Arrays without Blender, from the command line.
 
     python -m maquette.inference depth|normals|hands|maps|people|relief --photo FILE --output FILE.npz|.exr|.png|.glb
-    python -m maquette.inference depth|normals|hands|maps|relief --photo MOVIE|FOLDER|PATTERN|FILES --output FOLDER
+    python -m maquette.inference TASK --photo FILES|MOVIES|FOLDERS|PATTERNS --output FOLDER [--frames A-B] [--continue]
     python -m maquette.inference detail --photo FILE --mask FILE --output FILE.png|.exr|.npz [--model ...]
     python -m maquette.inference --list [--models-dir FOLDER] [--json]
 
-Of many photos and of clips every frame gives a file, written as soon as it is made; those that are written stay when a
-later one fails. Progress goes to stderr, or with --json as one JSON object a line to stdout.
-Exit code 0: done; 1: failed, with one sentence that says why and what to do; 2: the command line is wrong;
-130: interrupted.
+In a folder every photo and frame gets a file, people every photo and clip, written as soon as it is made; what is wrong
+with one of them is a line in the report, and the others go on. A file appears whole or not at all, however the process
+ends. Progress goes to stderr, or with --json as one JSON object a line to stdout.
+Exit code 0: all done; 3: nothing was found in some; 4: some failed; 1: all failed, or the run, with one sentence that
+says why and what to do; 2: the command line is wrong; 130: interrupted. See docs/pipelines.md.
 """
 
 from __future__ import annotations
@@ -18,20 +19,23 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..installer.models import catalogue, store
-from . import batch, export, recover_people
+from . import export, recover_people
 from .detailer import command
-from .errors import BadInput, Cancelled, MaquetteError, NothingFound
+from .errors import BadInput
 from .options import Options, common, depth, hands, normals, people, preprocessors
-from .photo import Clip, Photo, as_clip, load_clip
-from .photo.movie import is_movie
-from .photo.sequence import folder_files, is_pattern, pattern_files, sequence_of
+from .photo import Clip, as_clip, load_clip
+from .pipeline import arguments as arguments_of
+from .pipeline.inputs import Input, inputs_of
+from .pipeline.jobs import Job, Outcome, clear_leftovers, is_whole, jobs_of
+from .pipeline.reports import Progress, Report, told
+from .pipeline.work import Work, each, undone
 
 
 class _Task(NamedTuple):
@@ -63,92 +67,147 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.task is None:
         parser.error("a TASK is needed, or --list")
-    progress = _Progress(options.json)
-    try:
-        task = {"people": _people, "detail": command.run}.get(options.task, _frames)
-        written = [str(path) for path in task(options, progress)]
-    except (KeyboardInterrupt, Cancelled):
-        progress.end("Cancelled.", {"cancelled": True})
-        return 130
-    except MaquetteError as error:
-        progress.end(str(error), {"error": error.message, "remedy": error.remedy})
-        return 1
-    progress.end("\n".join(written), {"output": written})
-    return 0
+    progress = Progress(arguments_of.kind_of(options))
+    return told(lambda: _run(options, progress), progress, options.allow_nothing)
 
 
-def _people(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
+def _run(options: argparse.Namespace, progress: Progress) -> Report | list[str]:
+    folder = arguments_of.output_folder(options)
+    if folder is not None:
+        return _into(folder, options, progress)
+    task = {"people": _people, "detail": _repainted}.get(options.task, _frame)
+    return [str(path) for path in task(options, progress)]
+
+
+def _people(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
     """All photos and clips into one file."""
     output = Path(options.output)
-    _check_outputs(options, [output])
+    if _is_there(output, options):
+        return
+    _check_outputs(options, [output], [file for one in _inputs(options, progress) for file in one.files])
     clip = _clip(options)
     result = recover_people(clip, progress=progress, **_chosen(options))
-    _save(output, result, next(iter(clip)), options)
+    export.save(output, result, next(iter(clip)), **_saved(options))
     progress.tell(clip.notes)
     yield output
 
 
-def _frames(options: argparse.Namespace, progress: _Progress) -> Iterator[Path]:
-    """Every photo and frame into a file of its own; no more than a batch of them is held."""
-    outputs = _outputs(options)
-    _check_outputs(options, outputs)
-    given = _chosen(options) | common.BATCH.chosen(options)
-    clip = _clip(options)
-    pairs = batch.each(_TASKS[options.task].task, clip, progress=progress, **given)
-    # A file stands in for those that are missing behind it, and a damaged movie has fewer frames than it says.
-    own = (next(again) for _, again in groupby(pairs, lambda pair: pair[0].name))
-    answered = []
-    for output, (photo, result) in zip(outputs, own, strict=False):
-        if isinstance(result, NothingFound):
-            raise result
-        _save(output, result, photo, options)
-        answered.append(f"Answered by {result.model}.")
-        yield output
-    progress.tell([*(answered if given["model"] == common.AUTO else []), *clip.notes])
+def _frame(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
+    """The one photo, or the one frame, into the file."""
+    output, inputs = Path(options.output), _inputs(options, progress)
+    for one in inputs:
+        if one.error is not None:
+            raise one.error
+    jobs = jobs_of(inputs, lambda stem: Path(f"{output}/{stem}"), by_frame=True, frames=_ranges(options))
+    if len(jobs) != 1:
+        raise BadInput(f"There are {len(jobs)} photos, but {output} is not a folder.", "Give a folder.")
+    if _is_there(output, options):
+        return
+    _check_outputs(options, [output], [file for one in inputs for file in one.files])
+    (outcome,) = _work(options)([replace(jobs[0], output=output)], progress)
+    if outcome.error is not None:
+        raise outcome.error
+    progress.outcome(1.0, outcome, many=False)
+    answered = [f"Answered by {outcome.model}."] if outcome.model else []
+    progress.tell([*answered, *(note for one in inputs for note in one.notes)])
+    yield output
 
 
-def _outputs(options: argparse.Namespace) -> list[Path]:
-    """The file of each frame: --output itself, or in the folder --output one named after each photo."""
-    output = Path(options.output)
-    names = [name for source in options.photo for name in _names(options, source)]
-    if len(names) == 1 and not output.is_dir():
-        return [output]
-    if not output.is_dir():
-        raise BadInput(f"There are {len(names)} photos, but {output} is not a folder.", "Give a folder that exists.")
-    outputs = [output / f"{name}.{options.task}.{options.format}" for name in names]
-    if len(set(outputs)) < len(outputs):
-        raise BadInput("Two of the photos have the same name.", "Rename one, or run them one at a time.")
-    return outputs
+def _into(folder: Path, options: argparse.Namespace, progress: Progress) -> Report:
+    """A file for each photo, frame or clip; the report says what became of each."""
+    report, inputs = Report(), _inputs(options, progress)
+    progress.tell([note for one in inputs for note in one.notes])
+    left = jobs_of(
+        inputs,
+        lambda stem: folder / f"{stem}.{options.task}.{options.format}",
+        by_frame=options.task != "people",
+        frames=_ranges(options),
+        sequence=options.sequence,
+        fps=options.fps,
+    )
+    outputs = [job.output for job in left]
+    clear_leftovers(outputs)
+    if options.resume:
+        left, report.outcomes = undone(left, lambda job: _is_there(job.output, options))
+    _check_outputs(options, [job.output for job in left], [file for one in inputs for file in one.files])
+    report.outcomes += [Outcome(str(one.path), None, one.error) for one in inputs if one.error is not None]
+    for outcome in report.outcomes:
+        progress.outcome(0.0, outcome)
+    work = partial(_detail, options) if options.task == "detail" else _work(options)
+    for number, outcome in enumerate(work(left, progress) if left else ()):
+        report.outcomes.append(outcome)
+        progress.outcome((number + 1) / len(left), outcome)
+    clear_leftovers(outputs)
+    return report
 
 
-def _names(options: argparse.Namespace, source: str) -> list[str]:
-    """What the photos of a source will be called, without reading them."""
-    path = Path(source)
-    if is_movie(path):
-        return [f"{path.stem}.{number + 1:04d}" for number in range(len(load_clip(path)))]
-    return [file.stem for file in _files(options, path)]
+def _repainted(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
+    """The one photo."""
+    if len(options.photo) > 1:
+        raise BadInput(
+            f"There are {len(options.photo)} photos, but {options.output} is not a folder.", "Give a folder."
+        )
+    one = argparse.Namespace(**{**vars(options), "photo": options.photo[0]})
+    if options.plan:
+        print(command.planned(one), file=progress.out)
+    elif not _is_there(Path(options.output), options):
+        yield from command.run(one, progress)
 
 
-def _files(options: argparse.Namespace, path: Path) -> list[Path]:
-    """The files that a source stands for."""
-    if is_pattern(path):
-        return pattern_files(path)
-    if path.is_dir():
-        return folder_files(path)
-    return sequence_of(path) if options.sequence else [path]
+def _detail(options: argparse.Namespace, jobs: Sequence[Job], progress: Progress) -> Iterator[Outcome]:
+    """Each photo under its mask."""
+
+    def one(job: Job, part: Callable[[float, str], None]) -> None:
+        if job.file is None:
+            raise BadInput("A movie cannot be detailed.", "Give its frames as pictures.")
+        given = {"photo": str(job.file), "mask": command.mask_of(job.file, Path(options.mask)), "output": job.output}
+        list(command.run(argparse.Namespace(**{**vars(options), **given}), part))
+
+    return each(jobs, one, progress)
 
 
-def _check_outputs(options: argparse.Namespace, outputs: list[Path]) -> None:
+def _inputs(options: argparse.Namespace, progress: Progress) -> list[Input]:
+    return inputs_of(options.photo, fps=options.fps, sequence=options.sequence, tell=lambda note: progress.tell([note]))
+
+
+def _ranges(options: argparse.Namespace) -> list[tuple[int, int]] | None:
+    return common.FRAMES.parsed(options.frames) if options.frames is not None else None
+
+
+def _is_there(output: Path, options: argparse.Namespace) -> bool:
+    """Whether a run that is continued can leave a file out. One that is cut off is made again."""
+    if options.resume and output.exists():
+        count = getattr(options, "batch_size", None) if options.task == "detail" else None
+        if all(map(is_whole, command.outputs(output, count or 1))):
+            return True
+        options.overwrite = True
+    return False
+
+
+def _check_outputs(options: argparse.Namespace, outputs: list[Path], photos: list[Path]) -> None:
     """Raise `BadInput` where a file could not be written at the end."""
-    photos = {file.resolve() for source in options.photo for file in _files(options, Path(source))}
+    given = {file.resolve() for file in photos}
     for output in outputs:
-        if output.resolve() in photos:
+        if output.resolve() in given:
             raise BadInput(f"{output} is the photo itself.", "Choose another output.")
         export.check_output(output, overwrite=options.overwrite)
 
 
-def _save(output: Path, result: export.Result, photo: Photo, options: argparse.Namespace) -> None:
-    export.save(output, result, photo, picture=options.picture, bits=options.bits, frame=options.frame)
+def _saved(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("picture", "bits", "frame")}
+
+
+def _work(options: argparse.Namespace) -> Work:
+    given = _chosen(options) | ({} if options.task == "people" else common.BATCH.chosen(options))
+    lens = (options.fx, options.fy)
+    return Work(
+        _TASKS[options.task].task,
+        given,
+        lens,
+        options.layer,
+        _saved(options),
+        options.frames is not None or options.resume,
+    )
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
@@ -186,50 +245,7 @@ def _clip(options: argparse.Namespace) -> Clip:
     given = {"fps": options.fps, "sequence": options.sequence, "layer": options.layer}
     joined = as_clip([load_clip(source, **given) for source in options.photo])
     fps = joined.fps if len(options.photo) == 1 else options.fps
-    return Clip(joined.name, len(joined), fps, lambda: (_with_focal(photo, options) for photo in joined), joined.notes)
-
-
-def _with_focal(photo: Photo, options: argparse.Namespace) -> Photo:
-    if options.fx is None and options.fy is None:
-        return photo
-    return replace(photo, camera=photo.camera_or_default(options.fx, options.fy))
-
-
-class _Progress:
-    """Reports how far the work is: on a terminal in one line, else every tenth, or as JSON for programs."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._json = as_json
-        self._line = not as_json and sys.stderr.isatty()
-        self._reported = -1.0
-
-    def __call__(self, fraction: float, message: str) -> None:
-        if self._json:
-            self._object({"fraction": round(fraction, 4), "message": message})
-        elif self._line:
-            print(f"\r\033[K{fraction:4.0%}  {message}", end="", file=sys.stderr, flush=True)
-        elif fraction >= self._reported + 0.1:
-            print(f"{fraction:4.0%}  {message}", file=sys.stderr, flush=True)
-            self._reported = fraction
-
-    def tell(self, notes: Sequence[str]) -> None:
-        """What is to be known of the photos besides."""
-        for note in dict.fromkeys(notes):
-            if self._json:
-                self._object({"note": note})
-            else:
-                print("\r\033[K" if self._line else "", note, sep="", file=sys.stderr)
-
-    def end(self, text: str, fields: dict[str, object]) -> None:
-        if self._json:
-            self._object(fields)
-        failed = "output" not in fields
-        if failed or not self._json:
-            print("\r\033[K" if self._line else "", text, sep="", file=sys.stderr if failed else sys.stdout)
-
-    @staticmethod
-    def _object(fields: dict[str, object]) -> None:
-        print(json.dumps(fields), flush=True)
+    return Clip(joined.name, len(joined), fps, lambda: map(_work(options).seen, joined), joined.notes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -237,31 +253,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="list the models, their licences and their files")
     _add_places(parser)
     tasks = parser.add_subparsers(dest="task", metavar="TASK")
+    formats = [suffix[1:] for suffix in export.FORMATS]
     for name, task in _TASKS.items():
         subparser = tasks.add_parser(name, help=task.summary, description=task.summary.capitalize() + ".")
-        _add_files(subparser)
+        arguments_of.add_files(subparser, formats)
+        _add_saved(subparser)
         Options(*_COMMON, *task.options, common.LAYER, *common.RUN).add_to(subparser)
         _add_places(subparser)
         if name == "people":
             subparser.add_argument("--fps", type=float, help="frames per second, instead of the movie's own")
+            subparser.set_defaults(frames=None)
         else:
-            common.BATCH.add_to(subparser)
+            Options(*common.BATCH, common.FRAMES).add_to(subparser)
             subparser.set_defaults(fps=None)
     text = f"{command.SUMMARY[0].upper()}{command.SUMMARY[1:]}."
-    command.add_options(subparser := tasks.add_parser("detail", help=command.SUMMARY, description=text))
+    subparser = tasks.add_parser("detail", help=command.SUMMARY, description=text)
+    arguments_of.add_files(subparser, [suffix[1:] for suffix in command.FORMATS])
+    command.add_options(subparser)
     common.RUN.add_to(subparser)
     _add_places(subparser)
+    subparser.set_defaults(fps=None, frames=None)
     return parser
 
 
-def _add_files(parser: argparse.ArgumentParser) -> None:
-    """What is read and written."""
+def _add_saved(parser: argparse.ArgumentParser) -> None:
+    """What a file shows."""
     add = parser.add_argument
-    add("--photo", nargs="+", required=True, metavar="FILE", help="photos, movies, folders or patterns")
-    add("--output", required=True, metavar="PATH", help="FILE.npz, .exr, .png or .glb, or a folder for many photos")
-    add("--sequence", action="store_true", help="a numbered file stands for all of them")
-    add("--format", choices=[suffix[1:] for suffix in export.FORMATS], default="npz", help="of files in a folder")
-    add("--overwrite", action="store_true", help="replace files that exist")
     add("--picture", choices=("preview", "mask"), default="preview", help="what a PNG shows")
     add("--bits", type=int, choices=(8, 16), default=8, help="of a mask")
     add("--frame", type=int, default=0, help="of a clip, the frame that a GLB or PNG holds, from 0")
@@ -273,7 +290,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     # A task's own default would replace what was given before the task.
     keep: dict[str, Any] = {"default": argparse.SUPPRESS} if parser.prog.count(" ") > 2 else {}
     parser.add_argument("--models-dir", metavar="FOLDER", help="where the model files lie", **keep)
-    parser.add_argument("--json", action="store_true", help="JSON lines on stdout", **keep)
+    arguments_of.add_report(parser, **keep)
 
 
 if __name__ == "__main__":

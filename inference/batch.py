@@ -12,13 +12,13 @@ photos pass its network together, `estimate_batch(photos, run, options)` with a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from . import runtime
-from .errors import BadInput, MaquetteError, NothingFound
+from .errors import BadInput, Cancelled, MaquetteError, NothingFound, OutOfMemory
 from .options import depth, hands, normals, preprocessors
 from .options.common import AUTO, RUN_NAMES
 from .options.common import BATCH_SIZE as _BATCH_SIZE
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Photos that pass a network together where nothing else is asked for; more gains little and takes memory.
 BATCH_SIZE: int = _BATCH_SIZE.default
+#: Errors that tell of one photo, so that others may yet be done.
+OF_ONE_PHOTO = (BadInput, NothingFound, OutOfMemory)
 #: Task -> what the modules of its models call the work, and its options.
 _TASKS = {
     "depth": ("estimate", depth.OPTIONS),
@@ -135,16 +137,74 @@ def each(
     What can be checked is checked before the first pair is asked for. Of a film (but not of separate photos) all frames
     are answered by one model.
     """
+    asked, count = _checked(task, model, batch_size, options)
+    clip = as_clip(photos)
+    if not len(clip):
+        raise BadInput("There is no photo to work on.", "Give at least one.")
+    return (_of_film if clip.fps is not None and len(clip) > 1 else _pairs)(clip, asked, count)
+
+
+def each_or_why(
+    task: str,
+    photos: Clip,
+    model: str = AUTO,
+    *,
+    batch_size: int = BATCH_SIZE,
+    film: bool = False,
+    first: bool = False,
+    **options: Any,
+) -> Iterator[tuple[Photo | None, Any]]:
+    """As `each`, but what is wrong with a photo is its result and ends nothing.
+
+    photos : may give out an error in place of a photo that cannot be read; it is handed on.
+    film : one model answers all of them.  first : no other model is tried where the first one finds nothing, so that
+    the parts of a film agree.
+    Raises what is wrong with all of them: a missing model or package, an option.
+    """
+    asked, count = _checked(task, model, batch_size, options)
+    if first:
+        asked = replace(asked, models=asked.models[:1])
+    return _of_film(photos, asked, count, _pairs_or_why) if film else _pairs_or_why(photos, asked, count)
+
+
+def _checked(task: str, model: str, batch_size: int, options: Mapping[str, Any]) -> tuple[_Asked, int]:
+    """The request, and how many photos pass together. Raises `MaquetteError`, TypeError."""
     declared = _TASKS[task][1]
     unknown = options.keys() - {*declared.names, *RUN_NAMES}
     if unknown:
         raise TypeError(f"{task} got an unexpected keyword argument {min(unknown)!r}")
     count = _BATCH_SIZE.checked(batch_size)
     asked = replace(_asked(task, model, options), options=declared.checked(options))
-    clip = as_clip(photos)
-    if not len(clip):
-        raise BadInput("There is no photo to work on.", "Give at least one.")
-    return (_of_film if clip.fps is not None and len(clip) > 1 else _pairs)(clip, asked, count)
+    return asked, count if asked.together else 1
+
+
+def _pairs_or_why(clip: Clip, asked: _Asked, count: int) -> Iterator[tuple[Photo | None, Any]]:
+    photos: Iterator[Photo | MaquetteError] = iter(clip)
+    done = 0
+    while batch := list(islice(photos, count)):
+        part = asked.run.part(min(done / len(clip), 1.0), min((done + count) / len(clip), 1.0))
+        part.report(0.0, f"Photo {done + 1} of {len(clip)}")
+        results = _results_or_why([photo for photo in batch if isinstance(photo, Photo)], part, asked)
+        done += len(batch)
+        for photo in batch:
+            yield (photo, results.pop(0)) if isinstance(photo, Photo) else (None, photo)
+
+
+def _results_or_why(photos: list[Photo], run: Run, asked: _Asked) -> list[Any]:
+    try:
+        with run.computing():
+            return asked.answers(photos, run) if photos else []
+    except Exception as error:
+        if isinstance(error, Cancelled) or (isinstance(error, MaquetteError) and not isinstance(error, OF_ONE_PHOTO)):
+            raise
+        if len(photos) > 1:
+            return [result for photo in photos for result in _results_or_why([photo], run, asked)]
+        return [error if isinstance(error, MaquetteError) else unforeseen(error, photos[0].name)]
+
+
+def unforeseen(error: Exception, name: str) -> MaquetteError:
+    """What no check foresaw, of one photo."""
+    return MaquetteError(f"{name} failed ({type(error).__name__}: {error}).", "Please report it, with this file.")
 
 
 def _found(pairs: Iterator[tuple[Photo, Any]]) -> Iterator[Any]:
@@ -154,16 +214,18 @@ def _found(pairs: Iterator[tuple[Photo, Any]]) -> Iterator[Any]:
         yield result
 
 
-def _of_film(clip: Clip, asked: _Asked, count: int) -> Iterator[tuple[Photo, Any]]:
+def _of_film(
+    clip: Clip, asked: _Asked, count: int, pairs_of: Callable[..., Iterator[tuple[Any, Any]]] | None = None
+) -> Iterator[tuple[Any, Any]]:
     """The pairs of the first model that finds something in any frame: metres and heights never follow one another."""
     for model in asked.models:
-        pairs = _pairs(clip, replace(asked, models=(model,)), count)
+        pairs = (pairs_of or _pairs)(clip, replace(asked, models=(model,)), count)
         if model is asked.models[-1]:
             yield from pairs
             return
-        empty: list[NothingFound] = []
+        empty: list[MaquetteError] = []
         for pair in pairs:
-            if not isinstance(pair[1], NothingFound):
+            if not isinstance(pair[1], MaquetteError):
                 yield from chain(zip(islice(clip, len(empty)), empty, strict=False), [pair], pairs)
                 return
             empty.append(pair[1])
@@ -171,7 +233,7 @@ def _of_film(clip: Clip, asked: _Asked, count: int) -> Iterator[tuple[Photo, Any
 
 def _pairs(clip: Clip, asked: _Asked, count: int) -> Iterator[tuple[Photo, Any]]:
     photos, many, run = iter(clip), len(clip) > 1, asked.run
-    count, done = count if asked.together else 1, 0
+    done = 0
     while batch := _read(photos, count, done if many else None):
         part = run.part(min(done / len(clip), 1.0), min((done + count) / len(clip), 1.0))
         part.report(0.0, f"Photo {done + 1} of {len(clip)}")

@@ -26,16 +26,13 @@ from . import detail_mask, plan
 from .checkpoint import Checkpoint
 
 SUMMARY = "repaint what is under a mask in more detail"
-_FORMATS = (".png", ".exr", ".npz")
+FORMATS = (".png", ".exr", ".npz")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `detail_mask`, and what is read and written."""
     add = parser.add_argument
-    add("--photo", required=True, metavar="FILE", help="the photo or render, alpha and floats included")
-    add("--mask", required=True, metavar="FILE", help="white where to paint")
-    add("--output", required=True, metavar="FILE", help=".png, .exr or .npz; several pictures are numbered")
-    add("--overwrite", action="store_true", help="replace files that exist")
+    add("--mask", required=True, metavar="PATH", help="white where to paint; a folder of masks called as the photos")
     add("--bits", type=int, choices=(8, 16), default=8, help="of a PNG")
     add("--model", default="builtin", help="builtin, a model's name, a diffusers folder or a .safetensors file")
     add("--config", metavar="FOLDER", help="a diffusers folder that tells the shape of a single file of no usual size")
@@ -45,22 +42,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     Options(*OPTIONS, LAYER).add_to(parser)
 
 
+def mask_of(photo: Path, masks: Path) -> Path:
+    """The mask of a photo: the file, or the one in the folder that is called as the photo. Raises `BadInput`."""
+    if not masks.is_dir():
+        return masks
+    found = [path for path in sorted(masks.iterdir()) if path.stem == photo.stem]
+    if not found:
+        raise BadInput(f"There is no mask called {photo.stem} in {masks}.", "Call it as the photo is called.")
+    return found[0]
+
+
 def run(options: argparse.Namespace, progress: Callable[[float, str], None]) -> Iterator[Path]:
-    """The files that were written. Raises `MaquetteError`."""
-    given = OPTIONS.chosen(options) | RUN.chosen(options) | {"models_dir": options.models_dir}
-    photo, model = Path(options.photo), _model(options)
-    seen: Any = photo
-    if options.layer is not None:
-        seen = exr.read_colours(photo, options.layer)
-        given["linear"] = options.linear is not False
-    if options.plan:
-        print(json.dumps(asdict(plan(seen, options.mask, model, **given)), indent=1))
-        return
+    """The files that were written of one photo. Raises `MaquetteError`."""
+    photo, (seen, model, given) = Path(options.photo), _request(options)
     output = Path(options.output)
-    if output.suffix.lower() not in _FORMATS:
-        raise BadInput(f"{output} has no ending of a picture format.", f"Use {', '.join(_FORMATS)}.")
-    outputs = _outputs(output, given.get("batch_size", 1))
-    for path in outputs:
+    if output.suffix.lower() not in FORMATS:
+        raise BadInput(f"{output} has no ending of a picture format.", f"Use {', '.join(FORMATS)}.")
+    files = outputs(output, given.get("batch_size", 1))
+    for path in files:
         if path.resolve() in (photo.resolve(), Path(options.mask).resolve()):
             raise BadInput(f"{path} is the photo or the mask itself.", "Choose another output.")
         export.check_output(path, overwrite=options.overwrite)
@@ -68,12 +67,27 @@ def run(options: argparse.Namespace, progress: Callable[[float, str], None]) -> 
     for note in result.notes:
         progress(1.0, note)
     light = _is_light(photo, options.linear)
-    for number, path in enumerate(outputs):
+    for number, path in enumerate(files):
         _save(path, result, number, light, options.bits)
         yield path
 
 
-def _outputs(output: Path, count: int) -> list[Path]:
+def planned(options: argparse.Namespace) -> str:
+    """What would be done with one photo, as JSON. Raises `MaquetteError`."""
+    seen, model, given = _request(options)
+    return json.dumps(asdict(plan(seen, options.mask, model, **given)), indent=1)
+
+
+def _request(options: argparse.Namespace) -> tuple[Any, str | Checkpoint, dict[str, Any]]:
+    """The picture, the model and the keywords of `detail_mask`."""
+    given = OPTIONS.chosen(options) | RUN.chosen(options) | {"models_dir": options.models_dir}
+    if options.layer is None:
+        return Path(options.photo), _model(options), given
+    given["linear"] = options.linear is not False
+    return exr.read_colours(Path(options.photo), options.layer), _model(options), given
+
+
+def outputs(output: Path, count: int) -> list[Path]:
     """One file, which for .npz holds all pictures; else one a picture."""
     if count <= 1 or output.suffix.lower() == ".npz":
         return [output]

@@ -4,10 +4,21 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from ..errors import BadInput
-from . import Choice, Number, Options, Text
+from . import Choice, Number, Options, Text, Value
+
+
+def frames_from(text: str) -> list[tuple[int, int]]:
+    """Ranges of frames written as 1-50, 7 or 1-10,20-30: first and last of each. Raises `BadInput`."""
+    ranges = [re.fullmatch(r"\s*(-?\d+)(?:-(-?\d+))?\s*", part) for part in text.split(",")]
+    found = [(int(match[1]), int(match[2] or match[1])) for match in ranges if match]
+    if len(found) < len(ranges) or any(first > last for first, last in found):
+        raise BadInput(f"The frames {text!r} cannot be read.", "Write the first and the last, as 1-50.")
+    return found
+
 
 #: The name of a model that stands for the best one that is installed; see `registry.answering`.
 AUTO = "auto"
@@ -32,6 +43,9 @@ PRECISION = Choice("precision", None, "Precision",
         (("float32", "Full", "32-bit floats"),
          ("float16", "Half", "16-bit floats: faster and in half the memory, on graphics cards")),
         blender=False)
+FRAMES = Value("frames", None, "Frames",
+        "Frames of a clip by their own numbers, both ends included: those of its files, of a movie from 1; left out, "
+        "all", "a range such as 1-50", parse=frames_from, metavar="A-B", blender=False)
 # fmt: on
 BATCH_SIZE = Number("batch_size", 4, "Batch Size", "Photos that pass through a network together", 1, soft_high=64)
 BATCH = Options(BATCH_SIZE)

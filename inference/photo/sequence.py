@@ -71,6 +71,11 @@ def are_frames(files: list[Path]) -> bool:
     return len(files) > 1 and len({re.sub(r"\d+(?=\D*$)", "#", file.name) for file in files}) == 1
 
 
+def number_of(file: Path) -> int:
+    """The last number in a file's name; 0 without one."""
+    return int(([0, *re.findall(r"\d+", file.stem)])[-1])
+
+
 def apart(files: list[Path]) -> str:
     """Why pictures whose names differ only in a number are no frames of a film, in a sentence without its full stop;
     "" where they may be. A few of them are looked at: when they were taken (EXIF), their sizes, what they show."""
@@ -111,7 +116,7 @@ def _likeness(one: Any, other: Any) -> float:
 def without_gaps(files: list[Path]) -> tuple[list[Path], str]:
     """A file for every frame from the first number to the last, and what is to be said of it. Where a number is
     missing, the file before it stands on, so that all others lie at the frames at which Blender plays them."""
-    numbers = [int(re.findall(r"\d+", file.stem)[-1]) for file in files]
+    numbers = list(map(number_of, files))
     span = numbers[-1] - numbers[0] + 1
     missing = span - len(files)
     if missing <= 0:

@@ -31,7 +31,7 @@ ROOMS = (
     ("models", "shipped", "batch"),
     ("depth", "normals", "hands", "people", "preprocessors", "rigs"),
     ("export",),
-    ("detailer",),
+    ("detailer", "pipeline"),
     ("__init__",),
     ("__main__",),
 )

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of a command line that say what is read, what is written, and what is told; both doors have them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadInput
+from . import jobs, reports
+
+
+def add_files(parser: argparse.ArgumentParser, formats: Sequence[str], *, photos: dict[str, Any] | None = None) -> None:
+    """What is read and written. formats : the endings of files in a folder, the first one is the default.
+    photos : what differs in --photo."""
+    add = parser.add_argument
+    text = "photos, movies, folders, or patterns (shot_####.png, *.jpg)"
+    add("--photo", **{"nargs": "+", "required": True, "metavar": "FILE", "help": text, **(photos or {})})
+    add("--output", required=True, metavar="PATH", help="a file, or a folder that gets one for every photo or frame")
+    add("--sequence", action="store_true", help="a numbered file stands for all of them")
+    add("--format", choices=formats, default=formats[0], help=f"of files in a folder; default: {formats[0]}")
+    keep = parser.add_mutually_exclusive_group()
+    keep.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    keep.add_argument("--continue", dest="resume", action="store_true", help="leave out what is there and whole")
+
+
+def add_report(parser: argparse.ArgumentParser, **keep: Any) -> None:
+    """What is told. keep : a default that does not undo what stands before the command."""
+    add = parser.add_argument
+    add("--json", action="store_true", help="JSON lines on stdout: progress, each file, a report", **keep)
+    add("--report", choices=reports.KINDS, **{"default": "text", **keep}, help="what stdout is for; default: text")
+    add("--allow-nothing", action="store_true", help="exit 0 also where there is nothing to find", **keep)
+
+
+def kind_of(options: argparse.Namespace) -> str:
+    """How a run tells what it does."""
+    return "json" if options.json else options.report
+
+
+def output_folder(options: argparse.Namespace) -> Path | None:
+    """The folder of a file for each input, which is made where it is not there; None where --output is one file."""
+    output = Path(options.output)
+    if not jobs.is_folder(output, options.output):
+        return None
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"The folder {output} cannot be made: {error.strerror}.", "Choose another.") from error
+    return output
