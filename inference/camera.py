@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +29,9 @@ _FOCAL_REMEDY = "Give fx and fy in pixels, or leave them empty to use the photo'
 class Camera:
     """Pinhole intrinsics in pixels.
 
-    `source` says where the focal length came from: "given", "exif", "scene", "model" or "default".
+    `source` says where the focal length came from: "given", "exif", "scene", "lines" (straight edges, found or drawn),
+    "model" or "default".
+    up : the way up as a unit vector in camera axes, where straight edges tell it.
     """
 
     fx: float
@@ -38,6 +41,7 @@ class Camera:
     width: int
     height: int
     source: str = "given"
+    up: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         finite = all(math.isfinite(value) for value in (self.fx, self.fy, self.cx, self.cy))
@@ -85,7 +89,7 @@ class Camera:
         diagonals = self.fx / math.hypot(self.width, self.height) * math.hypot(36.0, 24.0)
         long_sides = 18.0 / math.tan(0.5 * self.field_of_view)
         told = {"exif": "from EXIF", "scene": "from the scene's camera", "model": "found by the model"}.get(
-            self.source, "as given"
+            self.source, "by straight lines" if self.source == "lines" else "as given"
         )
         return f"{diagonals if self.source == 'exif' else long_sides:.3g} mm {told}"
 
@@ -97,7 +101,7 @@ class Camera:
         given = [_pixels(name, focal) for name, focal in (("fx", fx), ("fy", fy)) if focal is not None]
         if not given:
             return self
-        return replace(self, fx=given[0], fy=given[-1], source="given")
+        return replace(self, fx=given[0], fy=given[-1], source="given", up=None)
 
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the same picture scaled to width x height."""
@@ -215,6 +219,23 @@ class Lens:
             pixel = min(across, down) if self.fill == "FIT" else max(across, down)
             return pixel, pixel, *shown
         return whole
+
+
+def level_world(up: Sequence[float] | NDArray, height: float) -> NDArray[np.float64]:
+    """The rigid transform (4, 4) from camera axes to a world in metres with z up, the camera above its origin.
+
+    The camera looks along +y, so that x is to its right. up : (3,) the way up, in camera axes.
+    height : metres of the camera over z = 0.
+    """
+    up = np.asarray(up, np.float64)
+    forward = np.array([0.0, 0.0, 1.0]) - up[2] * up
+    if np.linalg.norm(forward) < 1e-3:  # looking straight down: the picture's top is ahead
+        forward = np.array([0.0, -1.0, 0.0]) + up[1] * up
+    forward /= np.linalg.norm(forward)
+    world = np.eye(4)
+    world[:3, :3] = np.stack([np.cross(forward, up), forward, up])
+    world[2, 3] = height
+    return world
 
 
 def y_up(points: NDArray) -> NDArray:

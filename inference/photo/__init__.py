@@ -60,8 +60,14 @@ class Photo:
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def camera_or_default(self, fx: float | None = None, fy: float | None = None) -> Camera:
-        """The camera to compute with: given focal length, else the photo's own, else the stated default."""
-        return (self.camera or Camera.default(*self.size)).with_focal(fx, fy)
+        """The camera to compute with: given focal length, else the photo's own, else by its straight edges where they
+        are clear, else the stated default."""
+        camera = self.camera
+        if camera is None and fx is None and fy is None:
+            from ..geometry.vanishing import lens_of
+
+            camera = lens_of(self.pixels, self.digest)
+        return (camera or Camera.default(*self.size)).with_focal(fx, fy)
 
 
 #: What every task accepts as a photo.
@@ -94,7 +100,17 @@ class Clip:
         return self._length
 
     def __iter__(self) -> Iterator[Photo]:
-        return self._read()
+        return self._read() if self.fps is None else _through_one_lens(self._read())
+
+
+def _through_one_lens(photos: Iterator[Photo]) -> Iterator[Photo]:
+    """A film's photos; those that do not say their lens have the first one's, so that it does not flicker."""
+    first: Camera | None = None
+    for photo in photos:
+        if photo.camera is None and first is None:
+            first = photo.camera_or_default()
+        fits = first is not None and (first.width, first.height) == photo.size
+        yield replace(photo, camera=first) if photo.camera is None and fits else photo
 
 
 def load_photo(path: str | PathLike[str], *, layer: str | None = None) -> Photo:

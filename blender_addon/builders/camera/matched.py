@@ -12,7 +12,7 @@ from bpy.types import Image, Object, Scene
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from ....inference.camera import Camera, Lens
+from ....inference.camera import Camera, Lens, level_world
 from ....inference.errors import BadInput
 from ...core import axes, roles, transaction
 from ...core.photo_links import camera_of
@@ -21,6 +21,8 @@ from . import scene as scenes
 
 #: Custom property: the camera stands where the people's ground put it; without it, at the default place.
 _PLACED = "maquette_placed"
+#: Custom property: where the photo's straight edges put the camera, level at eye height: world from camera, row by row.
+_LEVELLED = "maquette_levelled"
 #: Custom property of a matched camera: fx, fy, cx, cy, width and height that its lens and shift were set to.
 _INTRINSICS = "maquette_intrinsics"
 _SENSOR = 36.0  # millimetres, full frame along the long side
@@ -40,7 +42,8 @@ def matched_camera(
     A photo that has a matched camera already gets the same one back, so that its depth, people and hands share a place.
     Its lens follows the newest intrinsics, but a guess never takes the place of a lens that is known, nor anything that
     of an artist who changed it. `world_from_camera` (4, 4) places it; a camera that was placed so before, or that the
-    artist moved, stays where it is. It becomes the scene's camera if the scene has none. `set_render_size` makes the
+    artist moved, stays where it is. Where straight edges tell the way up, it is turned so.
+    It becomes the scene's camera if the scene has none. `set_render_size` makes the
     render the photo's size and shape. Blender keeps the pixel aspect in the scene: a camera whose fx and fy differ is
     exact with that size set.
     """
@@ -54,6 +57,8 @@ def matched_camera(
         _place(obj, world_from_camera)
     elif _may_follow(obj, camera, target):
         _set_intrinsics(obj, camera)
+    if world_from_camera is None and camera.up is not None and not obj.get(_PLACED) and _at_default(obj):
+        _level(obj, camera)
     if world_from_camera is not None and not obj.get(_PLACED) and _at_default(obj):
         before = obj.matrix_world.copy()
         transaction.on_failure(lambda: (setattr(obj, "matrix_world", before), obj.pop(_PLACED, None)))
@@ -190,9 +195,26 @@ def _place(obj: Object, world_from_camera: NDArray | None) -> None:
         obj[_PLACED] = True
 
 
+def _level(obj: Object, camera: Camera) -> None:
+    """Turn a camera of which nobody knows the place as straight edges say; people may still place it."""
+    before, levelled = obj.matrix_world.copy(), obj.get(_LEVELLED)
+
+    def restore() -> None:
+        obj.matrix_world = before
+        if levelled is None:
+            obj.pop(_LEVELLED, None)
+
+    transaction.on_failure(restore)
+    obj[_LEVELLED] = level_world(camera.up or (0, -1, 0), axes.EYE_HEIGHT).ravel().tolist()
+    obj.matrix_world = Matrix(_rescaled_place(obj, None).tolist())
+
+
 def _rescaled_place(obj: Object, world_from_camera: NDArray | None) -> NDArray:
     """Matrix of the camera at a place that was found before its photo was rescaled: as large, and as high up."""
     scale: Any = obj.get(roles.SCALE, 1.0)
+    levelled: Any = obj.get(_LEVELLED)
+    if world_from_camera is None and levelled is not None:
+        world_from_camera = np.reshape(levelled, (4, 4))
     placed = axes.camera_matrix(world_from_camera)
     placed[:3, :3] *= scale
     placed[2, 3] *= scale

@@ -54,7 +54,7 @@ def recover_clip(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     tracks = follow_clip(clip, run.part(0.0, 0.5), options, cameras, options["boxes"])
     body = load_body()
     motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), options)
-    motions = stand(body, motions, options["plant"], run.part(0.88, 0.9))
+    motions = stand(body, motions, options["plant"], run.part(0.88, 0.9), cameras[0].up)
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
     def seen(person: Person, frame: int) -> Person:
@@ -94,12 +94,14 @@ def follow_clip(
     )
 
 
-def stand(body: Body, motions: list[Motion], strength: float, run: Run) -> list[Motion]:
-    """The motions on one ground, with planted feet; as they are where the strength is 0."""
+def stand(
+    body: Body, motions: list[Motion], strength: float, run: Run, up: tuple[float, float, float] | None = None
+) -> list[Motion]:
+    """The motions on one ground, with planted feet; as they are where the strength is 0. up : see `fit_ground`."""
     if strength <= 0 or not motions:
         return motions
     run.report(0.0, "Planting the feet")
-    ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions])
+    ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions], up)
     motions = [plant_feet(body, motion, ground, strength) for motion in motions]
     return snap_motions(body, motions, ground) if len(motions) > 1 else motions
 

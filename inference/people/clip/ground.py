@@ -10,13 +10,14 @@ all frames.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...camera import Camera
+from ...camera import Camera, level_world
 from ...results import Body, People, Person
 from ..fit.legs import find_legs, leg_joints, sole_points
 from .motion import Motion, joint_transforms, rest_joints
@@ -25,6 +26,8 @@ from .motion import Motion, joint_transforms, rest_joints
 EYE_HEIGHT = 1.6
 #: Standard deviations in radians: the camera's pitch and roll, and how far a standing person leans.
 PITCH, ROLL, LEAN = np.radians(12.0), np.radians(3.0), np.radians(5.0)
+#: How far the way up may be off (radians) where straight edges tell it.
+TOLD = np.radians(1.0)
 #: Mean and standard deviation (m) of the height that people hold cameras at.
 HELD, HELD_SPREAD = 1.5, 0.4
 #: Pitches (radians) to start from: a camera that looks far down is another minimum.
@@ -70,22 +73,24 @@ def level_ground() -> Ground:
     return Ground(np.array([0.0, -1.0, 0.0]), EYE_HEIGHT)
 
 
-def fit_ground(evidence: Sequence[Evidence]) -> Ground:
+def fit_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) -> Ground:
     """The most likely ground under these people; under a level camera where there are none.
 
+    up : in camera axes, where the picture's straight edges tell it.
     Where nobody's feet are seen, people are taken to stand on the feet they are given.
     """
     from scipy.optimize import least_squares
 
     if not evidence:
-        return level_ground()
+        return level_ground() if up is None else Ground(np.array(up), EYE_HEIGHT)
     seen = [one for one in evidence if one.support_weights.sum() > 1e-3]
     evidence = seen or [replace(one, support_weights=np.full(len(one.supports), UNSEEN)) for one in evidence]
     tries = []
-    for pitch in STARTS:
+    tilt = (0.0, 0.0, PITCH, ROLL) if up is None else (math.asin(-up[2]), math.atan2(up[0], -up[1]), TOLD, TOLD)
+    for pitch in STARTS if up is None else tilt[:1]:
         height = float(np.median(np.concatenate([-one.supports @ _up(pitch, 0.0) for one in evidence])))
-        unknowns = np.concatenate([[pitch, 0.0, height], np.zeros(len(evidence))])
-        tries.append(least_squares(_residuals, unknowns, args=(evidence,)))
+        unknowns = np.concatenate([[pitch, tilt[1], height], np.zeros(len(evidence))])
+        tries.append(least_squares(_residuals, unknowns, args=(evidence, tilt)))
     pitch, roll, height = min(tries, key=lambda one: one.cost).x[:3]
     return Ground(_up(pitch, roll), float(height))
 
@@ -95,13 +100,16 @@ def _up(pitch: float, roll: float) -> NDArray:
     return np.array([np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
 
 
-def _residuals(unknowns: NDArray, evidence: Sequence[Evidence]) -> NDArray:
-    """Residuals in standard deviations, robust, for pitch, roll, camera height and one log scale a person."""
+def _residuals(unknowns: NDArray, evidence: Sequence[Evidence], tilt: tuple[float, float, float, float]) -> NDArray:
+    """Residuals in standard deviations, robust, for pitch, roll, camera height and one log scale a person.
+
+    tilt : the pitch and roll that are expected, and by how much they may differ.
+    """
     up, height, scales = _up(unknowns[0], unknowns[1]), unknowns[2], unknowns[3:]
     held = (height - HELD) / HELD_SPREAD
     # A camera on a balcony is no wonder: beyond a few deviations its height is no argument any more (Cauchy).
-    tilt = np.array([_soft(unknowns[0] / PITCH), unknowns[1] / ROLL])
-    residuals = [tilt, np.array([np.sign(held) * np.sqrt(np.log1p(held**2))]), scales / SCALE]
+    held_level = np.array([_soft((unknowns[0] - tilt[0]) / tilt[2]), (unknowns[1] - tilt[1]) / tilt[3]])
+    residuals = [held_level, np.array([np.sign(held) * np.sqrt(np.log1p(held**2))]), scales / SCALE]
     for one, log_scale in zip(evidence, scales, strict=True):
         # Neighbouring frames err alike: a person counts like a few frames at most, however long the clip.
         share = np.sqrt(one.support_weights / max(one.support_weights.sum() / 4, 1))
@@ -192,13 +200,7 @@ def world_from_ground(ground: Ground, origin: NDArray | None = None) -> NDArray[
     The camera looks along +y, so that x is to its right. origin : (3,) the point, in camera axes, above or below which
     the world's origin lies; None for the camera itself.
     """
-    forward = np.array([0.0, 0.0, 1.0]) - ground.up[2] * ground.up
-    if np.linalg.norm(forward) < 1e-3:  # looking straight down: the picture's top is ahead
-        forward = np.array([0.0, -1.0, 0.0]) + ground.up[1] * ground.up
-    forward /= np.linalg.norm(forward)
-    world = np.eye(4)
-    world[:3, :3] = np.stack([np.cross(forward, ground.up), forward, ground.up])
-    world[2, 3] = ground.height
+    world = level_world(ground.up, ground.height)
     if origin is not None:
         world[:2, 3] = -(world[:2, :3] @ origin)
     return world
@@ -210,7 +212,7 @@ def world_from_camera(people: People) -> NDArray[np.float64]:
     The first person of the first frame stands over the origin, the camera looks along +y (x is to its right). Without
     people: a level camera at `EYE_HEIGHT` over the origin. The camera is taken to stand still over a clip.
     """
-    ground = fit_ground(gather_evidence(people))
+    ground = fit_ground(gather_evidence(people), people.camera.up)
     first = next((persons[0] for persons in people.frames if persons), None)
     return world_from_ground(ground, None if first is None else np.asarray(first.joints[0], np.float64))
 

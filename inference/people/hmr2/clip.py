@@ -75,7 +75,7 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
         motion, pixels = _motion(template, track, cameras, fps, part, options)
         motions.append(motion)
         keypoints.append(pixels)
-    motions = stand(template.body, motions, options["plant"], run.part(0.92, 0.94))
+    motions = stand(template.body, motions, options["plant"], run.part(0.92, 0.94), cameras[0].up)
 
     def seen(person: Person, frame: int) -> Person:
         """In a gap the keypoints are those of the interpolated body."""
