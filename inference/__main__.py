@@ -48,7 +48,7 @@ class _Task(NamedTuple):
 
 
 _COMMON = Options(common.FX, common.FY, common.RESOLUTION)
-_TASKS = {
+TASKS = {
     "depth": _Task("depth", "metric depth of a photo", depth.OPTIONS),
     "normals": _Task("normals", "surface normals", normals.OPTIONS),
     "hands": _Task("hands", "depth, mask and meshes of the hands", hands.OPTIONS),
@@ -201,7 +201,7 @@ def _work(options: argparse.Namespace) -> Work:
     given = _chosen(options) | ({} if options.task == "people" else common.BATCH.chosen(options))
     lens = (options.fx, options.fy)
     return Work(
-        _TASKS[options.task].task,
+        TASKS[options.task].task,
         given,
         lens,
         options.layer,
@@ -212,7 +212,7 @@ def _work(options: argparse.Namespace) -> Work:
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     """The keywords of the task's function. The focal length is each photo's own (see `_clip`)."""
-    task = _TASKS[options.task]
+    task = TASKS[options.task]
     given = task.options.chosen(options) | common.RUN.chosen(options)
     given |= {"model": options.model or task.model, "models_dir": options.models_dir}
     return {name: value for name, value in given.items() if name not in ("fx", "fy")}
@@ -254,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_places(parser)
     tasks = parser.add_subparsers(dest="task", metavar="TASK")
     formats = [suffix[1:] for suffix in export.FORMATS]
-    for name, task in _TASKS.items():
+    for name, task in TASKS.items():
         subparser = tasks.add_parser(name, help=task.summary, description=task.summary.capitalize() + ".")
         arguments_of.add_files(subparser, formats)
         _add_saved(subparser)

@@ -5,10 +5,10 @@ import os
 import sys
 
 from .. import register
-from . import main
+from . import command
 
 register()
-code = main(sys.argv[1:])
+code = command(sys.argv[1:])
 sys.stdout.flush()
 sys.stderr.flush()
 os._exit(code)  # the bpy module of some versions crashes or hangs while Python ends

@@ -216,6 +216,8 @@ _jobs: list[Job] = []  # submitted and not yet built, oldest first
 _outcome: Outcome | None = None
 _used = 0.0  # time.monotonic() of the last job's end
 _hooks = Hooks()
+#: Hears of the progress of `run` besides: the command line.
+listener: Report | None = None
 
 
 def active() -> tuple[Job, ...]:
@@ -262,6 +264,8 @@ def run(job: Job, on_progress: Report | None = None) -> str:
             if on_progress is not None and told != (job.fraction, job.message):
                 told = (job.fraction, job.message)
                 on_progress(*told)
+                if listener is not None:
+                    listener(*told)
     except BaseException:  # KeyboardInterrupt, or a progress callback that wants to stop
         job.cancel()
         job.wait(STOP_SECONDS)

@@ -12,12 +12,14 @@ from ..errors import BadInput
 from . import jobs, reports
 
 
-def add_files(parser: argparse.ArgumentParser, formats: Sequence[str], *, photos: dict[str, Any] | None = None) -> None:
+def add_files(
+    parser: argparse.ArgumentParser, formats: Sequence[str], read: str = "--photo", help: str = "", **how: Any
+) -> None:
     """What is read and written. formats : the endings of files in a folder, the first one is the default.
-    photos : what differs in --photo."""
+    read : the option that names the inputs, with its help, and what else differs in it."""
     add = parser.add_argument
-    text = "photos, movies, folders, or patterns (shot_####.png, *.jpg)"
-    add("--photo", **{"nargs": "+", "required": True, "metavar": "FILE", "help": text, **(photos or {})})
+    text = help or "photos, movies, folders, or patterns (shot_####.png, *.jpg)"
+    add(read, dest="photo", **{"nargs": "+", "required": True, "metavar": "FILE", "help": text, **how})
     add("--output", required=True, metavar="PATH", help="a file, or a folder that gets one for every photo or frame")
     add("--sequence", action="store_true", help="a numbered file stands for all of them")
     add("--format", choices=formats, default=formats[0], help=f"of files in a folder; default: {formats[0]}")

@@ -56,13 +56,32 @@ def inputs_of(
         if path.is_dir():
             found += _of_folder(path, fps, tell)
         elif not path.exists() and set(text) & set("*?["):
-            found_there = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-            matches = sorted(match for match in found_there if not match.name.startswith("."))
+            matches = _matches(path)
             none = BadInput(f"No file matches {text}.", "Check the folder and the name.")
             found += [_opened(match, fps, False) for match in matches] or [Input(path, "", error=none)]
         else:
             found.append(_opened(path, fps, sequence))
     return found
+
+
+def files_of(given: Iterable[str], suffixes: Iterable[str]) -> list[Input]:
+    """Inputs that are no photos: files, `*` and `?`, and the files with these endings in folders."""
+    found: list[Input] = []
+    for text in given:
+        path = Path(text)
+        inside = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in suffixes) if path.is_dir() else []
+        matches = inside or ([path] if path.is_file() else _matches(path))
+        none = BadInput(f"There is no file {text}.", f"Check the path; endings are {', '.join(suffixes)}.")
+        found += [Input(match, match.stem) for match in matches] or [Input(path, "", error=none)]
+    return found
+
+
+def _matches(path: Path) -> list[Path]:
+    """The files that a path with `*` or `?` stands for; hidden ones are left out."""
+    if not set(str(path)) & set("*?["):
+        return []
+    there = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    return sorted(match for match in there if not match.name.startswith("."))
 
 
 def _of_folder(folder: Path, fps: float | None, tell: Callable[[str], object]) -> Iterator[Input]:

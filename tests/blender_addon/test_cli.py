@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
 from maquette.blender_addon import cli
 from maquette.demo.samples import sample_photo
@@ -95,3 +97,81 @@ def test_as_a_module_with_the_bpy_package(bricks, tmp_path) -> None:
         check=False,
     )
     assert done.returncode == 0 and output.exists(), done.stderr
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def test_a_folder_of_photos_gives_a_file_each(bricks, tmp_path, capsys) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.png", "b.png"):
+        (photos / name).write_bytes(bricks.read_bytes())
+    (photos / "c.png").write_text("broken")
+    given = ("relief", "--photo", photos, "--mesh-resolution", 16, "--output", tmp_path / "out")
+    assert command(*given, "--json") == 4
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-2]["report"]["written"] == 2 and "c.png" in lines[-2]["report"]["failures"][0]["input"]
+    assert names_in(tmp_path / "out") == ["a.relief.blend", "b.relief.blend"]
+    before = (tmp_path / "out" / "a.relief.blend").stat().st_mtime_ns
+    assert command(*given) == 1 and "exists" in capsys.readouterr().err
+    assert command(*given, "--continue") == 4
+    assert (tmp_path / "out" / "a.relief.blend").stat().st_mtime_ns == before
+    (photos / "c.png").unlink()
+    assert command(*given, "--format", "fbx") == 0
+    assert names_in(tmp_path / "out") == [f"{name}.relief.{kind}" for name in "ab" for kind in ("blend", "fbx")]
+
+
+def test_a_file_is_not_overwritten_unasked(bricks, tmp_path, capsys) -> None:
+    given = ("relief", "--photo", bricks, "--mesh-resolution", 16, "--output", tmp_path / "a.blend")
+    (tmp_path / "a.blend").write_text("mine")
+    assert command(*given) == 1 and (tmp_path / "a.blend").read_text() == "mine"
+    assert command(*given, "--overwrite") == 0 and (tmp_path / "a.blend").stat().st_size > 1000
+
+
+def test_arrays_are_those_of_the_other_door(bricks, tmp_path) -> None:
+    from maquette.inference.__main__ import main
+
+    given = ["relief", "--photo", str(bricks), "--resolution", "32", "--no-invert", "--output"]
+    assert command(*given, tmp_path / "a.npz") == 0 and main([*given, str(tmp_path / "b.npz")]) == 0
+    with np.load(tmp_path / "a.npz") as one, np.load(tmp_path / "b.npz") as other:
+        np.testing.assert_array_equal(one["depth"], other["depth"])
+
+
+@pytest.fixture
+def walkers(recovered, tmp_path) -> Path:
+    """A file with two people of three frames."""
+    recovered(frames=range(3), tracks=(0, 1))
+    path = tmp_path / "walkers.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    return path
+
+
+def test_people_are_exported_in_every_format(walkers, tmp_path) -> None:
+    for kind in ("fbx", "glb", "usdc", "abc"):
+        assert command("export", "--blend", walkers, "--output", tmp_path / f"a.{kind}") == 0
+        assert (tmp_path / f"a.{kind}").stat().st_size > 10_000
+    assert command("export", "--blend", walkers, "--output", tmp_path / "out", "--format", "bvh") == 0
+    assert names_in(tmp_path / "out") == ["walkers.2.bvh", "walkers.bvh"]
+    rig = next(obj.name for obj in bpy.data.objects if obj.type == "ARMATURE")
+    assert command("export", "--blend", walkers, "--armature", rig, "--output", tmp_path / "one.bvh") == 0
+    assert command("export", "--blend", tmp_path / "*.blend", "--output", tmp_path / "all", "--format", "glb") == 0
+
+
+def test_motion_goes_from_files_onto_a_rig(walkers, recovered, tmp_path, capsys) -> None:
+    assert command("export", "--blend", walkers, "--output", tmp_path / "out", "--format", "bvh") == 0
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    ((rig, _),) = recovered(rig="MIXAMO", frames=range(1), name="hero")
+    name = rig.name
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "hero.blend"))
+    given = ("retarget", "--motion", tmp_path / "out", "--onto", tmp_path / "hero.blend", "--output")
+    assert command(*given, tmp_path / "moved") == 0
+    assert names_in(tmp_path / "moved") == ["walkers.2.retarget.blend", "walkers.retarget.blend"]
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "walkers.retarget.blend"))
+    (armature,) = [obj for obj in bpy.data.objects if obj.type == "ARMATURE"]
+    assert armature.name == name and armature.animation_data.action
+    assert (
+        command("retarget", "--motion", walkers, "--onto", tmp_path / "hero.blend", "--output", tmp_path / "x.fbx") == 1
+    )
+    assert "has 2 armatures" in capsys.readouterr().err and not (tmp_path / "x.fbx").exists()

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from maquette import inference
 from maquette.inference import BadInput
-from maquette.inference.__main__ import _TASKS, _parser
+from maquette.inference.__main__ import TASKS as _TASKS
+from maquette.inference.__main__ import _parser
 from maquette.inference.detailer.fill.masked_content import FILLINGS
 from maquette.inference.detailer.sampling.masked import SAMPLERS
 from maquette.inference.detailer.sampling.schedules import SCHEDULES
