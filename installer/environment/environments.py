@@ -28,6 +28,7 @@ from . import uv as uv_tool
 from .accelerator import detect
 from .lock_files import (
     BPY,
+    CLUSTER,
     DEFAULT_BLENDER,
     FEATURES,
     LINT,
@@ -162,8 +163,8 @@ def _build(environment: Environment, damage: str, reporter: Reporter) -> None:
 
 
 def groups_of(version: str) -> list[str]:
-    """The groups of packages in a Blender's environment; the checks run on the default one only."""
-    return [*FEATURES, BPY, TEST, SAMPLES, *([LINT] if version == DEFAULT_BLENDER else [])]
+    """The groups of packages in a Blender's environment; clusters and the checks run on the default one only."""
+    return [*FEATURES, BPY, TEST, SAMPLES, *([CLUSTER, LINT] if version == DEFAULT_BLENDER else [])]
 
 
 def _run_uv(tool: uv_tool.Uv, arguments: list[str], doing: str, paths: Paths, reporter: Reporter | None = None) -> None:

@@ -23,7 +23,8 @@ DEFAULT_BLENDER = "4.5"
 BLENDERS_OWN = frozenset({"numpy", "requests", "certifi", "urllib3", "idna", "charset-normalizer"})
 
 #: The groups of packages; each is a file `locks/<group>.in` that lists what is wanted and why.
-CORE, BPY, TEST, LINT, SAMPLES = "core", "bpy", "test", "lint", "samples"
+#: `cluster`, as the last four, is for environments of a checkout alone.
+CORE, CLUSTER, BPY, TEST, LINT, SAMPLES = "core", "cluster", "bpy", "test", "lint", "samples"
 
 #: Group -> what it is for. An installed Blender gets the core and those of the others that the user's models need; an
 #: environment of a checkout gets all of them.

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..shared.errors import SetupError
 from ..shared.paths import Paths
 from ..shared.processes import stream
-from .lock_files import BPY, FEATURES, LINT, SAMPLES, TEST, lock_file
+from .lock_files import BPY, CLUSTER, FEATURES, LINT, SAMPLES, TEST, lock_file
 from .uv import UV_VERSION, Uv
 
 #: Blender -> Python, bpy, and the numpy of the official build (a bpy wheel does not always say which).
@@ -49,7 +49,7 @@ def relock(paths: Paths, uv: Uv, say: Callable[[str], None], upgrade: bool = Fal
 
 def _write_lock(paths: Paths, uv: Uv, python: str, upgrade: bool) -> None:
     folder = Path("installer", "locks")
-    arguments = [str(folder / f"{group}.in") for group in (*FEATURES, BPY, TEST, LINT, SAMPLES)]
+    arguments = [str(folder / f"{group}.in") for group in (*FEATURES, CLUSTER, BPY, TEST, LINT, SAMPLES)]
     arguments += ["--constraint", str(folder / f"python{python}.in"), "--excludes", str(folder / "excluded.in")]
     target = lock_file(paths.locks, python)
     kept = target.read_text("utf-8") if target.exists() and not upgrade else ""
