@@ -17,22 +17,28 @@ from ...inference.photo.colour import light_to_bytes, quantised
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...inference.camera import Lens
+    from ...inference.camera import Camera, Lens
     from ..core.exchange import ShownPicture
 
 
 @dataclass(frozen=True)
 class Focal:
-    """The focal length asked for: in pixels, or the lens of a camera object; nothing for the photo's own."""
+    """The focal length asked for: in pixels, or the lens of a camera object; nothing for the photo's own.
+
+    known : what straight lines have told of photos of its size.
+    """
 
     fx: float | None = None
     fy: float | None = None
     lens: Lens | None = None
+    known: Camera | None = None
 
     def applied_to(self, photo: Photo) -> Photo:
         """The photo with the camera that was asked for; unchanged where nothing was."""
         if self.fx is not None or self.fy is not None:
             return replace(photo, camera=photo.camera_or_default(self.fx, self.fy))
+        if self.known is not None and (self.known.width, self.known.height) == photo.size:
+            return replace(photo, camera=self.known)
         return replace(photo, camera=self.lens.camera(*photo.size)) if self.lens is not None else photo
 
 

@@ -119,6 +119,18 @@ def known_intrinsics(camera_object: Object) -> Camera | None:
     return Camera(known[0], known[1], known[2], known[3], int(known[4]), int(known[5]), source)
 
 
+def by_lines(photo_image: Image) -> Camera | None:
+    """The intrinsics that straight lines told of a photo, and the way up; None where its camera has others."""
+    obj = camera_of(photo_image)
+    if obj is None or obj.get(roles.LENS) != "lines":
+        return None
+    camera, levelled = known_intrinsics(obj), obj.get(_LEVELLED)
+    if camera is None or levelled is None:
+        return camera
+    x, y, z = np.reshape(levelled, (4, 4))[2, :3].tolist()  # type: ignore[arg-type]
+    return replace(camera, up=(x, y, z))
+
+
 def adopt(obj: Object, camera_object: Object | None) -> None:
     """Make the object a child of the camera, in camera space; without one, stand it at the default camera's place."""
     if camera_object is None:

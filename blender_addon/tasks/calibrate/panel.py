@@ -10,7 +10,21 @@ from bpy.types import UILayout
 from ...core import roles
 from ..shared.panel import SidebarPanel, matched_camera
 from ..shared.photo_panel import PhotoPanel
+from .draw import drawn
 from .settings import SETTINGS
+
+
+class LinesPanel(SidebarPanel):
+    bl_label = "Lens by Lines"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+    parent = PhotoPanel
+
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
+        lines = drawn(settings.calibrate)
+        counts = ", ".join(f"{len(some)} {axis.upper()}" for axis, some in lines.items() if some)
+        layout.operator("maquette.draw_lines", icon="GREASEPENCIL")
+        layout.label(text=f"Lines: {counts}" if counts else "None drawn: the photo's own edges count")
+        self.button(layout, settings, "CAMERA_DATA", "maquette.calibrate_lens", small=True)
 
 
 class CalibratePanel(SidebarPanel):

@@ -31,6 +31,15 @@ SETTINGS = Options(
     Switch("rewrite", True, "Rewrite Depth",
            "Write new depth images of the photo with the right metres; the old files stay for undo"),
 )
+#: Lines drawn on the photo, for its lens.
+LINES = Options(
+    *(
+        Text(f"lines_{axis}", "", f"Lines {axis.upper()}",
+             f"Lines along {along}, as [[u0, v0, u1, v1], ...] in pixels; without any, the photo's edges tell the lens")
+        for axis, along in (("x", "edges that run to one side"), ("y", "edges at right angles to X, as level"),
+                            ("z", "upright edges"))
+    ),
+)
 #: The photo of the operator.
 PHOTO = Options(
     Text("camera", "", "Camera", "Name of the photo's matched camera"),

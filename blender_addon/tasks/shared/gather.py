@@ -105,7 +105,8 @@ def focal_of(
     if properties.fx or properties.fy:
         return Focal(fx=properties.fx or None, fy=properties.fy or None)
     if not properties.camera:
-        return Focal()
+        shown = images.shown_file(path) if path is not None else image
+        return Focal(known=matched.by_lines(shown) if shown is not None else None)
     camera = bpy.data.objects.get(properties.camera)
     if camera is None:
         raise BadInput(f"{properties.camera!r} is not a perspective camera.", "Choose another camera, or none.")

@@ -56,7 +56,7 @@ class SidebarPanel:
         button = row.operator(operator or f"maquette.{self.task.operator}", icon=icon)
         for declared, values in ((self.task.settings, group), (COMMON, settings)):
             for option in declared:
-                if option.blender:
+                if option.blender and hasattr(button, option.name):  # another operator may have a part of them
                     setattr(button, option.name, getattr(values, option.name))
         button.layer = settings.layer if has_layers(settings) else ""
         button.camera = settings.camera.name if settings.camera else ""

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drawing lines on the photo in the Image Editor, along edges that are parallel in the world.
+
+Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
+"""
+
+import json
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty
+
+#: The colours of the scene's axes, by direction.
+COLOURS = {"x": (1.0, 0.25, 0.3, 1.0), "y": (0.5, 0.9, 0.2, 1.0), "z": (0.3, 0.55, 1.0, 1.0)}
+_PASSED = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM"}
+_HELP = "Drag along edges that run {direction}   X, Y, Z: direction   Backspace: remove the last   Enter: done"
+_RUNS = {"x": "to one side", "y": "to another side, at right angles to X", "z": "straight up"}
+
+Line = list[float]
+
+
+def drawn(settings: Any) -> dict[str, list[Line]]:
+    """Direction -> its lines, in pixels of the photo. What is no list of lines counts as none."""
+    found = {}
+    for axis in "xyz":
+        try:
+            lines = json.loads(getattr(settings, f"lines_{axis}") or "[]")
+            found[axis] = [[float(value) for value in line] for line in lines if len(line) == 4]
+        except (ValueError, TypeError):
+            found[axis] = []
+    return found
+
+
+class MAQUETTE_OT_draw_lines(bpy.types.Operator):
+    """Draw lines on the photo along edges that are parallel in the world, two or more in two or three directions"""
+
+    bl_idname = "maquette.draw_lines"
+    bl_label = "Draw Lines"
+    bl_options = {"INTERNAL"}
+
+    axis: EnumProperty(name="Direction", items=[(axis.upper(), axis.upper(), _RUNS[axis]) for axis in "xyz"])
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        space = context.space_data
+        if space is None or space.type != "IMAGE_EDITOR" or space.image is None or not space.image.size[0]:
+            cls.poll_message_set("Show the photo in an Image Editor")
+            return False
+        return True
+
+    def invoke(self, context: Any, event: Any) -> set[Any]:
+        self._start: tuple[float, float] | None = None
+        self._end = (0.0, 0.0)
+        space: Any = bpy.types.SpaceImageEditor
+        self._handle = space.draw_handler_add(_draw, (self, context.scene), "WINDOW", "POST_PIXEL")
+        context.window_manager.modal_handler_add(self)
+        self._tell(context)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: Any, event: Any) -> set[Any]:
+        if event.type in _PASSED or event.type.startswith("NDOF"):
+            return {"PASS_THROUGH"}
+        if event.value == "PRESS" and event.type in {"X", "Y", "Z"}:
+            self.axis = event.type
+        elif event.value == "PRESS" and event.type == "BACK_SPACE":
+            self._change(context, lambda lines: lines[:-1])
+        elif event.value == "PRESS" and event.type in {"RET", "NUMPAD_ENTER", "ESC", "RIGHTMOUSE"}:
+            self._done(context)
+            return {"FINISHED"}
+        elif event.type == "LEFTMOUSE" and event.value == "PRESS":
+            self._start = self._end = _pixel(context, event)
+        elif event.type == "MOUSEMOVE":
+            self._end = _pixel(context, event)
+        elif event.type == "LEFTMOUSE" and self._start is not None:
+            line = [*self._start, *_pixel(context, event)]
+            if abs(line[2] - line[0]) + abs(line[3] - line[1]) > 4:
+                self._change(context, lambda lines: [*lines, [round(value, 2) for value in line]])
+            self._start = None
+        self._tell(context)
+        return {"RUNNING_MODAL"}
+
+    def cancel(self, context: Any) -> None:
+        self._done(context)
+
+    def _change(self, context: Any, change: Any) -> None:
+        settings, axis = context.scene.maquette.calibrate, self.axis.lower()
+        setattr(settings, f"lines_{axis}", json.dumps(change(drawn(settings)[axis])))
+
+    def _tell(self, context: Any) -> None:
+        context.workspace.status_text_set(_HELP.format(direction=_RUNS[self.axis.lower()]))
+        context.area.tag_redraw()
+
+    def _done(self, context: Any) -> None:
+        space: Any = bpy.types.SpaceImageEditor
+        space.draw_handler_remove(self._handle, "WINDOW")
+        context.workspace.status_text_set(None)
+        context.area.tag_redraw()
+
+
+def _pixel(context: Any, event: Any) -> tuple[float, float]:
+    """The pixel (u, v) of the photo under the mouse, v down."""
+    region = next(region for region in context.area.regions if region.type == "WINDOW")
+    x, y = region.view2d.region_to_view(event.mouse_x - region.x, event.mouse_y - region.y)
+    width, height = context.space_data.image.size
+    return x * width, (1 - y) * height
+
+
+def _draw(operator: MAQUETTE_OT_draw_lines, scene: Any) -> None:
+    """The lines drawn so far, and the one under the mouse."""
+    import gpu
+    from gpu_extras.batch import batch_for_shader
+
+    context: Any = bpy.context
+    space, region = context.space_data, context.region
+    if space is None or space.image is None or not space.image.size[0]:
+        return
+    width, height = space.image.size
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    gpu.state.line_width_set(2.0)
+    for axis, lines in drawn(scene.maquette.calibrate).items():
+        if axis == operator.axis.lower() and operator._start is not None:
+            lines = [*lines, [*operator._start, *operator._end]]
+        ends = [(u, v) for line in lines for u, v in (line[:2], line[2:])]
+        places = [region.view2d.view_to_region(u / width, 1 - v / height, clip=False) for u, v in ends]
+        if places:
+            shader.uniform_float("color", COLOURS[axis])
+            batch_for_shader(shader, "LINES", {"pos": places}).draw(shader)
+    gpu.state.line_width_set(1.0)
