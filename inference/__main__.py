@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..installer.models import catalogue, store
-from . import export, recover_people
+from . import export, farm, recover_people
 from .detailer import command
 from .errors import BadInput
 from .options import Options, common, depth, hands, normals, people, preprocessors
@@ -60,11 +60,15 @@ TASKS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one task; returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    parser, words = _parser(), list(sys.argv[1:] if arguments is None else arguments)
+    task = [number for number, word in enumerate(words) if word in (*TASKS, "detail")] if words[:1] == ["farm"] else []
+    cut = task[0] if task else len(words)  # the task of a job for a farm has a command line of its own
+    options = parser.parse_args(words[:cut])
     if options.list:
         _list_models(options)
         return 0
+    if options.task == "farm":
+        return _farm(parser, options, words[cut:])
     if options.task is None:
         parser.error("a TASK is needed, or --list")
     progress = Progress(arguments_of.kind_of(options))
@@ -77,6 +81,56 @@ def _run(options: argparse.Namespace, progress: Progress) -> Report | list[str]:
         return _into(folder, options, progress)
     task = {"people": _people, "detail": _repainted}.get(options.task, _frame)
     return [str(path) for path in task(options, progress)]
+
+
+def _farm(parser: argparse.ArgumentParser, options: argparse.Namespace, words: list[str]) -> int:
+    """Write what a farm is given. The task's own command line follows."""
+    progress = Progress(arguments_of.kind_of(options))
+
+    def write() -> list[str]:
+        file = Path(options.save)
+        if options.manager == "flamenco":
+            file = file / farm.JOB_TYPE.name if file.is_dir() else file
+            text = farm.JOB_TYPE.read_text("utf-8")
+        else:
+            text = json.dumps(_template(parser, options, words, progress), indent=1) + "\n"
+        if file.exists() and not options.overwrite:
+            raise BadInput(f"{file} exists.", "Choose another name, or add --overwrite.")
+        export.save_with(file, lambda stream: stream.write(text.encode()))
+        return [str(file)]
+
+    return told(write, progress, False)
+
+
+def _template(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, words: list[str], progress: Progress
+) -> dict[str, Any]:
+    from .farm import openjd
+
+    if not words:
+        parser.error("a TASK with its options is needed behind those of farm")
+    task = parser.parse_args(words)
+    if len(task.photo) != 1:
+        raise BadInput("A job is one task with one --photo.", "Give a folder or pattern for many photos.")
+    without = {"photo", "output", "frames", "part", "resume", "overwrite", "report", "json", "help"}
+    said: list[str] = []
+    for action in _commands(parser)[task.task]._actions:
+        value = getattr(task, action.dest, None)
+        if action.dest not in without and value != action.default and value not in (None, False):
+            repeated = value if isinstance(value, list) and action.nargs is None else [value]
+            said += [word for one in repeated for word in arguments_of.flags({action.dest: one})]
+        elif value is False and isinstance(action, argparse.BooleanOptionalAction):
+            said += arguments_of.flags({action.dest: value})
+    program = options.program or ("blender" if options.door == "blender" else sys.executable)
+    return openjd.template(
+        task.task, _inputs(task, progress), said,
+        given=task.photo[0], door=options.door, program=program, chunk=options.chunk,
+    )  # fmt: skip
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each task."""
+    return next(action.choices for action in parser._actions if action.dest == "task")  # type: ignore[return-value]
 
 
 def _people(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
@@ -125,12 +179,14 @@ def _into(folder: Path, options: argparse.Namespace, progress: Progress) -> Repo
         sequence=options.sequence,
         fps=options.fps,
     )
+    left = arguments_of.part_of(left, options.part)
     outputs = [job.output for job in left]
     clear_leftovers(outputs)
     if options.resume:
         left, report.outcomes = undone(left, lambda job: _is_there(job.output, options))
     _check_outputs(options, [job.output for job in left], [file for one in inputs for file in one.files])
-    report.outcomes += [Outcome(str(one.path), None, one.error) for one in inputs if one.error is not None]
+    bad = arguments_of.part_of([one for one in inputs if one.error is not None], options.part)
+    report.outcomes += [Outcome(str(one.path), None, one.error) for one in bad]
     for outcome in report.outcomes:
         progress.outcome(0.0, outcome)
     work = partial(_detail, options) if options.task == "detail" else _work(options)
@@ -273,7 +329,20 @@ def _parser() -> argparse.ArgumentParser:
     common.RUN.add_to(subparser)
     _add_places(subparser)
     subparser.set_defaults(fps=None, frames=None)
+    _add_farm(tasks.add_parser("farm", help="write a job for a farm", description="Write a job for a farm."))
     return parser
+
+
+def _add_farm(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("manager", choices=("openjd", "flamenco"), help="a job template, or Flamenco's job type maquette.js")
+    add("--save", required=True, metavar="FILE", help="the .json file; of Flamenco its manager's folder scripts")
+    add("--overwrite", action="store_true", help="replace a file that exists")
+    add("--chunk", type=int, default=50, help="frames, or photos, of a task; default: 50")
+    add("--door", choices=("blender", "python"), default="blender", help="what the workers start; default: blender")
+    add("--program", metavar="PATH", help="where it is on the workers")
+    parser.usage = "%(prog)s openjd|flamenco --save FILE [options] TASK ..., the command line as for one machine"
+    _add_places(parser)
 
 
 def _add_saved(parser: argparse.ArgumentParser) -> None:

@@ -47,6 +47,7 @@ def run(options: argparse.Namespace, progress: Progress) -> Report | list[str]:
     left = jobs_of(
         inputs, lambda stem: (folder / (stem + ending)).absolute(), by_frame=False, sequence=options.sequence
     )
+    left = files.part_of(left, options.part)
     outputs, report = [job.output for job in left], Report()
     clear_leftovers(outputs)
     if options.resume:

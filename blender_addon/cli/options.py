@@ -36,12 +36,12 @@ def for_arrays(arguments: list[str]) -> bool:
     for name in ("--output", "--format", "--frames"):
         parser.add_argument(name, default="")
     given, rest = parser.parse_known_args(arguments)
-    if given.command not in known:
-        return False
+    if given.command not in (*known, "detail"):
+        return given.command == "farm"
     kind = Path(given.output).suffix.lower()[1:] if not given.format else given.format
     if {"--measure", "--merge"} & set(rest) or (given.frames and not given.frames.isupper()):
         return True
-    return kind in ("npz", "exr", "png") or (kind == "glb" and given.command != "people")
+    return kind in ("npz", "exr", "png") or (kind == "glb" and given.command not in ("people", "detail"))
 
 
 def parser() -> argparse.ArgumentParser:

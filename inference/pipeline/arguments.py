@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def add_files(
     add("--output", required=True, metavar="PATH", help="a file, or a folder that gets one for every photo or frame")
     add("--sequence", action="store_true", help="a numbered file stands for all of them")
     add("--format", choices=formats, default=formats[0], help=f"of files in a folder; default: {formats[0]}")
+    add("--part", metavar="N/M", help="of all files that are to be made, the N-th of M equal parts")
     keep = parser.add_mutually_exclusive_group()
     keep.add_argument("--overwrite", action="store_true", help="replace files that exist")
     keep.add_argument("--continue", dest="resume", action="store_true", help="leave out what is there and whole")
@@ -34,6 +35,29 @@ def add_report(parser: argparse.ArgumentParser, **keep: Any) -> None:
     add("--json", action="store_true", help="JSON lines on stdout: progress, each file, a report", **keep)
     add("--report", choices=reports.KINDS, **{"default": "text", **keep}, help="what stdout is for; default: text")
     add("--allow-nothing", action="store_true", help="exit 0 also where there is nothing to find", **keep)
+
+
+def flags(values: Mapping[str, Any]) -> list[str]:
+    """The words of a command line that say these values, by the names of their options."""
+    words: list[str] = []
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            words += [f"--{flag}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
+    return words
+
+
+def part_of(made: list[Any], text: str | None) -> list[Any]:
+    """The part that --part names: 2/6 is the second of six. Raises `BadInput`."""
+    if text is None:
+        return made
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise BadInput(f"The part {text!r} cannot be read.", "Write it as 2/6, the second of six.")
+    place, parts = int(number), int(count)
+    return made[len(made) * (place - 1) // parts : len(made) * place // parts]
 
 
 def kind_of(options: argparse.Namespace) -> str:

@@ -33,6 +33,7 @@ ROOMS = (
     ("depth", "normals", "hands", "people", "preprocessors", "rigs"),
     ("export",),
     ("detailer", "pipeline"),
+    ("farm",),
     ("__init__",),
     ("__main__",),
 )

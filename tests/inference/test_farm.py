@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs for farms, carried out as their workers do: templates by the real `openjd run`, the rest by doubles."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from maquette.demo.samples import sample_photo
+from maquette.inference.__main__ import main
+from maquette.inference.farm import JOB_TYPE
+from PIL import Image
+
+BRICK = Image.open(sample_photo("brick")).convert("RGB").resize((60, 40))
+
+
+def shot(path: Path, frames: int) -> Path:
+    """A movie of so many small frames."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 24, BRICK.size)
+    for number in range(frames):
+        writer.write(np.roll(np.asarray(BRICK), number, 1)[..., ::-1])
+    writer.release()
+    return path
+
+
+def run(*words):
+    return main([str(word) for word in words])
+
+
+def template(folder, *words, door="python", chunk=5):
+    file = folder / "job.json"
+    assert run("farm", "openjd", "--save", file, "--overwrite", "--door", door, "--chunk", chunk, *words) == 0
+    return file, json.loads(file.read_text())
+
+
+def openjd(file, *parameters):
+    """The real `openjd run`: its output."""
+    pytest.importorskip("openjd.cli", reason="this environment is older than the lock")
+    given = [word for name, value in parameters for word in ("-p", f"{name}={value}")]
+    command = [sys.executable, "-m", "openjd", "run", str(file), *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    """A program that writes down how it is called."""
+    program = tmp_path / "recorder"
+    program.write_text(f"#!/bin/sh\necho \"$*\" >> {tmp_path}/calls.txt\necho 'openjd_progress: 50'\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("task", ["depth", "normals", "hands", "maps", "relief"])
+def test_a_clip_is_cut_into_chunks_by_the_real_openjd(task, recorder, tmp_path):
+    movie = shot(tmp_path / "shot.avi", 12)
+    words = (task, "--photo", movie, "--output", tmp_path / "out", "--format", "png", "--resolution", 64)
+    file, _ = template(tmp_path, *words, door="blender", chunk=4)
+    openjd(file, ("Photo", movie), ("Output", tmp_path / "out.v2"), ("Program", recorder))
+    calls = (tmp_path / "calls.txt").read_text().splitlines()
+    head = f"--command maquette {task} --photo {movie} --frames"
+    tail = f"--output {tmp_path}/out.v2/ --continue --report openjd --format png --resolution 64"
+    assert calls == [f"{head} {frames} {tail}" for frames in ("1-4", "5-8", "9-12")]
+
+
+def test_numbered_files_keep_their_numbers_and_photos_come_in_parts(recorder, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(1001, 1007):
+        BRICK.save(tmp_path / "in" / f"f.{number}.png")
+    _, job = template(tmp_path, "depth", "--photo", tmp_path / "in" / "f.####.png", "--output", tmp_path / "out")
+    defaults = {one["name"]: one.get("default") for one in job["parameterDefinitions"]}
+    assert defaults["Frames"] == "1001-1006" and defaults["ChunkSize"] == 5
+    assert "{{Param.Photo}}/f.####.png" in job["steps"][0]["script"]["actions"]["onRun"]["args"]
+    for task in ("people", "maps"):
+        file, _ = template(tmp_path, task, "--photo", tmp_path / "in" / "*.png", "--output", tmp_path / "out", chunk=2)
+        openjd(file, ("Photo", tmp_path / "in"), ("Output", tmp_path / "out"), ("Program", recorder))
+        calls = (tmp_path / "calls.txt").read_text().splitlines()[-3:]
+        assert [call.split(" --part ")[1].split()[0] for call in calls] == ["1/3", "2/3", "3/3"]
+        assert all(f"--photo {tmp_path}/in/*.png" in call for call in calls)
+
+
+def test_parts_of_a_folder_are_the_whole(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(7):
+        Image.fromarray(np.roll(np.asarray(BRICK), number, 1)).save(tmp_path / "in" / f"{'abcdefg'[number]}.png")
+    (tmp_path / "in" / "z.png").write_text("broken")
+    given = ("relief", "--photo", tmp_path / "in", "--resolution", 16, "--output")
+    codes = [run(*given, tmp_path / "out", "--part", f"{part}/3") for part in (1, 2, 3)]
+    assert codes == [0, 0, 4]  # a broken photo is told once
+    assert [path.name[0] for path in sorted((tmp_path / "out").iterdir())] == list("abcdefg")
+    for wrong in ("0/3", "4/3", "half"):
+        assert run(*given, tmp_path / "out", "--continue", "--part", wrong) == 1
+
+
+def test_every_kind_of_option_goes_along(tmp_path):
+    BRICK.save(tmp_path / "a.png")
+    given = (
+        "detail",
+        "--photo",
+        tmp_path / "a.png",
+        "--mask",
+        "m.png",
+        "--output",
+        "out",
+        "--lora",
+        "a=0.5",
+        "--lora",
+        "b",
+    )
+    _, job = template(tmp_path, *given, "--no-linear", "--seed", 3)
+    words = " ".join(job["steps"][0]["script"]["actions"]["onRun"]["args"])
+    assert (
+        "--lora a=0.5 --lora b" in words and "--no-linear" in words and "--seed 3" in words and "--mask m.png" in words
+    )
+    _, job = template(tmp_path, "relief", "--photo", tmp_path / "a.png", "--output", "out", "--tileable", "--sequence")
+    words = " ".join(job["steps"][0]["script"]["actions"]["onRun"]["args"])
+    assert words.endswith("--sequence --tileable") and "parameterSpace" not in job["steps"][0]
+
+
+def test_a_job_that_cannot_be_is_told(tmp_path, capsys):
+    for words, why in {
+        ("depth", "--photo", "none.mov", "--output", "out"): "no movie",
+        ("depth", "--photo", "a.png", "b.png", "--output", "out"): "one --photo",
+    }.items():
+        assert run("farm", "openjd", "--save", tmp_path / "a.json", *words) == 1
+        assert why in capsys.readouterr().err and not (tmp_path / "a.json").exists()
+    assert run("farm", "flamenco", "--save", tmp_path) == 0
+    assert (tmp_path / "maquette.js").read_bytes() == JOB_TYPE.read_bytes()
+    assert run("farm", "flamenco", "--save", tmp_path) == 1
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("task", ["relief", "maps"])
+def test_three_hundred_frames_in_six_chunks_by_openjd_are_the_whole(tmp_path, task):
+    movie = shot(tmp_path / "shot.avi", 300)
+    given = (task, "--photo", movie, "--resolution", 16, "--format", "png")
+    assert run(*given, "--output", tmp_path / "whole") == 0
+    file, _ = template(tmp_path, *given, "--output", tmp_path / "parts", chunk=50)
+    told = openjd(file, ("Photo", movie), ("Output", tmp_path / "parts"))
+    assert "Chunks run: 6" in told and "openjd_status" not in told.rpartition("Session ended")[2]
+    same(tmp_path / "whole", tmp_path / "parts", 300)
+
+
+def same(whole, parts, count):
+    names = sorted(path.name for path in whole.iterdir())
+    assert len(names) == count and names == sorted(path.name for path in parts.iterdir())
+    assert all((whole / name).read_bytes() == (parts / name).read_bytes() for name in names)
