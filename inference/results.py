@@ -204,6 +204,8 @@ class People:
     fps : frame rate of the clip, or None for photos that are no clip.
     notes : what the artist is to know, a sentence each: people who were seen but not fitted.
     model : what recovered them, by its name in the catalogue.
+    world : (4, 4) float64, from camera axes to a world in metres with z up and the floor of the clip at z = 0; None
+        where it was not solved for (see `people.clip.ground.world_from_camera`).
     """
 
     frames: tuple[tuple[Person, ...], ...]
@@ -213,6 +215,7 @@ class People:
     fps: float | None = None
     notes: tuple[str, ...] = ()
     model: str = ""
+    world: NDArray[np.float64] | None = None
 
     def tracks(self) -> dict[int, list[tuple[int, Person]]]:
         """track_id -> [(frame index, Person), ...] in the order of the frames."""

@@ -276,6 +276,20 @@ def test_who_is_not_in_all_of_a_clip_is_hidden_elsewhere(body, photo, make_track
     assert [frame for frame, there in seen.items() if there] == [103, 104, 105, 106, 107, 108]
 
 
+def test_who_comes_back_is_hidden_while_away(body, photo, make_track):
+    people = people_of(body, photo, make_track([0, 1, 2, 60, 61]), fps=25.0)
+    frames = [()] * 62
+    for frame, person in zip((0, 1, 2, 60, 61), (one[0] for one in people.frames if one), strict=True):
+        frames[frame] = (person,)
+    clip = replace(people, frames=tuple(frames), cameras=people.cameras[:1] * 62)
+    (collection,) = bodies.build_people(clip, BodyOptions(start_frame=1), name="street")
+    mesh, there = part(collection, "MESH"), []
+    for frame in (1, 3, 4, 30, 60, 61, 62):
+        bpy.context.scene.frame_set(frame)
+        there += [frame] * (not mesh.hide_render)
+    assert there == [1, 3, 61, 62]
+
+
 def test_a_scene_with_an_animation_keeps_its_timing(body, photo, make_track):
     scene = bpy.context.scene
     scene.render.fps, scene.render.fps_base, scene.frame_start, scene.frame_end = 24, 1.001, 1001, 1100

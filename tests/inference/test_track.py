@@ -9,15 +9,19 @@ from maquette.demo.samples import sample_photo
 from maquette.inference import load_photo, runtime
 from maquette.inference.people.clip import keypoints
 from maquette.inference.people.clip.appearance import affinity, colours, is_cut, thumbnail
+from maquette.inference.people.clip.identify import came_back, identify, join_tracks, spells_of
 from maquette.inference.people.clip.track import (
+    PIECE,
+    Piece,
     Sighting,
     Track,
+    _is_in_sight,
     assign,
+    at_edge,
     distinct,
-    follow_people,
-    join_tracks,
     similarity,
 )
+from maquette.inference.people.clip.track import follow_people as follow_pieces
 from maquette.inference.shipped import pose
 from maquette.inference.shipped.crops import Region
 from maquette.inference.shipped.pose import PoseLandmarks
@@ -47,6 +51,10 @@ def _track(places: dict[int, float], colour=RED) -> Track:
     for frame, x in places.items():
         track.add(frame, _sighting(x, colour))
     return track
+
+
+def follow_people(frames, count, fps, run, **options):
+    return identify(list(follow_pieces(frames, count, fps, run, **options)), fps)
 
 
 def test_a_person_is_foretold_at_constant_speed():
@@ -98,6 +106,42 @@ def test_pieces_of_one_track_are_joined_and_strangers_are_not():
     assert sorted(len(track.sightings) for track in joined) == [12, 22]
     assert len(join_tracks([_track(start), _track({f + 40: x for f, x in later.items()})], 25)) == 2
     assert len(join_tracks([_track(start, RED), _track(later, BLUE)], 25)) == 2
+
+
+def test_the_pieces_of_a_clip_hold_the_same_people():
+    def seen(frames):
+        return [_track({f: 100 + 2.0 * f for f in frames}), _track({f: 900 - 2.0 * f for f in frames}, BLUE)]
+
+    lead = PIECE - 10
+    pieces = [Piece(0, PIECE, seen(range(PIECE))), Piece(PIECE, 180, seen(range(lead, 180))[::-1])]
+    people = identify(pieces, FPS)
+    assert [(one.first, one.last, len(one.sightings)) for one in people] == [(0, 179, 180)] * 2
+    assert all(len({one.colours[0, 0] for one in person.sightings.values()}) == 1 for person in people)
+    cut = [pieces[0], Piece(PIECE, 180, seen(range(PIECE, 180)), cuts=(PIECE,))]
+    assert [(one.first, one.last) for one in identify(cut, FPS)] == [(0, 99), (0, 99), (100, 179), (100, 179)]
+
+
+def test_who_leaves_the_picture_and_comes_back_is_the_same_person():
+    def at(places, colour, edge):
+        track = _track(places, colour)
+        track.sightings = {frame: replace(one, at_edge=edge) for frame, one in track.sightings.items()}
+        return track
+
+    gone = at(dict.fromkeys(range(10), 100.0), RED, True)
+    back = at(dict.fromkeys(range(90, 120), 600.0), RED, True)
+    other = at(dict.fromkeys(range(60, 120), 300.0), BLUE, True)
+    people = came_back([gone, other, back])
+    assert [(one.first, one.last) for one in people] == [(0, 119), (60, 119)]
+    assert [len(spell) for spell in spells_of(list(people[0].sightings), FPS)] == [10, 30]
+    assert len(came_back([gone, at(dict.fromkeys(range(60, 120), 300.0), RED, False)])) == 2  # out of nowhere
+    assert len(came_back([gone, back, at(dict.fromkeys(range(95, 120), 200.0), RED, True)])) == 3  # two in the same
+
+
+def test_one_of_whom_only_an_arm_is_left_in_the_picture_is_gone():
+    assert _is_in_sight(_landmarks(300.0), 640, 480)
+    assert not _is_in_sight(_landmarks(760.0), 640, 480)
+    assert at_edge(_landmarks(600.0).points, (640, 480))
+    assert not at_edge(_landmarks(320.0).points, (640, 480))
 
 
 def test_keypoints_of_a_gap_lie_between():

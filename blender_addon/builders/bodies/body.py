@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ....inference.errors import BadInput, NothingFound
 from ....inference.geometry import skinning
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of, rotation_matrices
+from ....inference.people.clip.identify import spells_of
 from ....inference.people.clip.retime import at_rate
 from ....inference.results import GUESSED, Body, People, Person
 from ....inference.rigs.helpers import helper_motion
@@ -167,16 +168,17 @@ def build_people(
     if people.fps:
         first, last = options.start_frame, options.start_frame + len(people.frames) - 1
         for collection, track in zip(made, tracks.values(), strict=True):
-            _hide_absent(collection, np.array([frame for frame, _ in track]) + first, first, last)
+            _hide_absent(collection, np.array([frame for frame, _ in track]) + first, first, last, people.fps)
         scenes.set_timing(target, clip_rate, first, last, keep=keep)
     return made
 
 
-def _hide_absent(collection: Collection, frames: NDArray[np.int64], first: int, last: int) -> None:
+def _hide_absent(collection: Collection, frames: NDArray[np.int64], first: int, last: int, fps: float) -> None:
     """Key the visibility of a person's body, and have its rig follow, where the person is not in all of first..last.
-    Gaps are crossed, so that a person who is lost for a moment does not blink."""
-    seen, gone = int(frames[0]), int(frames[-1]) + 1
-    keys = {first: seen > first, seen: False, **({gone: True} if gone <= last else {})}
+    Short gaps are crossed, so that a person who is lost for a moment does not blink."""
+    keys = {first: bool(frames[0] > first)}
+    for spell in spells_of(frames, fps):
+        keys |= {int(spell[0]): False, **({int(spell[-1]) + 1: True} if spell[-1] < last else {})}
     if not any(keys.values()):
         return
     body = next(obj for obj in collection.objects if obj.type == "MESH")

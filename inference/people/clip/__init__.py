@@ -19,7 +19,7 @@ from ...camera import Camera
 from ...geometry import rotations as quaternion
 from ...geometry.skinning import pose_body
 from ...photo import Clip
-from ...results import Body, People, Person
+from ...results import People, Person
 from ...runtime.run import Run
 from ...shipped import pose
 from ...shipped.body import load_body
@@ -29,9 +29,10 @@ from ..fit.observe import observe
 from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State, concatenated
 from .backdrop import partly_hidden
-from .contact import plant_feet
-from .ground import fit_ground, gather_motion_evidence, snap_motions
-from .motion import Motion
+from .floor import stand
+from .ground import world_of
+from .identify import identify, spells_of
+from .motion import Motion, Spell
 from .temporal import bridge, fit_motion
 from .track import Track, follow_people
 
@@ -53,8 +54,8 @@ def recover_clip(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     cameras: list[Camera] = []
     tracks = follow_clip(clip, run.part(0.0, 0.5), options, cameras, options["boxes"])
     body = load_body()
-    motions = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), options)
-    motions = stand(body, motions, options["plant"], run.part(0.88, 0.9), cameras[0].up)
+    spells = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), options)
+    spells, ground = stand(body, spells, options["plant"], run.part(0.88, 0.9), cameras[0].up)
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
     def seen(person: Person, frame: int) -> Person:
@@ -66,10 +67,10 @@ def recover_clip(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
         mask = pose.person_mask(landmarks, camera.height, camera.width) if wanted <= MASK_BYTES else None
         return replace(person, score=float(landmarks.score), mask=mask)
 
-    firsts = [track.first for track in tracks]
-    frames = posed(partial(pose_body, body), motions, firsts, cameras, run.part(0.9, 1.0), seen)
+    frames = posed(partial(pose_body, body), spells, cameras, run.part(0.9, 1.0), seen)
     run.report(1.0, f"{len(tracks)} people found")
-    return People(tuple(map(tuple, frames)), body, cameras[0], tuple(cameras), clip.fps)
+    world = world_of(ground, frames)
+    return People(tuple(map(tuple, frames)), body, cameras[0], tuple(cameras), clip.fps, world=world)
 
 
 def follow_clip(
@@ -82,7 +83,7 @@ def follow_clip(
             cameras.append(photo.camera_or_default())
             yield photo.pixels
 
-    return follow_people(
+    pieces = follow_people(
         frames(),
         len(clip),
         clip.fps or USUAL_FPS,
@@ -92,44 +93,33 @@ def follow_clip(
         most_overlap=options["det_iou_thresh"],
         batch=options["det_batch_size"],
     )
-
-
-def stand(
-    body: Body, motions: list[Motion], strength: float, run: Run, up: tuple[float, float, float] | None = None
-) -> list[Motion]:
-    """The motions on one ground, with planted feet; as they are where the strength is 0. up : see `fit_ground`."""
-    if strength <= 0 or not motions:
-        return motions
-    run.report(0.0, "Planting the feet")
-    ground = fit_ground([gather_motion_evidence(body, motion) for motion in motions], up)
-    motions = [plant_feet(body, motion, ground, strength) for motion in motions]
-    return snap_motions(body, motions, ground) if len(motions) > 1 else motions
+    return identify(list(pieces), clip.fps or USUAL_FPS)
 
 
 def posed(
     pose_one: Callable[[NDArray, NDArray, NDArray], tuple[NDArray, NDArray]],
-    motions: Sequence[Motion],
-    firsts: Sequence[int],
+    spells: Sequence[Spell],
     cameras: Sequence[Camera],
     run: Run,
     seen: Callable[[Person, int], Person],
 ) -> list[list[Person]]:
     """Every person of every frame, posed and placed.
 
-    pose_one : shape, rotations and translation -> vertices and joints.  firsts : the frame that each motion begins in.
-    seen : adds what was seen of a person in a frame to one of whom nothing was; the track's number is the motion's.
+    pose_one : shape, rotations and translation -> vertices and joints.
+    seen : adds what was seen of a person in a frame to one of whom nothing was.
     """
     frames: list[list[Person]] = [[] for _ in cameras]
-    for number, (first, motion) in enumerate(zip(firsts, motions, strict=True)):
+    for number, spell in enumerate(spells):
+        motion = spell.motion
         shape = motion.shape.astype(np.float32)
-        for index, frame in enumerate(range(first, first + len(motion))):
-            run.report((number + index / len(motion)) / len(motions), "Posing bodies")
+        for index, frame in enumerate(range(spell.first, spell.first + len(motion))):
+            run.report((number + index / len(motion)) / len(spells), "Posing bodies")
             rotations, path = motion.rotations[index].astype(np.float32), motion.translation[index].astype(np.float32)
             vertices, joints = pose_one(shape, rotations, path)
             places = cameras[frame].project(vertices)
             (x0, y0), (x1, y1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
             person = Person(
-                track_id=number,
+                track_id=spell.track,
                 box=(x0, y0, x1, y1),
                 score=0.0,
                 mask=None,
@@ -153,39 +143,49 @@ def mask_bytes(count: int, camera: Camera) -> int:
 
 def fit_tracks(
     tracks: Sequence[Track], cameras: Sequence[Camera], fps: float, run: Run, options: Mapping[str, Any]
-) -> list[Motion]:
-    """A motion per track over all frames from its first to its last.
+) -> list[Spell]:
+    """The motions of each track over all frames that it is there.
 
     The expensive search over starting poses is made at key frames, for all tracks at once; the frames between start
-    from there, and one problem over all frames of a track ends it (`temporal.fit_motion`).
+    from there, and one problem over all frames of a spell ends it (`temporal.fit_motion`). A track has one shape.
     """
     if not tracks:
         return []
     smoothing, batch = options["smoothing"], options["hmr_batch_size"]
-    frames = [np.array(sorted(track.sightings)) for track in tracks]
+    spells = [(number, own) for number, track in enumerate(tracks) for own in spells_of(sorted(track.sightings), fps)]
+    present = _present(tracks)
     seen = [
-        observe([seen_of(track, frame, tracks) for frame in own], [cameras[frame] for frame in own])
-        for track, own in zip(tracks, frames, strict=True)
+        observe([seen_of(tracks[number], frame, present[frame]) for frame in own], [cameras[frame] for frame in own])
+        for number, own in spells
     ]
-    keys = [key_frames(own, fps if smoothing > 0 else 0.0) for own in frames]
-    persons = [number for number, own in enumerate(keys) for _ in own]
+    keys = [key_frames(own, fps if smoothing > 0 else 0.0) for _, own in spells]
+    persons = [number for (number, _), own in zip(spells, keys, strict=True) for _ in own]
     chosen = concatenated([one.take(own.tolist()) for one, own in zip(seen, keys, strict=True)])
     state = share_shape(chosen, fit_landmarks(chosen, run.part(0.0, 0.6), options["refine"], batch), persons)
     motions, start = [], 0
-    for one, own, picked, part in zip(seen, frames, keys, run.part(0.6, 1.0).parts(len(tracks)), strict=True):
+    for one, (number, own), picked, part in zip(seen, spells, keys, run.part(0.6, 1.0).parts(len(spells)), strict=True):
         poses = state.take(range(start, start + len(picked)))
         start += len(picked)
         poses = bridge(poses, own[picked], own[0], own[-1])
         if smoothing > 0:
             poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing)
-        motions.append(motion_of(poses, own, joint_confidence(one), fps))
+        motions.append(Spell(number, int(own[0]), motion_of(poses, own, joint_confidence(one), fps)))
     return motions
 
 
-def seen_of(track: Track, frame: int, tracks: Sequence[Track]) -> PoseLandmarks:
+def _present(tracks: Sequence[Track]) -> dict[int, list[Track]]:
+    """Who is seen in each frame."""
+    present: dict[int, list[Track]] = {}
+    for track in tracks:
+        for frame in track.sightings:
+            present.setdefault(frame, []).append(track)
+    return present
+
+
+def seen_of(track: Track, frame: int, present: Sequence[Track]) -> PoseLandmarks:
     """A track's landmarks in a frame; those on people in front, who have their feet lower, are as good as unseen."""
     own = track.sightings[frame].landmarks
-    others = [other.sightings[frame].landmarks for other in tracks if other is not track and frame in other.sightings]
+    others = [other.sightings[frame].landmarks for other in present if other is not track]
     foot = own.points[27:33, 1].max()
     return partly_hidden(own, [other for other in others if other.points[27:33, 1].max() > foot])
 

@@ -25,8 +25,9 @@ from .smooth import ORDER, penalty, whittaker
 
 #: How much of the speed along the viewing ray counts: distance is what one camera sees worst.
 ALONG_RAY = 0.3
-#: Standard deviations (m) of the path across and along the viewing ray, of a planted point, and of the ground's height.
-ACROSS, ALONG, PLANTED, LEVEL = 0.01, 0.06, 0.006, 0.01
+#: Standard deviations of the path across and along the viewing ray, as shares of the distance; of a planted point, and
+#: of its height over the ground (m).
+ACROSS, ALONG, PLANTED, LEVEL = 0.0025, 0.014, 0.006, 0.001
 #: Contacts are found again in the motion that the first ones have steadied.
 ROUNDS = 3
 #: Half-power frequency (Hz) of the root's path.
@@ -53,14 +54,28 @@ def plant_feet(body: Body, motion: Motion, ground: Ground, strength: float = 1.0
     if strength <= 0 or len(motion) <= ORDER or not legs:
         return motion
     held = motion
-    for _ in range(ROUNDS):
+    for last in (*[False] * (ROUNDS - 1), True):
         contacts = find_contacts(body, held, ground, legs)
         if not contacts:
             return motion
         path, anchors = solve_path(body, motion, ground, legs, contacts)
         moved = replace(motion, translation=motion.translation + strength * (path - motion.translation))
         held = lock_legs(body, moved, legs, contacts, anchors, strength)
+        if last:
+            held = lock_legs(body, _sunk(body, held, ground, legs, contacts), legs, contacts, anchors, strength)
     return held
+
+
+def _sunk(body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, ...], contacts: list[Contact]) -> Motion:
+    """The motion brought lower where a leg is too short for its place on the ground."""
+    rotations, positions = joint_transforms(body, motion)
+    soles = [ground.heights(sole_points(leg, rotations, positions)) for leg in legs]
+    above, held = np.zeros(len(motion)), np.zeros(len(motion))
+    for one in contacts:
+        span = slice(one.start, one.stop)
+        above[span] = np.maximum(above[span], soles[one.leg][span, one.point])
+        held[span] = np.maximum(held[span], _edge_weights(one.stop - one.start))
+    return replace(motion, translation=motion.translation - _faded(above[:, None] * ground.up, held, motion.fps))
 
 
 def find_contacts(body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, ...]) -> list[Contact]:
@@ -97,17 +112,18 @@ def solve_path(
     """The root's path (T, 3) and the places (K, 3) of the contacts that agree best.
 
     Least squares over both: the path stays near the measured one (`ACROSS` and `ALONG` the viewing ray), is smooth,
-    keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`, about this body's own level).
+    keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`).
     """
     rotations, positions = joint_transforms(body, motion)
     length, points = len(motion), len(motion) + len(contacts)
-    ray = positions[:, 0] / np.linalg.norm(positions[:, 0], axis=1, keepdims=True)
+    distance = np.linalg.norm(positions[:, 0], axis=1)
+    ray = positions[:, 0] / distance[:, None]
     seen = np.sqrt(np.maximum(motion.confidence.mean(axis=1), 1e-3))
     shrink = (1 / ALONG - 1 / ACROSS) * ray[:, :, None] * ray[:, None, :] + np.eye(3) / ACROSS
-    shrink = shrink * seen[:, None, None]
+    shrink = shrink * (seen / distance)[:, None, None]
     near = sparse.bsr_matrix((shrink, np.arange(length), np.arange(length + 1)), shape=(3 * length, 3 * points))
 
-    stiffness = np.sqrt(penalty(ROOT_CUTOFF, motion.fps)) / ACROSS * np.median(seen)
+    stiffness = np.sqrt(penalty(ROOT_CUTOFF, motion.fps)) / ACROSS * np.median(seen / distance)
     bands = np.repeat([[-1.0], [3.0], [-3.0], [1.0]], points, axis=1)
     jerk = sparse.dia_matrix((bands, np.arange(ORDER + 1)), shape=(length - ORDER, points))
 
@@ -120,8 +136,6 @@ def solve_path(
     ends = np.append(rows, rows), np.append(frames, length + owners)
     still = sparse.csr_matrix((np.append(weights, -weights), ends), shape=(len(rows), points))
 
-    heights = ground.heights(relative + motion.translation[frames])
-    level = float(np.median([np.median(heights[owners == number]) for number in range(len(contacts))]))
     planted = sparse.eye(len(contacts), points, k=length)
     matrix = sparse.vstack(
         [
@@ -135,7 +149,7 @@ def solve_path(
         np.einsum("tij,tj->ti", shrink, motion.translation).ravel(),
         np.zeros(3 * (length - ORDER)),
         (-weights[:, None] * relative).ravel(),
-        np.full(len(contacts), (level - ground.height) / LEVEL),
+        np.full(len(contacts), -ground.height / LEVEL),
     ]
     solved = np.asarray(spsolve((matrix.T @ matrix).tocsc(), matrix.T @ np.concatenate(right))).reshape(-1, 3)
     return solved[:length], solved[length:]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...camera import Camera, level_world
 from ...results import Body, People, Person
 from ..fit.legs import find_legs, leg_joints, sole_points
-from .motion import Motion, joint_transforms, rest_joints
+from .motion import Motion, Spell, joint_transforms, rest_joints
 
 #: Height of a camera (m) that sees nobody.
 EYE_HEIGHT = 1.6
@@ -209,11 +209,23 @@ def world_from_ground(ground: Ground, origin: NDArray | None = None) -> NDArray[
 def world_from_camera(people: People) -> NDArray[np.float64]:
     """The rigid transform (4, 4) from camera axes to the world these people stand in: metres, z up, ground at z = 0.
 
-    The first person of the first frame stands over the origin, the camera looks along +y (x is to its right). Without
-    people: a level camera at `EYE_HEIGHT` over the origin. The camera is taken to stand still over a clip.
+    People of a clip know theirs; else it is found from what the photo shows. The first person of the first frame stands
+    over the origin, the camera looks along +y (x is to its right). Without people: a level camera at `EYE_HEIGHT` over
+    the origin.
     """
+    if people.world is not None:
+        return people.world
     ground = fit_ground(gather_evidence(people), people.camera.up)
-    first = next((persons[0] for persons in people.frames if persons), None)
+    return _over_first(ground, people.frames)
+
+
+def world_of(ground: Ground | None, frames: Sequence[Sequence[Person]]) -> NDArray[np.float64] | None:
+    """The world over a ground that is known, as `world_from_camera` lays it; None where it is not."""
+    return None if ground is None else _over_first(ground, frames)
+
+
+def _over_first(ground: Ground, frames: Sequence[Sequence[Person]]) -> NDArray[np.float64]:
+    first = next((persons[0] for persons in frames if persons), None)
     return world_from_ground(ground, None if first is None else np.asarray(first.joints[0], np.float64))
 
 
@@ -244,13 +256,20 @@ def stand_together(body: Body, persons: Sequence[Person], camera: Camera) -> tup
     return snap_feet(alone, world_from_camera(alone)).frames[0]
 
 
-def snap_motions(body: Body, motions: Sequence[Motion], ground: Ground) -> list[Motion]:
-    """Motions on one ground, as `snap_feet` does it for people."""
+def snap_spells(body: Body, spells: Sequence[Spell], ground: Ground) -> list[Spell]:
+    """Motions on one ground, as `snap_feet` does it for people: one factor for all of a person's."""
+    evidence = [gather_motion_evidence(body, spell.motion) for spell in spells]
+    factors = {}
+    for track in {spell.track for spell in spells}:
+        own = [one for one, spell in zip(evidence, spells, strict=True) if spell.track == track]
+        factors[track] = _snap_factor(
+            Evidence(*(np.concatenate(one) for one in zip(*map(astuple, own), strict=True))), ground
+        )
     snapped = []
-    for motion in motions:
-        factor = _snap_factor(gather_motion_evidence(body, motion), ground)
-        shape, translation = _scaled_place(body, motion.shape, motion.translation, factor)
-        snapped.append(replace(motion, shape=shape, translation=translation))
+    for spell in spells:
+        motion = spell.motion
+        shape, translation = _scaled_place(body, motion.shape, motion.translation, factors[spell.track])
+        snapped.append(replace(spell, motion=replace(motion, shape=shape, translation=translation)))
     return snapped
 
 

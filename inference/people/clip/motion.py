@@ -35,6 +35,15 @@ class Motion:
         return len(self.rotations)
 
 
+@dataclass(frozen=True)
+class Spell:
+    """A motion of the person `track` from the frame `first` of a clip on."""
+
+    track: int
+    first: int
+    motion: Motion
+
+
 def rest_joints(body: Body, shape: NDArray) -> NDArray:
     """Joints (J, 3) float64 of the rest pose of a person of this shape."""
     return body.joints.astype(np.float64) + np.tensordot(shape, body.joint_blend_shapes, 1)

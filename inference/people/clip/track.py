@@ -6,13 +6,14 @@ is cheaper and steadier than finding everybody again. The detector looks for oth
 while somebody is missing. What is seen is given to the tracks by one assignment (Kuhn 1955) over motion, landmark
 similarity (OKS, Ronchi & Perona 2017) and colours. Two tracks never hold the same pixels: when the landmarks of a
 person who is hidden jump onto the one in front, they are one sighting, the better claim gets it and the other track
-waits, going on at its own speed, until its person comes out again.
+waits, going on at its own speed, until its person comes out again. Who is who over the whole clip `identify` decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,10 @@ TRUNK = np.array([11, 12, 23, 24])
 DETECT_EVERY, LONGEST_GAP = 0.3, 1.0
 #: Two sightings more alike than this are one person; landmarks may differ by this share of the crop.
 SAME, TOLERANCE = 0.5, 0.05
+#: Who has none of nose, shoulders and hips in the picture has left it.
+PRESENT = np.array([0, 11, 12, 23, 24])
+#: Who comes as near to the picture's edge as this share of his size may be leaving or entering.
+EDGE = 0.15
 #: A body of which this share lies within another's outline is a part of that one.
 COVERED = 0.6
 #: Costs of the assignment beyond this are no match.
@@ -41,8 +46,8 @@ MOST_COST = 1.1
 LEAST_AFFINITY = 0.2
 #: Followed landmarks scored below this are lost.
 LEAST_SCORE = 0.4
-#: A track seen for less than this time (seconds), or in less than this share of a shorter shot, is a false one.
-SHORTEST, LEAST_SHARE = 0.25, 0.4
+#: Frames that are read by themselves, and those before them that join them to the others.
+PIECE, LEAD = 100, 10
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,13 @@ class Sighting:
     """One person in one frame.
 
     colours : see `appearance.colours`; None where they are not known.  clear : nobody else is near in the picture.
+    at_edge : the body reaches the picture's edge, or nearly.
     """
 
     landmarks: PoseLandmarks
     colours: NDArray[np.float32] | None
     clear: bool = True
+    at_edge: bool = False
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -124,6 +131,20 @@ def sighting_similarity(first: Sighting, second: Sighting) -> float:
     return similarity(first.points, second.points, weights, min(first.size, second.size))
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What is seen of people in some frames of a clip, read by itself.
+
+    start, stop : its own frames; before them it has read up to `LEAD` more, by which it is joined to the piece before.
+    tracks : everybody, for however short, none of them over a cut.  cuts : frames that begin another shot.
+    """
+
+    start: int
+    stop: int
+    tracks: list[Track]
+    cuts: tuple[int, ...] = ()
+
+
 def follow_people(
     frames: Iterator[NDArray[np.uint8]],
     count: int,
@@ -134,30 +155,61 @@ def follow_people(
     min_score: float = 0.0,
     most_overlap: float = 1.0,
     batch: int = BATCH,
-) -> list[Track]:
-    """Track the people of a clip, reading its frames once.
+    start: int = 0,
+) -> Iterator[Piece]:
+    """Follow the people of a clip, reading its frames once: a `Piece` for every `PIECE` frames.
 
-    frames : pictures (H, W, 3) uint8 sRGB.  count : how many there are.
-    boxes : per frame the people's (x0, y0, x1, y1); bypasses the detector.
+    frames : pictures (H, W, 3) uint8 sRGB, from `lead_of(start)` on.  count : how many there are in the whole clip.
+    start : where the first piece begins, a multiple of `PIECE`.
+    boxes : per frame of the clip the people's (x0, y0, x1, y1); bypasses the detector.
     min_score : people whose landmarks are scored below it are left out.
     most_overlap : of a new person who overlaps another by more than this (IoU), the less certain one is left out.
     batch : crops of a frame that pass through a network at once.
-    Returns tracks in the order of their first frame; a track never spans a cut of the film, nor a change of size.
+    A piece depends on its own frames and its lead alone, so that the pieces of a clip can be read by several machines.
     """
-    finished: list[Track] = []
-    shot: _Shot | None = None
-    before, shape = None, ()
-    frame = 0
-    for frame, pixels in enumerate(frames):
-        run.report(frame / max(count, 1), f"Following people, frame {frame + 1} of {count}")
+    held: list[tuple[int, NDArray[np.uint8]]] = []
+    reader: _Reader | None = None
+    for frame, pixels in enumerate(frames, lead_of(start)):
+        run.report(min(frame / max(count, 1), 1), f"Following people, frame {frame + 1} of {count}")
+        if reader is not None and frame == reader.stop:
+            yield reader.piece(frame)
+            reader = None
+        done, next_done = (min(one / max(count, 1), 1) for one in (frame, frame + 1))
+        if reader is None:
+            reader = _Reader(max(start, frame), fps, max(min_score, LEAST_SCORE), most_overlap, batch)
+            for earlier, seen in held:
+                reader.step(earlier, seen, run.part(done, done), boxes)
+        part = run.part(done, next_done)
+        reader.step(frame, pixels, part, boxes)
+        held = [*held[1 - LEAD :], (frame, pixels)]
+    if reader is not None:
+        yield reader.piece(held[-1][0] + 1)
+
+
+def lead_of(start: int) -> int:
+    """The frame from which a piece that begins at `start` is read."""
+    return max(0, start - LEAD)
+
+
+class _Reader:
+    """One piece while it is being read: shot after shot."""
+
+    def __init__(self, start: int, fps: float, *limits: Any) -> None:
+        self.start, self.stop = start, start + PIECE
+        self.fps, self.limits = fps, limits
+        self.shots: list[_Shot] = []
+        self.before, self.shape = None, ()
+
+    def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> None:
         small = thumbnail(pixels)
-        if shot is None or pixels.shape != shape or is_cut(before, small):
-            finished += shot.finish(frame) if shot else []
-            shot = _Shot(frame, fps, max(min_score, LEAST_SCORE), most_overlap, batch)
-        before, shape = small, pixels.shape
-        part = run.part(frame / max(count, 1), (frame + 1) / max(count, 1))
-        shot.step(frame, pixels, part, None if boxes is None else boxes[frame])
-    return finished + (shot.finish(frame + 1) if shot else [])
+        if not self.shots or pixels.shape != self.shape or is_cut(self.before, small):
+            self.shots.append(_Shot(frame, self.fps, *self.limits))
+        self.before, self.shape = small, pixels.shape
+        self.shots[-1].step(frame, pixels, run, None if boxes is None else boxes[frame])
+
+    def piece(self, stop: int) -> Piece:
+        tracks = [track for shot in self.shots for track in shot.tracks]
+        return Piece(self.start, stop, tracks, tuple(shot.start for shot in self.shots[1:]))
 
 
 class _Shot:
@@ -179,7 +231,9 @@ class _Shot:
             seen = pose.find_people(pyramid, run, boxes=boxes, augment=False) if len(boxes) else []
         else:
             seen = self._look(frame, pyramid, active, run)
-        sightings = distinct([Sighting(_small(one), colours(pixels, one)) for one in seen], active, frame)
+        size = pixels.shape[1::-1]
+        sightings = [Sighting(_small(one), colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
+        sightings = distinct(sightings, active, frame)
         sightings = [replace(one, clear=_is_clear(one, sightings)) for one in sightings]
         for track, sighting in assign(active, sightings, frame):
             if track is None:
@@ -194,7 +248,8 @@ class _Shot:
         places = [track.predict(frame) for track in active]
         regions = [pose.region_from_points(points) for points in places]
         seen = self._untangle(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run)
-        seen = [one for one in seen if one.score >= self.min_score]
+        height, width = pyramid.level(0).shape[:2]
+        seen = [one for one in seen if one.score >= self.min_score and _is_in_sight(one, width, height)]
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
         if not missing and (frame - self.start) % self.detect_every:
             return seen
@@ -240,11 +295,17 @@ class _Shot:
         self.backdrop.add(pyramid.level(0), people)
         return people
 
-    def finish(self, stop: int) -> list[Track]:
-        """The shot's tracks, joined over gaps and without false ones."""
-        joined = without_ghosts(join_tracks(self.tracks, self.longest_gap))
-        least = min(max(2, round(SHORTEST * self.fps)), max(1, round(LEAST_SHARE * (stop - self.start))))
-        return sorted((track for track in joined if len(track.sightings) >= least), key=lambda track: track.first)
+
+def _is_in_sight(one: PoseLandmarks, width: int, height: int) -> bool:
+    """Whether somebody is still in the picture: the network goes on guessing those who have left it."""
+    points = one.points[PRESENT]
+    return bool(((points >= 0) & (points <= (width, height))).all(axis=1).any())
+
+
+def at_edge(points: NDArray, size: tuple[int, ...]) -> bool:
+    """Whether the landmarks (39, 2) of a body come near the edge of a picture of this width and height."""
+    near = EDGE * (points[BODY].max(axis=0) - points[BODY].min(axis=0)).max()
+    return bool(((points[BODY] < near) | (points[BODY] > np.array(size) - near)).any())
 
 
 def _is_person(one: PoseLandmarks) -> bool:
@@ -281,19 +342,6 @@ def _holds(person: PoseLandmarks, region: pose.Region) -> bool:
     """Whether a detection is of a person already followed: the same middle and about the same size."""
     apart = np.hypot(region.cx - person.points[33, 0], region.cy - person.points[33, 1])
     return apart < 0.12 * person.region.size and 0.6 < region.size / person.region.size < 1.6
-
-
-def without_ghosts(tracks: Sequence[Track]) -> list[Track]:
-    """Without tracks that live inside another one's outline: a second body read into the legs of a first."""
-
-    def is_ghost(track: Track, other: Track) -> bool:
-        shared = track.sightings.keys() & other.sightings.keys()
-        if other is track or len(other.sightings) <= len(track.sightings) or 2 * len(shared) < len(track.sightings):
-            return False
-        covered = [covered_share(track.sightings[f].landmarks, other.sightings[f].landmarks) for f in shared]
-        return float(np.mean(np.array(covered) > COVERED)) > 0.5
-
-    return [track for track in tracks if not any(is_ghost(track, other) for other in tracks)]
 
 
 def _is_clear(sighting: Sighting, others: Sequence[Sighting]) -> bool:
@@ -348,25 +396,3 @@ def match_cost(track: Track, sighting: Sighting, frame: int) -> float:
     if same_colours < LEAST_AFFINITY:
         return np.inf
     return 0.5 * (1 - alike) + apart + 0.3 * grown + 0.8 * (1 - same_colours)
-
-
-def join_tracks(tracks: Sequence[Track], longest_gap: int) -> list[Track]:
-    """Join pieces of one person's track: the end of one goes on in the start of another, soon and near enough."""
-    tracks = list(tracks)
-    while len(tracks) > 1:
-        costs = np.array([[_join_cost(first, second, longest_gap) for second in tracks] for first in tracks])
-        row, column = np.unravel_index(int(np.argmin(costs)), costs.shape)
-        if costs[row, column] >= MOST_COST:
-            break
-        first, second = tracks[row], tracks[column]
-        joined = Track(first.sightings | second.sightings, second.colours, second.velocity)
-        tracks = [track for track in tracks if track is not first and track is not second] + [joined]
-    return tracks
-
-
-def _join_cost(first: Track, second: Track, longest_gap: int) -> float:
-    """Cost of `second` being what became of `first`; infinite where they overlap in time or lie too far apart."""
-    gap = second.first - first.last
-    if first is second or gap <= 0 or gap > 1.5 * longest_gap:
-        return np.inf
-    return match_cost(first, second.sightings[second.first], second.first)

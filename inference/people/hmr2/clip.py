@@ -20,8 +20,11 @@ from ...geometry.skinning import chain
 from ...results import People, Person
 from ...shipped import pose
 from ..boxes import separate_masks
-from ..clip import MASK_BYTES, USUAL_FPS, follow_clip, mask_bytes, posed, stand
-from ..clip.motion import Motion, rest_joints
+from ..clip import MASK_BYTES, USUAL_FPS, follow_clip, mask_bytes, posed
+from ..clip.floor import stand
+from ..clip.ground import world_of
+from ..clip.identify import spells_of
+from ..clip.motion import Motion, Spell, rest_joints
 from ..clip.smooth import smooth_motion
 from . import answers, placing
 from .answers import CropQuery, NetworkOutput
@@ -70,12 +73,12 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
         raise BadInput("There are no photos.", "Give at least one.")
     template = answers.template(run)
     fps = clip.fps or USUAL_FPS
-    motions, keypoints = [], []
-    for track, part in zip(tracks, run.part(0.85, 0.92).parts(len(tracks)), strict=True):
-        motion, pixels = _motion(template, track, cameras, fps, part, options)
-        motions.append(motion)
+    spells, keypoints = list[Spell](), list[Pixels]()
+    for number, (track, part) in enumerate(zip(tracks, run.part(0.85, 0.92).parts(len(tracks)), strict=True)):
+        own, pixels = _motions(template, number, track, cameras, fps, part, options)
+        spells += own
         keypoints.append(pixels)
-    motions = stand(template.body, motions, options["plant"], run.part(0.92, 0.94), cameras[0].up)
+    spells, ground = stand(template.body, spells, options["plant"], run.part(0.92, 0.94), cameras[0].up)
 
     def seen(person: Person, frame: int) -> Person:
         """In a gap the keypoints are those of the interpolated body."""
@@ -89,14 +92,15 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
         x0, y0, x1, y1 = found.box.tolist()
         return replace(person, box=(x0, y0, x1, y1), score=found.score, crop_camera=camera)
 
-    frames = posed(template.pose, motions, [next(iter(track)) for track in tracks], cameras, run.part(0.94, 0.98), seen)
+    frames = posed(template.pose, spells, cameras, run.part(0.94, 0.98), seen)
     if sum(mask_bytes(len(people), camera) for people, camera in zip(frames, cameras, strict=True)) <= MASK_BYTES:
         for frame, (people, part) in enumerate(zip(frames, run.part(0.98, 1.0).parts(len(frames)), strict=True)):
             detected = [(tracks[one.track_id][frame].found, one) for one in people if frame in tracks[one.track_id]]
             drawn = {one.track_id: one for one in with_masks(detected, template.body.faces, cameras[frame], part)}
             frames[frame] = [drawn.get(one.track_id, one) for one in people]
     run.report(1.0, f"{len(tracks)} people found")
-    return People(tuple(map(tuple, frames)), template.body, cameras[0], tuple(cameras), clip.fps)
+    world = world_of(ground, frames)
+    return People(tuple(map(tuple, frames)), template.body, cameras[0], tuple(cameras), clip.fps, world=world)
 
 
 def _tracks_by_boxes(
@@ -144,14 +148,39 @@ def _usable(tracks: Sequence[TrackFrames]) -> list[TrackFrames]:
     return [track for track in cleaned if track]
 
 
-def _motion(
-    template: Template, track: TrackFrames, cameras: Sequence[Camera], fps: float, run: Run, options: Mapping[str, Any]
-) -> tuple[Motion, Pixels]:
-    """One shape and one motion for all frames from first to last, and the keypoints as the network sees them."""
-    frames = np.array(list(track))
-    seen = list(track.values())
+def _motions(
+    template: Template,
+    number: int,
+    track: TrackFrames,
+    cameras: Sequence[Camera],
+    fps: float,
+    run: Run,
+    options: Mapping[str, Any],
+) -> tuple[list[Spell], Pixels]:
+    """One shape, and a motion for each time that the person is there; and the keypoints as the network sees them."""
     # The network's shapes scatter from frame to frame: the middle one is not pulled aside by a few bad frames.
-    shape = np.median([one.answer.shape for one in seen], axis=0).astype(np.float32)
+    shape = np.median([one.answer.shape for one in track.values()], axis=0).astype(np.float32)
+    spells, pixels = spells_of(list(track), fps), Pixels()
+    motions = []
+    for frames, part in zip(spells, run.parts(len(spells)), strict=True):
+        own = {int(frame): track[int(frame)] for frame in frames}
+        motion, seen = _motion(template, own, shape, cameras, fps, part, options)
+        motions.append(Spell(number, int(frames[0]), motion))
+        pixels |= seen
+    return motions, pixels
+
+
+def _motion(
+    template: Template,
+    track: TrackFrames,
+    shape: NDArray[np.float32],
+    cameras: Sequence[Camera],
+    fps: float,
+    run: Run,
+    options: Mapping[str, Any],
+) -> tuple[Motion, Pixels]:
+    """The motion for all frames from first to last, and the keypoints as the network sees them."""
+    frames = np.array(list(track))
     own = []
     for number, (frame, one) in enumerate(track.items()):
         run.report(0.5 * number / len(track), "Fitting the motion")

@@ -18,7 +18,8 @@ from ...shipped.crops import Region
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap
 from ..clip.appearance import colours, is_cut, thumbnail
-from ..clip.track import LEAST_SHARE, LONGEST_GAP, SHORTEST, Sighting, Track, assign, join_tracks
+from ..clip.identify import came_back, join_tracks, least_seen, longest_gap
+from ..clip.track import Sighting, Track, assign, at_edge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,7 +98,7 @@ class Follower:
 
     def __init__(self, fps: float, keep_all: bool) -> None:
         self.fps, self.keep_all = fps, keep_all
-        self.longest_gap = max(1, round(LONGEST_GAP * fps))
+        self.longest_gap = longest_gap(fps)
         self.finished: list[Track] = []
         self.shot: list[Track] = []
         self.start = 0
@@ -130,9 +131,9 @@ class Follower:
         ]
 
     def _end_shot(self, frame: int) -> None:
-        least = min(max(2, round(SHORTEST * self.fps)), max(1, round(LEAST_SHARE * (frame - self.start))))
+        least = 0 if self.keep_all else least_seen(self.fps, frame - self.start)
         joined = join_tracks(self.shot, self.longest_gap)
-        self.finished += [track for track in joined if self.keep_all or len(track.sightings) >= least]
+        self.finished += came_back([track for track in joined if len(track.sightings) >= least])
         self.shot, self.start = [], frame
 
 
@@ -140,5 +141,6 @@ def _sighting(found: Detection, pixels: NDArray[np.uint8], number: int, clear: b
     landmarks = stand_in(found, pixels)
     # In the box of somebody who meets another one are colours of both: they tell nothing.
     worn = colours(pixels, landmarks) if clear else None
+    edge = at_edge(landmarks.points, pixels.shape[1::-1])
     # A long clip has no room for the masks, which only the colours needed.
-    return _Numbered(replace(landmarks, mask_logits=np.zeros((0, 0), np.float32)), worn, clear, number)
+    return _Numbered(replace(landmarks, mask_logits=np.zeros((0, 0), np.float32)), worn, clear, edge, number)

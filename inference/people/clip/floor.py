@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All people of a clip on one floor: each frame's distance so that the lower foot is on it, then planted feet.
+
+One camera hardly sees how far away a body is, but it sees where on the floor its feet are. A person's build and
+distance are scaled together by one factor, which the picture does not show; what is left is taken up frame by frame,
+slowly, by the distance alone, and feet that stand are planted at height 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.ndimage import minimum_filter1d
+
+from ...results import Body
+from ...runtime.run import Run
+from ..fit.legs import find_legs, sole_points
+from .contact import plant_feet
+from .ground import Ground, fit_ground, gather_motion_evidence, posture, snap_spells
+from .motion import Motion, Spell, joint_transforms
+from .smooth import penalty, whittaker
+
+#: Standard deviations: of the lower foot's height over the floor in one frame (m), and of a distance's logarithm.
+FOOT, DISTANCE = 0.03, 0.06
+#: Distances change more slowly than this (Hz).
+CUTOFF = 1.0
+ROUNDS = 6
+#: Seconds that a jump takes, and how high one goes (m); weight of somebody who does not stand; least height of a camera
+#: that sees the floor (m).
+AIRBORNE, HIGHEST, SEATED, LOWEST = 1.0, 0.5, 0.2, 0.3
+
+
+def stand(
+    body: Body, spells: Sequence[Spell], strength: float, run: Run, up: tuple[float, float, float] | None = None
+) -> tuple[list[Spell], Ground | None]:
+    """The motions on one floor, with planted feet, and that floor; as they are, and None, where the strength is 0.
+
+    up : see `fit_ground`.
+    """
+    if strength <= 0 or not spells:
+        return list(spells), None
+    run.report(0.0, "Planting the feet")
+    ground = fit_ground([gather_motion_evidence(body, spell.motion) for spell in spells], up)
+    standing = []
+    for spell in snap_spells(body, spells, ground):
+        motion = plant_feet(body, lowered(body, spell.motion, ground, strength), ground, strength)
+        standing.append(replace(spell, motion=motion))
+    return standing, ground
+
+
+def lowered(body: Body, motion: Motion, ground: Ground, strength: float) -> Motion:
+    """The motion with every frame's distance changed so that the lower foot of somebody who stands comes to the floor.
+    Who jumps keeps the distance of the frames before and after, who sits or lies their own."""
+    legs = find_legs(body, motion.shape)
+    if not legs or ground.height < LOWEST:
+        return motion
+    rotations, positions = joint_transforms(body, motion)
+    soles = np.concatenate([sole_points(leg, rotations, positions) for leg in legs], axis=1)
+    ankles = np.repeat([leg.ankle for leg in legs], 2)
+    below = np.asarray(soles @ -ground.up, np.float64)
+    lower = below.argmax(axis=1)[:, None]
+    depth = np.take_along_axis(below, lower, 1)[:, 0]
+    seen = np.take_along_axis(motion.confidence[:, ankles], lower, 1)[:, 0]
+    usable = depth > 0.2 * ground.height
+    wanted = np.log(np.where(usable, ground.height / np.maximum(depth, 1e-3), 1.0))
+    weights = usable * np.maximum(seen, 1e-3) * np.maximum(posture(body, positions, motion.confidence)[1], SEATED)
+    weights, change = weights * (ground.height / FOOT) ** 2, np.zeros(len(motion))
+    for _ in range(ROUNDS):
+        off = np.abs(wanted - change) * ground.height / FOOT
+        # A jump begins and ends on the floor; who is off it for longer is nearer or farther than was thought.
+        window = max(1, round(AIRBORNE * motion.fps))
+        above = off - minimum_filter1d(off, window)
+        trusted = np.where(off > HIGHEST / FOOT, 1.0, 1 / (1 + (above / 3) ** 2))
+        total = weights * trusted + DISTANCE**-2
+        value = (1 - DISTANCE**-2 / total) * wanted
+        change = whittaker(value[:, None], total / np.median(total), penalty(CUTOFF, motion.fps))[:, 0]
+    roots = positions[:, 0]
+    under = roots - (roots @ ground.up + depth)[:, None] * ground.up
+    return replace(motion, translation=motion.translation + strength * np.expm1(change)[:, None] * under)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All people of a clip on one floor: feet that stand are at height 0, whoever they belong to."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from maquette.inference import runtime
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.people.clip.contact import find_contacts
+from maquette.inference.people.clip.floor import lowered, stand
+from maquette.inference.people.clip.ground import Ground
+from maquette.inference.people.clip.motion import Spell, joint_transforms
+from maquette.inference.people.fit.legs import find_legs, sole_points
+from maquette.inference.shipped.body import load_body
+
+LEVEL = Ground(np.array([0.0, -1.0, 0.0]), 1.4)
+
+
+def _seen(motion, seed, near):
+    """The walk as one camera sees it: limbs off by some degrees, the distance slowly wrong by a share that drifts."""
+    rng = np.random.default_rng(seed)
+    index = load_body().joint_names.index
+    legs = [index(name + side) for name in ("upperleg01", "lowerleg01", "foot") for side in (".L", ".R")]
+    vectors = np.zeros((*motion.rotations.shape[:2], 3))
+    vectors[:, legs] = rng.normal(0, np.radians(2), (1, len(legs), 3))
+    rotations = quaternion.multiply(quaternion.from_rotation_vector(vectors), motion.rotations)
+    share = near + 0.04 * np.sin(np.arange(len(motion)) / 12 + seed)
+    root = motion.translation + load_body().joints[0]
+    return replace(motion, rotations=rotations, translation=motion.translation + share[:, None] * root)
+
+
+def _soles(motion, ground):
+    rotations, positions = joint_transforms(load_body(), motion)
+    legs = find_legs(load_body(), motion.shape)
+    return [ground.heights(sole_points(leg, rotations, positions)) for leg in legs]
+
+
+@pytest.fixture(scope="module")
+def standing(walk):
+    spells = [Spell(0, 0, _seen(walk.motion, 1, 0.03)), Spell(1, 5, _seen(walk.motion, 2, -0.06))]
+    return spells, *stand(load_body(), spells, 1.0, runtime.start("cpu"))
+
+
+def test_planted_soles_of_both_feet_of_everybody_are_at_height_0(standing):
+    _, spells, ground = standing
+    feet = set()
+    for spell in spells:
+        soles = _soles(spell.motion, ground)
+        for one in find_contacts(load_body(), spell.motion, ground, find_legs(load_body(), spell.motion.shape)):
+            if one.stop - one.start > 5:
+                feet.add((spell.track, one.leg))
+                assert abs(soles[one.leg][one.start + 2 : one.stop - 2, one.point].mean()) < 0.01
+    assert len(feet) == 4
+
+
+def test_without_planting_nothing_is_moved(standing):
+    spells, *_ = standing
+    same, ground = stand(load_body(), spells, 0.0, runtime.start("cpu"))
+    assert same == spells
+    assert ground is None
+
+
+def test_one_who_jumps_is_not_pulled_down_and_one_who_floats_is(walk):
+    body, motion = load_body(), walk.motion
+    lowest = np.array([foot.min(axis=1) for foot in _soles(motion, LEVEL)]).min(axis=0)
+    assert np.abs(lowest).max() < 0.02
+    height = np.zeros(len(motion))
+    height[30:40] = 0.35 * np.sin(np.linspace(0, np.pi, 10))
+    jumping = replace(motion, translation=motion.translation + height[:, None] * LEVEL.up)
+    moved = lowered(body, jumping, LEVEL, 1.0).translation - jumping.translation
+    assert np.abs(moved).max() < 0.35
+    floating = replace(motion, translation=motion.translation - 0.07 * (motion.translation + body.joints[0]))
+    held = lowered(body, floating, LEVEL, 1.0)
+    before, after = (
+        np.median(np.min([foot.min(axis=1) for foot in _soles(one, LEVEL)], axis=0)) for one in (floating, held)
+    )
+    assert before > 0.03
+    assert abs(after) < 0.3 * before
+
+
+def test_all_of_one_persons_spells_keep_one_shape(walk):
+    first = _seen(walk.motion, 1, 0.05)
+    later = _seen(walk.motion, 4, -0.05)
+    other = _seen(walk.motion, 3, -0.05)
+    spells, _ = stand(
+        load_body(), [Spell(0, 0, first), Spell(1, 0, other), Spell(0, 200, later)], 1.0, runtime.start("cpu")
+    )
+    assert np.array_equal(spells[0].motion.shape, spells[2].motion.shape)
+    assert [(one.track, one.first) for one in spells] == [(0, 0), (1, 0), (0, 200)]
