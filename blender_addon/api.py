@@ -118,11 +118,11 @@ def joints(rig: Object, frames: Iterable[int] | None = None) -> Joints:
 
     frames : by default those of its action, else the current one.
     """
-    from .builders.bodies import retarget
+    from .builders.bodies import reading
 
     context: Any = bpy.context
-    wanted = tuple(retarget.action_frames(rig) if frames is None else frames)
-    poses = retarget.read_poses(rig, wanted, context.scene)
+    wanted = tuple(reading.action_frames(rig) if frames is None else frames)
+    poses = reading.read_poses(rig, wanted, context.scene)
     return Joints(tuple(bone.name for bone in rig.data.bones), wanted, poses[..., :3, 3])  # type: ignore[union-attr]
 
 

@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 import pytest
 from maquette import blender_addon
-from maquette.blender_addon.builders.bodies import action, motion, retarget
+from maquette.blender_addon.builders.bodies import action, motion, reading
 from maquette.blender_addon.builders.bodies.channels import channels
 from maquette.blender_addon.core import compat
 from maquette.blender_addon.tasks.motion.panel import MotionPanel
@@ -24,7 +24,7 @@ def registered(empty_scene):
 
 def places(obj, frames) -> np.ndarray:
     """(T, J, 3) of all joints in the world."""
-    return retarget.read_poses(obj, list(frames), bpy.context.scene)[..., :3, 3]
+    return reading.read_poses(obj, list(frames), bpy.context.scene)[..., :3, 3]
 
 
 def apart(one, other) -> float:

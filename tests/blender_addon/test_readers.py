@@ -15,7 +15,7 @@ import bpy
 import numpy as np
 import pytest
 from maquette import blender_addon
-from maquette.blender_addon.builders.bodies import retarget
+from maquette.blender_addon.builders.bodies import reading
 
 pytestmark = pytest.mark.full
 
@@ -93,7 +93,7 @@ def written(recovered, tmp_path):
         scene.render.fps, scene.render.fps_base = 24, 1.001
         file = tmp_path / f"walk{ending}"
         bpy.ops.maquette.export_person(armature=armature.name, filepath=str(file), **options)
-        places = retarget.read_poses(armature, FRAMES, scene)[..., :3, 3]
+        places = reading.read_poses(armature, FRAMES, scene)[..., :3, 3]
         return file, {bone.name: places[:, number] for number, bone in enumerate(armature.data.bones)}
 
     return write

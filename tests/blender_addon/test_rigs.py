@@ -16,7 +16,7 @@ import pytest
 from maquette import blender_addon
 from maquette.blender_addon.builders.bodies import action as actions
 from maquette.blender_addon.builders.bodies import body as bodies
-from maquette.blender_addon.builders.bodies import retarget, rigify
+from maquette.blender_addon.builders.bodies import reading, rigify
 from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import compat
 from maquette.inference import rigs
@@ -133,7 +133,7 @@ def generated_rig(cache):
 
 def directions(obj, mapping, frames) -> np.ndarray:
     """(8, T, 3) of the limbs in the world."""
-    rig, poses = retarget.rig_of(obj, mapping), retarget.read_poses(obj, frames, bpy.context.scene)
+    rig, poses = reading.rig_of(obj, mapping), reading.read_poses(obj, frames, bpy.context.scene)
     found = []
     for part, after in LIMBS:
         for side in "LR":
@@ -145,7 +145,7 @@ def directions(obj, mapping, frames) -> np.ndarray:
 
 def middle_of_hips(obj, mapping) -> np.ndarray:
     """(T, 3)."""
-    rig, poses = retarget.rig_of(obj, mapping), retarget.read_poses(obj, FRAMES, bpy.context.scene)
+    rig, poses = reading.rig_of(obj, mapping), reading.read_poses(obj, FRAMES, bpy.context.scene)
     return poses[:, [rig.chain(f"thigh.{side}")[0] for side in "LR"]][..., :3, 3].mean(axis=1)
 
 
@@ -205,7 +205,7 @@ def test_the_users_own_motion_and_modes_are_kept(person):
     assert own.use_fake_user and target.animation_data.action != own
     assert (arm.rotation_mode, leg.rotation_mode) == ("YZX", "AXIS_ANGLE")
     assert not bpy.data.objects["import"].pose.bones["mixamorig:LeftArm"].constraints
-    moved = retarget.read_poses(target, FRAMES, bpy.context.scene)
+    moved = reading.read_poses(target, FRAMES, bpy.context.scene)
     hips = moved[:, 0, :3, 3]
     assert np.linalg.norm(hips[:, :2] - np.array(target.location)[:2], axis=1).max() < 1.0  # it stays where it stands
     stays = directions(source, names_of(source), FRAMES)
@@ -285,7 +285,7 @@ def test_whatever_state_the_artist_left_them_in(change, control, person):
     assert apart(truth, directions(target, names_of(target), FRAMES)) < 0.1
     # On the ground where the source stands, and in one piece.
     np.testing.assert_allclose(middle_of_hips(target, names_of(target))[:, :2], before[:, :2], atol=1e-3)
-    poses = retarget.read_poses(target, FRAMES, bpy.context.scene)
+    poses = reading.read_poses(target, FRAMES, bpy.context.scene)
     hips, spine = (names_of(target).roles[role][0] for role in ("hips", "spine"))
     index = [bone.name for bone in target.data.bones].index
     gap = np.linalg.norm(poses[:, index(hips), :3, 3] - poses[:, index(spine), :3, 3], axis=1)
@@ -534,7 +534,7 @@ def test_bvh_stands_where_the_figure_stands(person, tmp_path):
     came = next(obj for obj in imported("BVH", tmp_path / "walk.bvh") if obj.type == "ARMATURE")
     frames = range(1, 1 + len(FRAMES))
     assert apart(truth, directions(came, names_of(came), frames)) < 0.01
-    poses = retarget.read_poses(came, frames, bpy.context.scene)
+    poses = reading.read_poses(came, frames, bpy.context.scene)
     hips = [came.data.bones.find(names_of(came).roles[f"thigh.{side}"][0]) for side in "LR"]
     np.testing.assert_allclose(poses[:, hips][..., :3, 3].mean(axis=1), stands, atol=1e-3)
 

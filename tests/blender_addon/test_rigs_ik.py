@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 import pytest
 from maquette.blender_addon.builders.bodies import body as bodies
-from maquette.blender_addon.builders.bodies import retarget
+from maquette.blender_addon.builders.bodies import reading, retarget
 from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import compat
 from maquette.inference.geometry import rotations as quaternions
@@ -176,10 +176,10 @@ def test_switching_between_fk_and_ik_moves_nothing(count, walk):
     rig = walk({"rig": "RIGIFY"}, count)
     frames, scene = range(1, count + 1, 4), bpy.context.scene
     shown = [number for number, bone in enumerate(rig.data.bones) if bone.name.startswith(("DEF-", "ORG-"))]
-    fk = retarget.read_poses(rig, frames, scene)[:, shown]
+    fk = reading.read_poses(rig, frames, scene)[:, shown]
     for pole in (False, True):
         switch(rig, 0.0, pole)
-        metres, degrees = jump(fk, retarget.read_poses(rig, frames, scene)[:, shown])
+        metres, degrees = jump(fk, reading.read_poses(rig, frames, scene)[:, shown])
         assert metres < 1e-3 and degrees < 1
     assert not any("IK_FK" in curve.data_path for curve in curves(rig))
     # And it is the IK controls that have the say now.
@@ -204,7 +204,7 @@ def test_limbs_and_root_by_choice(limbs, arms, legs, walk):
     rig = walk({"rig": "RIGIFY", "limbs": limbs, "root_motion": "ROOT"})
     assert (rig.pose.bones["upper_arm_parent.L"]["IK_FK"], rig.pose.bones["thigh_parent.R"]["IK_FK"]) == (arms, legs)
     frames, scene = [1, 6, 11], bpy.context.scene
-    poses, same = (retarget.read_poses(one, frames, scene) for one in (rig, plain))
+    poses, same = (reading.read_poses(one, frames, scene) for one in (rig, plain))
     index = [bone.name for bone in rig.data.bones].index
     shown = [index(bone.name) for bone in rig.data.bones if bone.name.startswith("DEF-")]
     metres, degrees = jump(poses[:, shown], same[:, shown])
@@ -289,9 +289,9 @@ def lengthened(share: float):
 @pytest.mark.parametrize("share", [0.8, 1.0, 1.2])
 def test_planted_feet_stay_on_other_legs(share, walk):
     source = walk(count=40)
-    leg = retarget.rig_of(source, names_of(source)).leg
+    leg = reading.rig_of(source, names_of(source)).leg
     target = lengthened(share * leg / 0.85)
-    own = retarget.rig_of(target, names_of(target))
+    own = reading.rig_of(target, names_of(target))
     assert own.leg == pytest.approx(share * leg, rel=0.01)
     slides = []
     for plant in (False, True):
@@ -305,7 +305,7 @@ def slide(source, target, frames) -> float:
     """Metres a second by which the feet of a target move while those of the source stand, at most."""
     speeds = []
     for obj in (source, target):
-        rig, poses = retarget.rig_of(obj, names_of(obj)), retarget.read_poses(obj, frames, bpy.context.scene)
+        rig, poses = reading.rig_of(obj, names_of(obj)), reading.read_poses(obj, frames, bpy.context.scene)
         toes = poses[:, [rig.chain(f"toe.{side}")[0] for side in "LR"]][..., :3, 3]
         speeds.append(np.linalg.norm(np.diff(toes, axis=0), axis=-1) * 25)
     standing = speeds[0] < 0.03

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ....inference import rigs
 from ....inference.errors import BadInput
 from ....inference.geometry.rotations import from_rotation_vector, rotation_matrices
-from . import action, retarget
+from . import action, keying, reading
 from .channels import Channel, action_of, channels, ensured
 
 
@@ -79,7 +79,7 @@ def unit_of(obj: Object, bone: str) -> float:
 def worlds_of(obj: Object, frames: NDArray, scene: Scene) -> dict[str, NDArray[np.float64]]:
     """(T, 4, 4) of each bone in the world, without scale in its axes, and under "" of the object, whose parent is taken
     to stand still."""
-    poses = retarget.read_poses(obj, frames.tolist(), scene)
+    poses = reading.read_poses(obj, frames.tolist(), scene)
     place = np.array(obj.matrix_world @ obj.matrix_basis.inverted_safe(), np.float64)
     named = {bone.name: poses[:, number] for number, bone in enumerate(obj.data.bones)}  # type: ignore[union-attr]
     return {"": place @ basis_of(obj, "", channels(obj), frames), **named}
@@ -130,4 +130,4 @@ def set_basis(obj: Object, bone: str, found: list[Channel], frames: NDArray, bef
     if np.abs(basis[:, :3, :3] - before[:, :3, :3]).max() > 1e-5:
         owner: Any = obj.pose.bones[bone] if bone else obj  # type: ignore[union-attr]
         mode = owner.rotation_mode
-        ensured(obj, found, bone, action.rotation_property(mode)).write(frames, retarget.rotation_keys(mode, basis))
+        ensured(obj, found, bone, action.rotation_property(mode)).write(frames, keying.rotation_keys(mode, basis))

@@ -9,7 +9,7 @@ targets and poles that keep them to the motion (`ik`). At the end what the targe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,11 +22,9 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ....inference import rigs
-from ....inference.errors import BadInput
-from ....inference.geometry import rotations
 from ...core import roles, transaction
 from ..camera import scene as scenes
-from . import action, armature, ik
+from . import action, armature, ik, keying, reading
 
 #: Objects may be scaled by this much more along one axis than along another.
 _UNEVEN = 0.02
@@ -85,52 +83,6 @@ class Retargeted:
 _DEFAULTS = Options()
 
 
-def rig_of(obj: Object, mapping: rigs.Mapping) -> rigs.Rig:
-    """The armature object at rest in the world. Raises BadInput where the mapping lacks needed parts, and where the
-    object is scaled so that its bones have no rotations."""
-    mapping = mapping.checked(obj.name)
-    names, parents, rest = at_rest(obj)
-    roles = mapping.roles if mapping.switches else rigs.carried(mapping.roles, names, parents)
-    place = np.array(obj.matrix_world, np.float64)
-    return rigs.Rig(names, parents, rest, roles, place, mapping.shown_by).checked(obj.name)
-
-
-def at_rest(obj: Object) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.float64]]:
-    """The bones' names, the indices of their parents (J,), -1 for none, and their rest matrices (J, 4, 4) in the world,
-    without scale in their axes. Raises BadInput where the object is scaled so that they have no rotations."""
-    bones: Any = obj.data.bones  # type: ignore[union-attr]
-    if not len(bones):
-        raise BadInput(f"The armature {obj.name} has no bones.", "Choose another armature.")
-    names = tuple(bone.name for bone in bones)
-    index = {name: number for number, name in enumerate(names)}
-    parents = np.array([index[bone.parent.name] if bone.parent else -1 for bone in bones])
-    place = np.array(obj.matrix_world, np.float64)
-    _check_scale(obj.name, place[:3, :3])
-    return names, parents, _in_world(place, np.array([bone.matrix_local for bone in bones], np.float64))
-
-
-def _check_scale(name: str, axes: NDArray) -> None:
-    sizes = np.linalg.norm(axes, axis=0)
-    if not sizes.min() > 1e-9:
-        raise BadInput(f"The armature {name} has zero scale.", "Set a non-zero scale.")
-    skew = np.abs((axes / sizes).T @ (axes / sizes) - np.eye(3)).max()
-    if sizes.max() > (1 + _UNEVEN) * sizes.min() or skew > _UNEVEN:
-        raise BadInput(f"The armature {name} has a non-uniform scale.", "Apply its scale first.")
-
-
-def read_poses(
-    obj: Object, frames: Sequence[int], scene: Scene, report: Callable[[float], object] = lambda _share: None
-) -> NDArray[np.float64]:
-    """(T, J, 4, 4) of all bones in the world at these frames, without scale in their axes."""
-    poses = np.empty((len(frames), len(obj.pose.bones), 4, 4))  # type: ignore[union-attr]
-    with _alone(scene, obj) as stage:
-        for number, frame in enumerate(frames):
-            evaluated = _evaluated(stage, obj, frame)
-            report(0.5 * number / len(frames))
-            poses[number] = _in_world(np.array(evaluated.matrix_world, np.float64), _pose_matrices(evaluated))
-    return poses
-
-
 def retarget(
     source: Object,
     source_bones: rigs.Mapping,
@@ -149,9 +101,9 @@ def retarget(
     a part keep their pose. Objects that its inverse kinematics reach for get actions of their own. `report` gets the
     share that is done. Raises BadInput where a mapping lacks needed parts, and for rigs that cannot be posed.
     """
-    with _out_of_edit_mode(source, target):
-        own, other = rig_of(source, source_bones), rig_of(target, target_bones)
-        poses = read_poses(source, frames, scene, report)
+    with reading.out_of_edit_mode(source, target):
+        own, other = reading.rig_of(source, source_bones), reading.rig_of(target, target_bones)
+        poses = reading.read_poses(source, frames, scene, report)
         rotations, hips = rigs.retarget(own, poses, other, placement=options.placement)
         if options.plant_feet:
             rate = scenes.frame_rate(scene)
@@ -162,7 +114,7 @@ def retarget(
         most = _MOST_TWIST if target_bones.followers else 180.0  # FK controls have no hinge
         hinges = ik.hinges(target, rest, target_bones)
         rotations, bent = rigs.hinged(other, rotations, hips, hinges, most=most)
-        keyed = _take_over(target, name)
+        keyed = keying.take_over(target, name)
         _switch(target, target_bones, options.limbs)
         motion = _Motion(other, rotations, hips, frames)
         root = _root(target_bones, other) if options.root_motion == "ROOT" else ""
@@ -190,8 +142,8 @@ def _perform(
     else:
         motion, basis, goals = _posed_by_blender(target, mapping, motion, scene, report)
         for obj, (matrices, turned) in goals.objects.items():
-            _key_object(obj, matrices, turned, motion.frames, scene)
-    _key(target, keyed, motion.moved, basis, {motion.rig.hips, *motion.places}, motion.frames)
+            keying.key_object(obj, matrices, turned, motion.frames, scene)
+    keying.key_bones(target, keyed, motion.moved, basis, {motion.rig.hips, *motion.places}, motion.frames)
 
 
 @dataclass(frozen=True)
@@ -251,7 +203,7 @@ def _ground_path(motion: _Motion, root: str, ground: rigs.Rig) -> NDArray[np.flo
 
 def _astray(target: Object, mapping: rigs.Mapping, motion: _Motion, scene: Scene) -> tuple[Astray, ...]:
     """The parts of the body that do not turn as they are to, the worst first; not those that only hang on one."""
-    poses, rig, plan = read_poses(target, motion.frames, scene), motion.rig, rigs.skeleton(motion.rig)
+    poses, rig, plan = reading.read_poses(target, motion.frames, scene), motion.rig, rigs.skeleton(motion.rig)
     spine, off, found = rig.roles.get("spine", ()), {}, []
     for bone, parent in zip(plan.names, plan.parents, strict=True):
         if bone not in motion.rotations:
@@ -280,91 +232,10 @@ def _drift(target: Object, frames: Sequence[int], scene: Scene) -> NDArray[np.fl
     if not (target.parent or target.constraints or (animated and (animated.drivers or animated.nla_tracks))):
         return None
     now = np.linalg.inv(np.array(target.matrix_world, np.float64))
-    with _alone(scene, target) as stage:
-        places = [np.array(_evaluated(stage, target, frame).matrix_world, np.float64) for frame in frames]
+    with reading.alone(scene, target) as stage:
+        places = [np.array(reading.evaluated_at(stage, target, frame).matrix_world, np.float64) for frame in frames]
     moved = np.stack(places) @ now
     return None if np.abs(moved - np.eye(4)).max() < 1e-6 else moved
-
-
-def action_frames(obj: Object) -> list[int]:
-    """The whole frames of the object's action; the scene's current frame where it has none."""
-    frames = action.frames_of(obj)
-    return list(range(frames[0], frames[1] + 1)) if frames else [scenes.current().frame_current]
-
-
-def _in_world(place: NDArray, matrices: NDArray) -> NDArray[np.float64]:
-    world = place @ matrices
-    world[..., :3, :3] /= np.linalg.norm(world[..., :3, :3], axis=-2, keepdims=True)
-    return np.asarray(world, np.float64)
-
-
-def _pose_matrices(evaluated: Object) -> NDArray[np.float64]:
-    """(J, 4, 4) in the armature's space."""
-    bones: Any = evaluated.pose.bones  # type: ignore[union-attr]
-    values = np.empty(len(bones) * 16, np.float32)
-    bones.foreach_get("matrix", values)
-    return np.asarray(values.reshape(-1, 4, 4).swapaxes(-1, -2), np.float64)  # Blender keeps matrices by columns
-
-
-def _evaluated(stage: Scene, obj: Object, frame: int) -> Object:
-    stage.frame_set(frame)
-    layer: Any = stage.view_layers[0]
-    layer.update()
-    return obj.evaluated_get(layer.depsgraph)
-
-
-@contextmanager
-def _alone(scene: Scene, *objects: Object) -> Iterator[Scene]:
-    """A scene of its own for these objects, so that a change of frame evaluates nothing else."""
-    stage = bpy.data.scenes.new("Maquette stage")
-    hidden = [obj for obj in objects if obj.hide_viewport]  # Blender evaluates no hidden objects
-    resting: list[Any] = [obj.data for obj in objects if getattr(obj.data, "pose_position", "") == "REST"]
-    try:
-        for obj in hidden:
-            obj.hide_viewport = False
-        for data in resting:
-            data.pose_position = "POSE"
-        stage.render.fps, stage.render.fps_base = scene.render.fps, scene.render.fps_base
-        stage.frame_start, stage.frame_end = scene.frame_start, scene.frame_end
-        for obj in objects:
-            stage.collection.objects.link(obj)
-        yield stage
-    finally:
-        for obj in hidden:
-            obj.hide_viewport = True
-        for data in resting:
-            data.pose_position = "REST"
-        bpy.data.scenes.remove(stage)
-
-
-@contextmanager
-def _out_of_edit_mode(*objects: Object) -> Iterator[None]:
-    """In edit mode armatures are at rest, and the bones that are edited are not theirs yet."""
-    if not any(obj.mode == "EDIT" for obj in objects):
-        yield
-        return
-    with scenes.selection_kept():
-        yield
-
-
-def _take_over(target: Object, name: str) -> Action:
-    """A new action on the target. The old one is kept, and taken up again if the job fails."""
-    data: Any = target.animation_data or target.animation_data_create()
-    action.check_free(target)
-    before, slot = data.action, getattr(data, "action_slot", None)
-    # Whatever strips lie below it: the new action says how the bones turn.
-    transaction.change(data, action_blend_type="REPLACE", action_influence=1.0)
-    if before is not None:
-        kept = before.use_fake_user
-        before.use_fake_user = True
-
-        def back() -> None:
-            data.action, before.use_fake_user = before, kept
-            if slot is not None:
-                data.action_slot = slot
-
-        transaction.on_failure(back)
-    return action.new_action(target, name)
 
 
 def _switch(target: Object, mapping: rigs.Mapping, limbs: str) -> None:
@@ -433,11 +304,11 @@ def _one_pass(
     """matrix_basis (T, N, 4, 4) of the moved bones, and all bones (T, J, 4, 4) in the world, as they came out."""
     basis = np.empty((len(motion.frames), len(motion.moved), 4, 4))
     posed = np.empty((len(motion.frames), len(motion.rig.names), 4, 4))
-    with ik.switched_off(target), _shown(target, motion, scene) as guide, _alone(scene, target, guide) as stage:
+    with ik.switched_off(target), _shown(target, motion, scene) as guide, reading.alone(scene, target, guide) as stage:
         for number, frame in enumerate(motion.frames):
-            evaluated: Any = _evaluated(stage, target, frame)
+            evaluated: Any = reading.evaluated_at(stage, target, frame)
             report(number / len(motion.frames))
-            posed[number] = _in_world(np.array(evaluated.matrix_world, np.float64), _pose_matrices(evaluated))
+            posed[number] = reading.bones_in_world(evaluated)
             bones = evaluated.pose.bones
             for place, name in enumerate(motion.moved):
                 basis[number, place] = evaluated.convert_space(
@@ -459,7 +330,7 @@ def _shown(target: Object, motion: _Motion, scene: Scene) -> Iterator[Object]:
             turn, stands = motion.rotations.get(name), motion.place_of(name)
             posed[:, :3, :3] = turn if turn is not None else rest[place, :3, :3]
             posed[:, :3, 3] = stands if stands is not None else rest[place, :3, 3]
-            _key(guide, keyed, [name], (np.linalg.inv(rest[place]) @ posed)[:, None], {name}, motion.frames)
+            keying.key_bones(guide, keyed, [name], (np.linalg.inv(rest[place]) @ posed)[:, None], {name}, motion.frames)
             bone: Any = target.pose.bones[name]  # type: ignore[union-attr]
             kinds = {"COPY_ROTATION": turn, "COPY_LOCATION": stands}
             for kind in (kind for kind, wanted in kinds.items() if wanted is not None):
@@ -475,59 +346,3 @@ def _shown(target: Object, motion: _Motion, scene: Scene) -> Iterator[Object]:
         bpy.data.armatures.remove(data)  # type: ignore[arg-type]
         if made is not None:
             bpy.data.actions.remove(made)
-
-
-def _key(
-    obj: Object, keyed: Action, names: Sequence[str], basis: NDArray, placed: Set[str], frames: Sequence[int]
-) -> None:
-    """Keys of the bones' turns in their own rotation modes, and of the places of `placed`. basis (T, N, 4, 4)."""
-    bones: Any = obj.pose.bones  # type: ignore[union-attr]
-    times = np.asarray(frames)
-    for place, name in enumerate(names):
-        bone = bones[name]
-        attribute = action.rotation_property(bone.rotation_mode)
-        values = rotation_keys(bone.rotation_mode, basis[:, place])
-        setattr(bone, attribute, values[0].tolist())
-        action.add_fcurves(keyed, obj, action.bone_path(name, attribute), times, values, name)
-        if name in placed:
-            bone.location = basis[0, place, :3, 3].tolist()
-            places = basis[:, place, :3, 3]
-            action.add_fcurves(keyed, obj, action.bone_path(name, "location"), times, places, name)
-
-
-def _key_object(obj: Object, matrices: NDArray, turned: bool, frames: Sequence[int], scene: Scene) -> None:
-    """A new action for an object that inverse kinematics reach for, at these places in the world (T, 4, 4), and turned
-    so where it is to turn. One that cannot be moved, because it is linked or has constraints, stays."""
-    if obj.library is not None or any(not one.mute for one in obj.constraints):
-        return
-    above = np.empty_like(matrices)  # what it inherits from its parent
-    with _alone(scene, obj) as stage:
-        for number, frame in enumerate(frames):
-            shown = _evaluated(stage, obj, frame)
-            above[number] = np.array(shown.matrix_world @ shown.matrix_basis.inverted(), np.float64)
-    basis, times = np.linalg.inv(above) @ matrices, np.asarray(frames)
-    keyed = _take_over(obj, f"{obj.name}.target")
-    transaction.change(obj, location=basis[0, :3, 3].tolist())
-    action.add_fcurves(keyed, obj, "location", times, basis[:, :3, 3])
-    if turned:
-        attribute = action.rotation_property(obj.rotation_mode)
-        values = rotation_keys(obj.rotation_mode, basis / np.linalg.norm(basis, axis=1, keepdims=True))
-        transaction.change(obj, **{attribute: values[0].tolist()})
-        action.add_fcurves(keyed, obj, attribute, times, values)
-
-
-def rotation_keys(mode: str, basis: NDArray) -> NDArray[np.float64]:
-    """The values (T, C) that turn a bone of this rotation mode so, each next to the one before."""
-    aligned = rotations.align_hemisphere(rotations.quaternions_of(basis[:, :3, :3]))
-    if mode == "QUATERNION":
-        return aligned
-    if mode == "AXIS_ANGLE":
-        angles = 2 * np.arctan2(np.linalg.norm(aligned[:, 1:], axis=1), aligned[:, 0])
-        axes = aligned[:, 1:] / np.maximum(np.linalg.norm(aligned[:, 1:], axis=1, keepdims=True), 1e-9)
-        axes[angles < 1e-6] = (0, 1, 0)
-        return np.asarray(np.column_stack([angles, axes]), np.float64)
-    eulers = []
-    for matrix in basis[:, :3, :3]:
-        turned = Matrix(matrix.tolist())
-        eulers.append(turned.to_euler(mode, eulers[-1]) if eulers else turned.to_euler(mode))
-    return np.array(eulers, np.float64)

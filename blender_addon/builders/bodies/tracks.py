@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ....inference.errors import BadInput
 from ....inference.rigs import cleanup
 from ...core import compat, roles
-from . import action, retarget
+from . import action, keying, reading
 from .channels import action_of, channels
 from .motion import own_copy
 from .pose_space import above, basis_of, frames_of, moving_bones, unit_of, worlds_of
@@ -55,7 +55,7 @@ def _standing(
     as they are: the armatures stand elsewhere, and their bones rest a little differently."""
     found, far = channels(obj), worlds_of(other, theirs, scene)
     here = {bone: world[:1] for bone, world in worlds_of(obj, own[:1], scene).items()}
-    rests = [dict(zip(names, rest, strict=True)) for names, _, rest in (retarget.at_rest(obj), retarget.at_rest(other))]
+    rests = [dict(zip(names, rest, strict=True)) for names, _, rest in (reading.at_rest(obj), reading.at_rest(other))]
     values = {}
     for bone in dict.fromkeys([*moving_bones(found, own), *moving_bones(channels(other), theirs)]):
         if not bone or above(obj, bone) & {*moving_bones(found, own)}:
@@ -65,7 +65,7 @@ def _standing(
         wanted[:, :3, :3] = wanted[:, :3, :3] @ rests[1][bone][:3, :3].T @ rests[0][bone][:3, :3]
         basis = basis_of(obj, bone, found, own[:1]) @ np.linalg.inv(here[bone]) @ wanted
         values[action.bone_path(bone, "location")] = basis[:, :3, 3] / unit_of(obj, bone)
-        values[action.bone_path(bone, action.rotation_property(mode))] = retarget.rotation_keys(mode, basis)
+        values[action.bone_path(bone, action.rotation_property(mode))] = keying.rotation_keys(mode, basis)
     return values
 
 

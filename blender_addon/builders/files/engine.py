@@ -13,7 +13,7 @@ from bpy.types import Object
 from numpy.typing import NDArray
 
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of
-from ..bodies import action, armature, retarget
+from ..bodies import action, armature, reading
 from ..camera import scene as scenes
 
 
@@ -45,7 +45,7 @@ def deforming_rig(rig: Any, meshes: Sequence[Any], frames: Sequence[int]) -> Ite
     """An armature of the rig's deforming bones alone, each on the nearest of them above it, that moves as the rig does
     at these frames, has its name and carries its meshes meanwhile. Raises BadInput for a rig without such bones."""
     names, parents, scene = [bone.name for bone in rig.data.bones], armature.deforming_parents(rig), scenes.current()
-    poses = retarget.read_poses(rig, frames, scene)[:, [names.index(name) for name in parents]]
+    poses = reading.read_poses(rig, frames, scene)[:, [names.index(name) for name in parents]]
     held = [(mesh, mesh.parent, mesh.matrix_parent_inverse.copy(), mesh.matrix_world.copy()) for mesh in meshes]
     modifiers = [m for mesh in meshes for m in mesh.modifiers if m.type == "ARMATURE" and m.object == rig]
     rest = armature.rest_axes(rig, list(parents))

@@ -22,7 +22,7 @@ from ....inference.rigs.glb import retime
 from ....inference.rigs.smplx import smplx_arrays
 from ....installer.shared.disk import whole_file
 from ...core import roles
-from ..bodies import action, retarget
+from ..bodies import action, reading
 from ..camera import scene as scenes
 from . import engine
 
@@ -216,7 +216,7 @@ def _write_gltf(path: str, take: _Take) -> None:
 def _write_bvh(path: str, take: _Take) -> None:
     # Blender's own writer leaves the object's place, turn and scale out.
     obj: Any = take.roots[0]
-    names, parents, rest = retarget.at_rest(obj)
+    names, parents, rest = reading.at_rest(obj)
     tails = np.array([(*bone.tail_local, 1.0) for bone in obj.data.bones], np.float64)
     write_bvh(
         Path(path),
@@ -224,7 +224,7 @@ def _write_bvh(path: str, take: _Take) -> None:
         parents,
         rest,
         (tails @ np.array(obj.matrix_world, np.float64).T)[:, :3],
-        retarget.read_poses(obj, range(take.first, take.last + 1), scenes.current()),
+        reading.read_poses(obj, range(take.first, take.last + 1), scenes.current()),
         seconds=1 / scenes.frame_rate(scenes.current()),
         title=obj.name,
         scale=100.0 if take.centimetres else 1.0,
@@ -234,9 +234,9 @@ def _write_bvh(path: str, take: _Take) -> None:
 def _write_amass(path: str, take: _Take) -> None:
     obj, scene = take.roots[0], scenes.current()
     frames = np.arange(take.first, take.last + 1)
-    rig = retarget.rig_of(obj, take.bones(obj))
+    rig = reading.rig_of(obj, take.bones(obj))
     rate = np.array(scenes.frame_rate(scene))
-    arrays = smplx_arrays(rig, retarget.read_poses(obj, frames.tolist(), scene))
+    arrays = smplx_arrays(rig, reading.read_poses(obj, frames.tolist(), scene))
     told = {"gender": "neutral", "mocap_framerate": rate, "mocap_frame_rate": rate, "frames": frames}
     with Path(path).open("wb") as file:
         np.savez_compressed(file, **arrays, **told, licence=str(obj.get(roles.LICENCE, "")))

@@ -15,7 +15,7 @@ from bpy.types import Object, Scene
 
 from ....inference import rigs
 from ....inference.errors import BadInput
-from ...builders.bodies import action, pose_asset
+from ...builders.bodies import action, pose_asset, reading
 from ...builders.bodies import retarget as retargeting
 from ...builders.files import export as exporting
 from ...core import roles
@@ -86,7 +86,7 @@ def retarget(properties: Any, scene: Scene, report: Callable[[float], object]) -
         bone_map(obj, given) for obj, given in ((source, properties.source_bones), (target, properties.target_bones))
     ]
     frames = {
-        "ACTION": lambda: retargeting.action_frames(source),
+        "ACTION": lambda: reading.action_frames(source),
         "SCENE": lambda: list(range(scene.frame_start, scene.frame_end + 1)),
         "CURRENT": lambda: [scene.frame_current],
     }[properties.frames]()
