@@ -219,7 +219,11 @@ def _of_film(
 ) -> Iterator[tuple[Any, Any]]:
     """The pairs of the first model that finds something in any frame: metres and heights never follow one another."""
     for model in asked.models:
-        pairs = (pairs_of or _pairs)(clip, replace(asked, models=(model,)), count)
+        only = replace(asked, models=(model,))
+        film = _through_found_lens(clip, only) if model.options.get("lens") else clip
+        pairs = (pairs_of or _pairs)(film, only, count)
+        if asked.options.get("steady"):
+            pairs = _steadied(pairs)
         if model is asked.models[-1]:
             yield from pairs
             return
@@ -229,6 +233,33 @@ def _of_film(
                 yield from chain(zip(islice(clip, len(empty)), empty, strict=False), [pair], pairs)
                 return
             empty.append(pair[1])
+
+
+def _through_found_lens(clip: Clip, asked: _Asked) -> Clip:
+    """The film through the lens that the model finds in its first frame, where it does not say its own."""
+    first = next((photo for photo in clip if isinstance(photo, Photo)), None)
+    if first is None or first.camera_or_default().source != "default":
+        return clip
+    with asked.run.computing():
+        camera = asked.answers([first], asked.run)[0].camera
+
+    def frames() -> Iterator[Any]:
+        for photo in clip:
+            fits = isinstance(photo, Photo) and photo.size == first.size
+            guessed = fits and (photo.camera is None or photo.camera.source == "default")
+            yield replace(photo, camera=camera) if guessed else photo
+
+    return Clip(clip.name, len(clip), clip.fps, frames, clip.notes)
+
+
+def _steadied(pairs: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """The pairs with depths of one scale; see `geometry.steady`."""
+    from .geometry.steady import Steady
+    from .results import DepthMap
+
+    steady = Steady()
+    for photo, result in pairs:
+        yield photo, steady(photo.pixels, result) if isinstance(result, DepthMap) else result
 
 
 def _pairs(clip: Clip, asked: _Asked, count: int) -> Iterator[tuple[Photo, Any]]:

@@ -22,6 +22,7 @@ def estimate_depth(
     fy: float | None = None,
     resolution: int = 512,
     tokens: int = 3600,
+    steady: bool = True,
     invert: bool | None = None,
     detail: float = 0.5,
     largest_feature: float | None = None,
@@ -48,6 +49,7 @@ def estimate_depth(
         the photo's own, else the lens that MoGe-2 finds, else the stated default; `DepthMap.camera.source` says which.
     resolution : short side of `preview` in pixels, up to 16384; 0 leaves it at the photo's size.
     tokens : of "moge-2-..." only: patches of the photo that the network sees, from 256 to 16384. Time grows with them.
+    steady : of films (see `batch.estimate_depth`): metres of all frames on one scale.
     invert, detail, largest_feature, light, tileable : of "relief" only, see `relief.height`.
 
     Returns a `DepthMap` at the photo's size. Raises `MaquetteError` with a remedy.

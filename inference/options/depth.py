@@ -16,6 +16,7 @@ OPTIONS = Options(
     FY,
     RESOLUTION,
     TOKENS,
+    Switch("steady", True, "Steady", "Bring the metres of a clip's frames to one scale, so that they do not flicker"),
     Switch("invert", None, "Invert", "Whether bright parts lie deep; left out, the picture itself decides",
            models=_RELIEF, blender=False),
     Share("detail", 0.5, "Detail", "Weight of fine grain against broad forms, from 0 (broad forms) to 1 (fine grain)",

@@ -50,7 +50,7 @@ class DepthSettingsPanel(SidebarPanel):
             row.active = depth.adaptive
             self.rows(row, settings, "dicing")
         if depth.frames == "CLIP" and is_clip(settings):
-            self.rows(layout, settings, "start_frame")
+            self.rows(layout, settings, "start_frame", *(("steady",) if metric else ()))
         self.rows(layout, settings, "resolution")
 
 
