@@ -4,7 +4,7 @@
     python benchmarks/hmr2.py MODELS [--device cpu] [--threads 2] [--people 8] [--repeats 2] [--json FILE]
 
 MODELS is a root of model files with those of HMR 2.0; `tests/made_up.py MODELS hmr2 smpl` makes one with made-up
-weights. Photos of one to three people, boxes given, so that the detector, which is the user's, is no part of
+weights. Photos of one to three people, boxes given, so that the detector, which is the user's, is not part of
 it. The reference's sequence: the whole photo copied and, for large people, blurred in float64 once for each of them; a
 batch never holds people of two photos; attention as explicit products; the body by smplx for each batch.
 Both sides take turns in one process with one network's weights, warm once, then `--repeats` times; the shortest time

@@ -159,7 +159,7 @@ GUESSED = 0.1
 class Person:
     """One person in one photo.
 
-    track_id : the same for one person in all frames of a clip; in photos that are no clip, one for each person.
+    track_id : the same for one person in all frames of a clip; in photos that do not form a clip, one for each person.
     box : (x0, y0, x1, y1) pixels.                 score : detection score 0..1.
     mask : (H, W) float32 0..1, or None where the detector gives none.
     vertices : (V, 3) float32 metres, camera axes, posed and placed.
@@ -201,7 +201,7 @@ class People:
 
     frames : one entry a photo, holding its persons (an empty tuple where there is none).
     camera : of the first photo.  cameras : one a photo (photos of a request may differ in size).
-    fps : frame rate of the clip, or None for photos that are no clip.
+    fps : frame rate of the clip, or None for photos that do not form a clip.
     notes : what the artist is to know, a sentence each: people who were seen but not fitted.
     model : what recovered them, by its name in the catalogue.
     world : (4, 4) float64, from camera axes to a world in metres with z up and the floor of the clip at z = 0; None

@@ -146,7 +146,7 @@ def _draw_plan(box: UILayout, status: states.Status, features: list[str]) -> Non
     if known.machine.device is None and CORE in features:
         column.label(text="Checking the graphics driver ...", icon="SORTTIME")
     elif CORE in features:
-        column.label(text=f"This machine: {known.machine.device}", icon="MEMORY")
+        column.label(text=f"Device: {known.machine.device}", icon="MEMORY")
         column.label(text=f"PyTorch build: {states.build_name(backend)}", icon="BLANK1")
     if backend:
         download, disk = map(_words, sizes.about(features, backend))

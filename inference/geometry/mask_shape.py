@@ -22,7 +22,7 @@ _TOLERANCE = 0.35
 #: Weights along an outline that smooth the steps of its pixels: a Gaussian with a deviation of 1.5 pixels.
 _STEPS = np.exp(-0.5 * (np.arange(-8, 9) / 3.0) ** 2)
 _STEPS /= _STEPS.sum()
-#: Specks with less area than this, in pixels, are no outline.
+#: Specks with less area than this, in pixels, get no outline.
 _SPECK = 6.0
 
 

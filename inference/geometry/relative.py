@@ -27,7 +27,7 @@ _RATIO = 10.0
 
 
 def relative_map(inverse: NDArray[np.float32], camera: Camera, preview: NDArray[np.uint8]) -> DepthMap:
-    """The depth map of a relative inverse depth (H, W) >= 0 at the photo's size. At 0, far away, is no surface."""
+    """The depth map of a relative inverse depth (H, W) >= 0 at the photo's size. There is no surface at 0, far away."""
     height = unit(inverse)
     valid = inverse > 0
     height[~valid] = 0

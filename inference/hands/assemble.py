@@ -21,7 +21,7 @@ SIDES = ("left", "right")
 
 
 def check_boxes(boxes: Sequence[tuple[float, float, float, float, str]], height: int, width: int) -> list[str]:
-    """The sides of the given boxes. Raises `BadInput` for what is no box or no side."""
+    """The sides of the given boxes. Raises `BadInput` for malformed boxes and unknown sides."""
     sides = []
     for box in boxes:
         if isinstance(box, str) or not hasattr(box, "__len__") or len(box) != 5 or box[4] not in SIDES:

@@ -28,7 +28,7 @@ REACH, DRIFT = 0.9, 0.25
 MOST_GROWTH = 0.5
 #: The side is read afresh in every frame and may be wrong once; the other hand of a person is often near.
 OTHER_SIDE = 0.6
-#: Costs of the assignment beyond this are no match.
+#: Costs of the assignment beyond this do not match.
 MOST_COST = 1.6
 #: How much of a track's speed is what it was before.
 _INERTIA = 0.5

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """MiDaS (DPT-Hybrid): normals from the slopes of a relative inverse depth.
 
-They are no geometry: how steep they are hangs on `a`, on the resolution, and on the network's own scale. Their strength
+They are not geometry: how steep they are hangs on `a`, on the resolution, and on the network's own scale. Their strength
 is that they follow every detail, also where no metric depth is to be had.
 """
 

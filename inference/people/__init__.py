@@ -73,7 +73,7 @@ def recover_people(
 
 
 def _numbered_apart(people: People) -> People:
-    """Photos that are no clip show different people: no two of them have the same number."""
+    """Photos that do not form a clip show different people: no two of them have the same number."""
     numbers = count()
     frames = [tuple(replace(person, track_id=next(numbers)) for person in persons) for persons in people.frames]
     return replace(people, frames=tuple(frames)) if len(frames) > 1 else people

@@ -77,7 +77,7 @@ PhotoLike = Union["Photo", "NDArray", str, "PathLike[str]"]
 class Clip:
     """Photos in order, read one at a time, so that a long clip streams. Iterating again starts from the beginning.
 
-    fps : frames per second; None for photos that are no clip in time.
+    fps : frames per second; None for photos without a time.
     notes : what the artist has to know of it, in sentences: frames that are missing or uneven, pixels that are not
         square. A damaged movie may yield fewer photos than its length, and notes it when that shows.
     """
@@ -146,7 +146,7 @@ def load_clip(
     Parameters
     ----------
     fps : frames per second, instead of the movie's own. Without it numbered frames count as 24 a second; a folder of
-        photos of any names is no clip in time, nor one whose photos were taken seconds apart, differ in size, or show
+        photos of any names has no rate, nor one whose photos were taken seconds apart, differ in size, or show
         different things.
     sequence : a photo file stands for all that differ from it only in the last number of the name.
     layer : of OpenEXR files, as for `load_photo`.

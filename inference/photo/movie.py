@@ -188,7 +188,7 @@ class Movie:
         """Pictures of a variable frame rate, at a constant one."""
         usual = rounded_rate(1 / (Fraction(int(np.median(np.diff(shown[:, 0])))) * unit or Fraction(1, 24)))
         told = stream.guessed_rate
-        # Blender plays the movie at the rate that FFmpeg guesses; a clock's ticks are no frame rate.
+        # Blender plays the movie at the rate that FFmpeg guesses; a clock's ticks are not a frame rate.
         most = 120 if by_number else min(120, 2 * usual)
         rate = Fraction(told) if told and 5 <= told <= most else usual
         slots = np.rint((shown[:, 0] - shown[0, 0]) * float(unit * rate)).astype(int)

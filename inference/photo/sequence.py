@@ -16,8 +16,8 @@ from .decode import PICTURE_SUFFIXES, taken_at
 
 #: Missing numbers for each file that is there, up to which a gap is kept.
 _MOST_GAPS = 4
-#: Seconds between photos from which on they are no film; correlation below which pictures show different things, and
-#: the side of the small pictures that it is taken of.
+#: Seconds between photos from which on they do not form a clip; correlation below which pictures show different
+#: things, and the side of the small pictures that it is taken of.
 _APART, _ALIKE, _LOOK = 1.0, 0.2, 24
 _PRINTF = re.compile(r"%(0?)(\d*)d")
 
@@ -77,7 +77,7 @@ def number_of(file: Path) -> int:
 
 
 def apart(files: list[Path]) -> str:
-    """Why pictures whose names differ only in a number are no frames of a film, in a sentence without its full stop;
+    """Why pictures whose names differ only in a number are not frames of one clip, in a sentence without its full stop;
     "" where they may be. A few of them are looked at: when they were taken (EXIF), their sizes, what they show."""
     sampled = [files[index] for index in sorted({round(share * (len(files) - 1)) for share in np.linspace(0, 1, 6)})]
     taken = [taken_at(files[0]), taken_at(files[-1])]

@@ -65,7 +65,7 @@ def inputs_of(
 
 
 def files_of(given: Iterable[str], suffixes: Iterable[str]) -> list[Input]:
-    """Inputs that are no photos: files, `*` and `?`, and the files with these endings in folders."""
+    """Inputs other than photos: files, `*` and `?`, and the files with these endings in folders."""
     found: list[Input] = []
     for text in given:
         path = Path(text)
@@ -132,5 +132,5 @@ def _clip(path: Path, fps: float | None, sequence: bool) -> Clip | MaquetteError
         return load_clip(path, fps=fps, sequence=sequence)
     except MaquetteError as error:
         return error
-    except Exception as error:  # a decoder's own, of a file that is no picture
+    except Exception as error:  # a decoder's own, of a file that is not a picture
         return BadInput(f"{path} cannot be read ({type(error).__name__}: {error}).", "Save it again, or leave it out.")

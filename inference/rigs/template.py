@@ -164,7 +164,7 @@ class _Layout:
         self.weights = self._weights(body, index)
 
     def _end(self, bone: int) -> int:
-        """Of a twist bone, the bone at the end of the limb: the child of its parent that is no twist bone."""
+        """Of a twist bone, the bone at the end of the limb: the child of its parent that is not a twist bone."""
         above = self.parents[bone]
         children = [n for n, one in enumerate(self.bones) if self.parents[n] == above and not one.twist]
         return children[0] if self.bones[bone].twist else -1

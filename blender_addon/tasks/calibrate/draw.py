@@ -20,7 +20,7 @@ Line = list[float]
 
 
 def drawn(settings: Any) -> dict[str, list[Line]]:
-    """Direction -> its lines, in pixels of the photo. What is no list of lines counts as none."""
+    """Direction -> its lines, in pixels of the photo. Anything but a list of lines counts as none."""
     found = {}
     for axis in "xyz":
         try:

@@ -43,7 +43,7 @@ class MAQUETTE_OT_toggle_detail(bpy.types.Operator):
                 return {"FINISHED"}
         obj = context.active_object
         if obj is not None and compare.toggle_layer(obj.active_material):
-            bpy.ops.ed.undo_push(message=self.bl_label)  # which image an editor shows is no step
+            bpy.ops.ed.undo_push(message=self.bl_label)  # which image an editor shows is not an undo step
             return {"FINISHED"}
         self.report({"ERROR"}, "There is no detailed image or layer to compare")
         return {"CANCELLED"}

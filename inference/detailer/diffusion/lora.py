@@ -41,7 +41,7 @@ _PARTS = {
 }
 #: Ends of names in other kinds of file.
 _OTHERS = {".diff": "full", ".oft_blocks": "OFT", ".a1.weight": "GLoRA"}
-#: Parts with as many rows as the change has ranks, and those that are no change by themselves.
+#: Parts with as many rows as the change has ranks, and those that change nothing by themselves.
 _RANKED = ("lora_A", "hada_w1_b", "lokr_w2_b", "lokr_w1_b")
 _EXTRAS = {"alpha", "dora", "middle"}
 #: Beginning of names with dots -> that of names with underscores.

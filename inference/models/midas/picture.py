@@ -48,7 +48,7 @@ def node_picture(inverse: NDArray[np.float32], a: float, bg_threshold: float) ->
 def surface_normals(
     inverse: NDArray[np.float32], a: float, bg_threshold: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Unit vectors (H, W, 3) float32 as the node reckons them, and where the surface is no background.
+    """Unit vectors (H, W, 3) float32 as the node reckons them, and where there is a surface rather than background.
 
     inverse : (H, W) relative inverse depth.  x and y are its slopes towards right and bottom (Sobel's sums of 8
     pixels), so they point to where it is nearer; z = a. A constant depth, which the node divides by zero, has no
