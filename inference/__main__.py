@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..installer.models import catalogue, store
-from . import export, farm, recover_people
+from . import export, recover_people
 from .detailer import command
 from .errors import BadInput
 from .options import Options, common, depth, hands, normals, people, preprocessors
@@ -88,12 +88,12 @@ def _farm(parser: argparse.ArgumentParser, options: argparse.Namespace, words: l
     progress = Progress(arguments_of.kind_of(options))
 
     def write() -> list[str]:
+        from .farm import flamenco
+
         file = Path(options.save)
         if options.manager == "flamenco":
-            file = file / farm.JOB_TYPE.name if file.is_dir() else file
-            text = farm.JOB_TYPE.read_text("utf-8")
-        else:
-            text = json.dumps(_template(parser, options, words, progress), indent=1) + "\n"
+            return [str(flamenco.save_job_type(file, overwrite=options.overwrite))]
+        text = json.dumps(_template(parser, options, words, progress), indent=1) + "\n"
         if file.exists() and not options.overwrite:
             raise BadInput(f"{file} exists.", "Choose another name, or add --overwrite.")
         export.save_with(file, lambda stream: stream.write(text.encode()))
