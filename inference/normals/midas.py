@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """MiDaS (DPT-Hybrid): normals from the slopes of a relative inverse depth.
 
-They are not geometry: how steep they are hangs on `a`, on the resolution, and on the network's own scale. Their strength
-is that they follow every detail, also where no metric depth is to be had.
+They are not geometry: how steep they are depends on `a`, on the resolution, and on the network's own scale. Their
+strength is that they follow every detail, even where no metric depth can be had.
 """
 
 from __future__ import annotations
