@@ -26,7 +26,7 @@ from maquette.inference.hands import blazehand, fit
 from maquette.inference.options.hands import OPTIONS
 from maquette.inference.results import HandMaps
 from maquette.inference.runtime.run import Run, start
-from maquette.inference.shipped import hand, pose
+from maquette.inference.shipped import hand, search
 from maquette.inference.shipped.body import load_body
 from maquette.inference.shipped.crops import Pyramid
 
@@ -73,7 +73,7 @@ def fitting(run: Run) -> None:
     for name in ("bus", "zidane"):
         photo = load_photo(sample_photo(name))
         pyramid, camera = Pyramid(photo.pixels), photo.camera_or_default()
-        found = hand.find_hands(pyramid, run, pose.find_people(pyramid, run, augment=False))
+        found = hand.find_hands(pyramid, run, search.find_people(pyramid, run, augment=False))
         begun = time.process_time()
         both = [fit.fit_hands(found, [side] * len(found), camera) for side in blazehand.SIDES]
         seconds = (time.process_time() - begun) / max(len(found), 1)

@@ -137,9 +137,9 @@ def _hips(joints: NDArray) -> NDArray[np.float64]:
 def network_errors(pixels: NDArray, rows: list[dict[str, Any]], truth: dict[str, NDArray]) -> None:
     """Add to the rows of one picture how far the pose network's own world landmarks are off; in place."""
     from maquette.inference import runtime
-    from maquette.inference.shipped import pose
+    from maquette.inference.shipped import search
 
-    found = pose.find_people(pixels, runtime.start(None, None, None, None))
+    found = search.find_people(pixels, runtime.start(None, None, None, None))
     if not found:
         return
     camera = camera_of(truth)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..photo import Photo
 from ..runtime.run import Run
-from ..shipped import hand, pose
+from ..shipped import hand, search
 from ..shipped.crops import Pyramid
 from ..shipped.hand import HandLandmarks
 
@@ -17,7 +17,7 @@ from ..shipped.hand import HandLandmarks
 def find(photo: Photo, run: Run, options: Mapping[str, Any]) -> list[HandLandmarks]:
     """The hands of a photo, surest first, however many there are."""
     pyramid = Pyramid(photo.pixels)
-    people = pose.find_people(pyramid, run.part(0.0, 0.4), augment=False)
+    people = search.find_people(pyramid, run.part(0.0, 0.4), augment=False)
     return hand.find_hands(
         pyramid, run.part(0.4, 1.0), people, min_score=options["presence_thr"], threshold=options["detect_thr"]
     )

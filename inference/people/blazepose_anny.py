@@ -22,7 +22,7 @@ from ..photo import Clip, Photo
 from ..results import People, Person
 from ..runtime.result_cache import cached_result
 from ..runtime.run import Run
-from ..shipped import pose
+from ..shipped import pose, search
 from ..shipped.body import load_body
 from ..shipped.crops import Pyramid
 from ..shipped.pose import PoseLandmarks
@@ -101,7 +101,7 @@ def _people_of(
     per box in their order."""
     pyramid = Pyramid(photo.pixels, options["det_batch_size"])
     batch, refine, least = options["hmr_batch_size"], options["refine"], options["det_confidence_thresh"]
-    seen = pose.find_people(pyramid, run.part(0.0, 0.5), boxes=boxes, least=SEEN)
+    seen = search.find_people(pyramid, run.part(0.0, 0.5), boxes=boxes, least=SEEN)
     given = boxes is not None and options["detector"] == BUILTIN
     # A lower threshold than the usual one lets the less certain in.
     bar = min(1.0, least / USUAL) * (pose.BELIEVED if boxes is None else SEEN)

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from ..runtime.run import Run
     from .networks import Network
 
-#: Crops that pass through a network at once; more gain nothing and cost memory.
-BATCH = 16
+#: Crops that pass through a network at once; more gain nothing and cost memory, and on a CPU time: its cache is small.
+BATCH, BATCH_CPU = 16, 4
 #: Windows of fewer pixels across show a detector nothing, and a thin strip of a photo would have thousands of them.
 SMALLEST_WINDOW = 48
+#: The detectors' coarsest stride, and how long a view of theirs may be: longer ones are looked over in pieces.
+_STRIDE, _LONGEST_VIEW = 32, 1280
 #: Longest side that OpenCV's warp can address, less a margin.
 _LONGEST_SIDE = 32_000
 
@@ -57,27 +59,72 @@ def region_between(foot: NDArray, head: NDArray, scale: float, score: float = 1.
     return Region(float(foot[0]), float(foot[1]), size, math.atan2(along[0], -along[1]), score)
 
 
-def tile_regions(
-    height: int, width: int, levels: Sequence[float], step: float = 0.5, beyond: float = 0.0
-) -> list[Region]:
-    """The whole photo, then for each level overlapping windows of so many short sides, `step` of a window apart.
-
-    beyond : share of a window by which the outermost reach out of the photo: who is cut by its edge is in their middle.
-    """
+def tile_regions(height: int, width: int, levels: Sequence[float], step: float = 0.5) -> list[Region]:
+    """The whole photo, then for each level overlapping windows of so many short sides, `step` of a window apart."""
     tiles = [Region(width / 2, height / 2, float(max(height, width)))]
     for level in levels:
         size = level * min(height, width)
         if size < SMALLEST_WINDOW:
             continue
-        out = beyond * size
-        spans = (width - size + 2 * out, height - size + 2 * out)
-        columns, rows = (max(1, math.ceil(span / (size * step) - 1e-6) + 1) for span in spans)
+        columns, rows = (max(1, math.ceil((span - size) / (size * step) - 1e-6) + 1) for span in (width, height))
         if columns * rows == 1 and size >= tiles[0].size:
             continue
-        xs = np.linspace(size / 2 - out, width - size / 2 + out, columns) if columns > 1 else [width / 2]
-        ys = np.linspace(size / 2 - out, height - size / 2 + out, rows) if rows > 1 else [height / 2]
+        xs = np.linspace(size / 2, width - size / 2, columns) if columns > 1 else [width / 2]
+        ys = np.linspace(size / 2, height - size / 2, rows) if rows > 1 else [height / 2]
         tiles += [Region(float(x), float(y), size) for y in ys for x in xs]
     return tiles
+
+
+@dataclass(frozen=True)
+class View:
+    """An upright rectangle of a photo at one scale, which a detector looks over in one piece.
+
+    left, top : pixels of the photo, or outside of it.  scale : of the view's pixels, to one of the photo's.
+    shape : (height, width) of the view in its own pixels, multiples of the detector's coarsest stride.
+    """
+
+    left: float
+    top: float
+    scale: float
+    shape: tuple[int, int]
+
+    @property
+    def size(self) -> float:
+        """Its width in pixels of the photo."""
+        return self.shape[1] / self.scale
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """As `Region.matrix`."""
+        return np.array([[self.size, 0.0, self.left], [0.0, self.shape[0] / self.scale, self.top]])
+
+
+def views_of(height: int, width: int, levels: Sequence[float], side: int, beyond: float) -> list[View]:
+    """All of the photo in `side` pixels, then so large, for each level, that windows of so many short sides are.
+
+    The detectors are convolutions: what windows that overlap would show them again and again they see at once.
+    beyond : share of a window by which a view reaches out of the photo: who is cut by its edge is not at its edge.
+    """
+    longest = max(height, width)
+    views = [View((width - longest) / 2, (height - longest) / 2, side / longest, (side, side))]
+    for level in levels:
+        window = level * min(height, width)
+        if window < SMALLEST_WINDOW:
+            continue
+        scale = side / window
+        tops, rows = _pieces(height, scale, side, beyond)
+        lefts, columns = _pieces(width, scale, side, beyond)
+        views += [View(left, top, scale, (rows, columns)) for top in tops for left in lefts]
+    return views
+
+
+def _pieces(length: int, scale: float, side: int, beyond: float) -> tuple[list[float], int]:
+    """Where along a photo's side its views begin, and their length in their own pixels; several overlap."""
+    whole = max(side, length * scale + 2 * beyond * side)
+    count = max(1, math.ceil((whole - side) / (_LONGEST_VIEW - side)))
+    piece = math.ceil(((whole - side) / count + side) / _STRIDE) * _STRIDE
+    starts = np.linspace(0.0, whole - piece, count) if count > 1 else np.array([(whole - piece) / 2])
+    return ((starts - whole / 2) / scale + length / 2).tolist(), piece
 
 
 def clip_box(box: Sequence[float], height: int, width: int, what: str) -> tuple[float, float, float, float]:
@@ -122,44 +169,59 @@ class Pyramid:
             self._levels[number] = np.asarray(cv2.resize(finer, size, interpolation=cv2.INTER_AREA), np.uint8)
         return self._levels[number]
 
-    def crop(self, region: Region, side: int, replicate: bool = False) -> NDArray[np.uint8]:
-        """Pixels (side, side, 3) uint8 of a region; outside of the photo black, or its edge repeated.
+    def crop(self, region: Region | View, side: int, replicate: bool = False) -> NDArray[np.uint8]:
+        """Pixels (side, side, 3) uint8 of a region, or of a view in its own shape; outside of the photo black, or its
+        edge repeated.
 
         The pose and palm detectors were trained on black borders, the landmark networks on repeated ones.
         """
-        number = int(math.log2(max(region.size / side, 1.0)))
+        rows, columns = _shape(region, side)
+        number = int(math.log2(max(region.size / columns, 1.0)))
         number = max(min(number, self._coarsest), self._finest)
         source = self.level(number)
         matrix = region.matrix
-        matrix[:, :2] /= side
+        matrix[:, :2] /= (columns, rows)
         matrix[0] *= source.shape[1] / self.width
         matrix[1] *= source.shape[0] / self.height
         matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the pixel centres
         border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        crop = cv2.warpAffine(source, matrix, (side, side), flags=flags, borderMode=border)
+        crop = cv2.warpAffine(source, matrix, (columns, rows), flags=flags, borderMode=border)
         return np.asarray(crop, np.uint8)
 
     def batches(
-        self, regions: Sequence[Region], side: int, device: str, replicate: bool = False, mirror: Sequence[bool] = ()
+        self,
+        regions: Sequence[Region] | Sequence[View],
+        side: int,
+        device: str,
+        replicate: bool = False,
+        mirror: Sequence[bool] = (),
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """(number of the first region, pictures (B, 3, side, side) float32 0..1 on `device`), `batch` crops at a time.
+        """(number of the first region, pictures (B, 3, side, side) float32 0..1 on `device`), `batch` crops at a time;
+        a view comes alone, in its own shape.
 
         mirror : which crops are turned left to right, where any are.
         """
         import torch
 
-        for start in range(0, len(regions), self.batch):
-            crops = [self.crop(region, side, replicate) for region in regions[start : start + self.batch]]
-            for index, turned in enumerate(mirror[start : start + self.batch]):
+        most = min(self.batch, BATCH_CPU) if device == "cpu" else self.batch
+        most = 1 if any(isinstance(region, View) for region in regions) else most
+        for start in range(0, len(regions), most):
+            crops = [self.crop(region, side, replicate) for region in regions[start : start + most]]
+            for index, turned in enumerate(mirror[start : start + most]):
                 if turned:
                     crops[index] = crops[index][:, ::-1]
             pictures = torch.from_numpy(np.stack(crops)).to(device)
             yield start, pictures.permute(0, 3, 1, 2).float().div_(255.0)
 
 
-def anchor_centres(side: int, strides: Sequence[int]) -> NDArray[np.float32]:
-    """Centres (A, 2) float32, 0..1, of a single-shot detector's anchors: two a cell and layer.
+def _shape(region: Region | View, side: int) -> tuple[int, int]:
+    """Height and width of a region's picture in pixels."""
+    return region.shape if isinstance(region, View) else (side, side)
+
+
+def anchor_centres(height: int, width: int, strides: Sequence[int]) -> NDArray[np.float32]:
+    """Centres (A, 2) float32, in pixels, of a single-shot detector's anchors: two a cell and layer.
 
     The layers of one stride lie together, cell by cell.
 
@@ -167,51 +229,50 @@ def anchor_centres(side: int, strides: Sequence[int]) -> NDArray[np.float32]:
     """
     centres = []
     for stride in dict.fromkeys(strides):
-        cells = side // stride
-        middle = (np.arange(cells, dtype=np.float32) + 0.5) / cells
-        grid = np.stack(np.meshgrid(middle, middle), -1).reshape(-1, 2)
+        columns, rows = (np.arange(side // stride, dtype=np.float32) * stride + stride / 2 for side in (width, height))
+        grid = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
         centres.append(np.repeat(grid, 2 * list(strides).count(stride), axis=0))
     return np.concatenate(centres)
 
 
 @dataclass(frozen=True)
 class Detection:
-    """score 0..1.  centre (2,), size (2,), keypoints (K, 2): float64 pixels of the photo.  tile : where it was seen."""
+    """score 0..1.  centre (2,), size (2,), keypoints (K, 2): float64 pixels of the photo."""
 
     score: float
     centre: NDArray[np.float64]
     size: NDArray[np.float64]
     keypoints: NDArray[np.float64]
-    tile: Region
 
 
 def run_detector(
     pyramid: Pyramid,
-    tiles: Sequence[Region],
+    regions: Sequence[Region] | Sequence[View],
     network: Network,
     strides: Sequence[int],
     threshold: float,
     run: Run,
     signed: bool = False,
 ) -> list[Detection]:
-    """Everything that a Blaze detector scores above `threshold` on the tiles, best first, the tiles' repeats included.
+    """Everything that a Blaze detector scores above `threshold` in regions and views, best first, repeats included.
 
     signed : the network wants -1..1, not 0..1.
     """
     import torch
 
-    anchors = anchor_centres(network.size, strides)
     found = []
-    for start, pictures in pyramid.batches(tiles, network.size, run.device):
-        run.report(start / len(tiles), "Looking for people and hands")
+    for start, pictures in pyramid.batches(regions, network.size, run.device):
+        run.report(start / len(regions), "Looking for people and hands")
         regressors, logits = network(pictures.mul_(2.0).sub_(1.0) if signed else pictures)
         scores = torch.sigmoid(logits[..., 0].clamp(-100.0, 100.0)).cpu().numpy()
-        boxes = regressors.cpu().numpy().astype(np.float64) / network.size
+        boxes = regressors.cpu().numpy().astype(np.float64)
+        rows, columns = _shape(regions[start], network.size)
+        anchors = anchor_centres(rows, columns, strides)
         for number, anchor in np.argwhere(scores > threshold):
-            tile = tiles[start + number]
+            region = regions[start + number]
             points = boxes[number, anchor].reshape(-1, 2)
             points[[0, *range(2, len(points))]] += anchors[anchor]
-            places = points @ tile.matrix[:, :2].T + tile.matrix[:, 2]
+            places = points / (columns, rows) @ region.matrix[:, :2].T + region.matrix[:, 2]
             score = float(scores[number, anchor])
-            found.append(Detection(score, places[0], points[1] * tile.size, places[2:], tile))
+            found.append(Detection(score, places[0], points[1] * region.size / columns, places[2:]))
     return sorted(found, key=lambda detection: -detection.score)

@@ -175,14 +175,13 @@ class _MaxPool(nn.Module):
 
 
 class _Upsample(nn.Module):
-    """Bilinear scaling by pixel centres."""
+    """Twice the size, bilinear by pixel centres."""
 
     def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
         super().__init__()
-        self.size = tuple(step["size"])
 
     def forward(self, value: Tensor) -> Tensor:
-        return F.interpolate(value, self.size, mode="bilinear", align_corners=False)
+        return F.interpolate(value, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class _DepthToSpace(nn.Module):
@@ -211,11 +210,11 @@ class _PadChannels(nn.Module):
 
 
 class _Reshape(nn.Module):
-    """Pixels and channels into rows, in the order (y, x, channel)."""
+    """Pixels and channels into rows, in the order (y, x, channel); as many rows as the picture has cells."""
 
     def __init__(self, step: dict, weights: dict[str, Tensor]) -> None:
         super().__init__()
-        self.shape = step["shape"]
+        self.shape = (-1, *step["shape"][1:])
 
     def forward(self, value: Tensor) -> Tensor:
         return value.permute(0, 2, 3, 1).reshape(value.shape[0], *self.shape)

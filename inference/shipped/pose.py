@@ -20,15 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.run import Run
-from .crops import Detection, Pyramid, Region, clip_box, region_between, run_detector, tile_regions
+from .crops import Pyramid, Region, region_between
 from .networks import load_network
 
-#: Windows of the detector in short sides of the photo, besides the whole of it; and those of a thorough search.
-TILE_LEVELS, THOROUGH_LEVELS = (1.0, 0.6), (1.0, 0.6, 0.35)
-#: One more level for photos with this many pixels across, in which people that small still can be made out.
-FINE_LEVEL, FINE_FROM = 0.35, 1200
-DETECTOR_STRIDES = (8, 16, 32, 32, 32)
-DETECTOR_THRESHOLD = 0.5
 #: A crop is this many times the distance of landmarks 33 and 34: twice for the diameter, a quarter for the margin.
 CROP_SCALE = 2.5
 #: Sizes of the crops that one person's landmarks are averaged over; each also mirrored.
@@ -38,24 +32,13 @@ FIRST_ASKED = ((1.0, True), (0.8, False))
 #: Landmarks of two crops agree within this share of the crop's side; beyond it they are two opinions (left and right
 #: exchanged, as in people seen from the side or from behind), whose mean would be neither.
 AGREE_WITHIN = 0.035
-#: Who is scored below this in the first crop, or has a wider spread, is nobody; between, `_belief` decides.
-MIN_SCORE, MAX_SPREAD = 0.3, 0.02
+#: Whose crops that agree spread wider (sides of the crop) is nobody; else `_evidence` decides.
+MAX_SPREAD = 0.02
 #: What speaks for a person: the weights of `_evidence`, by logistic regression on 412 people and 303 other things that
 #: the networks took for people (`benchmarks/people_random.py`), and the belief from which on somebody is one.
 _BELIEF = np.array([-0.44, -0.54, 6.52, -0.33, -0.66, 0.31, 2.31, 1.95, -10.3])
 BELIEVED = 0.6
-#: Part of the belief wanted below which a first look ends it.
-DOUBT = 4
-#: The detector's threshold in a thorough search; its windows (sides of the person's crop: size, steps to the side) for
-#: those who stand by somebody that is painted out, and how often that is done.
-THOROUGH_THRESHOLD, NEAR_WINDOWS, ROUNDS = 0.4, ((1.0, (-0.3, 0.0, 0.3)), (1.8, (0.0,))), 2
-#: Where the landmark network looks for neighbours by itself, in crops to the side.
-BESIDE = (-0.4, -0.2, 0.2, 0.4)
 
-#: Bodies alike in size, whose trunks are this share of a crop apart, are two, however much of their masks they share.
-ALIKE, APART = 1.6, 0.08
-
-_TRUNK = [11, 12, 23, 24]
 _MIRRORED = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23, 26, 25, 28, 27)
 MIRRORED = np.array([*_MIRRORED, 30, 29, 32, 31, 33, 34, 37, 38, 35, 36])
 #: Landmarks that change their opinion together: head and trunk, arms, legs.
@@ -96,45 +79,6 @@ class PoseLandmarks:
     belief: float = 1.0
 
 
-def detect_people(
-    pixels: NDArray[np.uint8] | Pyramid,
-    run: Run,
-    threshold: float = DETECTOR_THRESHOLD,
-    tiles: Sequence[Region] | None = None,
-) -> list[Region]:
-    """Regions where people may be, best first; some hold none, or a part of a person.
-
-    pixels : (H, W, 3) uint8 sRGB, or a `Pyramid` of them where more is to be cropped from it.
-    tiles : the windows to look into; by default all of the photo at `TILE_LEVELS`.
-    """
-    pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    if tiles is None:
-        fine = (FINE_LEVEL,) if min(pyramid.height, pyramid.width) >= FINE_FROM else ()
-        tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS + fine)
-    network = load_network("pose_detection", run.device)
-    detections = run_detector(pyramid, tiles, network, DETECTOR_STRIDES, threshold, run, signed=True)
-    return [_region(detection) for detection in _distinct(detections)]
-
-
-def _region(detection: Detection) -> Region:
-    return region_between(detection.keypoints[0], detection.keypoints[1], CROP_SCALE, detection.score)
-
-
-def _distinct(detections: Sequence[Detection]) -> list[Detection]:
-    """Of detections of about the same place, size and turn, the best."""
-    kept: list[tuple[Detection, float]] = []
-    for detection in detections:
-        reach = float(np.linalg.norm(detection.keypoints[1] - detection.keypoints[0]))
-        for other, other_reach in kept:
-            hips, heads = (np.linalg.norm(detection.keypoints[i] - other.keypoints[i]) for i in (0, 1))
-            alike = 1 / 1.8 < reach / max(other_reach, 1e-6) < 1.8
-            if alike and max(hips, 0.7 * heads) < 0.2 * max(reach, other_reach):
-                break
-        else:
-            kept.append((detection, reach))
-    return [detection for detection, _ in kept]
-
-
 def region_from_points(points: NDArray, score: float = 1.0) -> Region:
     """The crop that a person's landmarks (39, 2) call for: to look again, or to follow them to the next frame."""
     return region_between(points[33], points[34], CROP_SCALE, score)
@@ -147,6 +91,7 @@ def landmarks(
     augment: bool = False,
     masks: bool = True,
     least: float = 0.0,
+    read: Sequence[PoseLandmarks] | None = None,
 ) -> list[PoseLandmarks]:
     """Landmarks of the person in each region, in the order of the regions.
 
@@ -154,27 +99,42 @@ def landmarks(
 
     augment : average over `AUGMENT_SCALES` and mirrored crops: eight times the work, less noise, and `score_min` and
         `spread` tell true people from false ones.  least : no more than `FIRST_ASKED` are asked about whom less is
-        believed in after those.
+        believed in after those, nor is their mask read.
+    read : what these regions were read as before, without masks.
     """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    found = _read(pyramid, regions, [False] * len(regions), run.part(0.0, 0.2 if augment else 1.0), masks)
-    if not augment or not regions:
-        return found
+    late = masks and read is not None
+    if read is None:
+        read = _read(pyramid, regions, [False] * len(regions), run.part(0.0, 0.2 if augment else 1.0), masks)
+    asked, found = list(range(len(regions))), list(read)
+    if augment and regions:
+        asked, found = _averages(pyramid, read, run.part(0.2, 0.9), least)
+    if late and asked:
+        again = _read(pyramid, [regions[i] for i in asked], [False] * len(asked), run.part(0.9, 1.0), masks)
+        for i, one in zip(asked, again, strict=True):
+            found[i] = replace(found[i], mask_logits=one.mask_logits)
+    return found
+
+
+def _averages(
+    pyramid: Pyramid, read: Sequence[PoseLandmarks], run: Run, least: float
+) -> tuple[list[int], list[PoseLandmarks]]:
+    """Those of whom as much is believed as wanted, and everybody's landmarks over the crops that were asked about."""
     variants = [(scale, mirror) for scale in AUGMENT_SCALES for mirror in (False, True) if scale != 1.0 or mirror]
     variants.sort(key=lambda variant: variant not in FIRST_ASKED)
-    few, averages = len(FIRST_ASKED), list(found)
-    others: list[list[PoseLandmarks]] = [[] for _ in regions]
-    asked = list(range(len(regions)))
+    few, averages = len(FIRST_ASKED), list(read)
+    others: list[list[PoseLandmarks]] = [[] for _ in read]
+    asked = list(range(len(read)))
     for start, part in ((0, variants[:few]), (few, variants[few:])):
-        crops = [replace(regions[i], size=regions[i].size * scale) for i in asked for scale, _ in part]
+        crops = [replace(read[i].region, size=read[i].region.size * scale) for i in asked for scale, _ in part]
         mirrors = [mirror for _ in asked for _, mirror in part]
-        share = run.part(0.4, 1.0) if start else run.part(0.2, 0.4)
-        read = _read(pyramid, crops, mirrors, share, masks=False)
+        share = run.part(0.3, 1.0) if start else run.part(0.0, 0.3)
+        more = _read(pyramid, crops, mirrors, share, masks=False)
         for number, i in enumerate(asked):
-            others[i] += read[number * len(part) : (number + 1) * len(part)]
-            averages[i] = _average(found[i], others[i])
+            others[i] += more[number * len(part) : (number + 1) * len(part)]
+            averages[i] = _average(read[i], others[i])
         asked = [i for i in asked if averages[i].belief >= least]
-    return averages
+    return asked, averages
 
 
 def _read(
@@ -321,189 +281,6 @@ def _agreeing(points: NDArray, scores: NDArray) -> NDArray[np.bool_]:
         votes = near @ scores + np.where(np.arange(len(scores)) == 0, 1e-3, 0.0)
         agreeing[:, group] = near[np.argmax(votes)][:, None]
     return agreeing
-
-
-def find_people(
-    pixels: NDArray[np.uint8] | Pyramid,
-    run: Run,
-    boxes: Sequence[Sequence[float]] | None = None,
-    least: float = BELIEVED,
-    augment: bool = True,
-) -> list[PoseLandmarks]:
-    """The people of a photo, best first.
-
-    boxes : (x0, y0, x1, y1) pixels per person; bypasses the detector. Then there is one result per box, in their order,
-        however bad: its scores tell. Raises `BadInput` for a box that holds no pixel.
-    augment : average each person's landmarks, see `landmarks`; a quick look does without.
-    least : people in whom less is believed are dropped.
-    """
-    pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    if boxes is not None:
-        return landmarks(pyramid, _box_regions(pyramid, boxes, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment)
-    if not augment:
-        return _people_in(pyramid, detect_people(pyramid, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment=False)
-    tiles = tile_regions(pyramid.height, pyramid.width, THOROUGH_LEVELS, step=0.6, beyond=0.25)
-    regions = detect_people(pyramid, run.part(0.0, 0.2), THOROUGH_THRESHOLD, tiles)
-    people = _people_in(pyramid, regions, run.part(0.2, 0.6), least)
-    fresh = people
-    for number in range(ROUNDS):
-        part = run.part(0.6 + 0.4 * number / ROUNDS, 0.6 + 0.4 * (number + 1) / ROUNDS)
-        if not fresh:
-            break
-        # Who touches somebody hides behind the better seen one, until that one is painted out.
-        without = _painted_out(pyramid, [one for one in people if one.belief >= BELIEVED])
-        tiles = [_moved(one.region, size, step) for one in fresh for size, steps in NEAR_WINDOWS for step in steps]
-        regions = detect_people(without, part.part(0.0, 0.3), THOROUGH_THRESHOLD, tiles)
-        beside = [_moved(one.region, 1.0, step) for one in fresh for step in BESIDE]
-        fresh = _people_in(without, regions, part.part(0.3, 0.7), least)
-        fresh += _people_in(pyramid, beside, part.part(0.7, 1.0), least, known=people)
-        both = _without_nested(_without_repeats([*people, *fresh]))
-        fresh = [one for one in both if not any(one is other for other in people)]
-        people = both
-    return people
-
-
-def _people_in(
-    pyramid: Pyramid,
-    regions: Sequence[Region],
-    run: Run,
-    least: float = BELIEVED,
-    augment: bool = True,
-    known: Sequence[PoseLandmarks] = (),
-) -> list[PoseLandmarks]:
-    """The people in some regions, each once, best first; those that are known already are left out."""
-    people = landmarks(pyramid, regions, run.part(0.0, 0.2), masks=False)
-    people = _without_parts([one for one in people if one.score > MIN_SCORE / 2])
-    people = _looked_again(pyramid, people, run.part(0.2, 0.4))
-    people = _without_repeats([one for one in people if one.score > MIN_SCORE])
-    people = [one for one in people if not any(_is_repeat(one, other) for other in known)]
-    people = landmarks(pyramid, [one.region for one in people], run.part(0.4, 1.0), augment, least=least / DOUBT)
-    return _without_nested(_without_repeats([one for one in people if one.belief >= least]))
-
-
-def _without_parts(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
-    """Without what lies on the trunk of a sure and much larger body: faces of shirts, a hand before the chest. The
-    masks would say the same of them later, after ten times the work."""
-    if not people:
-        return []
-    trunks = np.stack([one.points[_TRUNK] for one in people])
-    low, high, middle = trunks.min(1), trunks.max(1), trunks.mean(1)
-    size = np.array([one.region.size for one in people])
-    sure = np.array([one.score > 0.9 for one in people])
-    within = ((middle[:, None] > low) & (middle[:, None] < high)).all(-1)
-    part = (within & sure & (size > ALIKE * size[:, None])).any(1)
-    return [one for one, is_part in zip(people, part, strict=True) if not is_part]
-
-
-def _moved(region: Region, size: float, step: float) -> Region:
-    """A window about a person: `size` crops large, `step` crops to the right."""
-    return Region(region.cx + step * region.size, region.cy, size * region.size)
-
-
-def _painted_out(pyramid: Pyramid, people: Sequence[PoseLandmarks]) -> Pyramid:
-    """The photo with the colours around each person where the person is."""
-    pixels = pyramid.level(0)
-    height, width = pixels.shape[:2]
-    mask = np.zeros((height, width), np.float32)
-    for one in people:
-        reach = max(1, round(0.01 * one.region.size))
-        mask = np.maximum(mask, cv2.dilate(person_mask(one, height, width), np.ones((2 * reach + 1, 2 * reach + 1))))
-    shrink = min(1.0, 200 / max(height, width))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    free = 1.0 - cv2.resize(mask, size, interpolation=cv2.INTER_AREA)[..., None] + 1e-4
-    sigma = max(size) / 20
-    fill = cv2.GaussianBlur(small * free, (0, 0), sigma) / cv2.GaussianBlur(free, (0, 0), sigma)[..., None]
-    fill = cv2.resize(fill, (width, height), interpolation=cv2.INTER_LINEAR)
-    covered = mask > 0.3
-    painted = pixels.copy()
-    painted[covered] = fill[covered].clip(0, 255).astype(np.uint8)
-    return Pyramid(painted, pyramid.batch)
-
-
-def _looked_again(pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run) -> list[PoseLandmarks]:
-    """The landmarks from crops that the landmarks themselves call for, unless that made them clearly worse."""
-    again = landmarks(pyramid, [region_from_points(one.points, one.region.score) for one in people], run, masks=False)
-    return [new if new.score > old.score - 0.1 else old for old, new in zip(people, again, strict=True)]
-
-
-def _box_regions(pyramid: Pyramid, boxes: Sequence[Sequence[float]], run: Run) -> list[Region]:
-    """A region per box: the best of the detector's inside it and the box itself, upright or lying."""
-    network = load_network("pose_detection", run.device)
-    regions = []
-    for number, box in enumerate(boxes):
-        part = run.part(number / len(boxes), (number + 1) / len(boxes))
-        x0, y0, x1, y1 = clip_box(box, pyramid.height, pyramid.width, "person")
-        side = max(x1 - x0, y1 - y0)
-        whole = Region((x0 + x1) / 2, (y0 + y1) / 2, 1.25 * side)
-        turns = (0.0, np.pi / 2, -np.pi / 2) if x1 - x0 > 1.2 * (y1 - y0) else (0.0,)
-        seen = run_detector(pyramid, [whole], network, DETECTOR_STRIDES, 0.3, part.part(0.0, 0.3), signed=True)
-        inside = [d for d in seen if x0 <= d.keypoints[0][0] <= x1 and y0 <= d.keypoints[0][1] <= y1]
-        tries = [replace(whole, rotation=float(turn)) for turn in turns] + [_region(d) for d in _distinct(inside)[:2]]
-        found = _looked_again(pyramid, landmarks(pyramid, tries, part.part(0.3, 0.7), masks=False), part.part(0.7, 1.0))
-        regions.append(max(found, key=lambda one: one.score * _share_inside(one, (x0, y0, x1, y1))).region)
-    return regions
-
-
-def _share_inside(person: PoseLandmarks, box: tuple[float, float, float, float]) -> float:
-    """Share of the body's landmarks that lie in a box."""
-    points = person.points[:33]
-    return float(((points >= box[:2]) & (points <= box[2:])).all(1).mean())
-
-
-def _quality(person: PoseLandmarks) -> float:
-    """How much to believe in a person, to choose between two in one place: the network is as sure of an upright body
-    turned upside down."""
-    upright = float(np.exp(np.cos(person.region.rotation) - 1))
-    return upright * person.belief * person.score_min * float(person.visibility[:33].mean())
-
-
-def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
-    """Of landmarks that lie on each other, the best; best first."""
-    kept: list[PoseLandmarks] = []
-    for person in sorted(people, key=_quality, reverse=True):
-        if not any(_is_repeat(person, other) for other in kept):
-            kept.append(person)
-    return kept
-
-
-def _is_repeat(person: PoseLandmarks, other: PoseLandmarks) -> bool:
-    """Whether the landmarks that both show lie on each other."""
-    both = (person.visibility[:33] > 0.5) & (other.visibility[:33] > 0.5)
-    apart = np.linalg.norm(person.points[:33] - other.points[:33], axis=1)
-    return bool(both.any() and np.median(apart[both]) < 0.05 * other.region.size)
-
-
-def _without_nested(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
-    """Of a body seen within another, as in its head or its legs, the better; `people` and the result are best first."""
-    kept: list[PoseLandmarks] = []
-    for person in people:
-        if not any(_is_nested(person, other) for other in kept):
-            kept.append(person)
-    return kept
-
-
-def _is_nested(person: PoseLandmarks, other: PoseLandmarks) -> bool:
-    """Whether one is within the other. Masks of people who touch run into each other: of equal size, places differ."""
-    if max(_share_of_mask(person, other), _share_of_mask(other, person)) <= 0.7:
-        return False
-    small, large = sorted((person.region.size, other.region.size))
-    apart = np.linalg.norm(person.points[_TRUNK].mean(0) - other.points[_TRUNK].mean(0))
-    return bool(large > ALIKE * small or apart < APART * large)
-
-
-def _share_of_mask(inner: PoseLandmarks, outer: PoseLandmarks) -> float:
-    """Share of the one's mask that is the other's too."""
-    step = 4
-    rows, columns = np.nonzero(inner.mask_logits[::step, ::step] > 0)
-    if len(rows) == 0:
-        return 1.0
-    side = inner.mask_logits.shape[0]
-    places = (np.column_stack([columns, rows]) * step + 0.5) / side @ inner.matrix[:, :2].T + inner.matrix[:, 2]
-    back = (places - outer.matrix[:, 2]) @ np.linalg.inv(outer.matrix[:, :2]).T * side
-    column, row = np.floor(back).astype(int).T
-    within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-    return float((outer.mask_logits[row[within], column[within]] > 0).sum()) / len(rows)
 
 
 def person_mask(person: PoseLandmarks, height: int, width: int) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from maquette.inference.people.hmr2 import refine
 from maquette.inference.people.hmr2.body import load_template
 from maquette.inference.people.hmr2.markers import KEYPOINTS, SOURCES, landmark_markers
 from maquette.inference.people.hmr2.refine import Evidence, Pose
-from maquette.inference.shipped import pose
+from maquette.inference.shipped import search
 from maquette.inference.shipped.crops import Region
 from maquette.inference.shipped.pose import PoseLandmarks
 
@@ -120,7 +120,7 @@ def test_photos_come_nearer_to_what_is_seen(small_hmr2, crossing_clip):
     clip, boxes, _ = crossing_clip
     photos, some = list(clip)[::12], boxes[::12]
     run = runtime.start("cpu")
-    landmarks = [pose.find_people(photo.pixels, run, boxes=box) for photo, box in zip(photos, some, strict=True)]
+    landmarks = [search.find_people(photo.pixels, run, boxes=box) for photo, box in zip(photos, some, strict=True)]
     errors, results = [], []
     for asked in (False, True):
         people = recover_people(photos, "hmr2", boxes=some, refine=asked, device="cpu", models_dir=small_hmr2)
@@ -214,7 +214,7 @@ def test_a_clip_comes_nearer_to_what_is_seen(small_hmr2, crossing_clip):
     photos, count = list(clip), 6
     short, some = Clip("short", count, clip.fps, lambda: iter(photos[:count])), boxes[:count]
     run = runtime.start("cpu")
-    landmarks = pose.find_people(photos[3].pixels, run, boxes=some[3])
+    landmarks = search.find_people(photos[3].pixels, run, boxes=some[3])
     errors = []
     for asked in (False, True):
         people = recover_people(short, "hmr2", boxes=some, refine=asked, plant=0, device="cpu", models_dir=small_hmr2)

@@ -9,7 +9,8 @@ import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Cancelled, load_photo
 from maquette.inference.runtime.run import start
-from maquette.inference.shipped import crops, pose
+from maquette.inference.shipped import crops, pose, search
+from maquette.inference.shipped.networks import load_network
 
 RUN = start("cpu")
 
@@ -26,7 +27,7 @@ def bus() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pedestrians(bus) -> list[pose.PoseLandmarks]:
-    return sorted(pose.find_people(bus, RUN), key=lambda one: one.points[0, 0])
+    return sorted(search.find_people(bus, RUN), key=lambda one: one.points[0, 0])
 
 
 def test_the_two_whole_pedestrians_are_found_and_nobody_invented(pedestrians):
@@ -42,26 +43,54 @@ def test_a_row_of_people_who_touch_is_found_whole(bus):
     for number in range(3):
         left = 80 + number * pair.shape[1]
         canvas[90 : 90 + pair.shape[0], left : left + pair.shape[1]] = pair
-    found = pose.find_people(canvas, RUN)
+    found = search.find_people(canvas, RUN)
     noses = [(80 + n * pair.shape[1] + x * 0.42, 90 + y * 0.42) for n in range(3) for x, y in ((101, 60), (248, 67))]
     near = [min(np.linalg.norm(one.points[0] - nose) for one in found) for nose in noses]
     assert sum(distance < 8 for distance in near) >= 5 and len(found) <= 6
 
 
-def test_what_is_cut_by_the_edge_lies_within_a_window():
-    tiles = crops.tile_regions(480, 640, (0.35,), 0.6, beyond=0.25)[1:]
-    assert min(tile.cx - tile.size / 2 for tile in tiles) == pytest.approx(-42)
-    assert max(tile.cy + tile.size / 2 for tile in tiles) == pytest.approx(480 + 42)
+@pytest.mark.parametrize("height, width", [(480, 640), (3000, 400), (60, 5000), (30, 4000)])
+def test_what_is_cut_by_the_edge_lies_within_a_view(height, width):
+    whole, *views = crops.views_of(height, width, (1.0, 0.35), 224, 0.25)
+    assert whole.size == pytest.approx(max(height, width)) and whole.shape == (224, 224)
+    assert bool(views) == (height >= crops.SMALLEST_WINDOW)
+    for scale in {view.scale for view in views}:
+        own = sorted((view for view in views if view.scale == scale), key=lambda view: (view.top, view.left))
+        lefts, rights = [view.left for view in own], [view.left + view.size for view in own]
+        tops, bottoms = [view.top for view in own], [view.top + view.shape[0] / scale for view in own]
+        window = 224 / scale
+        assert min(lefts) <= -0.24 * window and max(rights) >= width + 0.24 * window
+        assert min(tops) <= -0.24 * window and max(bottoms) >= height + 0.24 * window
+        for starts, ends in ((lefts, rights), (tops, bottoms)):  # whoever fills a window is whole in one of them
+            for low in sorted(set(starts))[1:]:
+                assert max(end for other, end in zip(starts, ends, strict=True) if other < low) > low + 0.9 * window
+        assert all(max(view.shape) <= 1312 and not view.shape[0] % 32 and not view.shape[1] % 32 for view in own)
+
+
+def test_a_view_shows_the_detector_what_a_window_does(bus):
+    pyramid, network = crops.Pyramid(bus), load_network("pose_detection")
+    window = crops.Region(200.0, 660.0, 560.0)
+    view = crops.View(-80.0, 380.0, 224 / 560, (224, 448))
+    seen = [
+        crops.run_detector(pyramid, [some], network, search.DETECTOR_STRIDES, 0.5, RUN, signed=True)
+        for some in (window, view)
+    ]
+    best = [max(found, key=lambda one: one.score) for found in seen]
+    assert np.abs(best[0].keypoints - best[1].keypoints).max() < 0.04 * 560
+    assert np.abs(best[0].size - best[1].size).max() < 0.04 * 560
+    exact = crops.View(window.cx - 280, window.cy - 280, 224 / 560, (224, 224))
+    same = crops.run_detector(pyramid, [exact], network, search.DETECTOR_STRIDES, 0.5, RUN, signed=True)
+    assert [one.score for one in same] == pytest.approx([one.score for one in seen[0]], abs=1e-4)
 
 
 def test_two_half_figures_and_one_portrait(astronaut):
-    assert len(pose.find_people(load_photo(sample_photo("zidane")).pixels, RUN)) == 2
-    assert len(pose.find_people(astronaut, RUN)) == 1
+    assert len(search.find_people(load_photo(sample_photo("zidane")).pixels, RUN)) == 2
+    assert len(search.find_people(astronaut, RUN)) == 1
 
 
 @pytest.mark.parametrize("name", ["coins", "brick", "gravel"])
 def test_nobody_is_seen_in_materials(name):
-    assert pose.find_people(load_photo(sample_photo(name)).pixels, RUN) == []
+    assert search.find_people(load_photo(sample_photo(name)).pixels, RUN) == []
 
 
 def test_landmarks_have_the_agreed_shapes(pedestrians):
@@ -98,7 +127,7 @@ def test_a_turned_photo_gives_the_same_people_turned(bus, pedestrians):
 
 
 def test_mirrored_crops_name_the_persons_own_sides(astronaut):
-    person = pose.find_people(astronaut, RUN, augment=False)[0]
+    person = search.find_people(astronaut, RUN, augment=False)[0]
     pyramid = crops.Pyramid(astronaut)
     plain, mirrored = pose._read(pyramid, [person.region] * 2, [False, True], RUN, masks=False)
     sure = plain.visibility > 0.9
@@ -120,14 +149,14 @@ def test_small_people_are_found_in_a_large_photo(bus):
     small = cv2.resize(bus, None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)
     canvas = np.full((1400, 1500, 3), 128, np.uint8)
     canvas[700 : 700 + small.shape[0], 900 : 900 + small.shape[1]] = small
-    found = sorted(pose.find_people(canvas, RUN, augment=False), key=lambda one: one.points[0, 0])
+    found = sorted(search.find_people(canvas, RUN, augment=False), key=lambda one: one.points[0, 0])
     assert len(found) == 2
     assert np.linalg.norm(found[0].points[0] - (900 + 141 * 0.45, 700 + 440 * 0.45)) < 8
 
 
 def test_boxes_give_one_person_each_in_their_order(bus, pedestrians):
     boxes = [(232, 400, 340, 862), (50, 395, 245, 905)]
-    found = pose.find_people(bus, RUN, boxes=boxes)
+    found = search.find_people(bus, RUN, boxes=boxes)
     assert len(found) == 2
     for one, expected in zip(found, pedestrians[::-1], strict=True):
         seen = expected.visibility[:33] > 0.7
@@ -139,7 +168,7 @@ def test_boxes_give_one_person_each_in_their_order(bus, pedestrians):
 )
 def test_boxes_without_a_pixel_are_refused(astronaut, box):
     with pytest.raises(BadInput, match="box"):
-        pose.find_people(astronaut, RUN, boxes=[box])
+        search.find_people(astronaut, RUN, boxes=[box])
 
 
 def test_the_mask_covers_the_person_and_not_the_other(bus, pedestrians):
@@ -154,7 +183,7 @@ def test_the_mask_covers_the_person_and_not_the_other(bus, pedestrians):
 
 def test_one_pixel_and_thin_photos_hold_nobody():
     for shape in ((1, 1, 3), (1, 300, 3), (300, 2, 3), (3, 5000, 3)):
-        assert pose.find_people(np.full(shape, 90, np.uint8), RUN) == []
+        assert search.find_people(np.full(shape, 90, np.uint8), RUN) == []
 
 
 def test_a_search_can_be_cancelled(astronaut):
@@ -162,12 +191,12 @@ def test_a_search_can_be_cancelled(astronaut):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        pose.find_people(astronaut, start("cpu", progress=cancel))
+        search.find_people(astronaut, start("cpu", progress=cancel))
 
 
 def test_progress_only_rises(astronaut):
     told: list[float] = []
-    pose.find_people(astronaut, start("cpu", progress=lambda fraction, message: told.append(fraction)))
+    search.find_people(astronaut, start("cpu", progress=lambda fraction, message: told.append(fraction)))
     assert len(told) > 3 and told == sorted(told) and told[-1] <= 1
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ...runtime.run import Run
-from ...shipped import pose
+from ...shipped import pose, search
 from ...shipped.crops import BATCH, Pyramid
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
@@ -228,7 +228,7 @@ class _Shot:
         active = [track for track in self.tracks if frame - track.last <= self.longest_gap]
         pyramid = Pyramid(pixels, self.batch)
         if boxes is not None:
-            seen = pose.find_people(pyramid, run, boxes=boxes, augment=False) if len(boxes) else []
+            seen = search.find_people(pyramid, run, boxes=boxes, augment=False) if len(boxes) else []
         else:
             seen = self._look(frame, pyramid, active, run)
         size = pixels.shape[1::-1]
@@ -253,7 +253,7 @@ class _Shot:
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
         if not missing and (frame - self.start) % self.detect_every:
             return seen
-        found = pose.detect_people(pyramid, run.part(0.2, 0.7))
+        found = search.detect_people(pyramid, run.part(0.2, 0.7))
         new = [region for region in found if not any(_holds(one, region) for one in seen)]
         first = pose.landmarks(pyramid, new, run.part(0.7, 0.8))
         again = [pose.region_from_points(one.points) for one in first if one.score >= self.min_score]

@@ -30,8 +30,8 @@ _ARMS = {
 MISSED, SEEN, SHOULDER = 0.5, 0.6, 0.8
 #: Metres from shoulder to wrist at most, and from a wrist to the hand that is looked at there.
 REACH, NEAR = 0.65, 0.2
-#: How sure the hand network must be of a hand, and of its side.
-HAND_SCORE, SIDE = 0.9, 0.85
+#: How sure the hand network must be of a hand, and of its side, both in the mean over several crops.
+HAND_SCORE, SIDE = 0.9, 0.7
 
 
 def give_hands_back(pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run) -> list[PoseLandmarks]:
@@ -72,7 +72,7 @@ def _hand_at(pyramid: Pyramid, other: PoseLandmarks, at: str, side: str, run: Ru
     near = NEAR * hand.pixels_per_metre(other)
     regions = [r for r in hand.wrist_regions(other) if np.hypot(r.cx - wrist[0], r.cy - wrist[1]) < near]
     found = hand.landmarks(pyramid, regions, run)
-    again = hand.landmarks(pyramid, [hand.region_from_points(one.points) for one in found], run)
+    again = hand.landmarks(pyramid, [hand.region_from_points(one.points) for one in found], run, augment=True)
     sure = [
         one
         for one in again

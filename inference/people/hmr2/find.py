@@ -14,7 +14,7 @@ from ...camera import Camera
 from ...errors import BadInput
 from ...photo import Photo
 from ...runtime.run import Run
-from ...shipped import pose
+from ...shipped import pose, search
 from ...shipped.crops import Pyramid, clip_box
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box, person_box, separate_masks
@@ -77,7 +77,7 @@ def builtin_finder(thresholds: Thresholds) -> Finder:
 
 
 def _found_by_landmarks(photo: Photo, thresholds: Thresholds, run: Run) -> list[Detection]:
-    people = pose.find_people(Pyramid(photo.pixels, thresholds.batch), run)
+    people = search.find_people(Pyramid(photo.pixels, thresholds.batch), run)
     people = sorted((one for one in people if one.score >= thresholds.confidence), key=lambda one: -one.score)
     kept: list[PoseLandmarks] = []
     for one in people:
@@ -99,7 +99,7 @@ def with_landmarks(people: Sequence[Detection], photo: Photo, run: Run, augment:
     width, height = photo.size
     bare = [number for number, one in enumerate(people) if one.landmarks is None]
     boxes = boxes_inside([people[number].box for number in bare], width, height)
-    seen = pose.find_people(Pyramid(photo.pixels), run, boxes=boxes, augment=augment) if boxes else []
+    seen = search.find_people(Pyramid(photo.pixels), run, boxes=boxes, augment=augment) if boxes else []
     found = list(people)
     for number, landmarks in zip(bare, seen, strict=True):
         # The masks of these are not used, and a long clip has no room for them.
