@@ -29,10 +29,12 @@ import numpy as np
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Photo, load_photo, recover_people
-from maquette.inference.people.hmr2 import answers, network
+from maquette.inference.geometry.rotations_torch import orthonormal
+from maquette.inference.models.vit import Block
+from maquette.inference.people.hmr2 import answers
 from maquette.inference.people.hmr2.body import Template
 from maquette.inference.people.hmr2.crops import SIDE, Crop
-from maquette.inference.people.hmr2.network import HMR2, Block
+from maquette.inference.people.hmr2.network import HMR2
 from maquette.inference.registry import find_model
 from maquette.inference.runtime.run import Run, start
 from maquette.inference.weights.smpl import evaluator
@@ -91,7 +93,7 @@ def reference(
             pictures = torch.from_numpy(np.stack(squares)).to(run.torch_device)[:, :, :, 32:224]
             with torch.no_grad():
                 answer = net(pictures)
-                vertices, _ = evaluator()(answer.shape, network.matrices(answer.turns), *tensors, pose2rot=False)
+                vertices, _ = evaluator()(answer.shape, orthonormal(answer.turns), *tensors, pose2rot=False)
             found += len(vertices.cpu().numpy())
     return found
 

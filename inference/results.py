@@ -135,6 +135,8 @@ class Body:
     pose_blend_shapes : (9 * (J - 1), V, 3) float32 over the elements of R - I (SMPL, eq. 9), or None.
     uvs : (F, 3, 2) float32, one a face corner, v up; or None.
     licence : the licence of the body and of what is made with it.
+    joint_axes : (J, 3, 3) each joint's own axes at rest, as columns, y along its bone; None where joints have none.
+    expressions : (E, V, 3) float32, what the face's expressions add at rest; None where there are none.
     """
 
     name: str
@@ -149,6 +151,8 @@ class Body:
     joint_blend_shapes: NDArray[np.float32]
     pose_blend_shapes: NDArray[np.float32] | None = None
     uvs: NDArray[np.float32] | None = None
+    joint_axes: NDArray[np.float64] | None = None
+    expressions: NDArray[np.float32] | None = None
 
 
 #: Joints of less confidence are guesses.
@@ -173,6 +177,10 @@ class Person:
     attributes : named body traits 0..1 where the model has them (gender, age, weight ...).
     keypoints_3d : (K, 3) float32 metres, camera axes, the keypoints on the body; None where the model has none.
     crop_camera : (3,) float32, scale and shift of the person in a square crop, where a network gave them; else None.
+    offsets : (J, 3) float32 metres, by which joints are moved off their place on their parent, in the rest pose's axes
+        as that parent is turned; None where no joint is.
+    correctives : (V, 3) float32 metres, what the pose adds to the skin at rest beside `Body.pose_blend_shapes`.
+    parameters : numbers of the model's own, by its names.
     """
 
     track_id: int
@@ -189,6 +197,9 @@ class Person:
     attributes: Mapping[str, float] = field(default_factory=dict)
     keypoints_3d: NDArray[np.float32] | None = None
     crop_camera: NDArray[np.float32] | None = None
+    offsets: NDArray[np.float32] | None = None
+    correctives: NDArray[np.float32] | None = None
+    parameters: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def guessed(self) -> NDArray[np.bool_]:

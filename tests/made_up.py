@@ -42,11 +42,19 @@ FILES = {
     "hmr2/epoch=35-step=1000000.ckpt": ("synth_weights.py", "hmr2", "manifest-hmr2.json.gz"),
     "hmr2/SMPL_to_J19.pkl": ("synth_body.py",),
     "smpl/SMPL_NEUTRAL.pkl": ("synth_body.py",),
+    **{
+        f"sam-3d-body/{kind}/model.ckpt": ("synth_sam3d.py", f"manifest-sam3dbody-{kind}.json.gz")
+        for kind in ("dinov3", "vith")
+    },
+    "sam-3d-body/mhr_model.pt": ("synth_mhr.py",),
 }
 #: Scripts that write several files into a folder, under their published names.
 FOLDERS = ("synth_hand.py", "synth_body.py")
-#: Together 10 GB: they are not kept in a cache.
-LARGE = ("metric_depth_vit_large_800k.pth", "metric_depth_vit_giant2_800k.pth", "epoch=35-step=1000000.ckpt")
+#: Together 15 GB: they are not kept in a cache.
+LARGE = (
+    "metric_depth_vit_large_800k.pth", "metric_depth_vit_giant2_800k.pth", "epoch=35-step=1000000.ckpt", "model.ckpt",
+    "mhr_model.pt",
+)  # fmt: skip
 
 
 def provide(root: Path, wanted: tuple[str, ...], cache: Path) -> None:

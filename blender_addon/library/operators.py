@@ -42,7 +42,7 @@ class MAQUETTE_OT_install_model(OneModel, SetupOperator):
     )
     accept: BoolProperty(
         name="I Accept the Licence",
-        description="The licence forbids commercial use; your answer is remembered",
+        description="The licence restricts what the model is used for; your answer is remembered",
         options={"SKIP_SAVE"},
     )
     optional: BoolProperty(

@@ -140,5 +140,7 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
     if licences.is_needed(model):
         box = column.box()
         line = "This licence forbids commercial use, including of what you make with the model."
+        if model.ask_first:
+            line = "This licence sets conditions on what the model is used for: read it before you accept it."
         draw_lines(box, line, _DIALOG, "ERROR")
         box.prop(operator, "accept")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 # ---------------------------------------------------------------- rotations
 
@@ -63,3 +64,14 @@ def inverse_right_jacobian(vectors: Tensor) -> Tensor:
         angle < 1e-3, torch.full_like(angle, 1 / 12), 1 / safe**2 - (1 + safe.cos()) / (2 * safe * safe.sin())
     )
     return torch.eye(3, dtype=vectors.dtype) + 0.5 * cross + factor * (cross @ cross)
+
+
+def orthonormal(turns: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) float32 from six numbers (..., 6), their first two columns one after the other.
+
+    Gram and Schmidt (Zhou et al., "On the Continuity of Rotation Representations", 2019, section 4).
+    """
+    first, second = turns.float().unflatten(-1, (2, 3)).unbind(-2)
+    x = normalize(first, dim=-1)
+    y = normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)

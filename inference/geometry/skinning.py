@@ -65,9 +65,11 @@ def rest_pose(body: Body, shape: NDArray) -> tuple[NDArray[np.float32], NDArray[
     )
 
 
-def chain(parents: NDArray, rest_joints: NDArray, turns: NDArray, translation: NDArray) -> tuple[NDArray, NDArray]:
-    """Forward kinematics: parents (J,), rest_joints (T, J, 3), turns (T, J, 3, 3), translation (T, 3)
-    -> each joint's turn from rest in camera axes (T, J, 3, 3), and its place (T, J, 3)."""
+def chain(
+    parents: NDArray, rest_joints: NDArray, turns: NDArray, translation: NDArray, offsets: NDArray | None = None
+) -> tuple[NDArray, NDArray]:
+    """Forward kinematics: parents (J,), rest_joints (T, J, 3), turns (T, J, 3, 3), translation (T, 3), and offsets
+    (T, J, 3) as in `results.Person` -> each joint's turn from rest in camera axes (T, J, 3, 3), and its place."""
     world = np.empty_like(turns)
     joints = np.empty(turns.shape[:3], turns.dtype)
     world[:, 0] = turns[:, 0]
@@ -76,5 +78,6 @@ def chain(parents: NDArray, rest_joints: NDArray, turns: NDArray, translation: N
         parent = parents[joint]
         world[:, joint] = world[:, parent] @ turns[:, joint]
         step = rest_joints[:, joint] - rest_joints[:, parent]
+        step = step if offsets is None else step + offsets[:, joint]
         joints[:, joint] = joints[:, parent] + (world[:, parent] @ step[..., None])[..., 0]
     return world, joints

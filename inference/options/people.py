@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from . import Number, Options, Share, Switch, Text, Value
+from . import Choice, Number, Options, Share, Switch, Text, Value
 from .common import boxes_from
 
+SAM3D = ("sam3d-body", "sam3d-body-vith")
 # fmt: off
 OPTIONS = Options(
     Share("det_confidence_thresh", 0.25, "Detection Confidence", "Drop people detected with less confidence"),
@@ -21,6 +22,13 @@ OPTIONS = Options(
     Number("smoothing", 1.0, "Smoothing", "Amount of temporal smoothing; 0 keeps the raw poses", 0.0, 1000.0,
            soft_high=4.0),
     Share("plant", 1.0, "Plant Feet", "How firmly planted feet are held in place; 0 lets them slide"),
+    Choice("hands", "full", "Hands", "How hands are read",
+           (("full", "Own Look", "Each hand is looked at by itself, which takes three passes of the network"),
+            ("none", "With the Body", "Hands are read with the body, in one pass")), models=SAM3D),
+    Switch("mask_prompts", False, "Show Masks", "Show the network the mask that the detector draws of each person",
+           models=SAM3D),
+    Value("masks", None, "Masks", "Of the people in the boxes, to show to the network",
+          "a list of masks for each photo",          models=SAM3D, cli=False, blender=False),
     Text("detector", None, "Detector",
          "What finds the people: builtin, a YOLO file of the models folder, or a path; left out, the built-in people "
          "have their own, HMR 2.0 takes the first such file, or else the built-in detector",

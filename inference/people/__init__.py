@@ -35,6 +35,9 @@ def recover_people(
     track: bool = True,
     smoothing: float = 1.0,
     plant: float = 1.0,
+    hands: str = "full",
+    mask_prompts: bool = False,
+    masks: Sequence | None = None,
     detector: str | PathLike[str] | None = None,
     device: str | None = None,
     precision: str | None = None,
@@ -56,6 +59,9 @@ def recover_people(
     track : keep one identity and one body shape per person over the frames of a clip, and smooth its motion.
     smoothing : of a tracked clip: 0 gives every frame's own pose, above 1 the motion is calmer than usual.
     plant : of a tracked clip: 1 holds planted feet in place, 0 leaves them to slide.
+    hands : of SAM 3D Body: "full" looks at each hand by itself, in three passes of the network; "none" takes one.
+    mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
+    masks : of SAM 3D Body: per photo, a mask (H, W) of each person in `boxes`, or None; shown to the network.
     detector : what finds people: "builtin", the name of a YOLO file in the model files' folder yolo, or a path. None
         takes the built-in one; "hmr2" takes the first file there is of those that the reference offers, else any.
 

@@ -28,6 +28,7 @@ class Run:
     """device : torch device name.  precision : "float32" or "float16".  models_dir : root of the model files.
 
     model : the catalogue's entry of the model that runs; None where a step runs for itself.
+    half : the caller did not ask for 32 bits: what is published in 16 may compute in them on a graphics card.
     """
 
     device: str
@@ -36,6 +37,7 @@ class Run:
     progress: ProgressCallback = None
     span: tuple[float, float] = (0.0, 1.0)
     model: catalogue.Model | None = None
+    half: bool = True
 
     def report(self, fraction: float, message: str) -> None:
         """Tell the caller how far this part is; the point at which a task can be cancelled."""
@@ -119,4 +121,5 @@ def start(
         root = Path(models_dir).expanduser() if models_dir is not None else store.models_root()
     except RuntimeError as error:  # "~name" of nobody
         raise BadInput(f"There is no home folder for {models_dir}.", "Give the whole path.") from error
-    return Run(chosen, choose_precision(precision, chosen), root, progress, model=model)
+    exact = precision == "float32"
+    return Run(chosen, choose_precision(precision, chosen), root, progress, model=model, half=not exact)

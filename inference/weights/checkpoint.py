@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...installer.models.safe_pickle import Refused, SafeUnpickler, as_pickle_module
 from ..errors import BadModelFile
+from .script import is_script, read_script
 
 _CHUNK = 1 << 24
 _AGAIN = "Download it again from its page, and put it there unchanged."
@@ -27,22 +28,27 @@ _FAMILIES = {
     "trans_encoder.": "MeshGraphormer",
     "encoder.backbone.": "MoGe-2",
     "smpl_head.": "HMR 2.0",
+    "head_pose.": "SAM 3D Body",
+    "character_torch.": "MHR",
     "model.diffusion_model.": "Stable Diffusion",
 }
 
 
-def read_tensors(path: Path, wrappers: tuple[str, ...] = (), *, objects: bool = False) -> dict[str, Tensor]:
+def read_tensors(
+    path: Path, wrappers: tuple[str, ...] = (), *, objects: bool = False, script: bool = False
+) -> dict[str, Tensor]:
     """Names and tensors (CPU, mapped from the file where it can be) of a .safetensors file or a torch checkpoint.
 
     wrappers : names under which the tensors may lie in the file; without one of them the file is the state dict.
     objects : the published file is known to hold objects of any kind beside its tensors. They become empty stand-ins;
         none of their code is looked up or run. Settings of the usual training programs are read around in every file.
+    script : a TorchScript program is expected, whose tensors are read; its code is not.
     Raises `BadModelFile` in one sentence for a file that is not such a checkpoint, is cut off, or contains code.
     """
     _check_head(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    content = _read_torch(path, objects)
+    content = _read_torch(path, objects, script)
     for wrapper in wrappers:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -124,16 +130,19 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise BadModelFile(f"{path} is cut off or damaged.", _AGAIN) from error
 
 
-def _read_torch(path: Path, objects: bool) -> Any:
-    zipped = zipfile.is_zipfile(path)
+def _read_torch(path: Path, objects: bool, script: bool = False) -> Any:
+    zipped, program = zipfile.is_zipfile(path), False
     if zipped:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-        if any("/code/" in name for name in names):
+        program = is_script(names)
+        if program and not script:
             raise BadModelFile(f"{path} is a TorchScript program, not a checkpoint.", _AGAIN)
         if not any(name.endswith("data.pkl") for name in names):
             raise BadModelFile(f"{path} is an archive of something else, not a checkpoint.", _AGAIN)
     try:
+        if program and script:
+            return read_script(path)
         try:
             if not objects:
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)

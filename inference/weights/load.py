@@ -45,6 +45,7 @@ class Published:
     wrappers : names under which the tensors may lie in the file; none of them present means the file is the state dict.
     version : raised when `convert` changes, so that files converted earlier are made again.
     objects : the file is known to hold objects of its training program beside the tensors.
+    script : the file is a TorchScript program, of which the tensors alone are read.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Published:
     wrappers: tuple[str, ...] = ()
     version: int = 1
     objects: bool = False
+    script: bool = False
 
 
 #: Patterns of published names, and what takes their place (text, or a function of the match), in this order.
@@ -65,10 +67,13 @@ def rename(name: str, rules: Rules) -> str:
     return name
 
 
-def load_network(run: Run, published: Published, build: Callable[[], nn.Module]) -> nn.Module:
+def load_network(
+    run: Run, published: Published, build: Callable[[], nn.Module], *, keep_types: bool = False
+) -> nn.Module:
     """The network with the published weights, on the run's device and in its precision, ready to compute.
 
     build : makes the network; called on the meta device, so that no random weights are made first.
+    keep_types : leave each tensor the type that it is published in.
     Raises `MissingModel`, `BadModelFile` and `OutOfMemory`. On the CPU in float32 the weights stay mapped from the
     file: they are in memory once, and shared with other processes.
     """
@@ -81,7 +86,7 @@ def load_network(run: Run, published: Published, build: Callable[[], nn.Module])
         for tensor in (*network.parameters(), *network.buffers()):
             assert not tensor.is_meta, "a buffer of the network is neither in its state nor made when it computes"
         dtype = torch.float16 if run.precision == "float16" else torch.float32
-        return network.to(run.torch_device, dtype).eval().requires_grad_(False)
+        return network.to(run.torch_device, None if keep_types else dtype).eval().requires_grad_(False)
 
 
 def state_dict(run: Run, published: Published) -> State:
@@ -144,9 +149,7 @@ def _as_it_is(run: Run, source: Path, published: Published, expected: Mapping[st
 
 def _converted(run: Run, source: Path, published: Published, expected: Mapping[str, Tensor] | None) -> State:
     check_whole(source, lambda: run.report(0.0, "Checking the model file (first use only)"))
-    tensors = read_tensors(source, published.wrappers, objects=published.objects)
-    if expected is None:
-        return published.convert(tensors)
+    tensors = read_tensors(source, published.wrappers, objects=published.objects, script=published.script)
     try:
         converted = published.convert(tensors)
     except (KeyError, RuntimeError, IndexError, ValueError) as error:  # tensors of other names or shapes

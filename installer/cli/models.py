@@ -225,10 +225,10 @@ def _agree(reporter: Reporter, options: argparse.Namespace, model: Model) -> Non
         return
     if not sys.stdin.isatty():
         raise LicenceNeeded(
-            f"{model.label} may not be used commercially: {model.licence}.",
+            f"{model.restriction_first}: {model.licence}.",
             "Read the licence, and accept it with --accept-licence; the answer is kept.",
         )
-    _confirm(reporter, f"{model.label} may not be used commercially ({model.licence}). Do you accept that?")
+    _confirm(reporter, f"{model.restriction_first} ({model.licence}). Do you accept that?")
     licences.accept(model)
 
 

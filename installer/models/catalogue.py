@@ -18,6 +18,7 @@ class File:
     path : below the root of the model files.  url : where it can be downloaded, "" where only its `page` gives it out.
     mirrors : other public addresses of the same file.
     bytes, sha256 : of the published file, where independent sources agree; else 0 and "", and its content tells.
+    told : both are known from third parties alone: a file of another length or checksum is not refused.
         about_mb : its rough size, where only that is known.
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
     licence_page : where the licence was read, "" for `page`.
@@ -37,6 +38,7 @@ class File:
     packages: str = ""
     holds: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    told: bool = False
     mirrors: tuple[str, ...] = ()
     licence_page: str = ""
 
@@ -72,6 +74,7 @@ class Model:
 
     code : the module under `inference` that runs it.  memory_mb : weights in memory, float32.
     commercial : whether its results may be used commercially; "ask": its authors want to be asked first.
+    ask_first : its licence has to be accepted although it allows commercial use.
     files : what it needs on the disk; none for what ships.  optional : what it can use beside that.
     options : what tells apart models that share their code.
     packages : the group of packages that it needs.  note : what else it needs, in a sentence.
@@ -95,6 +98,14 @@ class Model:
     optional: tuple[File, ...] = ()
     auto: int = 0
     same_as: str = ""
+    ask_first: bool = False
+
+    @property
+    def restriction_first(self) -> str:
+        """What has to be accepted before it is installed, as a sentence without its end; "" for nothing."""
+        if self.commercial is False:
+            return f"{self.label} may not be used commercially"
+        return f"{self.label} comes with conditions" if self.ask_first else ""
 
     @property
     def size(self) -> str:

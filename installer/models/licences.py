@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which non-commercial licences the user has accepted: asked once, and kept in the user's data."""
+"""Which licences the user has accepted that restrict what may be done: asked once, and kept in the user's data."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _accepted() -> dict[str, Any]:
 
 
 def is_needed(model: Model) -> bool:
-    """Whether the licence has to be accepted before this model is installed: it forbids commercial use, and was not
-    accepted yet in these words."""
-    return model.commercial is False and model.licence not in _accepted()
+    """Whether the licence has to be accepted before this model is installed: it forbids commercial use or sets other
+    conditions, and was not accepted yet in these words."""
+    return bool(model.restriction_first) and model.licence not in _accepted()
 
 
 def accept(model: Model) -> None:
@@ -49,6 +49,6 @@ def require(model: Model) -> None:
     """Raise `LicenceNeeded` where the licence has not been accepted yet."""
     if is_needed(model):
         raise LicenceNeeded(
-            f"{model.label} may not be used commercially: {model.licence}.",
+            f"{model.restriction_first}: {model.licence}.",
             "Accept its licence first.",
         )

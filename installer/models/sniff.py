@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..shared.disk import is_web_page
+from . import catalogue
 from .catalogue import File
 from .safe_pickle import PickledObject, SafeUnpickler
 
@@ -158,14 +159,35 @@ def _zip(path: Path) -> Contents:
             raise _Unreadable("it is cut off or damaged")
         pickled = [name for name in entries if name.endswith("data.pkl") and name.count("/") <= 1]
         if pickled:
-            if any("/code/" in name for name in entries):
-                raise _Unreadable("it is a TorchScript program, not a checkpoint")
             if entries[pickled[0]].file_size > _LARGEST:
                 raise _Unreadable("it is too large for a checkpoint")
+            if any("/code/" in name for name in entries):
+                return _script(_Reader(io.BytesIO(archive.read(pickled[0]))))
             return _described(TORCH, _Reader(io.BytesIO(archive.read(pickled[0]))))
         if entries and all(name.endswith(".npy") for name in entries):
             return Contents(NPZ, {name[:-4]: _npy_shape(archive, name) for name in entries})
     return Contents(OTHER)
+
+
+def _script(reader: _Reader) -> Contents:
+    """A TorchScript program, which is only taken where the catalogue knows the tensors beside its code."""
+    arrays: dict[str, Shape | None] = {}
+
+    def add(content: Any, name: str, depth: int) -> None:
+        for own, value in content.attributes.items() if depth else ():
+            full = f"{name}.{own}" if name else str(own)
+            if (shape := _shape(_plain(value))) is not None:
+                arrays[full] = shape
+            elif isinstance(value, PickledObject):
+                add(value, full, depth - 1)
+
+    content = reader.load()
+    if isinstance(content, PickledObject):
+        add(content, "", 16)
+    found = Contents(TORCH, arrays, reader.hostile and f"it would call {reader.hostile}; nothing of it was run")
+    if found.damage or any(file.holds and all(_holds(found, one) for one in file.holds) for file in catalogue.files()):
+        return found
+    return Contents(OTHER, damage="it is a TorchScript program, not a checkpoint")
 
 
 def _npy_shape(archive: zipfile.ZipFile, name: str) -> Shape | None:

@@ -13,7 +13,9 @@ import pytest
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, load_photo
+from maquette.inference.geometry.rotations_torch import orthonormal
 from maquette.inference.geometry.skinning import pose_body
+from maquette.inference.models import vit
 from maquette.inference.people.hmr2 import checkpoint, crops, network, persons, placing
 from maquette.inference.people.hmr2.answers import NetworkOutput
 from maquette.inference.people.hmr2.body import FLIP, load_template, to_opencv_rotations, to_opencv_translation
@@ -72,12 +74,12 @@ def test_the_network_layer_by_layer(golden, synth):
         return module.requires_grad_(False) if module.load_state_dict(own) else None
 
     small = network.Size(depth=0)
-    backbone = network.Backbone(small)
+    backbone = vit.Backbone(small.width, small.depth, small.heads, (16, 12))
     outer = ("backbone.pos_embed", "backbone.patch_embed.", "backbone.last_norm.")
     loaded(backbone, "backbone.", weights(*outer))
     pixels = load_photo(sample_photo("zidane")).pixels
     pictures = torch.from_numpy(np.stack([crops.picture(pixels, crop) for crop in found_crops(golden, "zidane")]))
-    block = network.Block(small.width, small.heads)
+    block = vit.Block(small.width, small.heads)
     with torch.inference_mode():
         x = backbone.embed(pictures)
         for number in range(network.Size().depth):
@@ -86,7 +88,7 @@ def test_the_network_layer_by_layer(golden, synth):
         features = backbone.norm(x)
         head = loaded(network.Head(network.Size()), "head.", weights("smpl_head."))
         token, answer = head.read(features), head(features)
-        turns = network.matrices(answer.turns)
+        turns = orthonormal(answer.turns)
     grid = features.transpose(1, 2).unflatten(2, (16, 12)).numpy()
     np.testing.assert_allclose(grid[:, :64:2], golden["zidane_features"].astype(np.float32), atol=2e-3)
     np.testing.assert_allclose(grid.mean((2, 3)), golden["zidane_feature_means"], atol=1e-5)

@@ -97,7 +97,7 @@ def follow_clip(
 
 
 def posed(
-    pose_one: Callable[[NDArray, NDArray, NDArray], tuple[NDArray, NDArray]],
+    pose_one: Callable[..., tuple[NDArray, ...]],
     spells: Sequence[Spell],
     cameras: Sequence[Camera],
     run: Run,
@@ -105,7 +105,8 @@ def posed(
 ) -> list[list[Person]]:
     """Every person of every frame, posed and placed.
 
-    pose_one : shape, rotations and translation -> vertices and joints.
+    pose_one : shape, rotations, translation and, where a motion has them, offsets -> vertices, joints and, of a body
+        that has them, correctives.
     seen : adds what was seen of a person in a frame to one of whom nothing was.
     """
     frames: list[list[Person]] = [[] for _ in cameras]
@@ -115,7 +116,8 @@ def posed(
         for index, frame in enumerate(range(spell.first, spell.first + len(motion))):
             run.report((number + index / len(motion)) / len(spells), "Posing bodies")
             rotations, path = motion.rotations[index].astype(np.float32), motion.translation[index].astype(np.float32)
-            vertices, joints = pose_one(shape, rotations, path)
+            offsets = None if motion.offsets is None else motion.offsets[index].astype(np.float32)
+            vertices, joints, *added = pose_one(shape, rotations, path, *(() if offsets is None else (offsets,)))
             places = cameras[frame].project(vertices)
             (x0, y0), (x1, y1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
             person = Person(
@@ -131,6 +133,8 @@ def posed(
                 translation=path,
                 confidence=motion.confidence[index].astype(np.float32),
                 attributes=motion.attributes,
+                offsets=offsets,
+                correctives=added[0] if added else None,
             )
             frames[frame].append(seen(person, frame))
     return frames

@@ -39,7 +39,7 @@ SCALE, FOOT = 0.05, 0.05
 #: Snapping to the ground changes a person's stature by this share at most.
 MOST_SCALING = 0.08
 #: Joints at the lower and upper end of the trunk, by body model.
-TRUNK = (("root", "neck01"), ("pelvis", "neck"))
+TRUNK = (("root", "neck01"), ("pelvis", "neck"), ("root", "c_neck"))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Motion:
     confidence : (T, J) 0..1; 0 where a frame says nothing about a joint.
     fps : frames per second.
     attributes : as `results.Person.attributes`.
+    offsets : (T, J, 3) as `results.Person.offsets`, or None.
     """
 
     rotations: NDArray
@@ -30,6 +31,7 @@ class Motion:
     confidence: NDArray
     fps: float
     attributes: Mapping[str, float] = field(default_factory=dict)
+    offsets: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -59,5 +61,7 @@ def joint_transforms(body: Body, motion: Motion) -> tuple[NDArray, NDArray]:
             rotations[:, joint], positions[:, joint] = local[:, joint], rest[joint] + motion.translation
             continue
         rotations[:, joint] = quaternion.multiply(rotations[:, parent], local[:, joint])
-        positions[:, joint] = positions[:, parent] + quaternion.rotate(rotations[:, parent], rest[joint] - rest[parent])
+        step = rest[joint] - rest[parent]
+        step = step if motion.offsets is None else step + motion.offsets[:, joint]
+        positions[:, joint] = positions[:, parent] + quaternion.rotate(rotations[:, parent], step)
     return rotations, positions

@@ -32,5 +32,10 @@ def _between(one: Person, other: Person, share: float) -> Person:
         name: (getattr(one, name) * (1 - share) + getattr(other, name) * share).astype(np.float32)
         for name in ("vertices", "joints", "keypoints_2d", "shape", "translation", "confidence")
     }
+    for name in ("offsets", "correctives"):
+        first, second = getattr(one, name), getattr(other, name)
+        if first is not None or second is not None:
+            first, second = (np.zeros(1, np.float32) if part is None else part for part in (first, second))
+            blended[name] = (first * (1 - share) + second * share).astype(np.float32)
     rotations = slerp(one.rotations.astype(np.float64), other.rotations.astype(np.float64), np.full(1, share))
     return replace(one if share < 0.5 else other, rotations=rotations.astype(np.float32), **blended)

@@ -129,8 +129,13 @@ def smooth_motion(motion: Motion, strength: float = 1.0) -> Motion:
     if strength <= 0:
         return motion
     seen = motion.confidence.mean(axis=1)
+    offsets = motion.offsets
+    if offsets is not None:
+        flat = smooth_values(offsets.reshape(len(offsets), -1), seen, motion.fps, strength)
+        offsets = flat.reshape(offsets.shape)
     return replace(
         motion,
+        offsets=offsets,
         rotations=smooth_rotations(motion.rotations, motion.confidence, motion.fps, strength),
         translation=smooth_translation(motion.translation, seen, motion.fps, strength),
     )

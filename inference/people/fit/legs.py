@@ -18,6 +18,8 @@ NAMES = (
     ("upperleg01.R", "lowerleg01.R", "foot.R"),
     ("left_hip", "left_knee", "left_ankle"),
     ("right_hip", "right_knee", "right_ankle"),
+    ("l_upleg", "l_lowleg", "l_foot"),
+    ("r_upleg", "r_lowleg", "r_foot"),
 )
 #: The way that a knee points in the rest pose, which faces the viewer.
 KNEE_FORWARD = np.array([0.0, 0.0, -1.0])

@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import MissingModel, MissingPackages
+from ...geometry.rotations_torch import orthonormal
 from ...runtime.memory import keep
 from ...runtime.passes import reporting
 from ...runtime.run import Run
 from ...weights import load_network
 from .body import Template, load_template
 from .checkpoint import PUBLISHED
-from .network import HMR2, Size, matrices
+from .network import HMR2, Size
 
 #: The published network.
 SIZE = Size()
@@ -96,7 +97,7 @@ def _answered(people: Sequence[CropQuery[Tag]], run: Run) -> Iterator[tuple[Tag,
     pictures = torch.from_numpy(np.stack([one.picture for one in people])).to(run.torch_device, dtype)
     with torch.inference_mode(), reporting(people[-1].run, network, "Reading poses"):
         answer = network(pictures)
-        turns = matrices(answer.turns)
+        turns = orthonormal(answer.turns)
     values = zip(*(part.cpu().numpy() for part in (turns, answer.shape, answer.camera)), strict=True)
     for one, value in zip(people, values, strict=True):
         yield one.tag, NetworkOutput(*value)

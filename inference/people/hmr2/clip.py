@@ -191,7 +191,7 @@ def _motion(
         [_placed(template, person, shape, cameras[frame]) for frame, person in zip(frames, own, strict=True)]
     )
     confidence = np.stack([person.confidence for person in own]).astype(np.float64)
-    motion = _filled(frames, rotations, places, confidence, shape, fps)
+    motion = filled(frames, rotations, places, confidence, shape, fps)
     smoothing = options["smoothing"]
     if options["refine"]:
         landmarks = {frame: one.found.landmarks for frame, one in track.items()}
@@ -208,10 +208,14 @@ def _placed(template: Template, person: Person, shape: NDArray, camera: Camera) 
     return placing.anywhere(joints[0], camera.project(person.joints), camera, person.translation)
 
 
-def _filled(
-    frames: NDArray, rotations: NDArray, places: NDArray, confidence: NDArray, shape: NDArray, fps: float
-) -> Motion:
-    """The motion over all frames; where the person was not seen it goes the shortest way, with a confidence of 0."""
+def filled(
+    frames: NDArray, rotations: NDArray, places: NDArray, confidence: NDArray, shape: NDArray, fps: float,
+    offsets: NDArray | None = None,
+) -> Motion:  # fmt: skip
+    """The motion over all frames; where the person was not seen it goes the shortest way, with a confidence of 0.
+
+    offsets (T, J, 3) : see `Motion`.
+    """
     every = np.arange(frames[0], frames[-1] + 1)
     after = np.searchsorted(frames, every)
     before = np.where(frames[after] == every, after, after - 1)
@@ -219,4 +223,8 @@ def _filled(
     turned = quaternion.slerp(rotations[before], rotations[after], amount[:, None])
     path = places[before] + amount[:, None] * (places[after] - places[before])
     sure = np.where(amount[:, None] == 0, confidence[before], 0.0)
-    return Motion(quaternion.align_hemisphere(quaternion.normalise(turned)), path, shape.astype(np.float64), sure, fps)
+    steps = None
+    if offsets is not None and offsets.any():
+        steps = offsets[before] + amount[:, None, None] * (offsets[after] - offsets[before])
+    rotated = quaternion.align_hemisphere(quaternion.normalise(turned))
+    return Motion(rotated, path, shape.astype(np.float64), sure, fps, offsets=steps)

@@ -84,19 +84,19 @@ def square(pixels: NDArray[np.uint8], crop: Crop) -> NDArray[np.float32]:
         elif sigma:
             kernel = _gaussian(sigma, radius)
             plane = cv2.sepFilter2D(plane, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
-        seen[channel] = (_warped(np.asarray(plane), matrix).astype(np.float32) - _MEAN[channel]) / _SPREAD[channel]
+        seen[channel] = (warped(np.asarray(plane), matrix).astype(np.float32) - _MEAN[channel]) / _SPREAD[channel]
     return seen
 
 
-def _warped(plane: NDArray, matrix: NDArray[np.float64]) -> NDArray:
-    """The square (256, 256) of a plane, uint8 or float32, as OpenCV 4 samples it: between pixels in steps of 1/32.
+def warped(plane: NDArray, matrix: NDArray[np.float64], side: int = SIDE) -> NDArray:
+    """The square (side, side) of a plane, uint8 or float32, as OpenCV 4 samples it: between pixels in steps of 1/32.
 
     OpenCV 5 has finer steps, which change edges by a level or two; the network's pictures are not to depend on that.
     """
-    rows, row_shares, columns, column_shares = _steps(matrix)
+    rows, row_shares, columns, column_shares = _steps(matrix, side)
     height, width = plane.shape
     exact = plane.dtype == np.uint8
-    total = np.zeros((SIDE, SIDE), np.int64 if exact else np.float32)
+    total = np.zeros((side, side), np.int64 if exact else np.float32)
     for row in (0, 1):
         for column in (0, 1):
             y, x = rows + row, columns + column
@@ -108,10 +108,10 @@ def _warped(plane: NDArray, matrix: NDArray[np.float64]) -> NDArray:
     return (total + _STEPS**2 // 2) // _STEPS**2 if exact else total
 
 
-def _steps(matrix: NDArray[np.float64]) -> tuple[NDArray[np.int64], ...]:
+def _steps(matrix: NDArray[np.float64], side: int) -> tuple[NDArray[np.int64], ...]:
     """Of the square's pixels: row and column of the pixel before, and how many of `_STEPS` steps lie between."""
     back = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
-    along = np.arange(SIDE)
+    along = np.arange(side)
     found: list[NDArray[np.int64]] = []
     for across, down, start in back[::-1]:
         # In 1/1024 pixels, each part rounded for itself, then cut off to the coarser steps after half of one.

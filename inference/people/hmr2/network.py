@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Rows and columns of the picture, and pixels of a patch's side, which reaches over the border by `_PADDING`.
+from ...models.vit import PATCH, Backbone
+
+#: Rows and columns of the picture.
 HEIGHT, WIDTH = 256, 192
-_PATCH, _PADDING = 16, 2
-_PATCHES = (HEIGHT // _PATCH) * (WIDTH // _PATCH)
 #: Joints that are turned, and coefficients of the body's shape.
 JOINTS, SHAPES = 24, 10
 
@@ -48,50 +48,13 @@ class HMR2(nn.Module):
     def __init__(self, size: Size | None = None) -> None:
         super().__init__()
         self.size = size or Size()
-        self.backbone = Backbone(self.size)
+        grid = HEIGHT // PATCH, WIDTH // PATCH
+        self.backbone = Backbone(self.size.width, self.size.depth, self.size.heads, grid)
         self.head = Head(self.size)
 
     def forward(self, pictures: Tensor) -> Answer:
         """pictures : (B, 3, 256, 192), normalised.  Answers are float32 whatever the weights are."""
         return self.head(self.backbone(pictures))
-
-
-class Backbone(nn.Module):
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.patch = nn.Conv2d(3, size.width, _PATCH, _PATCH, _PADDING)
-        self.positions = nn.Parameter(torch.empty(_PATCHES, size.width))
-        self.blocks = nn.ModuleList(Block(size.width, size.heads) for _ in range(size.depth))
-        self.norm = nn.LayerNorm(size.width, eps=1e-6)
-
-    def embed(self, pictures: Tensor) -> Tensor:
-        """Patches (B, 192, width), row by row."""
-        return self.patch(pictures).flatten(2).transpose(1, 2) + self.positions
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Features (B, 192, width) of the patches."""
-        x = self.embed(pictures)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
-
-
-class Block(nn.Module):
-    """Attention among the patches, then two layers in each; both see what came in normalised and are added to it."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, count, width = x.shape
-        query, key, value = self.qkv(self.norm1(x)).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(query, key, value)
-        x = x + self.proj(seen.transpose(1, 2).reshape(batch, count, width))
-        return x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
 
 
 class Head(nn.Module):
@@ -145,14 +108,3 @@ class Layer(nn.Module):
         query, key, value = (part.reshape(batch, part.shape[1], 8, -1).transpose(1, 2) for part in (query, key, value))
         seen = functional.scaled_dot_product_attention(query, key, value)
         return seen.transpose(1, 2).reshape(batch, 1, -1)
-
-
-def matrices(turns: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) float32 from six numbers (..., 6), their first two columns one after the other.
-
-    Gram and Schmidt (Zhou et al., "On the Continuity of Rotation Representations", 2019, section 4).
-    """
-    first, second = turns.float().unflatten(-1, (2, 3)).unbind(-2)
-    x = functional.normalize(first, dim=-1)
-    y = functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)

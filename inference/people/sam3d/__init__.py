@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SAM 3D Body: people with hands as the body MHR, read by the user's own network.
+
+find the people of some photos -> what the network reads of each -> their builds and poses as one `results.Body`. A clip
+(photos with a frame rate) goes on in `clip`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...camera import Camera
+from ...errors import BadInput
+from ...results import People, Person
+from ...runtime.result_cache import cached_result
+from ..boxes import boxes_per_photo
+from ..clip import MASK_BYTES, mask_bytes
+from ..hmr2.find import Detection, Thresholds, builtin_finder
+from ..hmr2.persons import with_masks
+from ..hmr2.stream import Search
+from ..hmr2.yolo import detector_file, yolo_finder
+from .body import Build, People3D
+from .clip import recover_clip
+from .model import Model, Reading, load_model
+from .passes import read
+from .persons import make_person
+from .stream import queries
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...photo import Clip
+    from ...runtime.run import Run
+
+#: Megabytes that a run takes beside its weights, and for each person of a batch, on the CPU.
+_BESIDE, _EACH = 900, 330
+
+
+def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
+    """See `people.recover_people`."""
+    given = boxes_per_photo(options["boxes"], len(clip))
+    masks = _masks_per_photo(options["masks"], given, len(clip))
+    thresholds = Thresholds(options["det_confidence_thresh"], options["det_iou_thresh"], options["det_batch_size"])
+    assert run.model is not None
+    need = run.model.memory_mb + _BESIDE + _EACH * (options["hmr_batch_size"] - 1)
+    run.report(0.0, f"Loading {run.model.label}, which takes about {need / 1000:.1f} GB of memory")
+    model = load_model(run)
+    path = None if given is not None else detector_file(run.models_dir, options["detector"])
+    tracked = options["track"] and clip.fps is not None and len(clip) > 1
+    find = None if path is None else yolo_finder(path, run, thresholds)
+    if tracked:
+        return recover_clip(clip, run, model, Search(find, given, thresholds), masks, options)
+    search = Search(find or builtin_finder(thresholds), given, thresholds)
+    if len(clip) == 1 and clip.fps is None:
+        photo = next(iter(clip))
+        told = repr([None if one is None else hash(np.asarray(one).tobytes()) for one in masks[0]]) if masks else ""
+        way = options["hands"], options["mask_prompts"], run.half
+        request = (run.model_key, photo.camera, repr(given), told, path, thresholds, way)
+        return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, model, search, masks, options))
+    return _of_photos(clip, run, model, search, masks, options)
+
+
+def _of_photos(
+    clip: Clip, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any]
+) -> People:
+    """People photo by photo, none of them followed from one to the next."""
+    cameras: list[Camera] = []
+    stream = queries(clip, run.part(0.0, 0.9), search, masks, options["mask_prompts"], cameras)
+    known = [
+        (place, reading)
+        for place, reading in read(stream, model, options["hmr_batch_size"], options["hands"] == "full")
+        if reading.is_usable
+    ]
+    if not cameras:
+        raise BadInput("There are no photos.", "Give at least one.")
+    people = People3D(model, [Build(reading.shape, reading.scale) for _, reading in known])
+    frames: list[list[tuple[Detection, Person]]] = [[] for _ in cameras]
+    for number, (place, reading) in enumerate(known):
+        person = make_person(people, number, place.found, reading, cameras[place.frame])
+        frames[place.frame].append((place.found, person))
+    persons, left = [], MASK_BYTES
+    for ones, camera, part in zip(frames, cameras, run.part(0.9, 1.0).parts(len(frames)), strict=True):
+        left -= mask_bytes(len(ones), camera)
+        whole = [one for _, one in ones] if left < 0 else with_masks(ones, people.body.faces, camera, part)
+        persons.append(tuple(replace(one, track_id=index) for index, one in enumerate(whole)))
+    run.report(1.0, f"{len(known)} people found")
+    return People(tuple(persons), people.body, cameras[0], tuple(cameras), clip.fps)
+
+
+def _masks_per_photo(masks: Any, boxes: Sequence | None, count: int) -> list[list[NDArray | None]] | None:
+    """Masks as one list a photo, of the people that the boxes tell. Raises `BadInput`."""
+    if masks is None:
+        return None
+    if boxes is None:
+        raise BadInput("There are masks of people without their boxes.", "Give the boxes of the people too.")
+    listed = [masks] if count == 1 and len(masks) == len(boxes[0]) and (not masks or _is_mask(masks[0])) else masks
+    fits = len(listed) == count and all(len(own) == len(box) for own, box in zip(listed, boxes, strict=False))
+    if not fits or not all(one is None or _is_mask(one) for own in listed for one in own):
+        raise BadInput("The masks do not belong to the boxes.", "Give a mask (H, W), or None, for each box of a photo.")
+    return [[None if one is None else np.asarray(one) for one in own] for own in listed]
+
+
+def _is_mask(mask: Any) -> bool:
+    return mask is None or np.ndim(mask) == 2
+
+
+__all__ = ["Reading", "recover"]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The people of a clip: who is who by boxes and colours, then one build and a calm motion for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import BadInput
+from ...geometry import rotations as quaternion
+from ...results import People, Person
+from ..clip import MASK_BYTES, USUAL_FPS, mask_bytes, posed, stand
+from ..clip.smooth import smooth_motion
+from ..hmr2.clip import filled
+from ..hmr2.find import Detection, builtin_finder
+from ..hmr2.identity import Follower
+from ..hmr2.persons import in_sight, with_masks
+from .body import Build, People3D, on_build
+from .crops import Square
+from .passes import read
+from .stream import Place, queries
+
+if TYPE_CHECKING:
+    from ...camera import Camera
+    from ...photo import Clip
+    from ...runtime.run import Run
+    from ..clip.motion import Motion
+    from ..hmr2.stream import Search
+    from .model import Model, Reading
+
+#: A person over the frames of a clip.
+Track = dict[int, "tuple[Place, Reading]"]
+
+
+def recover_clip(
+    clip: Clip, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any]
+) -> People:
+    """Recover the people of a clip that a camera at rest has filmed.
+
+    A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
+    """
+    if search.find is None and search.given is None:
+        search = replace(search, find=builtin_finder(search.thresholds))
+    fps = clip.fps or USUAL_FPS
+    cameras: list[Camera] = []
+    tracks = _tracks(clip, run.part(0.0, 0.85), model, search, masks, options, cameras)
+    if not cameras:
+        raise BadInput("There are no photos.", "Give at least one.")
+    people = People3D(model, [Build.typical([one for _, one in track.values()]) for track in tracks])
+    motions = [_motion(people, number, track, cameras, fps, options) for number, track in enumerate(tracks)]
+    motions = stand(people.body, motions, options["plant"], run.part(0.88, 0.92))
+
+    def seen(person: Person, frame: int) -> Person:
+        """What was seen in a frame; in a gap nothing."""
+        camera = cameras[frame]
+        keypoints = people.keypoints(person.vertices, person.joints, person.translation)
+        person = replace(person, keypoints_2d=camera.project(keypoints), keypoints_3d=keypoints)
+        if frame not in tracks[person.track_id]:
+            return person
+        place, reading = tracks[person.track_id][frame]
+        x0, y0, x1, y1 = place.found.box.tolist()
+        return replace(person, box=(x0, y0, x1, y1), score=place.found.score, crop_camera=reading.camera)
+
+    firsts = [next(iter(track)) for track in tracks]
+    frames = posed(people.pose, motions, firsts, cameras, run.part(0.92, 0.98), seen)
+    _draw_masks(frames, tracks, people, cameras, run.part(0.98, 1.0))
+    run.report(1.0, f"{len(tracks)} people found")
+    return People(tuple(map(tuple, frames)), people.body, cameras[0], tuple(cameras), clip.fps)
+
+
+def _tracks(
+    clip: Clip, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any],
+    cameras: list[Camera],
+) -> list[Track]:  # fmt: skip
+    """Who is seen in which frames, without what is no body."""
+    follower = Follower(clip.fps or USUAL_FPS, keep_all=search.given is not None)
+    stream = queries(clip, run, search, masks, options["mask_prompts"], cameras, follower.see)
+    seen = {
+        (place.frame, place.number): (place, reading)
+        for place, reading in read(stream, model, options["hmr_batch_size"], options["hands"] == "full")
+    }
+    found = []
+    for track in follower.finish(len(cameras)):
+        known = {frame: seen[frame, number] for frame, number in sorted(track.items())}
+        found.append({frame: one for frame, one in known.items() if one[1].is_usable})
+    return [track for track in found if track]
+
+
+def _motion(
+    people: People3D, number: int, track: Track, cameras: Sequence[Camera], fps: float, options: Mapping[str, Any]
+) -> Motion:
+    """One build and one motion for all frames from first to last. The body keeps its root where the frame had it."""
+    frames, turned, places, steps, sure = np.array(list(track)), [], [], [], []
+    for frame, (place, reading) in track.items():
+        own = on_build(reading, people.builds[number], people.model)
+        rotations, translation, offsets = people.motion(own, number)
+        translation = translation + (reading.joints[1] - own.joints[1])
+        seen = in_sight(
+            cameras[frame].project(own.joints + reading.place),
+            float(Square.around(place.found.box).side),
+            cameras[frame],
+        )
+        turned.append(rotations)
+        places.append(translation)
+        steps.append(offsets)
+        sure.append(place.found.score * seen)
+    rotations = quaternion.align_hemisphere(np.stack(turned))
+    motion = filled(
+        frames,
+        rotations,
+        np.stack(places),
+        np.stack(sure).astype(np.float64),
+        people.shape(number),
+        fps,
+        np.stack(steps),
+    )
+    return smooth_motion(motion, options["smoothing"])
+
+
+def _draw_masks(
+    frames: list[list[Person]], tracks: Sequence[Track], people: People3D, cameras: Sequence[Camera], run: Run
+) -> None:
+    """Masks of those who are seen, where there is room for them."""
+    if sum(mask_bytes(len(ones), camera) for ones, camera in zip(frames, cameras, strict=True)) > MASK_BYTES:
+        return
+    for frame, (ones, part) in enumerate(zip(frames, run.parts(len(frames)), strict=True)):
+        known: list[tuple[Detection | None, Person]] = [
+            (tracks[one.track_id][frame][0].found, one) for one in ones if frame in tracks[one.track_id]
+        ]
+        drawn = {one.track_id: one for one in with_masks(known, people.body.faces, cameras[frame], part)}
+        frames[frame] = [drawn.get(one.track_id, one) for one in ones]

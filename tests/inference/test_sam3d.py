@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SAM 3D Body with small networks in the published layout, and MHR against its own numbers."""
+
+import io
+import pickle
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from maquette.demo.samples import sample_photo
+from maquette.inference import Camera, Photo, load_photo, recover_people
+from maquette.inference.errors import BadInput, BadModelFile, MissingModel
+from maquette.inference.models.mhr import rig as mhr
+from maquette.inference.models.mhr.names import JOINT_NAMES, KEYPOINT_NAMES
+from maquette.inference.people.sam3d import hands, passes
+from maquette.inference.people.sam3d.body import Build, People3D
+from maquette.inference.people.sam3d.crops import Square, squares_of
+from maquette.inference.people.sam3d.model import Sight, load_model
+from maquette.inference.registry import find_model
+from maquette.inference.runtime.run import start
+from maquette.inference.weights.checkpoint import read_tensors
+from maquette.installer.models import catalogue, licences, sniff
+
+HERE = Path(__file__).parent
+BOXES = [(222, 406, 344, 857), (50, 398, 246, 904)]
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return load_photo(sample_photo("bus"))
+
+
+@pytest.fixture(scope="module")
+def whole_rig():
+    """The whole made-up rig, whose correctives are nothing."""
+    sys.path.insert(0, str(HERE / "synth"))
+    import synth_sam3d
+
+    tensors = synth_sam3d.rig(correctives=False)
+    tensors["pose_correctives_model.pose_dirs_predictor.2.weight"] = torch.zeros(3 * synth_sam3d.V, 1)
+    for name in ("sparse_indices", "sparse_weight"):
+        key = f"pose_correctives_model.pose_dirs_predictor.0.{name}"
+        tensors[key] = tensors[key][..., :1]
+    return mhr.rig_of(mhr._converted(tensors))
+
+
+def test_mhrs_joints_and_skin_are_its_own(whole_rig):
+    golden = np.load(HERE / "golden" / "mhr.npz")
+    shape, parameters, expression = (torch.from_numpy(golden[k]) for k in ("shape", "model_params", "expression"))
+    values = whole_rig.joint_parameters(parameters)
+    np.testing.assert_allclose(values, golden["joint_parameters"], atol=1e-6)
+    vertices, state = whole_rig.posed(shape, parameters, expression, correctives=False)
+    np.testing.assert_allclose(state.places, golden["skeleton_state"][..., :3], atol=5e-5)
+    np.testing.assert_allclose(
+        state.turns, mhr.quaternion_matrices(torch.from_numpy(golden["skeleton_state"][..., 3:7])), atol=2e-6
+    )
+    np.testing.assert_allclose(state.scales, golden["skeleton_state"][..., 7], atol=1e-6)
+    np.testing.assert_allclose(whole_rig.rest(shape, expression)[:, ::32], golden["rest_sample"], atol=5e-5)
+    np.testing.assert_allclose(vertices[:, ::32], golden["vertices_no_correctives_sample"], atol=1.5e-4)
+    few = torch.tensor([5, 18000, 77])
+    part, _ = whole_rig.part(few).posed(shape, parameters, expression)
+    np.testing.assert_allclose(part, vertices[:, few], atol=1e-5)
+    assert len(JOINT_NAMES) == 127 and len(KEYPOINT_NAMES) == 70
+
+
+def test_the_square_is_the_references(photo):
+    golden = np.load(HERE / "golden" / "sam3d_bus1.npz")
+    square = Square.around(golden["boxes_xyxy"][0])
+    picture = square.picture(photo.pixels)
+    assert (np.moveaxis(picture, 2, 0)[:, ::3, ::3] != golden["body_crop"][0]).mean() < 1e-3
+    camera = Camera(1350, 1350, 405, 540, 810, 1080)
+    squares = squares_of([picture], [square], [camera], [None], torch.device("cpu"))
+    np.testing.assert_allclose(squares.affine, golden["body_affine"], atol=1e-6)
+    np.testing.assert_allclose(squares.condition, golden["body_condition"], atol=1e-6)
+    np.testing.assert_allclose(squares.rays()[:, :, ::64, ::64], golden["body_rays"], atol=1e-6)
+
+
+def test_the_archive_is_read_and_its_program_is_not_run(sam3d_models, tmp_path):
+    path = sam3d_models / "sam-3d-body" / "mhr_model.pt"
+    tensors = read_tensors(path, script=True)
+    theirs = torch.jit.load(str(path)).state_dict()
+    assert tensors.keys() == theirs.keys()
+    assert all(torch.equal(tensors[name], theirs[name]) for name in tensors)
+    with pytest.raises(BadModelFile, match="TorchScript"):
+        read_tensors(path)  # where a checkpoint is expected
+    hostile = tmp_path / "mhr_model.pt"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(hostile, "w") as copy:
+        for entry in source.infolist():
+            data = source.read(entry)
+            if entry.filename.endswith("/data.pkl"):
+                file = io.BytesIO()
+                pickle._Pickler(file, 2).dump(Path.unlink)
+                data = file.getvalue()
+            copy.writestr(entry, data)
+    with pytest.raises(BadModelFile, match="none of it was run"):
+        read_tensors(hostile, script=True)
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(BadModelFile):
+        read_tensors(cut, script=True)
+
+
+@pytest.mark.parametrize("model", ["sam3d-body", "sam3d-body-vith"])
+def test_people_do_not_depend_on_each_other(small_sam3d, photo, model):
+    people = recover_people(photo, model, boxes=BOXES, models_dir=small_sam3d, device="cpu")
+    alone = recover_people(photo, model, boxes=BOXES[1:], models_dir=small_sam3d, device="cpu")
+    first, second = people.frames[0]
+    np.testing.assert_allclose(second.vertices, alone.frames[0][0].vertices, atol=2e-5)
+    assert people.camera.fx == pytest.approx(np.hypot(*photo.size)) and people.camera.source == "default"
+    assert first.parameters["mhr_model_params"].shape == (204,) and first.keypoints_3d.shape == (70, 3)
+    np.testing.assert_allclose(first.keypoints_2d, people.camera.project(first.keypoints_3d), atol=1e-2)
+    assert first.mask is not None and first.mask.any()
+    lens = Camera(900, 900, 300, 500, *photo.size)
+    own = recover_people(Photo(photo.pixels, lens, "bus"), model, boxes=BOXES[:1], models_dir=small_sam3d, device="cpu")
+    assert own.camera == lens and not np.allclose(own.frames[0][0].translation, first.translation, atol=1e-2)
+
+
+def test_masks_and_hands_are_told(small_sam3d, photo):
+    def found(**options):
+        people = recover_people(
+            photo, "sam3d-body", boxes=BOXES, models_dir=small_sam3d, device="cpu", hands="none", **options
+        )
+        return people.frames[0]
+
+    mask = np.zeros(photo.pixels.shape[:2], np.uint8)
+    mask[420:850, 230:330] = 1
+    plain, told = found(), found(masks=[mask, None])
+    assert not np.allclose(plain[0].vertices, told[0].vertices, atol=1e-6)
+    np.testing.assert_allclose(plain[1].vertices, told[1].vertices, atol=1e-5)
+    assert "hand_boxes" not in plain[0].parameters
+    with pytest.raises(BadInput, match="masks"):
+        found(masks=[mask])
+    with pytest.raises(BadInput, match="boxes"):
+        recover_people(photo, "sam3d-body", masks=[mask], models_dir=small_sam3d, device="cpu")
+
+
+def test_the_left_hand_is_the_mirrored_right_one(small_sam3d, photo):
+    """In the mirrored photo the two hands change places, and so does what is read of them."""
+    run = start("cpu", None, None, small_sam3d, find_model("people", "sam3d-body"))
+    model = load_model(run)
+    camera = Camera(1350, 1350, 380, 540, 810, 1080)
+    sides = []
+    square = Square(np.array([400.0, 540.0], np.float32), np.float32(500))
+    boxes = np.array([[0.3, 0.5, 0.2, 0.2], [0.6, 0.4, 0.25, 0.2]], np.float32)
+    for pixels, lens, swapped in ((photo.pixels, camera, False), (photo.pixels[:, ::-1], hands.mirrored(camera), True)):
+        own = square if not swapped else Square(np.array([810 - 400 - 1, 540.0], np.float32), square.side)
+        given = boxes if not swapped else (boxes * [1, 1, 1, 1])[::-1] * [-1, 1, 1, 1] + [1, 0, 0, 0]
+        seen = hands.views(np.asarray(given, np.float32), own, 810)
+        sight = Sight(np.ascontiguousarray(pixels), lens, np.zeros(4, np.float32))
+        with torch.inference_mode():
+            sides.append(passes._read_hands([sight], [seen], [0], model, run)[0])
+    for left, right in ((0, 1), (1, 0)):
+        one, other = sides[0][left], sides[1][right]
+        torch.testing.assert_close(one.fingers, other.fingers, atol=2e-4, rtol=0)
+        torch.testing.assert_close(one.turn, other.turn * torch.tensor([1.0, -1, -1])[:, None], atol=2e-4, rtol=0)
+
+
+def test_wrists_take_the_angles_that_wrists_have():
+    for angles in ([0.3, -0.4, 0.9], [-0.8, 1.1, 0.2]):
+        given = torch.tensor(angles)
+        body = torch.zeros(133)
+        body[hands._ANGLES[1]] = given
+        turn = hands._wrist(body, 1)
+        torch.testing.assert_close(hands._xzy(turn), given, atol=1e-5, rtol=0)
+    strange = torch.tensor([2.9, 0.4, -3.0])
+    body[hands._ANGLES[1]] = hands._usual(strange)
+    again = hands._wrist(body, 1)
+    body[hands._ANGLES[1]] = strange
+    torch.testing.assert_close(again, hands._wrist(body, 1), atol=1e-5, rtol=0)
+    assert hands._usual(strange).abs().max() < strange.abs().max()
+
+
+def test_a_person_stands_by_itself(small_sam3d, photo):
+    """From turns, place and offsets, body and skin come out again; and twice as large, about the same point."""
+    run = start("cpu", None, None, small_sam3d, find_model("people", "sam3d-body"))
+    model = load_model(run)
+    people = recover_people(photo, "sam3d-body", boxes=BOXES, models_dir=small_sam3d, device="cpu", hands="none")
+    builds = [Build(one.parameters["shape"], one.parameters["scale"]) for one in people.frames[0]]
+    bodies = People3D(model, builds)
+    for person in people.frames[0]:
+        vertices, joints, correctives = bodies.pose(person.shape, person.rotations, person.translation, person.offsets)
+        np.testing.assert_allclose(joints, person.joints, atol=2e-5)
+        np.testing.assert_allclose(vertices, person.vertices, atol=3e-5)
+        np.testing.assert_allclose(correctives, person.correctives, atol=2e-5)
+        np.testing.assert_allclose(
+            bodies.keypoints(vertices, joints, person.translation), person.keypoints_3d, atol=5e-3
+        )
+        grown = person.shape * 2 + np.eye(len(person.shape), dtype=np.float32)[0]
+        larger, _, _ = bodies.pose(grown, person.rotations, person.translation, person.offsets)
+        np.testing.assert_allclose(larger - person.translation, 2 * (vertices - person.translation), atol=1e-4)
+
+
+def test_a_clip_has_one_build_a_person_and_a_calm_motion(small_sam3d, crossing_clip):
+    clip, boxes, _ = crossing_clip
+    people = recover_people(
+        clip, "sam3d-body", boxes=boxes, models_dir=small_sam3d, device="cpu", hands="none", hmr_batch_size=6
+    )
+    tracks = people.tracks()
+    assert len(tracks) == 2 and len(people.frames) == len(clip)
+    for number, track in tracks.items():
+        assert all(np.argmax(one.shape[1:]) == number for _, one in track)
+        steps = np.diff(np.stack([one.joints[1] for _, one in track]), axis=0)
+        assert np.abs(np.diff(steps, axis=0)).max() < 0.2
+        assert all(one.correctives is not None and one.keypoints_3d is not None for _, one in track)
+
+
+def test_what_is_missing_is_named(small_sam3d, photo, tmp_path):
+    for path in ("sam-3d-body/dinov3/model.ckpt", "sam-3d-body/mhr_model.pt"):
+        root = tmp_path / Path(path).stem
+        shutil.copytree(small_sam3d, root)
+        for file in (root / path).parent.glob(f"{Path(path).stem}.*"):
+            file.unlink()
+        with pytest.raises(MissingModel, match=Path(path).name) as told:
+            recover_people(photo, "sam3d-body", boxes=BOXES, models_dir=root)
+        assert catalogue.files() and "licence" in str(told.value.remedy).lower()
+
+
+def test_the_catalogue_knows_the_files_and_asks_first(sam3d_models):
+    model = find_model("people", "sam3d-body")
+    assert model.ask_first and licences.is_needed(model) and all(file.told for file in model.files)
+    small = sniff.look(sam3d_models / "sam-3d-body" / "mhr_model.pt")  # not of the published size
+    assert small.damage == "it is a TorchScript program, not a checkpoint"
