@@ -18,7 +18,7 @@ class File:
     path : below the root of the model files.  url : where it can be downloaded, "" where only its `page` gives it out.
     mirrors : other public addresses of the same file.
     bytes, sha256 : of the published file, where independent sources agree; else 0 and "", and its content tells.
-    told : both are known from third parties alone: a file of another length or checksum is not refused.
+    reported : both are known from third parties alone: a file of another length or checksum is not refused.
         about_mb : its rough size, where only that is known.
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
     licence_page : where the licence was read, "" for `page`.
@@ -38,7 +38,7 @@ class File:
     packages: str = ""
     holds: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    told: bool = False
+    reported: bool = False
     mirrors: tuple[str, ...] = ()
     licence_page: str = ""
 

@@ -224,12 +224,12 @@ def _verify_bytes(file: File, path: Path, report: Report) -> Verdict:
         whose = "the published" if known == file.sha256 else "its recorded"
         words = "" if known == sha256 else f"{file.name} does not match {whose} checksum"
         return Verdict(file, path, WRONG if words else RIGHT, words, sha256)
-    if file.sha256 and file.bytes in (0, size) and not file.told:
+    if file.sha256 and file.bytes in (0, size) and not file.reported:
         return Verdict(file, path, WRONG, f"{file.name} does not match the published checksum", sha256)
     if store.models_root() in path.parents:
         record(file, path, sha256, size, "found", False)
     form = "another form of the published file" if file.sha256 else "no checksum is published"
-    form = "its checksum is not the one that others tell" if file.told else form
+    form = "its checksum is not the one that others report" if file.reported else form
     return Verdict(file, path, PLAUSIBLE, f"not verified: {form}", sha256)
 
 

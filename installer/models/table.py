@@ -32,6 +32,6 @@ def _model(model: Model, tasks: list[str]) -> str:
 
 
 def _file(file: File) -> str:
-    how = "checksum, as others tell it" if file.told else "checksum" if file.sha256 else "content"
+    how = "checksum, as third parties report it" if file.reported else "checksum" if file.sha256 else "content"
     where = f"{file.page}, after registration" if file.gated else file.page
     return f"| `{file.path}` | {file.size} | {where} | {how} |"

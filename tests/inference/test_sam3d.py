@@ -221,6 +221,6 @@ def test_what_is_missing_is_named(small_sam3d, photo, tmp_path):
 
 def test_the_catalogue_knows_the_files_and_asks_first(sam3d_models):
     model = find_model("people", "sam3d-body")
-    assert model.ask_first and licences.is_needed(model) and all(file.told for file in model.files)
+    assert model.ask_first and licences.is_needed(model) and all(file.reported for file in model.files)
     small = sniff.look(sam3d_models / "sam-3d-body" / "mhr_model.pt")  # not of the published size
     assert small.damage == "it is a TorchScript program, not a checkpoint"
