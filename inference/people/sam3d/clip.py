@@ -13,6 +13,9 @@ from ...errors import BadInput
 from ...geometry import rotations as quaternion
 from ...results import People, Person
 from ..clip import MASK_BYTES, USUAL_FPS, mask_bytes, posed, stand
+from ..clip.ground import world_of
+from ..clip.identify import spells_of
+from ..clip.motion import Motion, Spell
 from ..clip.smooth import smooth_motion
 from ..hmr2.clip import filled
 from ..hmr2.find import Detection, builtin_finder
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from ...camera import Camera
     from ...photo import Clip
     from ...runtime.run import Run
-    from ..clip.motion import Motion
     from ..hmr2.stream import Search
     from .model import Model, Reading
 
@@ -50,8 +52,13 @@ def recover_clip(
     if not cameras:
         raise BadInput("There are no photos.", "Give at least one.")
     people = People3D(model, [Build.typical([one for _, one in track.values()]) for track in tracks])
-    motions = [_motion(people, number, track, cameras, fps, options) for number, track in enumerate(tracks)]
-    motions = stand(people.body, motions, options["plant"], run.part(0.88, 0.92))
+    spells: list[Spell] = []
+    for number, (track, part) in enumerate(zip(tracks, run.part(0.85, 0.9).parts(len(tracks)), strict=True)):
+        for frames in spells_of(list(track), fps):
+            part.report(0.0, "Fitting the motion")
+            own = {int(frame): track[int(frame)] for frame in frames}
+            spells.append(Spell(number, int(frames[0]), _motion(people, number, own, cameras, fps, options)))
+    spells, ground = stand(people.body, spells, options["plant"], run.part(0.9, 0.92), cameras[0].up)
 
     def seen(person: Person, frame: int) -> Person:
         """What was seen in a frame; in a gap nothing."""
@@ -64,11 +71,11 @@ def recover_clip(
         x0, y0, x1, y1 = place.found.box.tolist()
         return replace(person, box=(x0, y0, x1, y1), score=place.found.score, crop_camera=reading.camera)
 
-    firsts = [next(iter(track)) for track in tracks]
-    frames = posed(people.pose, motions, firsts, cameras, run.part(0.92, 0.98), seen)
+    frames = posed(people.pose, spells, cameras, run.part(0.92, 0.98), seen)
     _draw_masks(frames, tracks, people, cameras, run.part(0.98, 1.0))
     run.report(1.0, f"{len(tracks)} people found")
-    return People(tuple(map(tuple, frames)), people.body, cameras[0], tuple(cameras), clip.fps)
+    world = world_of(ground, frames)
+    return People(tuple(map(tuple, frames)), people.body, cameras[0], tuple(cameras), clip.fps, world=world)
 
 
 def _tracks(
