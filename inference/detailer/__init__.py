@@ -56,6 +56,7 @@ def detail_mask(
     combined: bool = False,
     fill: Literal["original", "grey", "surroundings", "noise"] = "original",
     match_colours: bool = False,
+    grain: float = 0.0,
     prompt: str = "",
     negative_prompt: str = "",
     control: NDArray | DepthMap | NormalMap | HandMaps | None = None,
@@ -95,7 +96,8 @@ def detail_mask(
     inpaint_model : in compatibility mode, the mask is cut as the picture is. What a model was made for is read from it.
     contour_fill, bbox_fill : fill holes of the mask, or the box of each part.  combined : all parts as one.
     fill : what the model finds under the mask before it paints.
-    match_colours : lead the colours of what was painted back to those around it, where the model shifted them.
+    match_colours : lead the colours and light of what was painted back to those around it, where the model shifted
+        them.  grain : 0..1, how much of the photo's grain is added where what was painted lacks it.
     prompt, negative_prompt : of any length; `(word:1.2)` weighs a word, `(word)` by 1.1.
     control : picture for a ControlNet, (H, W, 3), or the depth, normals or hands of the same photo; it acts with
         `control_strength` 0..10 from the share `control_start` of the steps to `control_end`.

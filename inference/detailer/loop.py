@@ -14,7 +14,7 @@ from ..errors import BadInput, MaquetteError
 from ..results import Detailed, DetailedSegment
 from ..runtime.memory import is_out_of_memory, release_unused
 from .blending import pasted, resized_mask
-from .fill.masked_content import filled, match_colours
+from .fill.masked_content import filled, grained, match_colours
 from .hooks import call_hook
 from .segments import Segment
 from .settings import TOO_SMALL
@@ -51,6 +51,7 @@ class Layout:
     combined: bool = False
     fill: str = "original"
     match_colours: bool = False
+    grain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,8 @@ class Job:
             repainted = match_colours(repainted, seen, resized_mask(segment.mask, *work))
         refined = arithmetic.resize(repainted, x1 - x0, y1 - y0)
         strength = arithmetic.paste_mask(segment, self.size, feather)
+        if layout.grain > 0:
+            refined = grained(refined, cut(picture, segment.crop), strength, layout.grain, seeds[0])
         result = call_hook(settings.hook, "post_paste", pasted(picture, refined, strength, (x0, y0)))
         if getattr(result, "shape", None) != picture.shape:
             raise BadInput("The hook's post_paste did not return a picture of the same size.", "Return the picture.")

@@ -422,6 +422,34 @@ def test_colours_that_a_model_shifts_are_led_back(mask):
     assert np.abs(led).max() < 0.3 * np.abs(plain).max()
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
+def test_light_and_grain_go_on_under_the_mask(mask, depth):
+    """A model that smooths, darkens and tints from left to right: on a flat wall, mean and spread stay."""
+    level = 1 / 255
+    wall = 0.5 + np.random.default_rng(0).normal(0, 4 * level, (*mask.shape, 3))
+    top = 1 if depth is np.float32 else np.iinfo(depth).max
+    given = (wall * top).round(0 if top > 1 else 9).astype(depth)
+
+    class Tinting:
+        def repaint(self, crop, noise_mask, *, seed, settings):
+            tint = np.linspace(-0.08, 0.05, crop.shape[1])[:, None] * (1, 0.6, 0.2)
+            return np.full_like(crop, 0.5) + tint.astype(np.float32)
+
+    found = detail(mask, Tinting(), photo=given, match_colours=True, grain=1.0, max_size=96, crop_factor=3.0)
+    strength = np.zeros(mask.shape)
+    for part in [part for part in found.segments if not part.skipped]:
+        x0, y0, x1, y1 = part.crop
+        strength[y0:y1, x0:x1] = np.maximum(strength[y0:y1, x0:x1], part.alpha[..., 3])
+    image = found.image[0]
+    np.testing.assert_array_equal(image[strength == 0], (given.astype(np.float32) / np.float32(top))[strength == 0])
+    for where in (strength > 0.99, (strength > 0.2) & (strength < 0.8)):
+        left = where & (np.arange(mask.shape[1]) < np.nonzero(where)[1].mean())
+        for half in (left, where & ~left):
+            assert np.abs(image[half].mean(0) - 0.5).max() < level
+            assert np.abs(image[half].std(0) - 4 * level).max() < level
+    assert len(np.unique(image[strength > 0.99])) > 1000, "no steps of 8 bits"
+
+
 def test_sixteen_bits_and_linear_light_stay(mask):
     deep = (PHOTO.astype(np.uint16) << 8) + np.arange(200, dtype=np.uint16)[None, :, None]
     found = detail(mask, photo=deep)

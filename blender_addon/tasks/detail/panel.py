@@ -78,7 +78,7 @@ class DetailSettingsPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         column = layout.column()
-        self.rows(column, settings, "feather", "noise_mask_feather", "mask_grow", "mask_invert")
+        self.rows(column, settings, "feather", "grain", "noise_mask_feather", "mask_grow", "mask_invert")
         self.rows(column, settings, "contour_fill", "bbox_fill", "combined", "mask_mode")
         self.rows(layout.column(), settings, "guide_size", "guide_size_for", "max_size", "crop_factor", "drop_size")
         column = layout.column()

@@ -18,6 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         **{"mask": "HANDS", "mask_grow": 8.0, "prompt": "a detailed hand, five fingers", "denoise": 0.6, "steps": 28},
         **{"negative_prompt": "deformed, extra fingers, missing fingers", "guide_size": 512.0, "control": "HANDS"},
         **{"crop_factor": 2.5, "feather": 8, "noise_mask_feather": 16, "sampler": "dpmpp_2m", "scheduler": "karras"},
+        "match_colours": True,
     },
     "FACES": {
         **{"mask_grow": 4.0, "prompt": "a detailed face, sharp eyes", "negative_prompt": "blurry, deformed"},
