@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from .hands import refine_hands
     from .normals import estimate_normals
-    from .people import recover_people
+    from .people import measure_people, recover_people, solve_people
     from .photo import Clip, Photo, load_clip, load_photo
     from .preprocessors import make_map
     from .results import Body, DepthMap, Detailed, DetailedSegment, Hand, HandMaps, MapImage, NormalMap, People, Person
@@ -62,8 +62,10 @@ __all__ = [
     "load_clip",
     "load_photo",
     "make_map",
+    "measure_people",
     "recover_people",
     "refine_hands",
+    "solve_people",
 ]
 
 #: Module -> the public names that it defines.
@@ -75,7 +77,7 @@ _NAMES = {
     "UnknownModel",
     "hands": "refine_hands",
     "normals": "estimate_normals",
-    "people": "recover_people",
+    "people": "measure_people recover_people solve_people",
     "photo": "Clip Photo load_clip load_photo",
     "preprocessors": "make_map",
     "results": "Body DepthMap Detailed DetailedSegment Hand HandMaps MapImage NormalMap People Person",

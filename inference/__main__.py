@@ -3,6 +3,8 @@
 
     python -m maquette.inference depth|normals|hands|maps|people|relief --photo FILE --output FILE.npz|.exr|.png|.glb
     python -m maquette.inference TASK --photo FILES|MOVIES|FOLDERS|PATTERNS --output FOLDER [--frames A-B] [--continue]
+    python -m maquette.inference people --photo CLIP --measure FILE.npz [--frames A-B]
+    python -m maquette.inference people --merge FOLDER --output FILE.npz
     python -m maquette.inference detail --photo FILE --mask FILE --output FILE.png|.exr|.npz [--model ...]
     python -m maquette.inference --list [--models-dir FOLDER] [--json]
 
@@ -16,6 +18,7 @@ says why and what to do; 2: the command line is wrong; 130: interrupted. See doc
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import signal
 import sys
@@ -26,11 +29,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..installer.models import catalogue, store
-from . import export, recover_people
+from . import export, measure_people, recover_people, solve_people
 from .detailer import command
 from .errors import BadInput
 from .options import Options, common, depth, hands, normals, people, preprocessors
-from .photo import Clip, as_clip, load_clip
+from .photo import Clip, Photo, as_clip, load_clip
 from .pipeline import arguments as arguments_of
 from .pipeline.inputs import Input, inputs_of
 from .pipeline.jobs import Job, Outcome, clear_leftovers, is_whole, jobs_of
@@ -71,11 +74,71 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _farm(parser, options, words[cut:])
     if options.task is None:
         parser.error("a TASK is needed, or --list")
+    _check_places(parser, options)
     progress = Progress(arguments_of.kind_of(options))
     return told(lambda: _run(options, progress), progress, options.allow_nothing)
 
 
+def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with exit code 2 where it is not said what to read and write."""
+    measure, merge = getattr(options, "measure", None), getattr(options, "merge", None)
+    if merge and (measure or options.photo or options.frames):
+        parser.error("--merge takes the place of --photo, --measure and --frames")
+    if not merge and not options.photo:
+        parser.error("the following arguments are required: --photo")
+    if bool(options.output) == bool(measure):
+        parser.error("--measure takes the place of --output" if measure else "an --output is needed")
+    if options.task == "people" and options.frames is not None and not measure:
+        parser.error("the people of a clip are found in all of its frames together: --frames goes with --measure")
+
+
+def _measured(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
+    """What the networks say of a clip, or of a range of its frames."""
+    output, inputs, ranges = Path(options.measure), _inputs(options, progress), _ranges(options)
+    if len(inputs) != 1 or inputs[0].error is not None or (ranges and len(ranges) > 1):
+        raise inputs[0].error or BadInput("One clip is measured at a time.", "Give one, and one range of its frames.")
+    frames = None
+    if ranges is not None:
+        inside = [place for place, number in enumerate(inputs[0].numbers) if ranges[0][0] <= number <= ranges[0][1]]
+        if not inside:
+            own = inputs[0].numbers
+            raise BadInput(f"The clip has the frames {own[0]} to {own[-1]}, none of those asked for.", "Choose some.")
+        frames = inside[0], inside[-1] + 1
+    if _is_there(output, options):
+        return
+    if output.suffix.lower() != ".npz":
+        raise BadInput(f"{output} is not an .npz file.", "End the name in .npz.")
+    _check_outputs(options, [output], list(inputs[0].files))
+    from .people.clip.measured import save as save_measured
+
+    chosen = _chosen(options)
+    given = {name: chosen[name] for name in inspect.signature(measure_people).parameters if name in chosen}
+    clip = _clip(options)
+    save_measured(output, measure_people(clip, frames=frames, progress=progress, **given))
+    progress.tell(clip.notes)
+    yield output
+
+
+def _merged(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
+    """The people of a clip of what was measured of its parts."""
+    output = Path(options.output)
+    if _is_there(output, options):
+        return
+    _check_outputs(options, [output], [])
+    chosen = {**_chosen(options), "fx": options.fx, "fy": options.fy}
+    given = {name: chosen[name] for name in inspect.signature(solve_people).parameters if name in chosen}
+    import numpy as np
+
+    result = solve_people(options.merge, progress=progress, **given)
+    export.save(output, result, Photo(np.zeros((8, 8, 3), np.uint8)), **_saved(options))
+    progress.tell(result.notes)
+    yield output
+
+
 def _run(options: argparse.Namespace, progress: Progress) -> Report | list[str]:
+    part = _measured if getattr(options, "measure", None) else _merged if getattr(options, "merge", None) else None
+    if part is not None:
+        return [str(path) for path in part(options, progress)]
     folder = arguments_of.output_folder(options)
     if folder is not None:
         return _into(folder, options, progress)
@@ -110,7 +173,8 @@ def _template(
     if not words:
         parser.error("a TASK with its options is needed behind those of farm")
     task = parser.parse_args(words)
-    if len(task.photo) != 1:
+    _check_places(parser, task)
+    if len(task.photo or ()) != 1:
         raise BadInput("A job is one task with one --photo.", "Give a folder or pattern for many photos.")
     without = {"photo", "output", "frames", "part", "resume", "overwrite", "report", "json", "help"}
     said: list[str] = []
@@ -318,7 +382,12 @@ def _parser() -> argparse.ArgumentParser:
         _add_places(subparser)
         if name == "people":
             subparser.add_argument("--fps", type=float, help="frames per second, instead of the movie's own")
-            subparser.set_defaults(frames=None)
+            add = subparser.add_argument
+            add("--measure", metavar="FILE", help="write what the networks say of the clip, or of --frames, as .npz")
+            add("--merge", nargs="+", metavar="FOLDER", help="the people of all that --measure wrote of a clip")
+            Options(common.FRAMES).add_to(subparser)
+            for action in subparser._actions:
+                action.required = action.required and action.dest not in ("photo", "output")
         else:
             Options(*common.BATCH, common.FRAMES).add_to(subparser)
             subparser.set_defaults(fps=None)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import runtime
+from ..errors import BadInput
 from ..options.people import OPTIONS
 from ..photo import Clip, PhotoLike, as_clip
 from ..registry import find_model, model_module
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..results import People
     from ..runtime.run import ProgressCallback
+    from .clip.measured import Measured
 
 
 def recover_people(
@@ -76,6 +79,76 @@ def recover_people(
     with run.computing():
         people = replace(module.recover(clip, run, options), model=chosen.id)
     return people if people.fps is not None else _numbered_apart(people)
+
+
+def measure_people(
+    clip: PhotoLike | Clip,
+    model: str = "auto",
+    *,
+    frames: tuple[int, int] | None = None,
+    det_confidence_thresh: float = 0.25,
+    det_iou_thresh: float = 0.7,
+    det_batch_size: int = 10,
+    boxes: Sequence[Sequence[tuple[float, float, float, float]]] | None = None,
+    detector: str | PathLike[str] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: ProgressCallback = None,
+    models_dir: str | PathLike[str] | None = None,
+) -> Measured:
+    """What the networks say of a clip, or of its frames `frames[0]` to `frames[1] - 1`, from 0; for `solve_people`.
+
+    The other keywords are those of `recover_people`, whose answer is that of `solve_people(measure_people(clip))`.
+    `people.clip.measured.save` and `load` keep it in a file, `merge` makes one of the parts of a clip.
+    """
+    options = OPTIONS.checked({**_DEFAULTS, **locals()})
+    require_torch()
+    run = runtime.start(device, precision, progress, models_dir)
+    chosen = find_model("people", model, run.models_dir)
+    module, run = model_module("people", chosen.id), replace(run, model=chosen)
+    film = as_clip(clip)
+    if not hasattr(module, "measure"):
+        raise BadInput(f"{chosen.label} measures whole clips only.", "Use the built-in people.")
+    if len(film) < 2 or film.fps is None:
+        raise BadInput(f"{film.name} is not a clip.", "Give a movie, or numbered pictures.")
+    if frames is not None and not 0 <= frames[0] < frames[1] <= len(film):
+        raise BadInput(f"{film.name} has {len(film)} frames, not {frames}.", "Measure frames that it has.")
+    with run.computing():
+        return module.measure(film, run, options, frames)
+
+
+def solve_people(
+    measured: Measured | str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    refine: bool = False,
+    hmr_batch_size: int = 8,
+    smoothing: float = 1.0,
+    plant: float = 1.0,
+    fx: float | None = None,
+    fy: float | None = None,
+    progress: ProgressCallback = None,
+) -> People:
+    """The people of what was measured, without the clip and without networks: in seconds, again and again.
+
+    measured : `measure_people`'s answer, a file of one, a folder of the parts of a clip, or a list of them.
+    fx, fy : another focal length than the clip was measured with, pixels.
+    The other keywords are those of `recover_people`. Raises `BadInput` for parts that are no whole clip.
+    """
+    from .clip import measured as files
+    from .clip import solve_clip
+
+    options = OPTIONS.checked({**_DEFAULTS, **locals()})
+    require_torch()
+    if not isinstance(measured, files.Measured):
+        given = [measured] if isinstance(measured, (str, PathLike)) else measured
+        measured = files.merge([file for one in given for file in files.files_in(Path(one))])
+    run = runtime.start("cpu", None, progress, None)
+    with run.computing():
+        return replace(solve_clip(measured.with_focal(fx, fy), run, options), model="builtin")
+
+
+#: The options that `measure_people` or `solve_people` does not have.
+_DEFAULTS = {option.name: option.default for option in OPTIONS}
 
 
 def _numbered_apart(people: People) -> People:

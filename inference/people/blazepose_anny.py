@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from .clip.ground import stand_together
 from .fit.fitting import Fit, fit_people
 from .fit.wrists import give_hands_back
 
+if TYPE_CHECKING:
+    from .clip.measured import Measured
+
 #: A false person gives itself away in several ways, each harmless by itself: the network is unsure of it under some
 #: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides.
 _DOUBT = 1.0
@@ -47,17 +50,11 @@ _DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine", "detector")
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """See `people.recover_people`."""
-    boxes = boxes_per_photo(options["boxes"], len(clip))
-    if boxes is None and options["detector"] not in (None, BUILTIN):
-        boxes = _boxes_of_detector(clip, run.part(0.0, 0.2), options)
-        run = run.part(0.2, 1.0)
-    else:
-        options = {**options, "detector": BUILTIN}
-    options = {**options, "boxes": boxes}
     if options["track"] and clip.fps is not None and len(clip) > 1:
-        from .clip import recover_clip
+        from .clip import solve_clip
 
-        return recover_clip(clip, run, options)
+        return solve_clip(measure(clip, run.part(0.0, 0.5), options), run.part(0.5, 1.0), options)
+    boxes, run, options = _with_boxes(clip, run, options, 0, len(clip))
     frames: list[tuple[Person, ...]] = []
     cameras: list[Camera] = []
     missed = 0
@@ -75,6 +72,28 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     notes = (_UNFITTED.format(count="Somebody" if missed == 1 else f"{missed} people"),) if missed else ()
     run.report(1.0, ". ".join([f"{sum(map(len, frames))} people found", *notes]))
     return People(tuple(frames), load_body(), cameras[0], tuple(cameras), clip.fps, notes)
+
+
+def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
+    """See `people.measure_people`."""
+    from .clip import measure_clip, read_from
+
+    start, stop = frames or (0, len(clip))
+    boxes, run, _ = _with_boxes(clip, run, options, read_from(start), stop)
+    return measure_clip(clip, run, {**options, "boxes": boxes}, frames)
+
+
+def _with_boxes(
+    clip: Clip, run: Run, options: Mapping[str, Any], start: int, stop: int
+) -> tuple[Sequence[Sequence[Sequence[float]]] | None, Run, Mapping[str, Any]]:
+    """The boxes of each photo, where they are given or a detector of the user's finds them (in start .. stop - 1); what
+    is left of the run, and the options with who finds people."""
+    boxes = boxes_per_photo(options["boxes"], len(clip))
+    if boxes is not None or options["detector"] in (None, BUILTIN):
+        return boxes, run, {**options, "boxes": boxes, "detector": BUILTIN}
+    some = Clip(clip.name, stop - start, clip.fps, lambda: islice(clip, start, stop))
+    found = [[]] * start + _boxes_of_detector(some, run.part(0.0, 0.2), options)
+    return found, run.part(0.2, 1.0), {**options, "boxes": found}
 
 
 def _boxes_of_detector(clip: Clip, run: Run, options: Mapping[str, Any]) -> list[list[list[float]]]:

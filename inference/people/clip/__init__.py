@@ -7,15 +7,18 @@ ground -> plant the feet.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...camera import Camera
+from ...errors import BadInput
 from ...geometry import rotations as quaternion
 from ...geometry.skinning import pose_body
 from ...photo import Clip
@@ -32,9 +35,10 @@ from .backdrop import partly_hidden
 from .floor import stand
 from .ground import world_of
 from .identify import identify, spells_of
+from .measured import DECIDING, Measured, cut, first_piece
 from .motion import Motion, Spell
 from .temporal import bridge, fit_motion
-from .track import Track, follow_people
+from .track import Track, follow_people, lead_of
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
 USUAL_FPS = 25.0
@@ -44,18 +48,54 @@ KEY_TIME = 0.12
 MASK_BYTES = 1 << 30
 
 
-def recover_clip(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
-    """Recover the people of a clip that a camera at rest has filmed.
+def read_from(start: int) -> int:
+    """The frame from which a clip is read to measure from `start` on."""
+    return lead_of(first_piece(start))
 
-    options : see `people.recover_people`; the boxes are one list a frame, or None.
+
+def measure_clip(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
+    """What the networks say of a clip, or of its frames first .. stop - 1."""
+    start, stop = frames or (0, len(clip))
+    cameras: list[Camera] = []
+    digests: list[bytes] = []
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        for photo in islice(clip, read_from(start), stop):
+            cameras.append(photo.camera_or_default())
+            digests.append(bytes.fromhex(photo.digest))
+            yield photo.pixels
+
+    pieces = follow_people(
+        pictures(),
+        stop,
+        clip.fps or USUAL_FPS,
+        run,
+        boxes=options["boxes"],
+        min_score=options["det_confidence_thresh"],
+        most_overlap=options["det_iou_thresh"],
+        batch=options["det_batch_size"],
+        start=first_piece(start),
+    )
+    pieces = cut(list(pieces), start, stop)
+    read = read_from(start) + len(cameras)
+    if read <= start:
+        raise BadInput(f"The clip ends at frame {read}.", "Measure frames that it has.")
+    own, asked = cameras[start - read_from(start) :], {name: repr(options[name]) for name in DECIDING}
+    asked["boxes"] = hashlib.sha1(asked["boxes"].encode(), usedforsecurity=False).hexdigest()
+    count = read if frames is None else len(clip)  # a damaged movie has fewer frames than it says
+    told = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)
+    return Measured(clip.name, count, clip.fps, asked, start, read, tuple(own), told, pieces)
+
+
+def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
+    """The people of a whole clip, of what is seen in it: one problem over all frames, without a network.
+
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
-    fps = clip.fps or USUAL_FPS
-    cameras: list[Camera] = []
-    tracks = follow_clip(clip, run.part(0.0, 0.5), options, cameras, options["boxes"])
-    body = load_body()
-    spells = fit_tracks(tracks, cameras, fps, run.part(0.5, 0.88), options)
-    spells, ground = stand(body, spells, options["plant"], run.part(0.88, 0.9), cameras[0].up)
+    fps, cameras, body = measured.fps or USUAL_FPS, measured.cameras, load_body()
+    tracks = identify(measured.pieces, fps)
+    spells = fit_tracks(tracks, cameras, fps, run.part(0.0, 0.76), options)
+    spells, ground = stand(body, spells, options["plant"], run.part(0.76, 0.8), cameras[0].up)
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
     def seen(person: Person, frame: int) -> Person:
@@ -63,37 +103,14 @@ def recover_clip(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
         person = replace(person, keypoints_2d=keypoints(track, frame))
         if frame not in track.sightings:
             return person
-        landmarks = track.sightings[frame].landmarks
-        mask = pose.person_mask(landmarks, camera.height, camera.width) if wanted <= MASK_BYTES else None
-        return replace(person, score=float(landmarks.score), mask=mask)
+        sighting = track.sightings[frame]
+        mask = pose.person_mask(sighting.whole, camera.height, camera.width) if wanted <= MASK_BYTES else None
+        return replace(person, score=float(sighting.landmarks.score), mask=mask)
 
-    frames = posed(partial(pose_body, body), spells, cameras, run.part(0.9, 1.0), seen)
+    frames = posed(partial(pose_body, body), spells, cameras, run.part(0.8, 1.0), seen)
     run.report(1.0, f"{len(tracks)} people found")
     world = world_of(ground, frames)
-    return People(tuple(map(tuple, frames)), body, cameras[0], tuple(cameras), clip.fps, world=world)
-
-
-def follow_clip(
-    clip: Clip, run: Run, options: Mapping[str, Any], cameras: list[Camera], boxes: Sequence | None = None
-) -> list[Track]:
-    """The people of a clip by their landmarks; the photos' cameras are appended to `cameras`."""
-
-    def frames() -> Iterator[NDArray[np.uint8]]:
-        for photo in clip:
-            cameras.append(photo.camera_or_default())
-            yield photo.pixels
-
-    pieces = follow_people(
-        frames(),
-        len(clip),
-        clip.fps or USUAL_FPS,
-        run,
-        boxes=boxes,
-        min_score=options["det_confidence_thresh"],
-        most_overlap=options["det_iou_thresh"],
-        batch=options["det_batch_size"],
-    )
-    return identify(list(pieces), clip.fps or USUAL_FPS)
+    return People(tuple(map(tuple, frames)), body, cameras[0], cameras, measured.fps, world=world)
 
 
 def posed(
@@ -189,7 +206,7 @@ def _present(tracks: Sequence[Track]) -> dict[int, list[Track]]:
 def seen_of(track: Track, frame: int, present: Sequence[Track]) -> PoseLandmarks:
     """A track's landmarks in a frame; those on people in front, who have their feet lower, are as good as unseen."""
     own = track.sightings[frame].landmarks
-    others = [other.sightings[frame].landmarks for other in present if other is not track]
+    others = [other.sightings[frame].whole for other in present if other is not track]
     foot = own.points[27:33, 1].max()
     return partly_hidden(own, [other for other in others if other.points[27:33, 1].max() > foot])
 

@@ -94,7 +94,7 @@ def without_ghosts(tracks: Sequence[Track]) -> list[Track]:
         shared = track.sightings.keys() & other.sightings.keys()
         if other is track or len(other.sightings) <= len(track.sightings) or 2 * len(shared) < len(track.sightings):
             return False
-        covered = [covered_share(track.sightings[f].landmarks, other.sightings[f].landmarks) for f in shared]
+        covered = [covered_share(track.sightings[f].whole, other.sightings[f].whole) for f in shared]
         return float(np.mean(np.array(covered) > COVERED)) > 0.5
 
     return [track for track in tracks if not any(is_ghost(track, other) for other in tracks)]

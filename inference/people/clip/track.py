@@ -11,6 +11,7 @@ waits, going on at its own speed, until its person comes out again. Who is who o
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,6 +47,8 @@ MOST_COST = 1.1
 LEAST_AFFINITY = 0.2
 #: Followed landmarks scored below this are lost.
 LEAST_SCORE = 0.4
+#: Sides of the landmarks' masks, and how far their values count.
+MASK, LOGIT = 256, 10.0
 #: Frames that are read by themselves, and those before them that join them to the others.
 PIECE, LEAD = 100, 10
 
@@ -56,12 +59,31 @@ class Sighting:
 
     colours : see `appearance.colours`; None where they are not known.  clear : nobody else is near in the picture.
     at_edge : the body reaches the picture's edge, or nearly.
+    outline : the mask of the landmarks, 8 bits deep and deflated, where they have none: a long clip has no room for it.
     """
 
     landmarks: PoseLandmarks
     colours: NDArray[np.float32] | None
     clear: bool = True
     at_edge: bool = False
+    outline: bytes = b""
+
+    @property
+    def whole(self) -> PoseLandmarks:
+        """The landmarks with their mask."""
+        if not self.outline:
+            return self.landmarks
+        packed = np.frombuffer(zlib.decompress(self.outline), np.int8).reshape(MASK, MASK)
+        return replace(self.landmarks, mask_logits=packed * np.float32(LOGIT / 127))
+
+    def packed(self, keep: bool) -> Sighting:
+        """With the mask as `outline`. keep : the colours too, which only tell who begins a track."""
+        mask = np.clip(np.rint(self.landmarks.mask_logits * (127 / LOGIT)), -127, 127).astype(np.int8)
+        if mask.shape != (MASK, MASK):
+            return self
+        landmarks = replace(self.landmarks, mask_logits=np.zeros((0, 0), np.float32))
+        outline = zlib.compress(mask.tobytes(), 1)
+        return replace(self, landmarks=landmarks, colours=self.colours if keep else None, outline=outline)
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -209,6 +231,9 @@ class _Reader:
 
     def piece(self, stop: int) -> Piece:
         tracks = [track for shot in self.shots for track in shot.tracks]
+        for track in tracks:
+            firsts = {track.first, min((frame for frame in track.sightings if frame >= self.start), default=None)}
+            track.sightings = {frame: one.packed(frame in firsts) for frame, one in track.sightings.items()}
         return Piece(self.start, stop, tracks, tuple(shot.start for shot in self.shots[1:]))
 
 
@@ -232,7 +257,7 @@ class _Shot:
         else:
             seen = self._look(frame, pyramid, active, run)
         size = pixels.shape[1::-1]
-        sightings = [Sighting(_small(one), colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
+        sightings = [Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
         sightings = distinct(sightings, active, frame)
         sightings = [replace(one, clear=_is_clear(one, sightings)) for one in sightings]
         for track, sighting in assign(active, sightings, frame):
@@ -331,11 +356,6 @@ def _claim(reading: PoseLandmarks, predicted: NDArray, elsewhere: Sequence[NDArr
 def _is_undisturbed(reading: PoseLandmarks, predicted: NDArray, elsewhere: Sequence[NDArray]) -> bool:
     """Whether a reading is where it was expected, and clear of the others."""
     return _claim(reading, predicted, elsewhere) > 1.0 and reading.score > 0.8
-
-
-def _small(person: PoseLandmarks) -> PoseLandmarks:
-    """With its mask in half precision: a long clip keeps one for every person and frame."""
-    return replace(person, mask_logits=np.clip(person.mask_logits, -10, 10).astype(np.float16))
 
 
 def _holds(person: PoseLandmarks, region: pose.Region) -> bool:

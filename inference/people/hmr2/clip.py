@@ -20,10 +20,10 @@ from ...geometry.skinning import chain
 from ...results import People, Person
 from ...shipped import pose
 from ..boxes import separate_masks
-from ..clip import MASK_BYTES, USUAL_FPS, follow_clip, mask_bytes, posed
+from ..clip import MASK_BYTES, USUAL_FPS, mask_bytes, measure_clip, posed
 from ..clip.floor import stand
 from ..clip.ground import world_of
-from ..clip.identify import spells_of
+from ..clip.identify import identify, spells_of
 from ..clip.motion import Motion, Spell, rest_joints
 from ..clip.smooth import smooth_motion
 from . import answers, placing
@@ -120,7 +120,9 @@ def _tracks_by_landmarks(
     clip: Clip, run: Run, _search: Search, options: Mapping[str, Any], cameras: list[Camera]
 ) -> list[TrackFrames]:
     """The people that the built-in network follows."""
-    tracks = follow_clip(clip, run.part(0.0, 0.45), options, cameras)
+    measured = measure_clip(clip, run.part(0.0, 0.45), {**options, "boxes": None})
+    cameras += measured.cameras
+    tracks = identify(measured.pieces, clip.fps or USUAL_FPS)
     followed: list[TrackFrames] = [{} for _ in tracks]
     stream = _squares(clip, run.part(0.45, 1.0), tracks)
     for place, answer in answers.predict(stream, run, options["hmr_batch_size"]):
@@ -135,9 +137,9 @@ def _squares(clip: Clip, run: Run, tracks: Sequence[Track]) -> Iterator[CropQuer
         own = run.part(min(1.0, frame / count), min(1.0, (frame + 1) / count))
         here = [(number, track.sightings[frame]) for number, track in enumerate(tracks) if frame in track.sightings]
         width, height = photo.size
-        masks = separate_masks([pose.person_mask(one.landmarks, height, width) for _, one in here])
+        masks = separate_masks([pose.person_mask(one.whole, height, width) for _, one in here])
         for (number, sighting), mask in zip(here, masks, strict=True):
-            found = found_person(sighting.landmarks, mask, photo.camera_or_default())
+            found = found_person(sighting.whole, mask, photo.camera_or_default())
             crop = Crop.around(found.box)
             yield CropQuery(picture(photo.pixels, crop), CropId(frame, number, found, crop), own)
 

@@ -143,4 +143,4 @@ def _sighting(found: Detection, pixels: NDArray[np.uint8], number: int, clear: b
     worn = colours(pixels, landmarks) if clear else None
     edge = at_edge(landmarks.points, pixels.shape[1::-1])
     # A long clip has no room for the masks, which only the colours needed.
-    return _Numbered(replace(landmarks, mask_logits=np.zeros((0, 0), np.float32)), worn, clear, edge, number)
+    return _Numbered(replace(landmarks, mask_logits=np.zeros((0, 0), np.float32)), worn, clear, edge, number=number)

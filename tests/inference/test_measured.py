@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clips measured in parts and solved as one: equal to a run in one piece, and every wrong part is named."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from maquette.inference import BadInput, Camera, Clip, Photo, measure_people, recover_people, solve_people
+from maquette.inference.__main__ import main
+from maquette.inference.people import clip as clip_room
+from maquette.inference.people.clip import measured as files
+from maquette.inference.people.clip import track
+
+CAMERA = Camera(420, 420, 192, 144, 384, 288)
+#: The parts begin inside of pieces and at their ends.
+PARTS = ((0, 4), (4, 6), (6, 10))
+
+
+def _clip(pictures, camera=CAMERA):
+    photos = [Photo(picture, camera, str(number)) for number, picture in enumerate(pictures)]
+    return Clip("crossing", len(photos), 12.5, lambda: iter(photos))
+
+
+@pytest.fixture(scope="module")
+def short_pieces():
+    patch = pytest.MonkeyPatch()
+    for room in (track, files):
+        patch.setattr(room, "PIECE", 6)
+    patch.setattr(track, "LEAD", 2)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def clip(crossing):
+    return _clip(crossing[0][6:16])
+
+
+@pytest.fixture(scope="module")
+def parts(clip, short_pieces, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    for number, frames in enumerate(PARTS):
+        files.save(folder / f"{number}.npz", measure_people(clip, "builtin", frames=frames, device="cpu"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(clip, short_pieces):
+    return recover_people(clip, "builtin", device="cpu")
+
+
+def test_merged_parts_are_the_run_in_one_piece_bit_for_bit(parts, whole):
+    merged = solve_people(parts)
+    assert len(merged.tracks()) == len(whole.tracks()) == 2
+    assert np.array_equal(merged.world, whole.world)
+    assert merged.cameras == whole.cameras
+    for ours, theirs in zip(merged.frames, whole.frames, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.track_id == other.track_id
+            for name in ("vertices", "rotations", "translation", "shape", "confidence", "keypoints_2d"):
+                assert np.array_equal(getattr(one, name), getattr(other, name))
+            assert (one.mask is None and other.mask is None) or np.array_equal(one.mask, other.mask)
+
+
+def test_what_was_measured_is_solved_anew_without_networks(parts, whole, monkeypatch):
+    for name in ("landmarks", "detect_people", "find_people"):
+        monkeypatch.setattr(clip_room.pose, name, lambda *_, **__: pytest.fail("a network ran"))
+    rough = solve_people(parts, smoothing=0.0, plant=0.0)
+    assert rough.world is None
+    assert not np.array_equal(rough.frames[4][0].rotations, whole.frames[4][0].rotations)
+    longer = solve_people(parts, fx=840.0)
+    assert longer.camera.fx == 840
+    assert longer.frames[4][0].translation[2] > 1.5 * whole.frames[4][0].translation[2]
+
+
+def test_wrong_missing_doubled_and_broken_parts_are_named(parts, tmp_path, crossing, short_pieces):
+    own = [files.load(parts / f"{number}.npz") for number in range(3)]
+
+    def why(*measured, broken=False):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        for number, one in enumerate(measured):
+            files.save(folder / f"part{number}.npz", one)
+        if broken:
+            data = (folder / "part1.npz").read_bytes()
+            (folder / "part1.npz").write_bytes(data[: len(data) // 2])
+        with pytest.raises(BadInput) as error:
+            solve_people(folder)
+        return error.value.message
+
+    assert why(own[0], own[2]) == "The frames 5 to 6 are missing."
+    assert why(own[0], own[1]) == "The frames 7 to 10 are missing."
+    assert why(*own, own[1]) == "part1.npz and part3.npz hold the same frames."
+    assert "part1.npz is broken or was not written to its end." in why(*own, broken=True)
+    assert why(own[0], replace(own[1], name="other"), own[2]) == "part1.npz is of another clip than part0.npz."
+    darker = {**own[1].options, "det_confidence_thresh": "0.9"}
+    assert "measured with other options" in why(own[0], replace(own[1], options=darker), own[2])
+    others = replace(own[2], digests=own[2].digests[::-1])
+    assert why(own[0], own[1], others) == "part2.npz is of other pictures than part1.npz."
+    assert why() == "There are no measurements to merge."
+    np.savez(tmp_path / "else.npz", a=np.zeros(3))
+    with pytest.raises(BadInput, match="holds no measurements of people"):
+        solve_people(tmp_path / "else.npz")
+    with pytest.raises(BadInput, match="does not exist"):
+        solve_people(tmp_path / "nowhere.npz")
+
+
+def test_the_command_line_measures_by_the_clips_own_numbers_and_merges(crossing, tmp_path, short_pieces, capsys):
+    from PIL import Image
+
+    for number, picture in enumerate(crossing[0][6:12]):
+        Image.fromarray(picture).save(tmp_path / f"shot_{1001 + number}.png")
+    pattern, folder = str(tmp_path / "shot_####.png"), tmp_path / "parts"
+    folder.mkdir()
+    for frames in ("1001-1002", "1003-1006"):
+        words = ["people", "--photo", pattern, "--measure", str(folder / f"{frames}.npz"), "--frames", frames]
+        assert main([*words, "--device", "cpu"]) == 0
+    assert files.load(folder / "1003-1006.npz").start == 2
+    assert main(["people", "--merge", str(folder), "--output", str(tmp_path / "people.npz"), "--plant", "0"]) == 0
+    with np.load(tmp_path / "people.npz") as people:
+        assert sorted(set(people["frame"].tolist())) == list(range(6))
+    assert main(["people", "--photo", pattern, "--measure", str(folder / "x.npz"), "--frames", "1-9"]) == 1
+    assert "none of those asked for" in capsys.readouterr().err
+    for wrong in (["--frames", "1-2", "--output", "x.npz"], ["--merge", "x", "--measure", "y"], []):
+        with pytest.raises(SystemExit):
+            main(["people", "--photo", pattern, *wrong])
