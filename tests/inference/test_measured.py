@@ -63,7 +63,7 @@ def test_merged_parts_are_the_run_in_one_piece_bit_for_bit(parts, whole):
 
 
 def test_what_was_measured_is_solved_anew_without_networks(parts, whole, monkeypatch):
-    for name in ("landmarks", "detect_people", "find_people"):
+    for name in ("landmarks", "load_network"):
         monkeypatch.setattr(clip_room.pose, name, lambda *_, **__: pytest.fail("a network ran"))
     rough = solve_people(parts, smoothing=0.0, plant=0.0)
     assert rough.world is None
