@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...installer.models import catalogue, store
 from ..errors import BadInput, MissingModel
-from ..options.detail import ignored
+from ..options.detail import FILLING, ignored
 from ..runtime.device import missing_package
 from .checkpoint import Checkpoint
 from .hooks import call_hook, run_cycles
@@ -81,7 +81,13 @@ class PictureEngine:
 
 def is_native(model: Any) -> bool:
     """Whether a model, by name, path or object, will be a native engine."""
-    return bool(getattr(model, "native", isinstance(model, str) and model == "builtin"))
+    return bool(getattr(model, "native", filling(model) != ""))
+
+
+def filling(model: Any) -> str:
+    """The model of `options.detail.FILLING` that a name or a `Checkpoint` stands for, or ""."""
+    name = model.path if isinstance(model, Checkpoint) else model
+    return name if isinstance(name, str) and name in FILLING else ""
 
 
 def ignored_by(model: Any, run: Run) -> dict[str, str]:
@@ -95,13 +101,17 @@ def engine_for(model: Any, run: Run, *, offload: bool = False) -> Engine:
     """Raises `BadInput`, `MissingModel` and `BadModelFile`."""
     if callable(getattr(model, "repaint", None)):
         return PictureEngine(model)
-    if isinstance(model, str) and model == "builtin":
+    if filling(model) == "builtin":
         from .fill import FillEngine
 
         return PictureEngine(FillEngine())
     check_model(model)
-    checkpoint = find_model(model, run)
     try:
+        if filling(model):
+            from .fill import lama
+
+            return PictureEngine(lama.engine(run))
+        checkpoint = find_model(model, run)
         from .diffusion.load import DiffusionEngine, load_engine
 
         loaded = load_engine(checkpoint, run, offload=offload)

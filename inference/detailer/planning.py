@@ -16,7 +16,7 @@ from . import request
 from .blending import GRID
 from .checkpoint import Checkpoint
 from .diffusion.heads import Footprint, footprint
-from .engines import check_model, find_model, ignored_by, is_native
+from .engines import check_model, filling, find_model, ignored_by, is_native
 from .sampling.masked import calls_per_step
 
 #: float32 numbers that the networks hold at their peak, measured with Stable Diffusion 1.5 at 256 to 768 pixels: of the
@@ -27,6 +27,8 @@ _VAE_FLOATS, _VAE_WIDTH = 1_100, 128
 TILE = 512
 #: Bytes per pixel of "builtin": the crop, its pyramid, and the places that it is filled from.
 _BUILTIN_BYTES = 400
+#: Values of LaMa's weights, and its bytes per pixel.
+_LAMA_VALUES, _LAMA_BYTES = 51_000_000, 1_600
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan
 def _footprint(model: Any, run: Run) -> Footprint | None:
     """None for "builtin", and for an object, of which nothing is known."""
     check_model(model)
-    if isinstance(model, (str, bytes, PathLike, Checkpoint)) and model != "builtin":
+    if filling(model) == "lama":
+        find_model(model, run)
+        return Footprint(_LAMA_VALUES, _LAMA_VALUES, 0, 0)
+    if isinstance(model, (str, bytes, PathLike, Checkpoint)) and not filling(model):
         return footprint(Path(find_model(model, run).path))
     return None
 
@@ -101,13 +106,14 @@ def _segments(job: request.Job, models: list[Footprint], native: bool, tiled: bo
     segments = [PlannedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
     # Guidance is two calls in one: the prompt's and the negative one's.
     guided = 1 if job.settings.cfg == 1 else 2
-    calls = job.settings.steps * job.settings.cycles * calls_per_step(job.settings.sampler) if models else 0
+    diffusion = bool(models) and not native
+    calls = job.settings.steps * job.settings.cycles * calls_per_step(job.settings.sampler) if diffusion else 0
     for segment in kept:
         fit = job.fitted(segment, native)
         width, height = fit.work
-        latent = (width // GRID, height // GRID) if models else (0, 0)
+        latent = (width // GRID, height // GRID) if diffusion else (0, 0)
         memory = max((_bytes(one, width, height, guided, tiled, size) for one in models), default=0)
-        memory = memory or width * height * _BUILTIN_BYTES
+        memory = memory or width * height * (_LAMA_BYTES if models else _BUILTIN_BYTES)
         segments.append(PlannedSegment(segment.box, fit.segment.crop, fit.work, latent, fit.scale, calls, memory))
     return segments
 

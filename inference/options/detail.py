@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import Choice, Number, Options, Share, Switch, Text, Value
 
-#: What acts on every model but "builtin", whatever its name or path.
+#: What acts on every model but those of `FILLING`, whatever its name or path.
 _DIFFUSION = ("diffusion",)
 SAMPLERS = (
     *("euler", "euler_ancestral", "heun", "dpm_2", "dpm_2_ancestral", "lms", "dpmpp_2s_ancestral", "dpmpp_sde"),
@@ -20,11 +20,15 @@ SCHEDULERS = (
 )
 
 
+#: Models that fill from the surroundings, without diffusion.
+FILLING = ("builtin", "lama")
+
+
 class DetailOptions(Options):
-    """Models are "builtin", or else diffusion models of any name or path."""
+    """Models are those of `FILLING`, or else diffusion models of any name or path."""
 
     def for_model(self, model: str) -> Options:
-        return super().for_model(model if model == "builtin" else _DIFFUSION[0])
+        return super().for_model(model if model in FILLING else _DIFFUSION[0])
 
 
 #: Beginnings of the classes of pipelines that are used whole, for what they do not use; see `ignored`.

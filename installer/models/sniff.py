@@ -177,7 +177,8 @@ def _script(reader: _Reader) -> Contents:
         for own, value in content.attributes.items() if depth else ():
             full = f"{name}.{own}" if name else str(own)
             if (shape := _shape(_plain(value))) is not None:
-                arrays[full] = shape
+                # Whoever traced a network may have wrapped it once or twice.
+                arrays.update({".".join(full.split(".")[wraps:]): shape for wraps in range(3)})
             elif isinstance(value, PickledObject):
                 add(value, full, depth - 1)
 

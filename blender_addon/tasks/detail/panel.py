@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import bpy
 from bpy.types import UILayout
 
-from ....inference.options.detail import ignored
+from ....inference.options.detail import FILLING, ignored
 from ...builders.materials.paint_layers import layers
 from ...core.remembered import remembered
 from ...ui.text import characters, draw_lines
@@ -83,7 +83,7 @@ class DetailSettingsPanel(SidebarPanel):
         self.rows(layout.column(), settings, "guide_size", "guide_size_for", "max_size", "crop_factor", "drop_size")
         column = layout.column()
         self.rows(column, settings, "batch_size", "cycle", "randomise", "mapping", "compatibility")
-        if settings.detail.compatibility and settings.detail.model != "builtin":
+        if settings.detail.compatibility and settings.detail.model not in FILLING:
             self.rows(column, settings, "inpaint_model")
 
 
@@ -94,7 +94,7 @@ class DetailModelPanel(_ModelPanel):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        return context.scene.maquette.detail.model != "builtin"
+        return context.scene.maquette.detail.model not in FILLING
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         detail = settings.detail

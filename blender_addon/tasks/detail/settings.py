@@ -64,7 +64,7 @@ BUILD = Options(
         ("BAKE", "Baked Layer", "What the camera sees is baked into a copy of the object's texture, as a layer"),
     )),
     _model("model", "Model",
-           "builtin fills from the surroundings; otherwise a diffusers folder or .safetensors file of Stable Diffusion",
+           "builtin and lama fill from the surroundings; otherwise a diffusers folder or .safetensors file",
            "builtin"),
     _model("refiner", "Refiner", "A second model for the last steps; empty for none"),
     Name("config", "", "Config",

@@ -18,6 +18,8 @@ from .masked_content import surroundings
 from .patchmatch import completed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from ..settings import Settings
@@ -38,28 +40,49 @@ class FillEngine:
     native = True
 
     def repaint(self, crop: Pixels, noise_mask: Pixels | None, *, seed: int, settings: Settings) -> Pixels:
-        rng = np.random.default_rng(seed)
-        run = settings.run
-        if noise_mask is None:
+        def fill(picture: Pixels, hole: NDArray[np.bool_], rng: np.random.Generator) -> Pixels | None:
+            run = settings.run
+            run.report(0.0, "Filling from the surroundings")
+            return completed(picture, hole, rng, lambda share: run.report(share, "Filling from the surroundings"))
+
+        return filled_in(crop, noise_mask, settings, np.random.default_rng(seed), fill)
+
+
+def filled_in(
+    crop: Pixels,
+    noise_mask: Pixels | None,
+    settings: Settings,
+    rng: np.random.Generator,
+    fill: Callable[[Pixels, NDArray[np.bool_], np.random.Generator], Pixels | None],
+    *,
+    own_size: bool = True,
+) -> Pixels:
+    """What a native engine makes of a crop; see `engines.Repainter.repaint`.
+
+    fill : of a picture and its hole, the picture with the hole filled; None where too little is known around it.
+    own_size : at the photo's own size, whatever the size of the crop.
+    """
+    if noise_mask is None:
+        return _textured(crop, settings.denoise, rng)
+    if not noise_mask.max() > 0:
+        return crop
+    # A mask that is grey all over is filled whole: it is then pasted as weakly as it is grey.
+    hole = noise_mask >= 0.5 * noise_mask.max()
+    if settings.masked is not None and settings.masked.shape == hole.shape:
+        hole = hole | settings.masked  # other parts of the mask must not be copied
+    size = (crop.shape[1], crop.shape[0])
+    if crop.shape[:2] != hole.shape and own_size:
+        (height, width), area = hole.shape, crop.shape[0] * crop.shape[1] > hole.size
+        resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if area else cv2.INTER_CUBIC)
+        crop = np.clip(np.asarray(resized, np.float32), 0, 1)
+    elif crop.shape[:2] != hole.shape:
+        hole = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0
+    filled = fill(crop, hole, rng)
+    if filled is None:
+        if np.count_nonzero(~hole) * 4 < hole.size:
             return _textured(crop, settings.denoise, rng)
-        height, width = noise_mask.shape
-        if crop.shape[:2] != noise_mask.shape:
-            area = crop.shape[0] * crop.shape[1] > height * width
-            resized = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if area else cv2.INTER_CUBIC)
-            crop = np.clip(np.asarray(resized, np.float32), 0, 1)
-        # A mask that is grey all over is filled whole: it is then pasted as weakly as it is grey.
-        hole = noise_mask >= 0.5 * noise_mask.max()
-        if not noise_mask.max() > 0:
-            return crop
-        if settings.masked is not None and settings.masked.shape == hole.shape:
-            hole = hole | settings.masked  # other parts of the mask must not be copied
-        run.report(0.0, "Filling from the surroundings")
-        filled = completed(crop, hole, rng, lambda share: run.report(share, "Filling from the surroundings"))
-        if filled is None:
-            if np.count_nonzero(~hole) * 4 < hole.size:
-                return _textured(crop, settings.denoise, rng)
-            filled = surroundings(crop, hole.astype(np.float32))
-        return np.clip(_with_forms(filled, crop, hole, settings.denoise), 0, 1)
+        filled = surroundings(crop, hole.astype(np.float32))
+    return np.clip(_with_forms(filled, crop, hole, settings.denoise), 0, 1)
 
 
 def _with_forms(filled: Pixels, crop: Pixels, hole: NDArray[np.bool_], denoise: float) -> Pixels:
