@@ -246,14 +246,20 @@ def _into(folder: Path, options: argparse.Namespace, progress: Progress) -> Repo
     left = arguments_of.part_of(left, options.part)
     outputs = [job.output for job in left]
     clear_leftovers(outputs)
+    work: Any = partial(_detail, options) if options.task == "detail" else _work(options)
     if options.resume:
-        left, report.outcomes = undone(left, lambda job: _is_there(job.output, options))
+        again = isinstance(work, Work) and work.through_all
+        left, report.outcomes = undone(left, lambda job: _is_there(job.output, options), again)
+        options.overwrite = options.overwrite or again
     _check_outputs(options, [job.output for job in left], [file for one in inputs for file in one.files])
     bad = arguments_of.part_of([one for one in inputs if one.error is not None], options.part)
     report.outcomes += [Outcome(str(one.path), None, one.error) for one in bad]
     for outcome in report.outcomes:
         progress.outcome(0.0, outcome)
-    work = partial(_detail, options) if options.task == "detail" else _work(options)
+    if options.ray is not None:
+        from .farm import ray_cluster
+
+        work = partial(ray_cluster.outcomes, work, address=options.ray, workers=options.workers)
     for number, outcome in enumerate(work(left, progress) if left else ()):
         report.outcomes.append(outcome)
         progress.outcome((number + 1) / len(left), outcome)
@@ -319,15 +325,9 @@ def _saved(options: argparse.Namespace) -> dict[str, Any]:
 
 def _work(options: argparse.Namespace) -> Work:
     given = _chosen(options) | ({} if options.task == "people" else common.BATCH.chosen(options))
-    lens = (options.fx, options.fy)
-    return Work(
-        TASKS[options.task].task,
-        given,
-        lens,
-        options.layer,
-        _saved(options),
-        options.frames is not None or options.resume,
-    )
+    lens, in_parts = (options.fx, options.fy), bool(options.frames or options.part) or options.ray is not None
+    work = Work(TASKS[options.task].task, given, lens, options.layer, _saved(options), in_parts)
+    return replace(work, first=in_parts or (options.resume and not work.through_all))
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
@@ -377,6 +377,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, task in TASKS.items():
         subparser = tasks.add_parser(name, help=task.summary, description=task.summary.capitalize() + ".")
         arguments_of.add_files(subparser, formats)
+        arguments_of.add_cluster(subparser)
         _add_saved(subparser)
         Options(*_COMMON, *task.options, common.LAYER, *common.RUN).add_to(subparser)
         _add_places(subparser)
@@ -394,6 +395,7 @@ def _parser() -> argparse.ArgumentParser:
     text = f"{command.SUMMARY[0].upper()}{command.SUMMARY[1:]}."
     subparser = tasks.add_parser("detail", help=command.SUMMARY, description=text)
     arguments_of.add_files(subparser, [suffix[1:] for suffix in command.FORMATS])
+    arguments_of.add_cluster(subparser)
     command.add_options(subparser)
     common.RUN.add_to(subparser)
     _add_places(subparser)

@@ -152,19 +152,20 @@ def each_or_why(
     batch_size: int = BATCH_SIZE,
     film: bool = False,
     first: bool = False,
+    opening: Callable[[], Photo] | None = None,
     **options: Any,
 ) -> Iterator[tuple[Photo | None, Any]]:
     """As `each`, but what is wrong with a photo is its result and ends nothing.
 
     photos : may give out an error in place of a photo that cannot be read; it is handed on.
     film : one model answers all of them.  first : no other model is tried where the first one finds nothing, so that
-    the parts of a film agree.
+    the parts of a film agree.  opening : the first frame of the film that `photos` are a part of.
     Raises what is wrong with all of them: a missing model or package, an option.
     """
     asked, count = _checked(task, model, batch_size, options)
     if first:
         asked = replace(asked, models=asked.models[:1])
-    return _of_film(photos, asked, count, _pairs_or_why) if film else _pairs_or_why(photos, asked, count)
+    return _of_film(photos, asked, count, _pairs_or_why, opening) if film else _pairs_or_why(photos, asked, count)
 
 
 def _checked(task: str, model: str, batch_size: int, options: Mapping[str, Any]) -> tuple[_Asked, int]:
@@ -215,12 +216,16 @@ def _found(pairs: Iterator[tuple[Photo, Any]]) -> Iterator[Any]:
 
 
 def _of_film(
-    clip: Clip, asked: _Asked, count: int, pairs_of: Callable[..., Iterator[tuple[Any, Any]]] | None = None
+    clip: Clip,
+    asked: _Asked,
+    count: int,
+    pairs_of: Callable[..., Iterator[tuple[Any, Any]]] | None = None,
+    opening: Callable[[], Photo] | None = None,
 ) -> Iterator[tuple[Any, Any]]:
     """The pairs of the first model that finds something in any frame: metres and heights never follow one another."""
     for model in asked.models:
         only = replace(asked, models=(model,))
-        film = _through_found_lens(clip, only) if model.options.get("lens") else clip
+        film = _through_found_lens(clip, only, opening) if model.options.get("lens") else clip
         pairs = (pairs_of or _pairs)(film, only, count)
         if asked.options.get("steady"):
             pairs = _steadied(pairs)
@@ -235,9 +240,9 @@ def _of_film(
             empty.append(pair[1])
 
 
-def _through_found_lens(clip: Clip, asked: _Asked) -> Clip:
+def _through_found_lens(clip: Clip, asked: _Asked, opening: Callable[[], Photo] | None) -> Clip:
     """The film through the lens that the model finds in its first frame, where it does not say its own."""
-    first = next((photo for photo in clip if isinstance(photo, Photo)), None)
+    first = opening() if opening else next((photo for photo in clip if isinstance(photo, Photo)), None)
     if first is None or first.camera_or_default().source != "default":
         return clip
     with asked.run.computing():

@@ -30,6 +30,10 @@ class MaquetteError(Exception):
         self.operator = operator
         self.arguments = dict(arguments or {})
 
+    def __reduce__(self) -> tuple[type[MaquetteError], tuple[object, ...]]:
+        """Other processes get it with its remedy."""
+        return type(self), (self.message, self.remedy, self.operator, self.arguments)
+
 
 class BadInput(MaquetteError):
     """A photo, clip, box or parameter that cannot be used."""

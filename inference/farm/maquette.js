@@ -43,6 +43,7 @@ function compileJob(job) {
 function command(settings, chunk, steps) {
   const behind = ["--output", folder(settings.output), "--format", settings.format, "--continue", "--report", "flamenco"];
   if (chunk) behind.push("--frames", chunk);
+  if (chunk && settings.task === "depth") behind.push("--no-steady"); // which goes through all frames
   if (settings.model) behind.push("--model", settings.model);
   return author.Command("blender-render", {
     exe: "{blender}",

@@ -47,6 +47,8 @@ def template(
             _parameter("ChunkSize", "INT", chunk, "Frames of a task"),
         ]
         words += ["--frames", "{{Task.Param.Frame}}"]
+        if task == "depth" and not {"--steady", "--no-steady"} & set(flags):
+            flags = [*flags, "--no-steady"]  # which goes through all frames
         chunks = {"defaultTaskCount": "{{Param.ChunkSize}}", "rangeConstraint": "CONTIGUOUS"}
         step |= _space({"name": "Frame", "type": "CHUNK[INT]", "range": "{{Param.Frames}}", "chunks": chunks})
     elif len(inputs) > 1:

@@ -29,6 +29,13 @@ def add_files(
     keep.add_argument("--continue", dest="resume", action="store_true", help="leave out what is there and whole")
 
 
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Where the files of a folder are made."""
+    text = "on a Ray cluster; without an address on one that is started here"
+    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=text)
+    parser.add_argument("--workers", type=int, default=0, help="of the cluster; default: one for each GPU, or else CPU")
+
+
 def add_report(parser: argparse.ArgumentParser, **keep: Any) -> None:
     """What is told. keep : a default that does not undo what stands before the command."""
     add = parser.add_argument

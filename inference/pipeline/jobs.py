@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ..errors import BadInput, MaquetteError
 from .inputs import Input
@@ -85,11 +86,12 @@ def jobs_of(
     for one in inputs:
         if one.error is not None:
             continue
+        how: dict[str, Any] = {"film": one.is_clip, "sequence": sequence, "fps": fps}
         if not by_frame:
             jobs.append(Job(one.path, name(one.name), sequence=sequence, fps=fps))
         elif one.files:
             chosen = _chosen(one, frames)
-            jobs += [Job(one.path, name(one.files[place].stem), one.files[place], film=one.is_clip) for place in chosen]
+            jobs += [Job(one.path, name(one.files[place].stem), one.files[place], **how) for place in chosen]
         else:
             jobs += [
                 Job(one.path, name(f"{one.name}.{place + 1:04d}"), index=place, film=True)

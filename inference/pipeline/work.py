@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -51,7 +51,7 @@ class Work:
             part = list(group)
             clip = Clip("", len(part), None, lambda part=part: self._photos(part))  # type: ignore[arg-type]
             told = within(progress, done, len(part), len(jobs))
-            given = {"film": film is not None, "first": film is not None and self.first}
+            given = self._of_film(part[0]) if film is not None else {}
             pairs = batch.each_or_why(self.task, clip, progress=told, **given, **self.options)
             started = time.monotonic()
             for job, (photo, result) in zip(part, pairs, strict=True):
@@ -60,6 +60,22 @@ class Work:
                 yield Outcome(job.label, job.output, error, time.monotonic() - started, model=model)
                 started = time.monotonic()
             done += len(part)
+
+    @property
+    def through_all(self) -> bool:
+        """Whether what comes out of a frame of a film depends on those before it."""
+        return self.task == "depth" and self.options.get("steady", True) and self.options.get("model") != "relief"
+
+    def _of_film(self, job: Job) -> dict[str, Any]:
+        """How `batch` is to take the frames of a film. Raises `BadInput` for a part that cannot stand alone."""
+        if not self.first:
+            return {"film": True}
+        if self.through_all:
+            raise BadInput(
+                "The depth of a clip is steadied through all of its frames, and this is a part of them.",
+                "Add --no-steady to every part, or do the clip in one piece.",
+            )
+        return {"film": True, "first": True, "opening": lambda: next(iter(self._clip(job)))}
 
     def _answered(self, result: Any) -> str:
         return result.model if self.options.get("model") == AUTO else ""
@@ -146,9 +162,15 @@ def known(error: Exception, label: str) -> MaquetteError:
     return batch.unforeseen(error, label)
 
 
-def undone(jobs: Iterable[Job], skipped: Callable[[Job], bool]) -> tuple[list[Job], list[Outcome]]:
-    """The jobs that are left to do, and the outcomes of those whose files are there."""
-    left, there = [], []
-    for job in jobs:
-        there.append(Outcome(job.label, job.output, skipped=True)) if skipped(job) else left.append(job)
-    return left, there
+def undone(
+    jobs: Sequence[Job], skipped: Callable[[Job], bool], through_all: bool = False
+) -> tuple[list[Job], list[Outcome]]:
+    """The jobs that are left to do, and the outcomes of those whose files are there.
+
+    through_all : the frames of a film go together: where one is missing, all are done again.
+    """
+    missing = [job for job in jobs if not skipped(job)]
+    films = {job.source for job in missing if job.film and through_all}
+    wanted = set(missing) | {job for job in jobs if job.film and job.source in films}
+    there = [Outcome(job.label, job.output, skipped=True) for job in jobs if job not in wanted]
+    return [job for job in jobs if job in wanted], there

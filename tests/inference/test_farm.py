@@ -2,15 +2,18 @@
 """Jobs for farms, carried out as their workers do: templates by the real `openjd run`, the rest by doubles."""
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference.__main__ import main
+from maquette.inference.errors import BadInput
 from maquette.inference.farm import JOB_TYPE
 from PIL import Image
 
@@ -64,6 +67,7 @@ def test_a_clip_is_cut_into_chunks_by_the_real_openjd(task, recorder, tmp_path):
     calls = (tmp_path / "calls.txt").read_text().splitlines()
     head = f"--command maquette {task} --photo {movie} --frames"
     tail = f"--output {tmp_path}/out.v2/ --continue --report openjd --format png --resolution 64"
+    tail += " --no-steady" if task == "depth" else ""  # what goes through all frames cannot be cut
     assert calls == [f"{head} {frames} {tail}" for frames in ("1-4", "5-8", "9-12")]
 
 
@@ -143,6 +147,54 @@ def test_three_hundred_frames_in_six_chunks_by_openjd_are_the_whole(tmp_path, ta
     told = openjd(file, ("Photo", movie), ("Output", tmp_path / "parts"))
     assert "Chunks run: 6" in told and "openjd_status" not in told.rpartition("Session ended")[2]
     same(tmp_path / "whole", tmp_path / "parts", 300)
+
+
+# -- Ray ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.full
+def test_a_worker_of_a_ray_cluster_is_killed_and_nothing_is_lost_or_doubled(tmp_path):
+    ray = pytest.importorskip("ray", reason="this environment is older than the lock")
+    assert ray
+    movie = shot(tmp_path / "shot.avi", 300)
+    (tmp_path / "broken.png").write_text("broken")
+    given = ("relief", "--photo", movie, tmp_path / "broken.png", "--resolution", 16, "--format", "png")
+    assert run(*given, "--output", tmp_path / "whole") == 4
+    words = [*given, "--output", tmp_path / "out", "--ray", "--workers", 2, "--json"]
+    command = [sys.executable, "-m", "maquette.inference", *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    killed, events = 0, []
+    assert process.stdout is not None
+    for line in process.stdout:
+        events.append(json.loads(line))
+        if not killed and events[-1].get("status") == "written":
+            workers = [
+                one for one in psutil.Process(process.pid).children(True) if "MapWorker" in " ".join(one.cmdline())
+            ]
+            workers[0].kill()
+            killed = workers[0].pid
+    assert process.wait() == 4 and killed
+    report = events[-2]["report"]
+    assert (report["written"], report["failed"]) == (300, 1)
+    assert len({event["output"] for event in events if event.get("status") == "written"}) == 300
+    same(tmp_path / "whole", tmp_path / "out", 300)
+
+
+def test_without_ray_it_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    BRICK.save(tmp_path / "a.png")
+    assert run("relief", "--photo", tmp_path / "a.png", "--output", tmp_path / "out", "--ray") == 1
+    assert "package ray is not installed" in capsys.readouterr().err
+
+
+def test_errors_travel_with_their_remedies():
+    error = pickle.loads(pickle.dumps(BadInput("It is broken.", "Mend it.", "maquette.x", {"a": "b"})))
+    assert (error.message, error.remedy, error.operator, error.arguments) == (
+        "It is broken.",
+        "Mend it.",
+        "maquette.x",
+        {"a": "b"},
+    )
 
 
 def same(whole, parts, count):

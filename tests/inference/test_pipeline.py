@@ -17,8 +17,9 @@ from maquette.inference import batch
 from maquette.inference.__main__ import main
 from maquette.inference.photo import exr
 from maquette.inference.pipeline.inputs import inputs_of
-from maquette.inference.pipeline.jobs import clear_leftovers, is_whole
+from maquette.inference.pipeline.jobs import Job, clear_leftovers, is_whole, jobs_of
 from maquette.inference.pipeline.reports import duration, time_left
+from maquette.inference.pipeline.work import Work, undone
 from PIL import Image
 
 BRICK = Image.open(sample_photo("brick")).convert("RGB").resize((60, 40))
@@ -190,7 +191,10 @@ def test_parts_of_a_film_never_mix_models(movie, tmp_path, capsys):
     """Nobody is in it: all of it gets its relief, a part cannot know that of the others and says so."""
     assert run("depth", "--photo", movie, "--output", tmp_path / "whole") == 0
     assert "Answered by relief." in capsys.readouterr().err
-    assert run("depth", "--photo", movie, "--output", tmp_path / "part", "--frames", "2-3") == 3
+    part = ("depth", "--photo", movie, "--output", tmp_path / "part", "--frames", "2-3")
+    assert run(*part) == 1
+    assert "steadied through all of its frames" in capsys.readouterr().err
+    assert run(*part, "--no-steady") == 3
     assert "There is nobody" in capsys.readouterr().err and not list((tmp_path / "part").iterdir())
 
 
@@ -240,6 +244,32 @@ def test_parts_of_a_movie_are_the_whole(movie, tmp_path, task, extra):
         with np.load(file) as whole, np.load(tmp_path / "parts" / file.name) as part:
             for name in whole.files:
                 np.testing.assert_array_equal(whole[name], part[name])
+
+
+def test_a_steadied_film_that_is_continued_starts_again(tmp_path):
+    outputs = [tmp_path / name for name in "abc"]
+    for output in outputs[:2]:
+        output.touch()
+    film = [Job(tmp_path / "shot", output, index=number, film=True) for number, output in enumerate(outputs)]
+    photo = Job(tmp_path / "photo", outputs[0])
+    there = lambda job: job.output.exists()  # noqa: E731
+    assert undone([*film, photo], there, through_all=True)[0] == film
+    left, skipped = undone([*film, photo], there)
+    assert left == film[2:] and [one.output for one in skipped] == [outputs[0], outputs[1], outputs[0]]
+    outputs[2].touch()
+    assert undone(film, there, through_all=True)[0] == []
+    assert Work("depth", {}).through_all and not Work("depth", {"model": "relief"}).through_all
+
+
+def test_parts_see_through_the_lens_of_the_first_frame(movie, monkeypatch):
+    seen = []
+    monkeypatch.setattr(batch, "each_or_why", lambda *_, opening, **given: seen.append(opening().name) or iter(()))
+    inputs = inputs_of([str(movie)], tell=seen.append)
+    jobs = jobs_of(inputs, lambda stem: movie.with_name(stem), by_frame=True, frames=[(5, 8)])
+    work = Work("depth", {"steady": False}, first=True)
+    with pytest.raises(ValueError, match="shorter"):
+        list(work(jobs, lambda *_: None))
+    assert seen == ["shot.0001"]
 
 
 def test_frames_go_by_the_numbers_of_the_files(tmp_path, capsys):
