@@ -5,6 +5,7 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -171,6 +172,29 @@ def synthetic(cache: Path) -> Iterator[Callable[..., Path]]:
 
     yield provide
     shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sam3d_models(tmp_path_factory) -> Path:
+    """Root of model files with small SAM 3D Body networks and a small MHR rig, in the published layout."""
+    root = tmp_path_factory.mktemp("sam3d")
+    synth = Path(__file__).parent / "inference" / "synth"
+    subprocess.run([sys.executable, str(synth / "small_sam3d.py"), str(root)], cwd=synth, check=True)
+    return root
+
+
+@pytest.fixture
+def small_sam3d(sam3d_models, monkeypatch) -> Path:
+    """`sam3d_models`, with networks of their size in the place of the published ones'."""
+    from dataclasses import replace
+
+    from maquette.inference.models.sam3d_body.backbone import KINDS
+    from maquette.inference.models.sam3d_body.network import Size
+    from maquette.inference.people.sam3d import model
+
+    sizes = {name: Size(replace(kind, width=64, depth=2, heads=2), 48, 32, 2, 700) for name, kind in KINDS.items()}
+    monkeypatch.setattr(model, "SIZES", sizes)
+    return sam3d_models
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

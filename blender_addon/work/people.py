@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import inference
 from ...inference.errors import NothingFound
+from ...inference.options.people import SAM3D
 from ...inference.photo.sequence import folder_files
 from .item import JobResult
 from .masks import MaskWork
@@ -48,7 +49,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
                 f"No person was found in the {'photo' if self.clip is None else 'clip'}.",
                 "Choose another one, lower Detection Confidence, or give the boxes.",
             )
-        people, photos = self._apart(clip, people)
+        people, photos = self._apart(clip, self._on_surface(people))
         found = {f"person.{number}.mask": person for number, person in enumerate(people.frames[0], 1)}
         masks, outlines = self.shaped(
             {name: one.mask for name, one in found.items() if one.mask is not None},
@@ -70,6 +71,21 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         )
 
     of_clip = of_photo
+
+    def _on_surface(self, people: People) -> People:
+        """The people of SAM 3D Body on the built-in body, unless their own was asked for."""
+        if self.build.surface == "OWN" or self.model not in SAM3D:
+            return people
+        from ...inference.people.clip.ground import world_from_camera
+        from ...inference.rigs import on_builtin_body
+
+        if people.fps is not None or len(people.frames) < 2:
+            return on_builtin_body(people, world_from_camera(people))
+        moved = []  # photos of different places
+        for persons, lens in zip(people.frames, people.cameras, strict=True):
+            alone = replace(people, frames=(persons,), camera=lens, cameras=(lens,))
+            moved.append(on_builtin_body(alone, world_from_camera(alone)))
+        return replace(moved[0], frames=tuple(one.frames[0] for one in moved), cameras=people.cameras)
 
     def _apart(self, clip: Clip, people: People) -> tuple[People, tuple]:
         """The people of the first photo that shows some, and those of all of them, where they are not a clip."""

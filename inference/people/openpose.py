@@ -49,6 +49,11 @@ _FROM_33: tuple[tuple[int, ...], ...] = (
     (0,), (11, 12), (12,), (14,), (16,), (11,), (13,), (15,), (23, 24), (24,), (26,), (28,), (23,), (25,), (27,), (5,),
     (2,), (8,), (7,), (31,), (), (29,), (32,), (), (30,),
 )  # fmt: skip
+#: And from MHR's 70.
+_FROM_70: tuple[tuple[int, ...], ...] = (
+    (0,), (69,), (6,), (8,), (41,), (5,), (7,), (62,), (9, 10), (10,), (12,), (14,), (9,), (11,), (13,), (2,), (1,),
+    (4,), (3,), (15,), (16,), (17,), (18,), (19,), (20,),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,11 @@ def body_25(person: Person) -> NDArray[np.float64]:
     points = np.asarray(person.keypoints_2d, np.float64)
     if len(points) == 44:  # HMR 2.0's begin with them
         return points[:25].copy()
-    if len(points) != 33:
+    known = {33: _FROM_33, 70: _FROM_70}
+    if len(points) not in known:
         raise BadInput(f"There is no known order of {len(points)} keypoints.", "Use people that Maquette recovered.")
     found = np.full((25, 2), np.nan)
-    for number, sources in enumerate(_FROM_33):
+    for number, sources in enumerate(known[len(points)]):
         if sources:
             found[number] = points[list(sources)].mean(0)
     return found

@@ -39,6 +39,7 @@ _NAMES = {
     "humanoid": "ROLES Preset load_presets",
     "limbs": "hinged plant_feet",
     "mapping": "Mapping carried map_bones",
+    "neutral": "on_builtin_body",
     "transfer": "Placement Rig apply_turns ground_height pose retarget skeleton",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -158,29 +158,6 @@ def small_hmr2(hmr2_models, monkeypatch) -> Path:
     return hmr2_models
 
 
-@pytest.fixture(scope="session")
-def sam3d_models(tmp_path_factory) -> Path:
-    """Root of model files with small SAM 3D Body networks and a small MHR rig, in the published layout."""
-    root = tmp_path_factory.mktemp("sam3d")
-    synth = Path(__file__).parent / "synth"
-    subprocess.run([sys.executable, str(synth / "small_sam3d.py"), str(root)], cwd=synth, check=True)
-    return root
-
-
-@pytest.fixture
-def small_sam3d(sam3d_models, monkeypatch) -> Path:
-    """`sam3d_models`, with networks of their size in the place of the published ones'."""
-    from dataclasses import replace
-
-    from maquette.inference.models.sam3d_body.backbone import KINDS
-    from maquette.inference.models.sam3d_body.network import Size
-    from maquette.inference.people.sam3d import model
-
-    sizes = {name: Size(replace(kind, width=64, depth=2, heads=2), 48, 32, 2, 700) for name, kind in KINDS.items()}
-    monkeypatch.setattr(model, "SIZES", sizes)
-    return sam3d_models
-
-
 @pytest.fixture
 def crossing_clip(crossing):
     """The two people who pass each other as a clip with its camera, the true boxes per frame in changing order, and

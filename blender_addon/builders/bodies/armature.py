@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ....inference.errors import BadInput
 from ....inference.results import Body
 from ....inference.rigs.template import Rigged, axes_of
+from ...core.axes import Z_UP
 from ..camera import scene
 
 _SHORTEST = 0.01  # metres: Blender deletes bones without length; in rigs with units of their own, of the hips' height
@@ -34,6 +35,7 @@ def new_armature(
 
     joints (J, 3), vertices (V, 3) : the rest pose, z up, in the object's space and units.
     rigged : of a preset's rig, which has axes of its own and bones without skin.
+    A body whose joints have axes gives them to its bones.
     The bones' z axes otherwise look forward (feet's and toes' upward), so that knees and elbows bend about x.
     """
     data = bpy.data.armatures.new(name)
@@ -41,7 +43,9 @@ def new_armature(
     obj = bpy.data.objects.new(name, data)
     obj.show_in_front = True
     collection.objects.link(obj)
-    tails = _tails(body, joints, vertices) if rigged is None else _tails_along(rigged, joints, vertices)
+    skinned = body if rigged is None else rigged.body
+    axes = rigged.axes if rigged is not None else None if body.joint_axes is None else Z_UP[:3, :3] @ body.joint_axes
+    tails = _tails(body, joints, vertices) if axes is None else _tails_along(skinned, axes, joints, vertices)
     with _edit_mode(obj):
         bones: list[Any] = []
         for index, joint_name in enumerate(body.joint_names):
@@ -49,7 +53,7 @@ def new_armature(
             bone.head, bone.tail = Vector(joints[index]), Vector(tails[index])
             direction = (bone.tail - bone.head).normalized()
             forward = Vector((0, 0, 1)) if abs(direction.y) > 0.7 else Vector((0, -1, 0))
-            bone.align_roll(Vector(rigged.axes[index, :, 2].tolist()) if rigged is not None else forward)
+            bone.align_roll(forward if axes is None else Vector(axes[index, :, 2].tolist()))
             if body.parents[index] >= 0:
                 bone.parent = bones[body.parents[index]]
             bones.append(bone)
@@ -169,17 +173,17 @@ def _tails(body: Body, joints: NDArray, vertices: NDArray) -> NDArray[np.float64
     return tails
 
 
-def _tails_along(rigged: Rigged, joints: NDArray, vertices: NDArray) -> NDArray[np.float64]:
+def _tails_along(body: Body, axes: NDArray, joints: NDArray, vertices: NDArray) -> NDArray[np.float64]:
     """(J, 3): where bones end whose directions are given. At the farthest bone that hangs on them, or as far as what
     they move where that goes much farther (heads, beyond the eyes)."""
-    along, parents = rigged.axes[:, :, 1], rigged.body.parents
-    lengths = np.full(len(joints), _SHORTEST * joints[0, 2])
+    along, parents = axes[:, :, 1], body.parents
+    lengths = np.full(len(joints), _SHORTEST * max(joints[0, 2], np.ptp(joints[:, 2]) / 2))
     for index, direction in enumerate(along):
         following = (joints[parents == index] - joints[index]) @ direction
-        moved = (vertices[rigged.body.skin_weights[:, index] > 0.5] - joints[index]) @ direction
+        moved = (vertices[body.skin_weights[:, index] > 0.5] - joints[index]) @ direction
         next_bone, reach = following.max(initial=0.0), moved.max(initial=0.0)
         lengths[index] = max(lengths[index], next_bone if next_bone > 0.3 * reach else reach)
-    return joints + lengths[:, None] * along
+    return joints + lengths[:, None] * np.asarray(along, np.float64)
 
 
 def _sort_into_collections(data: bpy.types.Armature, names: Sequence[str]) -> None:

@@ -295,7 +295,9 @@ def _add_rig(obj: Object, take: _Take, options: BodyOptions, collection: Collect
     if options.sliders:
         deltas, reach = skin.shape_deltas(take.body, take.persons[0].attributes)
         if deltas:
-            moved = {trait: delta @ _Z_UP.T * take.unit for trait, delta in deltas.items()}
+            own = take.persons[0].parameters.get("joint_scales")  # of a build that has other proportions
+            size = 1.0 if own is None else (take.body.skin_weights @ own)[:, None]
+            moved = {trait: (size * delta) @ _Z_UP.T * take.unit for trait, delta in deltas.items()}
             skin.add_sliders(obj, vertices, moved, reach)
     obj.data.update()  # type: ignore[union-attr]
 
@@ -314,8 +316,11 @@ def _add_rig(obj: Object, take: _Take, options: BodyOptions, collection: Collect
         roots = helpers.pop(take.body.joint_names[0])
         quaternions[:, 0] = quaternions_of(roots[:, :3, :3])
     quaternions = align_hemisphere(quaternions)
-    _key_pose(rig, take, quaternions, roots[:, :3, 3], helpers)
-    correctives.add_correctives(obj, rig, take.body, rest, quaternions, take.frames, options.correctives, take.name)
+    _key_pose(rig, take, quaternions, _locations(take, roots, rest), helpers)
+    if take.persons[0].correctives is None:
+        correctives.add_correctives(obj, rig, take.body, rest, quaternions, take.frames, options.correctives, take.name)
+    elif options.correctives != "OFF":
+        correctives.add_exact(obj, take.body, *take.rest, take.persons, take.frames, take.unit, take.name)
     rig.matrix_world = Matrix(take.place.tolist())
     if options.rig == "RIGIFY":
         rigify.to_control_rig(
@@ -347,6 +352,18 @@ def _root_matrix(person: Person, root: NDArray, take: _Take, stand: NDArray, res
     return np.linalg.inv(rest) @ take.local @ posed @ from_rest @ rest
 
 
+def _locations(take: _Take, roots: NDArray, rest: NDArray) -> dict[int, NDArray[np.float64]]:
+    """Bone -> (T, 3) where it is moved in its own axes: the first one, whose matrices are `roots` (T, 4, 4), and those
+    of joints that do not stay in their places."""
+    found = {0: roots[:, :3, 3]}
+    if any(person.offsets is not None for person in take.persons):
+        none = np.zeros((len(take.body.parents), 3))
+        steps = np.stack([none if one.offsets is None else one.offsets for one in take.persons]) @ _Z_UP.T * take.unit
+        for joint in np.flatnonzero(steps.any(axis=(0, 2))):
+            found.setdefault(int(joint), steps[:, joint] @ rest[joint, :3, :3])
+    return found
+
+
 def _helper_motion(
     rig: Any, take: _Take, quaternions: NDArray, roots: NDArray, options: BodyOptions
 ) -> dict[str, NDArray[np.float64]]:
@@ -361,9 +378,9 @@ def _helper_motion(
 
 
 def _key_pose(
-    rig: Object, take: _Take, quaternions: NDArray, locations: NDArray, helpers: Mapping[str, NDArray]
+    rig: Object, take: _Take, quaternions: NDArray, locations: Mapping[int, NDArray], helpers: Mapping[str, NDArray]
 ) -> None:
-    """One action: quaternions (T, J, 4) of every bone, locations (T, 3) of the first, and helpers' (T, 4, 4)."""
+    """One action: quaternions (T, J, 4) of every bone, locations (T, 3) of some, and helpers' (T, 4, 4)."""
     keyed = action.new_action(rig, take.name)
     confidence = np.mean([person.confidence for person in take.persons], axis=0)
     bones: Any = rig.pose.bones  # type: ignore[union-attr]
@@ -381,6 +398,6 @@ def _key_pose(
         bones[joint]["confidence"] = float(confidence[index])
         if confidence[index] < GUESSED:
             bones[joint]["guessed"], bones[joint].color.palette = True, GUESSED_COLOUR
-        key(joint, quaternions[:, index], locations if index == 0 else None)
+        key(joint, quaternions[:, index], locations.get(index))
     for name, basis in helpers.items():
         key(name, align_hemisphere(quaternions_of(basis[:, :3, :3])), basis[:, :3, 3])

@@ -7,12 +7,14 @@ each belongs to one element in the bone's own axes, which a driver reads off the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
 
 from ....inference.geometry import rotations
+from ....inference.geometry.skinning import chain
 from ...core import axes
 from ..surfaces import meshes
 from . import action
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
     from bpy.types import Object
     from numpy.typing import NDArray
 
-    from ....inference.results import Body
+    from ....inference.results import Body, Person
 
 MODES = ("LIVE", "BAKED", "OFF")
 
 #: Keys that move no vertex farther than this (metres) at the most that their element can be are left out.
 _UNSEEN = 1e-4
 _REACH = 2.0
+#: Frames of which directions are made, the most of these, and metres to which they are to be right.
+_SAMPLED, _MOST, _CLOSE = 240, 64, 2e-5
 #: Elements of R - I, by rows, from a unit quaternion.
 _ELEMENTS = (
     "-2*(y*y+z*z)", "2*(x*y-w*z)", "2*(x*z+w*y)",
@@ -67,6 +71,84 @@ def add_correctives(
     if mode == "BAKED":
         values = rotations.rotation_matrices(quaternions[:, 1:]) - np.eye(3)
         _bake(mesh.shape_keys, blocks, frames, values.reshape(len(values), -1)[:, visible], f"{name}.pose")
+
+
+def add_exact(
+    obj: Object, body: Body, rest: NDArray, joints: NDArray, persons: Sequence[Person], frames: NDArray, unit: float,
+    name: str,
+) -> float:  # fmt: skip
+    """Shape keys for all that the persons' own surfaces have beside their bones: what the pose adds (`pose.corrective`)
+    and what skinning from somebody's own build leaves (`pose.build`). Each frame's are mixed of a few keys.
+
+    rest (V, 3), joints (J, 3) : of the person's own rest pose, camera axes.  unit : of the rig a metre.
+    Returns the metres by which vertices are off at most.
+    """
+    picked = np.unique(np.linspace(0, len(persons) - 1, min(len(persons), _SAMPLED)).astype(int))
+    parts = {"pose.corrective": [], "pose.build": []}
+    for index in picked:
+        given, left = _beside_bones(body, rest, joints, persons[index])
+        parts["pose.corrective"].append(given)
+        parts["pose.build"].append(left)
+    keys = {label: _basis(np.stack(values).reshape(len(picked), -1)) for label, values in parts.items()}
+    values = {label: np.empty((len(persons), len(basis)), np.float32) for label, basis in keys.items()}
+    worst = 0.0
+    for index, person in enumerate(persons):
+        for (label, basis), wanted in zip(keys.items(), _beside_bones(body, rest, joints, person), strict=True):
+            values[label][index] = basis @ wanted.ravel()
+            worst = max(worst, float(np.abs(values[label][index] @ basis - wanted.ravel()).max()))
+    _add_mixed(obj, keys, values, frames, unit, name)
+    return worst
+
+
+def _add_mixed(
+    obj: Object, keys: dict[str, NDArray], values: dict[str, NDArray], frames: NDArray, unit: float, name: str
+) -> None:
+    """Shape keys of directions (K, 3 V), each as large as it is at most, with their values (T, K) of the frames."""
+    mesh: Any = obj.data
+    if mesh.shape_keys is None:
+        obj.shape_key_add(name="Basis", from_mix=False)
+    base, blocks, amounts = meshes.positions(mesh), [], []
+    for label, basis in keys.items():
+        for number, (direction, amount) in enumerate(zip(basis, values[label].T, strict=True), 1):
+            size = max(float(np.abs(amount).max()), 1e-9)
+            moved = (size * direction).reshape(-1, 3) @ axes.Z_UP[:3, :3].T * unit
+            block: Any = obj.shape_key_add(name=f"{label}.{number:02}", from_mix=False)
+            block.slider_min, block.slider_max = -_REACH, _REACH
+            block.data.foreach_set("co", np.ascontiguousarray(base + moved, np.float32).ravel())
+            block.value = float(amount[0] / size)
+            blocks.append(block)
+            amounts.append(amount / size)
+    if len(frames) > 1 and blocks:
+        _bake(mesh.shape_keys, blocks, frames, np.stack(amounts, axis=1), f"{name}.pose")
+
+
+def _beside_bones(
+    body: Body, rest: NDArray, joints: NDArray, person: Person
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the pose adds to the rest surface (V, 3), and what else leads to the person's vertices, camera axes."""
+    assert person.correctives is not None
+    turns = rotations.rotation_matrices(person.rotations.astype(np.float64))[None]
+    steps = None if person.offsets is None else person.offsets[None].astype(np.float64)
+    world, places = chain(body.parents, joints[None], turns, person.translation[None], steps)
+    start = places[0] - (world[0] @ joints[..., None])[..., 0]
+    transforms = np.concatenate([world[0], start[..., None]], -1).reshape(len(joints), 12)
+    blended = (body.skin_weights @ transforms).reshape(-1, 3, 4)
+    back = np.linalg.solve(blended[..., :3], (person.vertices - blended[..., 3])[..., None])[..., 0]
+    return person.correctives, (back - rest - person.correctives).astype(np.float32)
+
+
+def _basis(values: NDArray) -> NDArray[np.float32]:
+    """Orthonormal directions (K, N), as few as bring all rows of values (T, N) back to within `_CLOSE`."""
+    squares, mixed = np.linalg.eigh(values.astype(np.float64) @ values.T)
+    order = np.argsort(squares)[::-1][:_MOST]
+    order = order[squares[order] > 1e-12]
+    basis = ((mixed[:, order] / np.sqrt(squares[order])).T @ values).astype(np.float32)
+    left = values.copy()
+    for count, direction in enumerate(basis):
+        if np.abs(left).max() < _CLOSE:
+            return basis[:count]
+        left -= np.outer(left @ direction, direction)
+    return basis
 
 
 def _bake(keys: Any, blocks: list[Any], frames: NDArray, values: NDArray, name: str) -> None:

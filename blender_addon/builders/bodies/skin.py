@@ -81,8 +81,10 @@ def shape_deltas(body: Body, attributes: Mapping[str, float]) -> tuple[dict[str,
 
     The built-in body has its traits (gender, age, muscle, weight, height, proportions); 1 is half of a trait's whole
     range more than the person's own. Other bodies have their first ten shape coefficients ("betas") in their own
-    units.
+    units; a body with expressions of the face has these, for its average build.
     """
+    if body.expressions is not None:
+        return {f"face.{number:02}": shape for number, shape in enumerate(body.expressions, 1)}, 1.0
     traits = trait_deltas(body, attributes)
     if traits:
         return traits, 1.0

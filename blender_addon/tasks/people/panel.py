@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from bpy.types import UILayout
 
 from ....inference.options.common import AUTO
+from ....inference.options.people import SAM3D
 from ...builders.bodies.rig_choices import has_root
 from ...library.choice import draw_choice
 from ..shared.panel import SidebarPanel, draw_masks
@@ -19,6 +20,8 @@ class PeoplePanel(SidebarPanel):
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         people = settings.people
         draw_choice(layout, people, "people")
+        if people.model in SAM3D:
+            self.rows(layout, settings, "surface")
         self.rows(layout, settings, "bodies")
         if people.bodies == "ARMATURE":
             self.rows(layout, settings, "rig")
@@ -28,7 +31,7 @@ class PeoplePanel(SidebarPanel):
                 self.rows(layout.column(align=True), settings, "rig_unit", "max_influences")
             if people.rig != "OWN" and has_root(people.rig):
                 self.rows(layout, settings, "root_motion")
-            if people.model not in ("builtin", AUTO):
+            if people.model not in ("builtin", AUTO) and (people.model not in SAM3D or people.surface == "OWN"):
                 self.rows(layout, settings, "correctives")
         self.rows(layout, settings, "masks", "skeleton_image")
         self.button(layout, settings, "OUTLINER_OB_ARMATURE")
@@ -47,6 +50,8 @@ class PeopleSettingsPanel(SidebarPanel):
         self.rows(layout.column(align=True), settings, "det_confidence_thresh", "det_iou_thresh")
         self.rows(layout.column(align=True), settings, "det_batch_size", "hmr_batch_size")
         self.rows(layout, settings, "boxes")
+        if people.model in SAM3D:
+            self.rows(layout.column(align=True), settings, "hands", "mask_prompts")
         self.rows(layout.column(heading="Fit"), settings, "refine", "track")
         if people.track:
             self.rows(layout.column(align=True), settings, "smoothing", "plant")

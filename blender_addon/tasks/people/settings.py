@@ -14,6 +14,10 @@ from ..shared.settings import BODIES, LIMBS, MASKS, ROOT_MOTION, START_FRAME, ma
 PARAMETERS = Options(*OPTIONS, replace(OPTIONS["boxes"], blender=True))
 BUILD = Options(
     Choice("bodies", "ARMATURE", "Body", "How the bodies are stored", BODIES),
+    Choice("surface", "NEUTRAL", "Surface", "What SAM 3D Body's people look like", (
+        ("NEUTRAL", "Neutral", "The built-in body, an average adult, with all of its rigs"),
+        ("OWN", "Recovered", "The body that was recovered, with the person's own build"),
+    )),
     Choice("rig", "OWN", "Rig", "Which bones the armature gets", RIGS),
     Choice("rig_unit", "METRES", "Unit", "Unit of rigs for engines and avatars", (
         ("METRES", "Metres", "As Blender and glTF have it"),
