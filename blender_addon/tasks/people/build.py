@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ....inference import load_photo
+from ....inference.options.people import OPTIONS
 from ...builders.bodies import body
 from ...builders.camera import matched
 from ...builders.images import image
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 def work(properties: Any, context: Context) -> PeopleWork:
     """What the worker is to do. Raises MaquetteError."""
-    item = PeopleWork(**gathered("people", PARAMETERS, BUILD, properties, context))
+    given = gathered("people", PARAMETERS, BUILD, properties, context)
+    item = PeopleWork(**{**given, "options": {**OPTIONS.defaults(), **given["options"]}})
     check_target(item)
     return item
 

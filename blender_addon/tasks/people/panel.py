@@ -20,8 +20,7 @@ class PeoplePanel(SidebarPanel):
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         people = settings.people
         draw_choice(layout, people, "people")
-        if people.model in SAM3D:
-            self.rows(layout, settings, "surface")
+        self.rows(layout, settings, "surface")
         self.rows(layout, settings, "bodies")
         if people.bodies == "ARMATURE":
             self.rows(layout, settings, "rig")
@@ -50,8 +49,7 @@ class PeopleSettingsPanel(SidebarPanel):
         self.rows(layout.column(align=True), settings, "det_confidence_thresh", "det_iou_thresh")
         self.rows(layout.column(align=True), settings, "det_batch_size", "hmr_batch_size")
         self.rows(layout, settings, "boxes")
-        if people.model in SAM3D:
-            self.rows(layout.column(align=True), settings, "hands", "mask_prompts")
+        self.rows(layout, settings, "hands", "mask_prompts")
         self.rows(layout.column(heading="Fit"), settings, "refine", "track")
         if people.track:
             self.rows(layout.column(align=True), settings, "smoothing", "plant")

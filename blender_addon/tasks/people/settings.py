@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ....inference.options import Choice, Number, Options, Switch
-from ....inference.options.people import OPTIONS
+from ....inference.options.people import OPTIONS, SAM3D
 from ...builders.bodies.rig_choices import RIGS
 from ..shared.settings import BODIES, LIMBS, MASKS, ROOT_MOTION, START_FRAME, mask_choice, model_choice
 
@@ -17,7 +17,7 @@ BUILD = Options(
     Choice("surface", "NEUTRAL", "Surface", "What SAM 3D Body's people look like", (
         ("NEUTRAL", "Neutral", "The built-in body, an average adult, with all of its rigs"),
         ("OWN", "Recovered", "The body that was recovered, with the person's own build"),
-    )),
+    ), models=SAM3D),
     Choice("rig", "OWN", "Rig", "Which bones the armature gets", RIGS),
     Choice("rig_unit", "METRES", "Unit", "Unit of rigs for engines and avatars", (
         ("METRES", "Metres", "As Blender and glTF have it"),
