@@ -22,7 +22,7 @@ from ...inference.pipeline.reports import Progress, Report
 from ...inference.pipeline.work import each, undone
 from ...installer.shared.disk import whole_file
 from .. import api
-from ..builders.bodies.retarget import action_frames
+from ..builders.bodies.reading import action_frames
 from ..core import jobs as worker
 from ..tasks.rigs.settings import FORMATS
 from .options import given_to, operator_for
