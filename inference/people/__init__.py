@@ -62,7 +62,8 @@ def recover_people(
     track : keep one identity and one body shape per person over the frames of a clip, and smooth its motion.
     smoothing : of a tracked clip: 0 gives every frame's own pose, above 1 the motion is calmer than usual.
     plant : of a tracked clip: 1 holds planted feet in place, 0 leaves them to slide.
-    hands : of SAM 3D Body: "full" looks at each hand by itself, in three passes of the network; "none" takes one.
+    hands : "full" looks at each hand by itself, for wrists, forearms and fingers; "none" leaves them to the body's network:
+        fingers are relaxed then, or SAM 3D Body's of one pass instead of three.
     mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
     masks : of SAM 3D Body: per photo, a mask (H, W) of each person in `boxes`, or None; shown to the network.
     detector : what finds people: "builtin", the name of a YOLO file in the model files' folder yolo, or a path. None
@@ -90,6 +91,7 @@ def measure_people(
     det_iou_thresh: float = 0.7,
     det_batch_size: int = 10,
     boxes: Sequence[Sequence[tuple[float, float, float, float]]] | None = None,
+    hands: str = "full",
     detector: str | PathLike[str] | None = None,
     device: str | None = None,
     precision: str | None = None,
@@ -124,6 +126,7 @@ def solve_people(
     hmr_batch_size: int = 8,
     smoothing: float = 1.0,
     plant: float = 1.0,
+    hands: str = "full",
     fx: float | None = None,
     fy: float | None = None,
     progress: ProgressCallback = None,

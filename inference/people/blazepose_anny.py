@@ -29,6 +29,7 @@ from ..shipped.pose import PoseLandmarks
 from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
 from .clip.ground import stand_together
 from .fit.fitting import Fit, fit_people
+from .fit.hands import read_hands
 from .fit.wrists import give_hands_back
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _UNFITTED = (
     "{count} more may be there, too uncertain to fit: lower Detection Confidence, or choose a detector of your own"
 )
 #: The options that a photo's people depend on.
-_DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine", "detector")
+_DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine", "detector", "hands")
 
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
@@ -126,13 +127,15 @@ def _people_of(
     bar = min(1.0, least / USUAL) * (pose.BELIEVED if boxes is None else SEEN)
     found = seen if given else [one for one in seen if one.score >= least and one.belief >= bar]
     found = give_hands_back(pyramid, found, run.part(0.5, 0.5))
+    hands = read_hands(pyramid, found, camera, run.part(0.5, 0.6)) if options["hands"] else [{} for _ in found]
     height, width = photo.pixels.shape[:2]
     masks = separate_masks([pose.person_mask(one, height, width) for one in found])
     fits: list[Fit] = []
     for start in range(0, len(found), batch):
-        part = run.part(0.5 + 0.45 * start / len(found), 0.5 + 0.45 * min(1.0, (start + batch) / len(found)))
+        part = run.part(0.6 + 0.35 * start / len(found), 0.6 + 0.35 * min(1.0, (start + batch) / len(found)))
         some = slice(start, start + batch)
-        fits += fit_people(found[some], [camera] * len(found[some]), part, masks=masks[some], refine=refine)
+        cameras = [camera] * len(found[some])
+        fits += fit_people(found[some], cameras, part, masks=masks[some], hands=hands[some], refine=refine)
     candidates = list(zip(found, fits, masks, strict=True))
     unfitted = 0 if given else len(seen) - len(found)
     if boxes is None:

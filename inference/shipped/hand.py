@@ -91,10 +91,15 @@ class HandLandmarks:
         return float(-NETWORK_WEIGHT * np.log(likely) + BODY_WEIGHT * against_body)
 
 
-def detect_hands(pixels: NDArray[np.uint8] | Pyramid, run: Run, threshold: float = DETECTOR_THRESHOLD) -> list[Region]:
-    """Regions where the palm detector sees hands, best first."""
+def detect_hands(
+    pixels: NDArray[np.uint8] | Pyramid,
+    run: Run,
+    threshold: float = DETECTOR_THRESHOLD,
+    windows: Sequence[Region] | None = None,
+) -> list[Region]:
+    """Regions where the palm detector sees hands, best first.  windows : where it looks; None takes the whole photo."""
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS, TILE_STEP)
+    tiles = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS, TILE_STEP) if windows is None else windows
     network = load_network("palm_detection", run.device)
     kept: list[Detection] = []
     for detection in run_detector(pyramid, tiles, network, DETECTOR_STRIDES, threshold, run):
@@ -229,13 +234,20 @@ def find_hands(
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
     regions = detect_hands(pyramid, run.part(0.0, 0.6), threshold)
     regions += [region for person in people for region in wrist_regions(person)]
-    found = landmarks(pyramid, regions, run.part(0.6, 0.7))
-    found = _looked_again(pyramid, [hand for hand in found if hand.score > 0.1], run.part(0.7, 0.8))
-    found = _without_repeats([hand for hand in found if hand.score > 0.5 * min_score])
-    found = landmarks(pyramid, [hand.region for hand in found], run.part(0.8, 1.0), augment=True)
-    sure = [hand for hand in found if not (hand.score_min < DOUBTFUL_SCORE and hand.spread > DOUBTFUL_SPREAD)]
-    hands = [_at_wrist(hand, people) for hand in sure if hand.score >= min_score]
+    hands = [_at_wrist(hand, people) for hand in hands_in_regions(pyramid, regions, run.part(0.6, 1.0), min_score)]
     return _without_repeats([hand for hand in hands if hand.body_side or _is_alone(hand, people)])
+
+
+def hands_in_regions(
+    pyramid: Pyramid, regions: Sequence[Region], run: Run, min_score: float = MIN_SCORE
+) -> list[HandLandmarks]:
+    """The hands that some of the regions show, with averaged landmarks."""
+    found = landmarks(pyramid, regions, run.part(0.0, 0.25))
+    found = _looked_again(pyramid, [hand for hand in found if hand.score > 0.1], run.part(0.25, 0.5))
+    found = _without_repeats([hand for hand in found if hand.score > 0.5 * min_score])
+    found = landmarks(pyramid, [hand.region for hand in found], run.part(0.5, 1.0), augment=True)
+    sure = [hand for hand in found if not (hand.score_min < DOUBTFUL_SCORE and hand.spread > DOUBTFUL_SPREAD)]
+    return [hand for hand in sure if hand.score >= min_score]
 
 
 def _is_alone(hand: HandLandmarks, people: Sequence[PoseLandmarks]) -> bool:

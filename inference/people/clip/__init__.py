@@ -34,6 +34,7 @@ from ..fit.solve import State, concatenated
 from .backdrop import partly_hidden
 from .floor import stand
 from .ground import world_of
+from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import identify, spells_of
 from .measured import DECIDING, Measured, cut, first_piece
 from .motion import Motion, Spell
@@ -69,14 +70,18 @@ def measure_clip(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple
         pictures(),
         stop,
         clip.fps or USUAL_FPS,
-        run,
+        run.part(0.0, 0.8),
         boxes=options["boxes"],
         min_score=options["det_confidence_thresh"],
         most_overlap=options["det_iou_thresh"],
         batch=options["det_batch_size"],
         start=first_piece(start),
     )
-    pieces = cut(list(pieces), start, stop)
+    pieces = list(pieces)
+    if options["hands"] == "full":
+        first = read_from(start)
+        read_hands(pieces, enumerate(islice(clip, first, stop), first), run.part(0.8, 1.0).parts(max(1, stop - first)))
+    pieces = cut(pieces, start, stop)
     read = read_from(start) + len(cameras)
     if read <= start:
         raise BadInput(f"The clip ends at frame {read}.", "Measure frames that it has.")
@@ -94,7 +99,11 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     """
     fps, cameras, body = measured.fps or USUAL_FPS, measured.cameras, load_body()
     tracks = identify(measured.pieces, fps)
-    spells = fit_tracks(tracks, cameras, fps, run.part(0.0, 0.76), options)
+    looked = options["hands"] == "full"
+    seen_hands = [fitted_hands(track, cameras) if looked else {} for track in tracks]
+    spells = fit_tracks(tracks, cameras, fps, run.part(0.0, 0.76), options, seen_hands)
+    if looked:
+        spells = [set_hands(body, spell, seen_hands[spell.track], options["smoothing"]) for spell in spells]
     spells, ground = stand(body, spells, options["plant"], run.part(0.76, 0.8), cameras[0].up)
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
@@ -163,9 +172,14 @@ def mask_bytes(count: int, camera: Camera) -> int:
 
 
 def fit_tracks(
-    tracks: Sequence[Track], cameras: Sequence[Camera], fps: float, run: Run, options: Mapping[str, Any]
+    tracks: Sequence[Track],
+    cameras: Sequence[Camera],
+    fps: float,
+    run: Run,
+    options: Mapping[str, Any],
+    hands: Sequence[TrackHands],
 ) -> list[Spell]:
-    """The motions of each track over all frames that it is there.
+    """The motions of each track over all frames that it is there; of the hands only the palms count.
 
     The expensive search over starting poses is made at key frames, for all tracks at once; the frames between start
     from there, and one problem over all frames of a spell ends it (`temporal.fit_motion`). A track has one shape.
@@ -176,7 +190,11 @@ def fit_tracks(
     spells = [(number, own) for number, track in enumerate(tracks) for own in spells_of(sorted(track.sightings), fps)]
     present = _present(tracks)
     seen = [
-        observe([seen_of(tracks[number], frame, present[frame]) for frame in own], [cameras[frame] for frame in own])
+        observe(
+            [seen_of(tracks[number], frame, present[frame]) for frame in own],
+            [cameras[frame] for frame in own],
+            [hands[number].get(frame, {}) for frame in own],
+        )
         for number, own in spells
     ]
     keys = [key_frames(own, fps if smoothing > 0 else 0.0) for _, own in spells]

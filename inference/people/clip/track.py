@@ -12,7 +12,7 @@ waits, going on at its own speed, until its person comes out again. Who is who o
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from scipy.optimize import linear_sum_assignment
 from ...runtime.run import Run
 from ...shipped import pose, search
 from ...shipped.crops import BATCH, Pyramid
+from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
 from .appearance import affinity, colours, is_cut, thumbnail
@@ -59,6 +60,7 @@ class Sighting:
 
     colours : see `appearance.colours`; None where they are not known.  clear : nobody else is near in the picture.
     at_edge : the body reaches the picture's edge, or nearly.
+    hands : "left" and "right" as they are seen.
     outline : the mask of the landmarks, 8 bits deep and deflated, where they have none: a long clip has no room for it.
     """
 
@@ -67,6 +69,7 @@ class Sighting:
     clear: bool = True
     at_edge: bool = False
     outline: bytes = b""
+    hands: Mapping[str, HandLandmarks] = field(default_factory=dict)
 
     @property
     def whole(self) -> PoseLandmarks:

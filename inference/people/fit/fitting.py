@@ -20,6 +20,7 @@ from ...geometry.rotations import quaternions_of
 from ...geometry.skinning import pose_body
 from ...shipped.body import load_body
 from . import hypotheses, outline, solve
+from .hands import RELAXED, with_hands
 from .observe import INDEX, Observations, observe
 from .relaxed_fingers import relaxed_rotations
 from .skeleton import ATTRIBUTE_NAMES, GROUPS, joint_rotations, load_skeleton, place_markers, pose_skeleton, shape_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ...camera import Camera
     from ...runtime.run import Run
     from ...shipped.pose import PoseLandmarks
+    from .hands import BodyHands
 
 #: Poses solved for at once: bounds the memory of a long clip.
 BATCH = 128
@@ -87,26 +89,28 @@ def fit_people(
     run: Run,
     *,
     masks: Sequence[NDArray | None] | None = None,
+    hands: Sequence[BodyHands] | None = None,
     refine: bool = False,
 ) -> list[Fit]:
     """Fit one body to each person seen; everything given at once is optimised together.
 
     landmarks : one entry an observation (a person in a frame).  cameras : its frame's camera, one an observation.
     masks : (H, W) float32 person mask of each observation, or None to leave its outline out.
+    hands : of each observation, as the hand networks see them; None leaves wrists to the landmarks, fingers relaxed.
     refine : more steps; the reprojection error never grows.
 
     Returns the fits in the order of the observations.
     """
     if not landmarks:
         return []
-    observed = observe(landmarks, cameras)
+    observed = observe(landmarks, cameras, hands)
     state = _fit_all(observed, cameras, run.part(0.0, 0.5 if refine else 0.95), masks, False)
     if refine:
         longer = _fit_all(observed, cameras, run.part(0.5, 0.95), masks, True)
         better = residuals(observed, longer)[1] <= residuals(observed, state)[1]
         state = solve.choose(better, longer, state)
     run.report(0.97, "Posing bodies")
-    return results(observed, state)
+    return results(observed, state, hands or [{}] * len(observed))
 
 
 def _fit_all(
@@ -183,12 +187,12 @@ def share_shape(observed: Observations, state: State, persons: Sequence[int]) ->
     return concatenated(parts)
 
 
-def results(observed: Observations, state: State) -> list[Fit]:
-    """Fits from the solved poses."""
+def results(observed: Observations, state: State, hands: Sequence[BodyHands]) -> list[Fit]:
+    """Fits from the solved poses and the hands of each."""
     shape, _ = shape_of(state.attributes)
-    rotations = body_rotations(state).astype(np.float32)
+    turns, confidence = with_hands(load_body(), body_rotations(state), joint_confidence(observed), hands)
+    rotations = turns.astype(np.float32)
     vertices, joints = pose_body(load_body(), shape.numpy(), rotations, state.translation.numpy())
-    confidence = joint_confidence(observed)
     residual, reprojection = residuals(observed, state)
     return [
         Fit(
@@ -244,4 +248,6 @@ def joint_confidence(observed: Observations) -> NDArray[np.float32]:
     for joint, parent in enumerate(skeleton.parents.tolist()):
         if group[joint] < 0:
             group[joint] = group[parent]
-    return groups[:, group[skeleton.carrier]].astype(np.float32)
+    certain = groups[:, group[skeleton.carrier]]
+    certain[:, list(relaxed_rotations())] *= RELAXED
+    return certain.astype(np.float32)

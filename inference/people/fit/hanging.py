@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is not seen is not invented: hidden legs and arms hang plumb, or on from a trunk that lies.
+"""Directions of bones: of hands as the hand networks see them, and of what is not seen, which hangs plumb, or on from
+a trunk that lies.
 
 The pose network places all landmarks, those outside of the picture too: half figures kneel in the air and lean back.
 Such landmarks hardly count, and what they led is led by gravity.
@@ -20,7 +21,9 @@ _HANGING = (
     ((11, 12), (23, 24)), ((23,), (25,)), ((24,), (26,)), ((25,), (27,)), ((26,), (28,)),
     ((11,), (13,)), ((12,), (14,)), ((13,), (15,)), ((14,), (16,)),
 )  # fmt: skip
-_SPREADS = torch.tensor([0.25, *[0.15] * 4, *[0.25] * 4], dtype=torch.float64)[:, None]
+#: Directions of hands that were looked at: along them and across them, the left one's and the right one's.
+PALMS = (((15,), (17, 19)), ((17,), (19,)), ((16,), (18, 20)), ((18,), (20,)))
+_SPREADS = torch.tensor([0.25, *[0.15] * 4, *[0.25] * 4, *[0.15] * 4], dtype=torch.float64)[:, None]
 #: Arms hang a little away from the trunk.
 _ARMS_APART = 0.2
 #: A trunk whose way down has less than this cosine with the camera's lies.
@@ -36,20 +39,21 @@ class Hanging:
         self.known = known.clamp(min=INVENTED)
         one = self.known.new_ones(())
         self.depth_known = torch.where(DIFFERENCES != 0, self.known[:, None], one).amin(-1)
-        self._ends = [[[INDEX[k] for k in end] for end in bone] for bone in _HANGING]
-        self._unseen = torch.stack([1 - known[:, end].amin(1) for _, end in self._ends], 1)
-        self._plumb = _plumb(observed, known)
+        self._ends = [[[INDEX[k] for k in end] for end in bone] for bone in (*_HANGING, *PALMS)]
+        unseen = [1 - known[:, end].amin(1) for _, end in self._ends[: len(_HANGING)]]
+        self._weight = torch.cat([torch.stack(unseen, 1), observed.palms_seen], 1)
+        self._aims = torch.cat([_plumb(observed, known), observed.palms], 1)
 
     def __call__(self, places: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Directions of what is not seen: residuals (B, 3H), (B, 3H, D), weights (B, 3H), cost (B,)."""
+        """Directions of hands and of what is not seen: residuals (B, 3H), (B, 3H, D), weights (B, 3H), cost (B,)."""
         bone, turn = (
             torch.stack([values[:, end].mean(1) - values[:, start].mean(1) for start, end in self._ends], 1)
             for values in (places, slopes)
         )
         length = bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
-        error, slope = (bone / length - self._plumb) / _SPREADS, turn / (length * _SPREADS)[..., None]
-        rows = self._unseen[..., None].expand_as(error).flatten(1)
-        return error.flatten(1), slope.flatten(1, 2), rows, ((error**2).sum(-1) * self._unseen).sum(-1)
+        error, slope = (bone / length - self._aims) / _SPREADS, turn / (length * _SPREADS)[..., None]
+        rows = self._weight[..., None].expand_as(error).flatten(1)
+        return error.flatten(1), slope.flatten(1, 2), rows, ((error**2).sum(-1) * self._weight).sum(-1)
 
 
 def _plumb(seen: Observations, known: Tensor) -> Tensor:

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .hands import KNUCKLES, palm_directions
 from .skeleton import LANDMARKS
 
 if TYPE_CHECKING:
     from ...camera import Camera
     from ...shipped.pose import PoseLandmarks
+    from .hands import BodyHands
 
 #: Standard deviation of a landmark in the picture, in metres at the person's distance, and across the viewing ray in
 #: the world landmarks. To be added (squared) to what the augmentations spread. Measured on rendered people.
@@ -41,6 +43,8 @@ _PART = (
     | dict.fromkeys((29, 30), "heels")
     | dict.fromkeys((31, 32), "toes")
 )
+#: The first of these for knuckles that the hand network shows.
+_HAND_SPREAD = 0.012
 #: How the augmentations' spread tells the true one, in the picture and across the ray.
 _JITTER, _WORLD_JITTER = 1.25, 0.8
 #: Depth along the viewing ray, by part of the body: from -> to (means of landmarks). The network plays safe: it shows
@@ -95,6 +99,7 @@ class Observations:
     spread : (B, K) pixels.  world_spread : (B, K) metres across the ray.
     depths : (B, E) metres along the ray, one per entry of `DEPTH_SHARE`.  depth_spread : (B, E) metres.
     scale : (B,) pixels a metre at the person, as first estimated.
+    palms : (B, 4, 3) unit directions, camera axes, of `hanging.PALMS`, and how sure they are, (B, 4) 0..1.
     """
 
     points: Tensor
@@ -109,6 +114,8 @@ class Observations:
     depths: Tensor
     depth_spread: Tensor
     scale: Tensor
+    palms: Tensor
+    palms_seen: Tensor
 
     def __len__(self) -> int:
         return len(self.points)
@@ -119,9 +126,17 @@ class Observations:
         return Observations(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
-def observe(landmarks: Sequence[PoseLandmarks], cameras: Sequence[Camera]) -> Observations:
-    """The observations of people, each in its own frame's camera."""
+def observe(
+    landmarks: Sequence[PoseLandmarks], cameras: Sequence[Camera], hands: Sequence[BodyHands] | None = None
+) -> Observations:
+    """The observations of people, each in its own frame's camera.  hands : of each, where they were looked at."""
     rows = [_observe(one, camera) for one, camera in zip(landmarks, cameras, strict=True)]
+    for row, own in zip(rows, hands or [{}] * len(rows), strict=True):
+        row["palms"], row["palms_seen"] = palm_directions(own)
+        for side, one in own.items():
+            at = [INDEX[landmark] for landmark in KNUCKLES[side]]
+            row["points"][at], row["seen"][at] = one.points, one.confidence[0]
+            row["spread"][at] = _HAND_SPREAD * row["scale"]
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return Observations(**{name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in stacked.items()})
 
