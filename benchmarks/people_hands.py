@@ -3,8 +3,9 @@
 
     python benchmarks/people_hands.py PHOTO ... [--model builtin] [--overlay FOLDER]
 
-For every hand of `refine_hands` with a recovered wrist of its side within a palm's length, in degrees: `direction` from the wrist to the middle knuckle, `palm` its normal, `fingers` the mean difference of the bends of ten finger
-joints. With and without `hands`. The hand model is the reference here, not the truth.
+For every hand of `refine_hands` with a recovered wrist of its side within a palm's length, in degrees, mean (median):
+`direction` from the wrist to the middle knuckle, `palm` its normal, `fingers` the bends of ten finger joints. With and
+without `hands`. The hand model is the reference here, not the truth.
 """
 
 from __future__ import annotations
@@ -89,12 +90,12 @@ def overlay(people: People, rows: list, pixels: NDArray, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--model", default="builtin")
     parser.add_argument("--overlay", type=Path)
     arguments = parser.parse_args()
-    every: dict[bool, list] = {True: [], False: []}
+    every: dict[str, list] = {"full": [], "none": []}
     for path in arguments.photos:
         photo = inference.load_photo(path)
         hands = inference.refine_hands(photo, "builtin", device="cpu").hands
@@ -104,10 +105,10 @@ def main() -> None:
             seconds = time.process_time() - begun
             rows = compared(people, hands)
             every[with_hands] += rows
-            print(f"{path.stem:14} hands={with_hands!s:5} {len(people.frames[0])} people, {seconds:.1f} s")
+            print(f"{path.stem:14} hands={with_hands} {len(people.frames[0])} people, {seconds:.1f} s")
             for hand, _, *errors in rows:
                 print(f"    {hand.side:5} {hand.score:.2f}", *(f"{value:5.0f}" for value in errors))
-            if with_hands and arguments.overlay:
+            if with_hands == "full" and arguments.overlay:
                 arguments.overlay.mkdir(parents=True, exist_ok=True)
                 overlay(people, rows, photo.pixels, arguments.overlay / f"{path.stem}.png")
     for with_hands, rows in every.items():

@@ -127,7 +127,7 @@ def _people_of(
     bar = min(1.0, least / USUAL) * (pose.BELIEVED if boxes is None else SEEN)
     found = seen if given else [one for one in seen if one.score >= least and one.belief >= bar]
     found = give_hands_back(pyramid, found, run.part(0.5, 0.5))
-    hands = read_hands(pyramid, found, camera, run.part(0.5, 0.6)) if options["hands"] else [{} for _ in found]
+    hands = read_hands(pyramid, found, camera, run.part(0.5, 0.6)) if options["hands"] == "full" else None
     height, width = photo.pixels.shape[:2]
     masks = separate_masks([pose.person_mask(one, height, width) for one in found])
     fits: list[Fit] = []
@@ -135,7 +135,7 @@ def _people_of(
         part = run.part(0.6 + 0.35 * start / len(found), 0.6 + 0.35 * min(1.0, (start + batch) / len(found)))
         some = slice(start, start + batch)
         cameras = [camera] * len(found[some])
-        fits += fit_people(found[some], cameras, part, masks=masks[some], hands=hands[some], refine=refine)
+        fits += fit_people(found[some], cameras, part, masks=masks[some], hands=hands and hands[some], refine=refine)
     candidates = list(zip(found, fits, masks, strict=True))
     unfitted = 0 if given else len(seen) - len(found)
     if boxes is None:

@@ -77,8 +77,6 @@ def set_hands(body: Body, spell: Spell, hands: TrackHands, strength: float) -> S
     """A person's spell with these hands, smoothed and led back to where they rest."""
     motion = spell.motion
     own = [hands.get(spell.first + index, {}) for index in range(len(motion))]
-    if not any(own):
-        return spell
     rotations, confidence = with_hands(body, motion.rotations, motion.confidence, own)
     rotations = quaternion.align_hemisphere(rotations)
     for side in SIDES:

@@ -22,16 +22,19 @@ from ...camera import Camera
 from ...errors import BadInput
 from ...export import save_with
 from ...shipped.crops import Region
+from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
+from ..fit.hands import SIDES
 from .track import PIECE, Piece, Sighting, Track
 
 #: What the files hold; raised whenever it, or what the networks are asked, changes.
-VERSION = 1
+VERSION = 2
 #: The options that the measurements depend on.
-DECIDING = ("det_confidence_thresh", "det_iou_thresh", "boxes", "detector")
+DECIDING = ("det_confidence_thresh", "det_iou_thresh", "boxes", "detector", "hands")
 _KIND = "maquette people"
 _ARRAYS = ("points", "world", "visibility", "presence", "sigma", "world_sigma", "agreement", "matrix")
 _NUMBERS = ("score", "score_min", "spread", "belief")
+_HAND = ("points", "world", "right", "score", "sigma")
 _REGION = ("cx", "cy", "size", "rotation", "score")
 
 
@@ -159,6 +162,7 @@ def _arrays_of(measured: Measured) -> dict[str, Any]:
     tracks = [track for piece in measured.pieces for track in piece.tracks]
     seen = [one for track in tracks for one in track.sightings.values()]
     outlines = [np.frombuffer(one.outline, np.uint8) for one in seen]
+    hands = [one.hands[side] for one in seen for side in SIDES if side in one.hands]
     known = [one.colours for track in tracks for one in (*track.sightings.values(), track) if one.colours is not None]
     return {
         "kind": _KIND,
@@ -181,6 +185,8 @@ def _arrays_of(measured: Measured) -> dict[str, Any]:
         "colours": np.array(known, np.float32),
         "outline_lengths": [len(outline) for outline in outlines],
         "outlines": np.concatenate([np.zeros(0, np.uint8), *outlines]),
+        "hand_sides": np.array([[side in one.hands for side in SIDES] for one in seen]).reshape(-1, 2),
+        **{f"hand_{name}": np.array([getattr(one, name) for one in hands]) for name in _HAND},
         "regions": [[getattr(one.landmarks.region, name) for name in _REGION] for one in seen],
         **{name: np.array([getattr(one.landmarks, name) for one in seen]) for name in (*_ARRAYS, *_NUMBERS)},
     }
@@ -221,9 +227,16 @@ def _cameras(arrays: Mapping[str, NDArray]) -> Iterator[Camera]:
 
 def _sightings(arrays: Mapping[str, NDArray]) -> Iterator[Sighting]:
     ends = np.cumsum(arrays["outline_lengths"].astype(int))
-    empty = np.zeros((0, 0), np.float32)
+    empty, hands = np.zeros((0, 0), np.float32), _hands(arrays)
     for number, (length, end) in enumerate(zip(arrays["outline_lengths"].astype(int), ends, strict=True)):
         said: dict[str, Any] = {name: arrays[name][number] for name in _ARRAYS}
         said |= {name: float(arrays[name][number]) for name in _NUMBERS}
         landmarks = PoseLandmarks(**said, region=Region(*arrays["regions"][number].tolist()), mask_logits=empty)
-        yield Sighting(landmarks, None, outline=arrays["outlines"][end - length : end].tobytes())
+        shown = {side: next(hands) for side, there in zip(SIDES, arrays["hand_sides"][number], strict=True) if there}
+        yield Sighting(landmarks, None, outline=arrays["outlines"][end - length : end].tobytes(), hands=shown)
+
+
+def _hands(arrays: Mapping[str, NDArray]) -> Iterator[HandLandmarks]:
+    nowhere = Region(0.0, 0.0, 1.0)
+    for points, world, right, score, sigma in zip(*(arrays[f"hand_{name}"] for name in _HAND), strict=True):
+        yield HandLandmarks(points, world, float(right), float(score), float(score), sigma, nowhere)

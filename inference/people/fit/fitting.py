@@ -20,7 +20,7 @@ from ...geometry.rotations import quaternions_of
 from ...geometry.skinning import pose_body
 from ...shipped.body import load_body
 from . import hypotheses, outline, solve
-from .hands import RELAXED, with_hands
+from .hands import with_hands
 from .observe import INDEX, Observations, observe
 from .relaxed_fingers import relaxed_rotations
 from .skeleton import ATTRIBUTE_NAMES, GROUPS, joint_rotations, load_skeleton, place_markers, pose_skeleton, shape_of
@@ -110,7 +110,7 @@ def fit_people(
         better = residuals(observed, longer)[1] <= residuals(observed, state)[1]
         state = solve.choose(better, longer, state)
     run.report(0.97, "Posing bodies")
-    return results(observed, state, hands or [{}] * len(observed))
+    return results(observed, state, hands)
 
 
 def _fit_all(
@@ -187,10 +187,12 @@ def share_shape(observed: Observations, state: State, persons: Sequence[int]) ->
     return concatenated(parts)
 
 
-def results(observed: Observations, state: State, hands: Sequence[BodyHands]) -> list[Fit]:
+def results(observed: Observations, state: State, hands: Sequence[BodyHands] | None = None) -> list[Fit]:
     """Fits from the solved poses and the hands of each."""
     shape, _ = shape_of(state.attributes)
-    turns, confidence = with_hands(load_body(), body_rotations(state), joint_confidence(observed), hands)
+    turns, confidence = body_rotations(state), joint_confidence(observed)
+    if hands is not None:
+        turns, confidence = with_hands(load_body(), turns, confidence, hands)
     rotations = turns.astype(np.float32)
     vertices, joints = pose_body(load_body(), shape.numpy(), rotations, state.translation.numpy())
     residual, reprojection = residuals(observed, state)
@@ -248,6 +250,4 @@ def joint_confidence(observed: Observations) -> NDArray[np.float32]:
     for joint, parent in enumerate(skeleton.parents.tolist()):
         if group[joint] < 0:
             group[joint] = group[parent]
-    certain = groups[:, group[skeleton.carrier]]
-    certain[:, list(relaxed_rotations())] *= RELAXED
-    return certain.astype(np.float32)
+    return groups[:, group[skeleton.carrier]].astype(np.float32)

@@ -49,7 +49,7 @@ _MOST_TWIST, _MOST_BEND = 1.9, 1.45
 #: Of a landmark that spreads by this share of the palm over the crops half the confidence is left.
 _SPREAD = 0.15
 #: How sure relaxed fingers are against the wrist that they hang on.
-RELAXED = 0.3
+_RELAXED = 0.3
 #: elbow, twisting and wrist joint of the bodies that we know; where none twists, the elbow takes this share of it.
 _ARMS = {
     "left": (("lowerarm01.L", "lowerarm02.L", "wrist.L"), ("left_elbow", "", "left_wrist")),
@@ -96,7 +96,9 @@ def follow_hands(
     ]
     rough = [one.points for one in hand.landmarks(pyramid, wrists, run.part(0.0, 0.5)) if one.score > hand.MIN_SCORE]
     followed = [one.points for own in before for one in own.values()]
-    found = hand.landmarks(pyramid, [hand.region_from_points(points) for points in (*followed, *rough)], run.part(0.5, 1.0))
+    found = hand.landmarks(
+        pyramid, [hand.region_from_points(points) for points in (*followed, *rough)], run.part(0.5, 1.0)
+    )
     return owned([one for one in found if one.score > hand.MIN_SCORE], people)
 
 
@@ -183,7 +185,8 @@ def with_hands(
     rotations, confidence = np.array(rotations, np.float64), np.array(confidence, np.float32)
     for side in SIDES:
         rows = [row for row, own in enumerate(hands) if side in own]
-        arm = _arm(body, side)
+        arm, joints = _arm(body, side), finger_joints(body, side)
+        confidence[:, joints] *= _RELAXED
         if arm is None or not rows:
             continue
         seen = [hands[row][side] for row in rows]
@@ -191,13 +194,12 @@ def with_hands(
         sure = np.stack([one.confidence for one in seen])
         some = rotations[rows]
         _turn_wrist(body, some, arm, quaternion.multiply(turns[:, 0], _from_ours(body, side)))
-        joints = finger_joints(body, side)
-        some[:, joints] = turns[:, 1:] if joints else some[:, joints]
-        rotations[rows] = some
-        where = [joint for joint in arm[1:] if joint >= 0]
-        confidence[np.ix_(rows, where)] = np.maximum(confidence[np.ix_(rows, where)], sure[:, :1])
         if joints:
+            some[:, joints] = turns[:, 1:]
             confidence[np.ix_(rows, joints)] = sure[:, 1:]
+        rotations[rows] = some
+        where = np.ix_(rows, [joint for joint in arm[1:] if joint >= 0])
+        confidence[where] = np.maximum(confidence[where], sure[:, :1])
     return rotations, confidence
 
 

@@ -22,6 +22,7 @@ from ..clip import MASK_BYTES, mask_bytes
 from . import answers
 from .clip import recover_clip
 from .find import Detection, Thresholds, builtin_finder
+from .hands import turn_wrists
 from .persons import make_person, with_masks
 from .refine import refine_person
 from .stream import Search, people_of
@@ -39,6 +40,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
         why = "" if detector else f": there is no YOLO file in the folder {FOLDER}"
         run.report(0.0, f"Using the built-in person detector{why}")
     tracked = options["track"] and clip.fps is not None and len(clip) > 1
+    hands = options["hands"] == "full"
     find = None if path is None else yolo_finder(path, run, thresholds)
     if tracked:
         search = Search(find, given, thresholds, "fast" if refine else "")
@@ -48,12 +50,12 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     search = Search(find, given, thresholds, "accurate" if refine else "")
     if len(clip) == 1 and clip.fps is None:
         photo = next(iter(clip))
-        request = (run.model_key, photo.camera_or_default(), repr(given), path, thresholds, refine)
-        return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, search, batch))
-    return _of_photos(clip, run, search, batch)
+        request = (run.model_key, photo.camera_or_default(), repr(given), path, thresholds, refine, hands)
+        return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, search, batch, hands))
+    return _of_photos(clip, run, search, batch, hands)
 
 
-def _of_photos(clip: Clip, run: Run, search: Search, batch: int) -> People:
+def _of_photos(clip: Clip, run: Run, search: Search, batch: int, hands: bool) -> People:
     """People photo by photo, none of them followed from one to the next."""
     template = answers.template(run)
     cameras: list[Camera] = []
@@ -67,9 +69,13 @@ def _of_photos(clip: Clip, run: Run, search: Search, batch: int) -> People:
         raise BadInput("There are no photos.", "Give at least one.")
     frames += [[] for _ in range(len(cameras) - len(frames))]
     persons, left = [], MASK_BYTES
-    for people, camera, part in zip(frames, cameras, run.part(0.9, 1.0).parts(len(frames)), strict=True):
+    parts = run.part(0.9, 1.0).parts(len(frames))
+    for photo, people, camera, part in zip(clip, frames, cameras, parts, strict=True):
         if search.landmarks:
             people = [(found, refine_person(template, one, found, camera, part)) for found, one in people]
+        if hands:
+            turned = turn_wrists(template, [one for _, one in people], photo, camera, part)
+            people = [(found, one) for (found, _), one in zip(people, turned, strict=True)]
         left -= mask_bytes(len(people), camera)
         whole = [one for _, one in people] if left < 0 else with_masks(people, template.body.faces, camera, part)
         persons.append(tuple(replace(one, track_id=index) for index, one in enumerate(whole)))

@@ -30,6 +30,7 @@ from . import answers, placing
 from .answers import CropQuery, NetworkOutput
 from .crops import Crop, picture
 from .find import Detection, found_person
+from .hands import turn_spells
 from .identity import Follower
 from .persons import make_person, with_masks
 from .refine import refine_motion
@@ -78,6 +79,8 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
         own, pixels = _motions(template, number, track, cameras, fps, part, options)
         spells += own
         keypoints.append(pixels)
+    if options["hands"] == "full":
+        spells = turn_spells(template, spells, tracks, clip, cameras, run.part(0.9, 0.92), options["smoothing"])
     spells, ground = stand(template.body, spells, options["plant"], run.part(0.92, 0.94), cameras[0].up)
 
     def seen(person: Person, frame: int) -> Person:
@@ -120,7 +123,7 @@ def _tracks_by_landmarks(
     clip: Clip, run: Run, _search: Search, options: Mapping[str, Any], cameras: list[Camera]
 ) -> list[TrackFrames]:
     """The people that the built-in network follows."""
-    measured = measure_clip(clip, run.part(0.0, 0.45), {**options, "boxes": None})
+    measured = measure_clip(clip, run.part(0.0, 0.45), {**options, "boxes": None, "hands": "none"})
     cameras += measured.cameras
     tracks = identify(measured.pieces, clip.fps or USUAL_FPS)
     followed: list[TrackFrames] = [{} for _ in tracks]
