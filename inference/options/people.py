@@ -24,7 +24,7 @@ OPTIONS = Options(
     Share("plant", 1.0, "Plant Feet", "How firmly planted feet are held in place; 0 lets them slide"),
     Choice("hands", "full", "Hands", "How hands are read",
            (("full", "Own Look", "Each hand is looked at by itself: wrists, forearms and fingers follow it"),
-            ("none", "With the Body", "Wrists are read with the body; fingers too (SAM 3D Body), or they are relaxed"))),
+            ("none", "With the Body", "Wrists are read with the body, and SAM 3D Body's fingers; others are relaxed"))),
     Switch("mask_prompts", False, "Show Masks", "Show the network the mask that the detector draws of each person",
            models=SAM3D),
     Value("masks", None, "Masks", "Of the people in the boxes, to show to the network",

@@ -62,8 +62,8 @@ def recover_people(
     track : keep one identity and one body shape per person over the frames of a clip, and smooth its motion.
     smoothing : of a tracked clip: 0 gives every frame's own pose, above 1 the motion is calmer than usual.
     plant : of a tracked clip: 1 holds planted feet in place, 0 leaves them to slide.
-    hands : "full" looks at each hand by itself, for wrists, forearms and fingers; "none" leaves them to the body's network:
-        fingers are relaxed then, or SAM 3D Body's of one pass instead of three.
+    hands : "full" looks at each hand by itself, for wrists, forearms and fingers; "none" leaves wrists to the body's
+        network, and relaxes fingers (SAM 3D Body reads them too, in one pass instead of three).
     mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
     masks : of SAM 3D Body: per photo, a mask (H, W) of each person in `boxes`, or None; shown to the network.
     detector : what finds people: "builtin", the name of a YOLO file in the model files' folder yolo, or a path. None

@@ -75,7 +75,7 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
     template = answers.template(run)
     fps = clip.fps or USUAL_FPS
     spells, keypoints = list[Spell](), list[Pixels]()
-    for number, (track, part) in enumerate(zip(tracks, run.part(0.85, 0.92).parts(len(tracks)), strict=True)):
+    for number, (track, part) in enumerate(zip(tracks, run.part(0.85, 0.9).parts(len(tracks)), strict=True)):
         own, pixels = _motions(template, number, track, cameras, fps, part, options)
         spells += own
         keypoints.append(pixels)
