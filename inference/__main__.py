@@ -108,6 +108,7 @@ def _measured(options: argparse.Namespace, progress: Progress) -> Iterator[Path]
         return
     if output.suffix.lower() != ".npz":
         raise BadInput(f"{output} is not an .npz file.", "End the name in .npz.")
+    output.parent.mkdir(parents=True, exist_ok=True)
     _check_outputs(options, [output], list(inputs[0].files))
     from .people.clip.measured import save as save_measured
 

@@ -24,33 +24,52 @@ const JOB_TYPE = {
   ],
 };
 
-// People of a clip are one problem over all of its frames.
-const WHOLE = ["people"];
+// People of a clip are one problem over all of its frames: their networks' part is cut, and merged at the end. What
+// Blender itself builds of them is one task.
+const MERGED = ["npz", "png", "glb"];
 
 function compileJob(job) {
   const settings = job.settings;
-  const inParts = settings.frames && WHOLE.indexOf(settings.task) < 0;
+  const people = settings.task === "people";
+  const inParts = settings.frames && (!people || MERGED.indexOf(settings.format) >= 0);
   const chunks = inParts ? frameChunker(settings.frames, settings.chunk_size) : [""];
+  const merge = people && inParts ? author.Task("people-merge", "blender") : null;
   for (const chunk of chunks) {
     const task = author.Task(chunk ? settings.task + "-" + chunk : settings.task, "blender");
     const count = chunk && typeof frameCount === "function" ? frameCount(chunk) : 1;
-    task.addCommand(command(settings, chunk, count));
+    task.addCommand(command(settings, "--photo", settings.photo, made(settings, chunk), count));
     job.addTask(task);
+    if (merge) merge.addDependency(task);
   }
+  if (!merge) return;
+  const people_file = folder(settings.output) + "people." + settings.format;
+  merge.addCommand(command(settings, "--merge", parts(settings), ["--output", people_file], 1));
+  job.addTask(merge);
 }
 
-// Workers demand a .blend file between the arguments before and behind it; the photo takes its place.
-function command(settings, chunk, steps) {
-  const behind = ["--output", folder(settings.output), "--format", settings.format, "--continue", "--report", "flamenco"];
-  if (chunk) behind.push("--frames", chunk);
-  if (chunk && settings.task === "depth") behind.push("--no-steady"); // which goes through all frames
+// What a task writes, and of which frames.
+function made(settings, chunk) {
+  if (chunk && settings.task === "people") return ["--measure", parts(settings) + "/" + chunk + ".npz", "--frames", chunk];
+  const words = ["--output", folder(settings.output), "--format", settings.format];
+  if (chunk) words.push("--frames", chunk);
+  if (chunk && settings.task === "depth") words.push("--no-steady"); // which goes through all frames
+  return words;
+}
+
+// Workers demand a .blend file between the arguments before and behind it; what is read takes its place.
+function command(settings, flag, read, words, steps) {
+  const behind = words.concat(["--continue", "--report", "flamenco"]);
   if (settings.model) behind.push("--model", settings.model);
   return author.Command("blender-render", {
     exe: "{blender}",
-    argsBefore: ["--command", "maquette", settings.task, "--photo"],
-    blendfile: settings.photo,
+    argsBefore: ["--command", "maquette", settings.task, flag],
+    blendfile: read,
     args: behind.concat(shellSplit(settings.options || "")),
   }, steps);
+}
+
+function parts(settings) {
+  return folder(settings.output) + "parts";
 }
 
 function folder(name) {

@@ -39,32 +39,48 @@ def template(
         {"name": "Output", "type": "PATH", "objectType": "DIRECTORY", "dataFlow": "OUT"},
     ]
     is_film = len(inputs) == 1 and inputs[0].is_clip
-    step: dict[str, Any] = {"name": task}
-    if is_film and task != "people":
+    space: dict[str, Any] = {}
+    if is_film:
         numbers = inputs[0].numbers
         parameters += [
             _parameter("Frames", "STRING", f"{numbers[0]}-{numbers[-1]}", "Frames by the clip's own numbers"),
             _parameter("ChunkSize", "INT", chunk, "Frames of a task"),
         ]
         words += ["--frames", "{{Task.Param.Frame}}"]
+        chunks = {"defaultTaskCount": "{{Param.ChunkSize}}", "rangeConstraint": "CONTIGUOUS"}
+        space = _space({"name": "Frame", "type": "CHUNK[INT]", "range": "{{Param.Frames}}", "chunks": chunks})
         if task == "depth" and not {"--steady", "--no-steady"} & set(flags):
             flags = [*flags, "--no-steady"]  # which goes through all frames
-        chunks = {"defaultTaskCount": "{{Param.ChunkSize}}", "rangeConstraint": "CONTIGUOUS"}
-        step |= _space({"name": "Frame", "type": "CHUNK[INT]", "range": "{{Param.Frames}}", "chunks": chunks})
     elif len(inputs) > 1:
         parts = -(-len(inputs) // chunk)
         parameters.append(_parameter("Parts", "INT", parts, "Parts of equal size"))
         words += ["--part", "{{Task.Param.Part}}/{{Param.Parts}}"]
-        step |= _space({"name": "Part", "type": "INT", "range": "1-{{Param.Parts}}"})
-    words += ["--output", "{{Param.Output}}/", "--continue", "--report", "openjd", *flags]
-    step["script"] = {"actions": {"onRun": {"command": "{{Param.Program}}", "args": words}}}
+        space = _space({"name": "Part", "type": "INT", "range": "1-{{Param.Parts}}"})
+    behind = ["--continue", "--report", "openjd", *flags]
+    if is_film and task == "people":  # one problem over all frames, of which the networks' part can be cut
+        merge = [*DOORS[door], task, "--merge", "{{Param.Output}}/parts"]
+        merge += ["--output", "{{Param.Output}}/people." + kind_of(flags), *behind]
+        words += ["--measure", "{{Param.Output}}/parts/{{Task.Param.Frame}}.npz", *behind]
+        steps = [_step("measure", words, space), _step("merge", merge, {"dependencies": [{"dependsOn": "measure"}]})]
+    else:
+        steps = [_step(task, [*words, "--output", "{{Param.Output}}/", *behind], space)]
     return {
         "specificationVersion": "jobtemplate-2023-09",
         "extensions": ["TASK_CHUNKING"],
         "name": f"Maquette {task}",
         "parameterDefinitions": parameters,
-        "steps": [step],
+        "steps": steps,
     }
+
+
+def kind_of(flags: Sequence[str]) -> str:
+    """The format that the words of a command line ask for."""
+    return flags[flags.index("--format") + 1] if "--format" in flags else "npz"
+
+
+def _step(name: str, words: list[str], more: dict[str, Any]) -> dict[str, Any]:
+    run = {"command": "{{Param.Program}}", "args": words}
+    return {"name": name, **more, "script": {"actions": {"onRun": run}}}
 
 
 def _parameter(name: str, kind: str, default: Any, text: str) -> dict[str, Any]:

@@ -89,16 +89,23 @@ def test_every_task_compiles(task: str) -> None:
         "options": "--resolution 64",
     }
     tasks = compiled(made)
-    assert len(tasks) == (1 if task == "people" else 6)
+    assert len(tasks) == (7 if task == "people" else 6)
+    if task == "people":  # measured in parts, which are then merged
+        merge = tasks.pop()
+        assert merge["dependencies"] == [one["name"] for one in tasks]
+        words = words_of(merge["commands"][0])
+        assert words[:5] == ["people", "--merge", "/out/parts", "--output", "/out/people.npz"] and for_arrays(words)
+        assert len(compiled({**made, "format": "fbx"})) == 1
     assert {one["type"] for one in tasks} == {"blender"} and len({one["name"] for one in tasks}) == len(tasks)
     for one in tasks:
         (command,) = one["commands"]
         words = words_of(command)
         assert words[:3] == [task, "--photo", "/shots/a.mov"] and words[-2:] == ["--resolution", "64"]
-        assert words[words.index("--output") + 1] == "/out/"
-        assert for_arrays(words) and ("--frames" in words) == (task != "people")
-    if task != "people":
-        assert tasks[1]["commands"][0]["steps"] == 50 and tasks[1]["name"] == f"{task}-1051-1100"
+        written = {"--measure": "/out/parts/"} if task == "people" else {"--output": "/out/"}
+        assert all(words[words.index(name) + 1].startswith(value) for name, value in written.items())
+        assert for_arrays(words) and ("--no-steady" in words) == (task == "depth")
+    assert tasks[1]["commands"][0]["steps"] == 50 and tasks[1]["name"] == f"{task}-1051-1100"
+    assert "1051-1100" in words_of(tasks[1]["commands"][0])
 
 
 def test_a_worker_runs_the_commands(tmp_path, capfd) -> None:

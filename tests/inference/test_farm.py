@@ -39,11 +39,11 @@ def template(folder, *words, door="python", chunk=5):
     return file, json.loads(file.read_text())
 
 
-def openjd(file, *parameters):
+def openjd(file, *parameters, more=()):
     """The real `openjd run`: its output."""
     pytest.importorskip("openjd.cli", reason="this environment is older than the lock")
     given = [word for name, value in parameters for word in ("-p", f"{name}={value}")]
-    command = [sys.executable, "-m", "openjd", "run", str(file), *given]
+    command = [sys.executable, "-m", "openjd", "run", str(file), *given, *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     return done.stdout
@@ -69,6 +69,43 @@ def test_a_clip_is_cut_into_chunks_by_the_real_openjd(task, recorder, tmp_path):
     tail = f"--output {tmp_path}/out.v2/ --continue --report openjd --format png --resolution 64"
     tail += " --no-steady" if task == "depth" else ""  # what goes through all frames cannot be cut
     assert calls == [f"{head} {frames} {tail}" for frames in ("1-4", "5-8", "9-12")]
+
+
+def people_job(tmp_path, movie, program, chunk, door="python"):
+    """The output folder of a job of people, after the real `openjd run` did its steps."""
+    output = tmp_path / "out"
+    file, _ = template(tmp_path, "people", "--photo", movie, "--output", output, chunk=chunk, door=door)
+    given = (("Photo", movie), ("Output", output), ("Program", program))
+    openjd(file, *given, more=("--step", "merge", "--run-dependencies"))
+    return output
+
+
+def test_people_are_measured_in_chunks_and_merged(recorder, tmp_path):
+    movie = shot(tmp_path / "shot.avi", 6)
+    output = people_job(tmp_path, movie, recorder, 3, "blender")
+    calls = (tmp_path / "calls.txt").read_text().splitlines()
+    tail = "--continue --report openjd"
+    parts = [
+        f"--command maquette people --photo {movie} --frames {frames} --measure {output}/parts/{frames}.npz {tail}"
+        for frames in ("1-3", "4-6")
+    ]
+    merge = f"--command maquette people --merge {output}/parts --output {output}/people.npz {tail}"
+    assert calls == [*parts, merge]
+
+
+@pytest.mark.full
+def test_people_of_three_chunks_by_openjd_are_the_whole(tmp_path):
+    movie, photo = tmp_path / "shot.avi", cv2.imread(str(sample_photo("astronaut")))
+    writer = cv2.VideoWriter(str(movie), cv2.VideoWriter.fourcc(*"MJPG"), 24, (512, 512))
+    for number in range(9):
+        writer.write(np.roll(photo, 3 * number, 1))
+    writer.release()
+    assert run("people", "--photo", movie, "--output", tmp_path / "whole.npz") == 0
+    output = people_job(tmp_path, movie, sys.executable, 3)
+    with np.load(tmp_path / "whole.npz") as whole, np.load(output / "people.npz") as merged:
+        assert whole["frame"].tolist() == merged["frame"].tolist() and len(whole["frame"]) == 9
+        for name in ("vertices", "rotations", "translation", "joints"):
+            np.testing.assert_allclose(merged[name], whole[name], atol=1e-6)
 
 
 def test_numbered_files_keep_their_numbers_and_photos_come_in_parts(recorder, tmp_path):
