@@ -146,6 +146,11 @@ def refine_hands(photo: Photo, **options: Any) -> Made:
     return _of_photo("refine_hands", photo, options)
 
 
+def segment(photo: Photo, **options: Any) -> Made:
+    """One thing cut out: its mask, and a card of it."""
+    return _of_photo("segment", photo, options)
+
+
 def make_map(photo: Photo, **options: Any) -> Made:
     """An image pass: lines, edges, or shuffled content."""
     return _of_photo("make_map", photo, options)
@@ -154,6 +159,11 @@ def make_map(photo: Photo, **options: Any) -> Made:
 def detail_mask(photo: Photo, **options: Any) -> Made:
     """What lies under a mask, repainted."""
     return _of_photo("detail_mask", photo, options)
+
+
+def calibrate_lens(photo: Photo, **options: Any) -> Made:
+    """The photo's matched camera by straight lines, drawn (`lines_x`, `lines_y`, `lines_z`) or found."""
+    return _of_photo("calibrate_lens", photo, options)
 
 
 def calibrate_distance(photo: Photo, **options: Any) -> Made:

@@ -28,8 +28,21 @@ if TYPE_CHECKING:
     from .people import measure_people, recover_people, solve_people
     from .photo import Clip, Photo, load_clip, load_photo
     from .preprocessors import make_map
-    from .results import Body, DepthMap, Detailed, DetailedSegment, Hand, HandMaps, MapImage, NormalMap, People, Person
+    from .results import (
+        Body,
+        CutOut,
+        DepthMap,
+        Detailed,
+        DetailedSegment,
+        Hand,
+        HandMaps,
+        MapImage,
+        NormalMap,
+        People,
+        Person,
+    )
     from .runtime import free_memory
+    from .segment import cut_out
 
 __all__ = [
     "BadInput",
@@ -39,6 +52,7 @@ __all__ = [
     "Cancelled",
     "Checkpoint",
     "Clip",
+    "CutOut",
     "DepthMap",
     "Detailed",
     "DetailedSegment",
@@ -55,6 +69,7 @@ __all__ = [
     "Person",
     "Photo",
     "UnknownModel",
+    "cut_out",
     "detail_mask",
     "estimate_depth",
     "estimate_normals",
@@ -80,8 +95,9 @@ _NAMES = {
     "people": "measure_people recover_people solve_people",
     "photo": "Clip Photo load_clip load_photo",
     "preprocessors": "make_map",
-    "results": "Body DepthMap Detailed DetailedSegment Hand HandMaps MapImage NormalMap People Person",
+    "results": "Body CutOut DepthMap Detailed DetailedSegment Hand HandMaps MapImage NormalMap People Person",
     "runtime": "free_memory",
+    "segment": "cut_out",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -32,7 +32,7 @@ from ..installer.models import catalogue, store
 from . import export, measure_people, recover_people, solve_people
 from .detailer import command
 from .errors import BadInput
-from .options import Options, common, depth, hands, normals, people, preprocessors
+from .options import Options, common, depth, hands, normals, people, preprocessors, segment
 from .photo import Clip, Photo, as_clip, load_clip
 from .pipeline import arguments as arguments_of
 from .pipeline.inputs import Input, inputs_of
@@ -57,6 +57,7 @@ TASKS = {
     "hands": _Task("hands", "depth, mask and meshes of the hands", hands.OPTIONS),
     "maps": _Task("maps", "image passes: edges, lines, shuffled content", preprocessors.OPTIONS, "canny"),
     "people": _Task("people", "posed bodies of a photo, photos or a clip", people.OPTIONS),
+    "segment": _Task("segment", "one thing cut out of a photo", segment.OPTIONS),
     "relief": _Task("depth", "surface relief of a material", depth.OPTIONS.for_model("relief"), "relief"),
 }
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import runtime
 from .errors import BadInput, Cancelled, MaquetteError, NothingFound, OutOfMemory
-from .options import depth, hands, normals, preprocessors
+from .options import depth, hands, normals, preprocessors, segment
 from .options.common import AUTO, RUN_NAMES
 from .options.common import BATCH_SIZE as _BATCH_SIZE
 from .photo import Clip, Photo, PhotoLike, as_clip, as_photo
@@ -45,6 +45,7 @@ _TASKS = {
     "normals": ("estimate", normals.OPTIONS),
     "hands": ("refine", hands.OPTIONS),
     "maps": ("make", preprocessors.OPTIONS),
+    "segment": ("cut_out", segment.OPTIONS),
 }
 
 

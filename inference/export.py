@@ -23,10 +23,10 @@ from .geometry import relief_grid
 from .photo import Photo, exr
 from .photo.colour import quantised
 from .photo.encode import png
-from .results import Body, DepthMap, HandMaps, MapImage, NormalMap, People, Person
+from .results import Body, CutOut, DepthMap, HandMaps, MapImage, NormalMap, People, Person
 from .runtime.device import missing_package
 
-Result = DepthMap | NormalMap | HandMaps | MapImage | People
+Result = CutOut | DepthMap | NormalMap | HandMaps | MapImage | People
 #: Suffix -> what it holds.
 FORMATS = (".npz", ".exr", ".png", ".glb")
 
@@ -247,7 +247,7 @@ def _stacked(items: list[Any], names: tuple[str, ...], prefix: str = "") -> dict
     return {prefix + name: np.array([getattr(item, name) for item in items]) for name in names}
 
 
-def _map_arrays(result: DepthMap | NormalMap) -> dict[str, NDArray]:
+def _map_arrays(result: DepthMap | NormalMap | CutOut) -> dict[str, NDArray]:
     return _camera_arrays(result.camera)
 
 
@@ -345,6 +345,14 @@ _KINDS = {
     DepthMap: _Kind("Depth", _ALL, _DEPTH_ARRAYS, _map_arrays, "depth", _valid, _relief_mesh),
     NormalMap: _Kind("A normal map", ".npz, .exr or .png", _NORMAL_ARRAYS, _map_arrays, "normals", _valid),
     MapImage: _Kind("An image pass", ".npz or .png", ("image", "model")),
+    CutOut: _Kind(
+        "A cut-out",
+        ".npz, .exr or .png",
+        ("mask", "preview", "score", "model"),
+        _map_arrays,
+        "mask",
+        lambda found, _: found.mask,
+    ),
     HandMaps: _Kind("The hands", _ALL, _HAND_ARRAYS, _hand_arrays, "depth", lambda hands, _: hands.mask, _hand_meshes),
     People: _Kind("The people", ".npz, .png or .glb", more=_people_arrays, mask=_people_mask, meshes=_body_meshes),
 }

@@ -75,6 +75,21 @@ class MapImage:
 
 
 @dataclass(frozen=True)
+class CutOut:
+    """One thing of a photo.
+
+    mask : (H, W) float32 0..1.  score : 0..1, how sure the model is of it.  preview : (h, w, 3) uint8, the mask.
+    model : what cut it out, by its name in the catalogue.
+    """
+
+    mask: NDArray[np.float32]
+    score: float
+    camera: Camera
+    preview: NDArray[np.uint8]
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Hand:
     """One hand.
 

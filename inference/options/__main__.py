@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from . import depth, detail, hands, normals, people, preprocessors
+from . import depth, detail, hands, normals, people, preprocessors, segment
 
 TASKS = {
     "depth": depth.OPTIONS,
@@ -19,6 +19,7 @@ TASKS = {
     "people": people.OPTIONS,
     "maps": preprocessors.OPTIONS,
     "detail": detail.OPTIONS,
+    "segment": segment.OPTIONS,
 }
 _TABLE = re.compile(r"(<!-- parameters: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

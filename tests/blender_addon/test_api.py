@@ -88,7 +88,7 @@ def test_every_task_and_operator_has_its_function() -> None:
     named = {task.operator for task in TASKS if task.operator}
     classes = [cls for task in TASKS if task.name in ("motion", "calibrate") for cls in task.operators]
     named |= {cls.bl_idname.split(".")[1] for cls in classes}
-    for name in named - {"pick_point"}:
+    for name in named - {"pick_point", "draw_lines"}:
         assert getattr(api, name).__doc__, name
 
 

@@ -30,7 +30,7 @@ ROOMS = (
     ("runtime", "exr"),
     ("registry", "weights"),
     ("models", "shipped", "batch"),
-    ("depth", "normals", "hands", "preprocessors", "rigs"),
+    ("depth", "normals", "hands", "preprocessors", "rigs", "segment"),
     ("people",),
     ("export",),
     ("detailer", "pipeline"),

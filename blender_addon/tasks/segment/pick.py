@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clicking on what is to be cut out, or drawing a box around it.
+
+Blender reads properties from annotations, so this module has no `from __future__ import annotations`.
+"""
+
+import json
+from typing import Any
+
+import bpy
+from bpy.props import StringProperty
+
+from ..shared.picking import pixel_under
+
+_PASSED = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM"}
+_HELP = "Click on it; Ctrl-click on what is not; drag a box around it   Backspace: begin anew   Enter: done"
+#: Pixels of the photo by which a mouse may slip in a click.
+_SLIP = 6.0
+
+
+class MAQUETTE_OT_pick_segment(bpy.types.Operator):
+    """Click on what is to be cut out, and with Ctrl on what is not, or drag a box around it"""
+
+    bl_idname = "maquette.pick_segment"
+    bl_label = "Click or Box"
+    bl_options = {"INTERNAL"}
+
+    camera: StringProperty(name="Camera", description="Name of the photo's matched camera")
+
+    def invoke(self, context: Any, event: Any) -> set[Any]:
+        if bpy.app.background or context.area is None or context.area.type not in {"VIEW_3D", "IMAGE_EDITOR"}:
+            self.report({"ERROR"}, "Show the photo in an Image Editor, or look through its camera")
+            return {"CANCELLED"}
+        self._start = None
+        context.window.cursor_modal_set("CROSSHAIR")
+        context.window_manager.modal_handler_add(self)
+        self._tell(context)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: Any, event: Any) -> set[Any]:
+        if event.type in _PASSED or event.type.startswith("NDOF"):
+            return {"PASS_THROUGH"}
+        if event.value == "PRESS" and event.type in {"RET", "NUMPAD_ENTER", "ESC", "RIGHTMOUSE"}:
+            self._done(context)
+            return {"FINISHED"}
+        settings = context.scene.maquette.segment
+        if event.value == "PRESS" and event.type == "BACK_SPACE":
+            settings.points = settings.box = ""
+        elif event.type == "LEFTMOUSE":
+            pixel = pixel_under(context, event, bpy.data.objects.get(self.camera))
+            if event.value == "PRESS":
+                self._start = pixel
+            elif self._start is not None and pixel is not None:
+                marked(settings, self._start, pixel, wanted=not event.ctrl)
+                self._start = None
+        self._tell(context)
+        return {"RUNNING_MODAL"}
+
+    def cancel(self, context: Any) -> None:
+        self._done(context)
+
+    def _tell(self, context: Any) -> None:
+        settings = context.scene.maquette.segment
+        count = len(json.loads(settings.points or "[]"))
+        told = f"   {count} click{'' if count == 1 else 's'}{', a box' if settings.box else ''}"
+        context.workspace.status_text_set(_HELP + told)
+
+    def _done(self, context: Any) -> None:
+        context.window.cursor_modal_restore()
+        context.workspace.status_text_set(None)
+        for area in context.window.screen.areas:
+            area.tag_redraw()
+
+
+def marked(settings: Any, start: tuple[float, float], end: tuple[float, float], *, wanted: bool) -> None:
+    """Add a click to the settings, or put the box there that was drawn."""
+    if max(abs(end[0] - start[0]), abs(end[1] - start[1])) > _SLIP:
+        settings.box = json.dumps([round(value, 1) for value in (*start, *end)])
+        return
+    try:
+        points = json.loads(settings.points or "[]")
+    except ValueError:
+        points = []
+    settings.points = json.dumps([*points, [round(start[0], 1), round(start[1], 1), int(wanted)]])

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pixel of a photo under the mouse: in an Image Editor that shows it, or in a viewport, through its camera."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def pixel_under(context: Any, event: Any, camera: Any) -> tuple[float, float] | None:
+    """(u, v) of the photo, v down; None where the mouse is not over it. camera : the photo's matched one, or None."""
+    region = next(region for region in context.area.regions if region.type == "WINDOW")
+    x, y = event.mouse_x - region.x, event.mouse_y - region.y
+    if not (0 <= x < region.width and 0 <= y < region.height):
+        return None
+    if context.area.type == "IMAGE_EDITOR":
+        image = context.space_data.image
+        if image is None or not image.size[0]:
+            return None
+        u, v = region.view2d.region_to_view(x, y)
+        return (u * image.size[0], (1 - v) * image.size[1]) if 0 <= u <= 1 and 0 <= v <= 1 else None
+    return _through_camera(context, region, (x, y), camera) if camera is not None else None
+
+
+def _through_camera(context: Any, region: Any, mouse: tuple[int, int], camera: Any) -> tuple[float, float] | None:
+    from bpy_extras import view3d_utils
+
+    from ...builders.camera import matched, measure
+
+    view = context.space_data.region_3d
+    origin = view3d_utils.region_2d_to_origin_3d(region, view, mouse)
+    direction = view3d_utils.region_2d_to_vector_3d(region, view, mouse)
+    point = measure.surface_point(camera, origin, direction)
+    if point is None and view.view_perspective == "CAMERA" and context.scene.camera == camera:
+        point = origin + direction * 10.0
+    pixel = measure.pixel_of(camera, point) if point is not None else None
+    known = matched.known_intrinsics(camera)
+    if pixel is None or known is None:
+        return None
+    return pixel if 0 <= pixel[0] <= known.width and 0 <= pixel[1] <= known.height else None
