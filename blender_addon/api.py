@@ -146,9 +146,9 @@ def refine_hands(photo: Photo, **options: Any) -> Made:
     return _of_photo("refine_hands", photo, options)
 
 
-def segment(photo: Photo, **options: Any) -> Made:
+def cut_out(photo: Photo, **options: Any) -> Made:
     """One thing cut out: its mask, and a card of it."""
-    return _of_photo("segment", photo, options)
+    return _of_photo("cut_out", photo, options)
 
 
 def make_map(photo: Photo, **options: Any) -> Made:

@@ -26,7 +26,7 @@ def picture(u: int) -> tuple[np.ndarray, np.ndarray]:
     noise = cv2.GaussianBlur(np.random.default_rng(4).normal(0, 50, (HEIGHT, WIDTH, 3)), (0, 0), 2)
     disc = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.circle(disc, (u, 80), 22, 1, -1)
-    red, green = (190, 70, 60) + np.roll(noise, u, 1), (70, 140, 80) + noise
+    red, green = np.roll(noise, u, 1) + (190, 70, 60), noise + (70, 140, 80)
     return np.clip(np.where(disc[..., None] > 0, red, green), 0, 255), disc > 0
 
 
@@ -58,23 +58,23 @@ def line() -> str:
 
 
 def test_a_click_a_box_and_a_painted_mask(photo) -> None:
-    bpy.ops.maquette.segment(filepath=photo, points=CLICK)
+    bpy.ops.maquette.cut_out(filepath=photo, points=CLICK)
     assert overlap("disc_01.mask") > 0.93 and line().startswith("Made the image disc_01.mask. Model: Colours and edges")
     assert bpy.data.images["disc_01.mask"][roles.ROLE] == "mask"
-    bpy.ops.maquette.segment(filepath=photo, box="[34, 54, 88, 106]")
+    bpy.ops.maquette.cut_out(filepath=photo, box="[34, 54, 88, 106]")
     assert overlap("disc_01.mask.001") > 0.93
     with pytest.raises(RuntimeError, match="Nothing says what is to be cut out"):
-        bpy.ops.maquette.segment(filepath=photo)
+        bpy.ops.maquette.cut_out(filepath=photo)
     rough = images.mask_image("rough", cv2.dilate(picture(60)[1].astype(np.float32), np.ones((7, 7))))
     bpy.context.scene.tool_settings.image_paint.canvas = rough
-    bpy.ops.maquette.segment(filepath=photo)
+    bpy.ops.maquette.cut_out(filepath=photo)
     assert overlap("disc_01.mask.002") > 0.93
     with pytest.raises(RuntimeError, match="no image called"):
-        bpy.ops.maquette.segment(filepath=photo, prompt_mask="gone")
+        bpy.ops.maquette.cut_out(filepath=photo, mask="gone")
 
 
 def test_a_card_stands_on_the_floor_and_matches_the_photo(photo) -> None:
-    bpy.ops.maquette.segment(filepath=photo, points=CLICK, card=True)
+    bpy.ops.maquette.cut_out(filepath=photo, points=CLICK, card=True)
     card, camera = bpy.data.objects["disc_01.card"], bpy.context.scene.camera
     assert card.parent == camera and line().startswith("Made the image disc_01.mask and the card disc_01.card")
     world = np.array(card.matrix_world)
@@ -95,9 +95,9 @@ def test_a_card_stands_on_the_floor_and_matches_the_photo(photo) -> None:
 def test_masks_go_where_all_masks_go(photo) -> None:
     bpy.ops.mesh.primitive_plane_add(size=2)
     plane = bpy.context.object
-    bpy.ops.maquette.segment(filepath=photo, points=CLICK, masks="PAINT_SLOT")
+    bpy.ops.maquette.cut_out(filepath=photo, points=CLICK, masks="PAINT_SLOT")
     assert "paint layer" in line() and plane.name in line()
-    bpy.ops.maquette.segment(filepath=photo, points=CLICK, masks="GREASE_PENCIL")
+    bpy.ops.maquette.cut_out(filepath=photo, points=CLICK, masks="GREASE_PENCIL")
     assert "outline" in line()
 
 
@@ -105,8 +105,8 @@ def test_a_clip_is_followed(folder, tmp_path) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
     options = {"filepath": str(folder / "disc_##.png"), "points": CLICK, "frames": "CLIP", "start_frame": 5}
     with pytest.raises(RuntimeError, match="image sequence"):
-        bpy.ops.maquette.segment(**options, masks="PAINT_SLOT")
-    bpy.ops.maquette.segment(**options, card=True)
+        bpy.ops.maquette.cut_out(**options, masks="PAINT_SLOT")
+    bpy.ops.maquette.cut_out(**options, card=True)
     files = sorted(tmp_path.rglob("*.png"))
     assert [file.name[-8:] for file in files] == ["0005.png", "0006.png", "0007.png"]
     for number, file in enumerate(files):

@@ -13,7 +13,7 @@ TASK = Task(
     55,
     SETTINGS,
     (SegmentPanel, SegmentSettingsPanel),
-    operator="segment",
+    operator="cut_out",
     label="Cut Out",
     tooltip="Cut one thing out of the photo: what was clicked on, boxed, or roughly painted",
     package=__name__,

@@ -41,10 +41,10 @@ def work(properties: Any, context: Context) -> SegmentWork:
 
 def _rough_mask(properties: Any, context: Any) -> Image | None:
     """The image that shows roughly what is wanted: as named, else without clicks the one that is being painted."""
-    if properties.prompt_mask:
-        found = bpy.data.images.get(properties.prompt_mask)
+    if properties.mask:
+        found = bpy.data.images.get(properties.mask)
         if found is None:
-            raise BadInput(f"There is no image called {properties.prompt_mask!r}.", "Choose another one.")
+            raise BadInput(f"There is no image called {properties.mask!r}.", "Choose another one.")
         return found
     painted = context.tool_settings.image_paint.canvas
     return painted if not properties.points and not properties.box else None

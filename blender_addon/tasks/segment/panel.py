@@ -22,7 +22,7 @@ class SegmentPanel(SidebarPanel):
         camera = matched_camera(settings)
         row = layout.row(align=True)
         row.operator("maquette.pick_segment", icon="EYEDROPPER").camera = camera.name if camera else ""
-        layout.prop_search(segment, "prompt_mask", bpy.data, "images", icon="IMAGE_DATA")
+        layout.prop_search(segment, "mask", bpy.data, "images", icon="IMAGE_DATA")
         if is_clip(settings):
             self.rows(layout, settings, "frames")
         self.rows(layout, settings, "masks", "card")

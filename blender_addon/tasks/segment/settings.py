@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from ....inference.options import Options, Switch, Text
 from ....inference.options.segment import OPTIONS
+from ...core.bpy_settings import without
 from ..shared.settings import FRAMES, MASKS, START_FRAME, mask_choice, model_choice
 
 # fmt: off
-PARAMETERS = Options(*OPTIONS)
+PARAMETERS = without(OPTIONS, "mask")
 BUILD = Options(
     mask_choice("IMAGE", "Mask", "What to make of the mask"),
     Switch("card", False, "Cut-out Card",
@@ -20,7 +21,7 @@ BUILD = Options(
 SETTINGS = Options(
     model_choice("segment", "What finds the outline"),
     *PARAMETERS,
-    Text("prompt_mask", "", "Rough Mask",
+    Text("mask", "", "Rough Mask",
          "Image whose white part is roughly what is wanted; left out without clicks, the image that is being painted"),
     *BUILD,
 )
