@@ -26,7 +26,7 @@ def picture(u: int) -> tuple[np.ndarray, np.ndarray]:
     noise = cv2.GaussianBlur(np.random.default_rng(4).normal(0, 50, (HEIGHT, WIDTH, 3)), (0, 0), 2)
     disc = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.circle(disc, (u, 80), 22, 1, -1)
-    red, green = np.roll(noise, u, 1) + (190, 70, 60), noise + (70, 140, 80)
+    red, green = np.add(np.roll(noise, u, 1), (190, 70, 60)), np.add(noise, (70, 140, 80))
     return np.clip(np.where(disc[..., None] > 0, red, green), 0, 255), disc > 0
 
 
