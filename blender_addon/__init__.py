@@ -13,7 +13,7 @@ def register() -> None:
     tasks.register()
     packages.register()
     library.register()
-    job_display.register(library.operators.button_text)
+    job_display.register(library.operators.button_text, library.operators.in_short)
     jobs.register(jobs.Hooks(choices.idle_minutes, tasks.prepare, job_display.announce, job_display.redraw))
     handlers.register()
     session.register()
@@ -25,11 +25,13 @@ def unregister() -> None:
     from . import cli, library, packages, preferences, tasks
     from .builders.files import session
     from .core import handlers, jobs
+    from .ui import job_display
 
     cli.unregister()
     session.unregister()
     handlers.unregister()
     jobs.unregister()
+    job_display.unregister()
     library.unregister()
     packages.unregister()
     tasks.unregister()

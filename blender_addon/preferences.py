@@ -111,7 +111,7 @@ class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
         name="Half Precision", description="Compute in 16 bits on the graphics card: faster, with half the memory"
     )
     idle_minutes: FloatProperty(
-        name="Keep Models",
+        name="Keep Models (Minutes)",
         description="Minutes after the last job until models are removed from memory; 0 keeps them",
         default=10.0,
         min=0.0,

@@ -15,7 +15,13 @@ _FREE_SECONDS = 5.0
 @persistent
 def stop_jobs(*_arguments: object) -> None:
     """Another file is being opened: what the tasks were to be built into goes away. Downloads go on."""
-    jobs.cancel(jobs.TORCH)
+    jobs.cancel(jobs.TORCH, silently=True)
+
+
+@persistent
+def forget(*_arguments: object) -> None:
+    """Another file is open: what was said belongs to the one before."""
+    jobs.remember(None)
 
 
 @persistent
@@ -27,9 +33,11 @@ def free_for_render(*_arguments: object) -> None:
 
 def register() -> None:
     bpy.app.handlers.load_pre.append(stop_jobs)
+    bpy.app.handlers.load_post.append(forget)
     bpy.app.handlers.render_init.append(free_for_render)
 
 
 def unregister() -> None:
     bpy.app.handlers.load_pre.remove(stop_jobs)
+    bpy.app.handlers.load_post.remove(forget)
     bpy.app.handlers.render_init.remove(free_for_render)

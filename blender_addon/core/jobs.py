@@ -12,13 +12,15 @@ calls `pump`; a script, or a Blender that runs no timers, calls it by hand, or u
 from __future__ import annotations
 
 import atexit
+import itertools
 import queue
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,7 @@ STOP_SECONDS = 10.0
 TORCH, LIBRARY = "maquette", "maquette-library"
 
 Report = Callable[[float, str], None]
+_numbers = itertools.count(1)
 
 
 class State(Enum):
@@ -50,27 +53,35 @@ class State(Enum):
 class Job:
     """One piece of work: `work(report)` on the worker thread, then `finish(its result)` on the main thread.
 
-    `finish` returns the line that tells the user what was made. `report(fraction, message)` raises `Cancelled` after
-    `cancel` was called. A job without `finish` only works. thread : TORCH or LIBRARY.
+    `finish` returns the line that tells the user what was made, or an Outcome that tells more. `report(fraction,
+    message)` raises `Cancelled` after `cancel` was called. A job without `finish` only works.
+    thread : TORCH or LIBRARY.
     is_partial(result) : the work was cancelled, and this is what was finished by then, to be built all the same.
+    operator : whose button was pressed.  photo : the chosen photo, as the panel knows it; both "" for none.
     """
 
     def __init__(
         self,
         label: str,
         work: Callable[[Report], Any],
-        finish: Callable[[Any], str] | None = None,
+        finish: Callable[[Any], str | Outcome] | None = None,
         thread: str = TORCH,
         is_partial: Callable[[Any], bool] = lambda result: False,
+        operator: str = "",
+        photo: str = "",
     ) -> None:
         self.label = label
         self.thread = thread
+        self.operator, self.photo = operator, photo
+        self.number = next(_numbers)
+        self.silent = False  # cancelled together with its file: nobody is told
         self.state = State.WAITING
         self.fraction = 0.0
         self.message = "Waiting"
         self.result: Any = None
         self.error: BaseException | None = None
         self.seconds = 0.0
+        self.started = 0.0
         self._work = work
         self._finish = finish
         self._is_partial = is_partial
@@ -84,6 +95,13 @@ class Job:
     @property
     def cancelled(self) -> bool:
         return self._cancelled.is_set()
+
+    def remaining(self) -> float | None:
+        """Seconds that are left at the pace so far; None while that cannot be told."""
+        gone = time.perf_counter() - self.started
+        if self.state is not State.RUNNING or gone < 2 or not 0.05 < self.fraction < 1:
+            return None
+        return gone * (1 - self.fraction) / self.fraction
 
     def wait(self, seconds: float) -> bool:
         """Wait until the worker is done with it; False when the time ran out first."""
@@ -101,7 +119,7 @@ class Job:
         """The worker thread's part. Never raises: errors wait in `error` for the main thread."""
         from ...inference.errors import Cancelled, OutOfMemory
 
-        started = time.perf_counter()
+        self.started = time.perf_counter()
         self.state = State.RUNNING
         try:
             self.report(0.0, "Starting")
@@ -117,10 +135,10 @@ class Job:
         except Exception as error:
             self._fail(error)
         finally:
-            self.seconds = time.perf_counter() - started
+            self.seconds = time.perf_counter() - self.started
             self._worked.set()
 
-    def build(self) -> str:
+    def build(self) -> str | Outcome:
         """The main thread's part: raises the job's error, else makes the datablocks and returns the closing line."""
         from ...inference.errors import Cancelled
 
@@ -152,6 +170,8 @@ class Outcome:
     """What the panel shows of the last job: its closing line, or what went wrong and the operator that mends it.
 
     arguments : the operator's properties, by name.  kind : of the error, where it was one of ours.
+    label, photo : of the job.  made : kind in `bpy.data` and name of what it built.
+    again : the operator that did it and its properties, so that it can be done again with others.
     """
 
     line: str
@@ -160,6 +180,11 @@ class Outcome:
     operator: str | None = None
     arguments: tuple[tuple[str, str], ...] = ()
     kind: type[MaquetteError] | None = field(default=None, compare=False)
+    label: str = field(default="", compare=False)
+    photo: str = field(default="", compare=False)
+    made: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    again: tuple[str, Mapping[str, Any]] | None = field(default=None, compare=False)
+    cancelled: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, error: MaquetteError) -> Outcome:
@@ -214,6 +239,8 @@ class Hooks:
 _workers: dict[str, _Worker] = {}
 _jobs: list[Job] = []  # submitted and not yet built, oldest first
 _outcome: Outcome | None = None
+_history: deque[Outcome] = deque(maxlen=6)  # what jobs have made or failed at, the latest first
+_pumping = False
 _used = 0.0  # time.monotonic() of the last job's end
 _hooks = Hooks()
 #: Hears of the progress of `run` besides: the command line.
@@ -230,18 +257,30 @@ def outcome() -> Outcome | None:
     return _outcome
 
 
+def history() -> tuple[Outcome, ...]:
+    """How the last jobs ended, the latest first."""
+    return tuple(_history)
+
+
 def remember(new: Outcome | None) -> None:
-    """Let the panel show `new` as the last outcome."""
+    """Let the panel show `new` as the last outcome; None forgets those before it too."""
     global _outcome
     _outcome = new
+    if new is None:
+        _history.clear()
+    elif not new.cancelled:
+        _history.appendleft(new)
 
 
 def submit(job: Job) -> Job:
     """Hand a job to the worker and return at once; `pump` builds its result."""
     _jobs.append(job)
     _started_worker(job.thread).requests.put(job)
-    if not bpy.app.timers.is_registered(pump):
+    if not _pumping:  # `pump` itself goes on while there is a job
+        if bpy.app.timers.is_registered(pump):  # asleep, it would look seconds after a quick job has ended
+            bpy.app.timers.unregister(pump)
         bpy.app.timers.register(pump, first_interval=BUSY_INTERVAL, persistent=True)
+    _hooks.changed()
     return job
 
 
@@ -277,29 +316,40 @@ def run(job: Job, on_progress: Report | None = None) -> str:
 
 def pump() -> float | None:
     """Build what the worker has finished. Returns the seconds until the next look, or None when there is no need."""
-    from ...inference.errors import Cancelled, MaquetteError
-
-    for job in [job for worker in _workers.values() for job in worker.take_finished()]:
-        if job not in _jobs:
-            continue  # `run` has built it
-        _jobs.remove(job)
-        try:
-            _build(job)
-        except (Exception, Cancelled) as error:
-            if not isinstance(error, (MaquetteError, Cancelled)):
-                traceback.print_exception(error)
-            if _outcome is not None and _outcome.failed:
-                _hooks.failed(job.label, _outcome)
+    global _pumping
+    _pumping = True
+    try:
+        for job in [job for worker in _workers.values() for job in worker.take_finished()]:
+            if job in _jobs:  # else `run` has built it
+                _jobs.remove(job)
+                _build_unwaited(job)
+    finally:
+        _pumping = False
     _hooks.changed()
     if _jobs:
         return BUSY_INTERVAL
     return _drop_idle_models()
 
 
-def cancel(thread: str | None = None) -> int:
-    """Cancel all jobs, or those of one thread; returns how many. Those that wait never start."""
-    chosen = [job for job in _jobs if thread in (None, job.thread)]
+def _build_unwaited(job: Job) -> None:
+    """Build what nobody waits for, and show what went wrong."""
+    from ...inference.errors import Cancelled, MaquetteError
+
+    try:
+        _build(job)
+    except (Exception, Cancelled) as error:
+        if not isinstance(error, (MaquetteError, Cancelled)):
+            traceback.print_exception(error)
+        if _outcome is not None and _outcome.failed:
+            _hooks.failed(job.label, _outcome)
+
+
+def cancel(thread: str | None = None, *, number: int = 0, silently: bool = False) -> int:
+    """Cancel all jobs, those of one thread, or the one of that number; returns how many. Those that wait never start.
+    silently : nothing is said of it."""
+    chosen = [job for job in _jobs if thread in (None, job.thread) and number in (0, job.number)]
     for job in chosen:
+        job.silent = job.silent or silently
         job.cancel()
     return len(chosen)
 
@@ -346,19 +396,22 @@ def _build(job: Job) -> str:
 
     global _used
     _used = time.monotonic()
+    told: dict[str, Any] = {"label": job.label, "photo": job.photo}
     try:
-        line = job.build()
+        done = job.build()
     except Cancelled:
-        remember(Outcome(f"{job.label} was cancelled"))
+        if not job.silent:
+            remember(Outcome(f"{job.label} was cancelled", cancelled=True, **told))
         raise
     except MaquetteError as error:
-        remember(Outcome.of(error))
+        remember(replace(Outcome.of(error), **told))
         raise
     except Exception as error:
-        remember(Outcome(f"{job.label} failed: {error}", True, "The system console has the details."))
+        remember(Outcome(f"{job.label} failed: {error}", True, "The system console has the details.", **told))
         raise
-    remember(Outcome(line))
-    return line
+    outcome = replace(done, **told) if isinstance(done, Outcome) else Outcome(done, **told)
+    remember(outcome)
+    return outcome.line
 
 
 def _started_worker(thread: str) -> _Worker:

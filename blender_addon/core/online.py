@@ -27,4 +27,5 @@ def require_online(instead: str = "") -> None:
 
     if not is_online():
         remedy = f"{how_to_allow()}{', or ' + instead if instead else ''}."
-        raise MaquetteError("Blender is not allowed to use the network.", remedy, "screen.userpref_show")
+        button = None if bpy.app.online_access_override else "maquette.allow_online"
+        raise MaquetteError("Blender is not allowed to use the network.", remedy, button)

@@ -95,8 +95,9 @@ def note(sentence: str) -> None:
 def change(owner: Any, **values: Any) -> None:
     """Set properties of a datablock, or of what belongs to one; they get their old values back if the job fails."""
     before = {name: getattr(owner, name) for name in values}
-    # Vectors and matrices are views of what is about to change.
+    # Vectors, matrices and arrays are views of what is about to change.
     before = {name: value.copy() if type(value).__module__ == "mathutils" else value for name, value in before.items()}
+    before = {name: tuple(value) if hasattr(value, "foreach_get") else value for name, value in before.items()}
     on_failure(lambda: _assign(owner, before))
     _assign(owner, values)
 

@@ -260,6 +260,14 @@ def button_text(operator: str, arguments: Mapping[str, str]) -> str | None:
     return f"{verb} {model.label}{'...' if verb == 'Install' else ''}" if model else None
 
 
+def in_short(operator: str, arguments: Mapping[str, str]) -> tuple[str, str] | None:
+    """What a missing model's error says beside the button that installs it; None for other errors."""
+    if operator != "maquette.install_model":
+        return None
+    model = _named(arguments.get("model", ""), arguments.get("file", ""))
+    return (f"{model.label} is not installed.", f"{model.size}, {model.licence}.") if model else None
+
+
 def _named(model: str, file: str) -> Model | None:
     try:
         return library.by_id(model) if model else library.needing(file)

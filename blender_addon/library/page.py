@@ -14,8 +14,7 @@ from ...installer.models import catalogue, library, licences, store
 from ...installer.models.catalogue import Model, in_words
 from ...installer.net.http import HUB
 from ..core import jobs
-from ..core.online import offline_line
-from ..ui.job_display import draw_outcome, draw_running
+from ..ui.job_display import draw_offline, draw_outcome, draw_running
 from ..ui.text import draw_fold, draw_lines, page_characters
 from .choice import READY, STATES
 from .state import IMPORT_INSTEAD, missing_groups, overview
@@ -34,10 +33,9 @@ def draw(layout: UILayout, chosen: Any) -> None:
     row = column.row()
     row.alignment, row.active = "RIGHT", False
     row.label(text=f"{_free()} free")
-    if not draw_running(layout, jobs.LIBRARY, "maquette.cancel_library"):
+    if not draw_running(layout, jobs.LIBRARY, but="Packages"):
         draw_outcome(layout, width, page="maquette.open_preferences")
-    if line := offline_line(IMPORT_INSTEAD):
-        draw_lines(layout.box(), line, width, "INTERNET_OFFLINE")
+    draw_offline(layout, IMPORT_INSTEAD, width)
     row = layout.row()
     row.operator("maquette.import_models", text="Import from Disk...", icon="FILE_FOLDER")
     row.operator("maquette.verify_models", text="Verify All", icon="VIEWZOOM").model = ""
@@ -135,8 +133,7 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
         box = column.box()
         draw_lines(box, f"Can also use {names}", _DIALOG, "INFO")
         box.prop(operator, "optional")
-    if line := offline_line(IMPORT_INSTEAD):
-        draw_lines(column.box(), line, _DIALOG, "INTERNET_OFFLINE")
+    draw_offline(column, IMPORT_INSTEAD, _DIALOG)
     if licences.is_needed(model):
         box = column.box()
         line = "This licence forbids commercial use, including of what you make with the model."

@@ -13,7 +13,7 @@ from ...installer.environment.lock_files import CORE
 from ..core import choices, jobs
 from ..core.online import require_online
 from ..ui.setup_operator import SetupOperator, setup_job
-from .state import WHEELS_INSTEAD, look, look_again, ready, status, wanted
+from .state import WHEELS_INSTEAD, look, look_again, ready, status, unsupported, wanted
 
 
 class MAQUETTE_OT_install_packages(SetupOperator):
@@ -33,6 +33,12 @@ class MAQUETTE_OT_install_packages(SetupOperator):
         description="Reinstall what is installed already, for example for another accelerator",
         options={"SKIP_SAVE"},
     )
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        if missing := unsupported():
+            cls.poll_message_set(missing)
+        return not missing
 
     def ask(self, context: Any, event: Any) -> set[Any]:
         look()

@@ -14,8 +14,8 @@ from ...installer.models.catalogue import in_words
 from ...installer.packages import sizes
 from ...installer.packages import status as states
 from ..core import jobs
-from ..core.online import is_online, offline_line
-from ..ui.job_display import draw_progress
+from ..core.online import is_online
+from ..ui.job_display import draw_offline, draw_progress
 from ..ui.text import draw_fold, draw_lines, page_characters
 from . import state as known
 from .state import WHEELS_INSTEAD, property_of, wanted
@@ -45,16 +45,15 @@ def draw(layout: UILayout, chosen: Any) -> None:
     active = [job for job in jobs.active() if job.thread == jobs.LIBRARY and job.label.endswith("Packages")]
     if active:
         box.label(text=active[0].label, icon="SORTTIME")
-        draw_progress(box, active[0], "maquette.cancel_library", "Stopping; the downloaded part is kept")
+        draw_progress(box, active[0], "Stopping; the downloaded part is kept")
     else:
         state = _state_of(status)
         _draw_state(box, status, state, width)
-        _draw_groups(box, status, chosen)
+        _draw_groups(box, status, chosen, width)
         if state not in _CLOSED:
             _draw_buttons(box, status, state, chosen)
-    line = offline_line(WHEELS_INSTEAD)
-    if line and status.state not in (states.PROVIDED, states.UNFIT, states.UNSUPPORTED):
-        draw_lines(box, line, width, "INTERNET_OFFLINE")
+    if not is_online() and status.state not in (states.PROVIDED, states.UNFIT, states.UNSUPPORTED):
+        draw_offline(box, WHEELS_INSTEAD, width)
         if not chosen.wheels_folder:
             box.prop(chosen, "wheels_folder")
     if draw_fold(layout, chosen, "show_sources"):
@@ -82,7 +81,7 @@ def _draw_state(box: UILayout, status: states.Status, state: str, width: int) ->
         draw_lines(box, detail, width, "BLANK1")
 
 
-def _draw_groups(box: UILayout, status: states.Status, chosen: Any) -> None:
+def _draw_groups(box: UILayout, status: states.Status, chosen: Any, width: int) -> None:
     """The core, and the groups that are installed, needed or switched on."""
     groups = [group for group in status.groups if group.feature in wanted(chosen) or group.state in states.USABLE]
     column = box.column(align=True)
@@ -97,7 +96,7 @@ def _draw_groups(box: UILayout, status: states.Status, chosen: Any) -> None:
             left.label(text=LABELS[group.feature], icon="CHECKBOX_HLT" if usable else "IMPORT")
         right = split.split(factor=0.78)
         right.active = usable
-        right.label(text=FEATURES[group.feature])
+        draw_lines(right, FEATURES[group.feature], int(width * 0.5), "NONE")
         end = right.row()
         end.alignment = "RIGHT"
         end.label(text=_size(group))
@@ -166,8 +165,7 @@ def draw_install(layout: UILayout, features: list[str]) -> None:
     column = layout.column()
     column.label(text=", ".join(LABELS.get(feature, feature) for feature in features), icon="PACKAGE")
     _draw_plan(column, known.status(), features)
-    if line := offline_line(WHEELS_INSTEAD):
-        draw_lines(column.box(), line, 66, "INTERNET_OFFLINE")
+    draw_offline(column, WHEELS_INSTEAD, 66)
 
 
 def _draw_sources(column: UILayout, status: states.Status, chosen: Any, width: int) -> None:

@@ -54,6 +54,14 @@ def status() -> Any:
     return remembered("packages", states.of_process)
 
 
+def unsupported() -> str:
+    """Why nothing can be run in this Blender, in one sentence without its full stop; "" where it can, or could."""
+    from ...installer.packages import status as states
+
+    state = status()
+    return state.groups[0].detail.rstrip(".") if not ready() and state.state == states.UNSUPPORTED else ""
+
+
 def wanted(preferences: Any) -> list[str]:
     """The groups to install: the core, those that the installed models need, and those switched on in the
     preferences."""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import bpy
 from bpy.props import PointerProperty
 
+from .shared import photo_operators
 from .shared.job_operators import OPERATORS
 from .shared.memory_panel import MemoryPanel
 from .shared.panel import panel_classes
-from .shared.photo_panel import PhotoOptionsPanel, PhotoPanel
+from .shared.photo_panel import PhotoOptionsPanel, PhotoPanel, ResultsPanel
 from .shared.scene_settings import scene_group
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _panels(space: str, prefix: str) -> list[type]:
     return [
         *panel_classes((PhotoPanel, PhotoOptionsPanel), space, prefix),
         *(panel for task in TASKS for panel in task.panel_classes(space, prefix)),
-        *panel_classes((MemoryPanel,), space, prefix),
+        *panel_classes((ResultsPanel, MemoryPanel), space, prefix),
     ]
 
 
@@ -46,6 +47,7 @@ _CLASSES = (
     *(group for task in TASKS for group in (*task.groups, task.group)),
     _SETTINGS,
     *OPERATORS,
+    *photo_operators.CLASSES,
     *(operator for task in TASKS for operator in task.operators),
     *(panel for editor in _EDITORS for panel in _panels(*editor)),
 )
@@ -58,9 +60,11 @@ def register() -> None:
     for task in TASKS:
         for (owner, name), declared in task.attached.items():
             setattr(owner, name, declared)
+    photo_operators.register()
 
 
 def unregister() -> None:
+    photo_operators.unregister()
     for task in TASKS:
         for owner, name in task.attached:
             delattr(owner, name)

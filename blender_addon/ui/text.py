@@ -14,7 +14,7 @@ def draw_lines(layout: UILayout, text: str, width: int, icon: str) -> None:
     """Text over as many lines of `width` characters as it needs, the icon before the first."""
     column = layout.column(align=True)
     for number, line in enumerate(wrap(text, width)):
-        column.label(text=line, icon="BLANK1" if number else icon)  # type: ignore[arg-type]
+        column.label(text=line, icon="BLANK1" if number and icon != "NONE" else icon)  # type: ignore[arg-type]
 
 
 def characters(*, margin: int = 75, least: int = 16) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, MissingPackages
+from .own_symbols import import_own
 
 #: Shortest side of a photo, pixels: below it there is nothing to recognise.
 LEAST_SIDE = 8
@@ -17,10 +18,15 @@ MOST_PIXELS = 178_956_970
 _PACKAGES = {"PIL": "Pillow", "OpenEXR": "OpenEXR", "pillow_heif": "pillow-heif", "av": "PyAV"}
 
 
+#: Module -> a function by which another version of its library is known that Blender may be linked with.
+_SHARED = {"OpenEXR": "exr_get_library_version"}
+
+
 def require(module: str) -> Any:
     """Import a package that reads or writes pictures. Raises `MissingPackages`."""
     try:
-        return import_module(module)
+        own = import_own(module, _SHARED[module]) if module in _SHARED else None
+        return own or import_module(module)
     except ImportError as error:
         raise MissingPackages(
             f"{_PACKAGES[module]} is not installed for this Python.",

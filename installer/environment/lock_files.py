@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads the committed lock files: which files of which packages each Blender's environment is made of.
 
-`locks/python3.11.txt` and `locks/python3.13.txt` pin everything that does not belong to Blender, for all systems,
-with hashes. `locks/blenders.json` pins bpy and numpy for each Blender. Their origin: `relock.py`.
+`locks/python3.11.txt`, `python3.13.txt` and, for the run time alone, `python3.14.txt` pin everything that does not
+belong to Blender, for all systems, with hashes. `locks/blenders.json` pins bpy and numpy for each Blender. Their
+origin: `relock.py`.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from ..shared.processes import stream
 from .lock_files import BPY, CLUSTER, FEATURES, LINT, SAMPLES, TEST, lock_file
 from .uv import UV_VERSION, Uv
 
+_CHECKOUT = (CLUSTER, BPY, TEST, LINT, SAMPLES)
 #: Blender -> Python, bpy, and the numpy of the official build (a bpy wheel does not always say which).
 BLENDERS = {
     "4.2": ("3.11", "4.2.23", "1.24.3"),
@@ -30,9 +31,14 @@ BLENDERS = {
 }
 
 
+#: Python -> the groups that are resolved for it. 3.14 is that of Blender as distributions build it: no bpy wheel has
+#: it, so there is no environment of a checkout, and what a checkout needs besides is left out.
+PYTHONS = {"3.11": (*FEATURES, *_CHECKOUT), "3.13": (*FEATURES, *_CHECKOUT), "3.14": tuple(FEATURES)}
+
+
 def relock(paths: Paths, uv: Uv, say: Callable[[str], None], upgrade: bool = False) -> list[Path]:
-    """Write both lock files, the table of Blenders and uv's own hashes; returns the files."""
-    for python in ("3.11", "3.13"):
+    """Write the lock files, the table of Blenders and uv's own hashes; returns the files."""
+    for python in PYTHONS:
         say(f"resolving for Python {python}")
         _write_lock(paths, uv, python, upgrade)
     say("hashes of bpy and numpy")
@@ -40,7 +46,7 @@ def relock(paths: Paths, uv: Uv, say: Callable[[str], None], upgrade: bool = Fal
     say("hashes of uv")
     path = paths.locks / "uv.txt"
     path.write_text(_compile_pin(paths, uv, f"uv=={UV_VERSION}", "3.11"), "utf-8")
-    written = [lock_file(paths.locks, "3.11"), lock_file(paths.locks, "3.13"), paths.locks / "blenders.json", path]
+    written = [*(lock_file(paths.locks, python) for python in PYTHONS), paths.locks / "blenders.json", path]
     for file in written:
         if "://" in file.read_text("utf-8"):
             raise SetupError(f"{file.name} names an address.", "Run it with a plain index, without direct links.")
@@ -49,7 +55,7 @@ def relock(paths: Paths, uv: Uv, say: Callable[[str], None], upgrade: bool = Fal
 
 def _write_lock(paths: Paths, uv: Uv, python: str, upgrade: bool) -> None:
     folder = Path("installer", "locks")
-    arguments = [str(folder / f"{group}.in") for group in (*FEATURES, CLUSTER, BPY, TEST, LINT, SAMPLES)]
+    arguments = [str(folder / f"{group}.in") for group in PYTHONS[python]]
     arguments += ["--constraint", str(folder / f"python{python}.in"), "--excludes", str(folder / "excluded.in")]
     target = lock_file(paths.locks, python)
     kept = target.read_text("utf-8") if target.exists() and not upgrade else ""

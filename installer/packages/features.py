@@ -40,7 +40,7 @@ def locked(locks: Path, python: str) -> tuple[Pin, ...]:
     if not path.exists():
         raise SetupError(
             f"There are no packages for Python {python}.",
-            "Use Blender 4.2 to 5.0 (Python 3.11) or 5.1 and later (3.13), as blender.org distributes it.",
+            "Use Blender 4.2 or later, as blender.org or a distribution with Python 3.11, 3.13 or 3.14 has it.",
         )
     return _locked(path, path.stat().st_mtime)
 

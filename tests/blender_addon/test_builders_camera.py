@@ -134,6 +134,21 @@ def test_a_photo_lies_in_the_frame_as_its_camera_shows_it():
     assert matched.lens_of(own, scene).camera(600, 800).fx == pytest.approx(800)
 
 
+@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (500, 500), (4000, 300)])
+@pytest.mark.parametrize("intrinsics", CAMERAS.values(), ids=CAMERAS)
+def test_the_photo_lies_on_what_is_built_in_a_frame_of_any_shape(intrinsics, size, world):
+    picture = photo_of(intrinsics)
+    made = matched.matched_camera(intrinsics, picture, world)
+    set_render(size)
+    shown = made.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.background_images[0]
+    photo = np.array([intrinsics.width, intrinsics.height]) * np.array(picture.display_aspect)
+    scale = {"FIT": min, "CROP": max}[shown.frame_method](np.array(size) / photo)
+    points = random_points()
+    share = intrinsics.project(points) / (intrinsics.width, intrinsics.height) - 0.5
+    seen = blender_projection(made, axes.transform(world, points), *size)
+    np.testing.assert_allclose(seen, share * photo * scale + np.array(size) / 2, atol=0.05)
+
+
 def test_focal_length_of_numbers_and_of_a_camera_object():
     from types import SimpleNamespace
 

@@ -8,7 +8,7 @@ import pytest
 from maquette.blender_addon.builders.camera import matched
 from maquette.blender_addon.builders.images import image
 from maquette.blender_addon.core import jobs, roles, transaction
-from maquette.blender_addon.tasks.shared.panel import matched_camera
+from maquette.blender_addon.tasks.shared.chosen import matched_camera
 from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from PIL import Image
@@ -79,7 +79,7 @@ def test_a_camera_of_the_scene_is_named_and_pixels_that_are_not_square_are_told(
     bpy.context.scene.camera = own
     line = depth(photo, camera="Own")
     assert "Lens: 50 mm from the scene's camera" in line and "The render" not in line
-    made = bpy.data.objects["astronaut.png.camera"]
+    made = bpy.data.objects["astronaut.camera"]
     intrinsics = matched.intrinsics_of(made, 512, 512)
     assert (intrinsics.fx, intrinsics.cx) == pytest.approx((50 / 36 * 512, 256 - 51.2))
     render = bpy.context.scene.render

@@ -67,7 +67,7 @@ class TestInstall:
             bpy.ops.maquette.install_model(model="free")
         outcome = jobs.outcome()
         assert outcome is not None and "import them from disk" in outcome.remedy
-        assert outcome.operator == "screen.userpref_show" and not server.requests
+        assert outcome.operator == "maquette.allow_online" and not server.requests
 
     def test_a_non_commercial_licence_is_accepted_once(self, online, server) -> None:  # noqa: F811
         with pytest.raises(RuntimeError, match="may not be used commercially"):

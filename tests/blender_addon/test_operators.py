@@ -225,7 +225,11 @@ def test_photos_that_are_no_clip_have_collections_and_cameras_of_their_own(astro
     bpy.ops.maquette.recover_people(filepath=str(tmp_path))
     assert "2 people of 2 separate photos" in jobs.outcome().line and "several sizes" in jobs.outcome().line
     tops = [one.name for one in bpy.context.scene.collection.children]
-    assert sorted(tops) == ["IMG_0001.people", "IMG_0002.people"]
+    assert sorted(tops) == ["IMG_0001", "IMG_0002"]
+    for name in tops:
+        own = bpy.data.collections[name]
+        assert [one.name for one in own.children] == [f"{name}.people"]
+        assert [obj.type for obj in own.objects] == ["CAMERA"]
     assert [len(bpy.data.collections[name].children) for name in tops] == [1, 1]
     cameras = {obj["maquette_photo"].name for obj in bpy.data.objects if obj.type == "CAMERA"}
     assert cameras == {"IMG_0001.png", "IMG_0002.png"}

@@ -117,7 +117,7 @@ def test_a_projected_stencil_has_its_own_uv_map_and_a_flat_one_the_active_map(st
     assert settings.stencil_image.name == "street.mask" and settings.use_stencil_layer and settings.invert_stencil
     assert plane.data.uv_layer_stencil == plane.data.uv_layers.active
     refine(street, masks="STENCIL", mask_mapping="CAMERA")
-    assert plane.data.uv_layer_stencil.name == "street.png.camera.uv"
+    assert plane.data.uv_layer_stencil.name == "street.camera.uv"
     assert plane.data.uv_layers.active.name == "UVMap"
 
 
@@ -156,7 +156,7 @@ def test_depth_as_relief_grid_and_displacement(street, maps, plane, evaluated) -
     assert len(values) > 0.5 * drawn.sum() and set(values) <= set(maps.depth[drawn])
     refine(street, depth="GRID")
     grid = bpy.data.objects["street.hands.grid"]
-    camera = bpy.data.objects["street.png.camera"]
+    camera = bpy.data.objects["street.camera"]
     away = axes.transform(np.linalg.inv(np.array(camera.matrix_world)), evaluated(grid))
     assert np.ptp(-away[:, 2]) == pytest.approx(np.ptp(maps.depth[drawn]), rel=0.2)
     bpy.context.view_layer.objects.active = plane
@@ -170,7 +170,7 @@ def test_depth_as_relief_grid_and_displacement(street, maps, plane, evaluated) -
 def test_outlines_hang_on_the_camera(street) -> None:
     line = refine(street, masks="GREASE_PENCIL", mask_split="PER_HAND")
     outline = bpy.data.objects["street.outline"]
-    assert "outlines" in line and outline.parent == bpy.data.objects["street.png.camera"]
+    assert "outlines" in line and outline.parent == bpy.data.objects["street.camera"]
     assert {getattr(layer, "info", None) or layer.name for layer in outline.data.layers} == {"hand.L.1", "hand.R.1"}
 
 
@@ -215,7 +215,7 @@ def test_objects_that_take_no_mask_are_refused_at_once(street, plane, blocks, tm
 def test_an_object_without_uvs_takes_a_projected_layer(street, plane) -> None:
     plane.data.uv_layers.remove(plane.data.uv_layers[0])
     refine(street, masks="PAINT_SLOT", mask_mapping="CAMERA")
-    assert [layer.name for layer in plane.data.uv_layers] == ["street.png.camera.uv"]
+    assert [layer.name for layer in plane.data.uv_layers] == ["street.camera.uv"]
 
 
 def test_a_packed_photo_of_a_file_never_saved(street) -> None:

@@ -52,7 +52,7 @@ class TestOperators:
             bpy.ops.maquette.install_packages()
         outcome = jobs.outcome()
         assert outcome is not None and "offline folder" in outcome.remedy
-        assert outcome.operator == "screen.userpref_show"
+        assert outcome.operator == "maquette.allow_online"
 
     def test_an_offline_folder_needs_no_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("maquette.blender_addon.core.online.is_online", lambda: False)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -25,6 +26,8 @@ _PLACED = "maquette_placed"
 _LEVELLED = "maquette_levelled"
 #: Custom property of a matched camera: fx, fy, cx, cy, width and height that its lens and shift were set to.
 _INTRINSICS = "maquette_intrinsics"
+#: Custom property: metres along x that a camera of which nothing is known stands beside what was in the scene already.
+_ASIDE = "maquette_aside"
 _SENSOR = 36.0  # millimetres, full frame along the long side
 _SHORTEST = 1.0  # millimetres, the shortest focal length that Blender takes
 
@@ -36,6 +39,7 @@ def matched_camera(
     *,
     scene: Scene | None = None,
     set_render_size: bool = False,
+    aside: bool = False,
 ) -> Object:
     """A camera object with these intrinsics and the photo as its background at 50 %.
 
@@ -45,15 +49,17 @@ def matched_camera(
     artist moved, stays where it is. Where straight edges tell the way up, it is turned so.
     It becomes the scene's camera if the scene has none. `set_render_size` makes the
     render the photo's size and shape. Blender keeps the pixel aspect in the scene: a camera whose fx and fy differ is
-    exact with that size set.
+    exact with that size set. `aside` : a new camera stands beside what is in its way in the scene already.
     """
     target = scene or scenes.current()
     obj = camera_of(photo_image)
     if obj is None:
         obj = _new_camera(photo_image, target)
+        if aside and (offset := scenes.free_aside(target)):
+            obj[_ASIDE] = offset
+        _show_background(obj, photo_image)
         _set_intrinsics(obj, camera)
         obj.data.clip_start = 0.01  # type: ignore[union-attr]
-        _show_background(obj, photo_image)
         _place(obj, world_from_camera)
     elif _may_follow(obj, camera, target):
         _set_intrinsics(obj, camera)
@@ -69,6 +75,17 @@ def matched_camera(
         _set_render_size(target, camera)
     scenes.view_layer().update()  # children and users of matrix_world see the place at once
     return obj
+
+
+def match_render(camera_object: Object, scene: Scene) -> str:
+    """Give the scene's render the size and shape of a matched camera's photo, and the camera; returns what was done.
+    Raises BadInput for another camera."""
+    known = known_intrinsics(camera_object)
+    if known is None:
+        raise BadInput(f"{camera_object.name} is no photo's camera.", "Build depth or people of a photo first.")
+    _set_render_size(scene, known)
+    scene.camera = camera_object
+    return f"The render is {known.width} x {known.height} now, through {camera_object.name}"
 
 
 def intrinsics_of(camera_object: Object, width: int, height: int, scene: Scene | None = None) -> Camera:
@@ -141,7 +158,7 @@ def adopt(obj: Object, camera_object: Object | None) -> None:
 
 
 def _new_camera(photo_image: Image, scene: Scene) -> Object:
-    name = f"{photo_image.name}.camera"
+    name = f"{Path(photo_image.name).stem or photo_image.name}.camera"
     obj = bpy.data.objects.new(name, bpy.data.cameras.new(name))
     obj[roles.IMAGE] = photo_image
     scene.collection.objects.link(obj)
@@ -158,6 +175,36 @@ def _set_intrinsics(obj: Object, camera: Camera) -> None:
     data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
     obj[_INTRINSICS] = [camera.fx, camera.fy, camera.cx, camera.cy, float(camera.width), float(camera.height)]
     obj[roles.LENS], obj[roles.LENS_TEXT] = camera.source, camera.lens
+    _fit_background(obj, lens, camera)
+
+
+#: Blender's numbers of the ways in which a background lies in the frame.
+_FRAMINGS: Any = {
+    item.identifier: item.value
+    for item in bpy.types.CameraBackgroundImage.bl_rna.properties["frame_method"].enum_items  # type: ignore[attr-defined]
+}
+
+
+def _fit_background(obj: Object, lens: Lens, camera: Camera) -> None:
+    """Let the photo lie on what is built of it in a frame of any shape: it always fills the side that the sensor is
+    fitted to, which is fitting the frame in one that is longer the other way, and cropping in the others."""
+    data: Any = obj.data
+    shown: Any = next((one for one in data.background_images if one.image == obj.get(roles.IMAGE)), None)
+    if shown is None:
+        return
+    if abs(lens.aspect_x / lens.aspect_y - 1) > 1e-6:
+        transaction.change(shown.image, display_aspect=(lens.aspect_x, lens.aspect_y))
+    shape = camera.width * lens.aspect_x / (camera.height * lens.aspect_y)
+    sign = "<=" if lens.fit == "HORIZONTAL" else ">="
+    path = f"background_images[{data.background_images[:].index(shown)}].frame_method"
+    data.driver_remove(path)
+    driver = data.driver_add(path).driver
+    driver.type = "SCRIPTED"
+    for name, what in (("w", "resolution_x"), ("h", "resolution_y"), ("u", "pixel_aspect_x"), ("v", "pixel_aspect_y")):
+        variable = driver.variables.new()
+        variable.name, variable.type = name, "CONTEXT_PROP"
+        variable.targets[0].context_property, variable.targets[0].data_path = "ACTIVE_SCENE", f"render.{what}"
+    driver.expression = f"{_FRAMINGS['FIT']} if w*u {sign} {shape:.9g}*h*v else {_FRAMINGS['CROP']}"
 
 
 def _set_render_size(scene: Scene, camera: Camera) -> None:
@@ -195,7 +242,6 @@ def _show_background(obj: Object, photo_image: Image) -> None:
     background = data.background_images.new()
     background.image = photo_image
     background.alpha = 0.5
-    background.frame_method = "STRETCH"
     if photo_image.source in {"MOVIE", "SEQUENCE"}:
         image.play(background.image_user, photo_image)
     data.show_background_images = True
@@ -230,6 +276,7 @@ def _rescaled_place(obj: Object, world_from_camera: NDArray | None) -> NDArray:
     placed = axes.camera_matrix(world_from_camera)
     placed[:3, :3] *= scale
     placed[2, 3] *= scale
+    placed[0, 3] += obj.get(_ASIDE, 0.0)  # type: ignore[operator]
     return placed
 
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import bpy
 from bpy.types import Collection, Object, Scene, ViewLayer
+from mathutils import Vector
 
 from ...core import roles, transaction
 from ...core.transaction import note
@@ -59,6 +60,38 @@ def new_collection(name: str, parent: Collection | None) -> Collection:
     collection = bpy.data.collections.new(name)
     (parent or _context.scene.collection).children.link(collection)
     return collection
+
+
+#: What a new photo takes up before its camera at the origin: metres to either side, and along and above the ground.
+_ROOM = ((-2.0, -1.0, -0.5), (2.0, 8.0, 2.5))
+#: Metres beyond which a photo does not step aside: what is that wide is a set to stand in.
+_FARTHEST = 20.0
+
+
+def boxes(scene: Scene, ignored: Iterable[Object] = ()) -> list[tuple[Any, Any]]:
+    """Corners (3,) of the boxes, in the world, of all visible objects that have a surface."""
+    solid = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "CURVES"}
+    skipped, found = set(ignored), []
+    for obj in view_layer().objects:
+        if obj.type in solid and obj not in skipped and obj.visible_get(view_layer=view_layer()):
+            corners = [obj.matrix_world @ Vector(corner) for corner in obj.bound_box]
+            found.append((tuple(map(min, zip(*corners, strict=True))), tuple(map(max, zip(*corners, strict=True)))))
+    return found
+
+
+def free_aside(scene: Scene, room: tuple[Any, Any] = _ROOM, ignored: Iterable[Object] = ()) -> float:
+    """How far along x a room (its two corners, in metres) has to move until nothing visible lies in it; 0 for not at
+    all, and where all is full of what is there."""
+    known, aside = boxes(scene, ignored), 0.0
+    for _ in range(len(known) + 1):
+        low, high = ((room[0][0] + aside, *room[0][1:]), (room[1][0] + aside, *room[1][1:]))
+        ends = [b[0] for a, b in known if all(a[k] < high[k] and b[k] > low[k] for k in range(3))]
+        if not ends:
+            return aside
+        aside = max(ends) - room[0][0] + 0.5
+        if aside > _FARTHEST:
+            return 0.0
+    return 0.0
 
 
 def frame_rate(scene: Scene) -> float:

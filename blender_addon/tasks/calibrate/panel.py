@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from bpy.types import UILayout
 
 from ...core import roles
-from ..shared.panel import SidebarPanel, matched_camera
+from ..shared.chosen import matched_camera
+from ..shared.panel import SidebarPanel
 from ..shared.photo_panel import PhotoPanel
 from .draw import drawn
 from .settings import SETTINGS

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..shared.task import Command, Task
 from .panel import DepthPanel, DepthSettingsPanel
-from .settings import SETTINGS
+from .settings import BUILD, SETTINGS
 
 TASK = Task(
     "depth",
@@ -16,6 +16,7 @@ TASK = Task(
     label="Estimate Depth",
     tooltip="Estimate the depth of the photo and build it into the scene",
     package=__name__,
+    built=BUILD.names,
     commands=(
         Command("depth", "depth of a photo as relief mesh, grid or image"),
         Command("relief", "surface relief of a material photo as displaced grid", {"model": "relief"}),

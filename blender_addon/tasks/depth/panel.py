@@ -10,11 +10,14 @@ from bpy.types import UILayout
 from ....inference.options.common import AUTO
 from ....installer.models import catalogue
 from ...library.choice import draw_choice
-from ..shared.panel import SidebarPanel, is_clip
+from ..shared.chosen import is_clip
+from ..shared.panel import SidebarPanel
 
 
 class DepthPanel(SidebarPanel):
     bl_label = "Depth"
+    icon = "MOD_DISPLACE"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         draw_choice(layout, settings.depth, "depth")

@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 from ..shared.task import Command, Task
-from .operators import CLASSES, PlanOperator
+from .operators import CLASSES, PlanOperator, fill_whole
 from .panel import DetailComparePanel, DetailModelPanel, DetailPanel, DetailSettingsPanel
 from .settings import SETTINGS
 
 TASK = Task(
     "detail",
-    70,
+    55,
     SETTINGS,
     (DetailPanel, DetailComparePanel, DetailSettingsPanel, DetailModelPanel),
     operator="detail_mask",
-    label="Detail Mask",
+    label="Repaint Under Mask",
     tooltip="Repaint what is under the mask in more detail, as a new image or paint layer above the old one",
     package=__name__,
     commands=(Command("detail", "a part of a photo, texture or render repainted", needs_photo=False),),
+    replaces=False,
+    adjust=fill_whole,
     classes=CLASSES,
     variants={"plan_detail": ("Plan", "List the parts, sizes, steps and memory that detailing takes", PlanOperator)},
 )

@@ -9,11 +9,18 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
+from ...builders.materials.paint_layers import layers
 from ...core import jobs
 from ...ui.job_display import report_error
 from ..shared.operator import PhotoOperator
 from . import presets as detail_presets
 from .settings import MODEL_KINDS, PROPERTIES
+
+
+def fill_whole(properties: Any) -> None:
+    """The built-in model fills: a share of it would leave a ghost of the old picture."""
+    if properties.model == "builtin":
+        properties.denoise = 1.0
 
 
 class PlanOperator(PhotoOperator):
@@ -31,6 +38,15 @@ class MAQUETTE_OT_toggle_detail(bpy.types.Operator):
     bl_idname = "maquette.toggle_detail"
     bl_label = "Before / After"
     bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        space, obj = context.space_data, context.active_object
+        edits = space is not None and space.type == "IMAGE_EDITOR" and space.image is not None
+        if edits or (obj is not None and obj.active_material is not None and list(layers(obj.active_material))):
+            return True
+        cls.poll_message_set("There is no detailed image or layer to compare")
+        return False
 
     def execute(self, context: Any) -> set[Any]:
         from ...builders.images import compare
@@ -55,6 +71,14 @@ class MAQUETTE_OT_load_detail_settings(bpy.types.Operator):
     bl_idname = "maquette.load_detail_settings"
     bl_label = "Load Settings from Image"
     bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        space = context.space_data
+        if space is not None and space.type != "IMAGE_EDITOR":
+            cls.poll_message_set("Show the image in an image editor")
+            return False
+        return True
 
     image: StringProperty(name="Image", description="Name of the image; empty for the one that the editor shows")
     filepath: StringProperty(name="File", description="PNG or OpenEXR file to read instead", subtype="FILE_PATH")

@@ -33,6 +33,8 @@ class _ModelPanel(SidebarPanel):
 
 class DetailPanel(_ModelPanel):
     bl_label = "Detail"
+    icon = "BRUSH_DATA"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         detail = settings.detail
@@ -46,7 +48,8 @@ class DetailPanel(_ModelPanel):
         _draw_mask_name(column, detail)
         _draw_model(layout, detail, "model")
         self.rows(layout.column(), settings, "prompt", "negative_prompt", "steps")
-        layout.prop(detail, "denoise", slider=True)
+        if detail.model != "builtin":  # which fills
+            layout.prop(detail, "denoise", slider=True)
         row = layout.row(align=True)
         row.active = not detail.randomise
         row.prop(detail, "seed")

@@ -16,7 +16,7 @@ from ....inference.options.common import frames_from
 from ....inference.photo.sequence import is_pattern
 from ....inference.pipeline.arguments import flags
 from ...core.bpy_settings import chosen
-from ..shared.panel import chosen_path
+from ..shared.chosen import chosen_path
 
 
 def request(settings: Any) -> dict[str, Any]:

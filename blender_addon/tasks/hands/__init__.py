@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..shared.task import Command, Task
 from .panel import HandsPanel, HandsSettingsPanel
-from .settings import SETTINGS
+from .settings import BUILD, SETTINGS
 
 TASK = Task(
     "hands",
@@ -13,8 +13,9 @@ TASK = Task(
     SETTINGS,
     (HandsPanel, HandsSettingsPanel),
     operator="refine_hands",
-    label="Refine Hands",
+    label="Find Hands",
     tooltip="Find the hands in the photo: depth, mask, and a mesh of each",
     package=__name__,
+    built=BUILD.names,
     commands=(Command("hands", "depth, mask and meshes of the hands in a photo"),),
 )

@@ -9,11 +9,14 @@ import bpy
 from bpy.types import UILayout
 
 from ...library.choice import draw_choice
-from ..shared.panel import SidebarPanel, draw_masks, is_clip
+from ..shared.chosen import is_clip
+from ..shared.panel import SidebarPanel, draw_masks
 
 
 class HandsPanel(SidebarPanel):
     bl_label = "Hands"
+    icon = "VIEW_PAN"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         hands = settings.hands

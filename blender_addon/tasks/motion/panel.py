@@ -15,6 +15,7 @@ from .settings import LOOP, REDUCE, ROOT, SMOOTH, STRIP
 
 class MotionPanel(SidebarPanel):
     bl_label = "Motion"
+    icon = "ACTION"
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..shared.task import Command, Task
 from .panel import NormalsPanel, NormalsSettingsPanel
-from .settings import SETTINGS
+from .settings import BUILD, SETTINGS
 
 TASK = Task(
     "normals",
@@ -16,5 +16,6 @@ TASK = Task(
     label="Estimate Normals",
     tooltip="Estimate the surface normals of the photo as a normal map",
     package=__name__,
+    built=BUILD.names,
     commands=(Command("normals", "normal map of a photo"),),
 )

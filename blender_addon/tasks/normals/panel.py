@@ -8,11 +8,14 @@ from typing import Any, ClassVar
 from bpy.types import UILayout
 
 from ...library.choice import draw_choice
-from ..shared.panel import SidebarPanel, is_clip
+from ..shared.chosen import is_clip
+from ..shared.panel import SidebarPanel
 
 
 class NormalsPanel(SidebarPanel):
     bl_label = "Normals"
+    icon = "NORMALS_FACE"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         draw_choice(layout, settings.normals, "normals")

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 from ..shared.task import Command, Task
 from .panel import PeoplePanel, PeopleSettingsPanel
-from .settings import SETTINGS
+from .settings import BUILD, SETTINGS
 
 TASK = Task(
     "people",
-    50,
+    15,
     SETTINGS,
     (PeoplePanel, PeopleSettingsPanel),
     operator="recover_people",
     label="Recover People",
     tooltip="Recover the people of the photo or clip as posed bodies",
     package=__name__,
+    built=BUILD.names,
     commands=(Command("people", "people of a photo or clip as rigged, animated bodies"),),
 )

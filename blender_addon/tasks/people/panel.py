@@ -16,6 +16,7 @@ from ..shared.panel import SidebarPanel, draw_masks
 
 class PeoplePanel(SidebarPanel):
     bl_label = "People"
+    icon = "OUTLINER_OB_ARMATURE"
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         people = settings.people

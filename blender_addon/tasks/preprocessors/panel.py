@@ -13,6 +13,7 @@ from .settings import TYPED
 
 class MapsPanel(SidebarPanel):
     bl_label = "Image Pass"
+    icon = "IMAGE_PLANE"
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:

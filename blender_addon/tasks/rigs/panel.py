@@ -25,20 +25,33 @@ class MAQUETTE_UL_bones(bpy.types.UIList):
 
 class RigsPanel(SidebarPanel):
     bl_label = "Rigs"
+    icon = "CON_ARMATURE"
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         chosen: Any = settings.rigs
         for name in ("source", "target", *(option.name for option in RETARGET)):
             layout.prop(chosen, name)
+        source, target = _chosen_rigs(chosen)
+        if chosen.source is None or chosen.target is None:
+            told = f"{source.name} onto {target.name}" if source and target else "Select two rigs, the target last"
+            layout.label(text=told, icon="RESTRICT_SELECT_OFF")
         row = layout.row()
         row.scale_y = 1.3
-        row.enabled = chosen.source is not None and chosen.target is not None
+        row.enabled = source is not None and target is not None
         button = row.operator("maquette.retarget", icon="CON_ARMATURE")
-        button.source = chosen.source.name if chosen.source else ""
-        button.target = chosen.target.name if chosen.target else ""
+        button.source, button.target = (one.name if one else "" for one in (source, target))
         for option in RETARGET:
             setattr(button, option.name, getattr(chosen, option.name))
+
+
+def _chosen_rigs(chosen: Any) -> tuple[Any, Any]:
+    """Source and target: as chosen, or else the selected armatures, of which the active one is the target."""
+    context: Any = bpy.context
+    selected = [obj for obj in context.selected_objects or () if obj.type == "ARMATURE"]
+    active = context.active_object if context.active_object in selected else None
+    target = chosen.target or (active if active != chosen.source else None)
+    return chosen.source or next((obj for obj in selected if obj != target), None), target
 
 
 class BoneMapPanel(SidebarPanel):
@@ -78,7 +91,8 @@ class PosePanel(SidebarPanel):
         column.operator("maquette.save_pose", icon="ASSET_MANAGER")
         column.prop(settings.rigs, "format")
         chosen: Any = settings.rigs
-        column.prop(chosen, "objects")
+        if chosen.objects:
+            column.prop(chosen, "objects")
         column.prop(chosen, "animation")
         for option, kind in (("centimetres", "BVH"), ("from_zero", "GLTF")):
             if chosen.format == kind:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
+from mathutils import Vector
 
 from ....inference.errors import BadInput
 from ....inference.options.common import AUTO
@@ -16,9 +17,9 @@ from ....inference.registry import find_model
 from ...builders.camera import matched, scale
 from ...builders.camera import scene as scenes
 from ...builders.images import image
-from ...core import last_result, photo_links, roles
+from ...core import jobs, last_result, photo_links, roles
 from ...core.transaction import note, transaction
-from . import lens
+from . import earlier, lens, shown
 from .clips import clip_image, playing_image
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ class Place:
     """Where a result is built.
 
     camera : the photo's matched camera, which may be there from an earlier job; None where nothing stands before it.
-    All frames of a clip have one camera.
+    All frames of a clip have one camera.  clicked : somebody looks on: see `finish`.
     """
 
-    def __init__(self, item: WorkItem, found: JobResult, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, item: WorkItem, found: JobResult, scene: Scene, *, clicked: bool = False) -> None:
+        self.scene, self.clicked = scene, clicked
         self._item, self._found = item, found
         self.camera = self._matched_camera() if found.camera is not None else None
         if item.clip is not None and found.fps:
@@ -80,6 +81,7 @@ class Place:
             scene=self.scene,
             # A camera sees what the photo saw only in a picture of its shape.
             set_render_size=item.match_render or self.scene.camera is None,
+            aside=self.clicked and not _on_object(item),
         )
         if item.clip is not None and photo.source in {"MOVIE", "SEQUENCE"}:
             photo[image.START] = item.clip.start_frame
@@ -90,25 +92,102 @@ class Place:
         return camera
 
 
-def finish(item: WorkItem, build: Callable[[Any, Any, Place], str], label: str, found: JobResult) -> str:
-    """Build a result on the main thread; returns the closing line. What a failing build has made is removed."""
+#: What is built on the active object: it is where the artist has put it, before the photo's camera.
+_ON_OBJECT = {"MATERIAL", "PAINT_SLOT", "STENCIL", "ATTRIBUTE", "VERTEX_GROUP"}
+
+
+def _on_object(item: WorkItem) -> bool:
+    return bool(_ON_OBJECT & {value for value in vars(item.build).values() if isinstance(value, str)})
+
+
+def finish(
+    item: WorkItem,
+    build: Callable[[Any, Any, Place], str],
+    label: str,
+    found: JobResult,
+    *,
+    clicked: bool = False,
+    replace: bool = False,
+    again: tuple[str, dict[str, Any]] | None = None,
+) -> jobs.Outcome:
+    """Build a result on the main thread; returns how it ended. What a failing build has made is removed.
+
+    clicked : it is shown: beside what stands in its place, selected, framed, its picture in an editor in sight.
+    replace : what the same task made of the same photo goes, and what would lie in its place is hidden.
+    again : operator and properties that do it again.
+    """
     try:
         scene = bpy.data.scenes.get(item.target.scene)
         if scene is None:
             raise BadInput(f"The scene {item.target.scene} is gone.", "Choose a scene, and run it again.")
-        with bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)), transaction() as opened:
+        if clicked:
+            bpy.ops.ed.undo_push(message=f"Before {label}")  # what the artist chose meanwhile is a step of its own
+        digest = found.photo.digest
+        run = f"{item.task}/{digest}/{item.source.name}"
+        with (
+            bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)),
+            earlier.replaced(run, item.target.object, wanted=replace),
+            transaction() as opened,
+        ):
             before = lens.render_of(scene)
-            line = build(item, found, Place(item, found, scene))
+            line = build(item, found, Place(item, found, scene, clicked=clicked))
             of_clip = [note.rstrip(".") for notes in item.source.clip_notes for note in notes]
             remarks = _linked(item, found, scene, opened.made(), before)
             answered = [f"Model: {find_model(item.task, found.model or AUTO).label}"] if item.model == AUTO else []
+            made = opened.made()
+            if clicked and item.task == "depth":
+                _stand_free(made, scene)
+            earlier.mark(made, run)
+            earlier.gather(made, scene, _photo(item, found), item.source.name)
+            if replace:
+                earlier.hide(item.task, digest, made, scenes.view_layer())
             line = ". ".join(dict.fromkeys([line, *answered, *of_clip, *opened.notes, *remarks]))
-            last_result.remember(scene, label, line, opened.made())
+            last_result.remember(scene, label, line, made)
+        with bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)):
+            chosen = shown.select(made, scene) if clicked else []
     finally:
         if found.scratch is not None:  # now, not when the last reference is gone: an error holds one
             found.scratch.discard()
     bpy.ops.ed.undo_push(message=label)
-    return line
+    if clicked:
+        shown.open_picture(made, scene)
+        shown.frame(chosen, scene)
+    return _outcome(line, made, again, _other_render(item, found, scene))
+
+
+def _stand_free(made: list, scene: Scene) -> None:
+    """Stand grids, which belong to no place, at the 3D cursor, or beside what stands there."""
+    for obj in made:
+        if not isinstance(obj, bpy.types.Object) or obj.type != "MESH" or obj.parent is not None:
+            continue
+        obj.location += scene.cursor.location
+        scenes.view_layer().update()
+        corners: Any = [obj.matrix_world @ Vector(corner) for corner in obj.bound_box]
+        room = tuple(map(min, zip(*corners, strict=True))), tuple(map(max, zip(*corners, strict=True)))
+        obj.location.x += scenes.free_aside(scene, room, made)
+
+
+def _outcome(
+    line: str, made: list, again: tuple[str, dict[str, Any]] | None, size: tuple[tuple[str, str], ...]
+) -> jobs.Outcome:
+    """What the panel tells; with the button that gives the render the photo's shape, where it has another.
+
+    size : of the photo, as that operator's properties.
+    """
+    kinds = {kind: getattr(bpy.data, kind) for kind in ("objects", "images")}
+    names = tuple((kind, one.name) for one in made for kind, known in kinds.items() if known.get(one.name) == one)
+    button = {"operator": "maquette.match_render", "arguments": size} if size else {}
+    return jobs.Outcome(line, made=names, again=again, **button)  # type: ignore[arg-type]
+
+
+def _other_render(item: WorkItem, found: JobResult, scene: Scene) -> tuple[tuple[str, str], ...]:
+    """The name of the photo's matched camera, as the property of the operator that gives the render its shape; empty
+    where the render has it, or the scene's camera is not the photo's."""
+    if found.camera is None:
+        return ()
+    photo = _photo(item, found)
+    camera = photo_links.camera_of(photo) if photo is not None else None
+    return (("camera", camera.name),) if camera is not None and lens.other_shape(camera, scene) else ()
 
 
 def _view_layer(scene: Scene) -> ViewLayer:
@@ -117,11 +196,15 @@ def _view_layer(scene: Scene) -> ViewLayer:
     return layer if layer is not None and scene.view_layers.get(layer.name) == layer else scene.view_layers[0]
 
 
+def _photo(item: WorkItem, found: JobResult) -> Image | None:
+    """The image that shows the photo or clip, where there is one."""
+    origin = found.file.name if found.file else item.source.origin
+    return playing_image(item.source) or image.known_photo(found.photo, origin)
+
+
 def _linked(item: WorkItem, found: JobResult, scene: Scene, made: list, before: lens.Render) -> list[str]:
     """Write on what was made which photo it is of, and at which scale; returns what is to be said of the lens."""
-    photo = playing_image(item.source) or image.known_photo(
-        found.photo, found.file.name if found.file else item.source.origin
-    )
+    photo = _photo(item, found)
     photo_links.mark(made, found.photo.digest, found.lens.source if found.lens else "", photo)
     if found.lens is None:
         return []

@@ -14,6 +14,7 @@ from typing import Any
 import bpy
 from bpy.types import Image, Scene
 
+from ....inference.camera import Lens
 from ....inference.errors import BadInput
 from ....inference.options import Option
 from ....inference.photo.movie import ANIMATION_SUFFIXES, is_movie
@@ -104,6 +105,8 @@ def focal_of(
     """
     if properties.fx or properties.fy:
         return Focal(fx=properties.fx or None, fy=properties.fy or None)
+    if getattr(properties, "lens_mm", 0.0):
+        return Focal(lens=Lens(properties.lens_mm / 36.0))
     if not properties.camera:
         shown = images.shown_file(path) if path is not None else image
         return Focal(known=matched.by_lines(shown) if shown is not None else None)

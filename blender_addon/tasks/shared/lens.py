@@ -28,6 +28,15 @@ def render_of(scene: Scene) -> Render:
     )
 
 
+def other_shape(matched: Object, scene: Scene) -> bool:
+    """Whether a render of the scene has not the shape of the matched camera's photo."""
+    known = camera.known_intrinsics(matched)
+    if known is None:
+        return False
+    width, height, aspect_x, aspect_y = render_of(scene)
+    return abs(width * aspect_x / (height * aspect_y) / (known.width / known.height * known.fy / known.fx) - 1) > 0.01
+
+
 def remarks(used_camera: Camera, matched: Object | None, scene: Scene, before: Render) -> list[str]:
     """Sentences for the closing line: the lens, and what of the render was changed or should be.
 
@@ -49,4 +58,6 @@ def remarks(used_camera: Camera, matched: Object | None, scene: Scene, before: R
         said.append(f"The render is {width} x {height} now{shape}")
     elif abs(own.fy / own.fx * aspect_y / aspect_x - 1) > _UNSEEN:
         said.append("The photo's pixel aspect differs from the render's; turn on Match Render Size")
+    elif other_shape(matched, scene):
+        said.append(f"Set the render to {used_camera.width} x {used_camera.height} for the photo's own frame")
     return said

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...core import roles
-from .settings import COMMON
+from ...core import jobs
+from ...ui.job_display import draw_progress
+from .operator import fill
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Image, Object, UILayout
+    from bpy.types import Context, UILayout
 
     from .task import Task
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class SidebarPanel:
     """What all our panels share; a subclass draws, and `panel_classes` puts it into each editor.
 
-    task : whose panel it is; None for those of all tasks.  parent : the panel that it lies in.
+    task : whose panel it is; None for those of all tasks.  parent : the panel that it lies in.  icon : in its header.
     """
 
     bl_region_type = "UI"
@@ -29,6 +29,11 @@ class SidebarPanel:
     layout: UILayout
     task: Task | None = None
     parent: type[SidebarPanel] | None = None
+    icon: str = "NONE"
+
+    def draw_header(self, context: Context) -> None:
+        if self.icon != "NONE":
+            self.layout.label(text="", icon=self.icon)  # type: ignore[arg-type]
 
     def draw(self, context: Context) -> None:
         self.layout.use_property_split = True
@@ -50,18 +55,14 @@ class SidebarPanel:
     def button(self, layout: UILayout, settings: Any, icon: Any, operator: str = "", *, small: bool = False) -> None:
         """The button of the task, or of another operator with its settings: the whole choice in its properties."""
         assert self.task is not None
-        group = getattr(settings, self.task.name)
         row = layout.row()
         row.scale_y = 1.0 if small else 1.3
-        button = row.operator(operator or f"maquette.{self.task.operator}", icon=icon)
-        for declared, values in ((self.task.settings, group), (COMMON, settings)):
-            for option in declared:
-                if option.blender and hasattr(button, option.name):  # another operator may have a part of them
-                    setattr(button, option.name, getattr(values, option.name))
-        button.layer = settings.layer if has_layers(settings) else ""
-        button.camera = settings.camera.name if settings.camera else ""
-        button.image = settings.image.name if settings.image and settings.source == "IMAGE" else ""
-        button.filepath = settings.filepath if settings.source == "FILE" else ""
+        name = operator or f"maquette.{self.task.operator}"
+        running = next((job for job in jobs.active() if job.operator == name), None)
+        if running is not None:  # in the button's place, so that nothing moves
+            draw_progress(row, running)
+        else:
+            fill(row.operator(name, icon=icon), settings, self.task)
 
 
 def panel_classes(
@@ -75,52 +76,6 @@ def panel_classes(
             attributes["bl_parent_id"] = f"{prefix}_{panel.parent.__name__}"
         classes.append(type(f"{prefix}_{panel.__name__}", (panel, bpy.types.Panel), attributes))
     return classes
-
-
-def matched_camera(settings: Any) -> Object | None:
-    """The matched camera of the chosen photo, if it has one. Looks only at names and marks: see `is_clip`."""
-    for obj in bpy.data.objects:
-        image = obj.get(roles.IMAGE) if obj.type == "CAMERA" else None
-        if isinstance(image, bpy.types.Image) and _is_chosen(image, settings):
-            return obj
-    return None
-
-
-def _is_chosen(image: Image, settings: Any) -> bool:
-    if settings.source == "IMAGE" and settings.image == image:
-        return True
-    chosen = settings.image if settings.source == "IMAGE" else None
-    path = chosen.filepath if chosen else settings.filepath
-    if not path:
-        return False
-    if image.filepath:
-        return bpy.path.abspath(image.filepath) == bpy.path.abspath(path)
-    return image.packed_file is not None and image.name == Path(path).stem  # a photo that EXIF data turn
-
-
-def is_clip(settings: Any) -> bool:
-    """Whether the chosen photo is likely a movie, an image sequence, or the pattern of one.
-
-    Nothing that needs numpy is imported while a panel is drawn: the worker may be importing it, and the two would wait
-    for each other.
-    """
-    if settings.source == "IMAGE":
-        return settings.image is not None and settings.image.source in {"MOVIE", "SEQUENCE"}
-    file, known = Path(settings.filepath), cast("Any", bpy.path)
-    suffix = file.suffix.lower()
-    return suffix in known.extensions_movie or suffix in {".gif", ".webp"} or "%" in file.name or "#" in file.name
-
-
-def chosen_path(settings: Any) -> str:
-    """The whole path of the chosen photo's file, "" where it has none."""
-    image = settings.image if settings.source == "IMAGE" else None
-    path = image.filepath if image is not None else settings.filepath if settings.source == "FILE" else ""
-    return bpy.path.abspath(path, library=image.library if image is not None else None)
-
-
-def has_layers(settings: Any) -> bool:
-    """Whether the chosen photo is a file that may have layers."""
-    return chosen_path(settings).lower().endswith(".exr")
 
 
 def draw_masks(layout: UILayout, group: Any) -> None:

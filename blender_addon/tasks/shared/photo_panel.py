@@ -1,38 +1,56 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which photo, and how the last job went."""
+"""Which photo, how the last job went, and what the last ones made."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import bpy
 from bpy.types import UILayout
 
 from ...core import jobs, roles
-from ...packages.state import ready, status
-from ...ui.job_display import draw_outcome, draw_running
+from ...packages.state import ready, status, unsupported
+from ...ui.job_display import draw_outcome, draw_running, draw_status, is_there
 from ...ui.text import characters, draw_lines
-from .panel import SidebarPanel, has_layers, matched_camera
+from .chosen import chosen_name, has_layers, matched_camera
+from .panel import SidebarPanel
+from .photo_operators import shown_image
 
 
 class PhotoPanel(SidebarPanel):
-    """Which photo, and how the last job went."""
+    """Which photo, and how the last job went: in one row, so that no button moves when it changes."""
 
     bl_label = "Photo"
+    icon = "IMAGE_DATA"
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         jobs.prepare()
         if not ready():
             _draw_packages(layout)
-        row = layout.row()
-        row.prop(settings, "source", expand=True)
-        if settings.source == "IMAGE":
-            layout.template_ID(settings, "image", open="image.open")
-        else:
-            layout.prop(settings, "filepath", text="")
-        if has_layers(settings):
-            layout.prop(settings, "layer", icon="RENDERLAYERS")
-        draw_lens(layout, settings)
-        draw_jobs(layout)
+        draw_photo(layout, settings)
+        draw_status(layout, chosen_name(settings))
+
+
+def draw_photo(layout: UILayout, settings: Any) -> None:
+    """The photo and its thumbnail, or the ways to choose one."""
+    image = settings.image if settings.source == "IMAGE" else None
+    column = layout.column(align=True)
+    if image is not None:
+        column.template_icon(icon_value=layout.icon(image), scale=5.0)  # type: ignore[arg-type]
+    row = column.row(align=True)
+    if settings.source == "FILE":
+        row.prop(settings, "filepath", text="")
+    else:
+        row.template_ID(settings, "image")
+    row.operator("maquette.choose_photo", text="", icon="FILEBROWSER")
+    editors = shown_image(bpy.context)
+    if editors is not None and editors != image:
+        column.operator("maquette.use_image", icon="EYEDROPPER")
+    if image is None and settings.source == "IMAGE":
+        column.operator("maquette.choose_photo", text="Choose Photo or Clip...", icon="FILE_FOLDER")
+        column.operator("maquette.sample_photo", icon="USER")
+    if has_layers(settings):
+        layout.prop(settings, "layer", icon="RENDERLAYERS")
 
 
 def _draw_packages(layout: UILayout) -> None:
@@ -42,10 +60,10 @@ def _draw_packages(layout: UILayout) -> None:
     state = status().state
     box = layout.box()
     if state == package_status.NOT_INSTALLED:
-        box.label(text="PyTorch is not installed", icon="ERROR")
+        draw_lines(box, "Set up first: PyTorch is not installed", characters(), "INFO")
         box.operator("maquette.install_packages", icon="IMPORT")
         return
-    draw_lines(box, _PACKAGES.get(state, "The packages cannot be used"), characters(), "ERROR")
+    draw_lines(box, unsupported() or _PACKAGES.get(state, "The packages cannot be used"), characters(), "ERROR")
     box.operator("maquette.open_preferences", icon="PREFERENCES")
 
 
@@ -55,7 +73,6 @@ _PACKAGES = {
     "broken": "The packages are damaged",
     "outdated": "The packages are of another version",
     "unfit": "Another add-on's PyTorch is in the way",
-    "unsupported": "There are no packages for this Blender",
 }
 
 
@@ -65,12 +82,17 @@ class PhotoOptionsPanel(SidebarPanel):
     parent = PhotoPanel
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
+        draw_lens(layout, settings)
+        row = layout.row()
+        row.prop(settings, "source", expand=True)
         layout.prop(settings, "camera")
         column = layout.column(align=True)
         column.active = settings.camera is None
-        column.prop(settings, "fx", text="Focal Length X")
+        column.prop(settings, "lens_mm")
+        column.prop(settings, "fx", text="In Pixels X")
         column.prop(settings, "fy", text="Y")
         layout.prop(settings, "match_render")
+        layout.prop(settings, "replace")
         layout.prop(settings, "folder")
         layout.prop(settings, "device")
 
@@ -82,16 +104,31 @@ def draw_lens(layout: UILayout, settings: Any) -> None:
         return
     guessed = camera.get(roles.LENS) == "default"
     layout.label(text=f"Lens: {camera[roles.LENS_TEXT]}", icon="ERROR" if guessed else "OUTLINER_OB_CAMERA")
-    if guessed:
-        hint = layout.column()
-        hint.scale_y = 0.8
-        text = "Choose a camera or type the focal length under Lens and Output."
-        draw_lines(hint, text, characters(), "BLANK1")
+    layout.operator(
+        "maquette.match_render", text="Set Render to Photo", icon="RESTRICT_RENDER_OFF"
+    ).camera = camera.name
 
 
-def draw_jobs(layout: UILayout) -> None:
-    """Progress of what is running with its cancel button, or the last job's closing line and remedy."""
-    for thread, cancel in ((jobs.TORCH, "maquette.cancel_job"), (jobs.LIBRARY, "maquette.cancel_library")):
-        draw_running(layout, thread, cancel)
-    if not jobs.active():
+class ResultsPanel(SidebarPanel):
+    """What runs and waits, and what the last jobs made: at the end, where its coming and going moves nothing."""
+
+    bl_label = "Results"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+    icon = "PRESET"
+
+    def draw_into(self, layout: UILayout, settings: Any) -> None:
+        draw_running(layout)
         draw_outcome(layout, characters())
+        for index, outcome in enumerate(jobs.history()):
+            if outcome.made and is_there(outcome):
+                self._draw_result(layout.row(align=True), index, outcome)
+
+    def _draw_result(self, row: UILayout, index: int, outcome: jobs.Outcome) -> None:
+        images = [bpy.data.images.get(name) for kind, name in outcome.made if kind == "images"]
+        picture = next((image for image in (*images, bpy.data.images.get(outcome.photo)) if image is not None), None)
+        if picture is not None:
+            row.label(text="", icon_value=row.icon(picture))  # type: ignore[arg-type]
+        row.label(text=outcome.line)
+        row.operator("maquette.show_result", text="", icon="VIEWZOOM").index = index
+        if outcome.again is not None:
+            row.operator("maquette.build_again", text="", icon="FILE_REFRESH").index = index

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import bpy
-from bpy.props import PointerProperty, StringProperty
+from bpy.props import BoolProperty, PointerProperty, StringProperty
 
 from ....inference.errors import MaquetteError
 from ....inference.options import Choice, Options
 from ....inference.options.common import LAYER
 from ...core.bpy_settings import properties_of
-from .panel import chosen_path
+from .chosen import chosen_path
 from .settings import COMMON, PHOTO
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def scene_group(tasks: Iterable[Task]) -> type:
             type=bpy.types.Object,
             poll=_is_camera,
         ),
+        "replace": BoolProperty(name=COMMON["replace"].label, description=COMMON["replace"].help, default=True),
         **{task.name: PointerProperty(type=task.group) for task in tasks},
     }
     return type("MAQUETTE_PG_settings", (bpy.types.PropertyGroup,), {"__annotations__": declared})

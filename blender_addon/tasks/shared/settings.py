@@ -13,8 +13,13 @@ from ...core.bpy_settings import Name, Vector
 COMMON = Options(
     Number("fx", None, "Focal Length X", "Focal length in pixels; 0 takes the photo's own, or else 55 degrees", 0.0),
     Number("fy", None, "Focal Length Y", "Vertical focal length in pixels; 0 takes the horizontal one", 0.0),
+    Number("lens_mm", None, "Focal Length",
+           "Focal length as on full frame (36 mm along the photo's longer side); 0 takes the photo's own", 0.0, 10000.0,
+           soft_high=200.0, unit="DISTANCE_CAMERA"),
     Switch("match_render", False, "Match Render Size",
            "Give the render the photo's size and pixel aspect; a scene without a camera gets them in any case"),
+    Switch("replace", False, "Replace Earlier",
+           "What the same task made of the same photo before goes; what would lie in its place is hidden"),
     Name("folder", "", "Folder", "Folder for the images that are written; empty for the one beside the .blend file",
          kind="DIR_PATH"),
     Choice("device", "AUTO", "Device", "Where to compute", (

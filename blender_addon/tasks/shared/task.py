@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
     from ...work.item import JobResult, WorkItem
     from .finish import Place
+
+
+_ASK: Any = bpy.props.BoolProperty(
+    name="Ask", description="Show first what is to be built", options={"HIDDEN", "SKIP_SAVE"}
+)
 
 
 class TaskCode(Protocol):
@@ -55,6 +60,9 @@ class Task:
     settings : what the scene remembers and the operator takes.  remembered : further properties of the scene's group.
     operator, label, tooltip : of the operator `maquette.<operator>` that runs the task on a photo.
     variants : further operators with the same properties: name -> label, tooltip and base class.
+    built : the settings of what is built of a result, which can be built again.
+    adjust : what the panel's button, a menu or a key changes of the settings for the chosen model.
+    replaces : a second run takes the place of the first one on the same photo.
     package : its folder's, where a module `build` does it (see `code`).
     classes : further operators, menus and lists.  groups : property groups that the settings or objects point to.
     attached : (class of datablock, name) -> property that is added to all its datablocks.
@@ -69,6 +77,9 @@ class Task:
     tooltip: str = ""
     variants: Mapping[str, tuple[str, str, type]] = field(default_factory=dict)
     package: str = ""
+    built: tuple[str, ...] = ()
+    replaces: bool = True
+    adjust: Callable[[Any], object] = lambda properties: None
     commands: tuple[Command, ...] = ()
     classes: tuple[type, ...] = ()
     groups: tuple[type, ...] = ()
@@ -105,7 +116,7 @@ class Task:
     def _operator(self, name: str, label: str, tooltip: str, base: type) -> type:
         attributes = {
             "__doc__": tooltip,
-            "__annotations__": properties_of((*COMMON, *PHOTO, *self.settings)),
+            "__annotations__": {**properties_of((*COMMON, *PHOTO, *self.settings)), "ask": _ASK},
             "bl_idname": f"maquette.{name}",
             "bl_label": label,
             "task": self,

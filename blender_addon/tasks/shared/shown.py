@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was made is seen: selected, framed in the viewport, and pictures in an image editor that is in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import bpy
+from bpy.types import Image, Object, Scene
+
+from ...core import roles
+
+#: Of several pictures the first of these is shown; depths in metres are black and white in an editor.
+_LAST = ("depth", "height", "hands.depth", "hands.id")
+
+
+def select(made: Iterable[Any], scene: Scene) -> list[Object]:
+    """Select what was made, the first of it active, where the artist is in Object Mode; returns it."""
+    context: Any = bpy.context
+    layer = context.view_layer
+    layer.update()  # what was just put into a collection counts
+    chosen = _chosen(made, layer)
+    if not chosen or (layer.objects.active is not None and layer.objects.active.mode != "OBJECT"):
+        return []
+    for obj in layer.objects:
+        obj.select_set(obj in chosen, view_layer=layer)
+    layer.objects.active = chosen[0]
+    return chosen
+
+
+def _chosen(made: Iterable[Any], layer: Any) -> list[Object]:
+    """Rigs before what they move, without cameras and what is hidden."""
+    objects = [one for one in made if isinstance(one, Object) and one.name in layer.objects]
+    objects = [one for one in objects if one.type != "CAMERA" and one.visible_get(view_layer=layer)]
+    return [one for one in objects if not (one.type == "MESH" and one.find_armature() in objects)]
+
+
+def frame(chosen: list[Object], scene: Scene) -> None:
+    """Show what is selected in the largest viewport: through the photo's camera where that is the scene's, or else
+    framed. A view through another camera is the artist's."""
+    found = max(_areas("VIEW_3D", scene), key=lambda one: one[1].width * one[1].height, default=None)
+    if found is None or not chosen:
+        return
+    window, area = found
+    space: Any = area.spaces.active
+    region = next(one for one in area.regions if one.type == "WINDOW")
+    shading = space.shading
+    if shading.type == "SOLID" and shading.color_type == "MATERIAL" and any(map(_has_picture, chosen)):
+        shading.color_type = "TEXTURE"  # as Blender starts, the photo is not to be seen
+    camera: Any = scene.camera
+    if camera is not None and roles.IMAGE in camera and any(_belongs(obj, camera) for obj in chosen):
+        space.region_3d.view_perspective = "CAMERA"
+        with bpy.context.temp_override(window=window, area=area, region=region):
+            bpy.ops.view3d.view_center_camera()
+    elif space.region_3d.view_perspective != "CAMERA":
+        with bpy.context.temp_override(window=window, area=area, region=region):
+            bpy.ops.view3d.view_selected()
+
+
+def open_picture(made: Iterable[Any], scene: Scene) -> Image | None:
+    """Show the most telling of the pictures in an image editor that is in sight and shows no render; returns it."""
+    pictures = [one for one in made if isinstance(one, Image) and roles.DIGEST not in one]
+    pictures.sort(key=lambda one: one.get(roles.ROLE) in _LAST)
+    if not pictures:
+        return None
+    for _, area in _areas("IMAGE_EDITOR", scene):
+        space: Any = area.spaces.active
+        render = space.image is not None and space.image.type == "RENDER_RESULT"
+        if space.ui_mode == "VIEW" and not space.use_image_pin and not render:
+            space.image = pictures[0]
+            return pictures[0]
+    return None
+
+
+def show(made: list[Any], context: Any) -> None:
+    """Show again what was made: what was hidden comes back, and a window opens where no image editor is in sight."""
+    layer = context.view_layer
+    for obj in made:
+        if isinstance(obj, Object) and obj.name in layer.objects:
+            obj.hide_set(False, view_layer=layer)
+            obj.hide_viewport = obj.hide_render = False
+    frame(select(made, context.scene), context.scene)
+    pictures = [one for one in made if isinstance(one, Image)]
+    if open_picture(made, context.scene) is None and pictures and len(pictures) == len(made):
+        bpy.ops.wm.window_new()
+        area = context.window_manager.windows[-1].screen.areas[0]
+        area.ui_type = "IMAGE_EDITOR"
+        area.spaces.active.image = pictures[0]
+
+
+def _areas(kind: str, scene: Scene) -> Iterator[tuple[Any, Any]]:
+    """Window and area of each editor of this kind that shows the scene."""
+    manager: Any = bpy.context.window_manager
+    for window in manager.windows if not bpy.app.background else ():
+        if window.scene == scene:
+            yield from ((window, area) for area in window.screen.areas if area.type == kind)
+
+
+def _has_picture(obj: Any) -> bool:
+    trees = [slot.material.node_tree for slot in obj.material_slots if slot.material is not None]
+    return any(node.type == "TEX_IMAGE" for tree in trees if tree is not None for node in tree.nodes)
+
+
+def _belongs(obj: Any, camera: Any) -> bool:
+    return obj.parent == camera or obj.get(roles.OF_IMAGE) == camera.get(roles.IMAGE)

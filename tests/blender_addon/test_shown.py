@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a second run replaces, where results lie, and how a click's result is shown."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import bpy
+import numpy as np
+import pytest
+from maquette.blender_addon.core import jobs
+from maquette.blender_addon.tasks.shared import earlier, finish, shown
+from maquette.demo.samples import sample_photo
+
+pytestmark = pytest.mark.usefixtures("addon")
+
+
+@pytest.fixture
+def bricks(tmp_path) -> str:
+    from PIL import Image
+
+    with Image.open(sample_photo("brick")) as photo:
+        photo.crop((0, 0, 96, 64)).save(tmp_path / "brick.png")
+    return str(tmp_path / "brick.png")
+
+
+def grid(path: str, **options) -> None:
+    bpy.ops.maquette.estimate_depth(filepath=path, model="relief", mesh_resolution=32, **options)
+
+
+def names() -> dict[str, list[str]]:
+    return {kind: sorted(one.name for one in getattr(bpy.data, kind)) for kind in ("objects", "meshes", "images")}
+
+
+def test_a_second_run_takes_the_place_of_the_first(bricks) -> None:
+    grid(bricks)
+    before = names()
+    old = bpy.data.objects["brick.grid"]
+    old.location = 1, 2, 3
+    follower = bpy.data.objects.new("follower", None)
+    follower.parent = old
+    grid(bricks, replace=True, strength=0.3)
+    new = bpy.data.objects["brick.grid"]
+    assert names() == {**before, "objects": ["brick.grid", "follower"]}
+    assert new.modifiers[0].strength == pytest.approx(0.3) and tuple(new.location) == (1, 2, 3)
+    assert follower.parent == new
+    grid(bricks)
+    assert "brick.grid.001" in bpy.data.objects, "a script asks for it"
+
+
+def test_what_the_artist_uses_or_has_painted_on_stays(bricks) -> None:
+    grid(bricks, output="IMAGE")
+    own = bpy.data.textures.new("own", "IMAGE")
+    own.image = kept = bpy.data.images["brick.depth"]
+    grid(bricks, output="IMAGE", replace=True)
+    assert own.image == kept and kept.name == "brick.depth.001"
+    new = bpy.data.images["brick.depth"]
+    new.pixels[0] = 0.5
+    new.update()
+    assert new.is_dirty
+    grid(bricks, output="IMAGE", replace=True)
+    assert new.name == "brick.depth" and len([one for one in bpy.data.images if "brick.depth" in one.name]) == 3
+
+
+def test_a_failing_second_run_leaves_the_first_as_it_was(bricks, monkeypatch) -> None:
+    grid(bricks)
+    before = names()
+    monkeypatch.setattr(finish, "_linked", lambda *_: 1 / 0)
+    with pytest.raises(RuntimeError, match="division"):
+        grid(bricks, replace=True)
+    assert names() == before
+
+
+def test_bodies_hide_the_relief_that_they_would_stand_in() -> None:
+    photo = str(sample_photo("astronaut"))
+    bpy.ops.maquette.estimate_depth(filepath=photo, mesh_resolution=32)
+    bpy.ops.maquette.recover_people(filepath=photo, replace=True)
+    relief = bpy.data.objects["astronaut.relief"]
+    assert relief.hide_get() and relief.hide_render and "astronaut.relief is hidden" in jobs.outcome().line
+    own = bpy.data.collections["astronaut"]
+    assert {obj.name for obj in own.objects} == {"astronaut.relief", "astronaut.camera"}
+    assert [one.name for one in own.children] == ["astronaut.people"]
+    assert not bpy.context.scene.collection.objects and len(bpy.context.scene.collection.children) == 1
+    shown.show([relief], bpy.context)
+    assert relief.visible_get() and relief.select_get() and bpy.context.view_layer.objects.active == relief
+
+
+@pytest.fixture
+def clicked(monkeypatch):
+    """What is run is built as after a click."""
+    real = finish.finish
+    monkeypatch.setattr(finish, "finish", partial(real))
+    monkeypatch.setattr(finish, "finish", lambda *args, **values: real(*args, **{**values, "clicked": True}))
+
+
+def test_a_click_stands_its_result_beside_the_cube_and_selects_it(bricks, clicked) -> None:
+    bpy.ops.mesh.primitive_cube_add(size=2)
+    cube = bpy.context.object
+    grid(bricks)
+    made = bpy.data.objects["brick.grid"]
+    assert made.select_get() and not cube.select_get() and bpy.context.view_layer.objects.active == made
+    assert made.location.x - 1 > 1
+    bpy.ops.maquette.estimate_depth(filepath=str(sample_photo("astronaut")), mesh_resolution=32)
+    camera = bpy.data.objects["astronaut.camera"]
+    assert camera.location.x - 2 > made.location.x + 1, "neither in the cube nor in what another photo made"
+    bpy.ops.maquette.recover_people(filepath=str(sample_photo("astronaut")))
+    rig = bpy.context.view_layer.objects.active
+    assert rig.type == "ARMATURE" and abs(rig.location.x - camera.location.x) < 1
+
+
+def test_nothing_is_selected_while_the_artist_edits(bricks, clicked) -> None:
+    bpy.ops.mesh.primitive_cube_add(size=2)
+    cube = bpy.context.object
+    bpy.ops.object.mode_set(mode="EDIT")
+    grid(bricks)
+    assert bpy.context.view_layer.objects.active == cube and cube.mode == "EDIT"
+
+
+def test_runs_of_other_tasks_and_photos_are_left_alone(bricks) -> None:
+    grid(bricks)
+    bpy.ops.maquette.make_map(filepath=bricks, model="canny", replace=True)
+    bpy.ops.maquette.make_map(filepath=bricks, model="canny", replace=True)
+    made = [one.name for one in bpy.data.images if earlier.RUN in one]
+    assert sorted(made) == ["brick.canny", "brick.depth"] and "brick.grid" in bpy.data.objects
+    assert np.array(bpy.data.images["brick.canny"].size).all()
