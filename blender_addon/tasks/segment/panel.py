@@ -9,7 +9,8 @@ import bpy
 from bpy.types import UILayout
 
 from ...library.choice import draw_choice
-from ..shared.panel import SidebarPanel, draw_masks, is_clip, matched_camera
+from ..shared.chosen import is_clip, matched_camera
+from ..shared.panel import SidebarPanel, draw_masks
 
 
 class SegmentPanel(SidebarPanel):
