@@ -6,6 +6,7 @@
     python -m maquette.inference people --photo CLIP --measure FILE.npz [--frames A-B]
     python -m maquette.inference people --merge FOLDER --output FILE.npz
     python -m maquette.inference detail --photo FILE --mask FILE --output FILE.png|.exr|.npz [--model ...]
+    python -m maquette.inference detail --photo FILE|CLIP --each hands|faces|people --output FILE.png [--model ...]
     python -m maquette.inference --list [--models-dir FOLDER] [--json]
 
 In a folder every photo and frame gets a file, people every photo and clip, written as soon as it is made; what is wrong
@@ -142,6 +143,8 @@ def _run(options: argparse.Namespace, progress: Progress) -> Report | list[str]:
     if part is not None:
         return [str(path) for path in part(options, progress)]
     folder = arguments_of.output_folder(options)
+    if getattr(options, "each", None):
+        return [str(path) for path in command.run_each(options, folder, progress)]
     if folder is not None:
         return _into(folder, options, progress)
     task = {"people": _people, "detail": _repainted}.get(options.task, _frame)

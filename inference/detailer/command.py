@@ -17,8 +17,8 @@ from .. import export
 from ..errors import BadInput
 from ..options import Options
 from ..options.common import LAYER, RUN
-from ..options.detail import OPTIONS
-from ..photo import exr
+from ..options.detail import OPTIONS, PLACES
+from ..photo import as_clip, exr
 from ..photo.colour import light_to_srgb, quantised, srgb_to_light
 from ..photo.encode import png
 from ..results import Detailed
@@ -32,7 +32,11 @@ FORMATS = (".png", ".exr", ".npz")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `detail_mask`, and what is read and written."""
     add = parser.add_argument
-    add("--mask", required=True, metavar="PATH", help="white where to paint; a folder of masks called as the photos")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--mask", metavar="PATH", help="white where to paint; a folder of masks called as the photos")
+    where.add_argument("--each", choices=PLACES, help="every place of a kind, in a photo or steadily in a clip")
+    add("--prompts", nargs="+", default=[], metavar="TEXT", help="with --each: the prompt of each place in turn")
+    add("--steady", type=float, default=0.5, metavar="SHARE", help="with --each: how much stays from frame to frame")
     add("--bits", type=int, choices=(8, 16), default=8, help="of a PNG")
     add("--model", default="builtin", help="builtin, a model's name, a diffusers folder or a .safetensors file")
     add("--config", metavar="FOLDER", help="a diffusers folder that tells the shape of a single file of no usual size")
@@ -72,6 +76,37 @@ def run(options: argparse.Namespace, progress: Callable[[float, str], None]) -> 
         yield path
 
 
+def run_each(
+    options: argparse.Namespace, folder: Path | None, progress: Callable[[float, str], None]
+) -> Iterator[Path]:
+    """The files that were written of a photo, photos or clip, whose places are painted one by one."""
+    from .places import detail_places
+
+    photos: Any = options.photo[0] if len(options.photo) == 1 else options.photo
+    clip, first = as_clip(photos), Path(options.photo[0])
+    output = Path(options.output) if folder is None else folder / f"{first.stem}.detail.{options.format}"
+    if options.plan or output.suffix.lower() not in FORMATS:
+        why = (
+            "Places are found while they are painted" if options.plan else f"{output} has no ending of a picture format"
+        )
+        raise BadInput(f"{why}.", "Leave out --plan." if options.plan else f"Use {', '.join(FORMATS)}.")
+    given = OPTIONS.chosen(options) | RUN.chosen(options) | {"models_dir": options.models_dir, "progress": progress}
+    files = numbered(output, len(clip))
+    for path in files:
+        if path.resolve() in [Path(photo).resolve() for photo in options.photo]:
+            raise BadInput(f"{path} is the photo itself.", "Choose another output.")
+        export.check_output(path, overwrite=options.overwrite)
+    results = detail_places(
+        photos, options.each, _model(options), prompts=options.prompts, steady=options.steady, **given
+    )
+    deep = len(options.photo) == len(clip)
+    for number, (path, result) in enumerate(zip(files, results, strict=False)):
+        for note in result.notes:
+            progress(1.0, note)
+        _save(path, result, 0, deep and _is_light(Path(options.photo[number]), options.linear), options.bits)
+        yield path
+
+
 def planned(options: argparse.Namespace) -> str:
     """What would be done with one photo, as JSON. Raises `MaquetteError`."""
     seen, model, given = _request(options)
@@ -89,7 +124,12 @@ def _request(options: argparse.Namespace) -> tuple[Any, str | Checkpoint, dict[s
 
 def outputs(output: Path, count: int) -> list[Path]:
     """One file, which for .npz holds all pictures; else one a picture."""
-    if count <= 1 or output.suffix.lower() == ".npz":
+    return [output] if output.suffix.lower() == ".npz" else numbered(output, count)
+
+
+def numbered(output: Path, count: int) -> list[Path]:
+    """A file each; one alone has no number."""
+    if count <= 1:
         return [output]
     return [output.with_name(f"{output.stem}.{number + 1:04d}{output.suffix}") for number in range(count)]
 

@@ -22,6 +22,8 @@ SCHEDULERS = (
 
 #: Models that fill from the surroundings, without diffusion.
 FILLING = ("builtin", "lama")
+#: What may be found and painted one by one; see `detailer.places`.
+PLACES = ("hands", "faces", "people")
 
 
 class DetailOptions(Options):

@@ -361,3 +361,21 @@ def test_a_mask_that_lies_on_its_side_is_refused(noise):
     new_image("mask", box(slice(20, 40), slice(20, 40)).T)
     with pytest.raises(RuntimeError, match="one of them lies on its side"):
         detail(image="photo.png", mask_name="mask")
+
+
+def test_everyone_found_is_repainted_alone(noise, tmp_path, monkeypatch) -> None:
+    """Two faces that overlap are two parts, each from its own seed; a mask that was painted is refused."""
+    from maquette.inference.detailer import places
+
+    one, other = box(np.s_[20:70], np.s_[20:80]), box(np.s_[50:100], np.s_[60:130])
+    monkeypatch.setattr(places, "masks_of", lambda photo, kind, **where: [one, other])
+    path = tmp_path / "photo.png"
+    new_image("photo", noise).save(filepath=str(path))
+    assert "1 part" in detail(filepath=str(path), mask="FACES")
+    assert "2 parts" in detail(filepath=str(path), mask="FACES", each=True, prompts="a smile | a frown")
+    made = max((image for image in bpy.data.images if ".detail" in image.name), key=lambda image: image.session_uid)
+    before = bpy.data.images.load(str(path), check_existing=True)
+    assert extent(changed(made.name, before)) == (20, 100, 20, 130)
+    assert not changed(made.name, before)[:45, 85:].any()
+    with pytest.raises(RuntimeError, match="one by one"):
+        detail(filepath=str(path), mask="IMAGE", mask_name=before.name, each=True)

@@ -67,6 +67,7 @@ def work(properties: Any, context: Any) -> DetailWork:
         settings=settings,
         checkpoint=checkpoint,
         control=controls.control_of(properties) if checkpoint is not None else None,
+        prompts=_prompts(properties) if properties.each else None,
     )
 
 
@@ -150,6 +151,11 @@ def _checkpoint(properties: Any) -> dict[str, Any] | None:
             raise BadInput("No ControlNet is chosen to follow the control image.", "Choose its folder or file.")
         fields["controlnet"] = _located(properties, "controlnet")
     return fields
+
+
+def _prompts(properties: Any) -> tuple[str, ...]:
+    """The prompt of each place; an empty one is the common one."""
+    return tuple(text.strip() or properties.prompt for text in properties.prompts.split("|"))
 
 
 def _loras(properties: Any) -> list[tuple[str, float]]:

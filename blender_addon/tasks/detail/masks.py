@@ -113,7 +113,7 @@ def _values(read: Callable[[Any, str], Any], properties: Any, context: MaskConte
 
 def _found(properties: Any, _context: MaskContext) -> MaskSource:
     """Masks that the other tasks have made; of which photo, is written on them."""
-    word = _WORDS[properties.mask]
+    word = _WORDS.get(properties.mask, ".face.")
     named = {
         digest: [image_array(image)[..., 0].copy() for image in images if word in image.name]
         for digest, images in made_of_photos("mask").items()
@@ -151,5 +151,6 @@ _GATHER = {
     "ATTRIBUTE": partial(_values, surface_values.attribute_values),
     "HANDS": _found,
     "PEOPLE": _found,
+    "FACES": _found,
     "SPLINES": _splines,
 }

@@ -46,6 +46,10 @@ class DetailPanel(_ModelPanel):
         column = layout.column()
         self.rows(column, settings, "mask")
         _draw_mask_name(column, detail)
+        if detail.mask in {"HANDS", "FACES", "PEOPLE"}:
+            self.rows(column, settings, "each")
+            if detail.each and detail.model not in FILLING:
+                self.rows(column, settings, "prompts")
         _draw_model(layout, detail, "model")
         self.rows(layout.column(), settings, "prompt", "negative_prompt", "steps")
         if detail.model != "builtin":  # which fills

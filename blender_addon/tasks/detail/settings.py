@@ -41,8 +41,11 @@ BUILD = Options(
         ("ATTRIBUTE", "Attribute", "An attribute of the active object, on points, faces, edges or corners"),
         ("HANDS", "Hands", "The hands in the photo: the mask made from them, or a new one"),
         ("PEOPLE", "People", "The people in the photo: the masks made from them, or new ones"),
+        ("FACES", "Faces", "The faces of the people in the photo"),
         ("SPLINES", "Mask Splines", "A mask of the Mask editor, with its feather"),
     )),
+    Switch("each", False, "One by One", "Repaint every hand, face or person by itself, from a seed of its own"),
+    Text("prompts", "", "Prompts", "What to paint of each in turn, set apart by |; empty for the prompt"),
     Text("mask_name", "", "Mask Name",
          "Image (by name or path), vertex group, attribute or mask to take; empty for the active one"),
     Choice("mask_channel", "VALUE", "Channel", "What of an image is the mask", (

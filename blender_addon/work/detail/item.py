@@ -77,6 +77,7 @@ class DetailWork(WorkItem[DetailedPictures]):
     """A picture repainted under a mask. The pictures are the result's `files`, by their numbers.
 
     settings : what the image is to remember.  checkpoint : fields of `Checkpoint`, or None for the built-in engine.
+    prompts : of every hand, face or person by itself; None repaints the mask as it is.
     """
 
     build: DetailBuild
@@ -85,6 +86,7 @@ class DetailWork(WorkItem[DetailedPictures]):
     settings: Mapping[str, Any]
     checkpoint: Mapping[str, Any] | None = None
     control: Control | None = None
+    prompts: tuple[str, ...] | None = None
 
     def of_photo(self, report: Report) -> JobResult[DetailedPictures]:
         with _packages_needed():
@@ -105,13 +107,13 @@ class DetailWork(WorkItem[DetailedPictures]):
     def _detailed(self, report: Report) -> JobResult[DetailedPictures]:
         canvas = self._canvas()
         target = self._target(canvas, _part(report, 0.0, _MASKED))
-        mask = self.mask.drawn(target)
-        if not mask.any():
+        masks = [self.mask.drawn(target)] if self.prompts is None else self.mask.each(target)
+        if not np.any(masks):
             raise NothingFound("The mask is empty: nothing in it is white.", "Paint on it, or choose another mask.")
         control = None
         if self.control is not None:
             control = self.control.drawn(replace(target, where=self.where(_part(report, _MASKED, _GUIDED))))
-        detailed, partial = self._repainted(canvas, mask, control, _part(report, _GUIDED, _PAINTED))
+        detailed, partial = self._repainted(canvas, masks, control, _part(report, _GUIDED, _PAINTED))
         done = [one for one in detailed.segments if not one.skipped]
         if not done:
             raise _nothing_done(detailed.segments)
@@ -150,12 +152,16 @@ class DetailWork(WorkItem[DetailedPictures]):
         return self.source.focal.applied_to(Photo(shown, None, self.source.name))
 
     def _repainted(
-        self, canvas: Canvas, mask: Pixels, control: NDArray | None, report: Report
+        self, canvas: Canvas, masks: list[Pixels], control: NDArray | None, report: Report
     ) -> tuple[Detailed, bool]:
         """What the detailer made, and whether it was stopped before it had done everything."""
-        given = {**self.options, **self.where(report)}
+        from ....inference.detailer.places import detail_masks
+
+        given = {**self.options, **self.where(report), "control": control}
         try:
-            return inference.detail_mask(canvas.shown, mask, self._engine(), control=control, **given), False
+            if self.prompts is not None:
+                return detail_masks(canvas.shown, masks, self._engine(), prompts=self.prompts, **given), False
+            return inference.detail_mask(canvas.shown, masks[0], self._engine(), **given), False
         except Cancelled as cancelled:
             finished: Any = cancelled.finished
             if finished is None or all(one.skipped for one in finished.segments):

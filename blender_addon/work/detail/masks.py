@@ -78,9 +78,21 @@ class Mask:
 
     def drawn(self, target: DrawTarget) -> Values:
         """(H, W) float32 0..1 of the picture's size."""
+        return self._shaped(self.source.drawn(target), target)
+
+    def each(self, target: DrawTarget) -> list[Values]:
+        """The same of every hand, face or person by itself. Raises BadInput for a mask of another kind."""
+        if not isinstance(self.source, FoundMask) or self.invert:
+            raise BadInput(
+                "Only what is found in the photo can be repainted one by one.",
+                "Choose Hands, Faces or People as the mask, not inverted.",
+            )
+        return [self._shaped(one, target) for one in self.source.each(target)]
+
+    def _shaped(self, drawn: Values, target: DrawTarget) -> Values:
         from ....inference.geometry import mask_shape
 
-        values = np.clip(covering(self.source.drawn(target), target.size), 0, 1)
+        values = np.clip(covering(drawn, target.size), 0, 1)
         if self.invert:
             values = 1 - values
         return mask_shape.shaped(values, self.grow, 0.0) if self.grow else values
@@ -158,7 +170,7 @@ class SurfaceMask:
 
 @dataclass(frozen=True)
 class FoundMask:
-    """The hands or people of the photo. kind : "HANDS" or "PEOPLE".
+    """The hands, faces or people of the photo. kind : "HANDS", "FACES" or "PEOPLE".
 
     made : digest of a photo -> the masks (h, w) that the other tasks have made of it, which the artist may have
     painted on; where there are none of this photo, it is searched again.
@@ -171,6 +183,8 @@ class FoundMask:
         made = self.made.get(target.photo.digest)
         if made:
             return np.max([covering(target.of_photo(one), target.size) for one in made], axis=0)
+        if self.kind == "FACES":
+            return np.max(self.each(target), axis=0)
         if self.kind == "HANDS":
             maps = inference.refine_hands(target.photo, **target.where)
             if not maps.hands:
@@ -181,6 +195,15 @@ class FoundMask:
         if not masks:
             raise NothingFound("Nobody was found in the photo.", "Choose another mask, or paint one.")
         return target.of_photo(np.max(masks, axis=0))
+
+    def each(self, target: DrawTarget) -> list[Values]:
+        """The mask of every one of them, found now."""
+        from ....inference.detailer.places import masks_of
+
+        found = masks_of(target.photo, self.kind.lower(), **target.where)
+        if not found:
+            raise NothingFound(f"No {self.kind.lower()} were found in the photo.", "Choose another mask, or paint one.")
+        return [target.of_photo(mask) for mask in found]
 
 
 def fragments_of(surface: TexturedSurface, size: tuple[int, int]) -> Fragments:
