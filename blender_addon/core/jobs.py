@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import queue
+import re
 import sys
 import threading
 import time
@@ -39,6 +40,7 @@ TORCH, LIBRARY = "maquette", "maquette-library"
 
 Report = Callable[[float, str], None]
 _numbers = itertools.count(1)
+_COUNTED = re.compile(r"(?:frame|photo|picture|part) (\d+) of (\d+)", re.IGNORECASE)
 
 
 class State(Enum):
@@ -78,6 +80,7 @@ class Job:
         self.state = State.WAITING
         self.fraction = 0.0
         self.message = "Waiting"
+        self.count = ""  # "frame 12 of 60", from the last message that told it until the last of them
         self.result: Any = None
         self.error: BaseException | None = None
         self.seconds = 0.0
@@ -114,6 +117,9 @@ class Job:
         if self.cancelled:
             raise Cancelled(self.label)
         self.fraction, self.message = fraction, message
+        counted = _COUNTED.search(message)
+        if counted is not None:  # what is done within a frame says nothing of which it is
+            self.count = counted[0].lower() if counted[1] != counted[2] else ""
 
     def work(self) -> None:
         """The worker thread's part. Never raises: errors wait in `error` for the main thread."""
@@ -241,6 +247,7 @@ _jobs: list[Job] = []  # submitted and not yet built, oldest first
 _outcome: Outcome | None = None
 _history: deque[Outcome] = deque(maxlen=6)  # what jobs have made or failed at, the latest first
 _pumping = False
+_timers: Any = bpy.app.timers
 _used = 0.0  # time.monotonic() of the last job's end
 _hooks = Hooks()
 #: Hears of the progress of `run` besides: the command line.
@@ -277,9 +284,9 @@ def submit(job: Job) -> Job:
     _jobs.append(job)
     _started_worker(job.thread).requests.put(job)
     if not _pumping:  # `pump` itself goes on while there is a job
-        if bpy.app.timers.is_registered(pump):  # asleep, it would look seconds after a quick job has ended
-            bpy.app.timers.unregister(pump)
-        bpy.app.timers.register(pump, first_interval=BUSY_INTERVAL, persistent=True)
+        if _timers.is_registered(pump):  # asleep, it would look seconds after a quick job has ended
+            _timers.unregister(pump)
+        _timers.register(pump, first_interval=BUSY_INTERVAL, persistent=True)
     _hooks.changed()
     return job
 
@@ -386,8 +393,8 @@ def unregister() -> None:
     stop()
     remember(None)
     atexit.unregister(stop)
-    if bpy.app.timers.is_registered(pump):
-        bpy.app.timers.unregister(pump)
+    if _timers.is_registered(pump):
+        _timers.unregister(pump)
 
 
 def _build(job: Job) -> str:

@@ -49,6 +49,7 @@ def progress_text(job: jobs.Job, stopping: str = "Stopping", *, named: bool = Fa
     """What a job is at. named : with its label, where it does not stand beside it."""
     left = None if job.cancelled else job.remaining()
     text = stopping if job.cancelled else job.message
+    text += f", {job.count}" if job.count and job.count not in text.lower() and not job.cancelled else ""
     text = f"{job.label}: {text}" if named else text
     return text if left is None else f"{text}, {_duration(left)} left"
 

@@ -13,6 +13,7 @@ import bpy
 import maquette
 import pytest
 from maquette.blender_addon.core import jobs
+from maquette.blender_addon.ui import job_display
 from maquette.inference.errors import BadInput, Cancelled
 from maquette.inference.runtime import kept_models, memory
 
@@ -218,3 +219,57 @@ def test_preparing_imports_off_the_main_thread_and_leaves_no_job() -> None:
     seen = []
     jobs.run(jobs.Job("After", lambda report: seen.append("maquette.blender_addon.tasks.people.build" in sys.modules)))
     assert seen == [True]
+
+
+def test_a_click_wakes_the_timer_that_sleeps(monkeypatch) -> None:
+    monkeypatch.setattr(jobs, "_hooks", jobs.Hooks(idle_minutes=lambda: 5.0))
+    jobs.run(jobs.Job("Load", lambda report: memory.keep(("stand-in", "cpu", "float32"), Kept)))
+    assert jobs.pump() == jobs.IDLE_INTERVAL
+    asked = []
+
+    class Timers:
+        """Blender's, whose clock cannot be read: what is registered when."""
+
+        is_registered = staticmethod(lambda function: True)
+        unregister = staticmethod(lambda function: asked.append("unregister"))
+        register = staticmethod(lambda function, first_interval, persistent: asked.append(first_interval))
+
+    monkeypatch.setattr(jobs, "_timers", Timers)
+    job = jobs.submit(jobs.Job("Quick", lambda report: None))
+    assert asked == ["unregister", jobs.BUSY_INTERVAL]
+    monkeypatch.undo()
+    until(lambda: job not in jobs.active())
+
+
+def test_each_job_is_cancelled_by_its_number_and_tells_its_frame() -> None:
+    gate = threading.Event()
+
+    def clip(report):
+        report(0.1, "Following people, frame 6 of 60")
+        report(0.1, "Reading poses")
+        gate.wait(10)
+
+    first = jobs.submit(jobs.Job("First", clip))
+    second, third = (jobs.submit(jobs.Job(name, lambda report: None)) for name in ("Second", "Third"))
+    deadline = time.monotonic() + 10
+    while first.message != "Reading poses":
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert job_display.progress_text(first, named=True) == "First: Reading poses, frame 6 of 60"
+    bpy.ops.maquette.cancel_job(number=second.number)
+    gate.set()
+    until(lambda: not jobs.active())
+    assert [job.state for job in (first, second, third)] == [jobs.State.DONE, jobs.State.CANCELLED, jobs.State.DONE]
+    assert [one.line for one in jobs.history()] == ["Third finished", "First finished"]
+
+
+def test_what_was_said_goes_with_the_file_and_the_photo() -> None:
+    jobs.remember(jobs.Outcome("No person was found.", True, label="Recover People", photo="one.jpg"))
+    assert job_display.current("one.jpg") is not None and job_display.current("two.jpg") is None
+    made = bpy.data.objects.new("made", None)
+    jobs.remember(jobs.Outcome("Made it", made=(("objects", "made"),)))
+    assert job_display.current("") is not None
+    bpy.data.objects.remove(made)
+    assert job_display.current("") is None, "undone"
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    assert jobs.outcome() is None and not jobs.history()

@@ -123,3 +123,21 @@ def test_runs_of_other_tasks_and_photos_are_left_alone(bricks) -> None:
     made = [one.name for one in bpy.data.images if earlier.RUN in one]
     assert sorted(made) == ["brick.canny", "brick.depth"] and "brick.grid" in bpy.data.objects
     assert np.array(bpy.data.images["brick.canny"].size).all()
+
+
+def test_masks_come_without_bodies_and_a_lost_object_takes_nothing_with_it() -> None:
+    photo = str(sample_photo("astronaut"))
+    bpy.ops.maquette.recover_people(filepath=photo, bodies="NONE", masks="IMAGE")
+    assert not [obj for obj in bpy.data.objects if obj.type in {"MESH", "ARMATURE"}]
+    assert [one.name for one in bpy.data.images if one.get("maquette_role") == "mask"]
+    bpy.ops.mesh.primitive_cube_add(size=2)
+    bpy.context.object.name = "wall"
+    real, jobs.run = jobs.run, lambda job, on_progress=None: queued.append(job) or ""
+    queued: list = []
+    try:
+        bpy.ops.maquette.recover_people(filepath=photo, masks="ATTRIBUTE")
+    finally:
+        jobs.run = real
+    bpy.data.objects.remove(bpy.data.objects["wall"])
+    jobs.run(queued[0])
+    assert "wall is gone" in jobs.outcome().line and [obj for obj in bpy.data.objects if obj.type == "ARMATURE"]

@@ -54,6 +54,8 @@ def build(item: DepthWork, found: JobResult[EstimatedDepth | ClipMaps[DepthMap]]
     picture = place.mark(image.float_image(f"{item.source.name}.{what}", file, item.folder), what)
     output = item.output(result.map.metric)
     if output == "IMAGE":
+        if place.clicked and result.map.metric:  # metres are black and white in an editor
+            place.mark(image.picture(f"{picture.name}.preview", result.map.preview), "preview")
         return f"Made the image {picture.name}"
     if output == "MATERIAL":
         return _displaced_material(item, picture, result.map.metric)

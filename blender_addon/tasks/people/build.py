@@ -50,7 +50,7 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
     people, wanted = found.result.people, item.build
     assert place.camera is not None
     options = body.BodyOptions(
-        wanted.bodies,
+        wanted.bodies if wanted.bodies != "NONE" else "ARMATURE",
         wanted.rig,
         rig_unit=wanted.rig_unit,
         root_motion=wanted.root_motion,
@@ -64,7 +64,8 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
     )
     if found.result.photos:
         return _of_photos(found.result, options, place)
-    body.build_people(people, options, name=item.source.name, scene=place.scene)
+    if wanted.bodies != "NONE":
+        body.build_people(people, options, name=item.source.name, scene=place.scene)
     made = [build_masks(item, found, place, people.body.licence)]
     if found.result.skeletons is not None:
         skeletons = image.control_image(f"{item.source.name}.people.control", found.result.skeletons)

@@ -13,7 +13,8 @@ from ..shared.settings import BODIES, LIMBS, MASKS, ROOT_MOTION, START_FRAME, ma
 # fmt: off
 PARAMETERS = Options(*OPTIONS, replace(OPTIONS["boxes"], blender=True))
 BUILD = Options(
-    Choice("bodies", "ARMATURE", "Body", "How the bodies are stored", BODIES),
+    Choice("bodies", "ARMATURE", "Body", "How the bodies are stored", (
+        ("NONE", "None", "Build no bodies, but masks or skeletons alone"), *BODIES)),
     Choice("surface", "NEUTRAL", "Surface", "What SAM 3D Body's people look like", (
         ("NEUTRAL", "Neutral", "The built-in body, an average adult, with all of its rigs"),
         ("OWN", "Recovered", "The body that was recovered, with the person's own build"),

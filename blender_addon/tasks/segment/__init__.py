@@ -10,7 +10,7 @@ from .settings import SETTINGS
 
 TASK = Task(
     "segment",
-    55,
+    50,
     SETTINGS,
     (SegmentPanel, SegmentSettingsPanel),
     operator="cut_out",

@@ -13,6 +13,7 @@ from ...builders.masks import grease_pencil, mask_data
 from ...builders.materials import paint
 from ...builders.surfaces import projection
 from ...core import roles
+from ...core.transaction import note
 from .target import mesh_object
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def build_masks(item: MaskWork, found: JobResult, place: Place, licence: str) ->
         return _stencil(item, union, found, place)
     if output == "IMAGE":
         return _listed("image", [_image(name, mask, found, licence).name for name, mask in masks.items()])
+    if item.target.object and item.target.object not in bpy.data.objects:  # what else was made stays
+        note(f"The object {item.target.object} is gone, so the masks were put on nothing")
+        return ""
     obj = mesh_object(item, "mask")
     seen_from = {"camera": found.camera, "camera_object": place.camera}
     for name, mask in masks.items():
