@@ -38,6 +38,7 @@ def recover_people(
     track: bool = True,
     smoothing: float = 1.0,
     plant: float = 1.0,
+    body: str = "mannequin",
     hands: str = "full",
     mask_prompts: bool = False,
     masks: Sequence | None = None,
@@ -62,6 +63,7 @@ def recover_people(
     track : keep one identity and one body shape per person over the frames of a clip, and smooth its motion.
     smoothing : of a tracked clip: 0 gives every frame's own pose, above 1 the motion is calmer than usual.
     plant : of a tracked clip: 1 holds planted feet in place, 0 leaves them to slide.
+    body : of the built-in people: "mannequin", a smooth figure without anatomical detail, or "anatomical".
     hands : "full" looks at each hand by itself, for wrists, forearms and fingers; "none" leaves wrists to the body's
         network, and relaxes fingers (SAM 3D Body reads them too, in one pass instead of three).
     mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
@@ -126,6 +128,7 @@ def solve_people(
     hmr_batch_size: int = 8,
     smoothing: float = 1.0,
     plant: float = 1.0,
+    body: str = "mannequin",
     hands: str = "full",
     fx: float | None = None,
     fy: float | None = None,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..camera import Camera
 from ..errors import BadInput
 from ..geometry.rasteriser import rasterise
+from ..geometry.skinning import pose_body
 from ..photo import Clip, Photo
 from ..results import People, Person
 from ..runtime.result_cache import cached_result
@@ -25,6 +26,7 @@ from ..runtime.run import Run
 from ..shipped import pose, search
 from ..shipped.body import load_body
 from ..shipped.crops import Pyramid
+from ..shipped.mannequin import body_named
 from ..shipped.pose import PoseLandmarks
 from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
 from .clip.ground import stand_together
@@ -46,7 +48,7 @@ _UNFITTED = (
     "{count} more may be there, too uncertain to fit: lower Detection Confidence, or choose a detector of your own"
 )
 #: The options that a photo's people depend on.
-_DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine", "detector", "hands")
+_DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine", "detector", "hands", "body")
 
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
@@ -72,7 +74,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
         raise BadInput("There are no photos.", "Give at least one.")
     notes = (_UNFITTED.format(count="Somebody" if missed == 1 else f"{missed} people"),) if missed else ()
     run.report(1.0, ". ".join([f"{sum(map(len, frames))} people found", *notes]))
-    return People(tuple(frames), load_body(), cameras[0], tuple(cameras), clip.fps, notes)
+    return People(tuple(frames), body_named(options["body"]), cameras[0], tuple(cameras), clip.fps, notes)
 
 
 def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
@@ -144,7 +146,13 @@ def _people_of(
         candidates = without_overlaps(candidates, options["det_iou_thresh"])
     people = [_person(one, fit, mask, camera) for one, fit, mask in candidates]
     people = [replace(person, track_id=number) for number, person in enumerate(people)]
-    return stand_together(load_body(), people, camera), unfitted if least < 1 else 0
+    people, body = stand_together(load_body(), people, camera), body_named(options["body"])
+    if body is not load_body():
+        people = tuple(
+            replace(person, vertices=pose_body(body, person.shape, person.rotations, person.translation)[0])
+            for person in people
+        )
+    return people, unfitted if least < 1 else 0
 
 
 def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camera) -> float:

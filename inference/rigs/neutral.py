@@ -12,7 +12,8 @@ import numpy as np
 
 from ..geometry.rotations import align_hemisphere, quaternions_of, rotation_matrices
 from ..geometry.skinning import chain, pose_body, rest_pose
-from ..shipped.body import ATTRIBUTES, load_body
+from ..shipped.body import ATTRIBUTES
+from ..shipped.mannequin import load_mannequin
 from .humanoid import PARENTS
 from .mapping import Mapping, map_bones
 from .smplx import Z_UP
@@ -32,7 +33,7 @@ def on_builtin_body(people: People, world: NDArray) -> People:
     world : (4, 4) from camera axes to metres with z up and the ground at z = 0. Keypoints, masks and scores stay those
     of the people. Raises `BadInput` where the joints of their body have unknown names.
     """
-    body = load_body()
+    body = load_mannequin()
     if people.body.name == body.name:
         return people
     frames: list[list[Person]] = [[] for _ in people.frames]

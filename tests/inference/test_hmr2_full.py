@@ -50,7 +50,7 @@ def test_the_numbers_are_the_references(golden, models, name, device, precision,
     (width, height), focal = photo.size, float(of("focal"))
     seen = Photo(photo.pixels, Camera(focal, focal, width / 2, height / 2, width, height), name)
     people = recover_people(
-        seen, "hmr2", boxes=of("boxes").tolist(), device=device, precision=precision, models_dir=models
+        seen, "hmr2", boxes=of("boxes").tolist(), hands="none", device=device, precision=precision, models_dir=models
     )
     persons = people.frames[0]
     places, sizes = of("translation").astype(np.float64), of("box_size")

@@ -39,7 +39,7 @@ ROOT_MOTIONS = ("HIPS", "ROOT")
 
 #: The theme's colour set (yellow) of bones whose turn is a guess.
 GUESSED_COLOUR = "THEME09"
-_SKIN = (0.55, 0.31, 0.21)  # linear RGB
+_SKIN = (0.4, 0.4, 0.4)  # linear RGB
 _Z_UP = axes.Z_UP[:3, :3]
 
 

@@ -26,6 +26,7 @@ from ...results import People, Person
 from ...runtime.run import Run
 from ...shipped import pose
 from ...shipped.body import load_body
+from ...shipped.mannequin import body_named
 from ...shipped.pose import PoseLandmarks
 from ..fit.fitting import body_rotations, fit_landmarks, joint_confidence, share_shape
 from ..fit.observe import observe
@@ -116,10 +117,11 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
         mask = pose.person_mask(sighting.whole, camera.height, camera.width) if wanted <= MASK_BYTES else None
         return replace(person, score=float(sighting.landmarks.score), mask=mask)
 
-    frames = posed(partial(pose_body, body), spells, cameras, run.part(0.8, 1.0), seen)
+    given = body_named(options["body"])
+    frames = posed(partial(pose_body, given), spells, cameras, run.part(0.8, 1.0), seen)
     run.report(1.0, f"{len(tracks)} people found")
     world = world_of(ground, frames)
-    return People(tuple(map(tuple, frames)), body, cameras[0], cameras, measured.fps, world=world)
+    return People(tuple(map(tuple, frames)), given, cameras[0], cameras, measured.fps, world=world)
 
 
 def posed(
