@@ -53,7 +53,7 @@ def estimate(photo: Photo, run: Run, options: Mapping[str, Any]) -> DepthMap:
             "maquette.install_model",
             {"model": "depth/moge-2-small"},
         )
-    depth = people_depth(persons, people.body, camera, run.part(0.85, 0.95))
+    depth = softened(people_depth(persons, people.body, camera, run.part(0.85, 0.95)), camera)
     valid = depth > 0
     normals, _ = normals_from_depth(depth, valid, camera)
     run.report(1.0, "Depth ready")
@@ -74,8 +74,7 @@ def people_depth(persons: tuple[Person, ...], body: Body, camera: Camera, run: R
         window = _window(mask)
         if window is None:
             continue
-        own = camera.cropped(*window)
-        person_depth = softened(complete(drawn[window], mask[window], own), own)
+        person_depth = complete(drawn[window], mask[window], camera.cropped(*window))
         nearer = (person_depth > 0) & ((depth[window] == 0) | (person_depth < depth[window]))
         depth[window][nearer] = person_depth[nearer]
     return depth

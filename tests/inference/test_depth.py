@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Camera, NothingFound, Person, UnknownModel, estimate_depth, runtime
-from maquette.inference.depth.from_people import complete, extend, people_depth
+from maquette.inference.depth.from_people import complete, extend, people_depth, softened
 from maquette.inference.geometry.previews import depth_preview, to_resolution
 from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.options.common import RESOLUTION
@@ -177,3 +177,18 @@ def test_nobody_a_wrong_model_and_wrong_parameters():
         for model in ("builtin", "relief"):
             with pytest.raises(BadInput):
                 estimate_depth(empty, model, **options)
+
+
+def test_shallow_relief_goes_and_limbs_stay():
+    """Bumps of a centimetre are no clothed person's; an arm before the chest is."""
+    rows, columns = np.mgrid[:120, :160]
+    flat = np.full((120, 160), 2.0, np.float32)
+    flat[:, :20] = 0
+    bumpy = flat - np.where(flat > 0, 0.006 * np.sin(columns / 3.0) * np.sin(rows / 3.0), 0).astype(np.float32)
+    smooth = softened(bumpy, CAMERA)
+    np.testing.assert_array_equal(smooth > 0, flat > 0)
+    inside = np.s_[20:100, 45:135]
+    assert np.ptp(smooth[inside]) < 0.35 * np.ptp(bumpy[inside])
+    arm = np.where((rows > 55) & (rows < 65) & (flat > 0), 1.7, flat).astype(np.float32)
+    assert np.abs(softened(arm, CAMERA) - arm)[inside].max() < 0.02
+    assert not softened(np.zeros((4, 4), np.float32), CAMERA).any()
