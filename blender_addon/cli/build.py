@@ -169,7 +169,7 @@ def _import(path: Path) -> str:
     rate = scene.render.fps / scene.render.fps_base
     if kind == ".blend":
         libraries: Any = bpy.data.libraries
-        with libraries.load(str(path)) as (there, here):
+        with libraries.load(str(path.absolute())) as (there, here):
             here.objects, here.scenes = list(there.objects), list(there.scenes[:1])
         loaded: Any = here.scenes[0] if here.scenes else None
         for obj in here.objects:
@@ -234,7 +234,7 @@ def _guarded(work: Callable[[], Any]) -> Any:
 
 def _open(template: str | None) -> None:
     if template is not None:
-        _guarded(lambda: bpy.ops.wm.open_mainfile(filepath=template))
+        _guarded(lambda: bpy.ops.wm.open_mainfile(filepath=str(Path(template).absolute())))
         return
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
 

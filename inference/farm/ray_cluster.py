@@ -38,7 +38,7 @@ def outcomes(
         resources = ray.cluster_resources()
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         count = workers or gpus or cpus
-        each = {"num_gpus": 1} if gpus else {"num_cpus": max(1, cpus // count)}
+        each = {"num_gpus": 1} if gpus else {"num_cpus": cpus // count or cpus / count}
         size = max(1, min(_PART, -(-len(jobs) // (count * _PARTS_EACH))))
         parts = [list(jobs[start : start + size]) for start in range(0, len(jobs), size)]
         progress(0.0, f"{len(parts)} parts for {count} workers")
