@@ -97,6 +97,9 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     extension = add("extension", _extension, "build Blender's extension into out/ and validate it")
     extension.add_argument("--blender", nargs="+", default=[], metavar="VERSION", help="validate with these too")
     extension.add_argument("--all", action="store_true", help="validate with every Blender")
+    extension.add_argument(
+        "--repository", action="store_true", help="also make out/repository, from which Blender updates the extension"
+    )
     packages = add(
         "packages", packages_cli.run, "install, show, verify, repair or remove an installed Blender's packages"
     )
@@ -152,9 +155,10 @@ def _doctor(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest:
 
 
 def _extension(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
-    from .extension import build_extension
+    from .extension import build_extension, build_repository
 
-    print(build_extension(paths, reporter, chosen(paths, options)))
+    built = build_extension(paths, reporter, chosen(paths, options))
+    print(build_repository(paths, reporter, built) if options.repository else built)
     return 0
 
 

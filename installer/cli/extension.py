@@ -39,6 +39,18 @@ def build_extension(paths: Paths, reporter: Reporter, validate_with: Sequence[st
     return target
 
 
+def build_repository(paths: Paths, reporter: Reporter, built: Path) -> Path:
+    """A static extension repository of the zip, with its `index.json`: any web server, or a folder, from which Blender
+    itself updates the add-on. Returns its folder, `out/repository`."""
+    folder = paths.out / "repository"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copy2(built, folder)
+    main = environments.ensure(paths, DEFAULT_BLENDER, reporter)
+    _run(main, ["server-generate", "--repo-dir", str(folder), "--html"])
+    return folder
+
+
 def _validate(paths: Paths, version: str, archive: Path, reporter: Reporter) -> None:
     try:
         environment = environments.ensure(paths, version, reporter)

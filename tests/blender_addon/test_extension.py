@@ -80,6 +80,7 @@ def test_the_archive_holds_what_blender_needs_and_no_more(archive) -> None:
     with zipfile.ZipFile(archive) as content:
         names = set(content.namelist())
     assert {"__init__.py", "blender_manifest.toml", "LICENSE", "blender_addon/cli/__init__.py"} <= names
+    assert "blender_addon/sample/astronaut.jpg" in names
     assert any(name.endswith(".safetensors") for name in names) and "installer/models/catalogue.toml" in names
     unwanted = (
         "tests/",
@@ -123,3 +124,21 @@ def test_installed_enabled_used_disabled_and_enabled_again(archive, tmp_path) ->
     assert Path(seen["file"]).is_relative_to(tmp_path / "user") and seen["plain"] is None
     assert seen["objects"] == ["bricks.grid"] and seen["disabled"] and seen["again"] == 2
     assert not any(seen["warnings"].values()), "nothing that Blender calls a violation of its policy"
+
+
+def test_a_repository_for_blenders_own_updates_lists_the_archive(archive, tmp_path, monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    from maquette.installer.cli import extension
+
+    main = SimpleNamespace(
+        python=sys.executable,
+        packages=Path(builder()).parents[6],
+        variables=lambda: dict(os.environ),
+        blender=SimpleNamespace(version="here"),
+    )
+    monkeypatch.setattr(extension.environments, "ensure", lambda *_: main)
+    folder = extension.build_repository(SimpleNamespace(out=tmp_path), None, archive)
+    listed = json.loads((folder / "index.json").read_text("utf-8"))["data"]
+    assert [(entry["id"], entry["archive_url"]) for entry in listed] == [("maquette", "./maquette.zip")]
+    assert all(entry["archive_hash"].startswith("sha256:") for entry in listed) and (folder / "index.html").exists()
