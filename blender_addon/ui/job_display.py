@@ -105,7 +105,7 @@ def draw_status(layout: UILayout, photo: str) -> None:
     if outcome is None:
         row.label(text="")
         return
-    split = row.split(factor=0.6) if outcome.operator or outcome.kind else row
+    split = row.split(factor=0.6) if outcome.operator or _of_photo(outcome) else row
     told = outcome.line.partition(". ")[0]
     split.operator("maquette.show_outcome", text=told, icon=_icon(outcome), emboss=False)
     if split != row:
@@ -138,10 +138,16 @@ def draw_offline(layout: UILayout, instead: str, width: int) -> None:
         box.operator("maquette.allow_online", icon="INTERNET")
 
 
+def _of_photo(shown: jobs.Outcome) -> bool:
+    """Whether another photo is the way out."""
+    nothing = shown.kind is not None and shown.kind.__name__ == "NothingFound"
+    return nothing or (shown.failed and "another photo" in shown.remedy)
+
+
 def draw_remedy(layout: Any, shown: jobs.Outcome) -> None:
     """The button that solves what went wrong, where there is one."""
     if shown.operator is None:
-        if shown.kind is not None and shown.kind.__name__ == "NothingFound":
+        if _of_photo(shown):
             layout.operator("maquette.choose_photo", text="Choose Photo...")
         return
     layout.operator_context = "INVOKE_DEFAULT"  # a popup would carry it out at once, without its dialog

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from ...installer.models.parsed import read_toml
 
 MIDDLE = ("hips", "spine", "neck", "head")
 LIMBS = ("clavicle", "upper_arm", "forearm", "hand", "thigh", "shin", "foot", "toe")
@@ -97,7 +98,7 @@ def find_preset(preset_id: str) -> Preset:
 
 
 def _read(path: Path) -> Preset:
-    content = tomllib.loads(path.read_text("utf-8"))
+    content = read_toml(path)
     roles = {role: tuple(chain) for role, chain in content["middle"].items()}
     for role, side in zip("LR", content["sides"], strict=True):
         for part, chain in content["sided"].items():

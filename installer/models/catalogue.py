@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+
+from .parsed import read_toml
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,18 @@ class Model:
 
 @lru_cache(maxsize=1)
 def _content() -> tuple[tuple[Model, ...], tuple[File, ...]]:
-    return read(Path(__file__).with_name("catalogue.toml").read_text("utf-8"))
+    return entries(read_toml(Path(__file__).with_name("catalogue.toml")))
 
 
 def read(text: str) -> tuple[tuple[Model, ...], tuple[File, ...]]:
     """The models and files of a catalogue. ValueError names an entry that is wrong."""
-    content = tomllib.loads(text)
+    import tomllib
+
+    return entries(tomllib.loads(text))
+
+
+def entries(content: Mapping[str, Any]) -> tuple[tuple[Model, ...], tuple[File, ...]]:
+    """The same of a catalogue that has been parsed."""
     files: dict[str, File] = {}
     for entry in content.get("file", ()):
         file = _made(File, entry, "path")

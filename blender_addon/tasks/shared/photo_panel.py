@@ -42,7 +42,7 @@ def draw_photo(layout: UILayout, settings: Any) -> None:
         row.prop(settings, "filepath", text="")
     else:
         row.template_ID(settings, "image")
-    row.operator("maquette.choose_photo", text="", icon="FILEBROWSER")
+        row.operator("maquette.choose_photo", text="", icon="FILEBROWSER")
     editors = shown_image(bpy.context)
     if editors is not None and editors != image:
         column.operator("maquette.use_image", icon="EYEDROPPER")
