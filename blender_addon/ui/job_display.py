@@ -49,7 +49,8 @@ def progress_text(job: jobs.Job, stopping: str = "Stopping", *, named: bool = Fa
     """What a job is at. named : with its label, where it does not stand beside it."""
     left = None if job.cancelled else job.remaining()
     text = stopping if job.cancelled else job.message
-    text += f", {job.count}" if job.count and job.count not in text.lower() and not job.cancelled else ""
+    if job.count and not job.cancelled:  # in a narrow panel the number says more than what is done with it
+        text = f"{text.partition(', ')[0]}, {job.count}" if named else job.count.capitalize()
     text = f"{job.label}: {text}" if named else text
     return text if left is None else f"{text}, {_duration(left)} left"
 

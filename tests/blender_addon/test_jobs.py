@@ -256,6 +256,7 @@ def test_each_job_is_cancelled_by_its_number_and_tells_its_frame() -> None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     assert job_display.progress_text(first, named=True) == "First: Reading poses, frame 6 of 60"
+    assert job_display.progress_text(first) == "Frame 6 of 60"
     bpy.ops.maquette.cancel_job(number=second.number)
     gate.set()
     until(lambda: not jobs.active())

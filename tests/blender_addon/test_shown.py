@@ -39,6 +39,7 @@ def test_a_second_run_takes_the_place_of_the_first(bricks) -> None:
     old.location = 1, 2, 3
     follower = bpy.data.objects.new("follower", None)
     follower.parent = old
+    bpy.context.view_layer.objects.active = old  # as after a click
     grid(bricks, replace=True, strength=0.3)
     new = bpy.data.objects["brick.grid"]
     assert names() == {**before, "objects": ["brick.grid", "follower"]}

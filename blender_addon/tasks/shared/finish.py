@@ -126,7 +126,7 @@ def finish(
         run = f"{item.task}/{digest}/{item.source.name}"
         with (
             bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)),
-            earlier.replaced(run, item.target.object, wanted=replace),
+            earlier.replaced(run, item.target.object if _on_object(item) else "", wanted=replace),
             transaction() as opened,
         ):
             before = lens.render_of(scene)
