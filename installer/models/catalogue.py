@@ -22,7 +22,7 @@ class File:
     reported : both are known from third parties alone: a file of another length or checksum is not refused.
         about_mb : its rough size, where only that is known.
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
-    licence_page : where the licence was read, "" for `page`.
+    licence_page : where the licence was read, "" for `page`.  further_licences : the pages of others that apply too.
     packages : the group of packages that reads it, where it is not the one of its model.
     holds, lacks : names of arrays that tell it from other files, with their shapes where names are not enough
         ("cls_token 1x1x384").
@@ -42,6 +42,7 @@ class File:
     reported: bool = False
     mirrors: tuple[str, ...] = ()
     licence_page: str = ""
+    further_licences: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -124,7 +125,8 @@ class Model:
     @property
     def licence_pages(self) -> tuple[str, ...]:
         """Where its licences were read; none for what ships."""
-        return tuple(dict.fromkeys(file.licence_page or file.page for file in self.files))
+        pages = [page for file in self.files for page in (file.licence_page or file.page, *file.further_licences)]
+        return tuple(dict.fromkeys(pages))
 
     @property
     def everything(self) -> tuple[File, ...]:

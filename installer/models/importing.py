@@ -174,6 +174,10 @@ class _Import:
             sha256, size = self._copy(path, target)
             if target == own(file):
                 record(file, target, sha256, size, "imported", sha256 == file.sha256)
+            if file.reported and Path(shown) == path:  # whose licence asks to be kept beside it
+                for text in path.parent.glob("LICENSE*"):
+                    if text.is_file() and not (target.parent / text.name).exists():
+                        self._copy(text, target.parent / text.name)
         self.outcome.taken.append(ImportedFile(shown, file, target))
 
     def _copy(self, path: Path, target: Path) -> tuple[str, int]:

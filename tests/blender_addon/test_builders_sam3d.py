@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from maquette.blender_addon.builders.bodies import body as bodies
+from maquette.blender_addon.builders.bodies import retarget
 from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import axes
 from maquette.inference import Camera, Clip, Photo, recover_people
@@ -122,3 +123,24 @@ def test_the_neutral_body_takes_the_pose_and_every_rig(recovered, world):
     with pytest.raises(Exception, match="own bones"):
         bodies.build_people(people, BodyOptions(rig="MIXAMO"), name="walk")
     assert rotation_matrices(other.rotations).shape == (len(neutral.body.joint_names), 3, 3)
+
+
+def test_its_motion_goes_onto_other_rigs(recovered, world):
+    people = recovered(3)
+    (track,) = people.tracks().values()
+    made = bodies.build_person(people.body, track, BodyOptions(world_from_camera=world), name="x")
+    source = mesh_of(made).parent
+    neutral = on_builtin_body(people, world_from_camera(people))
+    (other,) = neutral.tracks().values()
+    target = mesh_of(
+        bodies.build_person(neutral.body, other, BodyOptions(rig="UNREAL", world_from_camera=world), name="y")
+    ).parent
+    target.animation_data_clear()
+    own, theirs = (map_bones([bone.name for bone in rig.data.bones]) for rig in (source, target))
+    retarget.retarget(source, own, target, theirs, [1, 2, 3], scene=bpy.context.scene, name="moved")
+    bpy.context.scene.frame_set(2)
+    ways = []
+    for rig, names in ((source, ("l_uparm", "l_lowarm")), (target, ("upperarm_l", "lowerarm_l"))):
+        first, last = (np.array(rig.matrix_world @ rig.pose.bones[name].head) for name in names)
+        ways.append((last - first) / np.linalg.norm(last - first))
+    assert ways[0] @ ways[1] > 0.99

@@ -393,3 +393,19 @@ class TestDisk:
         monkeypatch.setattr(sniff, "look", failing)
         outcome = take(tmp_path / "from")
         assert paths(outcome) == [SMALL] and "cannot be read" in outcome.refused[0].why
+
+
+def test_a_licence_that_is_to_stay_with_a_file_comes_along(tmp_path, root):
+    folder = tmp_path / "download"
+    folder.mkdir()
+    tensors = {"head_pose.proj.layers.1.weight": torch.zeros(519, 1024)}
+    torch.save({**tensors, "backbone.encoder.rope_embed.periods": torch.zeros(16)}, folder / "weights.ckpt")
+    (folder / "LICENSE").write_text("the text")
+    (folder / "README.md").write_text("not a licence")
+    assert paths(take(folder)) == ["sam-3d-body/dinov3/model.ckpt"]
+    assert (root / "sam-3d-body" / "dinov3" / "LICENSE").read_text() == "the text"
+    assert not (root / "sam-3d-body" / "dinov3" / "README.md").exists()
+    model = next(one for one in catalogue.models("people") if one.id == "sam3d-body")
+    assert any("dinov3" in page for page in model.licence_pages) and any(
+        "sam-3d" in page for page in model.licence_pages
+    )

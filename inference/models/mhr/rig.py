@@ -54,7 +54,7 @@ _OPTIONAL = ("uvs", "uv_faces")
 
 
 class JointState(NamedTuple):
-    """The joints in the body's axes. places (B, 127, 3) centimetres; turns (B, 127, 3, 3); scales (B, 127). float64."""
+    """The joints in the body's axes. places (B, 127, 3) centimetres; turns (B, 127, 3, 3); scales (B, 127)."""
 
     places: Tensor
     turns: Tensor
@@ -101,6 +101,11 @@ class Rig:
             correctives=self.correctives[rows].float(), uvs=None,
         )  # fmt: skip
 
+    @property
+    def exact(self) -> torch.dtype:
+        """What joints are computed in: 64 bits where the device has them."""
+        return torch.float32 if self.base.device.type == "mps" else torch.float64
+
     @cached_property
     def levels(self) -> list[tuple[Tensor, Tensor]]:
         """The joints with their parents, level by level from the root's children on."""
@@ -116,14 +121,14 @@ class Rig:
 
     @cached_property
     def prematrices(self) -> Tensor:
-        """(127, 3, 3) float64, each joint's turn against its parent before its angles."""
-        return quaternion_matrices(self.prerotations.double())
+        """(127, 3, 3), each joint's turn against its parent before its angles."""
+        return quaternion_matrices(self.prerotations.to(self.exact))
 
     @cached_property
     def bind(self) -> Tensor:
-        """(127, 4, 4) float64, from the body's axes to those of each joint as the skin was bound."""
-        matrix = torch.eye(4, dtype=torch.float64, device=self.base.device).repeat(len(self.parents), 1, 1)
-        inverse = self.inverse_bind.double()
+        """(127, 4, 4), from the body's axes to those of each joint as the skin was bound."""
+        matrix = torch.eye(4, dtype=self.exact, device=self.base.device).repeat(len(self.parents), 1, 1)
+        inverse = self.inverse_bind.to(self.exact)
         matrix[:, :3, :3] = inverse[:, 7, None, None] * quaternion_matrices(inverse[:, 3:7])
         matrix[:, :3, 3] = inverse[:, :3]
         return matrix
@@ -133,10 +138,10 @@ class Rig:
         return (parameters @ self.transform.T).unflatten(-1, (-1, 7))
 
     def state(self, joint_parameters: Tensor) -> tuple[JointState, Tensor]:
-        """The joints of (B, 127, 7), and the turn (B, 127, 3, 3) of each by its angles alone, float64."""
-        values = joint_parameters.double()
+        """The joints of (B, 127, 7), and the turn (B, 127, 3, 3) of each by its angles alone."""
+        values = joint_parameters.to(self.exact)
         turned = euler_matrices(values[..., 3:6])
-        steps, own = self.offsets.double() + values[..., :3], torch.exp2(values[..., 6])
+        steps, own = self.offsets.to(self.exact) + values[..., :3], torch.exp2(values[..., 6])
         local = self.prematrices @ turned
         places, turns, scales = steps.clone(), local.clone(), own.clone()
         for joints, above in self.levels:

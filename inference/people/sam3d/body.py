@@ -146,11 +146,14 @@ class People3D:
         own = (world[0] @ rest.turns) * _FLIP[:, None] * _FLIP
         device = self.model.device
         state = JointState(
-            *(torch.from_numpy(part)[None].to(device) for part in (places[0] * _FLIP * 100, own, rest.scales))
+            *(
+                torch.from_numpy(part)[None].to(device, rig.exact)
+                for part in (places[0] * _FLIP * 100, own, rest.scales)
+            )
         )
         above = own[np.maximum(self.body.parents, 0)]
         above[0] = np.eye(3)
-        local = torch.from_numpy(np.swapaxes(above, 1, 2) @ own).to(device)
+        local = torch.from_numpy(np.swapaxes(above, 1, 2) @ own).to(device, rig.exact)
         added = rig.corrected((rig.prematrices.transpose(1, 2) @ local)[None])
         surface = torch.from_numpy(rest.bound)[None].to(device)
         moved = rig.skinned(state, surface + added)[0].double().cpu().numpy() / 100 * _FLIP

@@ -149,6 +149,6 @@ def _loaded(run: Run, kind: str) -> Model:
     rig = load_rig(run)
     size = SIZES[kind]
     net = cast("SAM3DBody", load_network(run, PUBLISHED[kind], lambda: SAM3DBody(size), keep_types=True))
-    on_gpu = run.device != "cpu"
-    net.seen.computing_in(torch.bfloat16 if on_gpu and run.half else torch.float32, whole=on_gpu)
+    short = run.half and run.device.startswith(("cuda", "xpu"))
+    net.seen.computing_in(torch.bfloat16 if short else torch.float32, whole=run.device != "cpu")
     return Model(net, rig, run.torch_device)
