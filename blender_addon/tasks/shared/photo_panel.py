@@ -119,9 +119,11 @@ class ResultsPanel(SidebarPanel):
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         draw_running(layout)
         draw_outcome(layout, characters())
+        drawn: set[object] = set()
         for index, outcome in enumerate(jobs.history()):
-            if outcome.made and is_there(outcome):
+            if outcome.made and outcome.made not in drawn and is_there(outcome):  # else replaced by a later one
                 self._draw_result(layout.row(align=True), index, outcome)
+                drawn.add(outcome.made)
 
     def _draw_result(self, row: UILayout, index: int, outcome: jobs.Outcome) -> None:
         images = [bpy.data.images.get(name) for kind, name in outcome.made if kind == "images"]
