@@ -59,6 +59,7 @@ def detail_mask(
     grain: float = 0.0,
     prompt: str = "",
     negative_prompt: str = "",
+    clip_skip: int = 0,
     control: NDArray | DepthMap | NormalMap | HandMaps | None = None,
     control_strength: float = 1.0,
     control_start: float = 0.0,
@@ -99,6 +100,7 @@ def detail_mask(
     match_colours : lead the colours and light of what was painted back to those around it, where the model shifted
         them.  grain : 0..1, how much of the photo's grain is added where what was painted lacks it.
     prompt, negative_prompt : of any length; `(word:1.2)` weighs a word, `(word)` by 1.1.
+    clip_skip : 0..22, layers at the end of the text encoders that are left out; 1 is what other programs call 2.
     control : picture for a ControlNet, (H, W, 3), or the depth, normals or hands of the same photo; it acts with
         `control_strength` 0..10 from the share `control_start` of the steps to `control_end`.
     compatibility : the reference's own arithmetic, its defects included.

@@ -15,9 +15,11 @@ class Checkpoint:
     path : a diffusers folder, or one .safetensors file of Stable Diffusion 1.5 or XL, made for inpainting or not.
     config : a diffusers folder that tells the shape of a single file's networks; None takes the one that ships.
     loras : (file, strength) of each LoRA.  controlnet : folder or .safetensors file of a ControlNet, or None.
+    embeddings : files of textual inversions; the prompt names them by their names without ending.
     """
 
     path: str | PathLike[str]
     config: str | PathLike[str] | None = None
     loras: Sequence[tuple[str | PathLike[str], float]] = ()
     controlnet: str | PathLike[str] | None = None
+    embeddings: Sequence[str | PathLike[str]] = ()

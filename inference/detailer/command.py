@@ -41,6 +41,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--model", default="builtin", help="builtin, a model's name, a diffusers folder or a .safetensors file")
     add("--config", metavar="FOLDER", help="a diffusers folder that tells the shape of a single file of no usual size")
     add("--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times")
+    add(
+        "--embedding",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a textual inversion; may be given several times",
+    )
     add("--controlnet", metavar="PATH", help="folder or file of a ControlNet")
     add("--plan", action="store_true", help="only print what would be done, and what memory it would take")
     Options(*OPTIONS, LAYER).add_to(parser)
@@ -135,9 +142,10 @@ def numbered(output: Path, count: int) -> list[Path]:
 
 
 def _model(options: argparse.Namespace) -> str | Checkpoint:
-    if not (options.lora or options.controlnet or options.config):
+    if not (options.lora or options.controlnet or options.config or options.embedding):
         return options.model
-    return Checkpoint(options.model, options.config, tuple(map(_lora, options.lora)), options.controlnet)
+    loras = tuple(map(_lora, options.lora))
+    return Checkpoint(options.model, options.config, loras, options.controlnet, tuple(options.embedding))
 
 
 def _lora(text: str) -> tuple[str, float]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.float32]
 
 #: Folder of the detailer's models, below the root of all models; LoRAs and ControlNets have folders of their own in it.
-FOLDER, LORAS, CONTROLS = "detailer", "loras", "controlnet"
+FOLDER, LORAS, CONTROLS, EMBEDDINGS = "detailer", "loras", "controlnet", "embeddings"
 
 
 class Engine(Protocol):
@@ -140,7 +140,10 @@ def _check_checkpoint(checkpoint: Checkpoint) -> None:
             raise BadInput(f"A LoRA must be (file, strength), not {pair!r}.", 'Give ("detail.safetensors", 0.7).')
         if not isinstance(pair[1], Real) or not math.isfinite(pair[1]):
             raise BadInput(f"A LoRA's strength must be a number, not {pair[1]!r}.", "Choose one about 1.")
+    if isinstance(checkpoint.embeddings, str) or not isinstance(checkpoint.embeddings, Sequence):
+        raise BadInput(f"The embeddings are not a list: {checkpoint.embeddings!r}.", "Give the file of each.")
     paths = [("model", checkpoint.path), *(("LoRA", file) for file, _ in loras)]
+    paths += [("embedding", file) for file in checkpoint.embeddings]
     paths += [
         (what, path)
         for what, path in (("config", checkpoint.config), ("ControlNet", checkpoint.controlnet))
@@ -176,8 +179,9 @@ def find_model(model: str | bytes | PathLike[str] | Checkpoint, run: Run) -> Che
     control = checkpoint.controlnet
     if control is not None:
         control = _existing(control, folder / CONTROLS, run, "ControlNet")
+    words = tuple(_existing(file, folder / EMBEDDINGS, run, "embedding") for file in checkpoint.embeddings)
     path = _existing(checkpoint.path, folder, run, "model")
-    return replace(checkpoint, path=path, loras=tuple(loras), controlnet=control)
+    return replace(checkpoint, path=path, loras=tuple(loras), controlnet=control, embeddings=words)
 
 
 def _existing(name: str | PathLike[str], folder: Path, run: Run, what: str) -> Path:

@@ -44,6 +44,7 @@ class Settings:
         size; only for native engines (see `engines.Engine`), which copy nothing from there.  None without.
     control : (h, w, 3) float32 0..1, the control image of this crop at its work size, or None.
     control_start, control_end : shares of the steps between which it acts, with `control_strength`.
+    clip_skip : layers at the end of the text encoders that are left out.
     compatibility : the refiner takes over as in the Impact Pack, where the kept part carries no noise then.
     run : progress, cancelling and device.
     """
@@ -56,6 +57,7 @@ class Settings:
     denoise: float
     prompt: str = ""
     negative_prompt: str = ""
+    clip_skip: int = 0
     refiner: Any = None
     refiner_ratio: float = 0.2
     inpaint_model: bool = False

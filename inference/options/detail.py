@@ -38,6 +38,7 @@ PIPELINES = ("Flux2Klein", "ZImage", "QwenImage")
 _IGNORED = {
     **dict.fromkeys(("sampler", "scheduler"), "the model has its own steps from noise to picture"),
     **dict.fromkeys(("noise_mask_feather", "inpaint_model"), "the model takes masks of black and white alone"),
+    "clip_skip": "the model's text encoder has no layers to leave out",
     **dict.fromkeys(("refiner", "refiner_ratio"), "the model finishes its pictures itself"),
     **dict.fromkeys(
         ("control", "control_strength", "control_start", "control_end"),
@@ -120,6 +121,9 @@ OPTIONS = DetailOptions(
     Share("grain", 0.0, "Grain", "How much of the photo's grain is added where what was painted lacks it"),
     Text("prompt", "", "Prompt", "What to paint under the mask", models=_DIFFUSION),
     Text("negative_prompt", "", "Negative Prompt", "What to avoid", models=_DIFFUSION),
+    Number("clip_skip", 0, "Clip Skip",
+           "Layers at the end of the text encoder that are left out; 1 is what other programs call 2", 0, 22,
+           soft_high=4, models=_DIFFUSION),
     Value("control", None, "Control", "Picture that a ControlNet follows: a depth or normal map of the same photo",
           "a picture, depth, normals or hands", metavar="FILE", models=_DIFFUSION, blender=False),
     Number("control_strength", 1.0, "Strength", "How closely the control picture is followed", 0.0, 10.0, soft_high=2.0,

@@ -327,6 +327,94 @@ def test_weights_move_away_from_the_empty_prompt(sd4):
     torch.testing.assert_close(heavy[:, 1:3], (empty + 3 * (plain - empty))[:, 1:3])
 
 
+def test_clip_skip_is_that_of_other_programs(mask, pipelines):
+    """SD 1.5: as if the encoder had a layer fewer. SDXL: as diffusers counts."""
+    import diffusers
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(pipelines["sd4"][0] / "tokenizer")
+    whole, shorter = (CLIPTextModel.from_pretrained(pipelines["sd4"][0] / "text_encoder").eval() for _ in "ab")
+    body = getattr(shorter, "text_model", shorter)
+    body.encoder.layers = body.encoder.layers[:-1]
+    xl = diffusers.StableDiffusionXLInpaintPipeline.from_pretrained(pipelines["xl4"][0])
+    both = ((xl.tokenizer, xl.text_encoder), (xl.tokenizer_2, xl.text_encoder_2))
+    with torch.no_grad():
+        found = tokens.encode("abc", tokenizer, whole, penultimate=False, skip=1).embeddings
+        torch.testing.assert_close(found, tokens.encode("abc", tokenizer, shorter, penultimate=False).embeddings)
+        wanted = xl.encode_prompt("abc", device="cpu", do_classifier_free_guidance=False, clip_skip=1)[0]
+        found = [tokens.encode("abc", *one, penultimate=True, skip=1).embeddings for one in both]
+    torch.testing.assert_close(torch.cat(found, -1), wanted)
+    plain = repainted(mask, pipelines["sd4"][0], prompt="abc")
+    assert apart(plain, repainted(mask, pipelines["sd4"][0], prompt="abc", clip_skip=1)) > 0
+    with pytest.raises(inference.BadInput, match="Clip Skip"):
+        repainted(mask, pipelines["sd4"][0], prompt="abc", clip_skip=2)
+
+
+def _inversions(folder, width=16):
+    """The same two vectors in the files of all programs."""
+    vectors = 5 * torch.randn(2, width, generator=torch.Generator().manual_seed(3))
+    save_file({"emb_params": vectors}, folder / "moss.safetensors")
+    (folder / "diffusers").mkdir()
+    torch.save({"<moss>": vectors}, folder / "diffusers" / "moss.bin")
+    (folder / "original").mkdir()
+    content = {"string_to_token": {"*": 265}, "string_to_param": {"*": vectors}, "name": "moss", "step": 500}
+    torch.save(content, folder / "original" / "moss.pt")
+    return [folder / "moss.safetensors", folder / "diffusers" / "moss.bin", folder / "original" / "moss.pt"]
+
+
+def test_textual_inversions_of_all_programs(mask, sd4, tmp_path):
+    files = _inversions(tmp_path)
+    prompt = "a wall, (moss:1.2), bark"
+    plain = repainted(mask, sd4, prompt=prompt)
+    first, *others = (repainted(mask, detailer.Checkpoint(sd4, embeddings=[file]), prompt=prompt) for file in files)
+    assert apart(first, plain) > 0
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+    named = detailer.Checkpoint(sd4, embeddings=files[:1])
+    np.testing.assert_array_equal(first, repainted(mask, named, prompt=prompt.replace("moss", "embedding:MOSS")))
+    np.testing.assert_array_equal(
+        repainted(mask, named, prompt="a mossy wall"), repainted(mask, sd4, prompt="a mossy wall")
+    )
+
+
+def test_a_textual_inversion_is_where_diffusers_puts_it(sd4, tmp_path):
+    import diffusers
+    from maquette.inference.detailer.diffusion.embeddings import add_embedding
+
+    file = _inversions(tmp_path)[0]
+    ours, theirs = (diffusers.StableDiffusionInpaintPipeline.from_pretrained(sd4, safety_checker=None) for _ in "ab")
+    learned = {}
+    add_embedding(ours, file, learned)
+    theirs.load_textual_inversion(str(file), token="moss")
+    with torch.no_grad():
+        wanted = theirs.encode_prompt("a moss b", "cpu", 1, False)[0]
+        words = learned["text_encoder"]
+        found = tokens.encode(
+            "a moss b", ours.tokenizer, ours.text_encoder, penultimate=False, learned=words
+        ).embeddings
+    torch.testing.assert_close(found, wanted)
+
+
+def test_textual_inversions_of_two_encoders_and_wrong_ones(mask, pipelines, flow, tmp_path):
+    xl = pipelines["xl4"][0]
+    save_file({"clip_l": torch.randn(3, 16), "clip_g": torch.randn(3, 24)}, tmp_path / "moss.safetensors")
+    given = detailer.Checkpoint(xl, embeddings=[tmp_path / "moss.safetensors"])
+    assert apart(repainted(mask, given, prompt="moss"), repainted(mask, xl, prompt="moss")) > 0
+    for content, model in (
+        ({"emb_params": torch.randn(2, 16)}, xl),
+        ({"emb_params": torch.randn(2, 7)}, pipelines["sd4"][0]),
+    ):
+        save_file(content, tmp_path / "other.safetensors")
+        with pytest.raises(inference.BadModelFile, match="textual inversion"):
+            repainted(mask, detailer.Checkpoint(model, embeddings=[tmp_path / "other.safetensors"]))
+    with pytest.raises(inference.MissingModel, match="embedding"):
+        repainted(mask, detailer.Checkpoint(xl, embeddings=["no-such-word"]))
+    with pytest.raises(inference.BadModelFile, match="no textual inversions"):
+        repainted(mask, detailer.Checkpoint(flow("z-image"), embeddings=[tmp_path / "moss.safetensors"]))
+    with pytest.raises(inference.BadInput, match="embeddings"):
+        repainted(mask, detailer.Checkpoint(xl, embeddings="moss"))
+
+
 # ControlNet
 
 

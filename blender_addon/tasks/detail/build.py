@@ -22,7 +22,7 @@ from ...work.detail.item import DetailBuild, DetailedPictures, DetailWork
 from ..shared.gather import gathered
 from ..shared.target import mesh_object
 from . import controls, masks, projection
-from .models import BUILTIN, located
+from .models import BUILTIN, embeddings_in, located
 from .settings import BUILD, MODEL_KINDS, PARAMETERS
 from .source import active_object, check_single, picture_from, picture_of
 
@@ -144,6 +144,8 @@ def _checkpoint(properties: Any) -> dict[str, Any] | None:
     if not model:
         raise BadInput("No model is chosen.", "Choose builtin, a diffusers folder, or a .safetensors file.")
     fields: dict[str, Any] = {"path": model, "loras": tuple(_loras(properties))}
+    if words := embeddings_in(properties.prompt, properties.negative_prompt, properties.prompts):
+        fields["embeddings"] = words
     if properties.config:
         fields["config"] = _absolute(properties.config)
     if properties.control != "NONE":

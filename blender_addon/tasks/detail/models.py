@@ -14,11 +14,12 @@ _PLACES = {
     "checkpoint": ("detailer", "model_index.json"),
     "controlnet": ("detailer/controlnet", "config.json"),
     "lora": ("detailer/loras", ""),
+    "embedding": ("detailer/embeddings", ""),
 }
 
 
 def found(kind: str) -> list[str]:
-    """What there is of a kind ("checkpoint", "controlnet", "lora"): single files and diffusers folders, by name."""
+    """What there is of a kind (see `_PLACES`): single files and diffusers folders, by name."""
     names = []
     if kind == "checkpoint":
         installed = [model.id for model in catalogue.models("detailer") if store.is_installed(model)]
@@ -32,11 +33,18 @@ def located(name: str, kind: str) -> str:
     return next((str(path) for path in _paths(kind) if path.name == name), name)
 
 
+def embeddings_in(*prompts: str) -> tuple[str, ...]:
+    """The textual inversions that prompts name."""
+    text = " ".join(prompts).lower()
+    return tuple(str(path) for path in _paths("embedding") if path.stem.lower() in text)
+
+
 def _paths(kind: str) -> Iterator[Path]:
     """The files and folders of a kind, in the user's own root first."""
     place, index = _PLACES[kind]
     for root in store.search_path():
         folder = root / place
         for path in folder.iterdir() if folder.is_dir() else ():
-            if path.suffix == ".safetensors" or (index and (path / index).is_file()):
+            pickled = kind == "embedding" and path.suffix in (".pt", ".bin")
+            if path.suffix == ".safetensors" or pickled or (index and (path / index).is_file()):
                 yield path

@@ -105,7 +105,8 @@ class DetailModelPanel(_ModelPanel):
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         detail = settings.detail
-        self.rows(layout.column(), settings, "cfg", "sampler", "scheduler", "fill", "match_colours")
+        self.rows(layout.column(), settings, "cfg", "sampler", "scheduler", "clip_skip", "fill")
+        self.rows(layout, settings, "match_colours")
         column = layout.column()
         self.rows(column, settings, "control")
         if detail.control != "NONE":

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ class DiffusionEngine:
 
     control : a ControlNet of diffusers, or None.  device : where the networks work; with `offload`, only the one in use
     lies there.  notes : what the artist should know about the model, a sentence each.
+    learned : text encoder -> word of a textual inversion -> its tokens.
     """
 
     pipeline: Any
@@ -47,7 +48,8 @@ class DiffusionEngine:
     device: torch.device
     offload: bool = False
     notes: tuple[str, ...] = ()
-    _prompts: dict[str, list[Encoded]] = field(default_factory=dict, repr=False, compare=False)
+    learned: Mapping[str, Mapping[str, list[int]]] = field(default_factory=dict)
+    _prompts: dict[tuple[str, int], list[Encoded]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def native(self) -> bool:
@@ -99,13 +101,13 @@ class DiffusionEngine:
 
     def prompts(self, settings: Settings, width: int, height: int) -> tuple[Prompt, Prompt]:
         """The positive and the negative prompt, encoded. width, height : of the picture, which SDXL takes as well."""
-        positive = self._prompt(settings.prompt, width, height, _SCORE)
+        positive = self._prompt(settings.prompt, settings.clip_skip, width, height, _SCORE)
         if settings.cfg == 1:
             return positive, positive
-        return positive, self._prompt(settings.negative_prompt, width, height, _NEGATIVE_SCORE)
+        return positive, self._prompt(settings.negative_prompt, settings.clip_skip, width, height, _NEGATIVE_SCORE)
 
-    def _prompt(self, text: str, width: int, height: int, score: float) -> Prompt:
-        parts = self._texts(text)
+    def _prompt(self, text: str, skip: int, width: int, height: int, score: float) -> Prompt:
+        parts = self._texts(text, skip)
         embeddings = torch.cat([part.embeddings for part in parts], dim=-1)
         pooled, config = parts[-1].pooled, self.pipeline.unet.config
         if config.get("addition_embed_type") != "text_time" or pooled is None:
@@ -115,22 +117,24 @@ class DiffusionEngine:
         sizes = torch.tensor([ids], device=pooled.device, dtype=pooled.dtype)
         return Prompt(embeddings, {"text_embeds": pooled, "time_ids": sizes})
 
-    def _texts(self, text: str) -> list[Encoded]:
+    def _texts(self, text: str, skip: int) -> list[Encoded]:
         """What each text encoder makes of a prompt."""
-        if text not in self._prompts:
+        key = (text, skip)
+        if key not in self._prompts:
             if len(self._prompts) >= _PROMPTS:
                 self._prompts.clear()
             pipeline = self.pipeline
-            penultimate = getattr(pipeline, "text_encoder_2", None) is not None
+            last_but_one = getattr(pipeline, "text_encoder_2", None) is not None
             parts = []
             for end in ("", "_2"):
                 encoder = getattr(pipeline, "text_encoder" + end, None)
                 if encoder is not None:
                     with self.working(encoder):
-                        tokenizer = getattr(pipeline, "tokenizer" + end)
-                        parts.append(encode(text, tokenizer, encoder, penultimate=penultimate))
-            self._prompts[text] = parts
-        return self._prompts[text]
+                        given = getattr(pipeline, "tokenizer" + end), encoder
+                        words = self.learned.get("text_encoder" + end)
+                        parts.append(encode(text, *given, penultimate=last_but_one, skip=skip, learned=words))
+            self._prompts[key] = parts
+        return self._prompts[key]
 
     @contextmanager
     def working(self, *networks: Any) -> Iterator[None]:

@@ -18,6 +18,7 @@ from ...errors import BadModelFile, MaquetteError
 from ...runtime import Run
 from ...runtime.memory import is_out_of_memory, keep
 from ..checkpoint import Checkpoint
+from .embeddings import add_embedding
 from .engine import DiffusionEngine
 from .flow import FlowRepainter, family_of, load_repainter
 from .heads import REMEDY, check_channels, check_folder, class_name, kind_of, parts_of, read_head, usual_name
@@ -38,7 +39,7 @@ def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> D
 
     offload : only the network in use lies on the device. Raises `MissingModel` and `BadModelFile`."""
     path = Path(checkpoint.path)
-    files = [path, *(Path(file) for file, _ in checkpoint.loras)]
+    files = [path, *(Path(file) for file, _ in checkpoint.loras), *map(Path, checkpoint.embeddings)]
     files += [Path(checkpoint.controlnet)] if checkpoint.controlnet is not None else []
     states = tuple(_state(file) for file in files)
     key = ("detailer", states, str(checkpoint), run.device, run.precision, offload)
@@ -54,6 +55,8 @@ def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
 
 def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> DiffusionEngine | FlowRepainter:
     if path.is_dir() and family_of(name := class_name(path)) is not None:
+        if checkpoint.embeddings:
+            raise BadModelFile(f"{path} takes no textual inversions.", "Leave out the embeddings.")
         loras = [(Path(file), strength) for file, strength in checkpoint.loras]
         with _offline():
             return _read(path, lambda: load_repainter(path, name, loras, run, offload=offload))
@@ -65,6 +68,9 @@ def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> Diffus
         _check_complete(path, pipeline)
         for file, strength in checkpoint.loras:
             notes.append(_read(Path(file), lambda file=file, by=strength: add_lora(pipeline, Path(file), by)))
+        learned: dict[str, dict[str, list[int]]] = {}
+        for file in map(Path, checkpoint.embeddings):
+            _read(file, lambda file=file: add_embedding(pipeline, file, learned))
         control = getattr(pipeline, "controlnet", None)
         if checkpoint.controlnet is not None:
             place = Path(checkpoint.controlnet)
@@ -75,7 +81,7 @@ def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> Diffus
     for network in (*networks, control):
         if network is not None:
             network.to("cpu" if offload else run.torch_device).eval().requires_grad_(False)
-    return DiffusionEngine(pipeline, control, run.torch_device, offload, tuple(filter(None, notes)))
+    return DiffusionEngine(pipeline, control, run.torch_device, offload, tuple(filter(None, notes)), learned)
 
 
 def _pipeline(checkpoint: Checkpoint, path: Path, dtype: torch.dtype) -> Any:

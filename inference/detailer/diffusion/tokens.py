@@ -10,11 +10,14 @@ towards) that of the empty prompt.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ...errors import BadInput
 
 _STEP = 1.1
 #: A word of more tokens than this may be split between two pieces.
@@ -79,16 +82,19 @@ def weighted(prompt: str) -> list[tuple[str, float]]:
     return joined or [("", 1.0)]
 
 
-def pieces(prompt: str, tokenizer: Any, positions: int = 77) -> list[Piece]:
-    """The prompt as an encoder with so many positions sees it, at least one piece."""
+def pieces(
+    prompt: str, tokenizer: Any, positions: int = 77, learned: Mapping[str, list[int]] | None = None
+) -> list[Piece]:
+    """The prompt as an encoder with so many positions sees it, at least one piece. learned : word -> its tokens."""
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     room = positions - 2
     filled: list[list[tuple[int, float]]] = [[]]
     for text, weight in weighted(prompt):
-        for word in text.split():
-            tokens = tokenizer(word, add_special_tokens=False, truncation=False, verbose=False).input_ids
-            if len(filled[-1]) + len(tokens) > room and len(tokens) <= _LONG_WORD:
+        for word in _words(text, learned or {}):
+            own = (learned or {}).get(word.lower())
+            tokens = own or tokenizer(word, add_special_tokens=False, truncation=False, verbose=False).input_ids
+            if len(filled[-1]) + len(tokens) > room and len(tokens) <= (room if own else _LONG_WORD):
                 filled.append([])
             for token in tokens:
                 if len(filled[-1]) == room:
@@ -103,17 +109,46 @@ def pieces(prompt: str, tokenizer: Any, positions: int = 77) -> list[Piece]:
     return result
 
 
-def encode(prompt: str, tokenizer: Any, encoder: Any, *, penultimate: bool) -> Encoded:
-    """penultimate : use the last but one layer's output (SDXL), otherwise the last one's, normalised (SD 1.5)."""
+def _words(text: str, learned: Mapping[str, list[int]]) -> list[str]:
+    """Words of a prompt; learned ones stand for themselves also before a comma, and behind "embedding:"."""
+    if not learned:
+        return text.split()
+    names = "|".join(re.escape(name) for name in sorted(learned, key=len, reverse=True))
+    apart = re.sub(rf"(?<![\w-])(?:embedding:)?({names})(?![\w-])", r" \1 ", text, flags=re.IGNORECASE)
+    return apart.split()
+
+
+def encode(
+    prompt: str,
+    tokenizer: Any,
+    encoder: Any,
+    *,
+    penultimate: bool,
+    skip: int = 0,
+    learned: Mapping[str, list[int]] | None = None,
+) -> Encoded:
+    """penultimate : use the last but one layer's output (SDXL), otherwise the last one's, normalised (SD 1.5).
+    skip : so many layers before it. Raises `BadInput` where the encoder has no more."""
     positions = encoder.config.max_position_embeddings
-    parts = pieces(prompt, tokenizer, positions)
+    parts = pieces(prompt, tokenizer, positions, learned)
+    if skip >= encoder.config.num_hidden_layers:
+        raise BadInput(
+            f"Clip Skip leaves out {skip} layers of a text encoder of {encoder.config.num_hidden_layers}.",
+            "Lower it: 1 is what other programs call 2.",
+        )
     weights = torch.tensor([part.weights for part in parts])
     rows = [part.tokens for part in parts]
     plain = bool((weights == 1).all())
     if not plain:
         rows.append(pieces("", tokenizer, positions)[0].tokens)
-    answer = encoder(torch.tensor(rows, device=encoder.device), output_hidden_states=penultimate)
-    hidden = answer.hidden_states[-2] if penultimate else answer.last_hidden_state
+    answer = encoder(torch.tensor(rows, device=encoder.device), output_hidden_states=penultimate or skip > 0)
+    if penultimate:
+        hidden = answer.hidden_states[-2 - skip]
+    elif skip:
+        whole = getattr(encoder, "text_model", encoder)
+        hidden = whole.final_layer_norm(answer.hidden_states[-1 - skip])
+    else:
+        hidden = answer.last_hidden_state
     if not plain:
         empty = hidden[-1:]
         weights = weights.to(hidden.device, hidden.dtype)[..., None]
