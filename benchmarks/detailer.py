@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Time and memory of detailing beside plain inpainting by diffusers: the same random networks, size, steps and prompt.
 
-    python3 -m installer run benchmarks/detailer.py [--size 512] [--steps 4] [--width 96] [--device cpu]
+    python3 -m installer run benchmarks/detailer.py [--size 512] [--steps 4] [--width 96] [--device cpu] [--kind KIND]
 
 The networks have the layers of Stable Diffusion 1.5's, `width` instead of 320 channels wide (320 is the real size: 4 GB
-in float32). Each way runs in a process of its own, which tells its seconds (of the processor, on the CPU) and its
-highest memory above what it held when the networks were loaded. The ways take turns twice; the better turn counts. The
-last rows are the parts of detailing that need no network: filling, cutting and pasting.
+in float32); those of the other kinds (flux2-klein, z-image, qwen-image-edit) are a few channels wide. Each way runs in
+a process of its own, which tells its seconds (of the processor, on the CPU) and its highest memory above what it held
+when the networks were loaded. The ways take turns twice; the better turn counts. The last rows are the parts of
+detailing that need no network: filling, cutting and pasting.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shared import tiny_pipeline
 
 #: What is measured, in the order in which the ways take turns.
 WAYS = ("diffusers", "detailer", "detailer, tiled")
+KINDS = ("sd15", "flux2-klein", "z-image", "qwen-image-edit")
 
 
 def build(folder: Path, width: int) -> None:
@@ -121,17 +124,32 @@ def measure(way: str, folder: Path, size: int, steps: int, device: str, runs: in
 def plain(folder: Path, photo: np.ndarray, mask: np.ndarray, steps: int, device: str, way: str) -> Callable[[], object]:
     """The pipeline as diffusers documents it, all of the picture at once."""
     import torch
+    from maquette.inference.detailer.diffusion.flow import family_of
+    from maquette.inference.detailer.diffusion.heads import class_name
 
-    pipeline = (
-        _untyped("diffusers").StableDiffusionInpaintPipeline.from_pretrained(folder, local_files_only=True).to(device)
-    )
+    family = family_of(class_name(folder))
+    kind = "StableDiffusionInpaintPipeline" if family is None else family.pipeline
+    pipeline = getattr(_untyped("diffusers"), kind).from_pretrained(folder, local_files_only=True).to(device)
     pipeline.set_progress_bar_config(disable=True)
+    if family is not None:
+        return _plain_flow(pipeline, family, photo, mask, steps)
     given = {"image": torch.from_numpy(photo).permute(2, 0, 1)[None], "mask_image": torch.from_numpy(mask)[None, None]}
     side = len(photo)
     return lambda: pipeline(
         "a wall", height=side, width=side, num_inference_steps=steps, strength=1.0, guidance_scale=8.0,
         generator=torch.Generator().manual_seed(0), output_type="np", **given,
     )  # fmt: skip
+
+
+def _plain_flow(pipeline: Any, family: Any, photo: np.ndarray, mask: np.ndarray, steps: int) -> Callable[[], object]:
+    import torch
+    from PIL import Image
+
+    picture, hole = (Image.fromarray((one * 255 + 0.5).astype(np.uint8)) for one in (photo, mask))
+    given = {"image": picture, "mask_image": hole, "strength": 1.0, "num_inference_steps": steps, "output_type": "np"}
+    given[family.guidance] = 1.0 if pipeline.config.get("is_distilled") else 8.0
+    given |= {"negative_prompt": " "} if family.negative else {}
+    return lambda: pipeline(prompt="a wall", generator=torch.Generator().manual_seed(0), **given)
 
 
 def detailed(
@@ -182,6 +200,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=96, help="channels of the UNet's first level, a multiple of 32")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--kind", choices=KINDS, default="sd15")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -192,7 +211,10 @@ def main() -> None:
         return
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as name:
-        build(Path(name), options.width)
+        if options.kind == "sd15":
+            build(Path(name), options.width)
+        else:
+            name = tiny_pipeline(options.kind, name)
         for _ in range(2):
             for way in WAYS:
                 words = [sys.executable, __file__, *sys.argv[1:], "--way", way, "--folder", name]

@@ -20,3 +20,12 @@ def peak_gigabytes() -> float:
     """Most memory that this process has held, mapped files included."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def tiny_pipeline(kind: str, folder: str) -> str:
+    """The folder of a made-up painting model that diffusers has a pipeline for, a few channels wide."""
+    subprocess.run(
+        [sys.executable, str(_MADE_UP.parent / "inference" / "synth" / "tiny_flow_pipelines.py"), kind, folder],
+        check=True,
+    )
+    return f"{folder}/{kind}"
