@@ -146,6 +146,11 @@ def refine_hands(photo: Photo, **options: Any) -> Made:
     return _of_photo("refine_hands", photo, options)
 
 
+def reconstruct_scene(photo: Photo, **options: Any) -> Made:
+    """The whole photo in one collection: camera, floor, what is behind the people, and the people, in one measure."""
+    return _of_photo("reconstruct_scene", photo, options)
+
+
 def cut_out(photo: Photo, **options: Any) -> Made:
     """One thing cut out: its mask, and a card of it."""
     return _of_photo("cut_out", photo, options)

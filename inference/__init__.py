@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Person,
     )
     from .runtime import free_memory
+    from .scene import reconstruct_scene
     from .segment import cut_out
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "load_photo",
     "make_map",
     "measure_people",
+    "reconstruct_scene",
     "recover_people",
     "refine_hands",
     "solve_people",
@@ -97,6 +99,7 @@ _NAMES = {
     "preprocessors": "make_map",
     "results": "Body CutOut DepthMap Detailed DetailedSegment Hand HandMaps MapImage NormalMap People Person",
     "runtime": "free_memory",
+    "scene": "reconstruct_scene",
     "segment": "cut_out",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

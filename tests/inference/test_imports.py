@@ -32,6 +32,7 @@ ROOMS = (
     ("models", "shipped", "batch"),
     ("depth", "normals", "hands", "preprocessors", "rigs", "segment"),
     ("people",),
+    ("scene",),
     ("export",),
     ("detailer", "pipeline"),
     ("farm",),

@@ -242,7 +242,8 @@ def snap_feet(people: People, world: NDArray) -> People:
         for track_id, track in people.tracks().items()
     }
     frames = tuple(
-        tuple(_scaled(people.body, person, factors[person.track_id]) for person in persons) for persons in people.frames
+        tuple(scaled_person(people.body, person, factors[person.track_id]) for person in persons)
+        for persons in people.frames
     )
     return replace(people, frames=frames)
 
@@ -273,7 +274,7 @@ def snap_spells(body: Body, spells: Sequence[Spell], ground: Ground) -> list[Spe
     return snapped
 
 
-def _scaled(body: Body, person: Person, factor: float) -> Person:
+def scaled_person(body: Body, person: Person, factor: float) -> Person:
     """A person scaled about the camera's centre."""
     from ...geometry.skinning import pose_body
 
