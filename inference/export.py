@@ -268,7 +268,7 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
         "fps": np.array(np.nan if people.fps is None else people.fps),
         "model": np.array(people.model),
     }
-    for name in ("keypoints_3d", "crop_camera"):
+    for name in ("keypoints_3d", "crop_camera", "offsets", "correctives"):
         if persons and all(getattr(person, name) is not None for person in persons):
             arrays |= _stacked(persons, (name,))
     masks = [quantised(person.mask) for person in persons if person.mask is not None]
@@ -276,6 +276,9 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
         arrays["mask"] = np.stack(masks)
     for name in sorted({name for person in persons for name in person.attributes}):
         arrays[f"attribute_{name}"] = np.array([person.attributes.get(name, np.nan) for person in persons])
+    for name in persons[0].parameters if persons else ():
+        if all(name in person.parameters for person in persons):
+            arrays[f"parameter_{name}"] = np.array([person.parameters[name] for person in persons])
     body = {f"body_{name}": np.array(value) for name, value in vars(people.body).items() if value is not None}
     return {**arrays, **body}
 

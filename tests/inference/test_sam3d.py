@@ -14,6 +14,7 @@ import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, Photo, load_photo, recover_people
 from maquette.inference.errors import BadInput, BadModelFile, MissingModel
+from maquette.inference.export import arrays_of
 from maquette.inference.models.mhr import rig as mhr
 from maquette.inference.models.mhr.names import JOINT_NAMES, KEYPOINT_NAMES
 from maquette.inference.people.sam3d import hands, passes
@@ -206,6 +207,9 @@ def test_a_clip_has_one_build_a_person_and_a_calm_motion(small_sam3d, crossing_c
         steps = np.diff(np.stack([one.joints[1] for _, one in track]), axis=0)
         assert np.abs(np.diff(steps, axis=0)).max() < 0.2
         assert all(one.correctives is not None and one.keypoints_3d is not None for _, one in track)
+        assert {"shape", "scale", "joint_scales"} <= track[0][1].parameters.keys()
+    saved = arrays_of(people)
+    assert saved["parameter_joint_scales"].shape == (sum(map(len, people.frames)), 127)
 
 
 def test_what_is_missing_is_named(small_sam3d, photo, tmp_path):

@@ -64,7 +64,12 @@ def recover_clip(
         """What was seen in a frame; in a gap nothing."""
         camera = cameras[frame]
         keypoints = people.keypoints(person.vertices, person.joints, person.translation)
-        person = replace(person, keypoints_2d=camera.project(keypoints), keypoints_3d=keypoints)
+        build = people.builds[person.track_id]
+        told = {"shape": build.shape, "scale": build.scale, "joint_scales": people.rests[person.track_id].scales}
+        person = replace(
+            person, keypoints_2d=camera.project(keypoints), keypoints_3d=keypoints,
+            parameters={name: np.asarray(value, np.float32) for name, value in told.items()},
+        )  # fmt: skip
         if frame not in tracks[person.track_id]:
             return person
         place, reading = tracks[person.track_id][frame]
