@@ -33,8 +33,8 @@ OPTIONS = Options(
     Value("masks", None, "Masks", "Of the people in the boxes, to show to the network",
           "a list of masks for each photo", models=SAM3D, cli=False, blender=False),
     Text("detector", None, "Detector",
-         "What finds the people: builtin, a YOLO file of the models folder, or a path; left out, the built-in people "
-         "have their own, HMR 2.0 takes the first such file, or else the built-in detector",
+         "What finds the people: builtin, a YOLO or RT-DETR file of the models folder, or a path; left out, the "
+         "built-in people have their own, HMR 2.0 takes the first such file, or else the built-in detector",
          path=True),
 )
 # fmt: on

@@ -101,13 +101,13 @@ def _with_boxes(
 
 def _boxes_of_detector(clip: Clip, run: Run, options: Mapping[str, Any]) -> list[list[list[float]]]:
     """The boxes, photo by photo, of the people that a detector of the user's sees."""
+    from .hmr2.detectors import detector_file, file_finder
     from .hmr2.find import Thresholds, boxes_inside
-    from .hmr2.yolo import detector_file, yolo_finder
 
     thresholds = Thresholds(options["det_confidence_thresh"], options["det_iou_thresh"], options["det_batch_size"])
     path = detector_file(run.models_dir, options["detector"])
     assert path is not None
-    find = yolo_finder(path, run, thresholds)
+    find = file_finder(path, run, thresholds)
     photos, boxes = iter(clip), list[list[list[float]]]()
     while some := list(islice(photos, thresholds.batch)):
         for photo, found in zip(some, find(some, run), strict=True):

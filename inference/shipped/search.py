@@ -34,10 +34,14 @@ DOUBT = 4
 #: How often those who stand by somebody that is painted out are looked for, and where (sides of the person's crop:
 #: width, height and size of the window).
 ROUNDS, NEAR = 2, ((1.6, 1.0, 1.0), (1.8, 1.8, 1.8))
-#: Where the landmark network looks for neighbours by itself, in crops to the side.
-BESIDE = (-0.4, -0.2, 0.2, 0.4)
+#: Where the landmark network looks for neighbours by itself, in sides of a person's crop: to the right, down, size. The
+#: smaller ones are for children and for who sits or squats.
+_STEPS = ((-0.4, 0.0, 1.0), (-0.2, 0.0, 1.0), (-0.3, 0.1, 0.75), (-0.12, 0.1, 0.75))
+BESIDE = tuple((side * right, down, size) for right, down, size in _STEPS for side in (1, -1))
 #: A crop is read again where the one that its landmarks call for differs by more: sides of it, log size, radians.
 SETTLED = 0.04
+#: Two readings of which this share lies on each other, to so much of a crop, are of one body, or a mixture of two.
+SHARED, COINCIDE = 0.25, 0.03
 #: Bodies alike in size, whose trunks are this share of a crop apart, are two, however much of their masks they share.
 ALIKE, APART = 1.6, 0.08
 
@@ -115,7 +119,7 @@ def find_people(
         without = _painted_out(pyramid, [one for one in people if one.belief >= BELIEVED])
         views = [_near(one.region, side, *shape) for one in fresh for shape in NEAR]
         regions = detect_people(without, part.part(0.0, 0.3), THOROUGH_THRESHOLD, views)
-        beside = [_beside(one.region, step) for one in fresh for step in BESIDE]
+        beside = [_beside(one.region, *place) for one in fresh for place in BESIDE]
         fresh = _people_in(without, regions, part.part(0.3, 0.7), least)
         fresh += _people_in(pyramid, beside, part.part(0.7, 1.0), least, known=people)
         both = _without_nested(_without_repeats([*people, *fresh]))
@@ -131,9 +135,9 @@ def _near(region: Region, side: int, width: float, height: float, window: float)
     return View(region.cx - columns / scale / 2, region.cy - rows / scale / 2, scale, (rows, columns))
 
 
-def _beside(region: Region, step: float) -> Region:
-    """An upright crop, `step` crops to the right of a person's."""
-    return Region(region.cx + step * region.size, region.cy, region.size)
+def _beside(region: Region, right: float, down: float, size: float) -> Region:
+    """An upright crop, so many crops to the right of a person's and below it, and as large."""
+    return Region(region.cx + right * region.size, region.cy + down * region.size, size * region.size)
 
 
 def _people_in(
@@ -265,11 +269,21 @@ def _without_nested(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
 
 def _is_nested(person: PoseLandmarks, other: PoseLandmarks) -> bool:
     """Whether one is within the other. Masks of people who touch run into each other: of equal size, places differ."""
+    if _share_limbs(person, other):
+        return True
     if max(_share_of_mask(person, other), _share_of_mask(other, person)) <= 0.7:
         return False
     small, large = sorted((person.region.size, other.region.size))
     apart = np.linalg.norm(person.points[_TRUNK].mean(0) - other.points[_TRUNK].mean(0))
     return bool(large > ALIKE * small or apart < APART * large)
+
+
+def _share_limbs(person: PoseLandmarks, other: PoseLandmarks) -> bool:
+    """Whether two have limbs in common, as nobody has: one took them from the other."""
+    both = (person.visibility[:33] > 0.5) & (other.visibility[:33] > 0.5)
+    apart = np.linalg.norm(person.points[:33] - other.points[:33], axis=1)[both]
+    near = apart < COINCIDE * min(person.region.size, other.region.size)
+    return len(near) >= 5 and bool(near.mean() > SHARED)
 
 
 def _share_of_mask(inner: PoseLandmarks, outer: PoseLandmarks) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from maquette.inference import BadModelFile, MissingModel, MissingPackages, Photo, recover_people, runtime
-from maquette.inference.people.hmr2 import yolo
+from maquette.inference.people.hmr2 import detectors, yolo
 from maquette.inference.people.hmr2.find import Thresholds
 from maquette.inference.people.hmr2.yolo.layout import checked_layout
 from maquette.inference.people.hmr2.yolo.network import Prediction, load_detector
@@ -125,14 +125,14 @@ def test_the_users_detector_is_used_in_the_references_order(made, reference, sma
     for name in ("hmr2", "smpl"):
         shutil.copytree(small_hmr2 / name, tmp_path / name)
     (tmp_path / "yolo").mkdir()
-    assert yolo.detector_file(tmp_path) is None
+    assert detectors.detector_file(tmp_path) is None
     shutil.copyfile(made / "yolo11n.pt", tmp_path / "yolo" / "mine.pt")
-    assert yolo.detector_file(tmp_path).name == "mine.pt"
+    assert detectors.detector_file(tmp_path).name == "mine.pt"
     shutil.copyfile(made / "yolov8n-seg.pt", tmp_path / "yolo" / "person_yolov8s-seg.pt")
-    assert yolo.detector_file(tmp_path).name == "person_yolov8s-seg.pt"
-    assert yolo.detector_file(tmp_path, "mine.pt").name == "mine.pt"
-    assert yolo.detector_file(tmp_path, str(made / "yolov9t.pt")) == made / "yolov9t.pt"
-    assert yolo.detector_file(tmp_path, "builtin") is None
+    assert detectors.detector_file(tmp_path).name == "person_yolov8s-seg.pt"
+    assert detectors.detector_file(tmp_path, "mine.pt").name == "mine.pt"
+    assert detectors.detector_file(tmp_path, str(made / "yolov9t.pt")) == made / "yolov9t.pt"
+    assert detectors.detector_file(tmp_path, "builtin") is None
     with pytest.raises(MissingModel, match=r"no detector .*yolov8x\.pt"):
         recover_people(Photo(reference["picture"]), "hmr2", device="cpu", models_dir=tmp_path, detector="yolov8x.pt")
     with pytest.raises(MissingModel, match=r"no detector .*yolov8x\.pt"):

@@ -49,6 +49,15 @@ def test_a_row_of_people_who_touch_is_found_whole(bus):
     assert sum(distance < 8 for distance in near) >= 5 and len(found) <= 6
 
 
+def test_who_has_the_legs_of_another_is_nobody(pedestrians):
+    one, other = pedestrians
+    mixed = other.points.copy()
+    mixed[23:33] = one.points[23:33]
+    assert not search._share_limbs(one, other)
+    assert search._share_limbs(one, replace(other, points=mixed))
+    assert search._without_nested([one, replace(other, points=mixed)]) == [one]
+
+
 @pytest.mark.parametrize("height, width", [(480, 640), (3000, 400), (60, 5000), (30, 4000)])
 def test_what_is_cut_by_the_edge_lies_within_a_view(height, width):
     whole, *views = crops.views_of(height, width, (1.0, 0.35), 224, 0.25)

@@ -107,7 +107,7 @@ def _facts() -> dict[str, dict[str, str]]:
 
 
 #: Files whose hash or length only one source gives, or of which several forms are right.
-WEAK = ("zoedepth-kitti/", "depth-anything-v2-large", "mlsd", "res101", "yolov8s", "epoch=35", "dpt-large")
+WEAK = ("rtdetr", "zoedepth-kitti/", "depth-anything-v2-large", "mlsd", "res101", "yolov8s", "epoch=35", "dpt-large")
 
 
 @pytest.mark.parametrize("file", [file for file in catalogue.files() if file.url], ids=lambda file: file.path)

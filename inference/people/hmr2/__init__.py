@@ -21,12 +21,12 @@ from ..boxes import boxes_per_photo
 from ..clip import MASK_BYTES, mask_bytes
 from . import answers
 from .clip import recover_clip
+from .detectors import FOLDERS, detector_file, file_finder
 from .find import Detection, Thresholds, builtin_finder
 from .hands import turn_wrists
 from .persons import make_person, with_masks
 from .refine import refine_person
 from .stream import Search, people_of
-from .yolo import FOLDER, detector_file, yolo_finder
 
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
@@ -37,11 +37,11 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     answers.ready(run)
     path = None if given is not None else detector_file(run.models_dir, detector)
     if given is None and path is None:
-        why = "" if detector else f": there is no YOLO file in the folder {FOLDER}"
+        why = "" if detector else f": there is no file in the folders {' and '.join(FOLDERS)}"
         run.report(0.0, f"Using the built-in person detector{why}")
     tracked = options["track"] and clip.fps is not None and len(clip) > 1
     hands = options["hands"] == "full"
-    find = None if path is None else yolo_finder(path, run, thresholds)
+    find = None if path is None else file_finder(path, run, thresholds)
     if tracked:
         search = Search(find, given, thresholds, "fast" if refine else "")
         return recover_clip(clip, run, search, options)

@@ -19,10 +19,10 @@ from ...results import People, Person
 from ...runtime.result_cache import cached_result
 from ..boxes import boxes_per_photo
 from ..clip import MASK_BYTES, mask_bytes
+from ..hmr2.detectors import detector_file, file_finder
 from ..hmr2.find import Detection, Thresholds, builtin_finder
 from ..hmr2.persons import with_masks
 from ..hmr2.stream import Search
-from ..hmr2.yolo import detector_file, yolo_finder
 from .body import Build, People3D
 from .clip import recover_clip
 from .model import Model, Reading, load_model
@@ -51,7 +51,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     model = load_model(run)
     path = None if given is not None else detector_file(run.models_dir, options["detector"])
     tracked = options["track"] and clip.fps is not None and len(clip) > 1
-    find = None if path is None else yolo_finder(path, run, thresholds)
+    find = None if path is None else file_finder(path, run, thresholds)
     if tracked:
         return recover_clip(clip, run, model, Search(find, given, thresholds), masks, options)
     search = Search(find or builtin_finder(thresholds), given, thresholds)

@@ -17,8 +17,6 @@ import cv2
 import numpy as np
 import torch
 
-from .....installer.models import store
-from ....errors import MissingModel
 from ....runtime.memory import keep
 from ....runtime.passes import by_shape
 from ..find import Detection, Finder, Thresholds
@@ -33,34 +31,8 @@ if TYPE_CHECKING:
     from ....runtime.run import Run
     from .network import Prediction
 
-#: The folder of the detectors, and those that the reference offers, its default first.
-FOLDER = "yolo"
-KNOWN = ("person_yolov8m-seg.pt", "person_yolov8s-seg.pt", "yolov8x.pt", "yolov9c.pt", "yolov9e.pt")
-#: The name of the networks that ship, in the place of a file's.
-BUILTIN = "builtin"
 #: Long side of the picture that the network sees, its grey border, and how many people it may find at most.
 SIDE, _GREY, _MOST = 640, 114, 300
-
-
-def detector_file(models_dir: Path, chosen: str | None = None) -> Path | None:
-    """The detector to use: the first of `KNOWN` that is there, else any other file of that kind, else None.
-
-    chosen : "builtin" for None, or the name or the path of a file. Raises `MissingModel` where there is none.
-    """
-    if chosen == BUILTIN:
-        return None
-    if chosen is not None:
-        path = Path(chosen)
-        path = store.find(f"{FOLDER}/{chosen}", models_dir) if path.name == chosen else path
-        if not path.is_file():
-            raise MissingModel(
-                f"There is no detector {path}.", f"Put it there, or choose {BUILTIN!r}.", "maquette.open_preferences"
-            )
-        return path
-    known = (store.find(f"{FOLDER}/{name}", models_dir) for name in KNOWN)
-    roots = store.search_path() if models_dir == store.models_root() else (models_dir,)
-    others = (path for root in roots for path in sorted((root / FOLDER).glob("*.pt")))
-    return next((path for path in (*known, *others) if path.is_file()), None)
 
 
 def yolo_finder(path: Path, run: Run, thresholds: Thresholds) -> Finder:
