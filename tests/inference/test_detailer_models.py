@@ -930,6 +930,21 @@ class TestPipelinesOfTheirOwn:
         assert plan.weights == 4 * sum(tensor.numel() for tensors in held for tensor in tensors.values())
 
 
+def test_quantised_files_are_refused_in_one_sentence(flow, mask, tmp_path) -> None:
+    file, folder = tmp_path / "model.gguf", shutil.copytree(flow("z-image"), tmp_path / "folder")
+    file.write_bytes(b"GGUF" + bytes(64))
+    config = folder / "transformer" / "config.json"
+    told = {
+        **json.loads(config.read_text()),
+        "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True},
+    }
+    config.write_text(json.dumps(told))
+    for model in (file, folder):
+        for ask in (repainted, lambda mask, model: detailer.plan(PHOTO, mask, model, **QUICK)):
+            with pytest.raises(inference.BadModelFile, match="is quantised"):
+                ask(mask, model)
+
+
 def test_a_pipeline_of_its_own_can_be_stopped(flow, mask) -> None:
     def stop(share: float, line: str) -> None:
         if line.startswith("Step 2"):

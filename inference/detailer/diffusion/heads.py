@@ -7,7 +7,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -91,6 +93,7 @@ def usual_name(name: str) -> str:
 
 def read_head(path: Path) -> Head:
     """The header of a .safetensors file. Raises `BadModelFile`."""
+    check_quantised(path)
     try:
         with safe_open(path, "np") as file:
             names = list(file.keys())
@@ -140,8 +143,23 @@ def _family(head: Head, width: int, path: Path) -> str:
     )
 
 
+def check_quantised(path: Path) -> None:
+    """Raises `BadModelFile` for a file or folder in numbers that need a package which is not here."""
+    methods = ["gguf"] if path.suffix.lower() == ".gguf" else []
+    for config in sorted(path.glob("*/config.json")):
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            methods.append(str(json.loads(config.read_text("utf-8"))["quantization_config"]["quant_method"]))
+    for method in methods:
+        if method == "gguf" or find_spec(method) is None:
+            raise BadModelFile(
+                f"{path} is quantised ({method}), which needs a package that does not come with Maquette.",
+                "Choose the model's own folder; float16 and offload halve its memory and more.",
+            )
+
+
 def check_folder(folder: Path) -> None:
     """Raises `BadModelFile` for a folder without a pipeline that the engine supports."""
+    check_quantised(folder)
     name = class_name(folder)
     if family_of(name) is not None:
         return

@@ -21,7 +21,17 @@ from ..checkpoint import Checkpoint
 from .embeddings import add_embedding
 from .engine import DiffusionEngine
 from .flow import FlowRepainter, family_of, load_repainter
-from .heads import REMEDY, check_channels, check_folder, class_name, kind_of, parts_of, read_head, usual_name
+from .heads import (
+    REMEDY,
+    check_channels,
+    check_folder,
+    check_quantised,
+    class_name,
+    kind_of,
+    parts_of,
+    read_head,
+    usual_name,
+)
 from .lora import add_lora
 from .published import config_folder, vocabulary, write_tokenizer
 
@@ -54,6 +64,7 @@ def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> DiffusionEngine | FlowRepainter:
+    check_quantised(path)
     if path.is_dir() and family_of(name := class_name(path)) is not None:
         if checkpoint.embeddings:
             raise BadModelFile(f"{path} takes no textual inversions.", "Leave out the embeddings.")
