@@ -117,6 +117,17 @@ def test_people_of_whom_only_the_upper_half_is_seen_stand_all_the_same(walk):
     assert _tilt_error(world, (0, 0)) < 4
 
 
+def test_half_figures_of_one_photo_end_on_one_floor(walk):
+    """Their guessed distances differ; the soles that nobody sees are the ones they stand on."""
+    both = _person(walk, 0, (0, 4.0), (0, 0)), _person(walk, 0, (1.0, 4.0), (0, 0), scale=1.06, track=1)
+    pair = _people(tuple(replace(one, confidence=0 * one.confidence) for one in both))
+    world = world_from_camera(pair)
+    soles = [one.vertices @ world[2, :3] + world[2, 3] for one in snap_feet(pair, world).frames[0]]
+    before = [one.vertices @ world[2, :3] + world[2, 3] for one in both]
+    assert max(abs(one.min()) for one in before) > 0.03
+    assert all(abs(one.min()) < 0.015 for one in soles)
+
+
 def test_snapping_scales_about_the_camera_and_stays_a_body(walk):
     tilt = (6, 0)
     true = [_person(walk, 9 * i, place, tilt, track=i) for i, place in enumerate([(-1, 3.5), (0, 4.5), (1, 5.5)])]

@@ -204,6 +204,22 @@ def test_legs_and_arms_that_nobody_sees_hang_plumb(run, out):
     assert arm[1] > 0.85 * np.linalg.norm(arm)
 
 
+def test_a_half_figures_legs_are_not_believed_where_the_picture_ends_below_the_hips(run):
+    """The network puts its knees into the picture, a little surer than nothing."""
+    vertices, joints = person(0.2)
+    seen = landmarks_of(vertices, joints)
+    cut = replace(CAMERA, height=int(seen.points[[23, 24], 1].mean()) + 40)
+    points, visibility, world = seen.points.copy(), seen.visibility.copy(), seen.world.copy()
+    points[25:33, 1] = np.linspace(cut.height - 30, cut.height - 10, 8)
+    visibility[25:33], world[25:33, 1:] = 0.12, [0.05, -0.4]
+    one = replace(seen, points=points, visibility=visibility, world=world)
+    (fit,) = fit_people([one], [replace(cut, cy=cut.height / 2)], run)
+    names = load_body().joint_names
+    for side in "LR":
+        thigh = fit.joints[names.index(f"lowerleg01.{side}")] - fit.joints[names.index(f"upperleg01.{side}")]
+        assert thigh[1] > 0.93 * np.linalg.norm(thigh)
+
+
 def test_observations_of_one_person_share_a_shape(run):
     shots = [landmarks_of(*person(heading, attributes={"height": 0.5})) for heading in (0.0, 0.4, 0.8)]
     observed = observe(shots, [CAMERA] * 3)

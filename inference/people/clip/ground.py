@@ -32,7 +32,7 @@ TOLD = np.radians(1.0)
 HELD, HELD_SPREAD = 1.5, 0.4
 #: Pitches (radians) to start from: a camera that looks far down is another minimum.
 STARTS = (0.0, np.radians(20.0), np.radians(45.0))
-#: Weight of feet that nobody sees, where there are no others.
+#: Feet of no more weight than this are not seen: they count where there are no others.
 UNSEEN = 0.1
 #: Standard deviation of a person's scale (distance and stature together), and of a foot's height in one frame (m).
 SCALE, FOOT = 0.05, 0.05
@@ -83,8 +83,8 @@ def fit_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) 
 
     if not evidence:
         return level_ground() if up is None else Ground(np.array(up), EYE_HEIGHT)
-    seen = [one for one in evidence if one.support_weights.sum() > 1e-3]
-    evidence = seen or [replace(one, support_weights=np.full(len(one.supports), UNSEEN)) for one in evidence]
+    seen = [one for one in evidence if one.support_weights.max() > UNSEEN]
+    evidence = seen or [_trusted(one) for one in evidence]
     tries = []
     tilt = (0.0, 0.0, PITCH, ROLL) if up is None else (math.asin(-up[2]), math.atan2(up[0], -up[1]), TOLD, TOLD)
     for pitch in STARTS if up is None else tilt[:1]:
@@ -93,6 +93,12 @@ def fit_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) 
         tries.append(least_squares(_residuals, unknowns, args=(evidence, tilt)))
     pitch, roll, height = min(tries, key=lambda one: one.cost).x[:3]
     return Ground(_up(pitch, roll), float(height))
+
+
+def _trusted(evidence: Evidence) -> Evidence:
+    """The same, of one who is taken to stand on the feet that are given where they are not seen."""
+    seen = evidence.support_weights.max() > UNSEEN
+    return evidence if seen else replace(evidence, support_weights=np.ones(len(evidence.supports)))
 
 
 def _up(pitch: float, roll: float) -> NDArray:
@@ -238,7 +244,7 @@ def snap_feet(people: People, world: NDArray) -> People:
     """
     ground = Ground(world[2, :3], float(world[2, 3]))
     factors = {
-        track_id: _snap_factor(_of_track(people.body, [person for _, person in track]), ground)
+        track_id: _snap_factor(_trusted(_of_track(people.body, [person for _, person in track])), ground)
         for track_id, track in people.tracks().items()
     }
     frames = tuple(

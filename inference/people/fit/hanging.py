@@ -15,6 +15,10 @@ from .observe import DIFFERENCES, INDEX, Observations
 
 #: Below this certainty, and outside of the picture, a landmark is the network's invention, and counts as little.
 UNSEEN, INVENTED = 0.15, 0.04
+#: Of half figures, below whose hips the picture has less room than so many metres: a leg of which neither knee nor
+#: ankle is more certain than the first is invented, from the second on it is not.
+_ROOM, _LEG_UNSEEN, _LEG_SEEN = 0.6, 0.1, 0.2
+_LEGS = [[INDEX[k] for k in (25, 27, 29, 31)], [INDEX[k] for k in (26, 28, 30, 32)]]
 #: What hangs where it is not seen, from -> to (means of landmarks); standard deviations of the directions, radians:
 #: people lean and gesture more than they stand on crooked legs.
 _HANGING = (
@@ -36,6 +40,11 @@ class Hanging:
 
     def __init__(self, observed: Observations) -> None:
         known = observed.inside * (observed.seen / UNSEEN).clamp(0, 1)
+        below = 2 * observed.centre[:, 1] - observed.points[:, _HIPS, 1].mean(1)
+        half = (below < _ROOM * observed.scale)[:, None]
+        for leg in _LEGS:
+            best = (observed.seen * observed.inside)[:, leg[:2]].amax(1, keepdim=True)
+            known[:, leg] *= torch.where(half, ((best - _LEG_UNSEEN) / (_LEG_SEEN - _LEG_UNSEEN)).clamp(0, 1), 1.0)
         self.known = known.clamp(min=INVENTED)
         one = self.known.new_ones(())
         self.depth_known = torch.where(DIFFERENCES != 0, self.known[:, None], one).amin(-1)

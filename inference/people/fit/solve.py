@@ -103,7 +103,7 @@ class Problem:
         error = (direction * seen.focal[:, None] + seen.centre[:, None] - seen.points) / seen.spread[..., None]
         slope = (slopes[:, :, :2] - direction[..., None] * slopes[:, :, 2:]) / depth[..., None] * scale
         value, share = robust((error**2).sum(-1), CUT)
-        weight = seen.seen * seen.inside
+        weight = seen.seen * seen.inside * self.hanging.known
         rows = (share * weight)[..., None].expand_as(error).flatten(1)
         return error.flatten(1), slope.flatten(1, 2), rows, (value * weight).sum(-1)
 
