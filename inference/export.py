@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..installer.shared.disk import whole_file
 from .camera import Camera, y_up
 from .errors import BadInput, NothingFound
 from .geometry import relief_grid
@@ -25,6 +24,7 @@ from .photo.colour import quantised
 from .photo.encode import png
 from .results import Body, CutOut, DepthMap, HandMaps, MapImage, NormalMap, People, Person
 from .runtime.device import missing_package
+from .runtime.files import not_written, save_with
 
 Result = CutOut | DepthMap | NormalMap | HandMaps | MapImage | People
 #: Suffix -> what it holds.
@@ -44,7 +44,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     try:  # asking for permissions does not tell: a disk may be mounted read-only, or the user be root
         TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        raise _not_written(path, error) from error
+        raise not_written(path, error) from error
 
 
 def save(path: Path, result: Result, photo: Photo, *, picture: str = "preview", bits: int = 8, frame: int = 0) -> None:
@@ -92,9 +92,11 @@ def amass_of(
     Raises `BadInput` where there is no such person.
     """
     from .people.clip.ground import world_from_camera
+    from .people.clip.motion import in_first_camera
 
     if joints not in ("own", "smplx"):
         raise BadInput(f"joints must be own or smplx, not {joints!r}.", "Change it or leave it out.")
+    people = in_first_camera(people)
     tracks = people.tracks()
     chosen = min(tracks, default=None) if track_id is None else track_id
     if not isinstance(chosen, (int, np.integer)) or chosen not in tracks:
@@ -182,8 +184,9 @@ def world_joints(people: People) -> dict[int, tuple[NDArray[np.int32], NDArray[n
     with z up, on the ground under a camera at the origin that looks along +y: Blender's world, as the add-on builds it
     unless the matched camera was moved."""
     from .people.clip.ground import world_from_camera
+    from .people.clip.motion import in_first_camera
 
-    world = world_from_camera(people)
+    world, people = world_from_camera(people), in_first_camera(people)
     return {
         track_id: (
             np.array([frame for frame, _ in track], np.int32),
@@ -268,6 +271,7 @@ def _people_arrays(people: People) -> dict[str, NDArray]:
         "fps": np.array(np.nan if people.fps is None else people.fps),
         "model": np.array(people.model),
     }
+    arrays |= {name: value for name in ("world", "travel") if (value := getattr(people, name)) is not None}
     for name in ("keypoints_3d", "crop_camera", "offsets", "correctives"):
         if persons and all(getattr(person, name) is not None for person in persons):
             arrays |= _stacked(persons, (name,))
@@ -368,18 +372,3 @@ def _part_of(result: Result, part: Literal["floats", "mask", "meshes"]) -> Any:
     if value is None:
         raise BadInput(f"{kind.name} has no {part}.", f"Save it as {kind.formats}.")
     return value
-
-
-def save_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a file, which appears whole or not at all. Raises `BadInput` where it cannot be written."""
-    try:
-        with whole_file(path) as part, part.open("xb") as file:
-            write(file)
-    except OSError as error:
-        raise _not_written(path, error) from error
-
-
-def _not_written(path: Path, error: OSError) -> BadInput:
-    return BadInput(
-        f"{path} cannot be written: {error.strerror or error}.", "Choose another folder, or free space on the disk."
-    )

@@ -231,7 +231,10 @@ class People:
     notes : what the artist is to know, a sentence each: people who were seen but not fitted.
     model : what recovered them, by its name in the catalogue.
     world : (4, 4) float64, from camera axes to a world in metres with z up and the floor of the clip at z = 0; None
-        where it was not solved for (see `people.clip.ground.world_from_camera`).
+        where it was not solved for (see `people.clip.ground.world_from_camera`). Of a camera that moves: from those of
+        the first frame.
+    travel : (T, 4, 4) float64, from the camera axes of each frame to those of the first one; None for a camera that
+        stands still. Persons are in the axes of their own frame: see `people.clip.motion.in_first_camera`.
     """
 
     frames: tuple[tuple[Person, ...], ...]
@@ -242,6 +245,7 @@ class People:
     notes: tuple[str, ...] = ()
     model: str = ""
     world: NDArray[np.float64] | None = None
+    travel: NDArray[np.float64] | None = None
 
     def tracks(self) -> dict[int, list[tuple[int, Person]]]:
         """track_id -> [(frame index, Person), ...] in the order of the frames."""

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 class RecoveredPeople:
     """skeletons : (H, W, 3) 0..1 of the first frame as OpenPose paints them, or None where they are not asked for.
     photos : where they are not a clip, the files that show people: each with its own people and their world.
+    travel : of a camera that moves, see `inference.results.People`; the people are in the axes of its first frame.
     """
 
     people: People
     skeletons: NDArray[np.float32] | None
     photos: tuple[tuple[Path, People, NDArray[np.float64] | None], ...] = ()
+    travel: NDArray[np.float64] | None = None
 
 
 class PeopleWork(MaskWork[RecoveredPeople]):
@@ -41,6 +43,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
     def of_photo(self, report: Report) -> JobResult[RecoveredPeople]:
         """Raises NothingFound where there is nobody."""
         from ...inference.people.clip.ground import world_from_camera
+        from ...inference.people.clip.motion import in_first_camera
 
         clip = self.source.clip()
         people = inference.recover_people(clip, self.model, **self._options(), **self.where(report))
@@ -57,7 +60,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
             self.build.mask_grow,
         )
         return JobResult(
-            RecoveredPeople(people, self._skeletons(people), photos),
+            RecoveredPeople(in_first_camera(people), self._skeletons(people), photos, people.travel),
             next(iter(clip)) if not photos else self.source.focal.applied_to(inference.load_photo(photos[0][0])),
             len(clip),
             clip.fps,

@@ -42,6 +42,7 @@ def recover_people(
     hands: str = "full",
     mask_prompts: bool = False,
     masks: Sequence | None = None,
+    camera_motion: str = "auto",
     detector: str | PathLike[str] | None = None,
     device: str | None = None,
     precision: str | None = None,
@@ -68,6 +69,7 @@ def recover_people(
         network, and relaxes fingers (SAM 3D Body reads them too, in one pass instead of three).
     mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
     masks : of SAM 3D Body: per photo, a mask (H, W) of each person in `boxes`, or None; shown to the network.
+    camera_motion : of a tracked clip: "auto" follows the background, "still" takes the camera to stand still.
     detector : what finds people: "builtin", the name of a YOLO file (.pt) in the model files' folder yolo or of an
         RT-DETR file (.safetensors) or its folder in detectors, or a path. None takes the built-in one; "hmr2" takes the
         first file there is of those that the reference offers, else any.
@@ -131,6 +133,7 @@ def solve_people(
     plant: float = 1.0,
     body: str = "mannequin",
     hands: str = "full",
+    camera_motion: str = "auto",
     fx: float | None = None,
     fy: float | None = None,
     progress: ProgressCallback = None,

@@ -212,3 +212,24 @@ def test_the_scenes_camera_and_size_stay_unless_asked(photo):
     bpy.context.scene.render.resolution_x = 1234
     matched.matched_camera(photo.camera, image.photo_image(photo))
     assert bpy.context.scene.camera == own and bpy.context.scene.render.resolution_x == 1234
+
+
+def test_a_camera_that_moves_sees_every_frame_as_the_film_did_and_is_held_again(world):
+    intrinsics = CAMERAS["landscape"]
+    made = matched.matched_camera(intrinsics, photo_of(intrinsics), world, set_render_size=True)
+    travel = np.tile(np.eye(4), (3, 1, 1))
+    for frame in range(3):
+        travel[frame, :3, :3] = np.array(Matrix.Rotation(0.1 * frame, 3, "Y"))
+        travel[frame, :3, 3] = (0.2 * frame, 0, 0.1 * frame)
+    place = np.array(made.matrix_world)
+    matched.animate(made, travel, np.array([101.0, 102.0, 103.0]))
+    points = random_points()
+    for frame in range(3):
+        bpy.context.scene.frame_set(101 + frame)
+        local = (points - travel[frame, :3, 3]) @ travel[frame, :3, :3]
+        seen = blender_projection(made, axes.transform(world, points), intrinsics.width, intrinsics.height)
+        np.testing.assert_allclose(seen, intrinsics.project(local), atol=5e-3)
+    matched.hold(made)
+    np.testing.assert_allclose(made.matrix_world, place, atol=1e-5)
+    bpy.context.scene.frame_set(101)
+    np.testing.assert_allclose(made.matrix_world, place, atol=1e-5)

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from ....inference.camera import Camera, Lens, level_world
 from ....inference.errors import BadInput
-from ...core import axes, roles, transaction
+from ....inference.geometry import rotations
+from ...core import axes, compat, roles, transaction
 from ...core.photo_links import camera_of
+from ..bodies import action
 from ..images import image
 from . import scene as scenes
 
@@ -28,6 +30,8 @@ _LEVELLED = "maquette_levelled"
 _INTRINSICS = "maquette_intrinsics"
 #: Custom property: metres along x that a camera of which nothing is known stands beside what was in the scene already.
 _ASIDE = "maquette_aside"
+#: Custom property of an action: `animate` made it.
+_WAY = "maquette_way"
 _SENSOR = 36.0  # millimetres, full frame along the long side
 _SHORTEST = 1.0  # millimetres, the shortest focal length that Blender takes
 
@@ -86,6 +90,38 @@ def match_render(camera_object: Object, scene: Scene) -> str:
     _set_render_size(scene, known)
     scene.camera = camera_object
     return f"The render is {known.width} x {known.height} now, through {camera_object.name}"
+
+
+def hold(obj: Object) -> None:
+    """Stand a matched camera where `animate` made its way begin, and take the way from it."""
+    data = obj.animation_data
+    if data is None or data.action is None or _WAY not in data.action:
+        return
+    way = data.action
+    transaction.on_failure(lambda: compat.assign_action(obj, way))
+    for curve in compat.channels_of(way, obj).fcurves:
+        getattr(obj, curve.data_path)[curve.array_index] = curve.evaluate(curve.keyframe_points[0].co.x)
+    obj.animation_data_clear()
+    scenes.view_layer().update()
+
+
+def animate(obj: Object, travel: NDArray, frames: NDArray) -> None:
+    """Key the way of a matched camera, which stands where it saw the first frame.
+
+    travel : (T, 4, 4) from the camera axes of each frame to those of the first.  frames : (T,) of the scene.
+    """
+    start = axes.world_from_camera_of(obj)
+    scale = np.cbrt(np.linalg.det(start[:3, :3]))
+    placed = start @ travel @ axes.CAMERA_FLIP
+    turns = rotations.align_hemisphere(rotations.quaternions_of(placed[:, :3, :3] / scale))
+    before = (obj.rotation_mode, obj.animation_data.action if obj.animation_data else None)
+    obj.rotation_mode = "QUATERNION"
+    keyed = action.new_action(obj, f"{obj.name}.way")
+    keyed[_WAY] = True
+    transaction.on_failure(lambda: (setattr(obj, "rotation_mode", before[0]), compat.assign_action(obj, before[1])))
+    action.add_fcurves(keyed, obj, "location", frames, placed[:, :3, 3], "Camera")
+    action.add_fcurves(keyed, obj, "rotation_quaternion", frames, turns, "Camera")
+    obj.location, obj.rotation_quaternion = placed[0, :3, 3].tolist(), turns[0].tolist()
 
 
 def intrinsics_of(camera_object: Object, width: int, height: int, scene: Scene | None = None) -> Camera:

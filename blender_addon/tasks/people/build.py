@@ -6,10 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ....inference import load_photo
 from ....inference.options.people import OPTIONS
 from ...builders.bodies import body
 from ...builders.camera import matched
+from ...builders.camera import scene as scenes
 from ...builders.images import image
 from ...core import axes, photo_links
 from ...work.people import PeopleWork, RecoveredPeople
@@ -49,6 +52,7 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
     """The bodies before the matched camera, and the masks of the first frame."""
     people, wanted = found.result.people, item.build
     assert place.camera is not None
+    matched.hold(place.camera)
     options = body.BodyOptions(
         wanted.bodies if wanted.bodies != "NONE" else "ARMATURE",
         wanted.rig,
@@ -64,8 +68,13 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
     )
     if found.result.photos:
         return _of_photos(found.result, options, place)
+    rate, keep = scenes.frame_rate(place.scene), scenes.keeps_timing(place.scene)
     if wanted.bodies != "NONE":
         body.build_people(people, options, name=item.source.name, scene=place.scene)
+    if found.result.travel is not None:
+        step = rate / people.fps if keep and people.fps else 1.0
+        frames = wanted.start_frame + step * np.arange(len(found.result.travel))
+        matched.animate(place.camera, found.result.travel, frames)
     made = [build_masks(item, found, place, people.body.licence)]
     if found.result.skeletons is not None:
         skeletons = image.control_image(f"{item.source.name}.people.control", found.result.skeletons)

@@ -53,7 +53,7 @@ class PeopleSettingsPanel(SidebarPanel):
         self.rows(layout, settings, "body", "hands", "mask_prompts")
         self.rows(layout.column(heading="Fit"), settings, "refine", "track")
         if people.track:
-            self.rows(layout.column(align=True), settings, "smoothing", "plant")
+            self.rows(layout.column(align=True), settings, "smoothing", "plant", "camera_motion")
         if not people.boxes:
             self.rows(layout, settings, "detector")
         self.rows(layout, settings, "start_frame")

@@ -86,22 +86,23 @@ def find_contacts(body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, .
         points = sole_points(leg, rotations, positions)
         seen = motion.confidence[:, leg.ankle]
         for point in range(2):
-            odds = planted_odds(points[:, point], seen, positions[:, 0], ground, motion.fps)
+            odds = planted_odds(points[:, point], seen, positions[:, 0], ground, motion)
             contacts += [Contact(number, point, *span) for span in planted.intervals(odds, motion.fps)]
     return contacts
 
 
-def planted_odds(points: NDArray, confidence: NDArray, root: NDArray, ground: Ground, fps: float) -> NDArray:
+def planted_odds(points: NDArray, confidence: NDArray, root: NDArray, ground: Ground, motion: Motion) -> NDArray:
     """Log odds (T,) that a sole point (T, 3) stands still on the ground, of a body with its root at (T, 3)."""
-    speeds = transverse_speed(points, fps), transverse_speed(root, fps)
+    speeds = transverse_speed(points, motion), transverse_speed(root, motion)
     odds = planted.odds(speeds[0], ground.heights(points), speeds[1])
     return np.where(confidence > 0.05, odds, np.minimum(odds, -0.5))
 
 
-def transverse_speed(points: NDArray, fps: float) -> NDArray:
-    """Speed (T,) in m/s of a point (T, 3) in camera axes, the part along the viewing ray counted by `ALONG_RAY`."""
-    slope = planted.velocities(points, fps)
-    ray = points / np.linalg.norm(points, axis=1, keepdims=True)
+def transverse_speed(points: NDArray, motion: Motion) -> NDArray:
+    """Speed (T,) in m/s of a point (T, 3) of a motion, the part along the viewing ray counted by `ALONG_RAY`."""
+    slope = planted.velocities(points, motion.fps)
+    ray = points - motion.eyes
+    ray = ray / np.linalg.norm(ray, axis=1, keepdims=True)
     along = (slope * ray).sum(axis=1, keepdims=True) * ray
     return np.linalg.norm(slope - (1 - ALONG_RAY) * along, axis=1)
 
@@ -116,8 +117,9 @@ def solve_path(
     """
     rotations, positions = joint_transforms(body, motion)
     length, points = len(motion), len(motion) + len(contacts)
-    distance = np.linalg.norm(positions[:, 0], axis=1)
-    ray = positions[:, 0] / distance[:, None]
+    ray = positions[:, 0] - motion.eyes
+    distance = np.linalg.norm(ray, axis=1)
+    ray = ray / distance[:, None]
     seen = np.sqrt(np.maximum(motion.confidence.mean(axis=1), 1e-3))
     shrink = (1 / ALONG - 1 / ACROSS) * ray[:, :, None] * ray[:, None, :] + np.eye(3) / ACROSS
     shrink = shrink * (seen / distance)[:, None, None]

@@ -54,21 +54,22 @@ def lowered(body: Body, motion: Motion, ground: Ground, strength: float) -> Moti
     """The motion with every frame's distance changed so that the lower foot of somebody who stands comes to the floor.
     Who jumps keeps the distance of the frames before and after, who sits or lies their own."""
     legs = find_legs(body, motion.shape)
-    if not legs or ground.height < LOWEST:
+    height = np.broadcast_to(ground.heights(np.asarray(motion.eyes) + np.zeros(3)), len(motion))
+    if not legs or height.min() < LOWEST:
         return motion
     rotations, positions = joint_transforms(body, motion)
     soles = np.concatenate([sole_points(leg, rotations, positions) for leg in legs], axis=1)
     ankles = np.repeat([leg.ankle for leg in legs], 2)
-    below = np.asarray(soles @ -ground.up, np.float64)
+    below = height[:, None] - ground.heights(soles)
     lower = below.argmax(axis=1)[:, None]
     depth = np.take_along_axis(below, lower, 1)[:, 0]
     seen = np.take_along_axis(motion.confidence[:, ankles], lower, 1)[:, 0]
-    usable = depth > 0.2 * ground.height
-    wanted = np.log(np.where(usable, ground.height / np.maximum(depth, 1e-3), 1.0))
+    usable = depth > 0.2 * height
+    wanted = np.log(np.where(usable, height / np.maximum(depth, 1e-3), 1.0))
     weights = usable * np.maximum(seen, 1e-3) * np.maximum(posture(body, positions, motion.confidence)[1], SEATED)
-    weights, change = weights * (ground.height / FOOT) ** 2, np.zeros(len(motion))
+    weights, change = weights * (height / FOOT) ** 2, np.zeros(len(motion))
     for _ in range(ROUNDS):
-        off = np.abs(wanted - change) * ground.height / FOOT
+        off = np.abs(wanted - change) * height / FOOT
         # A jump begins and ends on the floor; who is off it for longer is nearer or farther than was thought.
         window = max(1, round(AIRBORNE * motion.fps))
         above = off - minimum_filter1d(off, window)
@@ -76,6 +77,6 @@ def lowered(body: Body, motion: Motion, ground: Ground, strength: float) -> Moti
         total = weights * trusted + DISTANCE**-2
         value = (1 - DISTANCE**-2 / total) * wanted
         change = whittaker(value[:, None], total / np.median(total), penalty(CUTOFF, motion.fps))[:, 0]
-    roots = positions[:, 0]
+    roots = positions[:, 0] - motion.eyes
     under = roots - (roots @ ground.up + depth)[:, None] * ground.up
     return replace(motion, translation=motion.translation + strength * np.expm1(change)[:, None] * under)

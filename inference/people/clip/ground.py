@@ -60,12 +60,14 @@ class Evidence:
 
     supports : (T, 3) the point that carries the body.     support_weights : (T,) 0..1.
     upright : (T, 3) unit vectors from the feet to the neck.  upright_weights : (T,) 0..1, 0 for one who does not stand.
+    eyes : (T, 3) where the camera is.
     """
 
     supports: NDArray
     support_weights: NDArray
     upright: NDArray
     upright_weights: NDArray
+    eyes: NDArray
 
 
 def level_ground() -> Ground:
@@ -119,7 +121,8 @@ def _residuals(unknowns: NDArray, evidence: Sequence[Evidence], tilt: tuple[floa
     for one, log_scale in zip(evidence, scales, strict=True):
         # Neighbouring frames err alike: a person counts like a few frames at most, however long the clip.
         share = np.sqrt(one.support_weights / max(one.support_weights.sum() / 4, 1))
-        residuals.append(share * _soft((height + np.exp(log_scale) * (one.supports @ up)) / FOOT))
+        reach = np.exp(log_scale) * (one.supports - one.eyes) + one.eyes
+        residuals.append(share * _soft((height + reach @ up) / FOOT))
         if one.upright_weights.sum() > 1e-3:
             mean = one.upright_weights @ one.upright
             share = np.sqrt(min(one.upright_weights.max(), 1.0))
@@ -144,13 +147,14 @@ def gather_motion_evidence(body: Body, motion: Motion) -> Evidence:
     rotations, positions = joint_transforms(body, motion)
     upright, upright_weights = posture(body, positions, motion.confidence)
     soles = [sole_points(leg, rotations, positions).mean(axis=1) for leg in find_legs(body, motion.shape)]
+    eyes = np.broadcast_to(motion.eyes, positions[:, 0].shape)
     if not soles:
-        return Evidence(positions[:, 0], np.zeros(len(motion)), upright, upright_weights)
+        return Evidence(positions[:, 0], np.zeros(len(motion)), upright, upright_weights, eyes)
     feet = np.stack(soles, axis=1)
     lower = feet[..., 1].argmax(axis=1)
     ankles = np.array([leg.ankle for leg in find_legs(body, motion.shape)])
     seen = motion.confidence[np.arange(len(motion)), ankles[lower]]
-    return Evidence(feet[np.arange(len(motion)), lower], seen, upright, upright_weights)
+    return Evidence(feet[np.arange(len(motion)), lower], seen, upright, upright_weights, eyes)
 
 
 def _of_track(body: Body, persons: Sequence[Person]) -> Evidence:
@@ -158,7 +162,7 @@ def _of_track(body: Body, persons: Sequence[Person]) -> Evidence:
     joints = np.stack([person.joints for person in persons]).astype(np.float64)
     confidence = np.stack([person.confidence for person in persons]).astype(np.float64)
     upright, upright_weights = posture(body, joints, confidence)
-    return Evidence(np.stack(supports), np.array(weights), upright, upright_weights)
+    return Evidence(np.stack(supports), np.array(weights), upright, upright_weights, np.zeros((len(persons), 3)))
 
 
 def _support(body: Body, person: Person) -> tuple[NDArray, float]:
@@ -222,17 +226,23 @@ def world_from_camera(people: People) -> NDArray[np.float64]:
     if people.world is not None:
         return people.world
     ground = fit_ground(gather_evidence(people), people.camera.up)
-    return _over_first(ground, people.frames)
+    return _over_first(ground, people.frames, None)
 
 
-def world_of(ground: Ground | None, frames: Sequence[Sequence[Person]]) -> NDArray[np.float64] | None:
-    """The world over a ground that is known, as `world_from_camera` lays it; None where it is not."""
-    return None if ground is None else _over_first(ground, frames)
+def world_of(
+    ground: Ground | None, frames: Sequence[Sequence[Person]], travel: NDArray | None = None
+) -> NDArray[np.float64] | None:
+    """The world over a ground that is known, as `world_from_camera` lays it; None where it is not. travel : see
+    `results.People`."""
+    return None if ground is None else _over_first(ground, frames, travel)
 
 
-def _over_first(ground: Ground, frames: Sequence[Sequence[Person]]) -> NDArray[np.float64]:
-    first = next((persons[0] for persons in frames if persons), None)
-    return world_from_ground(ground, None if first is None else np.asarray(first.joints[0], np.float64))
+def _over_first(ground: Ground, frames: Sequence[Sequence[Person]], travel: NDArray | None) -> NDArray[np.float64]:
+    frame = next((frame for frame, persons in enumerate(frames) if persons), None)
+    if frame is None:
+        return world_from_ground(ground)
+    root = frames[frame][0].joints[0].astype(np.float64)
+    return world_from_ground(ground, root if travel is None else travel[frame, :3, :3] @ root + travel[frame, :3, 3])
 
 
 def snap_feet(people: People, world: NDArray) -> People:
@@ -275,7 +285,7 @@ def snap_spells(body: Body, spells: Sequence[Spell], ground: Ground) -> list[Spe
     snapped = []
     for spell in spells:
         motion = spell.motion
-        shape, translation = _scaled_place(body, motion.shape, motion.translation, factors[spell.track])
+        shape, translation = _scaled_place(body, motion.shape, motion.translation, factors[spell.track], motion.eyes)
         snapped.append(replace(spell, motion=replace(motion, shape=shape, translation=translation)))
     return snapped
 
@@ -292,20 +302,23 @@ def scaled_person(body: Body, person: Person, factor: float) -> Person:
     return replace(person, shape=shape, translation=translation, vertices=vertices, joints=joints)
 
 
-def _scaled_place(body: Body, shape: NDArray, translation: NDArray, factor: float) -> tuple[NDArray, NDArray]:
+def _scaled_place(
+    body: Body, shape: NDArray, translation: NDArray, factor: float, eye: NDArray | float = 0.0
+) -> tuple[NDArray, NDArray]:
     """Shape and translation (..., 3) of a body scaled about the camera's centre; its root lands exactly."""
     scaled = scaled_shape(body, shape, factor)
     root = rest_joints(body, shape)[0] + translation
-    return scaled, factor * root - rest_joints(body, scaled)[0]
+    return scaled, factor * (root - eye) + eye - rest_joints(body, scaled)[0]
 
 
 def _snap_factor(evidence: Evidence, ground: Ground) -> float:
     """The scaling about the camera that brings a person's support points to the ground, in the median."""
-    depths = -(evidence.supports * ground.up).sum(axis=1)
-    usable = (evidence.support_weights > 0.3) & (depths > 0.3)
-    if not usable.any() or ground.height < 0.3:
+    heights = ground.heights(evidence.eyes)
+    depths = heights - ground.heights(evidence.supports)
+    usable = (evidence.support_weights > 0.3) & (depths > 0.3) & (heights > 0.3)
+    if not usable.any():
         return 1.0
-    return float(np.clip(np.median(ground.height / depths[usable]), 1 - MOST_SCALING, 1 + MOST_SCALING))
+    return float(np.clip(np.median(heights[usable] / depths[usable]), 1 - MOST_SCALING, 1 + MOST_SCALING))
 
 
 def scaled_shape(body: Body, shape: NDArray, factor: float) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...camera import Camera
 from ...errors import BadInput
-from ...export import save_with
+from ...runtime.files import save_with
 from ...shipped.crops import Region
 from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
@@ -28,7 +28,7 @@ from ..fit.hands import SIDES
 from .track import PIECE, Piece, Sighting, Track
 
 #: What the files hold; raised whenever it, or what the networks are asked, changes.
-VERSION = 2
+VERSION = 3
 #: The options that the measurements depend on.
 DECIDING = ("det_confidence_thresh", "det_iou_thresh", "boxes", "detector", "hands")
 _KIND = "maquette people"
@@ -176,6 +176,8 @@ def _arrays_of(measured: Measured) -> dict[str, Any]:
         "camera_sources": [camera.source for camera in cameras],
         "piece_frames": [(piece.start, piece.stop, len(piece.tracks)) for piece in measured.pieces],
         "cuts": [cut for piece in measured.pieces for cut in piece.cuts],
+        "scenery": np.concatenate([np.zeros((0, 4), np.float32), *(piece.scenery for piece in measured.pieces)]),
+        "scenery_lengths": [len(piece.scenery) for piece in measured.pieces],
         "piece_cuts": [len(piece.cuts) for piece in measured.pieces],
         "track_lengths": [len(track.sightings) for track in tracks],
         "velocities": np.array([track.velocity for track in tracks]).reshape(-1, 3),
@@ -207,10 +209,12 @@ def _measured(arrays: Mapping[str, NDArray]) -> Measured:
         worn = next(colours) if arrays["has_colours"][number] else None
         tracks.append(Track(own, worn, arrays["velocities"][number]))
     rest, cuts, pieces = iter(tracks), iter(arrays["cuts"].astype(int).tolist()), []
-    for (first, last, some), split in zip(
-        arrays["piece_frames"].astype(int).tolist(), arrays["piece_cuts"].astype(int), strict=True
-    ):
-        pieces.append(Piece(first, last, [next(rest) for _ in range(some)], tuple(next(cuts) for _ in range(split))))
+    lengths = arrays["scenery_lengths"].astype(int)
+    sceneries = np.split(arrays["scenery"], np.cumsum(lengths)[:-1]) if len(lengths) else []
+    whole = zip(arrays["piece_frames"].astype(int).tolist(), arrays["piece_cuts"].astype(int), sceneries, strict=True)
+    for (first, last, some), split, scenery in whole:
+        own = [next(rest) for _ in range(some)]
+        pieces.append(Piece(first, last, own, tuple(next(cuts) for _ in range(split)), scenery))
     fps = float(arrays["fps"])
     return Measured(
         str(arrays["name"]), count, None if np.isnan(fps) else fps, json.loads(str(arrays["options"])), start, stop,

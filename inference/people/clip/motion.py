@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...geometry import rotations as quaternion
-from ...results import Body
+from ...results import Body, People, Person
 
 
 @dataclass(frozen=True)
 class Motion:
-    """One person over T frames, in camera axes and metres; one shape for all of them.
+    """One person over T frames, in metres and camera axes (where the camera moves, those of the clip's first frame);
+    one shape for all of them.
 
     rotations : (T, J, 4) unit quaternions (w, x, y, z), as `results.Person.rotations`.
     translation : (T, 3) metres.       shape : (S,).
@@ -23,6 +24,7 @@ class Motion:
     fps : frames per second.
     attributes : as `results.Person.attributes`.
     offsets : (T, J, 3) as `results.Person.offsets`, or None.
+    eyes : (T, 3) where the camera is; 0 for one that stays.
     """
 
     rotations: NDArray
@@ -32,6 +34,7 @@ class Motion:
     fps: float
     attributes: Mapping[str, float] = field(default_factory=dict)
     offsets: NDArray | None = None
+    eyes: NDArray | float = 0.0
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -44,6 +47,15 @@ class Spell:
     track: int
     first: int
     motion: Motion
+
+
+def moved(body: Body, motion: Motion, poses: NDArray) -> Motion:
+    """The motion carried by rigid transforms (T, 4, 4), one a frame."""
+    root = rest_joints(body, motion.shape)[0]
+    rotations = np.array(motion.rotations, np.float64)
+    rotations[:, 0] = quaternion.multiply(quaternion.quaternions_of(poses[:, :3, :3]), rotations[:, 0])
+    places = np.einsum("tij,tj->ti", poses[:, :3, :3], motion.translation + root) + poses[:, :3, 3] - root
+    return replace(motion, rotations=quaternion.align_hemisphere(rotations), translation=places)
 
 
 def rest_joints(body: Body, shape: NDArray) -> NDArray:
@@ -65,3 +77,34 @@ def joint_transforms(body: Body, motion: Motion) -> tuple[NDArray, NDArray]:
         step = step if motion.offsets is None else step + motion.offsets[:, joint]
         positions[:, joint] = positions[:, parent] + quaternion.rotate(rotations[:, parent], step)
     return rotations, positions
+
+
+def in_first_camera(people: People) -> People:
+    """The people of a clip in the camera axes of its first frame, as if that camera had seen all of it."""
+    if people.travel is None:
+        return people
+    frames = []
+    for pose, persons in zip(people.travel, people.frames, strict=True):
+        turn, way = pose[:3, :3], pose[:3, 3]
+        turned = quaternion.quaternions_of(turn[None])[0]
+        frames.append(tuple(_carried(people.body, person, turn, way, turned) for person in persons))
+    return replace(people, frames=tuple(frames), travel=None)
+
+
+def _carried(body: Body, person: Person, turn: NDArray, way: NDArray, turned: NDArray) -> Person:
+    rotations = person.rotations.astype(np.float64)
+    rotations[0] = quaternion.multiply(turned, rotations[0])
+    root = rest_joints(body, person.shape)[0]
+    place = turn @ (person.translation + root) + way - root
+
+    def carried(points: NDArray) -> NDArray[np.float32]:
+        return (points @ turn.T + way).astype(np.float32)
+
+    return replace(
+        person,
+        vertices=carried(person.vertices),
+        joints=carried(person.joints),
+        rotations=rotations.astype(np.float32),
+        translation=place.astype(np.float32),
+        keypoints_3d=None if person.keypoints_3d is None else carried(person.keypoints_3d),
+    )

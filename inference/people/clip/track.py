@@ -28,6 +28,7 @@ from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
 from .appearance import affinity, colours, is_cut, thumbnail
 from .backdrop import Backdrop, covered_share
+from .scenery import Scenery
 
 #: Landmarks that say where a body is: ears, arms, hips, legs, feet; and the trunk alone.
 BODY = np.array([0, 7, 8, *range(11, 17), *range(23, 29), 31, 32])
@@ -162,12 +163,14 @@ class Piece:
 
     start, stop : its own frames; before them it has read up to `LEAD` more, by which it is joined to the piece before.
     tracks : everybody, for however short, none of them over a cut.  cuts : frames that begin another shot.
+    scenery : (N, 4) float32, points of the background: see `scenery`.
     """
 
     start: int
     stop: int
     tracks: list[Track]
     cuts: tuple[int, ...] = ()
+    scenery: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 def follow_people(
@@ -223,21 +226,27 @@ class _Reader:
         self.start, self.stop = start, start + PIECE
         self.fps, self.limits = fps, limits
         self.shots: list[_Shot] = []
+        self.scenery = Scenery()
         self.before, self.shape = None, ()
 
     def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> None:
         small = thumbnail(pixels)
         if not self.shots or pixels.shape != self.shape or is_cut(self.before, small):
             self.shots.append(_Shot(frame, self.fps, *self.limits))
+            self.scenery.cut()
         self.before, self.shape = small, pixels.shape
-        self.shots[-1].step(frame, pixels, run, None if boxes is None else boxes[frame])
+        shot = self.shots[-1]
+        shot.step(frame, pixels, run, None if boxes is None else boxes[frame])
+        here = [track.sightings[frame].landmarks for track in shot.tracks if frame in track.sightings]
+        self.scenery.step(frame, pixels, here)
 
     def piece(self, stop: int) -> Piece:
         tracks = [track for shot in self.shots for track in shot.tracks]
         for track in tracks:
             firsts = {track.first, min((frame for frame in track.sightings if frame >= self.start), default=None)}
             track.sightings = {frame: one.packed(frame in firsts) for frame, one in track.sightings.items()}
-        return Piece(self.start, stop, tracks, tuple(shot.start for shot in self.shots[1:]))
+        cuts = tuple(shot.start for shot in self.shots[1:])
+        return Piece(self.start, stop, tracks, cuts, self.scenery.paths)
 
 
 class _Shot:

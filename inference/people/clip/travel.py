@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the camera of a clip moves, from points of the background that were followed (`scenery`).
+
+A camera that stands still is told by points that stay. One that only turns is solved for by the directions of the
+points; any other by structure from motion: two frames with parallax (essential matrix, Nister 2004), the others one
+after the other by what is known of the points already, and all of them together by bundle adjustment (Triggs et al.
+1999; Gauss and Newton, the points eliminated). The scale is that of the people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+from ...camera import Camera
+from ...geometry import planted
+
+#: Points stay where they are within this share of the picture's width: noise of following them.
+STILL = 0.0012
+#: Median error of a solution, as a share of the width, up to which it is one.
+GOOD = 0.0012
+#: Fewest points that a frame is solved by; frames between those that are adjusted together, at 25 a second.
+LEAST, STEP = 15, 4
+#: Least angle (radians) between two views of a point whose place counts.
+ANGLE = 0.01
+ROUNDS = 12
+#: Points that err by so many times the usual are no part of the surroundings.
+LOOSE = 2.5
+#: Speed of the fastest camera, and of feet that do not stand (m/s).
+FASTEST, SLIDING = 15.0, 0.6
+UNSOLVED = "The camera moves, but how it does could not be found: the people are placed as if it stood still"
+TURNS, MOVES = "The camera turns; it is animated", "The camera moves; it is animated"
+
+
+@dataclass(frozen=True)
+class Travel:
+    """poses : (T, 4, 4) from each frame's camera axes to the first one's, the way without a unit until it is `scaled`;
+    None for a camera that stands still, or whose motion is unknown.  turns : it stays in its place.  note : what is to
+    be said.
+    """
+
+    poses: NDArray[np.float64] | None = None
+    turns: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Observations (N,): of which point, in which frame, and the ray's (N, 2) x, y at z = 1.  pixel : one, in them."""
+
+    point: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    at: NDArray[np.float64]
+    pixel: float
+    count: int
+    points: int
+
+    def of(self, frames: NDArray | list[int]) -> NDArray[np.int64]:
+        return np.flatnonzero(np.isin(self.frame, frames))
+
+
+def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tuple[int, ...] = ()) -> Travel:
+    """The motion of the camera. paths : see `scenery.joined`."""
+    count = len(cameras)
+    if count < 3 or len(paths) < LEAST * count:
+        return Travel()
+    order = np.lexsort((paths[:, 1], paths[:, 0]))
+    names, point = np.unique(paths[order, 0], return_inverse=True)
+    paths = paths[order]
+    firsts = np.searchsorted(point, np.arange(len(names)))
+    moved = np.linalg.norm(paths[:, 2:] - paths[firsts[point], 2:], axis=1)
+    frame = paths[:, 1].astype(int)
+    width = max(cameras[0].width, cameras[0].height)
+    middle = np.array([np.median(moved[frame == f]) if (frame == f).any() else 0.0 for f in range(count)])
+    if np.percentile(middle, 95) < STILL * width:
+        return Travel()
+    if cuts:
+        return Travel(note=f"{UNSOLVED}, for it is cut; recover its shots one by one")
+    focal = np.array([[camera.fx, camera.fy] for camera in cameras])
+    centre = np.array([[camera.cx, camera.cy] for camera in cameras])
+    views = _Views(point, frame, (paths[:, 2:] - centre[frame]) / focal[frame], 1 / cameras[0].fx, count, len(names))
+    turns, error = _turning(views)
+    if error < GOOD * width:
+        return Travel(_matrices(turns, np.zeros((count, 3))), True, TURNS)
+    solved = _Structure(views, max(1, round(STEP * fps / 25)), turns).solve()
+    if solved is None or solved[2] > GOOD * width:
+        return Travel(note=UNSOLVED)
+    return Travel(_matrices(solved[0], solved[1]), False, MOVES)
+
+
+def scaled(travel: Travel, feet: Sequence[tuple[NDArray, NDArray]], fps: float) -> Travel:
+    """The way in metres: as long as lets the slower foot of each person stand, in most frames.
+
+    feet : per person the frames (T,) and the feet (T, F, 3) in the axes of those frames' cameras, metres.
+    """
+    if travel.poses is None or travel.turns:
+        return travel
+    turned = [
+        (np.einsum("tij,tfj->tfi", travel.poses[f, :3, :3], one), travel.poses[f, None, :3, 3]) for f, one in feet
+    ]
+    longest = float(np.linalg.norm(np.diff(travel.poses[:, :3, 3], axis=0), axis=1).max()) * fps
+
+    def slide(scale: float) -> float:
+        """Speed (m/s) of the slower foot, in the median."""
+        slow = [
+            np.linalg.norm(
+                planted.velocities((foot + scale * way).reshape(len(way), -1), fps).reshape(foot.shape), axis=-1
+            )
+            for foot, way in turned
+            if len(way) > 4
+        ]
+        return float(np.median(np.concatenate([one.min(axis=1) for one in slow]))) if slow else np.inf
+
+    # The unit of a solved way is arbitrary: no camera is carried faster than a car drives.
+    scales = np.geomspace(1e-3, FASTEST / max(longest, 1e-12), 160)
+    slides = [slide(scale) for scale in scales]
+    best = scales[int(np.argmin(slides))]
+    finer = np.linspace(0.9 * best, 1.1 * best, 41)
+    best = float(finer[int(np.argmin([slide(scale) for scale in finer]))])
+    if not feet or min(slides) > SLIDING:
+        return Travel(note=f"{UNSOLVED} (nobody's feet tell how far it goes)")
+    poses = travel.poses.copy()
+    poses[:, :3, 3] *= best
+    return replace(travel, poses=poses)
+
+
+def _matrices(turns: NDArray, places: NDArray) -> NDArray[np.float64]:
+    """(T, 4, 4) first from frame, of turns (T, 3, 3) world from camera and places (T, 3); the first is the identity."""
+    poses = np.tile(np.eye(4), (len(turns), 1, 1))
+    poses[:, :3, :3], poses[:, :3, 3] = turns, places
+    return np.linalg.inv(poses[0]) @ poses
+
+
+def _turning(views: _Views) -> tuple[NDArray[np.float64], float]:
+    """Turns (T, 3, 3) of a camera that stays in its place, and the median error in pixels."""
+    rays = np.concatenate([views.at, np.ones((len(views.at), 1))], 1)
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    turns = np.tile(np.eye(3), (views.count, 1, 1))
+    own = [np.flatnonzero(views.frame == frame) for frame in range(views.count)]
+    sums, seen = np.zeros((views.points, 3)), np.zeros(views.points)
+    for frame, some in enumerate(own):
+        if frame:
+            known = some[seen[views.point[some]] > 0]
+            turns[frame] = _turn(rays[known], sums[views.point[known]], turns[frame - 1], views.pixel)
+        np.add.at(sums, views.point[some], rays[some] @ turns[frame].T)
+        seen[views.point[some]] += 1
+    errors = np.zeros(len(rays))
+    for _ in range(3):
+        turned = np.einsum("nij,nj->ni", turns[views.frame], rays)
+        sums = np.stack([np.bincount(views.point, turned[:, axis], views.points) for axis in range(3)], 1)
+        sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+        errors = np.linalg.norm(turned - sums[views.point], axis=1) / views.pixel
+        for frame, some in enumerate(own):
+            if len(some) >= 3:
+                turns[frame] = _turn(rays[some], sums[views.point[some]], turns[frame], views.pixel)
+    worst = [float(np.median(errors[some])) for some in own if len(some)]
+    return turns, float(np.percentile(worst, 90))
+
+
+def _turn(rays: NDArray, wanted: NDArray, start: NDArray, pixel: float) -> NDArray[np.float64]:
+    """The turn (3, 3) that brings rays (N, 3) to directions (N, 3), of any length; `start` where there are too few."""
+    if len(rays) < 3:
+        return start
+    turn, wanted = start, wanted / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-12)
+    for _ in range(4):
+        errors = np.linalg.norm(rays @ turn.T - wanted, axis=1)
+        weights = 1 / (1 + (errors / max(2 * float(np.median(errors)), pixel)) ** 2)
+        left, _, right = np.linalg.svd((weights[:, None] * wanted).T @ rays)
+        turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
+    return turn
+
+
+class _Structure:
+    """Structure from motion: `turns` and `places` of cameras in the world, and points in it."""
+
+    def __init__(self, views: _Views, step: int, guess: NDArray) -> None:
+        self.views, self.guess = views, guess
+        self.keys = sorted({*range(0, views.count, step), views.count - 1})
+        self.turns, self.places = guess.copy(), np.zeros((views.count, 3))
+        self.solved = np.zeros(views.count, bool)
+        self.points = np.full((views.points, 3), np.nan)
+
+    def solve(self) -> tuple[NDArray, NDArray, float] | None:
+        if not self._begin():
+            return None
+        left = [frame for frame in self.keys if not self.solved[frame]]
+        while left:
+            known = np.flatnonzero(self.solved)
+            left.sort(key=lambda frame: np.abs(known - frame).min())
+            frame = left.pop(0)
+            if not self._place(frame, int(known[np.abs(known - frame).argmin()])):
+                return None
+            self._triangulate()
+            if self.solved.sum() % 6 == 0:
+                self._adjust(4)
+        for _ in range(2):
+            self._adjust(ROUNDS)
+            self._drop()
+            self._triangulate()
+        self._adjust(ROUNDS)
+        for frame in range(self.views.count):
+            near = self.keys[int(np.abs(np.array(self.keys) - frame).argmin())]
+            if not self.solved[frame] and not self._place(frame, near):
+                return None
+        return self.turns, self.places, self._error()
+
+    def _begin(self) -> bool:
+        """Place the two frames that see most parallax of enough points."""
+        views, best = self.views, (0.0, -1, -1)
+        own = {frame: dict(zip(*self._seen(frame), strict=True)) for frame in self.keys}
+        starts = self.keys[:: max(1, len(self.keys) // 4)]
+        for a in starts:
+            for b in self.keys:
+                shared = [name for name in own[a] if name in own[b]] if b > a else []
+                if len(shared) < 3 * LEAST:
+                    continue
+                first, second = (np.array([views.at[own[f][name]] for name in shared]) for f in (a, b))
+                turned = np.c_[first, np.ones(len(first))] @ (self.guess[b].T @ self.guess[a]).T
+                parallax = float(np.median(np.linalg.norm(turned[:, :2] / turned[:, 2:] - second, axis=1)))
+                best = max(best, (min(parallax, 0.15) * min(1.0, len(shared) / 80), a, b))
+        _, a, b = best
+        if a < 0:
+            return False
+        shared = [name for name in own[a] if name in own[b]]
+        first, second = (np.array([views.at[own[f][name]] for name in shared]) for f in (a, b))
+        cv2.setRNGSeed(0)
+        matrix, inside = cv2.findEssentialMat(first, second, np.eye(3), cv2.RANSAC, 0.999, 1.5 * views.pixel)
+        if matrix is None or matrix.shape != (3, 3):
+            return False
+        count, turn, way, _ = cv2.recoverPose(matrix, first, second, np.eye(3), mask=inside)
+        if count < LEAST:
+            return False
+        self.turns[a], self.places[a] = np.eye(3), 0.0
+        self.turns[b], self.places[b] = turn.T, (-turn.T @ way)[:, 0]
+        self.solved[[a, b]] = True
+        self._triangulate()
+        self._adjust(ROUNDS)
+        return bool(np.isfinite(self.points[:, 0]).sum() >= LEAST)
+
+    def _seen(self, frame: int) -> tuple[NDArray, NDArray]:
+        """Points of a frame, and where their observations lie."""
+        some = np.flatnonzero(self.views.frame == frame)
+        return self.views.point[some], some
+
+    def _place(self, frame: int, near: int) -> bool:
+        """Solve one frame by the points that are known, beginning at a neighbour."""
+        names, some = self._seen(frame)
+        known = np.isfinite(self.points[names, 0])
+        if known.sum() < LEAST:
+            return False
+        world, seen = self.points[names[known]], self.views.at[some[known]]
+        turn = (
+            self.turns[near] @ (self.guess[near].T @ self.guess[frame]) if not self.solved[frame] else self.turns[frame]
+        )
+        place = self.places[near].copy()
+        for _ in range(15):
+            local = (world - place) @ turn
+            depth = np.maximum(local[:, 2], 1e-3)
+            error = local[:, :2] / depth[:, None] - seen
+            turned, moved = _slopes(local, depth, turn)
+            size = np.linalg.norm(error, axis=1) / (2 * self.views.pixel)
+            weights = np.repeat(1 / (1 + size**2), 2)
+            slope = np.concatenate([turned, moved], -1).reshape(-1, 6)
+            matrix = slope.T @ (weights[:, None] * slope)
+            change = -np.linalg.solve(matrix + 1e-9 * np.trace(matrix) * np.eye(6), slope.T @ (weights * error.ravel()))
+            turn, place = turn @ _rotation(change[:3]), place + change[3:]
+            if np.abs(change).max() < 1e-8:
+                break
+        self.turns[frame], self.places[frame], self.solved[frame] = turn, place, True
+        return True
+
+    def _triangulate(self) -> None:
+        """Places of points by all solved frames that see them, where these see them from two sides."""
+        views = self.views
+        some = np.flatnonzero(self.solved[views.frame])
+        rays = np.concatenate([views.at[some], np.ones((len(some), 1))], 1)
+        rays = np.einsum("nij,nj->ni", self.turns[views.frame[some]], rays)
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        across = np.eye(3) - rays[:, :, None] * rays[:, None]
+        name = views.point[some]
+        matrix, right = np.zeros((views.points, 3, 3)), np.zeros((views.points, 3))
+        np.add.at(matrix, name, across)
+        np.add.at(right, name, np.einsum("nij,nj->ni", across, self.places[views.frame[some]]))
+        spread, often = np.linalg.eigvalsh(matrix), np.bincount(name, minlength=views.points)
+        usable = (spread[:, 0] > ANGLE**2 / 2) & (often >= 2) & ~np.isfinite(self.points[:, 0])
+        self.points[usable] = np.linalg.solve(matrix[usable], right[usable][..., None])[..., 0]
+        local = np.einsum(
+            "nji,nj->ni", self.turns[views.frame[some]], self.points[name] - self.places[views.frame[some]]
+        )
+        behind = np.unique(name[np.isfinite(local[:, 2]) & (local[:, 2] < 1e-3)])
+        self.points[behind] = np.nan
+
+    def _adjust(self, rounds: int) -> None:
+        """Bundle adjustment of the solved frames and their points."""
+        frames, damping, cost = np.flatnonzero(self.solved), 1e-4, np.inf
+        for _ in range(rounds):
+            now, blocks, inner, cross, down, inside = self._equations(frames)
+            if now >= cost * (1 - 1e-5):
+                break
+            cost = now
+            inner += damping * np.einsum("nii->n", inner)[:, None, None] * np.eye(3) + 1e-12 * np.eye(3)
+            blocks += damping * np.einsum("nii->n", blocks)[:, None, None] * np.eye(6)
+            blocks[0] += 1e9 * np.trace(blocks[0]) * np.eye(6)  # the first frame holds the world
+            solve = _diagonal(np.linalg.inv(inner))
+            reduced = _diagonal(blocks) - cross @ solve @ cross.T
+            change = np.asarray(spsolve(reduced.tocsc(), -(down - cross @ (solve @ inside))))
+            shift = -(solve @ (inside + cross.T @ change)).reshape(-1, 3)
+            change = change.reshape(-1, 6)
+            self.turns[frames] = self.turns[frames] @ np.stack([_rotation(one) for one in change[:, :3]])
+            self.places[frames] += change[:, 3:]
+            self.points += np.where(np.isfinite(self.points), shift, 0)
+
+    def _equations(self, frames: NDArray) -> tuple[float, NDArray, NDArray, Any, NDArray, NDArray]:
+        """Cost, blocks (F, 6, 6) of the frames and (P, 3, 3) of the points, what lies between them (6F, 3P), and the
+        gradients (6F,) and (3P,); errors count by the logarithm (Cauchy)."""
+        views = self.views
+        row = np.full(views.count, -1)
+        row[frames] = np.arange(len(frames))
+        some = np.flatnonzero(self.solved[views.frame] & np.isfinite(self.points[views.point, 0]))
+        name, at, turn = views.point[some], row[views.frame[some]], self.turns[views.frame[some]]
+        local = np.einsum("nji,nj->ni", turn, self.points[name] - self.places[views.frame[some]])
+        depth = np.maximum(local[:, 2], 1e-3)
+        error = local[:, :2] / depth[:, None] - views.at[some]
+        size = (error**2).sum(axis=1) / (2 * views.pixel) ** 2
+        weight = 1 / (1 + size)
+        turned, moved = _slopes(local, depth, turn)
+        pose, heavy = np.concatenate([turned, moved], -1), weight[:, None, None]
+        blocks, inner = np.zeros((len(frames), 6, 6)), np.zeros((views.points, 3, 3))
+        down, inside = np.zeros((len(frames), 6)), np.zeros((views.points, 3))
+        np.add.at(blocks, at, heavy * np.einsum("nki,nkj->nij", pose, pose))
+        np.add.at(inner, name, heavy * np.einsum("nki,nkj->nij", moved, moved))
+        np.add.at(down, at, weight[:, None] * np.einsum("nki,nk->ni", pose, error))
+        np.add.at(inside, name, -weight[:, None] * np.einsum("nki,nk->ni", moved, error))
+        mixed = -heavy * np.einsum("nki,nkj->nij", pose, moved)
+        rows = (6 * at[:, None, None] + np.arange(6)[:, None] + np.zeros(3, int)).ravel()
+        columns = (3 * name[:, None, None] + np.zeros((6, 1), int) + np.arange(3)).ravel()
+        cross = sparse.csr_matrix((mixed.ravel(), (rows, columns)), shape=(6 * len(frames), 3 * views.points))
+        return float(np.log1p(size).sum()), blocks, inner, cross, down.ravel(), inside.ravel()
+
+    def _errors(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Point, frame and error (pixels) of all that is known."""
+        views = self.views
+        some = np.flatnonzero(np.isfinite(self.points[views.point, 0]) & self.solved[views.frame])
+        frame, name = views.frame[some], views.point[some]
+        local = np.einsum("nji,nj->ni", self.turns[frame], self.points[name] - self.places[frame])
+        error = np.linalg.norm(local[:, :2] / np.maximum(local[:, 2:], 1e-3) - views.at[some], axis=1) / views.pixel
+        return name, frame, error
+
+    def _drop(self) -> None:
+        """Leave out points that do not stay where they are: what moves by itself, and edges of what hides others."""
+        name, _, error = self._errors()
+        often = np.bincount(name, minlength=self.views.points)
+        mean = np.sqrt(np.bincount(name, error**2, self.views.points) / np.maximum(often, 1))
+        loose = np.flatnonzero((often > 0) & (mean > max(1.0, LOOSE * float(np.median(mean[often > 0])))))
+        kept = ~np.isin(self.views.point, loose)
+        views = self.views
+        self.views = replace(views, point=views.point[kept], frame=views.frame[kept], at=views.at[kept])
+        self.points[loose] = np.nan
+
+    def _error(self) -> float:
+        """Median error in pixels of the worse frames."""
+        views = self.views
+        _, frame, error = self._errors()
+        medians = [float(np.median(error[frame == one])) for one in range(views.count) if (frame == one).any()]
+        return float(np.percentile(medians, 90)) if len(medians) == views.count else np.inf
+
+
+def _slopes(local: NDArray, depth: NDArray, turn: NDArray) -> tuple[NDArray, NDArray]:
+    """Derivatives (N, 2, 3) of where points, `local` in camera axes, are seen: by the camera's turn in its own axes,
+    and by its place. turn : (3, 3) or (N, 3, 3) world from camera."""
+    slope = np.zeros((len(local), 2, 3))
+    slope[:, 0, 0] = slope[:, 1, 1] = 1 / depth
+    slope[:, :, 2] = -local[:, :2] / depth[:, None] ** 2
+    x, y, z = local.T
+    zero = np.zeros_like(x)
+    turned = np.stack([np.stack([zero, -z, y], 1), np.stack([z, zero, -x], 1), np.stack([-y, x, zero], 1)], 1)
+    return slope @ turned, -slope @ np.swapaxes(turn, -1, -2)
+
+
+def _rotation(vector: NDArray) -> NDArray[np.float64]:
+    return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64))[0], np.float64)
+
+
+def _diagonal(blocks: NDArray) -> Any:
+    """A block diagonal matrix of blocks (N, S, S)."""
+    count, size = blocks.shape[:2]
+    places = sparse.bsr_matrix((blocks, np.arange(count), np.arange(count + 1)), shape=(count * size, count * size))
+    return places.tocsr()

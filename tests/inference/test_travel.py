@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cameras that move: solved from points of the background, in the metres of people whose feet stand."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from maquette.inference import Camera, People, Person
+from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.geometry.skinning import pose_body
+from maquette.inference.people.clip import in_cameras, in_world
+from maquette.inference.people.clip.motion import Spell, in_first_camera
+from maquette.inference.people.clip.scenery import Scenery, joined
+from maquette.inference.people.clip.travel import UNSOLVED, Travel, scaled, travel_of
+from maquette.inference.shipped.body import load_body
+
+CAMERA = Camera(560.0, 560.0, 240.0, 180.0, 480, 360)
+FRAMES, FPS = 40, 24.0
+
+
+def _path(kind):
+    """(T, 4, 4) first camera from each frame's."""
+    poses = np.tile(np.eye(4), (FRAMES, 1, 1))
+    for frame in range(FRAMES):
+        share = frame / FRAMES
+        angle = {"still": 0.0, "pan": 0.5 * share, "dolly": 0.0, "orbit": -0.6 * share}[kind]
+        poses[frame, :3, :3] = cv2.Rodrigues(np.array([0.0, angle, 0.0]))[0]
+        poses[frame, :3, 3] = {
+            "still": (0, 0, 0), "pan": (0, 0, 0), "dolly": (1.5 * share, 0, 0.3 * share),
+            "orbit": (-5 * np.sin(angle), 0, 5 - 5 * np.cos(angle)),
+        }[kind]  # fmt: skip
+    return poses
+
+
+def _followed(poses, noise=0.1, loose=0.0, seed=0):
+    """Paths of points on a floor and a wall, some of them on somebody who walks by (a share `loose`)."""
+    random = np.random.default_rng(seed)
+    wall = np.stack([random.uniform(-6, 6, 260), random.uniform(-2.5, 1.4, 260), random.uniform(6, 9, 260)], 1)
+    floor = np.stack([random.uniform(-5, 5, 140), np.full(140, 1.45), random.uniform(3, 7, 140)], 1)
+    points, rows = np.concatenate([wall, floor]), []
+    walking = random.random(len(points)) < loose
+    for frame, pose in enumerate(poses):
+        now = points + walking[:, None] * np.array([-0.02, -0.01, 0.03]) * frame
+        local = (now - pose[:3, 3]) @ pose[:3, :3]
+        seen = CAMERA.project(local) + random.normal(0, noise, (len(points), 2))
+        inside = (local[:, 2] > 0.1) & (seen > 0).all(1) & (seen < (480, 360)).all(1)
+        named = np.flatnonzero(inside)
+        rows.append(np.column_stack([named, np.full(len(named), frame), seen[named]]))
+    return np.concatenate(rows)
+
+
+def _angles(poses, true):
+    turned = np.trace(np.swapaxes(poses[:, :3, :3], 1, 2) @ true[:, :3, :3], axis1=1, axis2=2)
+    return np.degrees(np.arccos(np.clip((turned - 1) / 2, -1, 1)))
+
+
+def _solve(kind, **how):
+    return travel_of(_followed(_path(kind), **how), (CAMERA,) * FRAMES, FPS)
+
+
+def test_a_camera_that_stands_still_is_known_as_one():
+    assert _solve("still", loose=0.2) == Travel()
+    assert travel_of(np.zeros((0, 4)), (CAMERA,) * FRAMES, FPS) == Travel()
+
+
+def test_a_camera_that_turns_stays_in_its_place():
+    found = _solve("pan", loose=0.05)
+    assert found.turns
+    assert _angles(found.poses, _path("pan")).max() < 0.1
+    assert np.abs(found.poses[:, :3, 3]).max() == 0
+
+
+@pytest.mark.parametrize("kind", ["dolly", "orbit"])
+def test_a_camera_that_travels_is_found_but_for_the_scale(kind):
+    found, true = _solve(kind, loose=0.08), _path(kind)
+    assert not found.turns
+    assert _angles(found.poses, true).max() < 0.5
+    mine, way = found.poses[:, :3, 3], true[:, :3, 3]
+    scale = (mine * way).sum() / (mine**2).sum()
+    assert np.abs(scale * mine - way).max() < 0.02 * np.linalg.norm(way, axis=1).max()
+
+
+def test_what_cannot_be_solved_is_said():
+    random = np.random.default_rng(0)
+    paths = _followed(_path("pan"))
+    paths[:, 2:] += random.normal(0, 15, (len(paths), 2))
+    assert travel_of(paths, (CAMERA,) * FRAMES, FPS) == Travel(note=UNSOLVED)
+    cut = travel_of(_followed(_path("pan")), (CAMERA,) * FRAMES, FPS, cuts=(20,))
+    assert cut.poses is None
+    assert "cut" in cut.note
+
+
+def test_the_feet_of_the_people_give_the_scale():
+    true = _path("orbit")
+    unit = true.copy()
+    unit[:, :3, 3] /= 3.7
+    feet = np.zeros((FRAMES, 2, 3))
+    for frame in range(FRAMES):  # each foot stands while the other one swings
+        step = frame // 10
+        ahead = 0.3 * (frame % 10) / 10
+        feet[frame, step % 2] = (0.15 * step, 1.4, 5.0)
+        feet[frame, 1 - step % 2] = (0.15 * (step - 1) + ahead, 1.35, 5.1)
+    local = np.einsum("tji,tfj->tfi", true[:, :3, :3], feet - true[:, None, :3, 3])
+    local += np.random.default_rng(0).normal(0, 0.002, local.shape)
+    found = scaled(Travel(unit), [(np.arange(FRAMES), local)], FPS)
+    length = np.linalg.norm(found.poses[-1, :3, 3]) / np.linalg.norm(true[-1, :3, 3])
+    assert length == pytest.approx(1, abs=0.05)
+    nobody = scaled(Travel(unit), [], FPS)
+    assert nobody.poses is None
+    assert "feet" in nobody.note
+
+
+def test_points_are_followed_beside_people_and_over_pieces():
+    random = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(random.integers(0, 255, (200, 400, 3), np.uint8), (0, 0), 2)
+    scenes, parts = [Scenery(), Scenery()], []
+    for frame in range(12):
+        picture = np.ascontiguousarray(wide[:, 3 * frame : 3 * frame + 300])
+        for start, scenery in zip((0, 6), scenes, strict=True):
+            if start - 2 <= frame < start + 6:
+                scenery.step(frame, picture, [])
+    parts = [(0, scenes[0].paths), (6, scenes[1].paths)]
+    paths = joined(parts)
+    names, counts = np.unique(paths[:, 0], return_counts=True)
+    assert (counts == 12).sum() > 20
+    for name in names[counts == 12][:10]:
+        own = paths[paths[:, 0] == name]
+        assert np.allclose(np.diff(own[:, 2]), -3, atol=0.15)
+        assert np.allclose(np.diff(own[:, 3]), 0, atol=0.15)
+    assert joined([]).shape == (0, 4)
+
+
+def test_motions_go_to_the_world_and_back(walk):
+    body, path = load_body(), _path("orbit")
+    spells = [Spell(0, 5, replace(walk.motion, **{
+        name: getattr(walk.motion, name)[:30] for name in ("rotations", "translation", "confidence")
+    }))]  # fmt: skip
+    there = in_world(body, spells, Travel(path))
+    (back,) = in_cameras(body, there, Travel(path))
+    assert np.allclose(back.motion.translation, spells[0].motion.translation, atol=1e-9)
+    turned = np.abs((back.motion.rotations * spells[0].motion.rotations).sum(-1))
+    assert np.allclose(turned, 1)
+    frames = [()] * 5
+    for index in range(30):
+        motion = spells[0].motion
+        rotations, place = motion.rotations[index].astype(np.float32), motion.translation[index].astype(np.float32)
+        vertices, joints = pose_body(body, motion.shape, rotations, place)
+        keypoints = np.zeros((33, 2), np.float32)
+        frames.append((Person(0, (0, 0, 1, 1), 1.0, None, vertices, joints, keypoints, rotations,
+                              motion.shape.astype(np.float32), place, np.ones(len(joints), np.float32)),))  # fmt: skip
+    frames += [()] * (FRAMES - len(frames))
+    people = People(tuple(frames), body, CAMERA, (CAMERA,) * FRAMES, FPS, travel=path)
+    carried = in_first_camera(people).frames[20][0]
+    pose = path[20]
+    assert np.allclose(carried.vertices, frames[20][0].vertices @ pose[:3, :3].T + pose[:3, 3], atol=1e-5)
+    vertices, _ = pose_body(body, carried.shape, carried.rotations, carried.translation)
+    assert np.allclose(vertices, carried.vertices, atol=1e-4)
+    assert np.allclose(carried.translation, there[0].motion.translation[15], atol=1e-5)
+    assert quaternion.angle_between(carried.rotations[:1], there[0].motion.rotations[15, :1]).max() < 1e-3
