@@ -89,8 +89,11 @@ def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tup
     turns, error = _turning(views)
     if error < GOOD * width:
         return Travel(_matrices(turns, np.zeros((count, 3))), True, TURNS)
-    solved = _Structure(views, max(1, round(STEP * fps / 25)), turns).solve()
-    if solved is None or solved[2] > GOOD * width:
+    try:
+        solved = _Structure(views, max(1, round(STEP * fps / 25)), turns).solve()
+    except (np.linalg.LinAlgError, cv2.error):  # points that lie so that nothing follows from them
+        solved = None
+    if solved is None or not solved[2] <= GOOD * width:
         return Travel(note=UNSOLVED)
     return Travel(_matrices(solved[0], solved[1]), False, MOVES)
 
