@@ -105,11 +105,12 @@ def test_bones_stand_where_joints_are_and_face_keys_are_mhrs(recovered, world, e
     np.testing.assert_allclose(points[1] - points[0], wanted, atol=EXACT)
 
 
-def test_the_neutral_body_takes_the_pose_and_every_rig(recovered, world):
-    people = recovered(3)
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_neutral_body_takes_the_pose_and_every_rig(count, recovered, world):
+    people = recovered(count)
     assert not map_bones(people.body.joint_names).missing
     neutral = on_builtin_body(people, world_from_camera(people))
-    assert neutral.body.name == "anny" and [len(frame) for frame in neutral.frames] == [1, 1, 1]
+    assert neutral.body.name == "anny" and [len(frame) for frame in neutral.frames] == [1] * count
     own, other = people.frames[0][0], neutral.frames[0][0]
     for left, right in (("l_uparm", "upperarm01.L"), ("r_lowleg", "lowerleg01.R")):
         end = {"l_uparm": ("l_lowarm", "lowerarm01.L"), "r_lowleg": ("r_foot", "foot.R")}[left]

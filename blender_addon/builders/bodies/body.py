@@ -296,7 +296,7 @@ def _add_rig(obj: Object, take: _Take, options: BodyOptions, collection: Collect
         deltas, reach = skin.shape_deltas(take.body, take.persons[0].attributes)
         if deltas:
             own = take.persons[0].parameters.get("joint_scales")  # of a build that has other proportions
-            size = 1.0 if own is None else (take.body.skin_weights @ own)[:, None]
+            size = 1.0 if own is None or take.body.expressions is None else (take.body.skin_weights @ own)[:, None]
             moved = {trait: (size * delta) @ _Z_UP.T * take.unit for trait, delta in deltas.items()}
             skin.add_sliders(obj, vertices, moved, reach)
     obj.data.update()  # type: ignore[union-attr]
