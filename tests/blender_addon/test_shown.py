@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
 import pytest
 from maquette.blender_addon.core import jobs
-from maquette.blender_addon.tasks.shared import earlier, finish, shown
+from maquette.blender_addon.tasks import TASKS
+from maquette.blender_addon.tasks.shared import earlier, finish, operator, shown
+from maquette.blender_addon.tasks.shared.gather import focal_of
+from maquette.blender_addon.tasks.shared.settings import COMMON
 from maquette.demo.samples import sample_photo
+from maquette.inference import load_photo
 
 pytestmark = pytest.mark.usefixtures("addon")
 
@@ -142,3 +147,28 @@ def test_masks_come_without_bodies_and_a_lost_object_takes_nothing_with_it() -> 
     bpy.data.objects.remove(bpy.data.objects["wall"])
     jobs.run(queued[0])
     assert "wall is gone" in jobs.outcome().line and [obj for obj in bpy.data.objects if obj.type == "ARMATURE"]
+
+
+def test_a_menu_gives_what_the_panels_button_gives(bricks) -> None:
+    settings, tasks = bpy.context.scene.maquette, {task.name: task for task in TASKS}
+    settings.source, settings.filepath, settings.depth.strength, settings.lens_mm = "FILE", bricks, 0.7, 35.0
+    settings.detail.denoise = 0.25
+
+    def filled(name: str) -> SimpleNamespace:
+        task = tasks[name]
+        given = SimpleNamespace(**dict.fromkeys((*task.settings.names, *COMMON.names)))
+        operator.fill(given, settings, task)
+        return given
+
+    depth = filled("depth")
+    assert (depth.strength, depth.filepath, depth.image) == (pytest.approx(0.7), bricks, "")
+    assert depth.replace and depth.lens_mm == 35.0
+    assert filled("detail").denoise == 1.0, "what fills leaves no ghost of the old picture"
+    settings.detail.model = "somebody's.safetensors"
+    assert filled("detail").denoise == 0.25
+
+
+def test_a_lens_in_millimetres_is_one_on_full_frame(bricks) -> None:
+    given = SimpleNamespace(fx=0.0, fy=0.0, camera="", lens_mm=72.0)
+    camera = focal_of(given).applied_to(load_photo(bricks)).camera
+    assert camera.fx == pytest.approx(2 * 96) and camera.fy == pytest.approx(2 * 96)
