@@ -100,7 +100,7 @@ class Job:
         return self._cancelled.is_set()
 
     def remaining(self) -> float | None:
-        """Seconds that are left at the pace so far; None while that cannot be told."""
+        """Seconds that are left at the pace so far; None while there is no estimate."""
         gone = time.perf_counter() - self.started
         if self.state is not State.RUNNING or gone < 2 or not 0.05 < self.fraction < 1:
             return None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuiltScene:
-    """surface : what is no person as a mesh, and its edges; None where nothing measures it."""
+    """surface : everything but the people as a mesh, and its edges; None where nothing measures it."""
 
     scene: Scene
     surface: tuple[Surface, Edges] | None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Focal:
     """The focal length asked for: in pixels, or the lens of a camera object; nothing for the photo's own.
 
-    known : what straight lines have told of photos of its size.
+    known : what straight lines have given for photos of its size.
     """
 
     fx: float | None = None

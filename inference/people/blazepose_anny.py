@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""People with what ships: find them with the pose network, fit the body to each, throw out what is no person.
+"""People with what ships: find them with the pose network, fit the body to each, throw out what is not a person.
 
 A clip (photos with a frame rate) is handed to `clip`, which follows people through the frames.
 """

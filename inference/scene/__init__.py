@@ -30,7 +30,7 @@ class Scene:
     """What a photo shows, in metres that agree.
 
     camera : its lens.  world_from_camera : (4, 4) float64 to a world with z up and the floor at z = 0.
-    depth : of what is no person, with the holes behind them filled; None where nothing measures it.
+    depth : of everything but the people, with the holes behind them filled; None where nothing measures it.
     picture : (H, W, 3) uint8, the photo with the people painted out, None where there are none or no depth.
     people : on the floor, with their hands; nobody in its frame where there is none.
     masks : (H, W) bool of each person.  notes : what was left out and why, and by how much the scales were moved.

@@ -86,7 +86,7 @@ def match_render(camera_object: Object, scene: Scene) -> str:
     Raises BadInput for another camera."""
     known = known_intrinsics(camera_object)
     if known is None:
-        raise BadInput(f"{camera_object.name} is no photo's camera.", "Build depth or people of a photo first.")
+        raise BadInput(f"{camera_object.name} is not a photo's camera.", "Build depth or people of a photo first.")
     _set_render_size(scene, known)
     scene.camera = camera_object
     return f"The render is {known.width} x {known.height} now, through {camera_object.name}"
@@ -173,7 +173,7 @@ def known_intrinsics(camera_object: Object) -> Camera | None:
 
 
 def by_lines(photo_image: Image) -> Camera | None:
-    """The intrinsics that straight lines told of a photo, and the way up; None where its camera has others."""
+    """The intrinsics of a photo as its straight lines give them, and the way up; None where its camera has others."""
     obj = camera_of(photo_image)
     if obj is None or obj.get(roles.LENS) != "lines":
         return None

@@ -44,7 +44,7 @@ def _scene_depth(name: str) -> NDArray[np.float32] | None:
         return None
     picture = bpy.data.images.get(name)
     if picture is None or not picture.is_float or not picture.size[0]:
-        raise BadInput(f"{name!r} is no float image of depth.", "Choose the photo's depth image, or none.")
+        raise BadInput(f"{name!r} is not a float image of depth.", "Choose the photo's depth image, or none.")
     # The model's own metres: what is placed by them takes the photo's scale over from its camera.
     return image.image_array(picture)[..., 0] / np.float32(scale.metres_of(picture))
 
@@ -72,7 +72,7 @@ def build(item: SceneWork, found: JobResult[BuiltScene], place: Place) -> str:
 
 
 def _surroundings(item: SceneWork, found: JobResult[BuiltScene], place: Place, collection: Collection) -> str:
-    """The relief of what is no person, in the colours behind the people; returns its name."""
+    """The relief of everything but the people, in the colours behind the people; returns its name."""
     made, name = found.result.scene, item.source.name
     assert made.depth is not None
     place.mark(image.float_image(f"{name}.depth", found.files["depth"], item.folder), "depth")

@@ -18,7 +18,7 @@ BUILD = Options(
     Switch("person_masks", True, "Masks", "An image of each person's mask"),
 )
 SETTINGS = Options(
-    model_choice("depth", "What measures what is no person"),
+    model_choice("depth", "What measures everything but the people"),
     *PARAMETERS,
     Text("scene_depth", "", "Scene Depth",
          "Float depth image of the same photo, in metres, where it is known; no model is asked then"),

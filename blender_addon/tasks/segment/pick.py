@@ -13,7 +13,7 @@ from bpy.props import StringProperty
 from ..shared.picking import pixel_under
 
 _PASSED = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM"}
-_HELP = "Click on it; Ctrl-click on what is not; drag a box around it   Backspace: begin anew   Enter: done"
+_HELP = "Click on it; Ctrl-click on what is not; drag a box around it   Backspace: start over   Enter: done"
 #: Pixels of the photo by which a mouse may slip in a click.
 _SLIP = 6.0
 

@@ -41,7 +41,7 @@ def add_embedding(pipeline: Any, file: Path, learned: dict[str, dict[str, list[i
         chosen.update(dict.fromkeys([one for one in fitting if _OF_ENCODER.get(name, one) == one], tensor))
     if len(chosen) < len(encoders) or len(vectors) not in (1, len(encoders)):
         raise BadModelFile(
-            f"{file} is no textual inversion for this model: it holds {len(vectors)} of them, as wide as "
+            f"{file} is not a textual inversion for this model: it holds {len(vectors)} of them, as wide as "
             f"{', '.join(str(tensor.shape[-1]) for tensor in vectors.values()) or 'nothing'}.",
             "Choose one that was made for this model.",
         )
