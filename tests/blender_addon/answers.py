@@ -18,10 +18,14 @@ from typing import Any
 
 import numpy as np
 from maquette.inference.photo import Clip
+from maquette.inference.results import Body
+from maquette.inference.shipped.mannequin import body_named
 from maquette.installer.models import catalogue
 
 #: Task -> the function that its models' modules have.
 FUNCTIONS = {"depth": "estimate", "normals": "estimate", "hands": "refine", "people": "recover"}
+
+BODIES = ("mannequin", "anatomical")
 
 
 class Answers:
@@ -84,20 +88,18 @@ def digest(value: Any) -> str:
 
 
 class _Pickler(pickle.Pickler):
-    """Names the shipped body rather than writing it: it is large, and the same everywhere."""
+    """Names the shipped bodies rather than writing them: they are large, and the same everywhere."""
 
     def persistent_id(self, one: Any) -> str | None:
-        from maquette.inference.shipped.body import load_body
-
-        return "body" if one is load_body() else None
+        if not isinstance(one, Body):
+            return None
+        return next((name for name in BODIES if one is body_named(name)), None)
 
 
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, name: str) -> Any:
-        from maquette.inference.shipped.body import load_body
-
-        assert name == "body"
-        return load_body()
+        assert name in BODIES
+        return body_named(name)
 
 
 def write(result: Any, path: Path) -> None:

@@ -371,7 +371,7 @@ def test_every_parameter_of_the_detailer_is_a_property():
     declared = set(bpy.ops.maquette.detail_mask.get_rna_type().properties.keys())
     elsewhere = {"photo", "hook", "linear", "precision", "progress", "models_dir"}
     assert set(inspect.signature(detail_mask).parameters) - declared == elsewhere
-    assert set(inspect.signature(Checkpoint).parameters) - declared == {"path"}
+    assert set(inspect.signature(Checkpoint).parameters) - declared == {"path", "embeddings"}  # those by prompt
 
 
 def test_the_command_line_repaints_a_file(photo, tmp_path):
