@@ -472,6 +472,8 @@ def imported(kind: str, path) -> list:
         case "FBX":
             bpy.ops.import_scene.fbx(filepath=str(path), anim_offset=0.0)
         case "GLTF":
+            if bpy.app.version < (4, 3):
+                pytest.skip("Blender 4.2's glTF importer may crash in a process that has made many armatures")
             bpy.ops.import_scene.gltf(filepath=str(path))
         case "BVH":
             bpy.ops.import_anim.bvh(filepath=str(path), global_scale=1.0, axis_forward="-Z", axis_up="Y")
