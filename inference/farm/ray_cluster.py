@@ -8,10 +8,11 @@ one; its files have the same names and appear whole, so that nothing is lost or 
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 from ..errors import MaquetteError, MissingPackages
 from ..pipeline.jobs import Job, Outcome
@@ -51,16 +52,13 @@ def _streamed(
     ray: Any, work: Doing, parts: list[list[Job]], count: int, each: dict[str, Any], progress: Any
 ) -> Iterator[Outcome]:
     left = dict(enumerate(parts))
-    rows = ray.data.from_items(
-        [{"part": number, "jobs": pickle.dumps(part)} for number, part in left.items()],
-        override_num_blocks=len(parts),
-    )
+    rows = ray.data.from_items([{"part": number} for number in left], override_num_blocks=len(parts))
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=min(count, len(parts)))
     done = rows.map_batches(
         _Worker,
         batch_size=1,
         compute=pool,
-        fn_constructor_args=(work,),
+        fn_constructor_args=(work, parts),
         max_restarts=-1,
         max_task_retries=_TRIES,
         **each,
@@ -68,7 +66,7 @@ def _streamed(
     try:
         for row in done.iter_rows():
             del left[row["part"]]
-            found = pickle.loads(row["outcomes"])
+            found = row["outcomes"]
             if isinstance(found, MaquetteError):
                 raise found
             yield from found
@@ -81,18 +79,19 @@ def _streamed(
 
 
 class _Worker:
-    """One process of the pool, with its model in memory. Called with one part."""
+    """One process of the pool, with its model in memory. Called with the number of one part."""
 
-    def __init__(self, work: Doing) -> None:
-        self._work = work
+    def __init__(self, work: Doing, parts: list[list[Job]]) -> None:
+        self._work, self._parts = work, parts
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        jobs = pickle.loads(batch["jobs"][0])
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        jobs = self._parts[int(batch["part"][0])]
+        outcomes = np.empty(1, object)  # a column of Python objects, which Ray itself carries
         try:
-            found: Any = list(self._work(jobs, lambda fraction, message: None))
+            outcomes[0] = list(self._work(jobs, lambda fraction, message: None))
         except MaquetteError as error:
-            found = error
-        return {"part": list(batch["part"]), "outcomes": [pickle.dumps(found)]}
+            outcomes[0] = error
+        return {"part": batch["part"], "outcomes": outcomes}
 
 
 def _started(address: str) -> Any:

@@ -114,7 +114,7 @@ def _together(photo: Photo, depth: DepthMap | None, people: People, run: Run) ->
     masks = background.person_masks(found.people)
     left, picture = None, None
     if depth is None:
-        notes.append("What is no person was left out: no installed model measures it; MoGe-2 small (MIT) would")
+        notes.append("Everything but the people was left out: no installed model measures it; MoGe-2 small (MIT) would")
     else:
         left = replace(depth, depth=depth.depth * np.float32(found.depth_scale))
         if masks:

@@ -77,9 +77,9 @@ def test_people_alone_stand_on_a_floor_and_the_rest_is_said_to_be_missing(street
     floor = bpy.data.objects["street.floor"]
     assert np.abs(meshes.positions(floor.data)[:, 2]).max() == 0 and "street.relief" not in bpy.data.objects
     outcome = jobs.outcome()
-    assert outcome is not None and "What is no person was left out" in outcome.line
+    assert outcome is not None and "Everything but the people was left out" in outcome.line
     assert axes.world_from_camera_of(bpy.context.scene.camera)[2, 3] > 0.3
-    with pytest.raises(RuntimeError, match="no float image"):
+    with pytest.raises(RuntimeError, match="not a float image"):
         bpy.ops.maquette.reconstruct_scene(filepath=street, scene_depth="gone")
 
 
