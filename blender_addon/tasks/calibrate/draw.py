@@ -10,9 +10,10 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty
 
+from ..shared.picking import ends, navigates
+
 #: The colours of the scene's axes, by direction.
 COLOURS = {"x": (1.0, 0.25, 0.3, 1.0), "y": (0.5, 0.9, 0.2, 1.0), "z": (0.3, 0.55, 1.0, 1.0)}
-_PASSED = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM"}
 _HELP = "Drag along edges that run {direction}   X, Y, Z: direction   Backspace: remove the last   Enter: done"
 _RUNS = {"x": "to one side", "y": "to another side, at right angles to X", "z": "straight up"}
 
@@ -58,13 +59,13 @@ class MAQUETTE_OT_draw_lines(bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def modal(self, context: Any, event: Any) -> set[Any]:
-        if event.type in _PASSED or event.type.startswith("NDOF"):
+        if navigates(event):
             return {"PASS_THROUGH"}
         if event.value == "PRESS" and event.type in {"X", "Y", "Z"}:
             self.axis = event.type
         elif event.value == "PRESS" and event.type == "BACK_SPACE":
             self._change(context, lambda lines: lines[:-1])
-        elif event.value == "PRESS" and event.type in {"RET", "NUMPAD_ENTER", "ESC", "RIGHTMOUSE"}:
+        elif ends(event):
             self._done(context)
             return {"FINISHED"}
         elif event.type == "LEFTMOUSE" and event.value == "PRESS":

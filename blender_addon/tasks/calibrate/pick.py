@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
+from ..shared.picking import navigates
+
 if TYPE_CHECKING:
     from bpy.types import Object
     from mathutils import Vector
 
 #: Events that go on moving the view while a point is being picked.
-_PASSED = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "WHEELINMOUSE", "WHEELOUTMOUSE", "TRACKPADPAN"}
 
 
 class MAQUETTE_OT_pick_point(bpy.types.Operator):
@@ -41,7 +42,7 @@ class MAQUETTE_OT_pick_point(bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def modal(self, context: Any, event: Any) -> set[Any]:
-        if event.type in _PASSED or event.type.startswith("NDOF"):
+        if navigates(event):
             return {"PASS_THROUGH"}
         if event.type in {"ESC", "RIGHTMOUSE"}:
             return self._done(context, {"CANCELLED"})

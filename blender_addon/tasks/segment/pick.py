@@ -10,9 +10,8 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..shared.picking import pixel_under
+from ..shared.picking import ends, navigates, pixel_under
 
-_PASSED = {"MIDDLEMOUSE", "WHEELUPMOUSE", "WHEELDOWNMOUSE", "TRACKPADPAN", "TRACKPADZOOM"}
 _HELP = "Click on it; Ctrl-click on what is not; drag a box around it   Backspace: start over   Enter: done"
 #: Pixels of the photo by which a mouse may slip in a click.
 _SLIP = 6.0
@@ -38,9 +37,9 @@ class MAQUETTE_OT_pick_segment(bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def modal(self, context: Any, event: Any) -> set[Any]:
-        if event.type in _PASSED or event.type.startswith("NDOF"):
+        if navigates(event):
             return {"PASS_THROUGH"}
-        if event.value == "PRESS" and event.type in {"RET", "NUMPAD_ENTER", "ESC", "RIGHTMOUSE"}:
+        if ends(event):
             self._done(context)
             return {"FINISHED"}
         settings = context.scene.maquette.segment

@@ -1,9 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pixel of a photo under the mouse: in an Image Editor that shows it, or in a viewport, through its camera."""
+"""Clicking on photos: the pixel under the mouse, in an Image Editor that shows the photo, or in a viewport, through its
+camera; and which events are the view's, or end the clicking."""
 
 from __future__ import annotations
 
 from typing import Any
+
+_NAVIGATION = ("MIDDLEMOUSE", "WHEEL", "TRACKPAD", "NDOF")
+_END = {"RET", "NUMPAD_ENTER", "ESC", "RIGHTMOUSE"}
+
+
+def navigates(event: Any) -> bool:
+    """Whether the event moves the view, so that it is passed on."""
+    return event.type.startswith(_NAVIGATION)
+
+
+def ends(event: Any) -> bool:
+    """Whether the event says that all is clicked."""
+    return event.value == "PRESS" and event.type in _END
 
 
 def pixel_under(context: Any, event: Any, camera: Any) -> tuple[float, float] | None:
