@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty
 
-from ..shared.picking import ends, navigates
+from ..shared.picking import draw_on_photo, ends, navigates
 
 #: The colours of the scene's axes, by direction.
 COLOURS = {"x": (1.0, 0.25, 0.3, 1.0), "y": (0.5, 0.9, 0.2, 1.0), "z": (0.3, 0.55, 1.0, 1.0)}
@@ -108,22 +108,9 @@ def _pixel(context: Any, event: Any) -> tuple[float, float]:
 
 def _draw(operator: MAQUETTE_OT_draw_lines, scene: Any) -> None:
     """The lines drawn so far, and the one under the mouse."""
-    import gpu
-    from gpu_extras.batch import batch_for_shader
-
-    context: Any = bpy.context
-    space, region = context.space_data, context.region
-    if space is None or space.image is None or not space.image.size[0]:
-        return
-    width, height = space.image.size
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    gpu.state.line_width_set(2.0)
+    strokes = []
     for axis, lines in drawn(scene.maquette.calibrate).items():
         if axis == operator.axis.lower() and operator._start is not None:
             lines = [*lines, [*operator._start, *operator._end]]
-        ends = [(u, v) for line in lines for u, v in (line[:2], line[2:])]
-        places = [region.view2d.view_to_region(u / width, 1 - v / height, clip=False) for u, v in ends]
-        if places:
-            shader.uniform_float("color", COLOURS[axis])
-            batch_for_shader(shader, "LINES", {"pos": places}).draw(shader)
-    gpu.state.line_width_set(1.0)
+        strokes.append((COLOURS[axis], [(u, v) for line in lines for u, v in (line[:2], line[2:])]))
+    draw_on_photo(strokes)

@@ -14,6 +14,7 @@ from ..shared.panel import SidebarPanel
 
 class ScenePanel(SidebarPanel):
     bl_label = "Scene"
+    icon = "SCENE_DATA"
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         draw_choice(layout, settings.scene, "depth")

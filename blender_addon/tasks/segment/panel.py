@@ -15,6 +15,7 @@ from ..shared.panel import SidebarPanel, draw_masks
 
 class SegmentPanel(SidebarPanel):
     bl_label = "Cut Out"
+    icon = "MOD_MASK"
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:

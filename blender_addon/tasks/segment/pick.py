@@ -10,11 +10,13 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..shared.picking import ends, navigates, pixel_under
+from ..shared.picking import draw_on_photo, ends, navigates, pixel_under
 
 _HELP = "Click on it; Ctrl-click on what is not; drag a box around it   Backspace: start over   Enter: done"
 #: Pixels of the photo by which a mouse may slip in a click.
 _SLIP = 6.0
+#: Colours of what is wanted (its box too) and of what is not.
+_WANTED, _UNWANTED = (0.4, 1.0, 0.3, 1.0), (1.0, 0.25, 0.3, 1.0)
 
 
 class MAQUETTE_OT_pick_segment(bpy.types.Operator):
@@ -31,6 +33,8 @@ class MAQUETTE_OT_pick_segment(bpy.types.Operator):
             self.report({"ERROR"}, "Show the photo in an Image Editor, or look through its camera")
             return {"CANCELLED"}
         self._start = None
+        space: Any = bpy.types.SpaceImageEditor
+        self._handle = space.draw_handler_add(_draw, (context.scene,), "WINDOW", "POST_PIXEL")
         context.window.cursor_modal_set("CROSSHAIR")
         context.window_manager.modal_handler_add(self)
         self._tell(context)
@@ -60,11 +64,14 @@ class MAQUETTE_OT_pick_segment(bpy.types.Operator):
 
     def _tell(self, context: Any) -> None:
         settings = context.scene.maquette.segment
-        count = len(json.loads(settings.points or "[]"))
+        count = len(_numbers(settings.points))
         told = f"   {count} click{'' if count == 1 else 's'}{', a box' if settings.box else ''}"
         context.workspace.status_text_set(_HELP + told)
+        context.area.tag_redraw()
 
     def _done(self, context: Any) -> None:
+        space: Any = bpy.types.SpaceImageEditor
+        space.draw_handler_remove(self._handle, "WINDOW")
         context.window.cursor_modal_restore()
         context.workspace.status_text_set(None)
         for area in context.window.screen.areas:
@@ -76,8 +83,30 @@ def marked(settings: Any, start: tuple[float, float], end: tuple[float, float], 
     if max(abs(end[0] - start[0]), abs(end[1] - start[1])) > _SLIP:
         settings.box = json.dumps([round(value, 1) for value in (*start, *end)])
         return
+    settings.points = json.dumps([*_numbers(settings.points), [round(start[0], 1), round(start[1], 1), int(wanted)]])
+
+
+def _numbers(text: str) -> list[Any]:
+    """A list in a text field; empty where there is none."""
     try:
-        points = json.loads(settings.points or "[]")
+        found = json.loads(text or "[]")
     except ValueError:
-        points = []
-    settings.points = json.dumps([*points, [round(start[0], 1), round(start[1], 1), int(wanted)]])
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _draw(scene: Any) -> None:
+    """The clicks so far as crosses, and the box."""
+    settings, image = scene.maquette.segment, getattr(bpy.context.space_data, "image", None)
+    if image is None:
+        return
+    arm = max(image.size) / 80
+    strokes = [
+        (_UNWANTED if kind == [0] else _WANTED, [(u - arm, v), (u + arm, v), (u, v - arm), (u, v + arm)])
+        for u, v, *kind in _numbers(settings.points)
+    ]
+    if len(box := _numbers(settings.box)) == 4:
+        u0, v0, u1, v1 = box
+        corners = [(u0, v0), (u1, v0), (u1, v1), (u0, v1)]
+        strokes.append((_WANTED, [end for side in range(4) for end in (corners[side], corners[(side + 1) % 4])]))
+    draw_on_photo(strokes)

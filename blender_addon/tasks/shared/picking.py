@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Clicking on photos: the pixel under the mouse, in an Image Editor that shows the photo, or in a viewport, through its
-camera; and which events are the view's, or end the clicking."""
+camera; which events are the view's, or end the clicking; and what has been drawn so far.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+import bpy
+
+Colour = tuple[float, float, float, float]
 
 _NAVIGATION = ("MIDDLEMOUSE", "WHEEL", "TRACKPAD", "NDOF")
 _END = {"RET", "NUMPAD_ENTER", "ESC", "RIGHTMOUSE"}
@@ -51,3 +57,23 @@ def _through_camera(context: Any, region: Any, mouse: tuple[int, int], camera: A
     if pixel is None or known is None:
         return None
     return pixel if 0 <= pixel[0] <= known.width and 0 <= pixel[1] <= known.height else None
+
+
+def draw_on_photo(strokes: Iterable[tuple[Colour, list[tuple[float, float]]]]) -> None:
+    """In a draw handler of an Image Editor: straight strokes, from each odd pixel (u, v) of the photo to the next."""
+    import gpu
+    from gpu_extras.batch import batch_for_shader
+
+    context: Any = bpy.context
+    space, region = context.space_data, context.region
+    if space is None or space.image is None or not space.image.size[0]:
+        return
+    width, height = space.image.size
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    gpu.state.line_width_set(2.0)
+    for colour, ends in strokes:
+        places = [region.view2d.view_to_region(u / width, 1 - v / height, clip=False) for u, v in ends]
+        if places:
+            shader.uniform_float("color", colour)
+            batch_for_shader(shader, "LINES", {"pos": places}).draw(shader)
+    gpu.state.line_width_set(1.0)
