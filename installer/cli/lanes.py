@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes that run side by side, so many at a time, that no core idles: the longest first."""
+"""Processes that run side by side, so many at a time that no core idles: the longest first."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Piece:
     name : of which there is only one.  command : program and arguments.  log : file that takes all that it prints.
     variables : its environment.  seconds : about how long it takes.
     after : names of the pieces that must have ended before, however they ended.
+    cores : that it keeps busy; less than one where it often waits for what it has started.
     """
 
     name: str
@@ -31,12 +32,13 @@ class Piece:
     variables: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     after: tuple[str, ...] = ()
+    cores: float = 1.0
 
 
 def run_pieces(
     pieces: Sequence[Piece], folder: Path, ended: Callable[[Piece, int, float], None], lanes: int = 2
 ) -> None:
-    """Run all pieces in `folder`, `lanes` at a time; `ended` hears of each with its exit code and seconds.
+    """Run all pieces in `folder` so that `lanes` cores are busy; `ended` hears of each, its exit code and seconds.
 
     When this is interrupted (Ctrl-C, or `ended` raises), the processes that run are too, with all that they started.
     """
@@ -46,7 +48,9 @@ def run_pieces(
         while waiting or running:
             unfinished = {piece.name for piece in waiting} | set(running)
             ready = [piece for piece in waiting if not unfinished.intersection(piece.after)]
-            for piece in ready[: lanes - len(running)]:
+            for piece in ready:
+                if sum(other.cores for other, _, _ in running.values()) >= lanes:
+                    break
                 waiting.remove(piece)
                 running[piece.name] = piece, _start(piece, folder), time.monotonic()
             time.sleep(0.05)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python3 -m installer test`: the checks and the test-suite on the default Blender, its Blender-facing part on others.
 
-The work is cut into pieces, of which two run at a time, each on one core with a log of its own. The other Blenders wait
+The work is cut into pieces, each with a log of its own, that keep two cores busy. The other Blenders wait
 for the default one's Blender-facing tests: what these computed without Blender answers there (tests/answers.py).
 
 A run is judged by the results file that pytest writes at its end and by the exit code. bpy may crash while its process
@@ -42,8 +42,9 @@ TIERS: dict[str, tuple[list[str], int]] = {
     FULL: (["--full"], 26000),
 }
 
-#: Folder of tests -> number of pieces, and seconds that each takes; one of 60 where a folder is not named.
-PIECES = {"blender_addon": (2, 80.0), "inference": (4, 75.0), "installer": (1, 90.0)}
+#: Folder of tests -> number of pieces, seconds that each takes, and cores that it keeps busy; one of 60 seconds where a
+#: folder is not named. The installer's tests wait for servers and child processes half of the time.
+PIECES = {"blender_addon": (2, 90.0, 1.0), "inference": (4, 90.0, 1.0), "installer": (1, 120.0, 0.5)}
 
 #: Seconds of a check, where they are many.
 CHECKS = {"pyright": 60.0}
@@ -191,16 +192,17 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
         for name, command in checks.items()
     ]
 
-    def cut(environment: Environment, folder: str, number: int, seconds: float, *more: str, after: Sequence[str] = ()):
+    def cut(
+        environment: Environment, folder: str, number: int, seconds: float, *more: str, after: Sequence[str] = (),
+        cores: float = 1.0,
+    ):  # fmt: skip
         version, made = environment.blender.version, []
         for part in range(1, number + 1):
             name = f"Blender {version}, {folder}" + (f" {part} of {number}" if number > 1 else "")
             file = f"blender-{version}-{Path(folder).name}-{part}"
             command, results = _pytest(environment, file, [*options, *more, f"--part={part}/{number}", folder])
-            variables = {**_variables(environment), **answers}
-            made.append(
-                SuitePiece(name, command, logs / f"{file}.log", variables, seconds, tuple(after), version, results)
-            )
+            variables, log = {**_variables(environment), **answers}, logs / f"{file}.log"
+            made.append(SuitePiece(name, command, log, variables, seconds, tuple(after), cores, version, results))
         pieces.extend(made)
         return [piece.name for piece in made]
 
@@ -208,10 +210,10 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
     for folder in sorted((first.paths.root / "tests").iterdir()):
         if next(folder.rglob("test_*.py"), None) is None or (tier == FAST and folder.name == "blender_addon"):
             continue
-        number, seconds = PIECES.get(folder.name, (1, 60.0))
+        number, seconds, cores = PIECES.get(folder.name, (1, 60.0, 1.0))
         number, seconds = ((number + 1) // 2, 30.0) if tier == FAST else (number, seconds)  # each takes time to start
         faces_blender = folder.name == "blender_addon" and bool(others)
-        names = cut(first, f"tests/{folder.name}", number, 1000.0 if faces_blender else seconds)
+        names = cut(first, f"tests/{folder.name}", number, 1000.0 if faces_blender else seconds, cores=cores)
         waited_for += names if faces_blender else []
     marks = f"({ON_EVERY_BLENDER})" + (" and not slow" if tier == FAST else "")
     for environment in others:

@@ -6,10 +6,21 @@ import shutil
 from pathlib import Path
 
 import pytest
-from maquette.installer.shared.paths import Paths
+from maquette.installer.environment import uv as uv_tool
+from maquette.installer.environment.uv import Uv
+from maquette.installer.shared.paths import Paths, default_paths
 from maquette.installer.shared.reporting import Reporter
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def tool() -> Uv:
+    """The real uv. Found once: asking pip for its settings takes most of a second."""
+    found = uv_tool.find(default_paths())
+    if found is None:
+        pytest.skip("uv is not here; `python3 -m installer test` brings it")
+    return found
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ class Registry:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.index = f"http://127.0.0.1:{self._server.server_port}/simple"
 
     def publish(self, module: str, version: str = "", code: str = "") -> None:
@@ -213,8 +213,9 @@ class Registry:
 
 
 def make_checkout(root: Path, installer: Path, registry: Registry) -> None:
-    """A checkout with the installer's code and lock files that ask for the stand-ins, for the Python that runs this."""
-    shutil.copytree(installer, root / "installer", ignore=shutil.ignore_patterns("__pycache__"))
+    """A checkout with the installer's code (and what is compiled of it, which spares every start some time) and lock
+    files that ask for the stand-ins, for the Python that runs this."""
+    shutil.copytree(installer, root / "installer")
     (root / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         '[project]\nname = "maquette"\nversion = "0.1.0"\n'

@@ -33,7 +33,7 @@ QUICK = RetryPolicy(tries=4, pause=0.01, longest=0.05, stall=10, slowest=1000, r
 #: No proxy, mirror or token but the environment's.
 DIRECT = Network()
 #: For servers that say nothing.
-IMPATIENT = replace(QUICK, tries=8, stall=1.0)
+IMPATIENT = replace(QUICK, tries=8, stall=0.5)
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 from maquette.installer.environment import environments
-from maquette.installer.environment import uv as uv_tool
-from maquette.installer.shared.paths import default_paths
+from maquette.installer.environment.uv import Uv
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_registry import Registry, make_checkout
@@ -65,10 +64,7 @@ def require(root: Path, megabytes: int) -> None:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    tool = uv_tool.find(default_paths())
-    if tool is None:
-        pytest.skip("uv is not here; `python3 -m installer test` brings it")
+def checkout(tmp_path: Path, tool: Uv) -> Iterator[Checkout]:
     root = tmp_path / "a folder, größer"
     files = tmp_path / "files"
     files.mkdir()

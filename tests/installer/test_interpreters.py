@@ -4,14 +4,13 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from maquette.installer.environment import interpreters
-from maquette.installer.environment import uv as uv_tool
 from maquette.installer.environment.uv import Uv
 from maquette.installer.shared.errors import NoPython
-from maquette.installer.shared.paths import default_paths
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 
@@ -39,12 +38,9 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def uv(bare: Path) -> Uv:
-    """The real uv."""
-    found = uv_tool.find(default_paths())
-    if found is None:
-        pytest.skip("uv is not here; `python3 -m installer test` brings it")
-    return found
+def uv(bare: Path, tool: Uv) -> Uv:
+    """The real uv, with the folders of this machine."""
+    return replace(tool, settings={name: value for name, value in tool.settings.items() if name not in os.environ})
 
 
 @pytest.fixture

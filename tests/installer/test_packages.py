@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from maquette.installer.environment import uv as uv_tool
+from maquette.installer.environment.uv import Uv
 from maquette.installer.packages import manager, wheel_records
-from maquette.installer.shared.paths import default_paths
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mini_registry import MODULES, PACKAGES, PYTHON, Registry, lock, make_checkout
@@ -93,10 +92,7 @@ def require(root: Path, megabytes: int) -> None:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    tool = uv_tool.find(default_paths())
-    if tool is None:
-        pytest.skip("uv is not here; `python3 -m installer test` brings it")
+def machine(tmp_path: Path, tool: Uv) -> Iterator[Machine]:
     files = tmp_path / "files"
     files.mkdir()
     registry = Registry(files)

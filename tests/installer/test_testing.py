@@ -273,7 +273,7 @@ def test_the_parts_hold_every_file_once_and_are_alike() -> None:
     spec = importlib.util.spec_from_file_location("conftest_of_all", path)
     conftest = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(conftest)
-    for folder, (count, _) in testing.PIECES.items():
+    for folder, (count, _, _) in testing.PIECES.items():
         files = sorted((path.parent / folder).glob("test_*.py"))
         found = conftest.parts(files, count)
         assert found.keys() == {file.name for file in files} and set(found.values()) == set(range(count))
@@ -301,6 +301,14 @@ def test_two_run_at_a_time_the_longest_first_and_none_before_what_it_waits_for(t
     starts = [times[piece.name][0] for piece in made]
     assert max(starts[3], starts[2]) < min(starts[1], starts[0])
     assert starts[4] > times[made[0].name][1]
+
+
+def test_pieces_that_mostly_wait_leave_room_for_another(tmp_path: Path) -> None:
+    code = "import time; print(time.time()); time.sleep(0.4); print(time.time())"
+    made = [child(tmp_path, code, seconds=9 - number, cores=cores) for number, cores in enumerate((0.5, 1, 1, 1))]
+    run_pieces(made, tmp_path, lambda *_: None)
+    times = [[float(line) for line in piece.log.read_text().split()] for piece in made]
+    assert max(start for start, _ in times[:3]) < min(end for _, end in times[:3]) <= times[3][0]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends an interrupt")
@@ -340,7 +348,7 @@ def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
         file.write_text(code)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}", str(file)]
         command += ["--rootdir", str(paths.home)]
-        made.append(SuitePiece(name, command, paths.home / f"{name}.log", os.environ, 0.0, (), "4.5", results))
+        made.append(SuitePiece(name, command, paths.home / f"{name}.log", os.environ, 0.0, (), 1.0, "4.5", results))
     made.append(
         SuitePiece("a check", [sys.executable, "-c", "print('a mess'); exit(1)"], paths.home / "c.log", os.environ)
     )

@@ -18,6 +18,13 @@ from maquette.installer.shared.paths import Paths
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in of uv is a shell script")
 
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's pip is not asked for its settings, which takes most of a second."""
+    monkeypatch.setattr(package_index, "_ask_pip", lambda: "")
+
+
 NAMES = [
     f"uv-{uv_tool.UV_VERSION}-py3-none-{tag}.whl"
     for tag in (
@@ -72,7 +79,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}/simple/")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setattr(uv_tool, "pips", lambda: iter([["/no/such/pip"]]))
