@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from . import Choice, Number, Options, Share, Switch, Text, Value
-from .common import AUTO, boxes_from
+from .common import boxes_from
 
 SAM3D = ("sam3d-body", "sam3d-body-vith")
 # fmt: off
@@ -35,7 +35,7 @@ OPTIONS = Options(
     Choice("camera_motion", "auto", "Camera Motion", "How the camera of a clip is taken to move", (
         ("auto", "From Background", "Followed by what is behind the people, and animated"),
         ("still", "Still", "As if it stood still"),
-    ), models=("builtin", AUTO)),
+    )),
     Text("detector", None, "Detector",
          "What finds the people: builtin, a YOLO or RT-DETR file of the models folder, or a path; left out, the "
          "built-in people have their own, HMR 2.0 takes the first such file, or else the built-in detector",

@@ -30,15 +30,19 @@ _UPRIGHT = Z_UP * np.array([1.0, -1.0, -1.0])
 def on_builtin_body(people: People, world: NDArray) -> People:
     """The people with their poses on the built-in body, which stands where they stand.
 
-    world : (4, 4) from camera axes to metres with z up and the ground at z = 0. Keypoints, masks and scores stay those
-    of the people. Raises `BadInput` where the joints of their body have unknown names.
+    world : (4, 4) from camera axes (of a camera that moves, those of the first frame) to metres with z up and the
+    ground at z = 0. Keypoints, masks and scores stay those of the people. Raises `BadInput` where the joints of their
+    body have unknown names.
     """
     body = load_mannequin()
     if people.body.name == body.name:
         return people
     frames: list[list[Person]] = [[] for _ in people.frames]
+    worlds = np.broadcast_to(np.asarray(world, np.float64), (len(frames), 4, 4))
+    worlds = worlds if people.travel is None else worlds @ people.travel
     for track in people.tracks().values():
-        moved = _moved(people.body, [person for _, person in track], body, np.asarray(world, np.float64))
+        seen = worlds[[frame for frame, _ in track]]
+        moved = _moved(people.body, [person for _, person in track], body, seen[:, None, :3, :3], seen[:, :3, 3])
         for (frame, _), person in zip(track, moved, strict=True):
             frames[frame].append(person)
     order = [[person.track_id for person in persons] for persons in people.frames]
@@ -49,23 +53,27 @@ def on_builtin_body(people: People, world: NDArray) -> People:
     return replace(people, frames=tuple(ordered), body=body)
 
 
-def _moved(source: Body, persons: Sequence[Person], body: Body, world: NDArray) -> list[Person]:
+def _moved(source: Body, persons: Sequence[Person], body: Body, turn: NDArray, way: NDArray) -> list[Person]:
+    """The same of one of the people, seen by cameras that turns (T, 1, 3, 3) and ways (T, 3) bring to the world."""
     shape = np.mean([person.shape for person in persons], axis=0)
     mapping = map_bones(source.joint_names).checked(source.name)
     rig, joints = _rig_of(source, shape, mapping)
     turns = rotation_matrices(np.stack([person.rotations for person in persons]).astype(np.float64))
     turned, _ = chain(source.parents, np.broadcast_to(joints, (len(persons), *joints.shape)), turns, np.zeros(3))
     poses = np.tile(np.eye(4), (*turns.shape[:2], 1, 1))
-    poses[..., :3, :3] = world[:3, :3] @ turned @ _UPRIGHT.T
-    poses[..., :3, 3] = np.stack([person.joints for person in persons]) @ world[:3, :3].T + world[:3, 3]
+    poses[..., :3, :3] = turn @ turned @ _UPRIGHT.T
+    joints = np.stack([person.joints for person in persons]).astype(np.float64)
+    poses[..., :3, 3] = (turn @ joints[..., None])[..., 0] + way[:, None]
     own = map_bones(body.joint_names)
     target, rest = _rig_of(body, np.zeros(len(body.shape_blend_shapes)), own)
     placed = pose(target, *retarget(rig, poses, target))
-    wide = world[:3, :3].T @ placed[..., :3, :3] @ _UPRIGHT
+    back = np.swapaxes(turn, -1, -2)
+    wide = back @ placed[..., :3, :3] @ _UPRIGHT
     above = wide[:, np.maximum(body.parents, 0)]
     above[:, 0] = np.eye(3)
     rotations = align_hemisphere(quaternions_of(np.swapaxes(above, -1, -2) @ wide)).astype(np.float32)
-    translation = ((placed[:, 0, :3, 3] - world[:3, 3]) @ world[:3, :3] - rest[0]).astype(np.float32)
+    root = placed[:, 0, :3, 3] - way
+    translation = ((back[:, 0] @ root[..., None])[..., 0] - rest[0]).astype(np.float32)
     confidence = _confidence(np.stack([person.confidence for person in persons]), rig, target)
     none = np.zeros(len(body.shape_blend_shapes), np.float32)
     made = []

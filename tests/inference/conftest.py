@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -156,6 +157,33 @@ def small_hmr2(hmr2_models, monkeypatch) -> Path:
 
     monkeypatch.setattr(answers, "SIZE", Size(width=64, depth=2, heads=4, token=48, layers=2, head=8))
     return hmr2_models
+
+
+@pytest.fixture(scope="session")
+def surroundings():
+    """A function: axes (4, 4) of a camera in the first one's, and its lens -> what it sees of a textured floor 1.4 m
+    below the first camera, and of a wall 8 m before it."""
+    random, grey = np.random.default_rng(3), np.full((1400, 1400), 127, np.float32)
+    for size in (3, 8, 20):
+        small = random.normal(0, 22, (1400 // size + 1, 1400 // size + 1)).astype(np.float32)
+        grey += cv2.resize(small, (1400, 1400), interpolation=cv2.INTER_CUBIC)
+    texture = np.clip(grey, 0, 255).astype(np.uint8)
+
+    def draw(pose: np.ndarray, camera: Camera) -> np.ndarray:
+        rays, eye = camera.rays().reshape(-1, 3) @ pose[:3, :3].T, pose[:3, 3]
+        with np.errstate(divide="ignore"):
+            wall, floor = (8 - eye[2]) / rays[:, 2], (1.4 - eye[1]) / rays[:, 1]
+        floor[floor <= 0] = np.inf
+        at = eye + rays * np.minimum(wall, floor)[:, None]
+        across = (60 * at[:, 0] + 700).astype(np.float32)
+        down = (60 * np.where(wall < floor, at[:, 1] - 5, at[:, 2]) + 400).astype(np.float32)
+        shape = (camera.height, camera.width)
+        seen = cv2.remap(
+            texture, across.reshape(shape), down.reshape(shape), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
+        return np.repeat(seen[..., None], 3, 2)
+
+    return draw
 
 
 @pytest.fixture

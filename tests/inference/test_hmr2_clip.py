@@ -2,13 +2,14 @@
 """What becomes of the network's answers in a clip: two SMPL bodies of known motion walk past each other, and the
 network is one that knows them but errs by a few degrees in every frame."""
 
+import cv2
 import numpy as np
 import pytest
 from maquette.inference import Camera, Clip, Photo, recover_people
 from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.rotations import rotation_matrices
 from maquette.inference.geometry.skinning import pose_body
-from maquette.inference.people.clip.motion import Motion, joint_transforms
+from maquette.inference.people.clip.motion import Motion, in_first_camera, joint_transforms, moved
 from maquette.inference.people.fit.legs import find_legs, reach
 from maquette.inference.people.hmr2 import answers, placing
 from maquette.inference.people.hmr2.answers import NetworkOutput
@@ -16,6 +17,7 @@ from maquette.inference.people.hmr2.body import FLIP, load_template
 
 FRAMES, FPS, HEIGHT, SPEED, STEP = 50, 25.0, 1.4, 0.9, 0.5
 CAMERA = Camera(600.0, 600.0, 320.0, 180.0, 640, 360)
+AT_REST = np.tile(np.eye(4), (FRAMES, 1, 1))
 SHAPES = (np.array([0.8, -0.5, *np.zeros(8)]), np.array([-0.6, 0.4, *np.zeros(8)]))
 
 
@@ -63,13 +65,18 @@ def walk(body, shape, side, depth):
 
 
 class Actor:
-    """A walking body, the boxes around it, and what a network that errs would say of it."""
+    """A walking body, the boxes around it, and what a network that errs would say of it.
 
-    def __init__(self, template, shape, side, depth, seed):
+    camera : the lens.  poses (T, 4, 4) : from the axes of each frame's camera to the first one's.
+    """
+
+    def __init__(self, template, shape, side, depth, seed, camera=CAMERA, poses=AT_REST):
         self.motion, self.planted = walk(template.body, shape, side, depth)
-        turns, path = self.motion.rotations, self.motion.translation
-        vertices, self.joints = pose_body(template.body, shape, turns, path)
-        pixels = np.stack([CAMERA.project(frame) for frame in vertices])
+        seen = moved(template.body, self.motion, np.linalg.inv(poses))
+        turns, path = seen.rotations, seen.translation
+        vertices, joints = pose_body(template.body, shape, turns, path)
+        self.joints = joints @ np.swapaxes(poses[..., :3, :3], -1, -2) + poses[..., None, :3, 3]
+        pixels = np.stack([camera.project(frame) for frame in vertices])
         self.boxes = np.concatenate([pixels.min(1), pixels.max(1)], 1)
         rng = np.random.default_rng(seed)
         off = quaternion.from_rotation_vector(rng.normal(0, 0.06, (FRAMES, 24, 3)))
@@ -82,13 +89,13 @@ class Actor:
         for frame in range(FRAMES):
             box, place = self.boxes[frame], places[frame]
             size = max(box[3] - box[1], (box[2] - box[0]) * 4 / 3)
-            scale = 2 * CAMERA.fx / (size * place[2])
-            middle = (box[:2] + box[2:]) / 2 - (CAMERA.width / 2, CAMERA.height / 2)
+            scale = 2 * camera.fx / (size * place[2])
+            middle = (box[:2] + box[2:]) / 2 - (camera.width / 2, camera.height / 2)
             # The shift is measured with the reference's lens; both see the same pixels at the person's distance.
             shift = place[:2] - 2 * middle / (size * scale)
-            camera = np.array([scale * (1 + rng.normal(0, 0.01)), *(shift + rng.normal(0, 0.005, 2))])
+            crop = np.array([scale * (1 + rng.normal(0, 0.01)), *(shift + rng.normal(0, 0.005, 2))])
             wrong = shape + rng.normal(0, 0.3, 10)
-            self.told.append(NetworkOutput(*(part.astype(np.float32) for part in (matrices[frame], wrong, camera))))
+            self.told.append(NetworkOutput(*(part.astype(np.float32) for part in (matrices[frame], wrong, crop))))
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +182,36 @@ def test_what_the_network_says_exactly_is_found_again(recover, actors, template,
         depth = min(abs(joints[:, 0, 2] / actor.joints[:, 0, 2] - 1).mean() for actor in actors)
         assert depth < 0.03
     assert placing.NEAREST < 1
+
+
+def test_who_walks_before_a_camera_that_pans_walks_in_the_world(template, surroundings, small_hmr2, monkeypatch):
+    lens, poses = Camera(300.0, 300.0, 160.0, 90.0, 320, 180), AT_REST.copy()
+    for frame in range(FRAMES):
+        poses[frame, :3, :3] = cv2.Rodrigues(np.array([0.0, 0.3 * frame / FRAMES, 0.0]))[0]
+    actor = Actor(template, SHAPES[0], 1, 4.0, 0, lens, poses)
+    monkeypatch.setattr(
+        answers, "predict", lambda people, run, batch: ((one.tag, actor.told[one.tag.frame]) for one in people)
+    )
+
+    def pictures():
+        for frame, pose in enumerate(poses):
+            pixels = surroundings(pose, lens)
+            x0, y0, x1, y1 = actor.boxes[frame].clip(0, (320, 180, 320, 180)).astype(int)
+            pixels[y0:y1, x0:x1] = (200, 60, 40)
+            yield Photo(pixels, lens, str(frame))
+
+    boxes = [[tuple(box)] for box in actor.boxes]
+    people = recover_people(
+        Clip("pan", FRAMES, FPS, pictures), "hmr2", boxes=boxes, hands="none", device="cpu", models_dir=small_hmr2
+    )
+    assert people.travel is not None and "turns" in people.notes[0]
+    off = np.trace(np.swapaxes(people.travel[:, :3, :3], 1, 2) @ poses[:, :3, :3], axis1=1, axis2=2)
+    assert np.degrees(np.arccos(np.clip((off - 1) / 2, -1, 1))).max() < 0.1
+    (track,) = in_first_camera(people).tracks().values()
+    joints = np.stack([person.joints for _, person in track])
+    mine, true = (one[-1, 0, 0] - one[0, 0, 0] for one in (joints, actor.joints))
+    assert mine == pytest.approx(true, rel=0.05)
+    for number, name in enumerate(("left_ankle", "right_ankle")):
+        ankle = joints[:, people.body.joint_names.index(name)]
+        standing = actor.planted[1:, number] & actor.planted[:-1, number]
+        assert np.linalg.norm(np.diff(ankle, axis=0), axis=-1)[standing].mean() * FPS < 0.25

@@ -6,22 +6,26 @@ import pickle
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from maquette.demo.samples import sample_photo
-from maquette.inference import Camera, Photo, load_photo, recover_people
+from maquette.inference import Camera, Clip, Photo, load_photo, recover_people
 from maquette.inference.errors import BadInput, BadModelFile, MissingModel
 from maquette.inference.export import arrays_of
 from maquette.inference.models.mhr import rig as mhr
 from maquette.inference.models.mhr.names import JOINT_NAMES, KEYPOINT_NAMES
+from maquette.inference.people.clip.motion import in_first_camera
+from maquette.inference.people.sam3d import clip as sam3d_clip
 from maquette.inference.people.sam3d import hands, passes
 from maquette.inference.people.sam3d.body import Build, People3D
 from maquette.inference.people.sam3d.crops import Square, squares_of
-from maquette.inference.people.sam3d.model import Sight, load_model
+from maquette.inference.people.sam3d.model import Pose, Sight, load_model
 from maquette.inference.registry import find_model
+from maquette.inference.rigs import on_builtin_body
 from maquette.inference.runtime.run import start
 from maquette.inference.weights.checkpoint import read_tensors
 from maquette.installer.models import catalogue, licences, sniff
@@ -210,6 +214,48 @@ def test_a_clip_has_one_build_a_person_and_a_calm_motion(small_sam3d, crossing_c
         assert {"shape", "scale", "joint_scales"} <= track[0][1].parameters.keys()
     saved = arrays_of(people)
     assert saved["parameter_joint_scales"].shape == (sum(map(len, people.frames)), 127)
+
+
+def test_a_camera_goes_past_somebody_who_stands(small_sam3d, surroundings, monkeypatch):
+    """How far it goes is told by the feet; the body stays in its place, on MHR and on the neutral body."""
+    run = start("cpu", None, None, small_sam3d, find_model("people", "sam3d-body"))
+    model, lens, poses = load_model(run), Camera(300, 300, 160, 90, 320, 180), np.tile(np.eye(4), (30, 1, 1))
+    poses[:, 0, 3] = np.linspace(0, 1.2, 30)
+    rest, one = Pose(*(torch.zeros(1, n) for n in (3, 133, 45, 28, 108))), torch.ones(1, 3)
+    (still,) = model.readings(rest, one, one, [(False, False)], [None])
+    place = np.array([0.6, 1.4, 4.0], np.float32) - still.vertices.max(0) * [0, 1, 0]
+    where = [place - pose[:3, 3].astype(np.float32) for pose in poses]
+
+    def told(queries, *_):
+        for one in queries:
+            yield one.tag, replace(still, place=where[one.tag.frame].astype(np.float32))
+
+    monkeypatch.setattr(sam3d_clip, "read", told)
+    seen = [lens.project(still.vertices + one) for one in where]
+    boxes = [[tuple(np.concatenate([one.min(0), one.max(0)]))] for one in seen]
+
+    def pictures():
+        for frame, pose in enumerate(poses):
+            pixels = surroundings(pose, lens)
+            x0, y0, x1, y1 = np.clip(boxes[frame][0], 0, [320, 180] * 2).astype(int)
+            pixels[y0:y1, x0:x1] = (200, 60, 40)
+            yield Photo(pixels, lens, str(frame))
+
+    clip = Clip("dolly", len(poses), 25.0, pictures)
+
+    def found(**options):
+        return recover_people(
+            clip, "sam3d-body", boxes=boxes, hands="none", models_dir=small_sam3d, device="cpu", **options
+        )
+
+    people = found()
+    assert people.travel is not None and "moves" in people.notes[0]
+    np.testing.assert_allclose(people.travel[:, :3, 3], poses[:, :3, 3], atol=0.05)
+    for one in (people, on_builtin_body(people, people.world)):
+        (track,) = in_first_camera(one).tracks().values()
+        joints = np.stack([person.joints for _, person in track])
+        assert np.abs(joints - joints[0]).max() < 0.02
+    assert found(camera_motion="still").travel is None
 
 
 def test_what_is_missing_is_named(small_sam3d, photo, tmp_path):

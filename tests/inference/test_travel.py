@@ -9,10 +9,10 @@ import pytest
 from maquette.inference import Camera, People, Person
 from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.skinning import pose_body
-from maquette.inference.people.clip import in_cameras, in_world
 from maquette.inference.people.clip.motion import Spell, in_first_camera
 from maquette.inference.people.clip.scenery import Scenery, joined
 from maquette.inference.people.clip.travel import UNSOLVED, Travel, scaled, travel_of
+from maquette.inference.people.clip.world import in_cameras, in_world
 from maquette.inference.shipped.body import load_body
 
 CAMERA = Camera(560.0, 560.0, 240.0, 180.0, 480, 360)

@@ -22,28 +22,26 @@ from ...errors import BadInput
 from ...geometry import rotations as quaternion
 from ...geometry.skinning import pose_body
 from ...photo import Clip
-from ...results import Body, People, Person
+from ...results import People, Person
 from ...runtime.run import Run
 from ...shipped import pose
 from ...shipped.body import load_body
 from ...shipped.mannequin import body_named
 from ...shipped.pose import PoseLandmarks
 from ..fit.fitting import body_rotations, fit_landmarks, joint_confidence, share_shape
-from ..fit.legs import find_legs, sole_points
 from ..fit.observe import observe
 from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State, concatenated
 from .backdrop import partly_hidden
-from .floor import stand
 from .ground import world_of
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import identify, spells_of
 from .measured import DECIDING, Measured, cut, first_piece
-from .motion import Motion, Spell, joint_transforms, moved
-from .scenery import joined
+from .motion import Motion, Spell
+from .scenery import Background, joined
 from .temporal import bridge, fit_motion
-from .track import Track, follow_people, lead_of
-from .travel import Travel, scaled, travel_of
+from .track import Piece, Track, follow_people, lead_of
+from .world import stand_behind, travel_behind
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
 USUAL_FPS = 25.0
@@ -108,10 +106,8 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     spells = fit_tracks(tracks, cameras, fps, run.part(0.0, 0.76), options, seen_hands)
     if looked:
         spells = [set_hands(body, spell, seen_hands[spell.track], options["smoothing"]) for spell in spells]
-    travel = travel_of_clip(measured, spells, fps) if options["camera_motion"] == "auto" else Travel()
-    spells = in_world(body, spells, travel)
-    spells, ground = stand(body, spells, options["plant"], run.part(0.76, 0.8), cameras[0].up)
-    spells = in_cameras(body, spells, travel)
+    travel = travel_behind(body, spells, behind(measured.pieces), cameras, fps, options)
+    spells, ground = stand_behind(body, spells, travel, options["plant"], run.part(0.76, 0.8), cameras[0].up)
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
     def seen(person: Person, frame: int) -> Person:
@@ -126,48 +122,17 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     given = body_named(options["body"])
     frames = posed(partial(pose_body, given), spells, cameras, run.part(0.8, 1.0), seen)
     world = world_of(ground, frames, travel.poses)
-    notes = (travel.note,) if travel.note else ()
+    notes = travel.notes
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))
     return People(
         tuple(map(tuple, frames)), given, cameras[0], cameras, measured.fps, notes, world=world, travel=travel.poses
     )
 
 
-def travel_of_clip(measured: Measured, spells: Sequence[Spell], fps: float) -> Travel:
-    """How the camera moves, in metres: by the background, and the feet of the people."""
-    paths = joined([(piece.start, piece.scenery) for piece in measured.pieces])
-    cuts = tuple(sorted({cut for piece in measured.pieces for cut in piece.cuts}))
-    travel = travel_of(paths, measured.cameras, fps, cuts)
-    if travel.poses is None or travel.turns:
-        return travel
-    body, feet = load_body(), []
-    for spell in spells:
-        rotations, positions = joint_transforms(body, spell.motion)
-        soles = [sole_points(leg, rotations, positions).mean(axis=1) for leg in find_legs(body, spell.motion.shape)]
-        feet.append((spell.first + np.arange(len(spell.motion)), np.stack(soles, axis=1)))
-    return scaled(travel, feet, fps)
-
-
-def in_world(body: Body, spells: Sequence[Spell], travel: Travel) -> list[Spell]:
-    """Motions in the axes of the first camera; each was in those of its own frame's."""
-    if travel.poses is None:
-        return list(spells)
-    carried = []
-    for spell in spells:
-        poses = travel.poses[spell.first : spell.first + len(spell.motion)]
-        carried.append(replace(spell, motion=replace(moved(body, spell.motion, poses), eyes=poses[:, :3, 3])))
-    return carried
-
-
-def in_cameras(body: Body, spells: Sequence[Spell], travel: Travel) -> list[Spell]:
-    """What `in_world` has moved, back in the axes of its own frame's camera."""
-    if travel.poses is None:
-        return list(spells)
-    back = np.linalg.inv(travel.poses)
-    return [
-        replace(one, motion=replace(moved(body, one.motion, back[one.first : one.first + len(one.motion)]), eyes=0.0))
-        for one in spells
-    ]
+def behind(pieces: Sequence[Piece]) -> Background:
+    """What is behind the people of all pieces of a clip."""
+    cuts = tuple(sorted({cut for piece in pieces for cut in piece.cuts}))
+    return Background(joined([(piece.start, piece.scenery) for piece in pieces]), cuts)
 
 
 def posed(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -20,6 +21,14 @@ LARGEST = 1280
 #: A point that is not found back within this distance (pixels) is lost.
 BACK = 0.5
 _FLOW = {"winSize": (21, 21), "maxLevel": 3}
+
+
+@dataclass(frozen=True)
+class Background:
+    """What is behind the people of a clip. paths (N, 4) : see `joined`.  cuts : frames that begin another shot."""
+
+    paths: NDArray
+    cuts: tuple[int, ...] = ()
 
 
 class Scenery:

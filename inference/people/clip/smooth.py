@@ -109,19 +109,23 @@ def smooth_rotations(rotations: NDArray, confidence: NDArray, fps: float, streng
 
 
 def smooth_translation(
-    translation: NDArray, weights: NDArray, fps: float, strength: float = 1.0, along_ray: float = 4.0
-) -> NDArray:
+    translation: NDArray, weights: NDArray, fps: float, strength: float = 1.0, along_ray: float = 4.0,
+    eyes: NDArray | float = 0.0,
+) -> NDArray:  # fmt: skip
     """Smooth a path (T, 3), metres in camera axes, with weights (T,); the distance more than the place in the picture.
 
     One camera sees where a body is across the viewing ray far better than how far along it: direction and logarithm
     of the distance are smoothed apart, the latter `along_ray` times as strongly.
+    eyes : (T, 3) where a camera that moves is. How it shakes is no part of the path.
     """
     if strength <= 0 or len(translation) < 3:
         return np.array(translation, np.float64)
-    distance = np.linalg.norm(translation, axis=1, keepdims=True)
-    direction = smooth_values(translation / distance, weights, fps, strength)
+    calm = smooth_values(np.broadcast_to(eyes, translation.shape), np.ones(len(weights)), fps, strength)
+    rays = translation - calm
+    distance = np.linalg.norm(rays, axis=1, keepdims=True)
+    direction = smooth_values(rays / distance, weights, fps, strength)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    return direction * np.exp(smooth_values(np.log(distance), weights, fps, strength * along_ray))
+    return direction * np.exp(smooth_values(np.log(distance), weights, fps, strength * along_ray)) + calm
 
 
 def smooth_motion(motion: Motion, strength: float = 1.0) -> Motion:
@@ -137,5 +141,5 @@ def smooth_motion(motion: Motion, strength: float = 1.0) -> Motion:
         motion,
         offsets=offsets,
         rotations=smooth_rotations(motion.rotations, motion.confidence, motion.fps, strength),
-        translation=smooth_translation(motion.translation, seen, motion.fps, strength),
+        translation=smooth_translation(motion.translation, seen, motion.fps, strength, eyes=motion.eyes),
     )

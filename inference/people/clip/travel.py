@@ -50,6 +50,11 @@ class Travel:
     turns: bool = False
     note: str = ""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """As `results.People` has them."""
+        return (self.note,) if self.note else ()
+
 
 @dataclass(frozen=True)
 class _Views:

@@ -20,12 +20,11 @@ from ...geometry.skinning import chain
 from ...results import People, Person
 from ...shipped import pose
 from ..boxes import separate_masks
-from ..clip import MASK_BYTES, USUAL_FPS, mask_bytes, measure_clip, posed
-from ..clip.floor import stand
+from ..clip import MASK_BYTES, USUAL_FPS, behind, mask_bytes, measure_clip, posed
 from ..clip.ground import world_of
 from ..clip.identify import identify, spells_of
 from ..clip.motion import Motion, Spell, rest_joints
-from ..clip.smooth import smooth_motion
+from ..clip.world import calmed, stand_behind, travel_behind
 from . import answers, placing
 from .answers import CropQuery, NetworkOutput
 from .crops import Crop, picture
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from ...camera import Camera
     from ...photo import Clip
     from ...runtime.run import Run
+    from ..clip.scenery import Background
     from ..clip.track import Track
     from .body import Template
 
@@ -62,14 +62,14 @@ Pixels = dict[int, "NDArray[np.float32]"]
 
 
 def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any]) -> People:
-    """Recover the people of a clip that a camera at rest has filmed.
+    """Recover the people of a clip.
 
     search : finds nobody where people are to be followed by landmarks.
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
     cameras: list[Camera] = []
     follow = _tracks_by_landmarks if search.find is None and search.given is None else _tracks_by_boxes
-    tracks = follow(clip, run.part(0.0, 0.85), search, options, cameras)
+    tracks, background = follow(clip, run.part(0.0, 0.85), search, options, cameras)
     if not cameras:
         raise BadInput("There are no photos.", "Give at least one.")
     template = answers.template(run)
@@ -79,9 +79,12 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
         own, pixels = _motions(template, number, track, cameras, fps, part, options)
         spells += own
         keypoints.append(pixels)
+    smoothing = 0.0 if options["refine"] else options["smoothing"]  # the refined motion is smooth
+    travel = travel_behind(template.body, spells, background, cameras, fps, options, smoothing)
+    spells = calmed(template.body, spells, travel, smoothing)
     if options["hands"] == "full":
         spells = turn_spells(template, spells, tracks, clip, cameras, run.part(0.9, 0.92), options["smoothing"])
-    spells, ground = stand(template.body, spells, options["plant"], run.part(0.92, 0.94), cameras[0].up)
+    spells, ground = stand_behind(template.body, spells, travel, options["plant"], run.part(0.92, 0.94), cameras[0].up)
 
     def seen(person: Person, frame: int) -> Person:
         """In a gap the keypoints are those of the interpolated body."""
@@ -101,28 +104,31 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
             detected = [(tracks[one.track_id][frame].found, one) for one in people if frame in tracks[one.track_id]]
             drawn = {one.track_id: one for one in with_masks(detected, template.body.faces, cameras[frame], part)}
             frames[frame] = [drawn.get(one.track_id, one) for one in people]
-    run.report(1.0, f"{len(tracks)} people found")
-    world = world_of(ground, frames)
-    return People(tuple(map(tuple, frames)), template.body, cameras[0], tuple(cameras), clip.fps, world=world)
+    run.report(1.0, ". ".join([f"{len(tracks)} people found", *travel.notes]))
+    return People(
+        tuple(map(tuple, frames)), template.body, cameras[0], tuple(cameras), clip.fps, travel.notes,
+        world=world_of(ground, frames, travel.poses), travel=travel.poses,
+    )  # fmt: skip
 
 
 def _tracks_by_boxes(
     clip: Clip, run: Run, search: Search, options: Mapping[str, Any], cameras: list[Camera]
-) -> list[TrackFrames]:
-    """The people that a detector finds, or that the caller marked."""
-    follower = Follower(clip.fps or USUAL_FPS, keep_all=search.given is not None)
+) -> tuple[list[TrackFrames], Background]:
+    """The people that a detector finds, or that the caller marked, and what is behind them."""
+    look, fps = options["camera_motion"] == "auto", clip.fps or USUAL_FPS
+    follower = Follower(fps, keep_all=search.given is not None, look_behind=look)
     stream = people_of(clip, run, search, cameras, follower.see)
     seen: dict[tuple[int, int], Observation] = {}
     for place, answer in answers.predict(stream, run, options["hmr_batch_size"]):
         seen[place.frame, place.number] = Observation(place.found, place.crop, answer)
-    tracks = follower.finish(len(cameras))
-    return _usable([{frame: seen[frame, number] for frame, number in track.items()} for track in tracks])
+    tracks = [{frame: seen[frame, number] for frame, number in one.items()} for one in follower.finish(len(cameras))]
+    return _usable(tracks), follower.behind
 
 
 def _tracks_by_landmarks(
     clip: Clip, run: Run, _search: Search, options: Mapping[str, Any], cameras: list[Camera]
-) -> list[TrackFrames]:
-    """The people that the built-in network follows."""
+) -> tuple[list[TrackFrames], Background]:
+    """The people that the built-in network follows, and what is behind them."""
     measured = measure_clip(clip, run.part(0.0, 0.45), {**options, "boxes": None, "hands": "none"})
     cameras += measured.cameras
     tracks = identify(measured.pieces, clip.fps or USUAL_FPS)
@@ -130,7 +136,7 @@ def _tracks_by_landmarks(
     stream = _squares(clip, run.part(0.45, 1.0), tracks)
     for place, answer in answers.predict(stream, run, options["hmr_batch_size"]):
         followed[place.number][place.frame] = Observation(place.found, place.crop, answer)
-    return _usable(followed)
+    return _usable(followed), behind(measured.pieces)
 
 
 def _squares(clip: Clip, run: Run, tracks: Sequence[Track]) -> Iterator[CropQuery[CropId]]:
@@ -197,11 +203,10 @@ def _motion(
     )
     confidence = np.stack([person.confidence for person in own]).astype(np.float64)
     motion = filled(frames, rotations, places, confidence, shape, fps)
-    smoothing = options["smoothing"]
     if options["refine"]:
-        landmarks = {frame: one.found.landmarks for frame, one in track.items()}
-        return refine_motion(template, motion, landmarks, cameras, run.part(0.5, 1.0), smoothing), pixels
-    return smooth_motion(motion, smoothing), pixels
+        landmarks, part = {frame: one.found.landmarks for frame, one in track.items()}, run.part(0.5, 1.0)
+        return refine_motion(template, motion, landmarks, cameras, part, options["smoothing"]), pixels
+    return motion, pixels
 
 
 def _placed(template: Template, person: Person, shape: NDArray, camera: Camera) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap
 from ..clip.appearance import colours, is_cut, thumbnail
 from ..clip.identify import came_back, join_tracks, least_seen, longest_gap
+from ..clip.scenery import Background, Scenery
 from ..clip.track import Sighting, Track, assign, at_edge
 
 if TYPE_CHECKING:
@@ -94,26 +95,31 @@ class Follower:
     """Gives the people of one frame after the other to tracks.
 
     keep_all : no track is too short to be a person's, since the caller said where the people are.
+    look_behind : follow what is behind them too.
     """
 
-    def __init__(self, fps: float, keep_all: bool) -> None:
+    def __init__(self, fps: float, keep_all: bool, look_behind: bool) -> None:
         self.fps, self.keep_all = fps, keep_all
+        self.look_behind, self.scenery, self.cuts = look_behind, Scenery(), list[int]()
         self.longest_gap = longest_gap(fps)
         self.finished: list[Track] = []
         self.shot: list[Track] = []
         self.start = 0
         self.before: NDArray | None = None
+        self.shape: tuple[int, ...] = ()
 
     def see(self, frame: int, pixels: NDArray[np.uint8], people: Sequence[Detection]) -> None:
         """Take up the people of the next frame."""
         small = thumbnail(pixels)
-        if self.before is None or is_cut(self.before, small):
+        if self.before is None or pixels.shape != self.shape or is_cut(self.before, small):
             self._end_shot(frame)
-        self.before = small
-        sightings = []
-        for number, found in enumerate(people):
+        self.before, self.shape = small, pixels.shape
+        seen, sightings = [stand_in(found, pixels) for found in people], []
+        for number, (found, landmarks) in enumerate(zip(people, seen, strict=True)):
             near = (box_overlap(found.box, other.box) for other in people if other is not found)
-            sightings.append(_sighting(found, pixels, number, clear=max(near, default=0.0) < _APART))
+            sightings.append(_sighting(landmarks, pixels, number, clear=max(near, default=0.0) < _APART))
+        if self.look_behind:
+            self.scenery.step(frame, pixels, [_covering(*one) for one in zip(people, seen, strict=True)])
         active = [track for track in self.shot if frame - track.last <= self.longest_gap]
         for track, sighting in assign(active, sightings, frame):
             if track is None:
@@ -121,8 +127,14 @@ class Follower:
                 self.shot.append(track)
             track.add(frame, sighting)
 
+    @property
+    def behind(self) -> Background:
+        """What is behind the people, as far as it was looked at."""
+        return Background(self.scenery.paths, tuple(self.cuts))
+
     def finish(self, count: int) -> list[dict[int, int]]:
         """The tracks of all `count` frames in the order of their beginnings: frame -> which of its people it is."""
+        self.before = None
         self._end_shot(count)
         order = sorted(self.finished, key=lambda track: track.first)
         return [
@@ -135,10 +147,22 @@ class Follower:
         joined = join_tracks(self.shot, self.longest_gap)
         self.finished += came_back([track for track in joined if len(track.sightings) >= least])
         self.shot, self.start = [], frame
+        if self.before is not None:
+            self.cuts.append(frame)
+            self.scenery.cut()
 
 
-def _sighting(found: Detection, pixels: NDArray[np.uint8], number: int, clear: bool) -> _Numbered:
-    landmarks = stand_in(found, pixels)
+def _covering(found: Detection, landmarks: PoseLandmarks) -> PoseLandmarks:
+    """The same with the whole box for a mask where the finder draws none: an ellipse leaves feet and hands out."""
+    if found.mask is not None:
+        return landmarks
+    width, height = np.rint((found.box[2:] - found.box[:2]) / landmarks.region.size * _SIDE / 2).astype(int)
+    mask, middle = np.full((_SIDE, _SIDE), -1.0, np.float32), _SIDE // 2
+    mask[max(0, middle - height) : middle + height, max(0, middle - width) : middle + width] = 1.0
+    return replace(landmarks, mask_logits=mask)
+
+
+def _sighting(landmarks: PoseLandmarks, pixels: NDArray[np.uint8], number: int, clear: bool) -> _Numbered:
     # In the box of somebody who meets another one are colours of both: they tell nothing.
     worn = colours(pixels, landmarks) if clear else None
     edge = at_edge(landmarks.points, pixels.shape[1::-1])

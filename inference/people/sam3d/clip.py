@@ -12,11 +12,11 @@ import numpy as np
 from ...errors import BadInput
 from ...geometry import rotations as quaternion
 from ...results import People, Person
-from ..clip import MASK_BYTES, USUAL_FPS, mask_bytes, posed, stand
+from ..clip import MASK_BYTES, USUAL_FPS, mask_bytes, posed
 from ..clip.ground import world_of
 from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell
-from ..clip.smooth import smooth_motion
+from ..clip.world import calmed, stand_behind, travel_behind
 from ..hmr2.clip import filled
 from ..hmr2.find import Detection, builtin_finder
 from ..hmr2.identity import Follower
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ...camera import Camera
     from ...photo import Clip
     from ...runtime.run import Run
+    from ..clip.scenery import Background
     from ..hmr2.stream import Search
     from .model import Model, Reading
 
@@ -40,7 +41,7 @@ Track = dict[int, "tuple[Place, Reading]"]
 def recover_clip(
     clip: Clip, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any]
 ) -> People:
-    """Recover the people of a clip that a camera at rest has filmed.
+    """Recover the people of a clip.
 
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
@@ -48,7 +49,7 @@ def recover_clip(
         search = replace(search, find=builtin_finder(search.thresholds))
     fps = clip.fps or USUAL_FPS
     cameras: list[Camera] = []
-    tracks = _tracks(clip, run.part(0.0, 0.85), model, search, masks, options, cameras)
+    tracks, background = _tracks(clip, run.part(0.0, 0.85), model, search, masks, options, cameras)
     if not cameras:
         raise BadInput("There are no photos.", "Give at least one.")
     people = People3D(model, [Build.typical([one for _, one in track.values()]) for track in tracks])
@@ -57,8 +58,11 @@ def recover_clip(
         for frames in spells_of(list(track), fps):
             part.report(0.0, "Fitting the motion")
             own = {int(frame): track[int(frame)] for frame in frames}
-            spells.append(Spell(number, int(frames[0]), _motion(people, number, own, cameras, fps, options)))
-    spells, ground = stand(people.body, spells, options["plant"], run.part(0.9, 0.92), cameras[0].up)
+            spells.append(Spell(number, int(frames[0]), _motion(people, number, own, cameras, fps)))
+    body, smoothing = people.body, options["smoothing"]
+    travel = travel_behind(body, spells, background, cameras, fps, options, smoothing)
+    spells = calmed(body, spells, travel, smoothing)
+    spells, ground = stand_behind(body, spells, travel, options["plant"], run.part(0.9, 0.92), cameras[0].up)
 
     def seen(person: Person, frame: int) -> Person:
         """What was seen in a frame; in a gap nothing."""
@@ -78,17 +82,20 @@ def recover_clip(
 
     frames = posed(people.pose, spells, cameras, run.part(0.92, 0.98), seen)
     _draw_masks(frames, tracks, people, cameras, run.part(0.98, 1.0))
-    run.report(1.0, f"{len(tracks)} people found")
-    world = world_of(ground, frames)
-    return People(tuple(map(tuple, frames)), people.body, cameras[0], tuple(cameras), clip.fps, world=world)
+    run.report(1.0, ". ".join([f"{len(tracks)} people found", *travel.notes]))
+    return People(
+        tuple(map(tuple, frames)), body, cameras[0], tuple(cameras), clip.fps, travel.notes,
+        world=world_of(ground, frames, travel.poses), travel=travel.poses,
+    )  # fmt: skip
 
 
 def _tracks(
     clip: Clip, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any],
     cameras: list[Camera],
-) -> list[Track]:  # fmt: skip
-    """Who is seen in which frames, without what is no body."""
-    follower = Follower(clip.fps or USUAL_FPS, keep_all=search.given is not None)
+) -> tuple[list[Track], Background]:  # fmt: skip
+    """Who is seen in which frames, without what is no body; and what is behind them."""
+    look, fps = options["camera_motion"] == "auto", clip.fps or USUAL_FPS
+    follower = Follower(fps, keep_all=search.given is not None, look_behind=look)
     stream = queries(clip, run, search, masks, options["mask_prompts"], cameras, follower.see)
     seen = {
         (place.frame, place.number): (place, reading)
@@ -98,12 +105,10 @@ def _tracks(
     for track in follower.finish(len(cameras)):
         known = {frame: seen[frame, number] for frame, number in sorted(track.items())}
         found.append({frame: one for frame, one in known.items() if one[1].is_usable})
-    return [track for track in found if track]
+    return [track for track in found if track], follower.behind
 
 
-def _motion(
-    people: People3D, number: int, track: Track, cameras: Sequence[Camera], fps: float, options: Mapping[str, Any]
-) -> Motion:
+def _motion(people: People3D, number: int, track: Track, cameras: Sequence[Camera], fps: float) -> Motion:
     """One build and one motion for all frames from first to last. The body keeps its root where the frame had it."""
     frames, turned, places, steps, sure = np.array(list(track)), [], [], [], []
     for frame, (place, reading) in track.items():
@@ -120,16 +125,8 @@ def _motion(
         steps.append(offsets)
         sure.append(place.found.score * seen)
     rotations = quaternion.align_hemisphere(np.stack(turned))
-    motion = filled(
-        frames,
-        rotations,
-        np.stack(places),
-        np.stack(sure).astype(np.float64),
-        people.shape(number),
-        fps,
-        np.stack(steps),
-    )
-    return smooth_motion(motion, options["smoothing"])
+    certain, shape = np.stack(sure).astype(np.float64), people.shape(number)
+    return filled(frames, rotations, np.stack(places), certain, shape, fps, np.stack(steps))
 
 
 def _draw_masks(

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The people of a clip before a camera that may move, whatever their body: how it moves, by what is behind them and by
+their feet; and their motions calmed and planted in the world, each given in the axes of its own frame's camera."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...camera import Camera
+from ...results import Body
+from ...runtime.run import Run
+from ..fit.legs import find_legs, sole_points
+from .floor import stand
+from .ground import Ground
+from .motion import Spell, joint_transforms, moved
+from .scenery import Background
+from .smooth import smooth_motion
+from .travel import Travel, scaled, travel_of
+
+
+def travel_behind(
+    body: Body, spells: Sequence[Spell], behind: Background, cameras: Sequence[Camera], fps: float,
+    options: Mapping[str, Any], smoothing: float = 0.0,
+) -> Travel:  # fmt: skip
+    """How the camera moves, in metres. smoothing : of the motions, whose feet tell how far it goes."""
+    if options["camera_motion"] != "auto":
+        return Travel()
+    travel = travel_of(behind.paths, tuple(cameras), fps, behind.cuts)
+    if travel.poses is None or travel.turns:
+        return travel
+    feet = []
+    for spell in spells:
+        calm = smooth_motion(spell.motion, smoothing)
+        rotations, positions = joint_transforms(body, calm)
+        soles = [sole_points(leg, rotations, positions).mean(axis=1) for leg in find_legs(body, calm.shape)]
+        if soles:
+            feet.append((spell.first + np.arange(len(calm)), np.stack(soles, axis=1)))
+    return scaled(travel, feet, fps)
+
+
+def in_world(body: Body, spells: Sequence[Spell], travel: Travel) -> list[Spell]:
+    """Motions in the axes of the first camera; each was in those of its own frame's."""
+    if travel.poses is None:
+        return list(spells)
+    carried = []
+    for spell in spells:
+        poses = travel.poses[spell.first : spell.first + len(spell.motion)]
+        carried.append(replace(spell, motion=replace(moved(body, spell.motion, poses), eyes=poses[:, :3, 3])))
+    return carried
+
+
+def in_cameras(body: Body, spells: Sequence[Spell], travel: Travel) -> list[Spell]:
+    """What `in_world` has moved, back in the axes of its own frame's camera."""
+    if travel.poses is None:
+        return list(spells)
+    back = np.linalg.inv(travel.poses)
+    return [
+        replace(one, motion=replace(moved(body, one.motion, back[one.first : one.first + len(one.motion)]), eyes=0.0))
+        for one in spells
+    ]
+
+
+def calmed(body: Body, spells: Sequence[Spell], travel: Travel, smoothing: float) -> list[Spell]:
+    """The motions smoothed in the world: a camera that shakes does not shake the people."""
+    there = in_world(body, spells, travel)
+    return in_cameras(body, [replace(one, motion=smooth_motion(one.motion, smoothing)) for one in there], travel)
+
+
+def stand_behind(
+    body: Body, spells: Sequence[Spell], travel: Travel, plant: float, run: Run,
+    up: tuple[float, float, float] | None = None,
+) -> tuple[list[Spell], Ground | None]:  # fmt: skip
+    """See `floor.stand`; the floor is in the axes of the first camera."""
+    standing, ground = stand(body, in_world(body, spells, travel), plant, run, up)
+    return in_cameras(body, standing, travel), ground
