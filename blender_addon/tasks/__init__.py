@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import bpy
 from bpy.props import PointerProperty
 
-from .shared import photo_operators
+from .shared import manual, photo_operators
 from .shared.job_operators import OPERATORS
 from .shared.memory_panel import MemoryPanel
 from .shared.panel import panel_classes
 from .shared.photo_panel import PhotoOptionsPanel, PhotoPanel, ResultsPanel
+from .shared.presets import MAQUETTE_OT_save_preset
 from .shared.scene_settings import scene_group
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ _CLASSES = (
     _SETTINGS,
     *OPERATORS,
     *photo_operators.CLASSES,
+    MAQUETTE_OT_save_preset,
+    *(task.presets for task in TASKS if task.presets is not None),
     *(operator for task in TASKS for operator in task.operators),
     *(panel for editor in _EDITORS for panel in _panels(*editor)),
 )
@@ -61,9 +64,11 @@ def register() -> None:
         for (owner, name), declared in task.attached.items():
             setattr(owner, name, declared)
     photo_operators.register()
+    bpy.utils.register_manual_map(manual.addresses)
 
 
 def unregister() -> None:
+    bpy.utils.unregister_manual_map(manual.addresses)
     photo_operators.unregister()
     for task in TASKS:
         for owner, name in task.attached:

@@ -106,6 +106,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     packages_cli.add_arguments(packages)
     models = add("models", models_cli.run, "list, install, verify, repair, import or delete model files")
     models_cli.add_arguments(models)
+    add("manual", _manual, "build docs/ as a site into out/manual, every link looked up")
     lock = add("lock", _lock, "rebuild the lock files (for developers)")
     lock.add_argument("--upgrade", action="store_true", help="take the newest versions that fit, not those of the lock")
 
@@ -159,6 +160,15 @@ def _extension(paths: Paths, reporter: Reporter, options: argparse.Namespace, re
 
     built = build_extension(paths, reporter, chosen(paths, options))
     print(build_repository(paths, reporter, built) if options.repository else built)
+    return 0
+
+
+def _manual(paths: Paths, reporter: Reporter, options: argparse.Namespace, rest: list[str]) -> int:
+    from ..environment import uv
+    from .manual import build_manual
+
+    make_writable(paths)
+    print(build_manual(paths, uv.ensure(paths, reporter.detail)))
     return 0
 
 

@@ -6,15 +6,17 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..environment import environments
+from ..environment import environments, uv
 from ..environment.lock_files import DEFAULT_BLENDER
 from ..shared.errors import NoPython, SetupError
 from ..shared.paths import Paths
 from ..shared.processes import stream
 from ..shared.reporting import Reporter
+from .manual import build_manual
 
 #: Blender's builder inside the bpy wheel. It is a script of the standard library alone and needs no bpy.
 BUILDER = "bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
@@ -30,6 +32,7 @@ def build_extension(paths: Paths, reporter: Reporter, validate_with: Sequence[st
         if complaints:
             raise SetupError(f"Blender's builder complains: {complaints[0]}", "Change blender_manifest.toml.")
         built = next(Path(folder).glob("*.zip"))
+        _add_manual(paths, built, reporter)
         for version in [DEFAULT_BLENDER, *validate_with]:
             _validate(paths, version, built, reporter)
         # Only what every validator has accepted takes the place of an older one.
@@ -37,6 +40,15 @@ def build_extension(paths: Paths, reporter: Reporter, validate_with: Sequence[st
         shutil.move(str(built), str(target))
     reporter.say(f"{target.stat().st_size / 1e6:.1f} MB")
     return target
+
+
+def _add_manual(paths: Paths, built: Path, reporter: Reporter) -> None:
+    """Put the manual into the zip as pages, for the help buttons of the panels: it is of this very version then."""
+    first = build_manual(paths, uv.ensure(paths, reporter.detail))
+    with zipfile.ZipFile(built, "a", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(first.parent.rglob("*")):
+            if path.is_file() and path.suffix not in {".map", ".gz"}:
+                archive.write(path, Path("manual", path.relative_to(first.parent)).as_posix())
 
 
 def build_repository(paths: Paths, reporter: Reporter, built: Path) -> Path:

@@ -127,6 +127,7 @@ def check_commands(environment: Environment) -> dict[str, list[str]]:
         "ruff check": [python, "-m", "ruff", "check", root],
         "ruff format": [python, "-m", "ruff", "format", "--check", root],
         "pyright": [python, "-m", "pyright", "--project", root, "--pythonpath", python],
+        "manual": [python, "-m", "maquette.installer", "manual"],
     }
 
 

@@ -27,6 +27,9 @@ BLENDERS_OWN = frozenset({"numpy", "requests", "certifi", "urllib3", "idna", "ch
 #: `cluster`, as the last four, is for environments of a checkout alone.
 CORE, CLUSTER, BPY, TEST, LINT, SAMPLES = "core", "cluster", "bpy", "test", "lint", "samples"
 
+#: What builds the manual, locked by itself in `locks/docs.txt`: a change to it builds no environment again.
+MANUAL = "docs"
+
 #: Group -> what it is for. An installed Blender gets the core and those of the others that the user's models need; an
 #: environment of a checkout gets all of them.
 FEATURES = {

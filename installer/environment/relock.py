@@ -18,7 +18,7 @@ from pathlib import Path
 from ..shared.errors import SetupError
 from ..shared.paths import Paths
 from ..shared.processes import stream
-from .lock_files import BPY, CLUSTER, FEATURES, LINT, SAMPLES, TEST, lock_file
+from .lock_files import BPY, CLUSTER, FEATURES, LINT, MANUAL, SAMPLES, TEST, lock_file
 from .uv import UV_VERSION, Uv
 
 _CHECKOUT = (CLUSTER, BPY, TEST, LINT, SAMPLES)
@@ -46,7 +46,11 @@ def relock(paths: Paths, uv: Uv, say: Callable[[str], None], upgrade: bool = Fal
     say("hashes of uv")
     path = paths.locks / "uv.txt"
     path.write_text(_compile_pin(paths, uv, f"uv=={UV_VERSION}", "3.11"), "utf-8")
-    written = [*(lock_file(paths.locks, python) for python in PYTHONS), paths.locks / "blenders.json", path]
+    say("resolving for the manual")
+    manual = paths.locks / f"{MANUAL}.txt"
+    kept = manual.read_text("utf-8") if manual.exists() and not upgrade else ""
+    manual.write_text(_compile(paths, uv, [f"installer/locks/{MANUAL}.in"], "3.11", kept), "utf-8")
+    written = [*(lock_file(paths.locks, python) for python in PYTHONS), paths.locks / "blenders.json", path, manual]
     for file in written:
         if "://" in file.read_text("utf-8"):
             raise SetupError(f"{file.name} names an address.", "Run it with a plain index, without direct links.")

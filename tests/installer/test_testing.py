@@ -249,7 +249,7 @@ def test_every_folder_of_tests_is_in_pieces_and_every_check(paths: Paths, told: 
     new.mkdir(parents=True)
     (new / "test_it.py").touch()
     made = pieces(paths, ALL)
-    assert {piece.name for piece in made if not piece.blender} == {"ruff check", "ruff format", "pyright"}
+    assert {piece.name for piece in made if not piece.blender} == {"ruff check", "ruff format", "pyright", "manual"}
     for folder in ("blender_addon", "inference", "installer", "newly made"):
         parts = [piece.command[-2] for piece in made if piece.command[-1] == f"tests/{folder}"]
         assert parts == [f"--part={number}/{len(parts)}" for number in range(1, len(parts) + 1)] != []

@@ -17,6 +17,7 @@ TASK = Task(
     10,
     Options(*SETTINGS, *LINES),
     (LinesPanel, CalibratePanel),
+    kept=False,
     classes=(
         MAQUETTE_OT_calibrate_distance,
         MAQUETTE_OT_pick_point,

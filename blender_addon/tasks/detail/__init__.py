@@ -19,6 +19,7 @@ TASK = Task(
     package=__name__,
     commands=(Command("detail", "a part of a photo, texture or render repainted", needs_photo=False),),
     replaces=False,
+    kept=False,  # it has presets of its own
     adjust=fill_whole,
     classes=CLASSES,
     variants={"plan_detail": ("Plan", "List the parts, sizes, steps and memory that detailing takes", PlanOperator)},

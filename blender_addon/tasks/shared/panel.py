@@ -10,6 +10,7 @@ import bpy
 
 from ...core import jobs
 from ...ui.job_display import draw_progress
+from .manual import draw_help
 from .operator import fill
 
 if TYPE_CHECKING:
@@ -71,11 +72,21 @@ def panel_classes(
     """Panels as classes for one editor."""
     classes = []
     for panel in panels:
-        attributes = {"bl_space_type": space, "bl_idname": f"{prefix}_{panel.__name__}", "task": task}
+        attributes: dict[str, Any] = {"bl_space_type": space, "bl_idname": f"{prefix}_{panel.__name__}", "task": task}
         if panel.parent is not None:
             attributes["bl_parent_id"] = f"{prefix}_{panel.parent.__name__}"
+        elif task is not None:
+            attributes["draw_header_preset"] = _draw_header_preset
         classes.append(type(f"{prefix}_{panel.__name__}", (panel, bpy.types.Panel), attributes))
     return classes
+
+
+def _draw_header_preset(self: Any, _context: Context) -> None:
+    """The page of the manual, and the task's presets, at the right of the header."""
+    self.layout.emboss = "NONE"
+    draw_help(self.layout, self.task.name)
+    if self.task.presets is not None:
+        self.layout.popover(panel=self.task.presets.__name__, icon="PRESET", text="")
 
 
 def draw_masks(layout: UILayout, group: Any) -> None:

@@ -15,6 +15,7 @@ from ....inference.options import Options
 from ...core.bpy_settings import properties_of
 from .operator import PhotoOperator
 from .panel import SidebarPanel, panel_classes
+from .presets import preset_panel
 from .settings import COMMON, PHOTO
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Task:
     variants : further operators with the same properties: name -> label, tooltip and base class.
     built : the settings of what is built of a result, which can be built again.
     adjust : what the panel's button, a menu or a key changes of the settings for the chosen model.
+    kept : its settings can be kept as presets, by the icon in its panel's header.
     replaces : a second run takes the place of the first one on the same photo.
     package : its folder's, where a module `build` does it (see `code`).
     classes : further operators, menus and lists.  groups : property groups that the settings or objects point to.
@@ -78,6 +80,7 @@ class Task:
     variants: Mapping[str, tuple[str, str, type]] = field(default_factory=dict)
     package: str = ""
     built: tuple[str, ...] = ()
+    kept: bool = True
     replaces: bool = True
     adjust: Callable[[Any], object] = lambda properties: None
     commands: tuple[Command, ...] = ()
@@ -91,6 +94,11 @@ class Task:
         """The settings of a scene."""
         declared = {**properties_of(self.settings), **self.remembered}
         return type(f"MAQUETTE_PG_{self.name}", (bpy.types.PropertyGroup,), {"__annotations__": declared})
+
+    @cached_property
+    def presets(self) -> type | None:
+        """The popover of its presets; None where the task has presets of its own, or nothing that is worth keeping."""
+        return preset_panel(self.name, self.settings) if self.kept else None
 
     @cached_property
     def operators(self) -> tuple[type, ...]:
