@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -53,6 +54,24 @@ def test_on_off_and_on_again() -> None:
         assert bpy.context.scene.maquette.depth.model == "auto"
         maquette.unregister()
         assert ours() == set()
+
+
+def test_nothing_is_collected_while_it_registers_and_the_collector_is_as_it_was(monkeypatch) -> None:
+    """A full collection, through all of Blender's own objects, takes as long as the whole registration."""
+    from maquette import blender_addon
+
+    paused: list[bool] = []
+    usual = blender_addon._register
+    monkeypatch.setattr(blender_addon, "_register", lambda: (paused.append(not gc.isenabled()), usual()))
+    for collecting in (True, False):
+        (gc.enable if collecting else gc.disable)()
+        try:
+            maquette.register()
+            assert gc.isenabled() == collecting
+        finally:
+            gc.enable()
+            maquette.unregister()
+    assert paused == [True, True]
 
 
 def test_settings_are_kept_in_the_file(reopened) -> None:
