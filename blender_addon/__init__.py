@@ -7,7 +7,7 @@ import gc
 def register() -> None:
     """Register every class and handler; imports no torch."""
     collecting = gc.isenabled()
-    gc.disable()  # all that is made stays: a search for garbage, through all of Blender's own too, would double the time
+    gc.disable()  # all that is made stays: looking for garbage, through all of Blender's own too, doubles the time
     try:
         _register()
     finally:

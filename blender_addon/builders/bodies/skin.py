@@ -52,18 +52,18 @@ def add_weights(obj: Object, names: tuple[str, ...], weights: NDArray, steps: in
 
     Blender's one bulk call gives one weight to many vertices, so vertices are gathered by equal weight.
     """
-    levels = np.rint(np.asarray(weights) * steps).astype(np.int32)
+    levels = np.rint(np.asarray(weights).T * steps).astype(np.int32)
     groups = []
-    for group_index, name in enumerate(names):
+    for name, column in zip(names, levels, strict=False):
         group = obj.vertex_groups.new(name=name)
         transaction.on_failure(lambda group=group: obj.vertex_groups.remove(group))
         groups.append(group)
-        column = levels[:, group_index]
-        order = np.argsort(column, kind="stable")
+        touched = np.flatnonzero(column > 0)
+        order = touched[np.argsort(column[touched], kind="stable")]
         values, starts = np.unique(column[order], return_index=True)
-        for value, vertices in zip(values, np.split(order, starts[1:]), strict=True):
-            if value > 0:
-                group.add(vertices.tolist(), float(value) / steps, "REPLACE")
+        vertices, bounds = order.tolist(), [*starts.tolist(), len(order)]
+        for value, start, end in zip(values.tolist(), bounds, bounds[1:], strict=False):
+            group.add(vertices[start:end], value / steps, "REPLACE")
     return groups
 
 
