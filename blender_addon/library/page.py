@@ -123,7 +123,8 @@ def draw_install(layout: UILayout, operator: Any, model: Model) -> None:
     draw_lines(column, _packages_line(missing_groups(model)), _DIALOG, "INFO")
     for file in state.to_register:
         box = column.box()
-        line = f"{file.name} is only available from its owner, after registration. Import it once you have it."
+        where = f"in {file.within}, which is imported as it is." if file.within else "after registration."
+        line = f"{file.name} is only available from its owner, {where} Import it once you have it."
         draw_lines(box, line, _DIALOG, "INFO")
         row = box.row()
         row.operator("wm.url_open", text="Open Page", icon="URL").url = file.page

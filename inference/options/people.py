@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from . import Choice, Number, Options, Share, Switch, Text, Value
-from .common import boxes_from
+from .common import AUTO, boxes_from
 
 SAM3D = ("sam3d-body", "sam3d-body-vith")
 # fmt: off
@@ -14,7 +14,8 @@ OPTIONS = Options(
           "Of two detections that overlap more than this, drop the weaker one"),
     Number("det_batch_size", 10, "Detector Batch", "Photos that pass through the detector together", 1, soft_high=256),
     Number("hmr_batch_size", 8, "Body Batch", "People that pass through the body network together", 1, soft_high=256),
-    Switch("refine", False, "Refine", "Spend more steps on fitting the bodies to the picture"),
+    Switch("refine", False, "Refine", "Spend more steps on fitting the bodies to the picture",
+           models=("builtin", "hmr2", AUTO)),
     Value("boxes", None, "Boxes",
           "People as [[x0, y0, x1, y1], ...] in pixels, of a clip a list of such lists; left out, they are detected",
           "a list of boxes for each photo", parse=boxes_from, metavar="JSON", blender=False),

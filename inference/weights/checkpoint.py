@@ -28,6 +28,8 @@ _FAMILIES = {
     "trans_encoder.": "MeshGraphormer",
     "encoder.backbone.": "MoGe-2",
     "smpl_head.": "HMR 2.0",
+    "backbone.encoder.rope_embed.": "SAM 3D Body with DINOv3",
+    "backbone.last_norm.": "SAM 3D Body with ViT-H",
     "head_pose.": "SAM 3D Body",
     "character_torch.": "MHR",
     "model.diffusion_model.": "Stable Diffusion",

@@ -102,7 +102,10 @@ def missing(path: Path, file: str, remedy: str = "Put it there.") -> MissingMode
         return MissingModel(message, remedy, "maquette.open_preferences")
     size = f" ({known.size})" if known.size else ""
     arguments = {"file": file}
-    if known.gated:
+    if known.within:
+        remedy = f"Download {known.within} from {known.page} and import it, or put its {Path(file).name}{size} there; "
+        remedy += f"its licence is {known.licence}."
+    elif known.gated:
         remedy = (
             f"Register at {known.page}, accept its licence ({known.licence}), and put {Path(file).name}{size} there."
         )

@@ -22,6 +22,7 @@ class File:
     reported : both are known from third parties alone: a file of another length or checksum is not refused.
         about_mb : its rough size, where only that is known.
     page : the page that describes it or, where `gated`, on which its owner hands it out after registration.
+    within : the archive on that page in which everybody finds it, without registration; "" for none.
     licence_page : where the licence was read, "" for `page`.  further_licences : the pages of others that apply too.
     packages : the group of packages that reads it, where it is not the one of its model.
     holds, lacks : names of arrays that tell it from other files, with their shapes where names are not enough
@@ -35,6 +36,7 @@ class File:
     bytes: int = 0
     sha256: str = ""
     gated: bool = False
+    within: str = ""
     about_mb: int = 0
     packages: str = ""
     holds: tuple[str, ...] = ()

@@ -85,12 +85,12 @@ def install(
 def _require_registration(model: Model, files: Sequence[File]) -> None:
     if files:
         names = " and ".join(file.name for file in files)
-        pages = " and ".join(dict.fromkeys(file.page for file in files))
-        it = "it" if len(files) == 1 else "them"
-        raise NeedsRegistration(
-            f"{model.label} also needs {names}, which only its owner distributes.",
-            f"Register at {pages}, accept the licence, download {it}, and import {it} from disk.",
-        )
+        packed, own = [file for file in files if file.within], [file for file in files if not file.within]
+        steps = [f"Download {file.within} from {file.page}, and import it as it is." for file in packed]
+        if own:
+            pages, it = " and ".join(dict.fromkeys(file.page for file in own)), "it" if len(own) == 1 else "them"
+            steps.insert(0, f"Register at {pages}, accept the licence, download {it}, and import {it} from disk.")
+        raise NeedsRegistration(f"{model.label} also needs {names}, which only its owner distributes.", " ".join(steps))
 
 
 def require_room(needed: int, folder: Path, doing: str = "The download") -> None:

@@ -33,5 +33,5 @@ def _model(model: Model, tasks: list[str]) -> str:
 
 def _file(file: File) -> str:
     how = "checksum, as third parties report it" if file.reported else "checksum" if file.sha256 else "content"
-    where = f"{file.page}, after registration" if file.gated else file.page
-    return f"| `{file.path}` | {file.size} | {where} | {how} |"
+    way = f", in {file.within}" if file.within else ", after registration" if file.gated else ""
+    return f"| `{file.path}` | {file.size} | {file.page}{way} | {how} |"

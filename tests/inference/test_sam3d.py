@@ -137,8 +137,13 @@ def test_masks_and_hands_are_told(small_sam3d, photo):
     assert not np.allclose(plain[0].vertices, told[0].vertices, atol=1e-6)
     np.testing.assert_allclose(plain[1].vertices, told[1].vertices, atol=1e-5)
     assert "hand_boxes" not in plain[0].parameters
-    with pytest.raises(BadInput, match="masks"):
-        found(masks=[mask])
+    for one, same in zip(found(masks=np.stack([mask, 0 * mask]))[:2], told, strict=True):  # of nobody: not told
+        np.testing.assert_allclose(one.vertices, same.vertices, atol=1e-5)
+    for wrong in ([mask], [[mask], [None]], [[mask, None, None]], 3):
+        with pytest.raises(BadInput, match="masks"):
+            found(masks=wrong)
+    with pytest.raises(BadInput, match="405 x 540"):
+        found(masks=[None, mask[::2, ::2]])
     with pytest.raises(BadInput, match="boxes"):
         recover_people(photo, "sam3d-body", masks=[mask], models_dir=small_sam3d, device="cpu")
 
@@ -267,6 +272,14 @@ def test_what_is_missing_is_named(small_sam3d, photo, tmp_path):
         with pytest.raises(MissingModel, match=Path(path).name) as told:
             recover_people(photo, "sam3d-body", boxes=BOXES, models_dir=root)
         assert catalogue.files() and "licence" in str(told.value.remedy).lower()
+    assert "assets.zip" in told.value.remedy and "Register" not in told.value.remedy
+    with pytest.raises(MissingModel, match=r"model\.ckpt is missing.*mhr_model\.pt is missing") as told:
+        recover_people(photo, "sam3d-body", boxes=BOXES, models_dir=tmp_path)
+    assert all(word in told.value.remedy for word in ("Register", "assets.zip"))
+    shutil.copy(small_sam3d / "sam-3d-body/vith/model.ckpt", root / "sam-3d-body/dinov3/model.ckpt")
+    shutil.copy(small_sam3d / "sam-3d-body/mhr_model.pt", root / "sam-3d-body/mhr_model.pt")
+    with pytest.raises(BadModelFile, match="with ViT-H"):
+        recover_people(photo, "sam3d-body", boxes=BOXES, models_dir=root)
 
 
 def test_the_catalogue_knows_the_files_and_asks_first(sam3d_models):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,8 +31,18 @@ _RULES = (
 )
 
 
-def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Published names and tensors -> those of `SAM3DBody`, their types kept; an unknown name stays, to be noticed."""
+#: The beginning of a name that only one of the two has.
+_OWN = {"dinov3": "backbone.encoder.rope_embed.", "vith": "backbone.last_norm."}
+
+
+def converted(tensors: dict[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """Published names and tensors -> those of `SAM3DBody`, their types kept; an unknown name stays, to be noticed.
+
+    Raises ValueError for the checkpoint of the other kind.
+    """
+    others = tuple(own for other, own in _OWN.items() if other != kind)
+    if any(name.startswith(others) for name in tensors):
+        raise ValueError(f"this is not the checkpoint with {kind}")
     made: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if _UNUSED.search(name):
@@ -50,4 +61,4 @@ def converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-PUBLISHED = {kind: Published(path, converted, ("state_dict",)) for kind, path in PATHS.items()}
+PUBLISHED = {kind: Published(path, partial(converted, kind=kind), ("state_dict",)) for kind, path in PATHS.items()}

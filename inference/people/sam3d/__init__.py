@@ -97,15 +97,19 @@ def _masks_per_photo(masks: Any, boxes: Sequence | None, count: int) -> list[lis
         return None
     if boxes is None:
         raise BadInput("There are masks of people without their boxes.", "Give the boxes of the people too.")
-    listed = [masks] if count == 1 and len(masks) == len(boxes[0]) and (not masks or _is_mask(masks[0])) else masks
-    fits = len(listed) == count and all(len(own) == len(box) for own, box in zip(listed, boxes, strict=False))
-    if not fits or not all(one is None or _is_mask(one) for own in listed for one in own):
+    try:
+        masks = list(masks)
+        listed = [masks] if count == 1 and len(masks) == len(boxes[0]) and all(map(_is_mask, masks)) else masks
+        fits = len(listed) == count and all(len(own) == len(box) for own, box in zip(listed, boxes, strict=False))
+    except TypeError:  # no lists
+        listed, fits = [], False
+    if not fits or not all(_is_mask(one) for own in listed for one in own):
         raise BadInput("The masks do not belong to the boxes.", "Give a mask (H, W), or None, for each box of a photo.")
     return [[None if one is None else np.asarray(one) for one in own] for own in listed]
 
 
 def _is_mask(mask: Any) -> bool:
-    return mask is None or np.ndim(mask) == 2
+    return mask is None or getattr(mask, "ndim", 0) == 2
 
 
 __all__ = ["Reading", "recover"]

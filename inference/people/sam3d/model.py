@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ....installer.models import store
 from ...camera import Camera
+from ...errors import MissingModel
 from ...models.mhr import PATH, Rig, load_rig
 from ...models.sam3d_body.backbone import KINDS
 from ...models.sam3d_body.checkpoint import PUBLISHED
@@ -134,13 +135,18 @@ class Model:
 
 
 def load_model(run: Run) -> Model:
-    """The user's network and rig. Raises `MissingModel`, which names the file that is missing, and `BadModelFile`."""
+    """The user's network and rig. Raises `MissingModel`, which names what is missing, and `BadModelFile`."""
     assert run.model is not None
     kind = str(run.model.options["backbone"])
-    for path in (PUBLISHED[kind].path, PATH):
-        source = store.find(path, run.models_dir)
-        if not (source.exists() or source.with_suffix(".safetensors").exists()):
-            raise missing(source, path)
+    places = {path: store.find(path, run.models_dir) for path in (PUBLISHED[kind].path, PATH)}
+    lacking = [
+        missing(source, path)
+        for path, source in places.items()
+        if not (source.exists() or source.with_suffix(".safetensors").exists())
+    ]
+    if lacking:
+        told, ways = (" ".join(getattr(one, part) for one in lacking) for part in ("message", "remedy"))
+        raise MissingModel(told, ways, lacking[0].operator, lacking[0].arguments)
     key = (*run.model_key, SIZES[kind], run.half)
     return keep(key, lambda: _loaded(run, kind))
 

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ...camera import Camera
+from ...errors import BadInput
 from .model import Sight
 from .passes import Query
 
@@ -60,4 +61,12 @@ def queries(
                 mask = masks[frame][number] if masks else None
                 if mask is None and prompted and one.mask is not None:
                     mask = one.mask(*photo.pixels.shape[:2])
+                if mask is not None and mask.shape != photo.pixels.shape[:2]:
+                    tall, wide = mask.shape
+                    raise BadInput(
+                        f"A mask of {photo.name} has {wide} x {tall} pixels.",
+                        "Give masks as large as the photo, {} x {} pixels.".format(*photo.size),
+                    )
+                if mask is not None and not (mask > 0.5).any():  # a mask of nobody says nothing
+                    mask = None
                 yield Query(Sight(photo.pixels, cameras[frame], one.box, mask), Place(frame, number, one), own)
