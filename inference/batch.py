@@ -7,7 +7,9 @@ than `batch_size` photos and results are held, however long the clip. Photos of 
 their model can do that. An error names the photo; what came before it has been given out already.
 
 A model's module has one function that is called as its task says here: `estimate(photo, run, options)`, or, where
-photos pass its network together, `estimate_batch(photos, run, options)` with a list of results.
+photos pass its network together, `estimate_batch(photos, run, options)` with a list of results. Where the frames of a
+film tell of each other, it has `estimate_film(clip, run, options)` too, which returns a function of a frame's number
+and its run.
 """
 
 from __future__ import annotations
@@ -78,6 +80,11 @@ class _Asked:
 
     def _module(self, number: int) -> ModuleType:
         return model_module(self.task, self.models[number].id)
+
+    @property
+    def film(self) -> Callable[..., Callable[[int, Run], Any]] | None:
+        """What the first model has for films."""
+        return getattr(self._module(0), f"{self.verb}_film", None)
 
     def answers(self, photos: list[Photo], run: Run) -> list[Any]:
         """A result for each photo, with the model that gave it. Raises the last model's `NothingFound`."""
@@ -227,7 +234,7 @@ def _of_film(
     for model in asked.models:
         only = replace(asked, models=(model,))
         film = _through_found_lens(clip, only, opening) if model.options.get("lens") else clip
-        pairs = (pairs_of or _pairs)(film, only, count)
+        pairs = (pairs_of or (_film_pairs if only.film else _pairs))(film, only, count)
         if asked.options.get("steady"):
             pairs = _steadied(pairs)
         if model is asked.models[-1]:
@@ -284,6 +291,22 @@ def _pairs(clip: Clip, asked: _Asked, count: int) -> Iterator[tuple[Photo, Any]]
         done += len(batch)
         while results:
             yield batch.pop(0), results.pop(0)
+
+
+def _film_pairs(clip: Clip, asked: _Asked, _count: int) -> Iterator[tuple[Photo, Any]]:
+    """The pairs of a model that takes the frames of a film as one."""
+    assert asked.film is not None
+    model = asked.models[0]
+    with asked.run.computing():
+        answer = asked.film(clip, replace(asked.run.part(0.0, 0.8), model=model), asked.options)
+    parts = asked.run.part(0.8, 1.0).parts(len(clip))
+    for number, (photo, part) in enumerate(zip(clip, parts, strict=False)):
+        try:
+            with asked.run.computing():
+                result = replace(answer(number, part), model=model.id)
+        except NothingFound as error:
+            result = _at(error, photo.name, number)
+        yield photo, result
 
 
 def _read(photos: Iterator[Photo], count: int, done: int | None) -> list[Photo]:

@@ -5,7 +5,6 @@ import gc
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -178,12 +177,9 @@ def synthetic(cache: Path) -> Iterator[Callable[..., Path]]:
 
 
 @pytest.fixture(scope="session")
-def sam3d_models(tmp_path_factory) -> Path:
+def sam3d_models(cache, tmp_path_factory) -> Path:
     """Root of model files with small SAM 3D Body networks and a small MHR rig, in the published layout."""
-    root = tmp_path_factory.mktemp("sam3d")
-    synth = Path(__file__).parent / "inference" / "synth"
-    subprocess.run([sys.executable, str(synth / "small_sam3d.py"), str(root)], cwd=synth, check=True)
-    return root
+    return made_up.small_models("sam3d", cache, tmp_path_factory.mktemp("sam3d") / "models")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import runpy
 import shutil
 import socket
@@ -74,6 +75,12 @@ def tiny_pipeline(kind: str, cache: Path) -> Path:
     return made(cache, script, [kind], kind, _run_here)
 
 
+def small_models(kind: str, cache: Path, root: Path) -> Path:
+    """A root of model files that a test may change, with small networks of a kind ("hmr2", "sam3d")."""
+    shutil.copytree(made(cache, f"small_{kind}.py", [], f"small_{kind}"), root)
+    return root
+
+
 def _run(script: Path, *arguments: str) -> None:
     """In a process of its own, which gives its memory back."""
     subprocess.run([sys.executable, str(script), *arguments], cwd=SYNTH, check=True)
@@ -94,7 +101,8 @@ def _run_here(script: Path, *arguments: str) -> None:
 def made(cache: Path, script: str, arguments: list[str], name: str, run: Callable[..., None] = _run) -> Path:
     """The file (or folder) `name` in the cache, made unless script and arguments are those that made it."""
     text = (SYNTH / script).read_text("utf-8")
-    needed = [file for file in sorted(SYNTH.glob("*.py")) if file.name == script or f" {file.stem} import" in text]
+    own = re.findall(r"^(?:from|import) (\w+)", text, re.M)
+    needed = [file for file in sorted(SYNTH.glob("*.py")) if file.name == script or file.stem in own]
     content = b"".join(file.read_bytes() for file in needed)
     content += b"".join((SYNTH / word).read_bytes() for word in arguments if word.endswith(".gz"))
     folder = cache / hashlib.sha256(content).hexdigest()[:16]

@@ -6,7 +6,7 @@ A clip (photos with a frame rate) is handed to `clip`, which follows people thro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -84,6 +84,26 @@ def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int,
     start, stop = frames or (0, len(clip))
     boxes, run, _ = _with_boxes(clip, run, options, read_from(start), stop)
     return measure_clip(clip, run, {**options, "boxes": boxes}, frames)
+
+
+def follow(clip: Clip, run: Run, options: Mapping[str, Any]) -> tuple[People, Callable[[int], tuple[Person, ...]]]:
+    """The people of a clip, and a function that gives those who are seen in a frame with masks of their own, which are
+    made when they are asked for: those of all frames would not find room."""
+    from .clip import USUAL_FPS, solve_clip
+    from .clip.identify import identify
+
+    measured = measure(clip, run.part(0.0, 0.5), options)
+    people = solve_clip(measured, run.part(0.5, 1.0), options)
+    tracks = identify(measured.pieces, measured.fps or USUAL_FPS)
+
+    def seen(frame: int) -> tuple[Person, ...]:
+        here = [one for one in people.frames[frame] if frame in tracks[one.track_id].sightings]
+        whole = [tracks[one.track_id].sightings[frame].whole for one in here]
+        height, width = people.cameras[frame].height, people.cameras[frame].width
+        masks = separate_masks([pose.person_mask(one, height, width) for one in whole])
+        return tuple(replace(one, mask=mask) for one, mask in zip(here, masks, strict=True))
+
+    return people, seen
 
 
 def _with_boxes(

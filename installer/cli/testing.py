@@ -2,7 +2,8 @@
 """`python3 -m installer test`: the checks and the test-suite on the default Blender, its Blender-facing part on others.
 
 The work is cut into pieces, each with a log of its own, that keep two cores busy. The other Blenders wait
-for the default one's Blender-facing tests: what these computed without Blender answers there (tests/answers.py).
+for the default one's Blender-facing tests: what these have computed without Blender is the answer in all that follow
+(tests/blender_addon/answers.py).
 
 A run is judged by the results file that pytest writes at its end and by the exit code. bpy may crash while its process
 ends, after every test has passed and been recorded: that is reported and is not a failure. A crash before the results
@@ -187,7 +188,7 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
     """All that is to be done, in pieces."""
     first, *others = ready
     logs, options = first.paths.home / "results", TIERS[tier][0]
-    answers = {"MAQUETTE_ANSWERS": str(first.paths.home / "answers")} if others else {}
+    answers = {"MAQUETTE_ANSWERS": str(first.paths.home / "answers")}
     pieces = [
         SuitePiece(name, command, logs / f"{name.replace(' ', '-')}.log", _variables(first), CHECKS.get(name, 1.0))
         for name, command in checks.items()

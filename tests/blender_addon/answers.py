@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the built-in models said in the default Blender's tests is their answer in the others' of the same run.
+"""What the built-in models have said in a run is their answer in the tests to come, and in the other Blenders'.
 
 Inference knows nothing of Blender: on each Blender a few tests, marked `computes`, really run it, and the others ask
 what Blender makes of the results. `installer test` names a folder of its own run in MAQUETTE_ANSWERS. The default
-Blender computes always, and writes each result there under the digest of all that it depends on. The others read; where
+Blender computes each result once and writes it there under the digest of all that it depends on. The others read; where
 there is nothing, as when tests are picked by hand or a photo is decoded otherwise, they compute.
 """
 
@@ -12,6 +12,7 @@ import os
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,14 @@ from maquette.inference.results import Body
 from maquette.inference.shipped.mannequin import body_named
 from maquette.installer.models import catalogue
 
-#: Task -> the function that its models' modules have.
-FUNCTIONS = {"depth": "estimate", "normals": "estimate", "hands": "refine", "people": "recover"}
+#: Task -> the functions that its models' modules have.
+FUNCTIONS = {"depth": ["estimate"], "normals": ["estimate"], "hands": ["refine"], "people": ["recover", "measure"]}
 
 BODIES = ("mannequin", "anatomical")
 
 
 class Answers:
-    """Answers in a folder. writes : this Blender computes, the others read.  computing : for now, they compute too."""
+    """Answers in a folder. writes : this Blender writes what it computes.  computing : for now, nothing is read."""
 
     def __init__(self, folder: Path, writes: bool) -> None:
         self.folder, self.writes, self.computing = folder, writes, False
@@ -37,19 +38,20 @@ class Answers:
 
     def install(self, replace: Callable[[Any, str, Any], None]) -> None:
         """Put them before the models that ship; replace : sets an attribute of a module."""
-        for task, function in FUNCTIONS.items():
+        for task, functions in FUNCTIONS.items():
             for code in {model.code for model in catalogue.models(task) if not model.files}:
                 module = import_module(f"maquette.inference.{code}")
-                replace(module, function, self._before(getattr(module, function)))
+                for function in filter(partial(hasattr, module), functions):
+                    replace(module, function, self._before(getattr(module, function)))
 
     def _before(self, compute: Callable[..., Any]) -> Callable[..., Any]:
-        def answered(given: Any, run: Any, options: Mapping[str, Any]) -> Any:
-            asked = compute.__module__, given, run.device, run.precision, options
+        def answered(given: Any, run: Any, options: Mapping[str, Any], *more: Any) -> Any:
+            asked = compute.__module__, compute.__name__, given, run.device, run.precision, options, *more
             path = self.folder / f"{digest(asked)}.pickle"
-            if not (self.writes or self.computing) and path.exists():
+            if not self.computing and path.exists():
                 run.report(1.0, "As computed before")
                 return read(path)
-            result = compute(given, run, options)
+            result = compute(given, run, options, *more)
             if self.writes:
                 write(result, path)
             return result

@@ -52,7 +52,7 @@ def test_what_has_no_digest_is_refused() -> None:
         digest(object())
 
 
-def test_the_others_read_what_one_wrote_unless_they_compute(tmp_path, monkeypatch) -> None:
+def test_all_read_what_one_wrote_unless_they_compute(tmp_path, monkeypatch) -> None:
     asked: list[int] = []
     real = blazepose_anny.recover
 
@@ -77,5 +77,8 @@ def test_the_others_read_what_one_wrote_unless_they_compute(tmp_path, monkeypatc
     people(other, refine=True)
     other.computing = True
     people(other)
+    people(first)
+    assert len(asked) == 3
+    first.computing = True
     people(first)
     assert len(asked) == 4 and len(list(tmp_path.iterdir())) == 1

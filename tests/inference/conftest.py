@@ -2,12 +2,11 @@
 """A person who walks with planted feet: known motion for the tests of smoothing, contact and ground."""
 
 import gc
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import made_up
 import numpy as np
 import pytest
 import torch
@@ -141,12 +140,9 @@ def random_weights():
 
 
 @pytest.fixture(scope="session")
-def hmr2_models(tmp_path_factory) -> Path:
+def hmr2_models(cache, tmp_path_factory) -> Path:
     """Root of model files with a small HMR 2.0 network as a training program writes it, and the made-up bodies."""
-    root = tmp_path_factory.mktemp("hmr2")
-    synth = Path(__file__).parent / "synth"
-    subprocess.run([sys.executable, str(synth / "small_hmr2.py"), str(root)], cwd=synth, check=True)
-    return root
+    return made_up.small_models("hmr2", cache, tmp_path_factory.mktemp("hmr2") / "models")
 
 
 @pytest.fixture

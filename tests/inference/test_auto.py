@@ -68,6 +68,7 @@ def people_at(monkeypatch):
             return replace(made, metric=True, depth=np.full_like(made.depth, 2))
 
         monkeypatch.setattr(from_people, "estimate", estimate)
+        monkeypatch.delattr(from_people, "estimate_film", raising=False)
 
     return found
 

@@ -1,12 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The people of a clip, from pictures to posed bodies, through the public API."""
 
+import sys
 from itertools import islice
 
 import numpy as np
 import pytest
-from maquette.inference import Camera, Cancelled, Clip, Photo, recover_people
+from maquette.inference import (
+    Camera,
+    Cancelled,
+    Clip,
+    NothingFound,
+    Photo,
+    batch,
+    measure_people,
+    recover_people,
+    solve_people,
+)
+from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.geometry.skinning import pose_body
+from maquette.inference.people import blazepose_anny
 from maquette.inference.people import clip as clip_room
 from maquette.inference.people.clip import key_frames
 from maquette.inference.people.fit import fitting
@@ -23,8 +36,13 @@ def clip(crossing):
 
 
 @pytest.fixture(scope="module")
-def people(clip):
-    return recover_people(clip, device="cpu")
+def measured(clip):
+    return measure_people(clip, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def people(measured):
+    return solve_people(measured)
 
 
 def test_each_person_is_one_track_over_all_frames(people, crossing):
@@ -74,6 +92,28 @@ def test_a_gap_is_marked_by_its_confidence(people):
     # Not each: of somebody who is all but hidden the network may see little.
     assert np.median([person.confidence.max() for person in seen]) > 0.5
     assert len(seen) > 0.7 * len(persons)
+
+
+def test_depth_and_normals_of_a_film_are_of_the_people_who_are_followed(people, measured, clip, monkeypatch):
+    """Once for all frames; who is out of sight in one of them is not drawn there."""
+    tracks = clip_room.identify(measured.pieces, FPS)
+    del tracks[0].sightings[2], tracks[0].sightings[1], tracks[1].sightings[1]
+    asked = []
+    monkeypatch.setattr(blazepose_anny, "measure", lambda *_: asked.append(1) or measured)
+    monkeypatch.setattr(clip_room, "solve_clip", lambda *_: people)
+    monkeypatch.setattr(sys.modules[f"{clip_room.__name__}.identify"], "identify", lambda *_: tracks)
+    short = Clip("crossing", 4, FPS, lambda: islice(clip, 4))
+    found = [depth for _, depth in batch.each("depth", short, "builtin", device="cpu")]
+    assert len(asked) == 1 and isinstance(found.pop(1), NothingFound)
+    for frame, depth in zip((0, 2, 3), found, strict=True):
+        assert depth.model == "builtin" and depth.camera == CAMERA
+        for person in people.frames[frame]:
+            drawn = rasterise(person.vertices, people.body.faces, CAMERA)[0]
+            near = np.abs(depth.depth - drawn)[drawn > 0] < 0.3
+            assert near.mean() < 0.5 if (frame, person.track_id) == (2, 0) else near.mean() > 0.8
+    normals = [one for _, one in batch.each("normals", short, "builtin", device="cpu")]
+    np.testing.assert_array_equal(normals[0].valid, found[0].valid)
+    np.testing.assert_array_equal(normals[0].normals, found[0].normals)
 
 
 def test_both_batch_sizes_act_on_a_tracked_clip(clip, monkeypatch):

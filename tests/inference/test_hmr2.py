@@ -36,6 +36,20 @@ def recover(small_hmr2):
 
 
 @pytest.fixture(scope="module")
+def _known() -> dict:
+    return {}
+
+
+@pytest.fixture
+def calm(recover, crossing_clip, _known):
+    """The people of the crossing clip, whose feet are not planted; for several tests."""
+    if not _known:
+        clip, boxes, _ = crossing_clip
+        _known["people"] = recover(clip, boxes=boxes, plant=0, hands="none")
+    return _known["people"]
+
+
+@pytest.fixture(scope="module")
 def astronaut() -> Photo:
     photo = load_photo(sample_photo("astronaut"))
     return Photo(np.ascontiguousarray(photo.pixels[::2, ::2]), None, "astronaut")
@@ -126,11 +140,12 @@ def test_a_person_cut_by_the_border_and_one_hardly_in_the_picture(recover, astro
     assert skeleton_picture(people).shape == (256, 256, 3)
 
 
-def test_a_hundred_people(recover, astronaut):
+@pytest.mark.parametrize("hands", ["none", pytest.param("full", marks=pytest.mark.full)])
+def test_a_hundred_people(recover, astronaut, hands):
     rng = np.random.default_rng(3)
     low = rng.uniform(0, 200, (100, 2))
     boxes = [(x, y, x + w, y + 50) for (x, y), w in zip(low, rng.uniform(8, 50, 100), strict=True)]
-    people = recover(astronaut, boxes=[boxes], hmr_batch_size=20)
+    people = recover(astronaut, boxes=[boxes], hmr_batch_size=20, hands=hands)
     assert len(people.frames[0]) == 100
     assert [person.track_id for person in people.frames[0]] == list(range(100))
     masks = np.stack([person.mask for person in people.frames[0]])
@@ -207,7 +222,7 @@ def test_two_people_who_cross_keep_their_names_whatever_the_order_of_their_boxes
 
 def test_the_builtin_network_follows_where_there_is_no_detector(recover, crossing_clip):
     clip, _, hips = crossing_clip
-    people = recover(clip)
+    people = recover(clip, hands="none")
     tracks = people.tracks()
     assert len(tracks) == 2
     for track in tracks.values():
@@ -224,13 +239,12 @@ def jitter(people, track_id):
     return np.linalg.norm(np.diff(steps, axis=0), axis=-1).mean()
 
 
-def test_smoothing_calms_without_lag_and_none_is_the_networks_own(recover, crossing_clip):
+def test_smoothing_calms_without_lag_and_none_is_the_networks_own(recover, crossing_clip, calm):
     clip, boxes, _ = crossing_clip
-    raw = recover(clip, boxes=boxes, smoothing=0, plant=0)
-    calm = recover(clip, boxes=boxes, plant=0)
-    calmer = recover(clip, boxes=boxes, smoothing=4, plant=0)
+    raw = recover(clip, boxes=boxes, smoothing=0, plant=0, hands="none")
+    calmer = recover(clip, boxes=boxes, smoothing=4, plant=0, hands="none")
     assert jitter(calmer, 0) < jitter(calm, 0) < 0.7 * jitter(raw, 0)
-    single = recover(clip, boxes=boxes, track=False)
+    single = recover(clip, boxes=boxes, track=False, hands="none")
     number = [np.allclose(raw.tracks()[0][5][1].box, person.box) for person in single.frames[5]].index(True)
     own, same = rotation_matrices(single.frames[5][number].rotations), raw.tracks()[0][5][1].rotations
     np.testing.assert_allclose(rotation_matrices(same), own, atol=1e-5)
@@ -244,7 +258,7 @@ def test_smoothing_calms_without_lag_and_none_is_the_networks_own(recover, cross
 def test_gaps_are_filled_without_confidence(recover, crossing_clip):
     clip, boxes, _ = crossing_clip
     holes = [[] if 8 <= frame < 12 else some for frame, some in enumerate(boxes)]
-    people = recover(clip, boxes=holes)
+    people = recover(clip, boxes=holes, hands="none")
     assert sorted(people.tracks()) == [0, 1]
     for track in people.tracks().values():
         assert [frame for frame, _ in track] == list(range(len(clip)))
@@ -288,9 +302,8 @@ def turned(vectors):
     return quaternion.rotation_matrices(quaternion.from_rotation_vector(vectors.reshape(len(vectors), -1, 3)))
 
 
-def test_the_motion_under_amass_names_makes_the_same_people(recover, crossing_clip, tmp_path):
-    clip, boxes, _ = crossing_clip
-    people = recover(clip, boxes=boxes, plant=0)
+def test_the_motion_under_amass_names_makes_the_same_people(calm, crossing_clip, tmp_path):
+    clip, people = crossing_clip[0], calm
     export.save_amass(tmp_path / "second.npz", people, 1)
     with np.load(tmp_path / "second.npz", allow_pickle=False) as content:
         amass = dict(content)

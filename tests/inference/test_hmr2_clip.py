@@ -105,7 +105,8 @@ def actors(template):
 
 @pytest.fixture
 def recover(actors, small_hmr2, monkeypatch):
-    """`recover_people` of the clip: boxes in changing order, the network replaced by the one that knows."""
+    """`recover_people` of the clip: boxes in changing order, the network replaced by the one that knows. Nobody has
+    hands in these pictures."""
     order = [np.random.default_rng(frame).permutation(2) for frame in range(FRAMES)]
     boxes = [[tuple(actors[who].boxes[frame]) for who in some] for frame, some in enumerate(order)]
     rng = np.random.default_rng(0)
@@ -127,7 +128,8 @@ def recover(actors, small_hmr2, monkeypatch):
     clip = Clip("walk", FRAMES, FPS, lambda: map(picture, range(FRAMES)))
 
     def run(**named):
-        return recover_people(clip, "hmr2", boxes=boxes, device="cpu", models_dir=small_hmr2, **named)
+        named = {"boxes": boxes, "hands": "none", **named}
+        return recover_people(clip, "hmr2", device="cpu", models_dir=small_hmr2, **named)
 
     return run
 

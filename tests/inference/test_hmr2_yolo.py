@@ -9,8 +9,10 @@ import pickle
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pytest
 import torch
@@ -26,13 +28,12 @@ KINDS = (SEGMENTS, "yolov9t", "yolo11n", "yolo12n", "yolo26n-seg", "folded")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(cache, tmp_path_factory):
+    """A folder with the files, and with the numbers of the very package that is installed."""
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip("ultralytics, which writes the files, is not installed")
-    root = tmp_path_factory.mktemp("yolo")
-    script = Path(__file__).parent / "synth" / "make_yolo.py"
-    subprocess.run([sys.executable, str(script), str(root)], check=True, capture_output=True)
-    return root
+    kept = made_up.made(cache, "make_yolo.py", [], f"yolo-{version('ultralytics')}-{version('torch')}")
+    return shutil.copytree(kept, tmp_path_factory.mktemp("yolo") / "files")
 
 
 @pytest.fixture(scope="module")

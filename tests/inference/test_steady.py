@@ -48,6 +48,7 @@ def shaken(monkeypatch):
             return DepthMap(depth, depth > 0, None, CAMERA, True, photo.pixels)
 
         monkeypatch.setattr(from_people, "estimate", estimate)
+        monkeypatch.delattr(from_people, "estimate_film", raising=False)
 
     return by
 
