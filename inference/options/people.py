@@ -38,8 +38,9 @@ OPTIONS = Options(
         ("still", "Still", "As if it stood still"),
     )),
     Text("detector", None, "Detector",
-         "What finds the people: builtin, a YOLO or RT-DETR file of the models folder, or a path; left out, the "
-         "built-in people have their own, HMR 2.0 takes the first such file, or else the built-in detector",
+         "What finds the people: builtin, a YOLO, RT-DETR, D-FINE or RF-DETR file of the models folder, or a path; "
+         "left out, the built-in people have their own, HMR 2.0 takes the first such file, or else the "
+         "built-in detector",
          path=True),
 )
 # fmt: on

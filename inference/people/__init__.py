@@ -70,9 +70,9 @@ def recover_people(
     mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
     masks : of SAM 3D Body: per photo, a mask (H, W) of each person in `boxes`, or None; shown to the network.
     camera_motion : of a tracked clip: "auto" follows the background, "still" takes the camera to stand still.
-    detector : what finds people: "builtin", the name of a YOLO file (.pt) in the model files' folder yolo or of an
-        RT-DETR file (.safetensors) or its folder in detectors, or a path. None takes the built-in one; "hmr2" takes the
-        first file there is of those that the reference offers, else any.
+    detector : what finds people: "builtin", the name of a YOLO file (.pt) in the model files' folder yolo, of an
+        RT-DETR file (.safetensors) in detectors or of a folder there (D-FINE, RF-DETR and others), or a path. None
+        takes the built-in one; "hmr2" takes the first file there is of those that the reference offers, else any.
 
     Returns `People`; a photo without a person gives an empty frame. Raises `MaquetteError` with a remedy.
     """

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from ...errors import BadModelFile, MaquetteError
 from ...runtime import Run
 from ...runtime.memory import is_out_of_memory, keep
+from ...runtime.offline import offline
 from ..checkpoint import Checkpoint
 from .embeddings import add_embedding
 from .engine import DiffusionEngine
@@ -69,11 +68,11 @@ def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> Diffus
         if checkpoint.embeddings:
             raise BadModelFile(f"{path} takes no textual inversions.", "Leave out the embeddings.")
         loras = [(Path(file), strength) for file, strength in checkpoint.loras]
-        with _offline():
+        with offline("diffusers", "transformers"):
             return _read(path, lambda: load_repainter(path, name, loras, run, offload=offload))
     dtype = torch.float16 if run.precision == "float16" else torch.float32
     notes = []
-    with _offline():
+    with offline("diffusers", "transformers"):
         pipeline = _read(path, lambda: _pipeline(checkpoint, path, dtype))
         check_channels(pipeline.unet.config.in_channels, path)
         _check_complete(path, pipeline)
@@ -224,29 +223,3 @@ def _read(path: Path, read: Callable[[], Any]) -> Any:
             raise BadModelFile(f"{path} lacks some of the model's tensors.", "Download it again.") from error
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise BadModelFile(f"{path} cannot be loaded: {first}", REMEDY) from error
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Keep the libraries from asking any hub, and from printing progress bars and advice for programmers."""
-    import diffusers.utils.logging as diffusers_log
-    import transformers.utils.logging as transformers_log
-
-    before = {name: os.environ.get(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")}
-    levels = [(log, log.get_verbosity()) for log in (diffusers_log, transformers_log)]
-    os.environ.update(dict.fromkeys(before, "1"))
-    for log, _ in levels:
-        log.disable_progress_bar()
-        log.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        for log, level in levels:
-            log.set_verbosity(level)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which detector of the user's finds the people: YOLO files by ultralytics, RT-DETR files by transformers."""
+"""Which detector of the user's finds the people: YOLO files by ultralytics, RT-DETR and its kin by transformers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def detector_file(models_dir: Path, chosen: str | None = None) -> Path | None:
 def file_finder(path: Path, run: Run, thresholds: Thresholds) -> Finder:
     """A finder with the detector of a file. Raises `BadModelFile` and `MissingPackages`."""
     if path.suffix == ".safetensors":
+        from .described import described_finder, is_described
         from .detr import detr_finder
 
-        return detr_finder(path, run, thresholds)
+        return (described_finder if is_described(path) else detr_finder)(path, run, thresholds)
     return yolo.yolo_finder(path, run, thresholds)

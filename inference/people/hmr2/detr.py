@@ -23,8 +23,7 @@ from ...runtime.device import missing_package
 from ...runtime.memory import keep
 from ...weights import rename
 from ...weights.checkpoint import read_tensors
-from ..boxes import box_overlap
-from .find import Detection, Finder, Thresholds
+from .find import Detection, Finder, Thresholds, apart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,16 +75,8 @@ def _people(scores: NDArray, boxes: NDArray, width: int, height: int, thresholds
     """The people of a photo, the surest first. scores (Q,), boxes (Q, 4): middle and size in shares of the photo."""
     order = np.argsort(-scores)[: int((scores >= thresholds.confidence).sum())]
     middle, size = boxes[order, :2], boxes[order, 2:]
-    corners = (np.concatenate([middle - size / 2, middle + size / 2], 1).clip(0, 1) * ([width, height] * 2)).astype(
-        "f4"
-    )
-    found: list[Detection] = []
-    for index, box in zip(order, corners.astype(np.float32), strict=True):
-        if (box[2:] - box[:2] < 1).any():
-            continue
-        if thresholds.overlap >= 1 or all(box_overlap(box, one.box) <= thresholds.overlap for one in found):
-            found.append(Detection(box, float(scores[index])))
-    return found
+    corners = np.concatenate([middle - size / 2, middle + size / 2], 1).clip(0, 1) * ([width, height] * 2)
+    return apart(scores[order], corners, thresholds.overlap)
 
 
 def load_detr(path: Path) -> nn.Module:

@@ -52,6 +52,17 @@ class Thresholds:
 Finder = Callable[[Sequence["Photo"], "Run"], list[list[Detection]]]
 
 
+def apart(scores: NDArray, boxes: NDArray, overlap: float) -> list[Detection]:
+    """Of boxes (Q, 4) in pixels, the surest first, those of a pixel or more that no surer one overlaps by more."""
+    found: list[Detection] = []
+    for score, box in zip(scores, boxes.astype(np.float32), strict=True):
+        if (box[2:] - box[:2] < 1).any():
+            continue
+        if overlap >= 1 or all(box_overlap(box, one.box) <= overlap for one in found):
+            found.append(Detection(box, float(score)))
+    return found
+
+
 def given_boxes(boxes: Sequence[Sequence[float]], photo: Photo) -> list[Detection]:
     """The boxes that the caller gave, in their order; they may reach out of the photo. Raises `BadInput`."""
     width, height = photo.size
