@@ -12,6 +12,7 @@ import numpy as np
 from ... import inference
 from ...inference.errors import NothingFound
 from ...inference.options.people import SAM3D
+from ...inference.photo import as_clip
 from ...inference.photo.sequence import folder_files
 from .item import JobResult
 from .masks import MaskWork
@@ -38,14 +39,14 @@ class RecoveredPeople:
 
 
 class PeopleWork(MaskWork[RecoveredPeople]):
-    """The people of a photo, or of all frames of a clip: the network and the fit see a clip as a whole."""
+    """The people of a photo, of one frame of a clip, or of all of them: a clip is seen as a whole."""
 
     def of_photo(self, report: Report) -> JobResult[RecoveredPeople]:
         """Raises NothingFound where there is nobody."""
         from ...inference.people.clip.ground import world_from_camera
         from ...inference.people.clip.motion import in_first_camera
 
-        clip = self.source.clip()
+        clip = self.source.clip() if self.clip is not None else as_clip(self.source.photo())
         people = inference.recover_people(clip, self.model, **self._options(), **self.where(report))
         if not people.tracks():
             raise NothingFound(

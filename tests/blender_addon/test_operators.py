@@ -218,6 +218,19 @@ def astronaut() -> str:
     return str(sample_photo("astronaut"))
 
 
+def test_the_people_of_the_frame_that_is_shown(astronaut, tmp_path) -> None:
+    with Image.open(astronaut) as photo:
+        photo.save(tmp_path / "shot_0002.png")
+        Image.new("RGB", photo.size, (90, 90, 90)).save(tmp_path / "shot_0001.png")
+    clip = str(tmp_path / "shot_%04d.png")
+    with pytest.raises(RuntimeError, match="No person was found in the photo"):
+        bpy.ops.maquette.recover_people(filepath=clip, frames="CURRENT")
+    bpy.context.scene.frame_set(2)
+    bpy.ops.maquette.recover_people(filepath=clip, frames="CURRENT")
+    (person,) = api.people()
+    assert person.frames == (1, 1) and jobs.outcome().line.startswith("Recovered 1 person. ")
+
+
 def test_photos_that_are_no_clip_have_collections_and_cameras_of_their_own(astronaut, tmp_path) -> None:
     for number, side in ((1, 512), (2, 500)):
         with Image.open(astronaut) as photo:

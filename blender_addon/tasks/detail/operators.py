@@ -183,8 +183,7 @@ def _add_preset_operator() -> type:
         bl_label = "Add Detail Preset"
         preset_menu = "MAQUETTE_MT_detail_presets"
         preset_subdir = MAQUETTE_MT_detail_presets.preset_subdir
-        preset_defines = ("detail = bpy.context.scene.maquette.detail",)
-        preset_values = tuple(f"detail.{name}" for name in PROPERTIES if name != "mask_name")
+        preset_values = tuple(f"bpy.context.scene.maquette.detail.{name}" for name in PROPERTIES if name != "mask_name")
 
     return MAQUETTE_OT_add_detail_preset
 

@@ -11,6 +11,7 @@ from ....inference.options.common import AUTO
 from ....inference.options.people import SAM3D
 from ...builders.bodies.rig_choices import has_root
 from ...library.choice import draw_choice
+from ..shared.chosen import is_clip
 from ..shared.panel import SidebarPanel, draw_masks
 
 
@@ -21,6 +22,8 @@ class PeoplePanel(SidebarPanel):
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         people = settings.people
         draw_choice(layout, people, "people")
+        if is_clip(settings):
+            self.rows(layout, settings, "frames")
         self.rows(layout, settings, "surface")
         self.rows(layout, settings, "bodies")
         if people.bodies == "ARMATURE":
@@ -52,7 +55,7 @@ class PeopleSettingsPanel(SidebarPanel):
         self.rows(layout, settings, "boxes")
         self.rows(layout, settings, "body", "hands", "mask_prompts")
         self.rows(layout.column(heading="Fit"), settings, "refine", "track")
-        if people.track:
+        if people.track and people.frames == "CLIP":
             self.rows(layout.column(align=True), settings, "smoothing", "plant", "camera_motion")
         if not people.boxes:
             self.rows(layout, settings, "detector")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ....inference.options import Choice, Number, Options, Switch
 from ....inference.options.people import OPTIONS, SAM3D
 from ...builders.bodies.rig_choices import RIGS
-from ..shared.settings import BODIES, LIMBS, MASKS, ROOT_MOTION, START_FRAME, mask_choice, model_choice
+from ..shared.settings import BODIES, FRAMES, LIMBS, MASKS, ROOT_MOTION, START_FRAME, mask_choice, model_choice
 
 # fmt: off
 PARAMETERS = Options(*OPTIONS, replace(OPTIONS["boxes"], blender=True))
@@ -36,6 +36,7 @@ BUILD = Options(
         ("BAKED", "Baked", "Shape keys with the values of every frame: plays faster, and fits this motion only"),
         ("OFF", "Off", "The skin follows the bones alone"),
     )),
+    replace(FRAMES, default="CLIP"),
     START_FRAME,
     Choice("skeleton_image", "NONE", "Skeletons",
            "Draw the skeletons of the first frame as an image for a ControlNet", (

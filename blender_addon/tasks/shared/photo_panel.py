@@ -63,6 +63,9 @@ def _draw_packages(layout: UILayout) -> None:
         draw_lines(box, "Set up first: PyTorch is not installed", characters(), "INFO")
         box.operator("maquette.install_packages", icon="IMPORT")
         return
+    if state == "installing":
+        draw_lines(box, _PACKAGES[state], characters(), "TIME")
+        return
     draw_lines(box, unsupported() or _PACKAGES.get(state, "The packages cannot be used"), characters(), "ERROR")
     box.operator("maquette.open_preferences", icon="PREFERENCES")
 

@@ -37,13 +37,10 @@ class MAQUETTE_OT_save_preset(_AddPreset, bpy.types.Operator):
         return f"maquette/{self.task}"
 
     @property
-    def preset_defines(self) -> tuple[str]:
-        return (f"task = bpy.context.scene.maquette.{self.task}",)
-
-    @property
     def preset_values(self) -> tuple[str, ...]:
+        # Whole paths: a name defined before them (`preset_defines`) is unknown to Blender 4.3 with Python 3.13.
         kept = (option.name for option in _settings[self.task] if option.blender and option.name not in _OF_ONE)
-        return tuple(f"task.{name}" for name in kept)
+        return tuple(f"bpy.context.scene.maquette.{self.task}.{name}" for name in kept)
 
 
 def preset_panel(task: str, settings: Options) -> type:
