@@ -52,7 +52,7 @@ def progress_text(job: jobs.Job, stopping: str = "Stopping", *, named: bool = Fa
     if job.count and not job.cancelled:  # in a narrow panel the number says more than what is done with it
         text = f"{text.partition(', ')[0]}, {job.count}" if named else job.count.capitalize()
     text = f"{job.label}: {text}" if named else text
-    return text if left is None else f"{text}, {_duration(left)} left"
+    return text if left is None else f"{text}, {_duration(left)}{' left' * named}"  # a button is narrow
 
 
 def _duration(seconds: float) -> str:
