@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SAM 3D Body with small networks in the published layout, and MHR against its own numbers."""
 
+import copy
 import io
 import pickle
 import shutil
@@ -23,7 +24,7 @@ from maquette.inference.people.sam3d import clip as sam3d_clip
 from maquette.inference.people.sam3d import hands, passes
 from maquette.inference.people.sam3d.body import Build, People3D
 from maquette.inference.people.sam3d.crops import Square, squares_of
-from maquette.inference.people.sam3d.model import Pose, Sight, load_model
+from maquette.inference.people.sam3d.model import Model, Pose, Sight, load_model
 from maquette.inference.registry import find_model
 from maquette.inference.rigs import on_builtin_body
 from maquette.inference.runtime.run import start
@@ -204,13 +205,32 @@ def test_a_person_stands_by_itself(small_sam3d, photo):
         np.testing.assert_allclose(larger - person.translation, 2 * (vertices - person.translation), atol=1e-4)
 
 
-def test_a_clip_has_one_build_a_person_and_a_calm_motion(small_sam3d, crossing_clip):
+@pytest.mark.parametrize("name", ["sam3d-body", "sam3d-body-vith"])
+def test_a_backbone_in_bfloat16_stays_close(small_sam3d, photo, name):
+    """As on a GPU: the backbone alone computes so, what asks it in float32."""
+    run = start("cpu", None, None, small_sam3d, find_model("people", name))
+    model = load_model(run)
+    short = replace(model, net=copy.deepcopy(model.net))
+    short.net.seen.computing_in(torch.bfloat16, whole=True)
+    kinds = [{part.dtype for part in one.parameters()} for one in (short.net.seen, short.net.decoder)]
+    assert kinds == [{torch.bfloat16}, {torch.float32}]
+    sight = Sight(photo.pixels, Camera(1350, 1350, 405, 540, 810, 1080), np.array(BOXES[0], np.float32))
+    readings = [passes.read_batch([sight], one, run, hands=False) for one in (model, short)]
+    for exact, close in zip(*readings, strict=True):
+        off = np.abs(close.vertices - exact.vertices).max()
+        assert 0 < off < 0.03 and np.abs(close.place / exact.place - 1).max() < 0.02
+
+
+def test_a_clip_has_one_build_a_person_and_a_calm_motion(small_sam3d, crossing_clip, monkeypatch):
     clip, boxes, _ = crossing_clip
+    looked, look = [], Model.look
+    monkeypatch.setattr(Model, "look", lambda *given: looked.append(len(given[1].pictures)) or look(*given))
     people = recover_people(
         clip, "sam3d-body", boxes=boxes, models_dir=small_sam3d, device="cpu", hands="none", hmr_batch_size=6
     )
     tracks = people.tracks()
     assert len(tracks) == 2 and len(people.frames) == len(clip)
+    assert looked == [6] * (2 * len(clip) // 6)  # people of several frames share a pass
     for number, track in tracks.items():
         assert all(np.argmax(one.shape[1:]) == number for _, one in track)
         steps = np.diff(np.stack([one.joints[1] for _, one in track]), axis=0)
