@@ -151,6 +151,11 @@ def reconstruct_scene(photo: Photo, **options: Any) -> Made:
     return _of_photo("reconstruct_scene", photo, options)
 
 
+def reconstruct_photos(photos: Photo, **options: Any) -> Made:
+    """The cameras of a film, or of the photos of a folder, of one place, and a cloud of its points."""
+    return _of_photo("reconstruct_photos", photos, options)
+
+
 def cut_out(photo: Photo, **options: Any) -> Made:
     """One thing cut out: its mask, and a card of it."""
     return _of_photo("cut_out", photo, options)

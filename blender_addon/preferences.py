@@ -103,6 +103,7 @@ class MAQUETTE_AP_preferences(bpy.types.AddonPreferences):
     want_detailer: _group("detailer")
     want_maps: _group("maps")
     want_licensed_body: _group("licensed-body")
+    want_photogrammetry: _group("photogrammetry")
     show_sources: BoolProperty(name="Sources", description="PyTorch build, registries, and the offline folder")
     show_report: BoolProperty(name="Report", description="Versions, and what the test of the packages found")
 

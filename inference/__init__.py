@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .normals import estimate_normals
     from .people import measure_people, recover_people, solve_people
     from .photo import Clip, Photo, load_clip, load_photo
+    from .photogrammetry import reconstruct_photos
     from .preprocessors import make_map
     from .results import (
         Body,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         NormalMap,
         People,
         Person,
+        Reconstruction,
     )
     from .runtime import free_memory
     from .scene import reconstruct_scene
@@ -69,6 +71,7 @@ __all__ = [
     "People",
     "Person",
     "Photo",
+    "Reconstruction",
     "UnknownModel",
     "cut_out",
     "detail_mask",
@@ -79,6 +82,7 @@ __all__ = [
     "load_photo",
     "make_map",
     "measure_people",
+    "reconstruct_photos",
     "reconstruct_scene",
     "recover_people",
     "refine_hands",
@@ -96,8 +100,10 @@ _NAMES = {
     "normals": "estimate_normals",
     "people": "measure_people recover_people solve_people",
     "photo": "Clip Photo load_clip load_photo",
+    "photogrammetry": "reconstruct_photos",
     "preprocessors": "make_map",
-    "results": "Body CutOut DepthMap Detailed DetailedSegment Hand HandMaps MapImage NormalMap People Person",
+    "results": "Body CutOut DepthMap Detailed DetailedSegment Hand HandMaps MapImage NormalMap People Person "
+    "Reconstruction",
     "runtime": "free_memory",
     "scene": "reconstruct_scene",
     "segment": "cut_out",

@@ -30,7 +30,7 @@ class Camera:
     """Pinhole intrinsics in pixels.
 
     `source` says where the focal length came from: "given", "exif", "scene", "lines" (straight edges, found or drawn),
-    "model" or "default".
+    "photos" (several of one place), "model" or "default".
     up : the way up as a unit vector in camera axes, where straight edges tell it.
     """
 
@@ -88,9 +88,10 @@ class Camera:
             return f"{math.degrees(self.field_of_view):.3g}° guessed"
         diagonals = self.fx / math.hypot(self.width, self.height) * math.hypot(36.0, 24.0)
         long_sides = 18.0 / math.tan(0.5 * self.field_of_view)
-        told = {"exif": "from EXIF", "scene": "from the scene's camera", "model": "found by the model"}.get(
-            self.source, "by straight lines" if self.source == "lines" else "as given"
-        )
+        told = {
+            "exif": "from EXIF", "scene": "from the scene's camera", "model": "found by the model",
+            "lines": "by straight lines", "photos": "by several photos",
+        }.get(self.source, "as given")  # fmt: skip
         return f"{diagonals if self.source == 'exif' else long_sides:.3g} mm {told}"
 
     def with_focal(self, fx: float | None, fy: float | None) -> Camera:

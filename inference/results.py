@@ -289,3 +289,32 @@ class Detailed:
     image: NDArray[np.float32]
     segments: tuple[DetailedSegment, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The cameras of N photos and P points, in one world with z up: metres, the floor at z = 0, the first of the
+    cameras above the origin, looking along y.
+
+    indices : (N,) place of each photo in the clip; photos that could not be joined are left out.
+    cameras : N lenses.  world_from_camera : (N, 4, 4) float64.
+    points : (P, 3) float32.  colours : (P, 3) uint8 sRGB.  errors : (P,) float32, by how many pixels the photos see a
+    point elsewhere.  views : (P,) int32, how many photos see it.
+    digests : N, of the photos' pixels.  floor : one was seen.  measured : what told the metres, "" where they are
+    guessed.  model : the depth model that did, by its name in the catalogue.  length, fps : of the clip.
+    """
+
+    indices: NDArray[np.int64]
+    cameras: tuple[Camera, ...]
+    world_from_camera: NDArray[np.float64]
+    points: NDArray[np.float32]
+    colours: NDArray[np.uint8]
+    errors: NDArray[np.float32]
+    views: NDArray[np.int32]
+    digests: tuple[str, ...]
+    floor: bool
+    measured: str
+    model: str
+    length: int
+    fps: float | None
+    notes: tuple[str, ...]

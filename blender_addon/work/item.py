@@ -107,6 +107,11 @@ class WorkItem(Generic[Result]):
     precision: str | None = None
     scales: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> str:
+        """What is built, by which a second run finds what the first has made."""
+        return self.task
+
     def run(self, report: Report) -> JobResult[Result]:
         """The worker thread's part. Raises MaquetteError."""
         load_torch(report)

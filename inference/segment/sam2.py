@@ -2,7 +2,7 @@
 """Cutting out by SAM 2.1 (Ravi et al. 2024), with the network of the library transformers.
 
 What it sees of a photo is remembered, so that further clicks only pass its small decoder. The published files hold the
-memory for films too, which is not used: films are followed by optical flow, whatever the model (see `track`).
+memory for films too: see `sam2_film`.
 """
 
 from __future__ import annotations
@@ -56,10 +56,9 @@ def cut_out(photo: Photo, run: Run, options: Mapping[str, Any]) -> CutOut:
     request = ("sam2", *run.model_key)
     features = cached_result(photo.pixels, request, lambda: _features(network, photo.pixels, run.part(0.1, 0.9)))
     logits, score = _masks(network, features, prompt, photo.size, run)
-    logits = cv2.resize(logits, photo.size, interpolation=cv2.INTER_LINEAR)
-    if not (logits > 0).any():
+    mask = mask_of(logits, photo.size)
+    if not (mask > 0.5).any():
         raise NothingFound("The model sees nothing to cut out there.", "Click elsewhere, or draw a box around it.")
-    mask = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
     run.report(1.0, "Cut out")
     return CutOut(mask, score, photo.camera_or_default(), preview(mask, options["resolution"]))
 
@@ -76,14 +75,23 @@ def _without_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if not _MEMORY.match(name)}
 
 
+def picture(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the network sees of a photo (1024, 1024, 3)."""
+    mean, spread = (np.array(values, np.float32) for values in IMAGENET)
+    seen = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    return (seen / 255 - mean) / spread
+
+
+def mask_of(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The mask (H, W) of a photo's size by the network's log odds."""
+    large = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR)
+    return (1 / (1 + np.exp(-np.clip(large, -30, 30)))).astype(np.float32)
+
+
 def _features(network: Any, pixels: NDArray[np.uint8], run: Run) -> list[NDArray[np.float32]]:
     """What the encoder says of a photo, in three sizes."""
-    mean, spread = (np.array(values, np.float32) for values in IMAGENET)
-    picture = (
-        cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255 - mean
-    ) / spread
     first = next(network.parameters())
-    stack = torch.from_numpy(picture).permute(2, 0, 1)[None].to(first.device, first.dtype)
+    stack = torch.from_numpy(picture(pixels)).permute(2, 0, 1)[None].to(first.device, first.dtype)
     with torch.inference_mode(), reporting(run, network.vision_encoder, "Looking at the photo"):
         levels = network.get_image_embeddings(stack)
     found = [level.float().cpu() for level in levels]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One thing cut out of all frames of a film: a frame's mask, moved by optical flow, is the next one's rough mask."""
+"""One thing cut out of all frames of a film: by SAM 2.1's own memory; with another model a frame's mask, moved by
+optical flow, is the next one's rough mask."""
 
 from __future__ import annotations
 
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 
 from .. import batch
 from ..errors import NothingFound
-from ..options.common import AUTO
+from ..options.common import AUTO, RUN_NAMES
+from ..options.segment import OPTIONS
 from ..photo import Clip, Photo
+from ..registry import find_model
 from ..results import CutOut
+from ..runtime import start
 
 #: Long side at which motion is looked for.
 _SIDE = 512
@@ -29,8 +33,11 @@ def follow(clip: Clip, model: str = AUTO, **options: Any) -> Iterator[tuple[Phot
     """
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     before: tuple[NDArray, NDArray] | None = None
-    area = 0
+    follower, area = None, 0
     for photo in clip:
+        if follower is not None:
+            yield photo, _followed(follower, photo, options)
+            continue
         small = _small(photo.pixels)
         if before is not None:
             greys = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (small, before[0])]
@@ -46,15 +53,35 @@ def follow(clip: Clip, model: str = AUTO, **options: Any) -> Iterator[tuple[Phot
                 raise
             yield photo, error
             continue
+        follower = _follower(photo, found, options)
         inside = found.mask > 0.5
         area = area or int(inside.sum())
         before = small, inside
         yield photo, found
 
 
-def _defaults() -> dict[str, Any]:
-    from ..options.segment import OPTIONS
+def _follower(photo: Photo, found: CutOut, options: dict[str, Any]) -> Any:
+    """What follows the thing by its own memory; None where the model that answered has none."""
+    model = find_model("segment", found.model)
+    if not model.code.endswith(".sam2"):
+        return None
+    from .sam2_film import Follower
 
+    where = (options.get(name) for name in RUN_NAMES)
+    run = start(*where, model=model)
+    with run.computing():
+        return Follower(photo, found, run)
+
+
+def _followed(follower: Any, photo: Photo, options: dict[str, Any]) -> CutOut | NothingFound:
+    resolution = options.get("resolution", OPTIONS["resolution"].default)
+    try:
+        return follower.next(photo, resolution)
+    except NothingFound as error:
+        return error
+
+
+def _defaults() -> dict[str, Any]:
     return {**OPTIONS.defaults(), "device": None, "precision": None, "progress": None, "models_dir": None}
 
 

@@ -38,6 +38,7 @@ FEATURES = {
     "detailer": "Runs Stable Diffusion checkpoints, for the mask detailer",
     "maps": "Runs the additional depth, normal and line models",
     "licensed-body": "Poses your own licensed SMPL, SMPL+H and SMPL-X bodies (non-commercial)",
+    "photogrammetry": "Finds cameras and points of a place from several photos of it",
 }
 
 #: Group -> its name for users.
@@ -47,6 +48,7 @@ LABELS = {
     "detailer": "Stable Diffusion",
     "maps": "Additional Maps",
     "licensed-body": "SMPL Bodies",
+    "photogrammetry": "Photogrammetry",
 }
 
 _PIN = r"^([A-Za-z0-9][\w.\-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$"

@@ -29,6 +29,7 @@ _OTHERS: dict[str, tuple[int, int]] = {
     "detailer": (28, 112),
     "maps": (37, 130),
     "licensed-body": (1, 1),
+    "photogrammetry": (38, 134),
 }
 
 

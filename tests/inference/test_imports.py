@@ -32,7 +32,7 @@ ROOMS = (
     ("models", "shipped", "batch"),
     ("depth", "normals", "hands", "preprocessors", "rigs", "segment"),
     ("people",),
-    ("scene",),
+    ("scene", "photogrammetry"),
     ("export",),
     ("detailer", "pipeline"),
     ("farm",),

@@ -10,7 +10,7 @@ from maquette.inference import BadInput, NothingFound, Photo, cut_out
 from maquette.inference.photo import Clip
 from maquette.inference.registry import find_model
 from maquette.inference.runtime import start
-from maquette.inference.segment import sam2, track
+from maquette.inference.segment import sam2, sam2_film, track
 from maquette.inference.segment.prompt import Prompt
 from safetensors.torch import save_file
 
@@ -106,6 +106,29 @@ def test_followed_through_a_film_until_it_is_gone():
         next(track.follow(clip, "builtin"))
 
 
+def test_a_model_with_a_memory_follows_by_it(monkeypatch):
+    """Its first cut-out begins, further frames need no prompts; what is out of sight is told, and may come back."""
+    asked = []
+
+    class Memory:
+        def __init__(self, photo, found, run):
+            asked.append((photo.name, found.model, run.model.id))
+
+        def next(self, photo, resolution):
+            asked.append((photo.name, resolution))
+            if photo.name == "f1":
+                raise NothingFound("It is out of sight.")
+            return "cut"
+
+    monkeypatch.setattr(sam2_film, "Follower", Memory)
+    monkeypatch.setattr(sam2, "cut_out", lambda photo, run, options: cut_out(photo, "builtin", points=[[120, 95]]))
+    frames = [Photo(PIXELS, name=f"f{number}") for number in range(3)]
+    clip = Clip("film", 3, 24.0, lambda: iter(frames))
+    found = [one for _, one in track.follow(clip, "sam2.1-small", points=[[120, 95]], resolution=64, device="cpu")]
+    assert asked == [("f0", "sam2.1-small", "sam2.1-small"), ("f1", 64), ("f2", 64)]
+    assert overlap(found[0], BLOB) > 0.95 and isinstance(found[1], NothingFound) and found[2] == "cut"
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A file with the published names, the memory's among them, and random weights."""
@@ -149,6 +172,31 @@ def test_sam_sees_photo_and_prompt_as_the_library_does(tiny):
     assert np.isfinite(sam2._masks(network, sam2._features(network, PIXELS, run), rough, SIZE, run)[0]).all()
 
 
+@pytest.mark.full
+def test_sam_follows_a_film_as_the_library_does(tiny):
+    """Frame by frame, forgetting what is old, as it does with the whole film in memory; a mask begins."""
+    from transformers import Sam2VideoInferenceSession
+
+    films = [Photo(picture(80 + 12 * number, 95)[0]) for number in range(3)]
+    run = start("cpu", models_dir=tiny, model=find_model("segment", "sam2.1-tiny"))
+    first = cut_out(films[0], "builtin", points=[[80, 95]])
+    follower = sam2_film.Follower(films[0], first, run)
+    ours = [follower._seen(film) for film in films[1:]]
+    network = follower._network
+    frames = torch.stack([torch.from_numpy(sam2.picture(film.pixels)).permute(2, 0, 1) for film in films])
+    session = Sam2VideoInferenceSession(frames, *SIZE[::-1], dtype=torch.float32)
+    mask = cv2.resize(first.mask, (sam2.SIDE, sam2.SIDE)) > 0.5
+    session.add_mask_inputs(session.obj_id_to_idx(1), 0, torch.from_numpy(mask)[None, None])
+    session.obj_with_new_inputs = [1]
+    with torch.inference_mode():
+        whole = list(network.propagate_in_video_iterator(session, start_frame_idx=0))
+    for (logits, score), wanted in zip(ours, whole[1:], strict=True):
+        np.testing.assert_allclose(logits, wanted.pred_masks[0, 0], atol=1e-3 * float(wanted.pred_masks.abs().max()))
+        assert score == pytest.approx(float(wanted.object_score_logits), abs=1e-3)
+    kept = follower._session
+    assert all(not one.numel() for one in kept.processed_frames.values())
+
+
 def test_the_published_names_fit_the_network():
     """Files hold the network for films: what of it is no memory is the one that is used, to the last tensor."""
     from transformers import Sam2VideoConfig, Sam2VideoModel
@@ -158,6 +206,10 @@ def test_the_published_names_fit_the_network():
             backbone = {"backbone_config": sam2.Sam2HieraDetConfig(**sam2.SIZES[size])}
             published = Sam2VideoModel(Sam2VideoConfig(vision_config=sam2.Sam2VisionConfig(**backbone))).state_dict()
             ours = sam2.build(size).state_dict()
+            film = sam2_film.build(size)
         assert sum(4 * one.numel() for one in published.values()) / 1e6 == pytest.approx(megabytes, abs=0.1)
         kept = sam2._without_memory(published)
         assert {name: one.shape for name, one in kept.items()} == {name: one.shape for name, one in ours.items()}
+        computed = dict(film.named_buffers()).keys() - published.keys()
+        assert film.state_dict().keys() == published.keys()
+        assert computed and not any(film.get_buffer(name).is_meta for name in computed)

@@ -62,6 +62,15 @@ def new_collection(name: str, parent: Collection | None) -> Collection:
     return collection
 
 
+def move(obj: Object, collection: Collection, scene: Scene) -> None:
+    """Into a collection, out of the scene's own; where the artist has put it elsewhere it stays there as well."""
+    if obj.name not in collection.objects:
+        collection.objects.link(obj)
+    top: Any = scene.collection
+    if obj.name in top.objects:
+        top.objects.unlink(obj)
+
+
 #: What a new photo takes up before its camera at the origin: metres to either side, and along and above the ground.
 _ROOM = ((-2.0, -1.0, -0.5), (2.0, 8.0, 2.5))
 #: Metres beyond which a photo does not step aside: what is that wide is a set to stand in.

@@ -42,6 +42,14 @@ def photo_image(photo: Photo, path: str | Path | None = None, origin: str = "") 
     return image
 
 
+def photo_of_file(path: Path, digest: str) -> Image:
+    """The image of a photo's file that is known to show these pixels, without reading it."""
+    image: Any = bpy.data.images.load(str(path), check_existing=True)
+    if roles.DIGEST not in image:
+        image[roles.DIGEST], image[roles.ORIGIN] = digest, path.name
+    return image
+
+
 def known_photo(photo: Photo, origin: str = "") -> Image | None:
     """The image that `photo_image` has given this photo. origin : see `Source`; "" for any."""
     for image in bpy.data.images:

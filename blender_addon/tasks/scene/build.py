@@ -54,7 +54,7 @@ def build(item: SceneWork, found: JobResult[BuiltScene], place: Place) -> str:
     made, name = found.result.scene, item.source.name
     assert place.camera is not None
     collection = scenes.new_collection(f"{name}.scene", place.scene.collection)
-    _move(place.camera, collection, place)
+    scenes.move(place.camera, collection, place.scene)
     told = []
     if made.depth is not None and found.result.surface is not None:
         told.append(_surroundings(item, found, place, collection))
@@ -112,11 +112,3 @@ def _floor(made: Scene, place: Place, collection: Collection, name: str) -> Any:
     obj = bpy.data.objects.new(f"{name}.floor", mesh)
     scenes.link(obj, collection)
     return place.mark(obj, "floor")
-
-
-def _move(obj: Any, collection: Collection, place: Place) -> None:
-    """Into the collection, out of the scene's own; where the artist has put it elsewhere it stays there as well."""
-    collection.objects.link(obj)
-    top: Any = place.scene.collection
-    if obj.name in top.objects:
-        top.objects.unlink(obj)

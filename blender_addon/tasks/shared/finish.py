@@ -123,7 +123,7 @@ def finish(
         if clicked:
             bpy.ops.ed.undo_push(message=f"Before {label}")  # what the artist chose meanwhile is a step of its own
         digest = found.photo.digest
-        run = f"{item.task}/{digest}/{item.source.name}"
+        run = f"{item.kind}/{digest}/{item.source.name}"
         with (
             bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)),
             earlier.replaced(run, item.target.object if _on_object(item) else "", wanted=replace),
@@ -133,14 +133,15 @@ def finish(
             line = build(item, found, Place(item, found, scene, clicked=clicked))
             of_clip = [note.rstrip(".") for notes in item.source.clip_notes for note in notes]
             remarks = _linked(item, found, scene, opened.made(), before)
-            answered = [f"Model: {find_model(item.task, found.model or AUTO).label}"] if item.model == AUTO else []
+            told = item.model == AUTO and (found.model or item.kind == item.task)
+            answered = [f"Model: {find_model(item.task, found.model or AUTO).label}"] if told else []
             made = opened.made()
-            if clicked and item.task == "depth":
+            if clicked and item.kind == "depth":
                 _stand_free(made, scene)
             earlier.mark(made, run)
             earlier.gather(made, scene, _photo(item, found), item.source.name)
             if replace:
-                earlier.hide(item.task, digest, made, scenes.view_layer())
+                earlier.hide(item.kind, digest, made, scenes.view_layer())
             line = ". ".join(dict.fromkeys([line, *answered, *of_clip, *opened.notes, *remarks]))
             last_result.remember(scene, label, line, made)
         with bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)):
