@@ -22,7 +22,7 @@ BUILD = Options(
     START_FRAME,
 )
 SETTINGS = Options(
-    model_choice("depth", "What tells the metres; without one they are guessed, or told by people in the photos"),
+    model_choice("depth", "What tells the metres; without one people in the photos do, else they are guessed"),
     *PARAMETERS,
     *BUILD,
 )
