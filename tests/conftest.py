@@ -40,12 +40,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the files of the other parts before anything of them is imported."""
+    """Leave out the files of the other parts, and on other Blenders all that has no tests for them, before anything of
+    them is imported."""
     if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
         return None
     number, count = map(int, config.getoption("part").split("/"))
     files = sorted(collection_path.parent.glob("test_*.py"))
-    return parts(files, count)[collection_path.name] != number - 1 or None
+    elsewhere = parts(files, count)[collection_path.name] != number - 1
+    return elsewhere or ("blender or smoke" in config.option.markexpr and not runs_on_every(collection_path)) or None
+
+
+def runs_on_every(file: Path) -> bool:
+    """Whether a file has tests that every Blender runs; importing the others takes long."""
+    if file.parent.name == "blender_addon" or file.name in SMOKE_FILES:
+        return True
+    text = file.read_text("utf-8")
+    return "mark.smoke" in text or any(f"def {name}(" in text for name in SMOKE_TESTS)
 
 
 def parts(files: list[Path], count: int) -> dict[str, int]:
@@ -92,55 +102,66 @@ def pytest_collection_finish() -> None:
 #: and files that take `SLOW` or more are marked slow.
 SLOW = 6.0
 SECONDS = {
-    "blender_addon/test_api.py": 3,
-    "blender_addon/test_builders_body.py": 7,
-    "blender_addon/test_calibrate.py": 43,
-    "blender_addon/test_cli.py": 12,
-    "blender_addon/test_clips_depth.py": 6,
-    "blender_addon/test_depth_nodes.py": 5,
-    "blender_addon/test_detail.py": 4,
-    "blender_addon/test_detail_masks.py": 4,
-    "blender_addon/test_detail_models.py": 5,
+    "blender_addon/test_api.py": 4,
+    "blender_addon/test_builders_body.py": 3,
+    "blender_addon/test_builders_sam3d.py": 6,
+    "blender_addon/test_built_rigs.py": 6,
+    "blender_addon/test_calibrate.py": 20,
+    "blender_addon/test_cli.py": 8,
+    "blender_addon/test_clips_depth.py": 7,
+    "blender_addon/test_depth_nodes.py": 4,
+    "blender_addon/test_detail.py": 3,
+    "blender_addon/test_detail_masks.py": 5,
+    "blender_addon/test_detail_models.py": 10,
+    "blender_addon/test_engine_files.py": 6,
     "blender_addon/test_extension.py": 7,
-    "blender_addon/test_flamenco.py": 3,
     "blender_addon/test_jobs.py": 3,
-    "blender_addon/test_lens.py": 5,
-    "blender_addon/test_motion.py": 6,
+    "blender_addon/test_lens.py": 7,
+    "blender_addon/test_motion.py": 16,
     "blender_addon/test_operators.py": 9,
-    "blender_addon/test_operators_hands.py": 24,
-    "blender_addon/test_rig_files.py": 4,
-    "blender_addon/test_rigs.py": 22,
+    "blender_addon/test_operators_hands.py": 7,
+    "blender_addon/test_operators_normals.py": 5,
+    "blender_addon/test_rig_files.py": 5,
+    "blender_addon/test_rigs.py": 17,
+    "blender_addon/test_rigs_ik.py": 10,
     "inference/test_cli.py": 11,
-    "inference/test_clip.py": 12,
+    "inference/test_clip.py": 14,
+    "inference/test_depth.py": 3,
+    "inference/test_detail_places.py": 3,
     "inference/test_detailer.py": 9,
-    "inference/test_detailer_models.py": 28,
-    "inference/test_farm.py": 6,
-    "inference/test_hands.py": 11,
-    "inference/test_hmr2.py": 31,
-    "inference/test_hmr2_clip.py": 8,
-    "inference/test_hmr2_files.py": 16,
-    "inference/test_hmr2_golden.py": 7,
+    "inference/test_detailer_models.py": 34,
+    "inference/test_farm.py": 5,
+    "inference/test_hands.py": 9,
+    "inference/test_hmr2.py": 25,
+    "inference/test_hmr2_clip.py": 9,
+    "inference/test_hmr2_files.py": 14,
+    "inference/test_hmr2_golden.py": 11,
     "inference/test_hmr2_refine.py": 8,
-    "inference/test_hmr2_yolo.py": 15,
-    "inference/test_imports.py": 3,
-    "inference/test_library_depth.py": 28,
-    "inference/test_maps.py": 19,
-    "inference/test_meshgraphormer.py": 17,
-    "inference/test_meshgraphormer_inputs.py": 12,
-    "inference/test_metric3d.py": 14,
-    "inference/test_metric3d_inputs.py": 6,
-    "inference/test_midas.py": 17,
-    "inference/test_people.py": 10,
-    "inference/test_pipeline.py": 12,
-    "inference/test_pose.py": 4,
-    "inference/test_runtime.py": 10,
-    "inference/test_temporal.py": 5,
-    "inference/test_track.py": 9,
-    "installer/test_download.py": 6,
-    "installer/test_environment.py": 24,
-    "installer/test_library.py": 3,
-    "installer/test_packages.py": 78,
-    "installer/test_testing.py": 7,
+    "inference/test_hmr2_yolo.py": 13,
+    "inference/test_imports.py": 4,
+    "inference/test_library_depth.py": 26,
+    "inference/test_maps.py": 18,
+    "inference/test_measured.py": 17,
+    "inference/test_meshgraphormer.py": 15,
+    "inference/test_meshgraphormer_inputs.py": 16,
+    "inference/test_metric3d.py": 13,
+    "inference/test_metric3d_inputs.py": 7,
+    "inference/test_midas.py": 21,
+    "inference/test_moge2.py": 14,
+    "inference/test_people.py": 18,
+    "inference/test_people_hands.py": 5,
+    "inference/test_photo.py": 4,
+    "inference/test_pipeline.py": 6,
+    "inference/test_pose.py": 11,
+    "inference/test_runtime.py": 6,
+    "inference/test_sam3d.py": 13,
+    "inference/test_temporal.py": 4,
+    "inference/test_track.py": 8,
+    "installer/test_download.py": 7,
+    "installer/test_environment.py": 20,
+    "installer/test_library.py": 5,
+    "installer/test_packages.py": 36,
+    "installer/test_testing.py": 8,
 }
 
 

@@ -45,13 +45,13 @@ TIERS: dict[str, tuple[list[str], int]] = {
 
 #: Folder of tests -> number of pieces, seconds that each takes, and cores that it keeps busy; one of 60 seconds where a
 #: folder is not named. The installer's tests wait for servers and child processes half of the time.
-PIECES = {"blender_addon": (2, 90.0, 1.0), "inference": (4, 90.0, 1.0), "installer": (1, 120.0, 0.5)}
+PIECES = {"blender_addon": (2, 100.0, 1.0), "inference": (3, 150.0, 1.0), "installer": (1, 140.0, 0.5)}
 
 #: Seconds of a check, where they are many.
 CHECKS = {"pyright": 60.0}
 
 #: Pieces, and seconds of each, of a Blender beside the default one.
-ON_OTHERS = 2, 50.0
+ON_OTHERS = 2, 120.0
 
 #: Tests that are named at the end, the slowest.
 SLOWEST = 25

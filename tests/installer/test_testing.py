@@ -239,8 +239,8 @@ def test_the_other_blenders_wait_for_what_answers_them(
         assert (piece.variables.get("MAQUETTE_ANSWERS") is not None) == bool(piece.blender)
     soonest = sorted(made, key=lambda piece: -piece.seconds)
     assert {piece.name for piece in soonest[: len(first)]} == first
-    assert not any("MAQUETTE_ANSWERS" in piece.variables for piece in pieces(paths, ["4.5"])), (
-        "nobody is to be answered"
+    assert all("MAQUETTE_ANSWERS" in piece.variables for piece in pieces(paths, ["4.5"]) if piece.blender), (
+        "nothing is computed twice"
     )
 
 
@@ -268,11 +268,27 @@ def test_what_the_tiers_leave_out_and_add(paths: Paths, told: list[str]) -> None
     assert all("not slow" in piece.command[-3] for piece in fast if piece.blender)
 
 
-def test_the_parts_hold_every_file_once_and_are_alike() -> None:
-    path = Path(__file__).parents[1] / "conftest.py"
-    spec = importlib.util.spec_from_file_location("conftest_of_all", path)
-    conftest = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(conftest)
+@pytest.fixture(scope="module")
+def conftest():
+    """tests/conftest.py."""
+    spec = importlib.util.spec_from_file_location("conftest_of_all", Path(__file__).parents[1] / "conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_other_blenders_import_only_files_with_tests_for_them(conftest) -> None:
+    tests, named = Path(__file__).parents[1], set(conftest.SMOKE_TESTS)
+    kept = [file for file in tests.rglob("test_*.py") if conftest.runs_on_every(file)]
+    assert set((tests / "blender_addon").glob("test_*.py")) < set(kept)
+    assert {"test_photo.py", "test_rigs.py", "test_cli.py", "test_imports.py"} <= {file.name for file in kept}
+    assert not {"test_library_depth.py", "test_packages.py"} & {file.name for file in kept}
+    text = "".join(file.read_text("utf-8") for file in kept)
+    assert all(f"def {name}(" in text for name in named), "tests that are gone"
+
+
+def test_the_parts_hold_every_file_once_and_are_alike(conftest) -> None:
+    path = Path(conftest.__file__)
     for folder, (count, _, _) in testing.PIECES.items():
         files = sorted((path.parent / folder).glob("test_*.py"))
         found = conftest.parts(files, count)
