@@ -131,6 +131,12 @@ def recover_people(photo: Photo, **options: Any) -> Made:
     return _of_photo("recover_people", photo, options)
 
 
+def solve_people_again(rig: Object, **options: Any) -> Made:
+    """The clip of a recovered person, with all its people, solved anew without the networks, in the objects that are
+    there. options : `smoothing`, `plant`, `hands`, floor, lens; what is not given stays as it was."""
+    return run("solve_people_again", armature=rig, **options)
+
+
 def estimate_depth(photo: Photo, **options: Any) -> Made:
     """Depth as a relief, displaced grid or image, as the options say."""
     return _of_photo("estimate_depth", photo, options)

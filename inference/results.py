@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -235,6 +235,7 @@ class People:
         the first frame.
     travel : (T, 4, 4) float64, from the camera axes of each frame to those of the first one; None for a camera that
         stands still. Persons are in the axes of their own frame: see `people.clip.motion.in_first_camera`.
+    measured : what a clip was solved from, `people.clip.measured.Measured`, to be solved again; None for photos.
     """
 
     frames: tuple[tuple[Person, ...], ...]
@@ -246,6 +247,7 @@ class People:
     model: str = ""
     world: NDArray[np.float64] | None = None
     travel: NDArray[np.float64] | None = None
+    measured: Any = None
 
     def tracks(self) -> dict[int, list[tuple[int, Person]]]:
         """track_id -> [(frame index, Person), ...] in the order of the frames."""

@@ -34,6 +34,12 @@ HEIGHT = "maquette_height"
 #: and last frame of the scene, detection score (the mean over its frames), and box (x0, y0, x1, y1) in pixels in the
 #: first.
 TRACK, FRAMES, SCORE, BOX = "maquette_track", "maquette_frames", "maquette_score", "maquette_box"
+#: Custom property of a person's objects: JSON of how the clip is solved again (see `tasks.people.again`).
+MEASURED = "maquette_measured"
+#: Of somebody whom several tracks show: their ids.
+JOINED = "maquette_joined"
+#: Of a matched camera: where it stood (world from camera axes, row by row) when people of a clip were last built.
+STOOD = "maquette_stood"
 #: Custom property of an armature that was built as a preset's rig: the preset's id.
 RIG = "maquette_rig"
 #: That of an armature which copies a control rig's deforming bones, for engines.

@@ -60,6 +60,7 @@ class JobResult(Generic[Result]):
     file : of the photo, where it is one of several separate ones.
     partial : the job was cancelled, and this is what was finished by then.
     model : what answered, where that was left to be chosen; "" for the item's own.
+    in_place : it takes the place of what is there, and the scene's rate and range stay as they are.
     """
 
     result: Result
@@ -77,6 +78,7 @@ class JobResult(Generic[Result]):
     partial: bool = False
     file: Path | None = None
     model: str = ""
+    in_place: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

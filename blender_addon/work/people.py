@@ -4,23 +4,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ... import inference
-from ...inference.errors import NothingFound
-from ...inference.options.people import SAM3D
+from ...inference.errors import BadInput, NothingFound
+from ...inference.options.people import SAM3D, SOLVING
 from ...inference.photo import as_clip
 from ...inference.photo.sequence import folder_files
 from .item import JobResult
 from .masks import MaskWork
+from .scratch import Scratch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-    from ...inference.photo import Clip
+    from ...inference.camera import Camera
+    from ...inference.people.clip.measured import Measured
+    from ...inference.photo import Clip, Photo
     from ...inference.results import People
     from ..core.jobs import Report
 
@@ -30,16 +36,30 @@ class RecoveredPeople:
     """skeletons : (H, W, 3) 0..1 of the first frame as OpenPose paints them, or None where they are not asked for.
     photos : where they are not a clip, the files that show people: each with its own people and their world.
     travel : of a camera that moves, see `inference.results.People`; the people are in the axes of its first frame.
+    stamp : of a clip's files, see `Source.stamp`.
     """
 
     people: People
     skeletons: NDArray[np.float32] | None
     photos: tuple[tuple[Path, People, NDArray[np.float64] | None], ...] = ()
     travel: NDArray[np.float64] | None = None
+    stamp: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
 class PeopleWork(MaskWork[RecoveredPeople]):
-    """The people of a photo, of one frame of a clip, or of all of them: a clip is seen as a whole."""
+    """The people of a photo, of one frame of a clip, or of all of them: a clip is seen as a whole.
+
+    measured : the file of what an earlier run measured of the clip, which is solved again without networks; None for a
+        run of its own.  measured_at : where that file lies today.
+    stamp : of the clip's files at that time (see `Source.stamp`).
+    lens : how its focal length is asked for; None keeps what it was.
+    """
+
+    measured: Path | None = None
+    measured_at: Path | None = None
+    stamp: str = ""
+    lens: Mapping[str, Any] | None = None
 
     def of_photo(self, report: Report) -> JobResult[RecoveredPeople]:
         """Raises NothingFound where there is nobody."""
@@ -47,12 +67,17 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         from ...inference.people.clip.motion import in_first_camera
 
         clip = self.source.clip() if self.clip is not None else as_clip(self.source.photo())
-        people = inference.recover_people(clip, self.model, **self._options(), **self.where(report))
+        stamp = self.source.stamp() if self.clip is not None else ""
+        if self.measured is None:
+            people = inference.recover_people(clip, self.model, **self._options(), **self.where(report))
+        else:
+            people = self._solved_again(clip, report)
         if not people.tracks():
             raise NothingFound(
                 f"No person was found in the {'photo' if self.clip is None else 'clip'}.",
                 "Choose another one, lower Detection Confidence, or give the boxes.",
             )
+        kept = self._measurements(people)
         people, photos = self._apart(clip, self._on_surface(people))
         found = {f"person.{number}.mask": person for number, person in enumerate(people.frames[0], 1)}
         masks, outlines = self.shaped(
@@ -61,7 +86,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
             self.build.mask_grow,
         )
         return JobResult(
-            RecoveredPeople(in_first_camera(people), self._skeletons(people), photos, people.travel),
+            RecoveredPeople(in_first_camera(people), self._skeletons(people), photos, people.travel, stamp),
             next(iter(clip)) if not photos else self.source.focal.applied_to(inference.load_photo(photos[0][0])),
             len(clip),
             clip.fps,
@@ -72,9 +97,49 @@ class PeopleWork(MaskWork[RecoveredPeople]):
             outlines=outlines,
             file=photos[0][0] if photos else None,
             model=people.model,
+            in_place=self.measured is not None,
+            **kept,
         )
 
     of_clip = of_photo
+
+    def _measurements(self, people: People) -> dict[str, Any]:
+        """The file of what was measured of a clip, for `JobResult`; nothing where it lies there already."""
+        if people.measured is None or self.measured is not None:
+            return {}
+        from ...inference.people.clip.measured import save
+
+        scratch = Scratch(self.directory)
+        file = scratch.folder / "measured.npz"
+        save(file, people.measured)
+        return {"files": {"measured": file}, "scratch": scratch}
+
+    def _solved_again(self, clip: Clip, report: Report) -> People:
+        """Raises BadInput where the file is not of this clip."""
+        from ...inference.people.clip.measured import load
+
+        assert self.measured_at is not None
+        measured = load(self.measured_at)
+        report(0.0, "Reading the clip")
+        self._check_same(clip, measured)
+        if self.lens is not None:
+            of_all = len(set(measured.cameras)) == 1
+            cameras = [_lens_of(photo, measured.model) for photo in islice(clip, 1 if of_all else None)]
+            measured = measured.through(cameras * len(measured.cameras) if of_all else cameras)
+        given = {name: self.options[name] for name in SOLVING}
+        return inference.solve_people(measured, **given, device=self.device, progress=report)
+
+    def _check_same(self, clip: Clip, measured: Measured) -> None:
+        """Raise BadInput for other pictures than those that were measured. Of files that nobody has written since then
+        the first one is enough."""
+        wanted = [bytes(one) for one in measured.digests[measured.lead :]]
+        untouched = self.stamp == self.source.stamp()
+        found = [bytes.fromhex(photo.digest) for photo in islice(clip, 1 if untouched else None)]
+        if found != (wanted[:1] if untouched else wanted):
+            raise BadInput(
+                f"{clip.name} has other pictures than it had when its people were measured.",
+                "Recover its people again.",
+            )
 
     def _on_surface(self, people: People) -> People:
         """The people of SAM 3D Body on the built-in body, unless their own was asked for."""
@@ -116,3 +181,10 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         from ...inference.people import skeleton_picture
 
         return skeleton_picture(people, layout=self.build.skeleton_image).astype(np.float32) / 255
+
+
+def _lens_of(photo: Photo, model: str) -> Camera:
+    """The lens through which a model's people are seen in a photo that was given one, or is taken to have its usual."""
+    from ...inference.people.sam3d.stream import camera_of
+
+    return camera_of(photo) if model in SAM3D else photo.camera_or_default()

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ from ... import inference
 from ...inference.errors import BadInput
 from ...inference.photo import Clip, Photo, as_clip, as_photo
 from ...inference.photo.colour import light_to_bytes, quantised
+from ...inference.photo.sequence import folder_files, is_pattern, pattern_files, sequence_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,6 +104,16 @@ class Source:
         if self.shown is None:
             return False
         return self.shown.is_of(next(iter(self._open())))
+
+    def stamp(self) -> str:
+        """Sizes and times of a clip's files: the same, nobody has written them since."""
+        path = Path(self.path)
+        if path.is_file() and not self.sequence:
+            files = [path]
+        else:
+            files = pattern_files(path) if is_pattern(path) else (sequence_of if self.sequence else folder_files)(path)
+        found = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return hashlib.sha1(repr(found).encode(), usedforsecurity=False).hexdigest()
 
     def _open(self) -> Clip:
         return inference.load_clip(self.path, fps=self.fps, sequence=self.sequence, layer=self.layer)

@@ -7,6 +7,11 @@ from . import Choice, Number, Options, Share, Switch, Text, Value
 from .common import AUTO, boxes_from
 
 SAM3D = ("sam3d-body", "sam3d-body-vith")
+#: Those that what was measured of a clip is solved by: the keywords of `solve_people`.
+SOLVING = (
+    "refine", "hmr_batch_size", "smoothing", "plant", "body", "hands", "camera_motion",
+    "floor_height", "floor_pitch", "floor_roll",
+)  # fmt: skip
 # fmt: off
 OPTIONS = Options(
     Share("det_confidence_thresh", 0.25, "Detection Confidence", "Drop people detected with less confidence"),
@@ -37,6 +42,12 @@ OPTIONS = Options(
         ("auto", "From Background", "Followed by what is behind the people, and animated"),
         ("still", "Still", "As if it stood still"),
     )),
+    Number("floor_height", 0.0, "Floor Height", "Of a tracked clip: the floor lies higher than was found", -100.0,
+           100.0, soft_low=-1.0, soft_high=1.0, unit="DISTANCE"),
+    Number("floor_pitch", 0.0, "Floor Pitch", "Of a tracked clip: the floor rises more from the camera than was found",
+           -1.2, 1.2, soft_low=-0.3, soft_high=0.3, unit="ANGLE"),
+    Number("floor_roll", 0.0, "Floor Roll", "Of a tracked clip: the floor rises more to the right than was found",
+           -1.2, 1.2, soft_low=-0.3, soft_high=0.3, unit="ANGLE"),
     Text("detector", None, "Detector",
          "What finds the people: builtin, a YOLO, RT-DETR, D-FINE or RF-DETR file of the models folder, or a path; "
          "left out, the built-in people have their own, HMR 2.0 takes the first such file, or else the "

@@ -43,6 +43,9 @@ def recover_people(
     mask_prompts: bool = False,
     masks: Sequence | None = None,
     camera_motion: str = "auto",
+    floor_height: float = 0.0,
+    floor_pitch: float = 0.0,
+    floor_roll: float = 0.0,
     detector: str | PathLike[str] | None = None,
     device: str | None = None,
     precision: str | None = None,
@@ -70,6 +73,8 @@ def recover_people(
     mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
     masks : of SAM 3D Body: per photo, a mask (H, W) of each person in `boxes`, or None; shown to the network.
     camera_motion : of a tracked clip: "auto" follows the background, "still" takes the camera to stand still.
+    floor_height, floor_pitch, floor_roll : of a tracked clip: how much higher (metres), and how much steeper away from
+        the camera and to the right (radians), the floor is than was found; it turns below the people.
     detector : what finds people: "builtin", the name of a YOLO file (.pt) in the model files' folder yolo, of an
         RT-DETR file (.safetensors) in detectors or of a folder there (D-FINE, RF-DETR and others), or a path. None
         takes the built-in one; "hmr2" takes the first file there is of those that the reference offers, else any.
@@ -114,8 +119,6 @@ def measure_people(
     chosen = find_model("people", model, run.models_dir)
     module, run = model_module("people", chosen.id), replace(run, model=chosen)
     film = as_clip(clip)
-    if not hasattr(module, "measure"):
-        raise BadInput(f"{chosen.label} measures whole clips only.", "Use the built-in people.")
     if len(film) < 2 or film.fps is None:
         raise BadInput(f"{film.name} is not a clip.", "Give a movie, or numbered pictures.")
     if frames is not None and not 0 <= frames[0] < frames[1] <= len(film):
@@ -134,27 +137,35 @@ def solve_people(
     body: str = "mannequin",
     hands: str = "full",
     camera_motion: str = "auto",
+    floor_height: float = 0.0,
+    floor_pitch: float = 0.0,
+    floor_roll: float = 0.0,
     fx: float | None = None,
     fy: float | None = None,
+    device: str | None = None,
     progress: ProgressCallback = None,
+    models_dir: str | PathLike[str] | None = None,
 ) -> People:
     """The people of what was measured, without the clip and without networks: in seconds, again and again.
 
     measured : `measure_people`'s answer, a file of one, a folder of the parts of a clip, or a list of them.
-    fx, fy : another focal length than the clip was measured with, pixels.
+    fx, fy : another focal length than the clip was measured with, pixels; not of SAM 3D Body, which was shown the lens.
     The other keywords are those of `recover_people`. Raises `BadInput` for parts that are no whole clip.
     """
     from .clip import measured as files
-    from .clip import solve_clip
 
     options = OPTIONS.checked({**_DEFAULTS, **locals()})
     require_torch()
     if not isinstance(measured, files.Measured):
         given = [measured] if isinstance(measured, (str, PathLike)) else measured
         measured = files.merge([file for one in given for file in files.files_in(Path(one))])
-    run = runtime.start("cpu", None, progress, None)
+    run = runtime.start(device or "cpu", None, progress, models_dir)
+    chosen = find_model("people", measured.model, run.models_dir)
+    module, run = model_module("people", chosen.id), replace(run, model=chosen)
+    if fx or fy:
+        measured = measured.with_focal(fx, fy)
     with run.computing():
-        return replace(solve_clip(measured.with_focal(fx, fy), run, options), model="builtin")
+        return replace(module.solve(measured, run, options), model=chosen.id)
 
 
 #: The options that `measure_people` or `solve_people` does not have.

@@ -106,6 +106,13 @@ def follow(clip: Clip, run: Run, options: Mapping[str, Any]) -> tuple[People, Ca
     return people, seen
 
 
+def solve(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
+    """See `people.solve_people`."""
+    from .clip import solve_clip
+
+    return solve_clip(measured, run, options)
+
+
 def _with_boxes(
     clip: Clip, run: Run, options: Mapping[str, Any], start: int, stop: int
 ) -> tuple[Sequence[Sequence[Sequence[float]]] | None, Run, Mapping[str, Any]]:

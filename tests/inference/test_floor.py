@@ -14,6 +14,8 @@ from maquette.inference.people.clip.motion import Spell, joint_transforms
 from maquette.inference.people.fit.legs import find_legs, sole_points
 from maquette.inference.shipped.body import load_body
 
+#: As `recover_people` has them.
+PLANTED = {"plant": 1.0, "floor_height": 0.0, "floor_pitch": 0.0, "floor_roll": 0.0}
 LEVEL = Ground(np.array([0.0, -1.0, 0.0]), 1.4)
 
 
@@ -39,7 +41,7 @@ def _soles(motion, ground):
 @pytest.fixture(scope="module")
 def standing(walk):
     spells = [Spell(0, 0, _seen(walk.motion, 1, 0.03)), Spell(1, 5, _seen(walk.motion, 2, -0.06))]
-    return spells, *stand(load_body(), spells, 1.0, runtime.start("cpu"))
+    return spells, *stand(load_body(), spells, PLANTED, runtime.start("cpu"))
 
 
 def test_planted_soles_of_both_feet_of_everybody_are_at_height_0(standing):
@@ -56,9 +58,27 @@ def test_planted_soles_of_both_feet_of_everybody_are_at_height_0(standing):
 
 def test_without_planting_nothing_is_moved(standing):
     spells, *_ = standing
-    same, ground = stand(load_body(), spells, 0.0, runtime.start("cpu"))
+    same, ground = stand(load_body(), spells, {**PLANTED, "plant": 0.0}, runtime.start("cpu"))
     assert same == spells
     assert ground is None
+
+
+def test_a_changed_floor_turns_below_the_people_and_carries_them(standing):
+    spells, _, found = standing
+    changed = {**PLANTED, "floor_height": 0.1, "floor_pitch": 0.04, "floor_roll": -0.03}
+    moved, ground = stand(load_body(), spells, changed, runtime.start("cpu"))
+    raw, bare = stand(load_body(), spells, {**changed, "plant": 0.0}, runtime.start("cpu"))
+    assert raw == spells and np.allclose([*bare.up, bare.height], [*ground.up, ground.height])
+    about = np.mean([spell.motion.translation.mean(axis=0) + load_body().joints[0] for spell in spells], axis=0)
+    places = about + np.array([[0, 0, 0], [0, 0, 1], [1, 0, 0]])
+    over = found.heights(places) - ground.heights(places)
+    assert over[0] == pytest.approx(0.1, abs=0.02)
+    assert over[1:] - over[0] == pytest.approx([0.04, -0.03], abs=0.003)
+    for spell in moved:
+        soles = _soles(spell.motion, ground)
+        for one in find_contacts(load_body(), spell.motion, ground, find_legs(load_body(), spell.motion.shape)):
+            if one.stop - one.start > 5:
+                assert abs(soles[one.leg][one.start + 2 : one.stop - 2, one.point].mean()) < 0.015
 
 
 def test_one_who_jumps_is_not_pulled_down_and_one_who_floats_is(walk):
@@ -84,7 +104,7 @@ def test_all_of_one_persons_spells_keep_one_shape(walk):
     later = _seen(walk.motion, 4, -0.05)
     other = _seen(walk.motion, 3, -0.05)
     spells, _ = stand(
-        load_body(), [Spell(0, 0, first), Spell(1, 0, other), Spell(0, 200, later)], 1.0, runtime.start("cpu")
+        load_body(), [Spell(0, 0, first), Spell(1, 0, other), Spell(0, 200, later)], PLANTED, runtime.start("cpu")
     )
     assert np.array_equal(spells[0].motion.shape, spells[2].motion.shape)
     assert [(one.track, one.first) for one in spells] == [(0, 0), (1, 0), (0, 200)]

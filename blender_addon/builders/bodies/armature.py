@@ -84,6 +84,21 @@ def _add_helpers(bones: Any, rigged: Rigged) -> None:
         bones[rigged.body.joint_names[0]].parent = bones[rigged.root]
 
 
+def lay_bones(obj: Any, model: Any) -> None:
+    """Lay an armature's bones as those of the same names lie in another one; the others stay as they are."""
+    stand_in = bpy.data.objects.new("~bones", obj.data)  # the armature itself may be hidden
+    scene.current().collection.objects.link(stand_in)
+    try:
+        with _edit_mode(stand_in):
+            for bone in obj.data.edit_bones:
+                other = model.bones.get(bone.name)
+                if other is not None:
+                    bone.head, bone.tail = other.head_local, other.tail_local
+                    bone.align_roll(other.matrix_local.col[2].to_3d())
+    finally:
+        bpy.data.objects.remove(stand_in)
+
+
 def free_bones(name: str, names: Sequence[str], rest: NDArray, collection: Collection) -> Object:
     """An armature object in the collection whose bones have no parents; rest (N, 4, 4) in the object's space."""
     data = bpy.data.armatures.new(name)

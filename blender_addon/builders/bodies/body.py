@@ -62,6 +62,7 @@ class BodyOptions:
     correctives : with an armature, what becomes of a body's pose blend shapes (see `correctives`).
     start_frame : frame of the scene that shows the clip's first frame.
     world_from_camera : (4, 4) z-up world, metres, from the camera axes of the photo; None: `axes`' default.
+    keep_timing : the scene's frame rate and range stay as they are, whoever set them.
     """
 
     mode: str = "ARMATURE"
@@ -76,6 +77,7 @@ class BodyOptions:
     start_frame: int = 1
     world_from_camera: NDArray | None = None
     folder: str | Path | None = None
+    keep_timing: bool = False
 
     def __post_init__(self) -> None:
         for what, chosen, known in (
@@ -151,7 +153,8 @@ def build_people(
     Raises NothingFound where there is nobody, BadInput for a rig that this body cannot have.
     """
     target = scene or scenes.current()
-    rate, clip_rate, keep = scenes.frame_rate(target), people.fps or 0.0, scenes.keeps_timing(target)
+    rate, clip_rate = scenes.frame_rate(target), people.fps or 0.0
+    keep = options.keep_timing or scenes.keeps_timing(target)
     if keep and abs(rate - clip_rate) > 1e-3 * clip_rate > 0:
         people = at_rate(people, rate)
     _check_rig(people.body, options)
@@ -169,7 +172,8 @@ def build_people(
         first, last = options.start_frame, options.start_frame + len(people.frames) - 1
         for collection, track in zip(made, tracks.values(), strict=True):
             _hide_absent(collection, np.array([frame for frame, _ in track]) + first, first, last, people.fps)
-        scenes.set_timing(target, clip_rate, first, last, keep=keep)
+        if not options.keep_timing:
+            scenes.set_timing(target, clip_rate, first, last, keep=keep)
     return made
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import bpy
 import numpy as np
 from bpy.types import Action, Object, Scene
@@ -42,10 +44,22 @@ def join_tracks(obj: Object, other: Object, scene: Scene) -> Action:
     for one in (obj, *_moved_by(obj), action_of(obj)):
         if roles.FRAMES in one:
             one[roles.FRAMES] = [int(min(own[0], theirs[0])), int(max(own[-1], theirs[-1]))]
+    _remember(obj, other)
     for mesh, lost in zip(_moved_by(obj), _moved_by(other), strict=False):
         _join_visibility(mesh, lost)
     _retire(other)
     return action_of(obj)
+
+
+def _remember(obj: Object, other: Object) -> None:
+    """Write on a person's objects which tracks are theirs now; those of different clips are not solved again."""
+    clips = {json.loads(str(one.get(roles.MEASURED, "{}"))).get("file") for one in (obj, other)}
+    tracks = [int(track) for one in (obj, other) for track in one.get(roles.JOINED, [one.get(roles.TRACK, -1)])]
+    for one in (obj, *_moved_by(obj)):
+        if len(clips) == 1 and roles.MEASURED in one:
+            one[roles.JOINED] = tracks
+        elif roles.MEASURED in one:
+            del one[roles.MEASURED]
 
 
 def _standing(

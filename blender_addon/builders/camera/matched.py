@@ -105,6 +105,20 @@ def hold(obj: Object) -> None:
     scenes.view_layer().update()
 
 
+def stand_at(obj: Object, world_from_camera: NDArray) -> None:
+    """Move a matched camera to where its people's floor puts it now; how the artist has moved it since they were built
+    counts on. One that is animated stays."""
+    data, now = obj.animation_data, axes.world_from_camera_of(obj)
+    if data is not None and data.action is not None:
+        return
+    stood, before = obj.get(roles.STOOD), obj.matrix_world.copy()
+    moved = np.eye(4) if stood is None else now @ np.linalg.inv(np.reshape(stood, (4, 4)))
+    transaction.on_failure(lambda: setattr(obj, "matrix_world", before))
+    obj.matrix_world = Matrix((moved @ world_from_camera @ axes.CAMERA_FLIP).tolist())
+    obj[roles.STOOD], obj[_PLACED] = world_from_camera.ravel().tolist(), True
+    scenes.view_layer().update()
+
+
 def animate(obj: Object, travel: NDArray, frames: NDArray) -> None:
     """Key the way of a matched camera, which stands where it saw the first frame.
 

@@ -80,12 +80,15 @@ def new_file(folder: Path, name: str, suffix: str, write: Callable[[BinaryIO], o
 def kept_file(name: str, file: Path, folder: str | Path | None) -> tuple[Path, bool]:
     """Where a file that the worker has written is kept, and whether it is to be packed from there. It is moved, which
     takes no time, to an unused name in the output folder. Raises BadInput where that cannot be written."""
-    if is_packed(folder):
-        return file, True
+    return (file, True) if is_packed(folder) else (moved_file(name, file, folder), False)
+
+
+def moved_file(name: str, file: Path, folder: str | Path | None) -> Path:
+    """The same for a file that is never packed, which of an unsaved .blend lies in the temporary folder."""
     target = output_folder(folder)
     path = new_file(target, name, file.suffix, lambda _empty: None)
     try:
         shutil.move(file, path)
     except OSError as error:
         raise not_writable(target, error) from error
-    return path, False
+    return path

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
 
-from ...core import transaction
+from ...core import roles, transaction
 
 
 def warn() -> None:
@@ -39,6 +40,25 @@ def take_along(filepath: str = "", *_arguments: object) -> None:
             target = paths.unused_file(folder, path.parent.name, "") / path.name
             shutil.move(path.parent, target.parent)
         owner.filepath = str(target)
+    if filepath:
+        _take_measurements(temporary, Path(filepath).absolute().parent / "maquette")
+
+
+def _take_measurements(temporary: Path, folder: Path) -> None:
+    """The same for what was measured of clips: all people of one share a file."""
+    import shutil
+
+    from . import paths
+
+    moved: dict[Path, Path] = {}
+    for obj in bpy.data.objects:
+        told = json.loads(str(obj.get(roles.MEASURED, "{}")))
+        path = Path(told.get("file", ""))
+        if path not in moved and path.parent == temporary and path.exists():
+            moved[path] = paths.unused_file(paths.output_folder(folder), path.stem, path.suffix)
+            shutil.move(path, moved[path])
+        if path in moved:
+            obj[roles.MEASURED] = json.dumps({**told, "file": str(moved[path])})
 
 
 def _owners() -> list[Any]:

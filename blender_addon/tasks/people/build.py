@@ -9,22 +9,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....inference import load_photo
-from ....inference.options.people import OPTIONS
-from ...builders.bodies import body
+from ....inference.options.people import OPTIONS, SOLVING
+from ...builders.bodies import again, body
 from ...builders.camera import matched
 from ...builders.camera import scene as scenes
+from ...builders.files import paths, session
 from ...builders.images import image
-from ...core import axes, photo_links
+from ...core import axes, photo_links, roles
 from ...work.people import PeopleWork, RecoveredPeople
 from ..shared.gather import gathered
 from ..shared.masks import build_masks, check_target
 from .settings import BUILD, PARAMETERS
 
 if TYPE_CHECKING:
-    from bpy.types import Context
+    from collections.abc import Sequence
+
+    from bpy.types import Collection, Context
 
     from ...work.item import JobResult
     from ..shared.finish import Place
+
+#: What is kept of a clip's source, for its people to be solved again.
+SOURCE = ("name", "path", "sequence", "fps", "layer", "origin")
 
 
 def work(properties: Any, context: Context) -> PeopleWork:
@@ -48,12 +54,10 @@ def _of_photos(found: RecoveredPeople, options: body.BodyOptions, place: Place) 
     return f"Recovered {count} {'person' if count == 1 else 'people'} of {len(found.photos)} separate photos"
 
 
-def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> str:
-    """The bodies before the matched camera, and the masks of the first frame."""
-    people, wanted = found.result.people, item.build
-    assert place.camera is not None
-    matched.hold(place.camera)
-    options = body.BodyOptions(
+def body_options(item: PeopleWork) -> body.BodyOptions:
+    """How the item's bodies are built."""
+    wanted = item.build
+    return body.BodyOptions(
         wanted.bodies if wanted.bodies != "NONE" else "ARMATURE",
         wanted.rig,
         rig_unit=wanted.rig_unit,
@@ -63,18 +67,56 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
         game_skeleton=wanted.game_skeleton,
         correctives=wanted.correctives,
         start_frame=wanted.start_frame,
-        world_from_camera=axes.world_from_camera_of(place.camera),
         folder=item.folder,
     )
+
+
+def follow(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place, rate: float) -> None:
+    """Animate the matched camera of a clip whose camera moves. rate : frames a second at which the people move."""
+    people, travel = found.result.people, found.result.travel
+    if travel is not None:
+        assert place.camera is not None
+        step = rate / people.fps if people.fps else 1.0
+        matched.animate(place.camera, travel, item.build.start_frame + step * np.arange(len(travel)))
+
+
+def _keep(item: PeopleWork, found: JobResult[RecoveredPeople], made: Sequence[Collection], place: Place) -> None:
+    """Keep what was measured of a clip beside the other files, and write on its people how they are solved again."""
+    if "measured" not in found.files:
+        return
+    file = paths.moved_file(f"{item.source.name}.measured", found.files["measured"], item.folder)
+    if item.folder is None:
+        session.warn()
+    world = axes.world_from_camera_of(place.camera)  # type: ignore[arg-type]
+    told = {
+        "file": str(file),
+        **{name: getattr(item.source, name) for name in SOURCE},
+        "stamp": found.result.stamp,
+        "model": found.model or item.model,
+        "options": {name: item.options[name] for name in SOLVING},
+        "build": {**vars(item.build), "masks": "NONE", "skeleton_image": "NONE"},
+        "folder": item.folder,
+        "lens": None,
+        "anchor": (world @ np.linalg.inv(found.world_from_camera)).ravel().tolist(),  # type: ignore[arg-type]
+    }
+    for collection in made:
+        again.write(again.parts_of(collection), told)
+    place.camera[roles.STOOD] = world.ravel().tolist()  # type: ignore[index]
+
+
+def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> str:
+    """The bodies before the matched camera, and the masks of the first frame."""
+    people, wanted = found.result.people, item.build
+    assert place.camera is not None
+    matched.hold(place.camera)
+    options = replace(body_options(item), world_from_camera=axes.world_from_camera_of(place.camera))
     if found.result.photos:
         return _of_photos(found.result, options, place)
     rate, keep = scenes.frame_rate(place.scene), scenes.keeps_timing(place.scene)
     if wanted.bodies != "NONE":
-        body.build_people(people, options, name=item.source.name, scene=place.scene)
-    if found.result.travel is not None:
-        step = rate / people.fps if keep and people.fps else 1.0
-        frames = wanted.start_frame + step * np.arange(len(found.result.travel))
-        matched.animate(place.camera, found.result.travel, frames)
+        built = body.build_people(people, options, name=item.source.name, scene=place.scene)
+        _keep(item, found, built, place)
+    follow(item, found, place, rate if keep else people.fps or rate)
     made = [build_masks(item, found, place, people.body.licence)]
     if found.result.skeletons is not None:
         skeletons = image.control_image(f"{item.source.name}.people.control", found.result.skeletons)

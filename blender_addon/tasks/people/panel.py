@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import bpy
 from bpy.types import UILayout
 
 from ....inference.options.common import AUTO
 from ....inference.options.people import SAM3D
 from ...builders.bodies.rig_choices import has_root
+from ...core import roles
 from ...library.choice import draw_choice
 from ..shared.chosen import is_clip
 from ..shared.panel import SidebarPanel, draw_masks
@@ -38,6 +40,9 @@ class PeoplePanel(SidebarPanel):
                 self.rows(layout, settings, "correctives")
         self.rows(layout, settings, "masks", "skeleton_image")
         self.button(layout, settings, "OUTLINER_OB_ARMATURE")
+        active = bpy.context.active_object
+        if active is not None and roles.MEASURED in active:
+            self.button(layout, settings, "FILE_REFRESH", "maquette.solve_people_again", small=True)
 
 
 class PeopleSettingsPanel(SidebarPanel):
@@ -57,6 +62,7 @@ class PeopleSettingsPanel(SidebarPanel):
         self.rows(layout.column(heading="Fit"), settings, "refine", "track")
         if people.track and people.frames == "CLIP":
             self.rows(layout.column(align=True), settings, "smoothing", "plant", "camera_motion")
+            self.rows(layout.column(align=True), settings, "floor_height", "floor_pitch", "floor_roll")
         if not people.boxes:
             self.rows(layout, settings, "detector")
         self.rows(layout, settings, "start_frame")

@@ -6,9 +6,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ....inference.options import Choice, Number, Options, Switch
-from ....inference.options.people import OPTIONS, SAM3D
+from ....inference.options.people import OPTIONS, SAM3D, SOLVING
 from ...builders.bodies.rig_choices import RIGS
-from ..shared.settings import BODIES, FRAMES, LIMBS, MASKS, ROOT_MOTION, START_FRAME, mask_choice, model_choice
+from ..shared.settings import (
+    BODIES,
+    COMMON,
+    FRAMES,
+    LIMBS,
+    MASKS,
+    PHOTO,
+    ROOT_MOTION,
+    START_FRAME,
+    mask_choice,
+    model_choice,
+)
 
 # fmt: off
 PARAMETERS = Options(*OPTIONS, replace(OPTIONS["boxes"], blender=True))
@@ -51,3 +62,6 @@ BUILD = Options(
 )
 # fmt: on
 SETTINGS = Options(model_choice("people", "What recovers the people"), *PARAMETERS, *BUILD)
+#: Of a clip that is solved again: by what, and the focal length, as it may be asked for.
+SOLVED = Options(*(OPTIONS[name] for name in SOLVING))
+LENS = Options(*(COMMON[name] for name in ("fx", "fy", "lens_mm")), PHOTO["camera"])

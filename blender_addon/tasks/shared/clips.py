@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bpy
 
+from ....inference.errors import BadInput
 from ....inference.photo.sequence import are_frames, folder_files, is_pattern, pattern_files, sequence_of
 from ...builders.files import paths, session
 from ...builders.images import image
@@ -57,6 +59,20 @@ def playing_image(source: Source) -> Image | None:
         if one.get(_STANDS_FOR) == str(file) and Path(bpy.path.abspath(one.filepath)).is_file():
             return one
     return next((one for one in known if Path(bpy.path.abspath(one.filepath)) == file), None)
+
+
+def as_played(source: Source, playing: Image | None) -> Source:
+    """A clip as it was worked on before, where the image that plays it has its files today: they may have been moved
+    together with the .blend. Raises BadInput where they are gone."""
+    path = Path(source.path)
+    gone = not (path.parent if is_pattern(path) else path).exists()
+    if playing is not None and _STANDS_FOR not in playing and (gone or playing_image(source) != playing):
+        file = Path(bpy.path.abspath(playing.filepath))
+        path = file.parent / path.name if is_pattern(path) else file if path.suffix else file.parent
+        gone = not file.is_file()
+    if gone:
+        raise BadInput(f"The clip {path} is no longer there.", "Put it back, or work on another one.")
+    return replace(source, path=str(path))
 
 
 def first_shown(source: Source) -> ShownPicture | None:

@@ -41,7 +41,9 @@ class Place:
         self.scene, self.clicked = scene, clicked
         self._item, self._found = item, found
         self.camera = self._matched_camera() if found.camera is not None else None
-        if item.clip is not None and found.fps:
+        #: Objects that were there already and show the result now.
+        self.kept: list[Object] = []
+        if item.clip is not None and found.fps and not found.in_place:
             first = item.clip.start_frame
             scenes.set_timing(scene, found.fps, first, first + found.length - 1)
 
@@ -130,7 +132,8 @@ def finish(
             transaction() as opened,
         ):
             before = lens.render_of(scene)
-            line = build(item, found, Place(item, found, scene, clicked=clicked))
+            place = Place(item, found, scene, clicked=clicked)
+            line = build(item, found, place)
             of_clip = [note.rstrip(".") for notes in item.source.clip_notes for note in notes]
             remarks = _linked(item, found, scene, opened.made(), before)
             told = item.model == AUTO and (found.model or item.kind == item.task)
@@ -142,6 +145,7 @@ def finish(
             earlier.gather(made, scene, _photo(item, found), item.source.name)
             if replace:
                 earlier.hide(item.kind, digest, made, scenes.view_layer())
+            made += place.kept
             line = ". ".join(dict.fromkeys([line, *answered, *of_clip, *opened.notes, *remarks]))
             last_result.remember(scene, label, line, made)
         with bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)):

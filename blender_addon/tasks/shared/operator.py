@@ -137,8 +137,10 @@ def fill(properties: Any, settings: Any, task: Any) -> None:
         for option in declared:
             if option.blender and hasattr(properties, option.name):  # another operator may have a part of them
                 setattr(properties, option.name, getattr(values, option.name))
-    properties.layer = settings.layer if has_layers(settings) else ""
     properties.camera = settings.camera.name if settings.camera else ""
+    if hasattr(properties, "armature"):  # its clip is that person's
+        return
+    properties.layer = settings.layer if has_layers(settings) else ""
     properties.image = settings.image.name if settings.image and settings.source == "IMAGE" else ""
     properties.filepath = settings.filepath if settings.source == "FILE" else ""
     task.adjust(properties)

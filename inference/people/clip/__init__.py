@@ -7,7 +7,6 @@ ground -> plant the feet.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -36,7 +35,7 @@ from .backdrop import partly_hidden
 from .ground import world_of
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import identify, spells_of
-from .measured import DECIDING, Measured, cut, first_piece
+from .measured import Measured, asked_of, cut, first_piece
 from .motion import Motion, Spell
 from .scenery import Background, joined
 from .temporal import bridge, fit_motion
@@ -49,6 +48,8 @@ USUAL_FPS = 25.0
 KEY_TIME = 0.12
 #: Bytes of full-size masks that a result may hold; a longer clip comes without masks.
 MASK_BYTES = 1 << 30
+#: What is said where hands are asked for that were not measured.
+NO_HANDS = "The hands of this clip were not looked at: recover its people again for them"
 
 
 def read_from(start: int) -> int:
@@ -87,11 +88,10 @@ def measure_clip(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple
     read = read_from(start) + len(cameras)
     if read <= start:
         raise BadInput(f"The clip ends at frame {read}.", "Measure frames that it has.")
-    own, asked = cameras[start - read_from(start) :], {name: repr(options[name]) for name in DECIDING}
-    asked["boxes"] = hashlib.sha1(asked["boxes"].encode(), usedforsecurity=False).hexdigest()
+    own = cameras[start - read_from(start) :]
     count = read if frames is None else len(clip)  # a damaged movie has fewer frames than it says
     told = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)
-    return Measured(clip.name, count, clip.fps, asked, start, read, tuple(own), told, pieces)
+    return Measured(clip.name, count, clip.fps, asked_of(options), start, read, tuple(own), told, pieces)
 
 
 def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
@@ -107,7 +107,7 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     if looked:
         spells = [set_hands(body, spell, seen_hands[spell.track], options["smoothing"]) for spell in spells]
     travel = travel_behind(body, spells, behind(measured.pieces), cameras, fps, options)
-    spells, ground = stand_behind(body, spells, travel, options["plant"], run.part(0.76, 0.8), cameras[0].up)
+    spells, ground = stand_behind(body, spells, travel, options, run.part(0.76, 0.8), cameras[0].up)
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
     def seen(person: Person, frame: int) -> Person:
@@ -123,10 +123,13 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     frames = posed(partial(pose_body, given), spells, cameras, run.part(0.8, 1.0), seen)
     world = world_of(ground, frames, travel.poses)
     notes = travel.notes
+    if looked and measured.options["hands"] == repr("none"):
+        notes = (*notes, NO_HANDS)
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))
     return People(
-        tuple(map(tuple, frames)), given, cameras[0], cameras, measured.fps, notes, world=world, travel=travel.poses
-    )
+        tuple(map(tuple, frames)), given, cameras[0], cameras, measured.fps, notes, world=world, travel=travel.poses,
+        measured=measured,
+    )  # fmt: skip
 
 
 def behind(pieces: Sequence[Piece]) -> Background:

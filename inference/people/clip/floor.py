@@ -8,8 +8,9 @@ slowly, by the distance alone, and feet that stand are planted at height 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import minimum_filter1d
@@ -33,16 +34,24 @@ AIRBORNE, HIGHEST, SEATED, LOWEST = 1.0, 0.5, 0.2, 0.3
 
 
 def stand(
-    body: Body, spells: Sequence[Spell], strength: float, run: Run, up: tuple[float, float, float] | None = None
-) -> tuple[list[Spell], Ground | None]:
-    """The motions on one floor, with planted feet, and that floor; as they are, and None, where the strength is 0.
+    body: Body, spells: Sequence[Spell], options: Mapping[str, Any], run: Run,
+    up: tuple[float, float, float] | None = None,
+) -> tuple[list[Spell], Ground | None]:  # fmt: skip
+    """The motions on one floor, with planted feet, and that floor; as they are where `plant` is 0, and None where the
+    options do not change the floor then.
 
     up : see `fit_ground`.
     """
-    if strength <= 0 or not spells:
+    strength, change = options["plant"], [options[f"floor_{name}"] for name in ("height", "pitch", "roll")]
+    if not spells or (strength <= 0 and not any(change)):
         return list(spells), None
     run.report(0.0, "Planting the feet")
-    ground = fit_ground([gather_motion_evidence(body, spell.motion) for spell in spells], up)
+    evidence = [gather_motion_evidence(body, spell.motion) for spell in spells]
+    ground = fit_ground(evidence, up)
+    if any(change):
+        ground = ground.changed(*change, about=np.concatenate([one.supports for one in evidence]).mean(axis=0))
+    if strength <= 0:
+        return list(spells), ground
     standing = []
     for spell in snap_spells(body, spells, ground):
         motion = plant_feet(body, lowered(body, spell.motion, ground, strength), ground, strength)

@@ -53,6 +53,14 @@ class Ground:
         """Heights (...) in metres over the ground of points (..., 3) in camera axes."""
         return points @ self.up + self.height
 
+    def changed(self, height: float, pitch: float, roll: float, about: NDArray) -> Ground:
+        """The ground `height` metres higher, rising by `pitch` away from the camera and by `roll` to its right
+        (radians), turned about the point of it below (or above) `about` (3,)."""
+        right, forward, _ = level_world(self.up, self.height)[:3, :3]
+        up = self.up - np.tan(pitch) * forward - np.tan(roll) * right
+        up /= np.linalg.norm(up)
+        return Ground(up, float(-(about + (height - self.heights(about)) * self.up) @ up))
+
 
 @dataclass(frozen=True)
 class Evidence:

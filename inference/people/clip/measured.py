@@ -7,10 +7,11 @@ other. Files of all frames of a clip, from whatever machines, are merged into wh
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from ...camera import Camera
 from ...errors import BadInput
+from ...options.people import SAM3D
 from ...runtime.files import save_with
 from ...shipped.crops import Region
 from ...shipped.hand import HandLandmarks
@@ -28,13 +30,14 @@ from ..fit.hands import SIDES
 from .track import PIECE, Piece, Sighting, Track
 
 #: What the files hold; raised whenever it, or what the networks are asked, changes.
-VERSION = 3
+VERSION = 4
 #: The options that the measurements depend on.
 DECIDING = ("det_confidence_thresh", "det_iou_thresh", "boxes", "detector", "hands")
 _KIND = "maquette people"
 _ARRAYS = ("points", "world", "visibility", "presence", "sigma", "world_sigma", "agreement", "matrix")
 _NUMBERS = ("score", "score_min", "spread", "belief")
 _HAND = ("points", "world", "right", "score", "sigma")
+_ANSWER = "answer_"
 _REGION = ("cx", "cy", "size", "rotation", "score")
 
 
@@ -43,7 +46,8 @@ class Measured:
     """What is seen in the frames start .. stop - 1 of a clip of `count` frames.
 
     cameras : of these frames.  digests : (n, 20) uint8, SHA-1 of the pixels of these frames and the lead before them.
-    options : those that were asked for (`DECIDING`).
+    options : those that were asked for (`DECIDING`).  model : whose measurements they are.
+    answers : what a network that reads bodies says, by name: a row for each sighting, by pieces and their tracks.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Measured:
     cameras: tuple[Camera, ...]
     digests: NDArray[np.uint8]
     pieces: tuple[Piece, ...]
+    model: str = "builtin"
+    answers: Mapping[str, NDArray] = field(default_factory=dict)
 
     @property
     def lead(self) -> int:
@@ -62,8 +68,23 @@ class Measured:
         return len(self.digests) - (self.stop - self.start)
 
     def with_focal(self, fx: float | None, fy: float | None) -> Measured:
-        """The same as seen through another lens."""
-        return replace(self, cameras=tuple(camera.with_focal(fx, fy) for camera in self.cameras))
+        """The same as seen through another lens. Raises `BadInput` where the network was shown the lens."""
+        return self.through([camera.with_focal(fx, fy) for camera in self.cameras])
+
+    def through(self, cameras: Sequence[Camera]) -> Measured:
+        """The same as seen through these lenses. Raises `BadInput` where the network was shown others."""
+        if self.model in SAM3D and tuple(cameras) != self.cameras:
+            raise BadInput(
+                "SAM 3D Body has read these people through another lens.", "Recover them again, through this one."
+            )
+        return replace(self, cameras=tuple(cameras))
+
+
+def asked_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """The options that measurements depend on, in words."""
+    asked = {name: repr(options[name]) for name in DECIDING}
+    asked["boxes"] = hashlib.sha1(asked["boxes"].encode(), usedforsecurity=False).hexdigest()
+    return asked
 
 
 def first_piece(start: int) -> int:
@@ -113,7 +134,7 @@ def merge(files: Sequence[Path]) -> Measured:
     parts = sorted(((load(file), file) for file in files), key=lambda one: (one[0].start, one[0].stop))
     first, name = parts[0]
     for part, file in parts[1:]:
-        if (part.name, part.count, part.fps) != (first.name, first.count, first.fps):
+        if (part.name, part.count, part.fps, part.model) != (first.name, first.count, first.fps, first.model):
             raise BadInput(f"{file.name} is of another clip than {name.name}.", "Merge one clip at a time.")
         if part.options != first.options:
             raise BadInput(f"{file.name} was measured with other options than {name.name}.", "Measure it again.")
@@ -166,6 +187,8 @@ def _arrays_of(measured: Measured) -> dict[str, Any]:
     known = [one.colours for track in tracks for one in (*track.sightings.values(), track) if one.colours is not None]
     return {
         "kind": _KIND,
+        "model": measured.model,
+        **{f"{_ANSWER}{name}": values for name, values in measured.answers.items()},
         "version": VERSION,
         "name": measured.name,
         "frames": [measured.start, measured.stop, measured.count],
@@ -218,7 +241,8 @@ def _measured(arrays: Mapping[str, NDArray]) -> Measured:
     fps = float(arrays["fps"])
     return Measured(
         str(arrays["name"]), count, None if np.isnan(fps) else fps, json.loads(str(arrays["options"])), start, stop,
-        tuple(_cameras(arrays)), arrays["digests"], tuple(pieces),
+        tuple(_cameras(arrays)), arrays["digests"], tuple(pieces), str(arrays["model"]),
+        {name.removeprefix(_ANSWER): values for name, values in arrays.items() if name.startswith(_ANSWER)},
     )  # fmt: skip
 
 

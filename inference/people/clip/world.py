@@ -71,9 +71,9 @@ def calmed(body: Body, spells: Sequence[Spell], travel: Travel, smoothing: float
 
 
 def stand_behind(
-    body: Body, spells: Sequence[Spell], travel: Travel, plant: float, run: Run,
+    body: Body, spells: Sequence[Spell], travel: Travel, options: Mapping[str, Any], run: Run,
     up: tuple[float, float, float] | None = None,
 ) -> tuple[list[Spell], Ground | None]:  # fmt: skip
     """See `floor.stand`; the floor is in the axes of the first camera."""
-    standing, ground = stand(body, in_world(body, spells, travel), plant, run, up)
+    standing, ground = stand(body, in_world(body, spells, travel), options, run, up)
     return in_cameras(body, standing, travel), ground

@@ -19,11 +19,13 @@ from ...runtime.result_cache import cached_result
 from ...runtime.run import Run
 from ..boxes import boxes_per_photo
 from ..clip import MASK_BYTES, mask_bytes
+from ..clip.measured import Measured
 from . import answers
-from .clip import recover_clip
+from .clip import measure_clip, solve_clip
 from .detectors import FOLDERS, detector_file, file_finder
 from .find import Detection, Thresholds, builtin_finder
 from .hands import turn_wrists
+from .kept import whole_clip
 from .persons import make_person, with_masks
 from .refine import refine_person
 from .stream import Search, people_of
@@ -31,28 +33,44 @@ from .stream import Search, people_of
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """See `people.recover_people`."""
-    given = boxes_per_photo(options["boxes"], len(clip))
-    thresholds = Thresholds(options["det_confidence_thresh"], options["det_iou_thresh"], options["det_batch_size"])
-    detector, refine, batch = options["detector"], options["refine"], options["hmr_batch_size"]
-    answers.ready(run)
-    path = None if given is not None else detector_file(run.models_dir, detector)
-    if given is None and path is None:
-        why = "" if detector else f": there is no file in the folders {' and '.join(FOLDERS)}"
-        run.report(0.0, f"Using the built-in person detector{why}")
-    tracked = options["track"] and clip.fps is not None and len(clip) > 1
-    hands = options["hands"] == "full"
-    find = None if path is None else file_finder(path, run, thresholds)
-    if tracked:
-        search = Search(find, given, thresholds, "fast" if refine else "")
-        return recover_clip(clip, run, search, options)
-    if given is None and find is None:
-        find = builtin_finder(thresholds)
-    search = Search(find, given, thresholds, "accurate" if refine else "")
+    if options["track"] and clip.fps is not None and len(clip) > 1:
+        measured, moving = measure_clip(clip, run.part(0.0, 0.9), _search(clip, run, options, "fast"), options)
+        return solve_clip(measured, run.part(0.9, 1.0), options, moving)
+    search = _search(clip, run, options, "accurate")
+    if search.given is None and search.find is None:
+        search = replace(search, find=builtin_finder(search.thresholds))
+    batch, hands = options["hmr_batch_size"], options["hands"] == "full"
     if len(clip) == 1 and clip.fps is None:
         photo = next(iter(clip))
-        request = (run.model_key, photo.camera_or_default(), repr(given), path, thresholds, refine, hands)
+        path = None if search.given is not None else detector_file(run.models_dir, options["detector"])
+        looked = repr(search.given), path, search.thresholds, options["refine"], hands
+        request = (run.model_key, photo.camera_or_default(), *looked)
         return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, search, batch, hands))
     return _of_photos(clip, run, search, batch, hands)
+
+
+def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
+    """See `people.measure_people`. Raises `BadInput` for a part of a clip: who is who is known of the whole alone."""
+    whole_clip(clip, run, frames)
+    return measure_clip(clip, run, _search(clip, run, options, "fast"), options)[0]
+
+
+def solve(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
+    """See `people.solve_people`."""
+    return solve_clip(measured, run, options)
+
+
+def _search(clip: Clip, run: Run, options: Mapping[str, Any], landmarks: str) -> Search:
+    """How people are looked for; by nobody where they are to be followed by landmarks. landmarks : to refine by."""
+    given = boxes_per_photo(options["boxes"], len(clip))
+    thresholds = Thresholds(options["det_confidence_thresh"], options["det_iou_thresh"], options["det_batch_size"])
+    answers.ready(run)
+    path = None if given is not None else detector_file(run.models_dir, options["detector"])
+    if given is None and path is None:
+        why = "" if options["detector"] else f": there is no file in the folders {' and '.join(FOLDERS)}"
+        run.report(0.0, f"Using the built-in person detector{why}")
+    find = None if path is None else file_finder(path, run, thresholds)
+    return Search(find, given, thresholds, landmarks if options["refine"] else "")
 
 
 def _of_photos(clip: Clip, run: Run, search: Search, batch: int, hands: bool) -> People:

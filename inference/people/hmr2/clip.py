@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...camera import Camera
 from ...errors import BadInput
 from ...geometry import rotations as quaternion
 from ...geometry.rotations import rotation_matrices
@@ -20,7 +21,8 @@ from ...geometry.skinning import chain
 from ...results import People, Person
 from ...shipped import pose
 from ..boxes import separate_masks
-from ..clip import MASK_BYTES, USUAL_FPS, behind, mask_bytes, measure_clip, posed
+from ..clip import NO_HANDS, USUAL_FPS, behind, posed
+from ..clip import measure_clip as measure_landmarks
 from ..clip.ground import world_of
 from ..clip.identify import identify, spells_of
 from ..clip.motion import Motion, Spell, rest_joints
@@ -29,20 +31,22 @@ from . import answers, placing
 from .answers import CropQuery, NetworkOutput
 from .crops import Crop, picture
 from .find import Detection, found_person
-from .hands import turn_spells
+from .hands import look_at_hands, turn_spells
 from .identity import Follower
-from .persons import make_person, with_masks
+from .kept import Digests, Followed, draw_masks, followed, kept
+from .persons import make_person
 from .refine import refine_motion
 from .stream import CropId, Search, people_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...camera import Camera
     from ...photo import Clip
     from ...runtime.run import Run
+    from ..clip.measured import Measured
     from ..clip.scenery import Background
     from ..clip.track import Track
+    from ..clip.travel import Travel
     from .body import Template
 
 
@@ -55,36 +59,57 @@ class Observation:
     answer: NetworkOutput
 
 
+@dataclass(frozen=True)
+class Moving:
+    """People with their motions, how the camera moves, and the keypoints of each as the network sees them."""
+
+    people: Followed
+    spells: Sequence[Spell]
+    travel: Travel
+    keypoints: Sequence[Pixels]
+
+
 #: A person over the frames of a clip.
 TrackFrames = dict[int, Observation]
 #: The keypoints (44, 2) that the network sees of a person, by frame, pixels.
 Pixels = dict[int, "NDArray[np.float32]"]
 
 
-def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any]) -> People:
-    """Recover the people of a clip.
+def measure_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any]) -> tuple[Measured, Moving]:
+    """What the networks say of a clip, and the motions by which its hands were found.
 
     search : finds nobody where people are to be followed by landmarks.
+    """
+    digests, cameras = Digests(clip), list[Camera]()
+    film = digests.read()
+    follow = _tracks_by_landmarks if search.find is None and search.given is None else _tracks_by_boxes
+    tracks, background = follow(film, run.part(0.0, 0.9), search, options, cameras)
+    read = [{frame: (one.found, vars(one.answer)) for frame, one in track.items()} for track in tracks]
+    people = Followed(clip.name, clip.fps, tuple(cameras), read, background)
+    template = answers.template(run)
+    moving = _moving(template, people, run.part(0.9, 0.95), options)
+    if options["hands"] == "full":
+        hands = look_at_hands(template, moving.spells, tracks, film, cameras, run.part(0.95, 1.0))
+        people = replace(people, hands=hands)
+    assert run.model is not None
+    return kept(people, digests.found, run.model.id, options), replace(moving, people=people)
+
+
+def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any], moving: Moving | None = None) -> People:
+    """The people of what was measured of a clip. moving : their motions, where they are known.
+
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
-    cameras: list[Camera] = []
-    follow = _tracks_by_landmarks if search.find is None and search.given is None else _tracks_by_boxes
-    tracks, background = follow(clip, run.part(0.0, 0.85), search, options, cameras)
-    if not cameras:
-        raise BadInput("There are no photos.", "Give at least one.")
     template = answers.template(run)
-    fps = clip.fps or USUAL_FPS
-    spells, keypoints = list[Spell](), list[Pixels]()
-    for number, (track, part) in enumerate(zip(tracks, run.part(0.85, 0.9).parts(len(tracks)), strict=True)):
-        own, pixels = _motions(template, number, track, cameras, fps, part, options)
-        spells += own
-        keypoints.append(pixels)
-    smoothing = 0.0 if options["refine"] else options["smoothing"]  # the refined motion is smooth
-    travel = travel_behind(template.body, spells, background, cameras, fps, options, smoothing)
-    spells = calmed(template.body, spells, travel, smoothing)
+    moving = moving or _moving(template, followed(measured), run.part(0.0, 0.4), options)
+    people, spells, travel, keypoints = moving.people, moving.spells, moving.travel, moving.keypoints
+    cameras, tracks, notes = people.cameras, people.tracks, travel.notes
     if options["hands"] == "full":
-        spells = turn_spells(template, spells, tracks, clip, cameras, run.part(0.9, 0.92), options["smoothing"])
-    spells, ground = stand_behind(template.body, spells, travel, options["plant"], run.part(0.92, 0.94), cameras[0].up)
+        if people.hands is None:
+            notes = (*notes, NO_HANDS)
+        else:
+            spells = turn_spells(template, spells, people.hands, cameras, options["smoothing"])
+    spells, ground = stand_behind(template.body, spells, travel, options, run.part(0.4, 0.5), cameras[0].up)
 
     def seen(person: Person, frame: int) -> Person:
         """In a gap the keypoints are those of the interpolated body."""
@@ -94,21 +119,38 @@ def recover_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any
         person = replace(person, keypoints_2d=pixels, keypoints_3d=points)
         if frame not in tracks[person.track_id]:
             return person
-        found, camera = tracks[person.track_id][frame].found, tracks[person.track_id][frame].answer.camera
+        found, said = tracks[person.track_id][frame]
         x0, y0, x1, y1 = found.box.tolist()
-        return replace(person, box=(x0, y0, x1, y1), score=found.score, crop_camera=camera)
+        return replace(person, box=(x0, y0, x1, y1), score=found.score, crop_camera=said["camera"])
 
-    frames = posed(template.pose, spells, cameras, run.part(0.94, 0.98), seen)
-    if sum(mask_bytes(len(people), camera) for people, camera in zip(frames, cameras, strict=True)) <= MASK_BYTES:
-        for frame, (people, part) in enumerate(zip(frames, run.part(0.98, 1.0).parts(len(frames)), strict=True)):
-            detected = [(tracks[one.track_id][frame].found, one) for one in people if frame in tracks[one.track_id]]
-            drawn = {one.track_id: one for one in with_masks(detected, template.body.faces, cameras[frame], part)}
-            frames[frame] = [drawn.get(one.track_id, one) for one in people]
-    run.report(1.0, ". ".join([f"{len(tracks)} people found", *travel.notes]))
+    frames = posed(template.pose, spells, cameras, run.part(0.5, 0.9), seen)
+    draw_masks(frames, tracks, template.body.faces, cameras, run.part(0.9, 1.0))
+    run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))
     return People(
-        tuple(map(tuple, frames)), template.body, cameras[0], tuple(cameras), clip.fps, travel.notes,
-        world=world_of(ground, frames, travel.poses), travel=travel.poses,
+        tuple(map(tuple, frames)), template.body, cameras[0], cameras, people.fps, notes,
+        world=world_of(ground, frames, travel.poses), travel=travel.poses, measured=measured,
     )  # fmt: skip
+
+
+def _moving(template: Template, people: Followed, run: Run, options: Mapping[str, Any]) -> Moving:
+    """The motions of the people as the network sees them, calmed in the world. Raises `BadInput` where they are to be
+    refined, and nobody's landmarks are known."""
+    fps, spells, keypoints = people.fps or USUAL_FPS, list[Spell](), list[Pixels]()
+    tracks = [{frame: _observation(*one) for frame, one in track.items()} for track in people.tracks]
+    if options["refine"] and any(one.found.landmarks is None for track in tracks for one in track.values()):
+        raise BadInput("These people were measured without Refine.", "Recover them again, or leave Refine out.")
+    for number, (track, part) in enumerate(zip(tracks, run.parts(len(tracks)), strict=True)):
+        own, pixels = _motions(template, number, track, people.cameras, fps, part, options)
+        spells += own
+        keypoints.append(pixels)
+    smoothing = 0.0 if options["refine"] else options["smoothing"]  # the refined motion is smooth
+    travel = travel_behind(template.body, spells, people.background, people.cameras, fps, options, smoothing)
+    return Moving(people, calmed(template.body, spells, travel, smoothing), travel, keypoints)
+
+
+def _observation(found: Detection, said: Mapping[str, NDArray]) -> Observation:
+    answer = NetworkOutput(**{name: said[name] for name in ("matrices", "shape", "camera")})
+    return Observation(found, Crop.around(found.box), answer)
 
 
 def _tracks_by_boxes(
@@ -129,7 +171,7 @@ def _tracks_by_landmarks(
     clip: Clip, run: Run, _search: Search, options: Mapping[str, Any], cameras: list[Camera]
 ) -> tuple[list[TrackFrames], Background]:
     """The people that the built-in network follows, and what is behind them."""
-    measured = measure_clip(clip, run.part(0.0, 0.45), {**options, "boxes": None, "hands": "none"})
+    measured = measure_landmarks(clip, run.part(0.0, 0.45), {**options, "boxes": None, "hands": "none"})
     cameras += measured.cameras
     tracks = identify(measured.pieces, clip.fps or USUAL_FPS)
     followed: list[TrackFrames] = [{} for _ in tracks]

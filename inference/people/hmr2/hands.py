@@ -53,16 +53,11 @@ def turn_wrists(template: Template, people: Sequence[Person], photo: Photo, came
     return turned
 
 
-def turn_spells(
-    template: Template,
-    spells: Sequence[Spell],
-    seen: Sequence[Mapping[int, object]],
-    clip: Clip,
-    cameras: Sequence[Camera],
-    run: Run,
-    strength: float,
-) -> list[Spell]:
-    """The same of a clip.  seen : of each track, the frames that it was found in."""
+def look_at_hands(
+    template: Template, spells: Sequence[Spell], seen: Sequence[Mapping[int, object]], clip: Clip,
+    cameras: Sequence[Camera], run: Run,
+) -> list[dict[int, Mapping[str, HandLandmarks]]]:  # fmt: skip
+    """The hands of a clip's people, by track and frame.  seen : of each track, the frames that it was found in."""
     bodies: list[dict[int, PoseLandmarks]] = [{} for _ in seen]
     for spell in spells:
         _, joints = joint_transforms(template.body, spell.motion)
@@ -76,6 +71,14 @@ def turn_spells(
         found = follow_hands(photo.pixels, [bodies[number][frame] for number in here], before, part)
         for number, own in zip(here, found, strict=True):
             hands[number][frame] = own
+    return hands
+
+
+def turn_spells(
+    template: Template, spells: Sequence[Spell], hands: Sequence[Mapping[int, Mapping[str, HandLandmarks]]],
+    cameras: Sequence[Camera], strength: float,
+) -> list[Spell]:  # fmt: skip
+    """The motions with wrists as their hands show them (see `look_at_hands`)."""
     fits = [fitted_to(own, cameras) for own in hands]
     return [set_hands(template.body, spell, fits[spell.track], strength) for spell in spells]
 

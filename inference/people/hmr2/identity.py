@@ -45,7 +45,7 @@ _SIDE = 256
 _APART = 0.05
 
 
-def stand_in(found: Detection, pixels: NDArray[np.uint8]) -> PoseLandmarks:
+def stand_in(found: Detection, shape: tuple[int, ...]) -> PoseLandmarks:
     """Landmarks of somebody who stands upright in the box, with the person's mask or an ellipse in its place."""
     x0, y0, x1, y1 = (float(edge) for edge in found.box)
     size = _CROP * max(x1 - x0, y1 - y0, 1.0)
@@ -65,11 +65,12 @@ def stand_in(found: Detection, pixels: NDArray[np.uint8]) -> PoseLandmarks:
         spread=0.0,
         region=region,
         matrix=region.matrix,
-        mask_logits=_mask_logits(found, pixels, region),
+        mask_logits=mask_logits(found, shape, region),
     )
 
 
-def _mask_logits(found: Detection, pixels: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
+def mask_logits(found: Detection, shape: tuple[int, ...], region: Region) -> NDArray[np.float32]:
+    """A person's mask in the crop of landmarks, above 0 within. shape : of the picture, height and width first."""
     if found.mask is None:
         mask = np.zeros((_SIDE, _SIDE), np.float32)
         axes = (found.box[2:] - found.box[:2]) / region.size * _SIDE / 2
@@ -80,7 +81,7 @@ def _mask_logits(found: Detection, pixels: NDArray[np.uint8], region: Region) ->
         matrix[:, :2] /= _SIDE
         matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        mask = cv2.warpAffine(found.mask(*pixels.shape[:2]), matrix, (_SIDE, _SIDE), flags=flags)
+        mask = cv2.warpAffine(found.mask(*shape[:2]), matrix, (_SIDE, _SIDE), flags=flags)
     return np.where(np.asarray(mask) > 0.5, 1.0, -1.0).astype(np.float32)
 
 
@@ -114,7 +115,7 @@ class Follower:
         if self.before is None or pixels.shape != self.shape or is_cut(self.before, small):
             self._end_shot(frame)
         self.before, self.shape = small, pixels.shape
-        seen, sightings = [stand_in(found, pixels) for found in people], []
+        seen, sightings = [stand_in(found, pixels.shape) for found in people], []
         for number, (found, landmarks) in enumerate(zip(people, seen, strict=True)):
             near = (box_overlap(found.box, other.box) for other in people if other is not found)
             sightings.append(_sighting(landmarks, pixels, number, clear=max(near, default=0.0) < _APART))

@@ -21,10 +21,11 @@ from ..boxes import boxes_per_photo
 from ..clip import MASK_BYTES, mask_bytes
 from ..hmr2.detectors import detector_file, file_finder
 from ..hmr2.find import Detection, Thresholds, builtin_finder
+from ..hmr2.kept import whole_clip
 from ..hmr2.persons import with_masks
 from ..hmr2.stream import Search
 from .body import Build, People3D
-from .clip import recover_clip
+from .clip import measure_clip, solve_clip
 from .model import Model, Reading, load_model
 from .passes import read
 from .persons import make_person
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from ...photo import Clip
     from ...runtime.run import Run
+    from ..clip.measured import Measured
 
 #: Megabytes that a run takes beside its weights, and for each person of a batch, on the CPU.
 _BESIDE, _EACH = 900, 330
@@ -42,6 +44,34 @@ _BESIDE, _EACH = 900, 330
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """See `people.recover_people`."""
+    model, search, masks = _ready(clip, run, options)
+    if options["track"] and clip.fps is not None and len(clip) > 1:
+        measured = measure_clip(clip, run.part(0.0, 0.85), model, search, masks, options)
+        return solve_clip(measured, run.part(0.85, 1.0), model, options)
+    search = replace(search, find=search.find or builtin_finder(search.thresholds))
+    if len(clip) == 1 and clip.fps is None:
+        photo = next(iter(clip))
+        told = repr([None if one is None else hash(np.asarray(one).tobytes()) for one in masks[0]]) if masks else ""
+        way = options["hands"], options["mask_prompts"], run.half
+        path = None if search.given is not None else detector_file(run.models_dir, options["detector"])
+        request = (run.model_key, photo.camera, repr(search.given), told, path, search.thresholds, way)
+        return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, model, search, masks, options))
+    return _of_photos(clip, run, model, search, masks, options)
+
+
+def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
+    """See `people.measure_people`. Raises `BadInput` for a part of a clip: who is who is known of the whole alone."""
+    whole_clip(clip, run, frames)
+    return measure_clip(clip, run, *_ready(clip, run, options), options)
+
+
+def solve(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
+    """See `people.solve_people`. The network's file is mapped for the rig's numbers, and does not run."""
+    return solve_clip(measured, run, load_model(run), options)
+
+
+def _ready(clip: Clip, run: Run, options: Mapping[str, Any]) -> tuple[Model, Search, list | None]:
+    """The model, how people are looked for, and the masks to show."""
     given = boxes_per_photo(options["boxes"], len(clip))
     masks = _masks_per_photo(options["masks"], given, len(clip))
     thresholds = Thresholds(options["det_confidence_thresh"], options["det_iou_thresh"], options["det_batch_size"])
@@ -50,18 +80,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     run.report(0.0, f"Loading {run.model.label}, which takes about {need / 1000:.1f} GB of memory")
     model = load_model(run)
     path = None if given is not None else detector_file(run.models_dir, options["detector"])
-    tracked = options["track"] and clip.fps is not None and len(clip) > 1
-    find = None if path is None else file_finder(path, run, thresholds)
-    if tracked:
-        return recover_clip(clip, run, model, Search(find, given, thresholds), masks, options)
-    search = Search(find or builtin_finder(thresholds), given, thresholds)
-    if len(clip) == 1 and clip.fps is None:
-        photo = next(iter(clip))
-        told = repr([None if one is None else hash(np.asarray(one).tobytes()) for one in masks[0]]) if masks else ""
-        way = options["hands"], options["mask_prompts"], run.half
-        request = (run.model_key, photo.camera, repr(given), told, path, thresholds, way)
-        return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, model, search, masks, options))
-    return _of_photos(clip, run, model, search, masks, options)
+    return model, Search(None if path is None else file_finder(path, run, thresholds), given, thresholds), masks
 
 
 def _of_photos(

@@ -9,60 +9,82 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import BadInput
+from ...camera import Camera
 from ...geometry import rotations as quaternion
 from ...results import People, Person
-from ..clip import MASK_BYTES, USUAL_FPS, mask_bytes, posed
+from ..clip import NO_HANDS, USUAL_FPS, posed
 from ..clip.ground import world_of
 from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell
 from ..clip.world import calmed, stand_behind, travel_behind
 from ..hmr2.clip import filled
-from ..hmr2.find import Detection, builtin_finder
+from ..hmr2.find import builtin_finder
 from ..hmr2.identity import Follower
-from ..hmr2.persons import in_sight, with_masks
+from ..hmr2.kept import Digests, Followed, draw_masks, followed, kept
+from ..hmr2.persons import in_sight
 from .body import Build, People3D, on_build
 from .crops import Square
 from .passes import read
 from .stream import Place, queries
 
 if TYPE_CHECKING:
-    from ...camera import Camera
+    from numpy.typing import NDArray
+
     from ...photo import Clip
     from ...runtime.run import Run
+    from ..clip.measured import Measured
     from ..clip.scenery import Background
     from ..hmr2.stream import Search
     from .model import Model, Reading
 
+#: What is kept of a reading.
+_KEPT = ("parameters", "whole", "body", "shape", "scale", "hands", "camera", "place", "joints", "accepted")
 #: A person over the frames of a clip.
 Track = dict[int, "tuple[Place, Reading]"]
 
 
-def recover_clip(
+def measure_clip(
     clip: Clip, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any]
-) -> People:
-    """Recover the people of a clip.
+) -> Measured:
+    """What the network says of a clip."""
+    if search.find is None and search.given is None:
+        search = replace(search, find=builtin_finder(search.thresholds))
+    digests, cameras = Digests(clip), list[Camera]()
+    tracks, background = _tracks(digests.read(), run, model, search, masks, options, cameras)
+    read = [
+        {
+            frame: (place.found, {name: np.asarray(getattr(reading, name)) for name in _KEPT})
+            for frame, (place, reading) in track.items()
+        }
+        for track in tracks
+    ]
+    assert run.model is not None
+    people = Followed(clip.name, clip.fps, tuple(cameras), read, background)
+    return kept(people, digests.found, run.model.id, options)
+
+
+def solve_clip(measured: Measured, run: Run, model: Model, options: Mapping[str, Any]) -> People:
+    """The people of what was measured of a clip, by the model's rig alone.
 
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
-    if search.find is None and search.given is None:
-        search = replace(search, find=builtin_finder(search.thresholds))
-    fps = clip.fps or USUAL_FPS
-    cameras: list[Camera] = []
-    tracks, background = _tracks(clip, run.part(0.0, 0.85), model, search, masks, options, cameras)
-    if not cameras:
-        raise BadInput("There are no photos.", "Give at least one.")
+    found = followed(measured)
+    fps, cameras = found.fps or USUAL_FPS, found.cameras
+    tracks: list[Track] = [
+        {frame: (Place(frame, number, one), _reading(said)) for frame, (one, said) in track.items()}
+        for number, track in enumerate(found.tracks)
+    ]
     people = People3D(model, [Build.typical([one for _, one in track.values()]) for track in tracks])
     spells: list[Spell] = []
-    for number, (track, part) in enumerate(zip(tracks, run.part(0.85, 0.9).parts(len(tracks)), strict=True)):
+    for number, (track, part) in enumerate(zip(tracks, run.part(0.0, 0.4).parts(len(tracks)), strict=True)):
         for frames in spells_of(list(track), fps):
             part.report(0.0, "Fitting the motion")
             own = {int(frame): track[int(frame)] for frame in frames}
             spells.append(Spell(number, int(frames[0]), _motion(people, number, own, cameras, fps)))
     body, smoothing = people.body, options["smoothing"]
-    travel = travel_behind(body, spells, background, cameras, fps, options, smoothing)
+    travel = travel_behind(body, spells, found.background, cameras, fps, options, smoothing)
     spells = calmed(body, spells, travel, smoothing)
-    spells, ground = stand_behind(body, spells, travel, options["plant"], run.part(0.9, 0.92), cameras[0].up)
+    spells, ground = stand_behind(body, spells, travel, options, run.part(0.4, 0.5), cameras[0].up)
 
     def seen(person: Person, frame: int) -> Person:
         """What was seen in a frame; in a gap nothing."""
@@ -80,13 +102,25 @@ def recover_clip(
         x0, y0, x1, y1 = place.found.box.tolist()
         return replace(person, box=(x0, y0, x1, y1), score=place.found.score, crop_camera=reading.camera)
 
-    frames = posed(people.pose, spells, cameras, run.part(0.92, 0.98), seen)
-    _draw_masks(frames, tracks, people, cameras, run.part(0.98, 1.0))
-    run.report(1.0, ". ".join([f"{len(tracks)} people found", *travel.notes]))
+    frames = posed(people.pose, spells, cameras, run.part(0.5, 0.95), seen)
+    draw_masks(frames, found.tracks, body.faces, cameras, run.part(0.95, 1.0))
+    notes = travel.notes
+    if options["hands"] == "full" and measured.options["hands"] == repr("none"):
+        notes = (*notes, NO_HANDS)
+    run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))
     return People(
-        tuple(map(tuple, frames)), body, cameras[0], tuple(cameras), clip.fps, travel.notes,
-        world=world_of(ground, frames, travel.poses), travel=travel.poses,
+        tuple(map(tuple, frames)), body, cameras[0], cameras, found.fps, notes,
+        world=world_of(ground, frames, travel.poses), travel=travel.poses, measured=measured,
     )  # fmt: skip
+
+
+def _reading(said: Mapping[str, NDArray]) -> Reading:
+    """A reading of which only what the motion needs is kept; surface and turns follow from the numbers."""
+    from .model import Reading
+
+    none = np.zeros((0, 3), np.float32)
+    kept_of = {name: said[name] for name in _KEPT if name != "accepted"}
+    return Reading(**kept_of, vertices=none, keypoints=none, turns=none, accepted=tuple(map(bool, said["accepted"])))  # type: ignore[arg-type]
 
 
 def _tracks(
@@ -127,17 +161,3 @@ def _motion(people: People3D, number: int, track: Track, cameras: Sequence[Camer
     rotations = quaternion.align_hemisphere(np.stack(turned))
     certain, shape = np.stack(sure).astype(np.float64), people.shape(number)
     return filled(frames, rotations, np.stack(places), certain, shape, fps, np.stack(steps))
-
-
-def _draw_masks(
-    frames: list[list[Person]], tracks: Sequence[Track], people: People3D, cameras: Sequence[Camera], run: Run
-) -> None:
-    """Masks of those who are seen, where there is room for them."""
-    if sum(mask_bytes(len(ones), camera) for ones, camera in zip(frames, cameras, strict=True)) > MASK_BYTES:
-        return
-    for frame, (ones, part) in enumerate(zip(frames, run.parts(len(frames)), strict=True)):
-        known: list[tuple[Detection | None, Person]] = [
-            (tracks[one.track_id][frame][0].found, one) for one in ones if frame in tracks[one.track_id]
-        ]
-        drawn = {one.track_id: one for one in with_masks(known, people.body.faces, cameras[frame], part)}
-        frames[frame] = [drawn.get(one.track_id, one) for one in ones]
