@@ -4,10 +4,11 @@
     python3 -m installer run benchmarks/detailer.py [--size 512] [--steps 4] [--width 96] [--device cpu] [--kind KIND]
 
 The networks have the layers of Stable Diffusion 1.5's, `width` instead of 320 channels wide (320 is the real size: 4 GB
-in float32); those of the other kinds (flux2-klein, z-image, qwen-image-edit) are a few channels wide. Each way runs in
-a process of its own, which tells its seconds (of the processor, on the CPU) and its highest memory above what it held
-when the networks were loaded. The ways take turns twice; the better turn counts. The last rows are the parts of
-detailing that need no network: filling, cutting and pasting.
+in float32); SDXL's have fewer layers (`width` a multiple of 160); those of the other kinds (flux2-klein, z-image,
+qwen-image-edit) are those of the tests, a few channels wide, or with `--wide` some hundred. Each way runs in a process
+of its own, which tells its seconds (of the processor, on the CPU), its highest memory above what it held when the
+networks were loaded, and the most that it held at all. The ways take turns; the best turn counts. The last rows are the
+parts of detailing that need no network: filling, cutting and pasting.
 """
 
 from __future__ import annotations
@@ -27,37 +28,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from shared import tiny_pipeline
+from shared import peak_gigabytes, tiny_pipeline
 
 #: What is measured, in the order in which the ways take turns.
 WAYS = ("diffusers", "detailer", "detailer, tiled")
-KINDS = ("sd15", "flux2-klein", "z-image", "qwen-image-edit")
+KINDS = ("sd15", "sdxl", "flux2-klein", "z-image", "qwen-image-edit")
 
 
-def build(folder: Path, width: int) -> None:
-    """A Stable Diffusion 1.5 inpainting pipeline with random weights as a diffusers folder."""
+def build(folder: Path, width: int, family: str = "sd15") -> None:
+    """A Stable Diffusion inpainting pipeline with random weights as a diffusers folder; XL's with fewer layers."""
     import torch
     from maquette.inference.detailer.diffusion.heads import Kind
     from maquette.inference.detailer.diffusion.published import config_folder
 
     diffusers, transformers = _untyped("diffusers"), _untyped("transformers")
     torch.manual_seed(0)
-    share = width / 320
-    with config_folder(Kind("sd15", 9, "epsilon")) as config:
+    share, large = width / 320, family == "sdxl"
+    with config_folder(Kind(family, 9, "epsilon")) as config:
         unet = dict(diffusers.UNet2DConditionModel.load_config(config / "unet"))
-        unet["block_out_channels"] = [width * level for level in (1, 2, 4, 4)]
+        unet["block_out_channels"] = [width * level for level in ((1, 2, 4) if large else (1, 2, 4, 4))]
+        unet |= {"transformer_layers_per_block": [1, 1, 2]} if large else {}
         vae = dict(diffusers.AutoencoderKL.load_config(config / "vae"))
         vae["block_out_channels"] = [max(32, round(part * share / 32) * 32) for part in vae["block_out_channels"]]
-        text = transformers.CLIPTextConfig.from_pretrained(config / "text_encoder")
-        diffusers.StableDiffusionInpaintPipeline(
+        parts: dict[str, Any] = {}
+        for end in ("", "_2") if large else ("",):
+            text = transformers.CLIPTextConfig.from_pretrained(config / f"text_encoder{end}")
+            text.num_hidden_layers = min(text.num_hidden_layers, 4 if large else 12)
+            kind = transformers.CLIPTextModelWithProjection if end else transformers.CLIPTextModel
+            parts |= {f"text_encoder{end}": kind(text)}
+            parts |= {f"tokenizer{end}": transformers.CLIPTokenizer.from_pretrained(config / f"tokenizer{end}")}
+        plain = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        pipeline = diffusers.StableDiffusionXLInpaintPipeline if large else diffusers.StableDiffusionInpaintPipeline
+        pipeline(
             vae=diffusers.AutoencoderKL.from_config(vae),
-            text_encoder=transformers.CLIPTextModel(text),
-            tokenizer=transformers.CLIPTokenizer.from_pretrained(config / "tokenizer"),
             unet=diffusers.UNet2DConditionModel.from_config(unet),
             scheduler=diffusers.EulerDiscreteScheduler.from_pretrained(config / "scheduler"),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+            **parts,
+            **({"add_watermarker": False} if large else plain),
         ).save_pretrained(folder)
 
 
@@ -118,7 +125,7 @@ def measure(way: str, folder: Path, size: int, steps: int, device: str, runs: in
             work()
             seconds.append(clock() - start)
         peaks.append(peak.bytes)
-    return {"seconds": statistics.median(seconds), "bytes": max(peaks)}
+    return {"seconds": statistics.median(seconds), "bytes": max(peaks), "peak": peak_gigabytes() * 2**30}
 
 
 def plain(folder: Path, photo: np.ndarray, mask: np.ndarray, steps: int, device: str, way: str) -> Callable[[], object]:
@@ -128,7 +135,8 @@ def plain(folder: Path, photo: np.ndarray, mask: np.ndarray, steps: int, device:
     from maquette.inference.detailer.diffusion.heads import class_name
 
     family = family_of(class_name(folder))
-    kind = "StableDiffusionInpaintPipeline" if family is None else family.pipeline
+    plainly = "StableDiffusionXLInpaintPipeline" if "XL" in class_name(folder) else "StableDiffusionInpaintPipeline"
+    kind = plainly if family is None else family.pipeline
     pipeline = getattr(_untyped("diffusers"), kind).from_pretrained(folder, local_files_only=True).to(device)
     pipeline.set_progress_bar_config(disable=True)
     if family is not None:
@@ -201,6 +209,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--kind", choices=KINDS, default="sd15")
+    parser.add_argument("--wide", action="store_true", help="networks of some hundred channels")
+    parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -211,24 +221,26 @@ def main() -> None:
         return
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as name:
-        if options.kind == "sd15":
-            build(Path(name), options.width)
+        if options.kind.startswith("sd"):
+            build(Path(name), options.width, options.kind)
         else:
-            name = tiny_pipeline(options.kind, name)
-        for _ in range(2):
+            name = tiny_pipeline(options.kind, name, wide=options.wide)
+        for _ in range(options.turns):
             for way in WAYS:
                 words = [sys.executable, __file__, *sys.argv[1:], "--way", way, "--folder", name]
                 lines = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
                 found[way].append(json.loads(lines[-1]))
     table = {
-        way: {name: min(one[name] for one in each) for name in ("seconds", "bytes")} for way, each in found.items()
+        way: {name: min(one[name] for one in each) for name in ("seconds", "bytes", "peak")}
+        for way, each in found.items()
     }
     first = table[WAYS[0]]
-    print(f"{'':22}{'seconds':>9}{'ratio':>7}{'MiB':>8}{'ratio':>7}")
+    print(f"{'':22}{'seconds':>9}{'ratio':>7}{'MiB':>8}{'ratio':>7}{'in all':>8}{'ratio':>7}")
     for way, row in table.items():
         print(
             f"{way:22}{row['seconds']:9.2f}{row['seconds'] / first['seconds']:7.2f}"
             f"{row['bytes'] / 2**20:8.0f}{row['bytes'] / first['bytes']:7.2f}"
+            f"{row['peak'] / 2**20:8.0f}{row['peak'] / first['peak']:7.2f}"
         )
     rest = without_network(options.size, options.runs)
     for name, seconds in rest.items():

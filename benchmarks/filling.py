@@ -3,8 +3,8 @@
 
     python3 -m installer run benchmarks/filling.py --output filling.jpg [--model builtin|lama] [--beside builtin]
 
-`--beside` adds another model's row.  Below each hole stands how far the filling is from what was there, in 8-bit levels
-of the mean (its light), and as the share of its contrast: 1 is right, and less is too smooth.
+`--beside` adds another model's row, `--before` that of an earlier picture. Printed is how far each filling is from what
+was there, in 8-bit levels of the mean (its light), and as the share of its contrast: 1 is right, and less is too smooth.
 """
 
 from __future__ import annotations
@@ -51,11 +51,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="builtin")
     parser.add_argument("--beside")
+    parser.add_argument("--before", type=Path)
     options = parser.parse_args()
     from maquette.inference import detail_mask
 
     models = [options.model] + ([options.beside] if options.beside else [])
-    sheet = Image.new("RGB", (_SIDE * len(HOLES), _SIDE * (2 + len(models))), "white")
+    width, earlier = _SIDE * len(HOLES), int(options.before is not None)
+    sheet = Image.new("RGB", (width, _SIDE * (2 + len(models) + earlier)), "white")
+    if earlier:
+        with Image.open(options.before) as before:
+            sheet.paste(before.crop((0, _SIDE, width, 2 * _SIDE)), (0, _SIDE))
     for column, name in enumerate(HOLES):
         photo, mask = hole_of(name)
         rows = [np.where(mask[..., None], (255, 0, 255), photo).astype(np.uint8)]
@@ -66,6 +71,7 @@ def main() -> None:
             light, contrast = np.abs(filled.mean(0) - was.mean(0)).max(), filled.std() / max(was.std(), 1e-6)
             print(f"{name:12} {model:8} light {light:5.1f} levels, contrast {contrast:4.2f}")
         for row, pixels in enumerate([*rows, photo]):
+            row += earlier if row else 0
             sheet.paste(
                 Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), (column * _SIDE, row * _SIDE)
             )

@@ -22,10 +22,8 @@ def peak_gigabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def tiny_pipeline(kind: str, folder: str) -> str:
-    """The folder of a made-up painting model that diffusers has a pipeline for, a few channels wide."""
-    subprocess.run(
-        [sys.executable, str(_MADE_UP.parent / "inference" / "synth" / "tiny_flow_pipelines.py"), kind, folder],
-        check=True,
-    )
+def tiny_pipeline(kind: str, folder: str, *, wide: bool = False) -> str:
+    """The folder of a made-up painting model with a pipeline of its own, a few channels wide, or some hundred."""
+    script = _MADE_UP.parent / "inference" / "synth" / "tiny_flow_pipelines.py"
+    subprocess.run([sys.executable, str(script), kind, folder, *["wide"] * wide], check=True)
     return f"{folder}/{kind}"

@@ -94,7 +94,11 @@ def ignored_by(model: Any, run: Run) -> dict[str, str]:
     """Option -> why this model does not use it, of those with a pipeline of their own. Raises `MissingModel`."""
     if is_native(model) or callable(getattr(model, "repaint", None)):
         return {}
-    return ignored(Path(find_model(model, run).path))
+    checkpoint = find_model(model, run)
+    reasons = ignored(Path(checkpoint.path))
+    if reasons and checkpoint.controlnet is None:
+        reasons.setdefault("control", "no ControlNet is chosen to follow it")
+    return reasons
 
 
 def engine_for(model: Any, run: Run, *, offload: bool = False) -> Engine:
@@ -191,6 +195,8 @@ def _existing(name: str | PathLike[str], folder: Path, run: Run, what: str) -> P
     if path.name == str(name):
         files = [file for model in catalogue.models(FOLDER) if model.id == path.name for file in model.files]
         below = [store.find(file.path, run.models_dir) for file in files]
+        if files and files[-1].inside:  # a folder, whose index comes last
+            below = [below[-1].parent] if below[-1].is_file() else below[-1:]
         below += [folder / path.name, folder / f"{path.name}.safetensors"]
         existing = next((place for place in below if place.exists()), None)
         if existing is not None:

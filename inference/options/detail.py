@@ -40,28 +40,37 @@ _IGNORED = {
     **dict.fromkeys(("noise_mask_feather", "inpaint_model"), "the model takes masks of black and white alone"),
     "clip_skip": "the model's text encoder has no layers to leave out",
     **dict.fromkeys(("refiner", "refiner_ratio"), "the model finishes its pictures itself"),
-    **dict.fromkeys(
-        ("control", "control_strength", "control_start", "control_end"),
-        "the model follows the prompt as an instruction instead",
-    ),
 }
+_CONTROL = ("control", "control_strength", "control_start", "control_end")
 
 
 def ignored(folder: Path) -> dict[str, str]:
     """Option -> why the model in a diffusers folder does not use it; empty for Stable Diffusion and for files."""
     try:
         index = json.loads((folder / "model_index.json").read_text("utf-8"))
-        name, distilled = str(index.get("_class_name", "")), bool(index.get("is_distilled"))
+        # Z-Image-Turbo's index does not say what its name does.
+        name, distilled = str(index.get("_class_name", "")), index.get("is_distilled") or "turbo" in folder.name.lower()
     except (OSError, ValueError, AttributeError):
         return {}
     if not name.startswith(PIPELINES):
         return {}
-    reasons = dict(_IGNORED)
+    reasons = {**_IGNORED, **_control_ignored(name)}
     if distilled:
         reasons["cfg"] = "the model was distilled to follow the prompt as it is"
     if name.startswith("Flux2Klein"):
         reasons["negative_prompt"] = "the model knows no negative prompt"
+    elif distilled:
+        reasons["negative_prompt"] = "without guidance nothing is avoided"
     return reasons
+
+
+def _control_ignored(name: str) -> dict[str, str]:
+    """The same of a ControlNet's options, by the class of the pipeline."""
+    if name.startswith("ZImage"):
+        return dict.fromkeys(_CONTROL[2:], "the model's ControlNet acts in all steps")
+    if name.startswith("QwenImage") and not name.startswith("QwenImageEdit"):
+        return {"control": "the model's ControlNet follows the photo itself"}
+    return dict.fromkeys(_CONTROL, "the model follows the prompt as an instruction instead")
 
 
 def _by_name(names: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:

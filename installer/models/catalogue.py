@@ -27,6 +27,7 @@ class File:
     packages : the group of packages that reads it, where it is not the one of its model.
     holds, lacks : names of arrays that tell it from other files, with their shapes where names are not enough
         ("cls_token 1x1x384").
+    inside : its path below the folder that it is a part of ("vae/config.json"), "" where it stands alone.
     """
 
     path: str
@@ -45,6 +46,12 @@ class File:
     mirrors: tuple[str, ...] = ()
     licence_page: str = ""
     further_licences: tuple[str, ...] = ()
+    inside: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The folder of the files that belong together, below the root; "" where it stands alone."""
+        return self.path.removesuffix(self.inside).rstrip("/") if self.inside else ""
 
     @property
     def name(self) -> str:
@@ -61,7 +68,8 @@ class File:
         """Its size in words, "" where it is not known."""
         if self.bytes:
             return in_words(self.bytes)
-        return f"about {in_words(self.about_mb * 1e6)}" if self.about_mb else ""
+        text = "text" if self.path.endswith((".json", ".txt", ".jinja")) else ""
+        return f"about {in_words(self.about_mb * 1e6)}" if self.about_mb else text
 
 
 def in_words(count: float) -> str:
@@ -116,7 +124,7 @@ class Model:
         """The size of its files in words, "" for what ships."""
         if not self.files:
             return ""
-        rough = "about " if any(not file.bytes for file in self.files) else ""
+        rough = "about " if any(not file.bytes and file.size != "text" for file in self.files) else ""
         return rough + in_words(sum(file.about_bytes for file in self.files))
 
     @property
@@ -161,9 +169,17 @@ def entries(content: Mapping[str, Any]) -> tuple[tuple[Model, ...], tuple[File, 
         if file.path in files or file.path.startswith("/") or ".." in file.path.split("/"):
             raise ValueError(f"the file {file.path} is listed twice, or lies outside the root")
         files[file.path] = file
+    folders = {folder["path"]: _folder(folder) for folder in content.get("folder", ())}
+    files |= {file.path: file for inside in folders.values() for file in inside}
     models: dict[tuple[str, str], Model] = {}
     for entry in content.get("model", ()):
         named = {kind: entry[kind] for kind in ("files", "optional") if kind in entry}
+        if "folder" in entry:
+            inside = folders.get(entry["folder"])
+            if inside is None:
+                raise ValueError(f"the model {entry.get('id')} needs {entry['folder']}, which no [[folder]] describes")
+            named["files"] = [file.path for file in inside]
+            entry = {key: value for key, value in entry.items() if key != "folder"}
         unknown = [path for paths in named.values() for path in paths if path not in files]
         if unknown:
             raise ValueError(f"the model {entry.get('id')} needs {unknown[0]}, which no [[file]] describes")
@@ -172,6 +188,19 @@ def entries(content: Mapping[str, Any]) -> tuple[tuple[Model, ...], tuple[File, 
             raise ValueError(f"the model {model.id} is listed twice for {model.task}")
         models[model.task, model.id] = model
     return tuple(models.values()), tuple(files.values())
+
+
+def _folder(entry: Mapping[str, Any]) -> list[File]:
+    """The files of a folder that is used whole. url : where they lie.  files : of each its path in it and, where they
+    are known, its bytes and SHA-256."""
+    common = {key: value for key, value in entry.items() if key not in ("path", "url", "files")}
+    made = []
+    for line in entry["files"]:
+        inside, *known = line.split()
+        size, sha256 = known or ("0", "")
+        place = {"path": f"{entry['path']}/{inside}", "url": f"{entry['url']}/{inside}", "inside": inside}
+        made.append(_made(File, {**common, **place, "bytes": int(size), "sha256": sha256}, "path"))
+    return made
 
 
 def _made(kind: type, entry: Mapping[str, object], name: str) -> Any:

@@ -223,7 +223,10 @@ class _Import:
             right = [file for file in hashed if file.sha256 == sha256]
             # Another form of a published file is taken by its content; one of the same length is damaged or a forgery.
             fitting = right or [file for file in fitting if not file.sha256 or file.bytes != size]
+        alone = [file for file in fitting if len(fitting) == 1 and file.sha256 and file.bytes == size]
         fitting = [file for file in fitting if not _contradicts(file, named)]
+        # Every such folder holds a config.json: its own names have to say whose it is.
+        fitting = [file for file in fitting if not file.inside or file in alone or _lies_in(file, named)]
         if len(fitting) > 1:
             hinted = _hinted(fitting, named)
             if len(hinted) != 1:
@@ -281,8 +284,17 @@ def _hinted(files: list[File], named: Path) -> list[File]:
     return [file for file in files if not words.isdisjoint(hints[file] - common)]
 
 
+def _lies_in(file: File, named: Path) -> bool:
+    """Whether a file lies where it does in the folder that it is a part of, and one of its folders is called so."""
+    inside = PurePosixPath(file.inside).parts
+    above = {word.lower() for part in named.parts[: -len(inside)] for word in (part, *part.split("--"))}
+    return named.parts[-len(inside) :] == inside and not above.isdisjoint(_hints(file))
+
+
 def _hints(file: File) -> set[str]:
     path, page = PurePosixPath(file.path), file.page.rstrip("/").rpartition("/")[2]
+    if file.inside:
+        return {PurePosixPath(file.folder).name.lower(), page.lower()}
     return {hint.lower() for hint in (path.parent.name, path.stem, page)}
 
 

@@ -46,7 +46,9 @@ class ModelStatus:
     @property
     def why(self) -> str:
         """Why it cannot be used as it is; "" when it can."""
-        return "; ".join(status.why for status in self.files if status.why)
+        reasons = [status.why for status in self.files if status.why]
+        more = [f"and {len(reasons) - 3} more of its files"] if len(reasons) > 4 else []
+        return "; ".join([*reasons[: 3 if more else None], *more])
 
     @property
     def to_download(self) -> tuple[File, ...]:

@@ -77,8 +77,7 @@ def look(path: Path) -> Contents:
             if head[:1] == b"\x80" or head[:1] in (b"(", b"c", b"]", b"}"):
                 return _pickles(file)
             if head.lstrip()[:1] in (b"{", b"["):
-                json.loads(path.read_text("utf-8"))
-                return Contents(JSON)
+                return Contents(JSON if _is_json(path) else OTHER)
         except _Unreadable as error:
             return Contents(OTHER, damage=str(error))
         except (zipfile.BadZipFile, EOFError):
@@ -116,6 +115,14 @@ def check(file: File, path: Path) -> str:
     return ""
 
 
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text("utf-8"))
+    except ValueError:  # a template for text begins in the same way
+        return False
+    return True
+
+
 def _kinds(suffix: str) -> set[str]:
     return {
         ".safetensors": {SAFETENSORS},
@@ -123,6 +130,7 @@ def _kinds(suffix: str) -> set[str]:
         ".json": {JSON},
         ".pkl": {PICKLE, NPZ},
         ".txt": {OTHER},
+        ".jinja": {OTHER},
     }.get(suffix, {TORCH, PICKLE})
 
 

@@ -14,6 +14,7 @@ from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import detailer
 from maquette.inference.detailer import hooks
+from maquette.inference.detailer.fill import structure
 from maquette.inference.detailer.source import source_of
 from maquette.inference.photo import exr
 from PIL import Image
@@ -504,6 +505,21 @@ def test_a_mask_that_touches_every_border():
         found = detail(cross, compatibility=compatibility, crop_factor=1.0)
         assert found.segments[0].crop[:2] <= (0, 0) and np.abs(found.image[0, 80] - 0.25).max() < 0.02
         np.testing.assert_array_equal(found.image[0, :40, :60], PHOTO[:40, :60].astype(np.float32) / 255)
+
+
+def test_edges_go_on_through_a_hole():
+    rows, columns = np.mgrid[:120, :120]
+    across = columns + 0.5 * rows - 90  # a dark bar that runs through the hole aslant
+    picture = np.where(np.abs(across) < 5, 0.1, 0.6)[..., None] * np.ones(3)
+    picture = (picture + np.random.default_rng(0).normal(0, 0.02, picture.shape)).astype(np.float32)
+    hole = np.hypot(rows - 60, columns - 60) < 24
+    filled, inside = np.where(hole[..., None], np.float32(0.9), picture), np.zeros_like(hole)
+    inside[4:-4, 4:-4] = True
+    offsets = structure.continued(filled, hole, inside & (np.hypot(rows - 60, columns - 60) > 31), 4)
+    off = np.abs(filled - picture).mean(-1)[hole & (np.abs(np.abs(across) - 5) > 2)]
+    assert (off < 0.1).mean() > 0.97
+    came = np.stack([rows, columns], -1)[hole] + offsets[hole]
+    np.testing.assert_array_equal(picture[tuple(came.T)], filled[hole])
 
 
 def test_the_filling_takes_nothing_from_other_parts_of_the_mask(monkeypatch):

@@ -8,6 +8,7 @@ import shutil
 import struct
 from types import SimpleNamespace
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -952,3 +953,94 @@ def test_a_pipeline_of_its_own_can_be_stopped(flow, mask) -> None:
 
     with pytest.raises(inference.Cancelled):
         repainted(mask, flow("z-image"), progress=stop)
+
+
+def test_z_image_with_a_control_net_as_folder_and_as_file(flow, mask, tmp_path) -> None:
+    torch.manual_seed(0)
+    sizes = {"dim": 16, "n_refiner_layers": 1, "n_heads": 1, "n_kv_heads": 1, "control_layers_places": [0]}
+    sizes |= {"control_refiner_layers_places": [0], "add_control_noise_refiner": "control_noise_refiner"}
+    for name, channels in (("union", 4 + 1 + 4), ("first", 4)):
+        network = diffusers.ZImageControlNetModel(control_in_dim=channels, **sizes)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+        network.save_pretrained(tmp_path / name)
+        save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
+
+    def painted(network, **given):
+        model = detailer.Checkpoint(flow("z-image"), controlnet=tmp_path / network)
+        return detailer.detail_mask(PHOTO, mask, model, **{**QUICK, "denoise": 1.0, **given})
+
+    found = painted("union", control=PHOTO, denoise=0.5)
+    assert any("paints from noise" in note for note in found.notes)
+    assert not any("Control was" in note for note in found.notes)
+    from_file = painted("union.safetensors", control=PHOTO)
+    np.testing.assert_allclose(from_file.image, found.image, atol=1e-5)
+    plain = repainted(mask, flow("z-image"), denoise=1.0)
+    assert apart(from_file.image[0], painted("union", control=PHOTO, control_strength=0.0).image[0]) > 1e-3
+    np.testing.assert_array_equal(painted("union").image[0], plain, "nothing to follow")
+    assert apart(from_file.image[0], plain) > 1e-3
+    for wrong in ("first", "first.safetensors"):
+        with pytest.raises(inference.BadModelFile, match="painting under a mask"):
+            painted(wrong, control=PHOTO)
+
+
+@pytest.mark.full
+def test_qwen_image_with_a_control_net_that_follows_the_photo(flow, mask, tmp_path) -> None:
+    torch.manual_seed(0)
+    sizes = {"in_channels": 16, "out_channels": 4, "num_layers": 1, "attention_head_dim": 16, "num_attention_heads": 1}
+    sizes |= {"joint_attention_dim": 8, "axes_dims_rope": (4, 6, 6), "extra_condition_channels": 4}
+    network = diffusers.QwenImageControlNetModel(**sizes)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    network.save_pretrained(tmp_path / "inpaint")
+    model = detailer.Checkpoint(flow("qwen-image"), controlnet=tmp_path / "inpaint")
+    found = repainted(mask, model, denoise=1.0)
+    assert apart(found, repainted(mask, flow("qwen-image"), denoise=1.0)) > 1e-3
+    assert apart(found, repainted(mask, model, denoise=1.0, control_start=1.0)) > 1e-3
+
+
+def test_loras_of_a_pipeline_of_its_own_are_those_of_diffusers_and_of_kinds_that_it_drops(
+    flow, mask, tmp_path, monkeypatch
+) -> None:
+    model, chance = flow("z-image"), torch.Generator().manual_seed(1)
+    weights = load_file(next((model / "transformer").glob("*.safetensors")))
+    layers = {name: weights[f"{name}.weight"].shape for name in ("layers.0.attention.to_q", "layers.0.attention.to_v")}
+
+    def file(name, parts, start="transformer."):
+        save_file(
+            {start + layer + end: made for layer in layers for end, made in parts(layers[layer])}, tmp_path / name
+        )
+        return detailer.Checkpoint(model, loras=[(tmp_path / name, 0.8)])
+
+    def some(*shape):
+        return torch.randn(shape, generator=chance)
+
+    def plain(shape):
+        return (".lora_A.weight", some(2, shape[1])), (".lora_B.weight", some(shape[0], 2))
+
+    def dora(shape):
+        return *plain(shape), (".lora_magnitude_vector", some(shape[0]).abs() + 1)
+
+    def loha(shape):
+        sides = {"1_a": (shape[0], 2), "1_b": (2, shape[1]), "2_a": (shape[0], 2), "2_b": (2, shape[1])}
+        return [(f".hada_w{end}", some(*size)) for end, size in sides.items()]
+
+    given, without = {"denoise": 1.0}, repainted(mask, model, denoise=1.0)
+    lora = file("lora.safetensors", plain)
+    found = repainted(mask, lora, **given)
+    assert apart(found, without) > 1e-3
+    for name, parts, start in (("dora", dora, "transformer."), ("loha", loha, "diffusion_model.")):
+        assert apart(repainted(mask, file(f"{name}.safetensors", parts, start), **given), without) > 1e-3
+    inference.free_memory()
+    monkeypatch.setattr("maquette.inference.detailer.diffusion.lora.merges", lambda *_given: False)
+    np.testing.assert_allclose(repainted(mask, lora, **given), found, atol=1e-4)
+
+
+def test_a_folder_of_the_catalogue_is_found_by_name(flow, mask, tmp_path) -> None:
+    place = shutil.copytree(flow("z-image"), tmp_path / "detailer" / "z-image-turbo")
+    found = detailer.detail_mask(PHOTO, mask, "z-image-turbo", **QUICK, cfg=6.0, models_dir=tmp_path)
+    assert any("Guidance was not used: the model was distilled" in note for note in found.notes)
+    (place / "model_index.json").unlink()
+    with pytest.raises(inference.MissingModel, match="not installed") as missing:
+        repainted(mask, "qwen-image-edit-2511", models_dir=tmp_path)
+    assert missing.value.arguments["file"].startswith("detailer/qwen-image-edit-2511/")

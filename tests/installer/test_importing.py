@@ -409,3 +409,51 @@ def test_a_licence_that_is_to_stay_with_a_file_comes_along(tmp_path, root):
     assert any("dinov3" in page for page in model.licence_pages) and any(
         "sam-3d" in page for page in model.licence_pages
     )
+
+
+WHOLE = """
+[[model]]
+id = "{0}"
+task = "detailer"
+label = "{0}"
+code = "detailer.{0}"
+licence = "MIT"
+commercial = true
+gated = false
+memory_mb = 1
+folder = "detailer/{0}"
+[[folder]]
+path = "detailer/{0}"
+url = "https://example.org/{1}/resolve/main"
+page = "https://example.org/{1}"
+licence = "MIT"
+files = ["words/template.jinja", "vae/config.json", "vae/weights.safetensors {2} {3}", "model_index.json"]
+"""
+
+
+def test_folders_are_taken_whole_by_what_they_are_called(tmp_path, root, monkeypatch) -> None:
+    weights = safetensors(0, a=(3,))
+    known = len(weights), hashlib.sha256(weights).hexdigest()
+    entries = [WHOLE.format(name, page, *known) for name, page in (("small", "Org-Small"), ("other", "Org-Other"))]
+    models, files = catalogue.read("".join(entries))
+    monkeypatch.setattr(catalogue, "files", lambda: files)
+    monkeypatch.setattr(catalogue, "models", lambda task=None: models)
+    for folder in ("Org-Small", "models--x--Org-Other/snapshots/1", "stranger"):
+        place = tmp_path / "from" / folder
+        for name, text in (
+            ("words/template.jinja", "{% if a %}"),
+            ("vae/config.json", "{}"),
+            ("model_index.json", "{}"),
+        ):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text(text)
+        (place / "vae" / "weights.safetensors").write_bytes(weights)
+    outcome = take(tmp_path / "from")
+    assert sorted(paths(outcome)) == sorted(file.path for file in files)
+    assert not outcome.refused or all("stranger" in refusal.source for refusal in outcome.refused)
+    assert all(library.overview(model).state == library.INSTALLED for model in models)
+    assert all(model_files.verify(file, quiet).state != model_files.WRONG for file in files)
+    model_files.delete(models[0], quiet)
+    assert not (root / "detailer" / "small").exists() and (root / "detailer" / "other").exists()
+    with pytest.raises(ValueError, match="folder"):
+        catalogue.read(entries[0].replace('path = "detailer/small"', 'path = "detailer/gone"'))

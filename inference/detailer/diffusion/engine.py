@@ -18,6 +18,7 @@ from ..sampling.masked import InpaintContext, calls_per_step, noised, sample
 from ..sampling.schedules import sigmas_from, steps_before_refiner
 from ..settings import Settings
 from .denoiser import Control, Denoiser, InpaintConditioning, Prompt
+from .flow import LEAST_TILE, MOST_TILE
 from .tokens import Encoded, encode
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Aesthetic scores that SDXL's refiner takes with the prompt and the negative prompt.
 _SCORE, _NEGATIVE_SCORE = 6.0, 2.5
-#: Sides of a tile that goes through the VAE, in pixels: half of the picture, within these.
-_LEAST_TILE, _MOST_TILE = 256, 512
 #: Encoded prompts that are cached.
 _PROMPTS = 16
 
@@ -159,7 +158,7 @@ class DiffusionEngine:
             return
         before = vae.tile_sample_min_size, vae.tile_latent_min_size
         ratio = 2 ** (len(vae.config.block_out_channels) - 1)
-        side = min(max(longest // 2 // 64 * 64, _LEAST_TILE), _MOST_TILE)
+        side = min(max(longest // 2 // 64 * 64, LEAST_TILE), MOST_TILE)
         vae.tile_sample_min_size, vae.tile_latent_min_size = side, side // ratio
         vae.enable_tiling()
         try:

@@ -68,8 +68,9 @@ def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> Diffus
         if checkpoint.embeddings:
             raise BadModelFile(f"{path} takes no textual inversions.", "Leave out the embeddings.")
         loras = [(Path(file), strength) for file, strength in checkpoint.loras]
+        control = None if checkpoint.controlnet is None else Path(checkpoint.controlnet)
         with offline("diffusers", "transformers"):
-            return _read(path, lambda: load_repainter(path, name, loras, run, offload=offload))
+            return _read(path, lambda: load_repainter(path, name, loras, control, run, offload=offload))
     dtype = torch.float16 if run.precision == "float16" else torch.float32
     notes = []
     with offline("diffusers", "transformers"):

@@ -53,6 +53,8 @@ _BEGINNINGS = {
     "lycoris_": "lora_unet_",
     "diffusion_model.": "lora_unet_",
     "base_model.model.": "lora_unet_",
+    "transformer.": "lora_unet_",
+    "lora_transformer_": "lora_unet_",
 }
 _REMEDY = "Choose a LoRA that was made for this model."
 #: Layers of a residual block: diffusers' name -> the original one.
@@ -74,7 +76,8 @@ _SINGLE = {
 
 @torch.no_grad()
 def add_lora(pipeline: Any, file: Path, strength: float) -> str:
-    """Merge a file into the weights of UNet and text encoders; returns a sentence on what did not fit, or "".
+    """Merge a file into the weights of UNet (or transformer) and text encoders; returns a sentence on what did not fit,
+    or "".
 
     Raises `MissingModel`, and `BadModelFile` for a file of another kind or made for another model; the pipeline is then
     not to be used.
@@ -102,6 +105,14 @@ def add_lora(pipeline: Any, file: Path, strength: float) -> str:
         weight.copy_(before + strength * (after - before))
     missed = len(changes) - len(fitting)
     return f"{missed} of {len(changes)} layers of the LoRA {file.name} have no place in this model." if missed else ""
+
+
+def merges(pipeline: Any, file: Path) -> bool:
+    """Whether `add_lora` is the way for a file of a model with a transformer: all of it fits by the names of diffusers,
+    or it is of a kind that diffusers' own loader, which knows more names, drops. Raises `BadModelFile`."""
+    changes = _changes(file)
+    dropped = any("dora" in parts or "hada_w1_a" in parts for parts in changes.values())
+    return dropped or changes.keys() <= _layers(pipeline).keys()
 
 
 def _delta(layer: Any, parts: Mapping[str, Any]) -> Tensor:
@@ -208,8 +219,8 @@ def _plain(name: str) -> str:
 def _layers(pipeline: Any) -> dict[str, Any]:
     """Every name in use -> layer."""
     layers: dict[str, Any] = {}
-    unet = pipeline.unet
-    depth = unet.config.layers_per_block
+    unet = getattr(pipeline, "unet", None) or pipeline.transformer
+    depth = unet.config.get("layers_per_block")
     for name, module in unet.named_modules():
         if isinstance(module, (Conv2d, Linear)):
             layers["lora_unet_" + name.replace(".", "_")] = module

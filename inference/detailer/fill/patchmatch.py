@@ -4,7 +4,8 @@
 Every patch that touches the hole is matched with the most similar one of the rest, and every pixel of the hole gets the
 weighted mean of what the patches over it vote for; both are repeated (Wexler, Shechtman and Irani 2007, "Space-Time
 Completion of Video", section 3). Matches are found by propagating good ones to neighbours and trying random ones
-(Barnes et al. 2009, "PatchMatch", section 3), here for all patches at a time.
+(Barnes et al. 2009, "PatchMatch", section 3), here for all patches at a time. The coarsest level begins with its edges
+continued (`structure`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ...geometry.resample import spread
+from .structure import continued
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
     Hole = NDArray[np.bool_]
 
 #: Sides of a patch, of which the first is taken that has `_FEWEST` complete ones outside of the hole.
-_SIDES, _FEWEST = (7, 5, 3), 40
-#: The hole is nowhere deeper than so many pixels at the coarsest level.
-_DEPTH = 4
+_SIDES, _FEWEST = (9, 7, 5, 3), 40
+#: The hole is nowhere deeper than so many pixels at the coarsest level; than the second where that has more pixels than
+#: the third.
+_DEPTH, _SHALLOW, _SMALL = 12, 4, 40_000
 #: Shortest side of the coarsest level.
 _LEAST_SIDE = 24
 #: Rounds of search and vote at the coarsest level, and the fewest at any other.
@@ -82,7 +85,9 @@ def completed(
     level: _Level | None = None
     for number, (small, small_hole) in enumerate(zip(pictures, holes, strict=True)):
         level = (
-            _coarsest_level(small, small_hole, side) if level is None else _finer_level(level, small, small_hole, rng)
+            _coarsest_level(small, small_hole, side, rng)
+            if level is None
+            else _finer_level(level, small, small_hole, rng)
         )
         rounds = max(_MOST_ROUNDS >> number, _LEAST_ROUNDS)
         rounds = 0 if len(level.places) > _MOST_PATCHES else rounds
@@ -102,7 +107,7 @@ def _pyramid(picture: Pixels, hole: Hole, side: int) -> tuple[list[Pixels], list
     while True:
         depth = cv2.distanceTransform(holes[0].astype(np.uint8), cv2.DIST_L2, 3).max()
         height, width = weights[0].shape
-        if depth <= _DEPTH or min(height, width) < 2 * _LEAST_SIDE:
+        if depth <= (_DEPTH if height * width <= _SMALL else _SHALLOW) or min(height, width) < 2 * _LEAST_SIDE:
             break
         size = (width + 1) // 2, (height + 1) // 2
         weight = cv2.resize(weights[0], size, interpolation=cv2.INTER_AREA)
@@ -138,35 +143,28 @@ def _level(picture: Pixels, hole: Hole, side: int) -> _Level:
     return _Level(picture.copy(), hole, side // 2, weight, _known_patches(~hole, side), places, none, distances)
 
 
-def _coarsest_level(picture: Pixels, hole: Hole, side: int) -> _Level:
-    """The coarsest level, its hole filled ring by ring from the rim, so that the surroundings are continued into it."""
+def _coarsest_level(picture: Pixels, hole: Hole, side: int, rng: np.random.Generator) -> _Level:
+    """The coarsest level, its hole filled so that the edges that run into it go on."""
     level = _level(picture, hole, side)
-    depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3)
-    weight, at_places = level.weight, depth[tuple(level.places.T)]
-    for ring in range(1, int(np.ceil(depth.max())) + 1):
-        level.weight = np.where(depth > ring - 1, 0, weight).astype(np.float32)
-        _search_exhaustively(level, np.flatnonzero(at_places <= ring))
-        inside = (depth > ring - 1) & (depth <= ring)
-        level.picture[inside] = _with_grain(level, _vote(level, 0.5, at_places <= ring))[inside]
-    level.weight = weight
+    offsets = continued(level.picture, hole, level.sources, level.half)
+    nearest = cv2.distanceTransformWithLabels((~hole).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    places = np.argwhere(hole)
+    labels = np.zeros(int(nearest[1].max()) + 1, np.intp)
+    labels[nearest[1][hole]] = np.arange(len(places))
+    from_hole = places[labels[nearest[1][tuple(level.places.T)]]]
+    _take_matches(level, level.places + offsets[tuple(from_hole.T)], rng)
     return level
 
 
-def _search_exhaustively(level: _Level, which: NDArray[np.intp]) -> None:
-    """The best of all sources for the places `which`."""
-    half, side = level.half, level.side
-    sources = np.argwhere(level.sources)
-    patches = _patches(level.picture, side)[tuple((sources - half).T)].reshape(len(sources), -1)
-    squares = (patches**2).T
-    share = max(1, _CHUNK // len(sources))
-    for start in range(0, len(which), share):
-        part = which[start : start + share]
-        targets, weights = _targets(level, level.places[part])
-        # The squared difference, expanded into a product of matrices.
-        off = weights @ squares - 2 * (weights * targets) @ patches.T + (weights * targets**2).sum(1)[:, None]
-        best = off.argmin(1)
-        level.matches[part] = sources[best]
-        level.distances[part] = np.maximum(off[np.arange(len(part)), best], 0) / weights.sum(1)
+def _take_matches(level: _Level, guess: NDArray[np.intp], rng: np.random.Generator) -> None:
+    """Begin with these matches (N, 2), and random ones where they are no sources."""
+    within = np.clip(guess, level.half, np.array(level.hole.shape) - 1 - level.half)
+    wrong = (guess < 0).any(1) | ~level.sources[tuple(within.T)]
+    level.matches = np.where(wrong[:, None], _random_sources(level, rng), within)
+    share = max(1, _CHUNK // (3 * level.side**2))
+    for start in range(0, len(level.places), share):
+        part = slice(start, start + share)
+        level.distances[part] = _distances(level, level.matches[part], *_targets(level, level.places[part]))
 
 
 def _targets(level: _Level, places: NDArray[np.intp]) -> tuple[Pixels, Pixels]:
@@ -187,16 +185,9 @@ def _finer_level(coarse: _Level, picture: Pixels, hole: Hole, rng: np.random.Gen
     table[tuple(coarse.places.T)] = coarse.matches
     below = np.minimum(level.places // 2, np.array(coarse.hole.shape) - 1)
     found = table[tuple(below.T)]
-    guess = np.where(found >= 0, 2 * found + level.places % 2, 0)
-    guess = np.clip(guess, level.half, np.array(hole.shape) - 1 - level.half)
-    wrong = (found[:, 0] < 0) | ~level.sources[tuple(guess.T)]
-    level.matches = np.where(wrong[:, None], _random_sources(level, rng), guess)
     enlarged = cv2.resize(coarse.picture, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
     level.picture[hole] = enlarged[hole]
-    share = max(1, _CHUNK // (3 * level.side**2))
-    for start in range(0, len(level.places), share):
-        part = slice(start, start + share)
-        level.distances[part] = _distances(level, level.matches[part], *_targets(level, level.places[part]))
+    _take_matches(level, np.where(found >= 0, 2 * found + level.places % 2, -1), rng)
     _fill_hole(level)
     return level
 

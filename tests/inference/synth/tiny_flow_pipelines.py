@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tiny random pipelines of this year's painting models, made offline: python tiny_flow_pipelines.py KIND FOLDER
+"""Tiny random pipelines of this year's painting models, made offline: python tiny_flow_pipelines.py KIND FOLDER [wide]
 
-KIND: flux2-klein, z-image, qwen-image-edit. The folder is that of a published model, with networks a few channels wide.
+KIND: flux2-klein, z-image, qwen-image, qwen-image-edit. The folder is that of a published model, with networks a few channels wide, or some hundred.
 """
 
 import json
@@ -21,6 +21,8 @@ CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+#: Heads of a transformer, and channels of a VAE, for each of the few.
+WIDE = 12 if sys.argv[3:] == ["wide"] else 1
 _BLOCKS = {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
 
 
@@ -57,10 +59,10 @@ def flux2_klein(folder: Path):
     words = tokenizer(folder / "words")
     torch.manual_seed(0)
     vae = diffusers.AutoencoderKLFlux2(
-        block_out_channels=(4, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4, **_BLOCKS
+        block_out_channels=(4 * WIDE, 8 * WIDE), layers_per_block=1, latent_channels=4, norm_num_groups=4, **_BLOCKS
     )
     transformer = diffusers.Flux2Transformer2DModel(
-        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2 * WIDE,
         joint_attention_dim=24, axes_dims_rope=(4, 4, 4, 4), guidance_embeds=False,
     )  # fmt: skip
     encoder = transformers.Qwen3ForCausalLM(qwen3(28, len(words)))
@@ -71,11 +73,11 @@ def z_image(folder: Path):
     words = tokenizer(folder / "words")
     torch.manual_seed(0)
     vae = diffusers.AutoencoderKL(
-        block_out_channels=(4, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4, use_quant_conv=False,
+        block_out_channels=(4 * WIDE, 8 * WIDE), layers_per_block=1, latent_channels=4, norm_num_groups=4, use_quant_conv=False,
         use_post_quant_conv=False, scaling_factor=0.36, shift_factor=0.11, **_BLOCKS,
     )  # fmt: skip
     transformer = diffusers.ZImageTransformer2DModel(
-        in_channels=4, dim=16, n_layers=1, n_refiner_layers=1, n_heads=1, n_kv_heads=1, cap_feat_dim=8,
+        in_channels=4, dim=16 * WIDE, n_layers=1, n_refiner_layers=1, n_heads=WIDE, n_kv_heads=WIDE, cap_feat_dim=8,
         axes_dims=[4, 6, 6], axes_lens=[1024, 64, 64],
     )  # fmt: skip
     encoder = transformers.Qwen3Model(qwen3(2, len(words)))
@@ -86,10 +88,10 @@ def qwen_image_edit(folder: Path):
     words = tokenizer(folder / "words")
     torch.manual_seed(0)
     vae = diffusers.AutoencoderKLQwenImage(
-        base_dim=4, z_dim=4, dim_mult=[1, 1, 2, 2], num_res_blocks=1, latents_mean=[0.0] * 4, latents_std=[1.0] * 4
+        base_dim=4 * WIDE, z_dim=4, dim_mult=[1, 1, 2, 2], num_res_blocks=1, latents_mean=[0.0] * 4, latents_std=[1.0] * 4
     )
     transformer = diffusers.QwenImageTransformer2DModel(
-        in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=1,
+        in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=WIDE,
         joint_attention_dim=8, axes_dims_rope=(4, 6, 6),
     )  # fmt: skip
     text = {
@@ -112,7 +114,15 @@ def qwen_image_edit(folder: Path):
     return diffusers.QwenImageEditPipeline(scheduler(), vae, encoder, words, seen, transformer)
 
 
-KINDS = {"flux2-klein": flux2_klein, "z-image": z_image, "qwen-image-edit": qwen_image_edit}
+def qwen_image(folder: Path):
+    parts = qwen_image_edit(folder).components
+    parts.pop("processor")
+    return diffusers.QwenImagePipeline(**parts)
+
+
+KINDS = {
+    "flux2-klein": flux2_klein, "z-image": z_image, "qwen-image-edit": qwen_image_edit, "qwen-image": qwen_image,
+}  # fmt: skip
 
 if __name__ == "__main__":
     kind, target = sys.argv[1], Path(sys.argv[2])
