@@ -5,10 +5,10 @@
 
 The networks have the layers of Stable Diffusion 1.5's, `width` instead of 320 channels wide (320 is the real size: 4 GB
 in float32); SDXL's have fewer layers (`width` a multiple of 160); those of the other kinds (flux2-klein, z-image,
-qwen-image-edit) are those of the tests, a few channels wide, or with `--wide` some hundred. Each way runs in a process
-of its own, which tells its seconds (of the processor, on the CPU), its highest memory above what it held when the
-networks were loaded, and the most that it held at all. The ways take turns; the best turn counts. The last rows are the
-parts of detailing that need no network: filling, cutting and pasting.
+qwen-image-edit) are those of the tests, a few channels wide, or with `--wide` some hundred. The ways take turns in one
+process, which tells their seconds (of the processor, on the CPU); each runs once more in a process of its own, which
+tells its highest memory above what it held when the networks were loaded, and the most that it held at all. The last
+rows are the parts of detailing that need no network: filling, cutting and pasting.
 """
 
 from __future__ import annotations
@@ -109,23 +109,36 @@ class Peak:
         return torch.cuda.max_memory_allocated() if highest else torch.cuda.memory_allocated()
 
 
-def measure(way: str, folder: Path, size: int, steps: int, device: str, runs: int) -> dict[str, float]:
-    """Seconds and bytes of one way, after a run that warms up."""
+def work_of(way: str, folder: Path, size: int, steps: int, device: str) -> Callable[[], object]:
+    """One way, after a run that warms up."""
     photo = np.random.default_rng(0).random((size, size, 3)).astype(np.float32)
     mask = np.zeros((size, size), np.float32)
     mask[size // 4 : -size // 4, size // 4 : -size // 4] = 1
     work = (plain if way == "diffusers" else detailed)(folder, photo, mask, steps, device, way)
     work()
-    seconds, peaks = [], []
+    return work
+
+
+def seconds_of(folder: Path, size: int, steps: int, device: str, runs: int) -> dict[str, float]:
+    """Way -> the median of its seconds; the ways take turns in one process."""
     # On the CPU, seconds of the processor: those of the clock tell more of the machine's other work.
     clock = time.process_time if device == "cpu" else time.perf_counter
+    works = {way: work_of(way, folder, size, steps, device) for way in WAYS}
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(runs):
-        with Peak(device) as peak:
+        for way, work in works.items():
             start = clock()
             work()
-            seconds.append(clock() - start)
-        peaks.append(peak.bytes)
-    return {"seconds": statistics.median(seconds), "bytes": max(peaks), "peak": peak_gigabytes() * 2**30}
+            found[way].append(clock() - start)
+    return {way: statistics.median(each) for way, each in found.items()}
+
+
+def memory_of(way: str, folder: Path, size: int, steps: int, device: str) -> dict[str, float]:
+    """Bytes at the highest above what was held when the networks were loaded, and at the highest in all."""
+    work = work_of(way, folder, size, steps, device)
+    with Peak(device) as peak:
+        work()
+    return {"bytes": peak.bytes, "peak": peak_gigabytes() * 2**30}
 
 
 def plain(folder: Path, photo: np.ndarray, mask: np.ndarray, steps: int, device: str, way: str) -> Callable[[], object]:
@@ -210,30 +223,28 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--kind", choices=KINDS, default="sd15")
     parser.add_argument("--wide", action="store_true", help="networks of some hundred channels")
-    parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    given = options.folder, options.size, options.steps, options.device
     if options.way:
-        answer = measure(options.way, options.folder, options.size, options.steps, options.device, options.runs)
+        answer = memory_of(options.way, *given) if options.way in WAYS else seconds_of(*given, options.runs)
         print(json.dumps(answer))
         return
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+
+    def child(way: str) -> dict[str, float]:
+        words = [sys.executable, __file__, *sys.argv[1:], "--way", way, "--folder", name]
+        lines = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        return json.loads(lines[-1])
+
     with tempfile.TemporaryDirectory() as name:
         if options.kind.startswith("sd"):
             build(Path(name), options.width, options.kind)
         else:
             name = tiny_pipeline(options.kind, name, wide=options.wide)
-        for _ in range(options.turns):
-            for way in WAYS:
-                words = [sys.executable, __file__, *sys.argv[1:], "--way", way, "--folder", name]
-                lines = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-                found[way].append(json.loads(lines[-1]))
-    table = {
-        way: {name: min(one[name] for one in each) for name in ("seconds", "bytes", "peak")}
-        for way, each in found.items()
-    }
+        seconds = child("seconds")
+        table = {way: {"seconds": seconds[way], **child(way)} for way in WAYS}
     first = table[WAYS[0]]
     print(f"{'':22}{'seconds':>9}{'ratio':>7}{'MiB':>8}{'ratio':>7}{'in all':>8}{'ratio':>7}")
     for way, row in table.items():

@@ -4,7 +4,7 @@
     python3 -m installer run benchmarks/filling.py --output filling.jpg [--model builtin|lama] [--beside builtin]
 
 `--beside` adds another model's row, `--before` that of an earlier picture. Printed is how far each filling is from what
-was there, in 8-bit levels of the mean (its light), and as the share of its contrast: 1 is right, and less is too smooth.
+was there, in 8-bit levels of the mean (its light), and as the share of its contrast: 1 is right, less is too smooth.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import batch, runtime
 from ..errors import BadInput, Cancelled
+from ..geometry.mask_shape import shaped
 from ..hands.track import follow_hands
 from ..options.common import RUN_NAMES
 from ..options.detail import OPTIONS, PLACES
@@ -72,6 +73,7 @@ def detail_places(
     *,
     prompts: Sequence[str] = (),
     steady: float = 0.5,
+    grow: float = 0.0,
     **parameters: Any,
 ) -> Iterator[Detailed]:
     """Every place of a kind in each photo, repainted; one result a photo, in their order, as they are asked for.
@@ -79,7 +81,8 @@ def detail_places(
     photos : a photo, movie, folder or `Clip`, or a list of photos (as `detail_mask` takes them, at their own depth).
     prompts : of the places by their number, from 0 on; the others have `prompt`.
     steady : 0..1, how much of what was painted in the frame before a place of a film starts from; models that fill
-        from the surroundings use none of it.  parameters : those of `detail_mask`.
+        from the surroundings use none of it.  grow : pixels by which each place is grown, negative to shrink it.
+    parameters : those of `detail_mask`.
     A photo without such a place comes back as it is, with a note. Raises `MaquetteError`.
     """
     given, run = _request("detail_places", prompts, parameters)
@@ -88,7 +91,7 @@ def detail_places(
     if not 0 <= steady <= 1:
         raise BadInput(f"steady is {steady}, which is not between 0 and 1.", "Choose a share.")
     clip = as_clip(photos)
-    return _detailed(photos, clip, kind, model, list(prompts), steady, given, run)
+    return _detailed(photos, clip, kind, model, list(prompts), steady, grow, given, run)
 
 
 def detail_masks(
@@ -133,7 +136,15 @@ def _engines(model: Any, given: dict[str, Any], run: Run) -> tuple[Engine, dict[
 
 
 def _detailed(
-    photos: Any, clip: Clip, kind: str, model: Any, prompts: list[str], steady: float, given: dict[str, Any], run: Run
+    photos: Any,
+    clip: Clip,
+    kind: str,
+    model: Any,
+    prompts: list[str],
+    steady: float,
+    grow: float,
+    given: dict[str, Any],
+    run: Run,
 ) -> Iterator[Detailed]:
     film = clip.fps is not None and len(clip) > 1
     with run.computing():
@@ -141,6 +152,7 @@ def _detailed(
     seeking, painting = run.part(0.0, 0.3), run.part(0.3, 1.0)
     before: dict[int, _Painted] = {}
     for number, (photo, places) in enumerate(zip(_sources(photos, clip), _places(kind, clip, seeking), strict=False)):
+        places = [replace(one, mask=shaped(one.mask, grow, 0.0)) for one in places] if grow else places
         part = painting.part(number / len(clip), (number + 1) / len(clip))
         with run.computing():
             result, painted = _frame(photo, places, engine, prompts, given, part, before if film else {}, steady)

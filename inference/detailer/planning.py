@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..runtime.run import Run
 from . import request
 from .blending import GRID
 from .checkpoint import Checkpoint
-from .diffusion.heads import Footprint, footprint
+from .diffusion.heads import Footprint, footprint, values_of
 from .engines import check_model, filling, find_model, ignored_by, is_native
 from .sampling.masked import calls_per_step
 
@@ -77,13 +77,15 @@ def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan
     refiner = None if native else given["refiner"]
     models = [_footprint(model, run)] + ([] if refiner is None else [_footprint(refiner, run)])
     known = [one for one in models if one is not None]
-    segments = _segments(job, known, native, given["tiling"], size)
+    ignored = ignored_by(model, run)
+    per_step = 1 if "sampler" in ignored else calls_per_step(job.settings.sampler)
+    segments = _segments(job, known, native, per_step, given["tiling"], size)
     numbers = max((one.largest for one in known), default=0) if given["offload"] else sum(o.parameters for o in known)
     weights = numbers * size
     memory = weights + max((one.memory for one in segments), default=0)
     calls = sum(one.calls for one in segments) * job.batch_size
     available = _available(given["device"])
-    notes = [*request.unused(given, native, ignored_by(model, run)), *_notes(segments, job, native)]
+    notes = [*request.unused(given, native, ignored), *_notes(segments, job, native)]
     if available is not None and memory > available:
         notes.append("This needs more memory than is free: lower max_size, or switch on tiling or offload.")
     return Plan(tuple(segments), weights, memory, calls, available, tuple(notes))
@@ -96,18 +98,23 @@ def _footprint(model: Any, run: Run) -> Footprint | None:
         find_model(model, run)
         return Footprint(_LAMA_VALUES, _LAMA_VALUES, 0, 0)
     if isinstance(model, (str, bytes, PathLike, Checkpoint)) and not filling(model):
-        return footprint(Path(find_model(model, run).path))
+        found = find_model(model, run)
+        networks = footprint(Path(found.path))
+        more = 0 if found.controlnet is None else values_of(Path(found.controlnet))
+        return replace(networks, parameters=networks.parameters + more, largest=max(networks.largest, more))
     return None
 
 
-def _segments(job: request.Job, models: list[Footprint], native: bool, tiled: bool, size: int) -> list[PlannedSegment]:
-    """size : bytes per number."""
+def _segments(
+    job: request.Job, models: list[Footprint], native: bool, per_step: int, tiled: bool, size: int
+) -> list[PlannedSegment]:
+    """per_step : calls a step.  size : bytes per number."""
     kept, dropped = job.segments(native)
     segments = [PlannedSegment(one.box, one.crop, skipped=reason) for one, reason in dropped]
     # Guidance is two calls in one: the prompt's and the negative one's.
     guided = 1 if job.settings.cfg == 1 else 2
     diffusion = bool(models) and not native
-    calls = job.settings.steps * job.settings.cycles * calls_per_step(job.settings.sampler) if diffusion else 0
+    calls = job.settings.steps * job.settings.cycles * per_step if diffusion else 0
     for segment in kept:
         fit = job.fitted(segment, native)
         width, height = fit.work

@@ -379,3 +379,31 @@ def test_everyone_found_is_repainted_alone(noise, tmp_path, monkeypatch) -> None
     assert not changed(made.name, before)[:45, 85:].any()
     with pytest.raises(RuntimeError, match="one by one"):
         detail(filepath=str(path), mask="IMAGE", mask_name=before.name, each=True)
+
+
+def test_everyone_in_a_clip_is_repainted_in_every_frame(noise, tmp_path, monkeypatch) -> None:
+    """A sequence as long as the clip, changed where somebody is; what needs one frame is refused."""
+    from maquette.inference.detailer import places
+
+    parts = [np.s_[20:70, 20 + by : 80 + by] for by in (0, 10)]
+    found = [[places.Place(3, box(*part))] for part in parts] + [[]]
+    asked = []
+    monkeypatch.setattr(places, "_places", lambda kind, clip, run: asked.append(kind) or iter(found))
+    for number in range(3):
+        new_image(f"frame{number}", noise).save(filepath=str(tmp_path / f"walk_{number + 1:04d}.png"))
+    clip = {"filepath": str(tmp_path / "walk_####.png"), "folder": str(tmp_path / "made"), "frames": "CLIP"}
+    said = detail(mask="FACES", each=True, start_frame=5, **clip)
+    assert "1 of its 3 frames as they were" in said and asked == ["faces"]
+    made = max((image for image in bpy.data.images if image.source == "SEQUENCE"), key=lambda one: one.session_uid)
+    files = sorted((tmp_path / "made").rglob("*.png"))
+    assert [file.name[-8:-4] for file in files] == ["0005", "0006", "0007"]
+    assert made.colorspace_settings.name == "sRGB" and made["maquette_before"].source == "SEQUENCE"
+    before = new_image("before", noise)
+    for file, places_now in zip(files, (*parts, None), strict=True):
+        shown = bpy.data.images.load(str(file))
+        was = images.image_array(before)[..., :3]
+        off = (np.abs(images.image_array(shown)[..., :3] - was) > 0.01).any(-1)
+        assert (extent(off) == extent(box(*places_now) > 0)) if places_now else not off.any()
+    for wrong, why in (({"mask": "FACES"}, "one by one"), ({"mask": "IMAGE", "each": True}, "one by one")):
+        with pytest.raises(RuntimeError, match=why):
+            detail(mask_name=before.name, **clip, **wrong)

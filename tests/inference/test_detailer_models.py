@@ -970,6 +970,11 @@ def test_z_image_with_a_control_net_as_folder_and_as_file(flow, mask, tmp_path) 
         model = detailer.Checkpoint(flow("z-image"), controlnet=tmp_path / network)
         return detailer.detail_mask(PHOTO, mask, model, **{**QUICK, "denoise": 1.0, **given})
 
+    model = detailer.Checkpoint(flow("z-image"), controlnet=tmp_path / "union")
+    plan = detailer.plan(PHOTO, mask, model, **QUICK, control=PHOTO, sampler="heun")
+    network = sum(tensor.numel() for tensor in load_file(tmp_path / "union.safetensors").values())
+    assert plan.weights - detailer.plan(PHOTO, mask, flow("z-image"), **QUICK).weights == 4 * network
+    assert plan.calls == QUICK["steps"]
     found = painted("union", control=PHOTO, denoise=0.5)
     assert any("paints from noise" in note for note in found.notes)
     assert not any("Control was" in note for note in found.notes)
@@ -999,41 +1004,48 @@ def test_qwen_image_with_a_control_net_that_follows_the_photo(flow, mask, tmp_pa
     assert apart(found, repainted(mask, model, denoise=1.0, control_start=1.0)) > 1e-3
 
 
-def test_loras_of_a_pipeline_of_its_own_are_those_of_diffusers_and_of_kinds_that_it_drops(
-    flow, mask, tmp_path, monkeypatch
-) -> None:
+@pytest.fixture
+def z_lora(flow, tmp_path):
+    """name, parts of a layer's change, start of the names -> Z-Image with a random LoRA of that kind."""
     model, chance = flow("z-image"), torch.Generator().manual_seed(1)
     weights = load_file(next((model / "transformer").glob("*.safetensors")))
     layers = {name: weights[f"{name}.weight"].shape for name in ("layers.0.attention.to_q", "layers.0.attention.to_v")}
 
-    def file(name, parts, start="transformer."):
-        save_file(
-            {start + layer + end: made for layer in layers for end, made in parts(layers[layer])}, tmp_path / name
-        )
-        return detailer.Checkpoint(model, loras=[(tmp_path / name, 0.8)])
-
     def some(*shape):
         return torch.randn(shape, generator=chance)
 
-    def plain(shape):
-        return (".lora_A.weight", some(2, shape[1])), (".lora_B.weight", some(shape[0], 2))
+    def made(sizes, start):
+        tensors = {start + name + end: some(*size) for name, at in layers.items() for end, size in sizes(*at).items()}
+        save_file(tensors, tmp_path / "file.safetensors")
+        return detailer.Checkpoint(model, loras=[(tmp_path / "file.safetensors", 0.8)])
 
-    def dora(shape):
-        return *plain(shape), (".lora_magnitude_vector", some(shape[0]).abs() + 1)
+    return made
 
-    def loha(shape):
-        sides = {"1_a": (shape[0], 2), "1_b": (2, shape[1]), "2_a": (shape[0], 2), "2_b": (2, shape[1])}
-        return [(f".hada_w{end}", some(*size)) for end, size in sides.items()]
 
-    given, without = {"denoise": 1.0}, repainted(mask, model, denoise=1.0)
-    lora = file("lora.safetensors", plain)
-    found = repainted(mask, lora, **given)
-    assert apart(found, without) > 1e-3
-    for name, parts, start in (("dora", dora, "transformer."), ("loha", loha, "diffusion_model.")):
-        assert apart(repainted(mask, file(f"{name}.safetensors", parts, start), **given), without) > 1e-3
+def plain_parts(rows, columns):
+    return {".lora_A.weight": (2, columns), ".lora_B.weight": (rows, 2)}
+
+
+def test_kinds_of_lora_that_diffusers_drops_act_on_a_pipeline_of_its_own(flow, mask, z_lora) -> None:
+    def loha(rows, columns):
+        sides = {"1_a": (rows, 2), "1_b": (2, columns), "2_a": (rows, 2), "2_b": (2, columns)}
+        return {f".hada_w{end}": size for end, size in sides.items()}
+
+    def dora(rows, columns):
+        return {**plain_parts(rows, columns), ".lora_magnitude_vector": (rows,)}
+
+    without = repainted(mask, flow("z-image"), denoise=1.0)
+    for sizes, start in ((dora, "transformer."), (loha, "diffusion_model.")):
+        assert apart(repainted(mask, z_lora(sizes, start), denoise=1.0), without) > 1e-3
+
+
+@pytest.mark.full
+def test_loras_of_a_pipeline_of_its_own_are_those_of_diffusers(mask, z_lora, monkeypatch) -> None:
+    model = z_lora(plain_parts, "transformer.")
+    found = repainted(mask, model, denoise=1.0)
     inference.free_memory()
     monkeypatch.setattr("maquette.inference.detailer.diffusion.lora.merges", lambda *_given: False)
-    np.testing.assert_allclose(repainted(mask, lora, **given), found, atol=1e-4)
+    np.testing.assert_allclose(repainted(mask, model, denoise=1.0), found, atol=1e-4)
 
 
 def test_a_folder_of_the_catalogue_is_found_by_name(flow, mask, tmp_path) -> None:

@@ -18,8 +18,11 @@ from ...builders.materials import materials, paint, paint_slots
 from ...builders.surfaces.projection import mesh_of
 from ...core import roles
 from ...core.bpy_settings import chosen
+from ...core.picture_settings import KEY
 from ...work.detail.item import DetailBuild, DetailedPictures, DetailWork
-from ..shared.gather import gathered
+from ...work.detail.masks import FoundMask
+from ..shared.clips import sequence_image
+from ..shared.gather import check_directory, gathered
 from ..shared.target import mesh_object
 from . import controls, masks, projection
 from .models import BUILTIN, embeddings_in, located
@@ -60,7 +63,7 @@ def work(properties: Any, context: Any) -> DetailWork:
     if properties.refiner:
         common["options"]["refiner"] = _located(properties, "refiner")
     common["build"] = _build(properties, context, image, source.path, size, mapping)
-    return DetailWork(
+    item = DetailWork(
         **common,
         picture=picture,
         mask=masks.mask_of(properties, scene),
@@ -68,17 +71,51 @@ def work(properties: Any, context: Any) -> DetailWork:
         checkpoint=checkpoint,
         control=controls.control_of(properties) if checkpoint is not None else None,
         prompts=_prompts(properties) if properties.each else None,
+        steady=properties.steady,
     )
+    if item.clip is not None:
+        _check_clip(item, properties)
+    return item
+
+
+def _check_clip(item: DetailWork, properties: Any) -> None:
+    """Raise BadInput for what cannot be done over all frames of a clip."""
+    if not properties.each or not isinstance(item.mask.source, FoundMask) or item.mask.invert:
+        raise BadInput(
+            "Only hands, faces or people, one by one, are repainted in a whole clip.",
+            "Choose such a mask, not inverted, and One by One; or repaint the current frame.",
+        )
+    if item.build.output != "IMAGE" or item.control is not None:
+        raise BadInput(
+            "A repainted clip is an image sequence, without a control image.",
+            "Choose Image as the result and no control, or repaint the current frame.",
+        )
+    check_directory(item.directory)
 
 
 def build(item: DetailWork, found: JobResult[DetailedPictures], place: Place) -> str:
-    """The new images, and the layer where one is asked for."""
+    """The new images, and the layer where one is asked for; of a clip, the sequence."""
+    if found.result.frames:
+        return _sequence(item, found, place)
     before = _before(item, place)
     made = [_image(item, found, variant, before) for variant in sorted(found.files, key=int)]
     line = f"Made the image {made[0].name}" if len(made) == 1 else f"Made {len(made)} images, first {made[0].name}"
     if item.build.output != "IMAGE":
         line += _layer(item, found.result, made[0], before)
     compare.show(made[0], before)
+    return line + _summary(found)
+
+
+def _sequence(item: DetailWork, found: JobResult[DetailedPictures], place: Place) -> str:
+    """The repainted frames of a clip as an image sequence that plays with the scene."""
+    result, before = found.result, place.photo
+    made = roles.mark(sequence_image(item, "detail", result.frames), "detail", found.photo.digest)
+    made.colorspace_settings.name = "sRGB"
+    made[detail.BEFORE], made[KEY] = before, json.dumps(result.settings)
+    compare.show(made, before)
+    line = f"Made the sequence {made.name}"
+    if empty := len(result.frames) - result.changed:
+        line += f", {empty} of its {len(result.frames)} frames as they were"
     return line + _summary(found)
 
 

@@ -13,6 +13,7 @@ from ....inference.options.detail import FILLING, ignored
 from ...builders.materials.paint_layers import layers
 from ...core.remembered import remembered
 from ...ui.text import characters, draw_lines
+from ..shared.chosen import is_clip
 from ..shared.panel import SidebarPanel
 from . import plan_shown
 from .models import located
@@ -50,6 +51,10 @@ class DetailPanel(_ModelPanel):
             self.rows(column, settings, "each")
             if detail.each and detail.model not in FILLING:
                 self.rows(column, settings, "prompts")
+            if is_clip(settings) and (detail.each or detail.frames == "CLIP"):
+                self.rows(column, settings, "frames")
+                if detail.frames == "CLIP":
+                    self.rows(column, settings, "steady", "start_frame")
         _draw_model(layout, detail, "model")
         self.rows(layout.column(), settings, "prompt", "negative_prompt", "steps")
         if detail.model != "builtin":  # which fills

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ....inference.options import Choice, Number, Options, Switch, Text
+from ....inference.options import Choice, Number, Options, Share, Switch, Text
 from ....inference.options.detail import OPTIONS, DetailOptions
 from ...core.bpy_settings import Name
+from ..shared.settings import FRAMES, START_FRAME
 
 #: Settings that name a file or folder of the models' -> its kind (see `models.found`).
 MODEL_KINDS = {"model": "checkpoint", "refiner": "checkpoint", "controlnet": "controlnet", "lora": "lora"}
@@ -45,6 +46,9 @@ BUILD = Options(
         ("SPLINES", "Mask Splines", "A mask of the Mask editor, with its feather"),
     )),
     Switch("each", False, "One by One", "Repaint every hand, face or person by itself, from a seed of its own"),
+    replace(FRAMES, help="How much of a clip to repaint; all of it where every hand, face or person is one by one"),
+    START_FRAME,
+    Share("steady", 0.5, "Steadiness", "How much of what was painted in the frame before each of them starts from"),
     Text("prompts", "", "Prompts", "What to paint of each in turn, set apart by |; empty for the prompt"),
     Text("mask_name", "", "Mask Name",
          "Image (by name or path), vertex group, attribute or mask to take; empty for the active one"),

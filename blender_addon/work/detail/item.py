@@ -18,10 +18,12 @@ from ....inference.runtime.device import missing_package
 from ...core.picture_settings import file_of
 from ..item import JobResult, WorkItem
 from .canvas import Canvas, Picture, canvas_of, strengths_of
-from .masks import DrawTarget
+from .masks import DrawTarget, FoundMask
 from .texture_space import baked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from ....inference.camera import Camera
@@ -64,12 +66,15 @@ class DetailedPictures:
     """segments : the record of every part, without its pictures.
     strengths : (H, W) float32, how strongly the first picture was repainted.
     notes : what the artist is to know besides, a sentence each.  settings : what the images are to remember.
+    frames : of a clip, the picture of each frame.  changed : how many of them show anything repainted.
     """
 
     segments: tuple[DetailedSegment, ...]
     strengths: Pixels
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
+    frames: tuple[Path, ...] = ()
+    changed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,7 @@ class DetailWork(WorkItem[DetailedPictures]):
 
     settings : what the image is to remember.  checkpoint : fields of `Checkpoint`, or None for the built-in engine.
     prompts : of every hand, face or person by itself; None repaints the mask as it is.
+    steady : of a clip, how much of the frame before each of them starts from.
     """
 
     build: DetailBuild
@@ -87,10 +93,44 @@ class DetailWork(WorkItem[DetailedPictures]):
     checkpoint: Mapping[str, Any] | None = None
     control: Control | None = None
     prompts: tuple[str, ...] | None = None
+    steady: float = 0.5
 
     def of_photo(self, report: Report) -> JobResult[DetailedPictures]:
         with _packages_needed():
             return self._detailed(report)
+
+    def of_clip(self, report: Report) -> JobResult[DetailedPictures]:
+        """Every hand, face or person in all frames, each with its own prompt and seed; a picture a frame."""
+        from ....inference.detailer.places import detail_places
+        from ..scratch import Scratch
+
+        assert isinstance(self.mask.source, FoundMask) and self.prompts is not None
+        clip, scratch, files = self.source.film(), Scratch(self.directory), []
+        kind, given = self.mask.source.kind.lower(), {**self.options, **self.where(report)}
+        how = {"prompts": self.prompts, "steady": self.steady, "grow": self.mask.grow}
+        segments: list[DetailedSegment] = []
+        notes: dict[str, None] = {}
+        first, changed = None, 0
+        try:
+            with _packages_needed():
+                found = detail_places(clip, kind, self._engine(), **how, **given)  # type: ignore[arg-type]
+                for photo, frame in zip(clip, found, strict=True):
+                    first, done = first or photo, [one for one in frame.segments if not one.skipped]
+                    changed += bool(done)
+                    segments += [replace(one, refined=None, alpha=None) for one in frame.segments]
+                    notes |= dict.fromkeys(frame.notes if done else ())
+                    pixels = Canvas(photo.pixels, photo.pixels).with_detail(frame.image[0])
+                    files.append(scratch.write(f"detail.{len(files):06d}.png", file_of(pixels, {**self.settings})))
+            if first is None or not changed:
+                raise NothingFound(f"No {kind} were found in the clip.", "Choose another mask, or another clip.")
+        except BaseException:
+            scratch.discard()
+            raise
+        told = tuple(note for note in notes if not note.endswith(TOO_SMALL))
+        settings = {**self.settings, "size": list(first.size)}
+        nowhere = np.zeros((1, 1), np.float32)
+        pictures = DetailedPictures(tuple(segments), nowhere, told, settings, tuple(files), changed)
+        return JobResult(pictures, first, len(files), clip.fps, scratch=scratch)
 
     def plan(self, report: Report) -> Plan:
         """What detailing would take. The worker's part."""

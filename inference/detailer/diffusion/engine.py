@@ -18,7 +18,7 @@ from ..sampling.masked import InpaintContext, calls_per_step, noised, sample
 from ..sampling.schedules import sigmas_from, steps_before_refiner
 from ..settings import Settings
 from .denoiser import Control, Denoiser, InpaintConditioning, Prompt
-from .flow import LEAST_TILE, MOST_TILE
+from .flow import LEAST_TILE, MOST_TILE, PROMPTS
 from .tokens import Encoded, encode
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Aesthetic scores that SDXL's refiner takes with the prompt and the negative prompt.
 _SCORE, _NEGATIVE_SCORE = 6.0, 2.5
-#: Encoded prompts that are cached.
-_PROMPTS = 16
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ class DiffusionEngine:
         """What each text encoder makes of a prompt."""
         key = (text, skip)
         if key not in self._prompts:
-            if len(self._prompts) >= _PROMPTS:
+            if len(self._prompts) >= PROMPTS:
                 self._prompts.clear()
             pipeline = self.pipeline
             last_but_one = getattr(pipeline, "text_encoder_2", None) is not None

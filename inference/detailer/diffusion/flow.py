@@ -6,6 +6,7 @@ The pipeline does the work; here is what it is given. What of a request it canno
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 MULTIPLE = 16
 #: Sides of a tile that goes through the VAE, in pixels: half of the picture, within these.
 LEAST_TILE, MOST_TILE = 256, 512
+#: Encoded prompts that are cached.
+PROMPTS = 16
 #: What every ControlNet of Z-Image's holds.
 _EMBEDDER = "control_all_x_embedder.2-1.weight"
 _CONTROL_REMEDY = "Choose a ControlNet for painting under a mask that was made for this model."
@@ -187,7 +190,26 @@ def load_repainter(
         both[-1].to(run.torch_device)
     for one in both:
         one.set_progress_bar_config(disable=True)
+        one.encode_prompt = _remembering(one.encode_prompt)
     return FlowRepainter(pipeline, family, controlled, "cfg" in ignored(path), tuple(filter(None, notes)))
+
+
+def _remembering(encode: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, without asking again for a prompt that was encoded: with every part the text encoder would run anew,
+    and with `offload` travel. Those that also see the picture are always asked."""
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def encoded(*given: Any, **named: Any) -> Any:
+        if any(hasattr(value, "size") for value in (*given, *named.values())):  # a picture
+            return encode(*given, **named)
+        key = (*map(str, given), *sorted((name, str(value)) for name, value in named.items()))
+        if key not in known and len(known) >= PROMPTS:
+            known.clear()
+        if key not in known:
+            known[key] = encode(*given, **named)
+        return known[key]
+
+    return encoded
 
 
 def _add_loras(pipeline: Any, loras: list[tuple[Path, float]]) -> list[str]:

@@ -210,10 +210,15 @@ def parts_of(path: Path) -> dict[str, int]:
         return dict(zip(names, (head.parameters(_UNET), head.parameters(_VAE), *texts), strict=True))
     parts = {}
     for name in ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "controlnet"):
-        files = sorted((path / name).glob("*.safetensors"), key=lambda file: len(file.name))
-        plain = [file for file in files if ".fp16" not in file.name and ".non_ema" not in file.name] or files
-        parts[name] = sum(read_head(file).parameters() for file in plain)
+        parts[name] = values_of(path / name)
     return parts
+
+
+def values_of(path: Path) -> int:
+    """How many values the network in a folder or file holds. Raises `BadModelFile`."""
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"), key=lambda file: len(file.name))
+    plain = [file for file in files if ".fp16" not in file.name and ".non_ema" not in file.name] or files
+    return sum(read_head(file).parameters() for file in plain)
 
 
 def _of_folder(folder: Path) -> Footprint:

@@ -147,11 +147,13 @@ def _coarsest_level(picture: Pixels, hole: Hole, side: int, rng: np.random.Gener
     """The coarsest level, its hole filled so that the edges that run into it go on."""
     level = _level(picture, hole, side)
     offsets = continued(level.picture, hole, level.sources, level.half)
-    nearest = cv2.distanceTransformWithLabels((~hole).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
-    places = np.argwhere(hole)
-    labels = np.zeros(int(nearest[1].max()) + 1, np.intp)
-    labels[nearest[1][hole]] = np.arange(len(places))
-    from_hole = places[labels[nearest[1][tuple(level.places.T)]]]
+    # Of a patch whose centre is known, the way of the nearest pixel of the hole.
+    label = cv2.distanceTransformWithLabels((~hole).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)[1]
+    label = np.asarray(label, np.intp)
+    inside = np.argwhere(hole)
+    numbers = np.zeros(label.max() + 1, np.intp)
+    numbers[label[hole]] = np.arange(len(inside))
+    from_hole = inside[numbers[label[tuple(level.places.T)]]]
     _take_matches(level, level.places + offsets[tuple(from_hole.T)], rng)
     return level
 

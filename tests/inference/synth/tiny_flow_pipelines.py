@@ -22,7 +22,7 @@ CHAT = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 #: Heads of a transformer, and channels of a VAE, for each of the few.
-WIDE = 12 if sys.argv[3:] == ["wide"] else 1
+WIDE = 6 if sys.argv[3:] == ["wide"] else 1
 _BLOCKS = {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
 
 
