@@ -43,6 +43,7 @@ class Family:
     pipeline : diffusers' class that paints under a mask.  guidance : its keyword for `cfg`.
     negative : whether it takes a negative prompt.
     controlled, control : diffusers' classes that do so with a ControlNet, and of that network; "" for none.
+    follows_photo : what its ControlNet follows is the photo itself, not a picture of its own.
     """
 
     pipeline: str
@@ -50,6 +51,7 @@ class Family:
     negative: bool = True
     controlled: str = ""
     control: str = ""
+    follows_photo: bool = False
 
 
 #: Beginning of a folder's class -> its family; the first that fits.
@@ -64,6 +66,7 @@ FAMILIES = {
         "true_cfg_scale",
         controlled="QwenImageControlNetInpaintPipeline",
         control="QwenImageControlNetModel",
+        follows_photo=True,
     ),
 }
 
@@ -96,7 +99,7 @@ class FlowRepainter:
         mask = np.ones((1, 1), np.float32) if noise_mask is None else noise_mask
         picture, hole = _picture(crop, size), _picture(np.clip(mask, 0, 1), size)
         pipeline, given = self.pipeline, self._plain(picture, hole, settings)
-        if self.controlled is not None and (settings.control is not None or self.family.control.startswith("Qwen")):
+        if self.controlled is not None and (settings.control is not None or self.family.follows_photo):
             pipeline, given = self.controlled, self._controlled(picture, hole, size, settings)
 
         def step_ended(_pipeline: Any, number: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +135,7 @@ class FlowRepainter:
             "num_inference_steps": settings.steps,
             "controlnet_conditioning_scale": settings.control_strength,
         }
-        if settings.control is None or self.family.control.startswith("Qwen"):  # which follows the photo itself
+        if settings.control is None or self.family.follows_photo:
             when = {"control_guidance_start": settings.control_start, "control_guidance_end": settings.control_end}
             return {**given, **when, "control_image": picture, "control_mask": hole}
         return {**given, "image": picture, "mask_image": hole, "control_image": _picture(settings.control, size)}
