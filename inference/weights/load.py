@@ -77,6 +77,7 @@ def load_network(
     Raises `MissingModel`, `BadModelFile` and `OutOfMemory`. On the CPU in float32 the weights stay mapped from the
     file: they are in memory once, and shared with other processes.
     """
+    _source(run, published)  # what builds the network may have to be imported first, which takes seconds
     with run.computing():
         with torch.device("meta"):
             network = build()
@@ -114,13 +115,19 @@ def missing(path: Path, file: str, remedy: str = "Put it there.") -> MissingMode
     return MissingModel(message, remedy, "maquette.install_model", arguments)
 
 
-def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | None) -> State:
-    """The converted tensors; checked, where `expected` tells what the network takes, before they are written."""
+def _source(run: Run, published: Published) -> tuple[Path, Path]:
+    """Where the file lies, and the converted one beside it; at least one of them is there. Raises `MissingModel`."""
     source = store.find(published.path, run.models_dir)
     beside = source.with_suffix(".safetensors")
+    if not source.exists() and not beside.exists():
+        raise missing(source, published.path)
+    return source, beside
+
+
+def _fitting(run: Run, published: Published, expected: Mapping[str, Tensor] | None) -> State:
+    """The converted tensors; checked, where `expected` tells what the network takes, before they are written."""
+    source, beside = _source(run, published)
     if not source.exists():
-        if not beside.exists():
-            raise missing(source, published.path)
         if beside == source or _stamp(beside) != "":
             return _checked(beside, read_tensors(beside), expected)
         return _as_it_is(run, beside, published, expected)  # the published tensors in the other format

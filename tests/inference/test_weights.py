@@ -144,8 +144,9 @@ def test_large_weights_are_mapped_at_aligned_addresses(tmp_path):
 
 
 def test_a_missing_file_says_where_it_goes(tmp_path):
+    """At once: what builds the network is not even imported."""
     with pytest.raises(MissingModel, match=r"tiny\.pth") as raised:
-        load(tmp_path)
+        load_network(start("cpu", models_dir=tmp_path), PUBLISHED, lambda: pytest.fail("the network was built"))
     assert raised.value.operator == "maquette.open_preferences"
 
 
