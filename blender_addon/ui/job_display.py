@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ InShort = Callable[[str, Mapping[str, str]], "tuple[str, str] | None"]
 _button_text: ButtonText = lambda operator, arguments: None  # noqa: E731
 _in_short: InShort = lambda operator, arguments: None  # noqa: E731
 _drawn: object = None
+#: What the status bar tells of, and since when; and for how many seconds.
+_told: tuple[object, float] = (None, 0.0)
+_TELLING = 60.0
 
 
 def register(button_text: ButtonText, in_short: InShort) -> None:
@@ -187,6 +191,11 @@ def redraw() -> None:
     if shown == _drawn:
         return
     _drawn = shown
+    redraw_tabs()
+
+
+def redraw_tabs() -> None:
+    """Redraw sidebars, status bar and preferences: of an operator only the region of its button is redrawn."""
     manager: Any = bpy.context.window_manager
     for window in manager.windows:
         if not bpy.app.background:
@@ -199,9 +208,19 @@ def redraw() -> None:
 
 
 def draw_in_status_bar(self: Any, _context: object) -> None:
-    """The running job at the end of Blender's status bar, wherever the artist works."""
-    active = jobs.active()
+    """The running job at the end of Blender's status bar, wherever the artist works; for a while after it, what it
+    made: a picture may have been opened nowhere, and the sidebar may be closed."""
+    global _told
+    active, outcome = jobs.active(), jobs.outcome()
+    if outcome is not _told[0]:
+        _told = outcome, time.monotonic()
+    telling = outcome is not None and outcome.made and is_there(outcome) and time.monotonic() - _told[1] < _TELLING
+    if not active and not telling:
+        return
+    row = self.layout.row()
+    row.ui_units_x = 18
     if active:
-        row = self.layout.row()
-        row.ui_units_x = 18
         draw_progress(row, active[0], named=True)
+    elif outcome is not None:
+        row.label(text=outcome.line.partition(". ")[0], icon="CHECKMARK")
+        row.operator("maquette.show_result", text="Show", icon="VIEWZOOM").index = 0

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from maquette.blender_addon.core import jobs
 from maquette.blender_addon.tasks import TASKS
-from maquette.blender_addon.tasks.shared import earlier, finish, operator, shown
+from maquette.blender_addon.tasks.shared import earlier, finish, operator, photo_operators, shown
 from maquette.blender_addon.tasks.shared.gather import focal_of
 from maquette.blender_addon.tasks.shared.settings import COMMON
+from maquette.blender_addon.ui import job_display
 from maquette.demo.samples import sample_photo
 from maquette.inference import load_photo
 
@@ -112,6 +113,34 @@ def test_a_click_stands_its_result_beside_the_cube_and_selects_it(bricks, clicke
     bpy.ops.maquette.recover_people(filepath=str(sample_photo("astronaut")))
     rig = bpy.context.view_layer.objects.active
     assert rig.type == "ARMATURE" and abs(rig.location.x - camera.location.x) < 1
+
+
+def test_the_status_bar_tells_for_a_minute_what_was_made(bricks, monkeypatch) -> None:
+    """Where the sidebar is closed, and no editor is in sight in which a picture could be opened."""
+    told: list[str] = []
+    row = SimpleNamespace(label=lambda **given: told.append(given["text"]), operator=lambda *_, **__: SimpleNamespace())
+    bar = SimpleNamespace(layout=SimpleNamespace(row=lambda: row))
+    grid(bricks, output="IMAGE")
+    job_display.draw_in_status_bar(bar, None)
+    assert told == ["Made the image brick.depth"]
+    clock = job_display.time.monotonic() + 61
+    monkeypatch.setattr(job_display.time, "monotonic", lambda: clock)
+    job_display.draw_in_status_bar(bar, None)
+    monkeypatch.undo()
+    bpy.data.images.remove(bpy.data.images["brick.depth"])
+    job_display.draw_in_status_bar(bar, None)
+    assert len(told) == 1, "neither later, nor of what has been undone"
+
+
+def test_a_dropped_photo_is_chosen_and_every_sidebar_says_so(bricks, monkeypatch) -> None:
+    drawn: list[None] = []
+    monkeypatch.setattr(photo_operators, "redraw_tabs", lambda: drawn.append(None))
+    handler = bpy.types.MAQUETTE_FH_photos
+    assert handler.bl_import_operator == "maquette.drop_photo" and ".mp4" in handler.bl_file_extensions
+    assert bpy.ops.maquette.drop_photo.get_rna_type().name == "Use in Maquette"
+    bpy.ops.maquette.drop_photo(filepath=bricks)
+    settings = bpy.context.scene.maquette
+    assert settings.source == "IMAGE" and settings.image.filepath == bricks and drawn
 
 
 def test_nothing_is_selected_while_the_artist_edits(bricks, clicked) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from ...ui.job_display import report_error
+from ...ui.job_display import redraw_tabs, report_error
 
 #: A photo in the public domain that ships: NASA's portrait of Eileen Collins.
 SAMPLE = Path(__file__).parents[2] / "sample" / "astronaut.jpg"
@@ -63,6 +63,7 @@ class MAQUETTE_OT_choose_photo(bpy.types.Operator):
             if not path.is_file():
                 return report_error(self, BadInput(f"The file {path} does not exist.", "Choose another photo."))
             settings.filepath, settings.source = str(path), "FILE"
+        redraw_tabs()
         return _run(self.then) if self.then else {"FINISHED"}
 
 
@@ -83,6 +84,7 @@ class MAQUETTE_OT_use_image(bpy.types.Operator):
     def execute(self, context: Any) -> set[Any]:
         settings = context.scene.maquette
         settings.image, settings.source = shown_image(context), "IMAGE"
+        redraw_tabs()
         return {"FINISHED"}
 
 
@@ -97,12 +99,25 @@ class MAQUETTE_OT_sample_photo(bpy.types.Operator):
         return bpy.ops.maquette.choose_photo(filepath=str(SAMPLE))  # type: ignore[attr-defined]
 
 
+class MAQUETTE_OT_drop_photo(bpy.types.Operator):
+    """Work on the photo or clip that was dropped"""
+
+    bl_idname = "maquette.drop_photo"
+    bl_label = "Use in Maquette"  # beside what Blender itself offers to do with an image
+    bl_options = {"INTERNAL"}
+
+    filepath: StringProperty(name="File", description="Photo or clip", subtype="FILE_PATH", options={"SKIP_SAVE"})
+
+    def execute(self, context: Any) -> set[Any]:
+        return bpy.ops.maquette.choose_photo(filepath=self.filepath)  # type: ignore[attr-defined]
+
+
 class MAQUETTE_FH_photos(bpy.types.FileHandler):
     """Photos and movies that are dropped while the tab is open."""
 
     bl_idname = "MAQUETTE_FH_photos"
     bl_label = "Photo for Maquette"
-    bl_import_operator = "maquette.choose_photo"
+    bl_import_operator = "maquette.drop_photo"
     bl_file_extensions = _PICTURES
 
     @classmethod
@@ -169,6 +184,7 @@ CLASSES = (
     MAQUETTE_OT_choose_photo,
     MAQUETTE_OT_use_image,
     MAQUETTE_OT_sample_photo,
+    MAQUETTE_OT_drop_photo,
     MAQUETTE_FH_photos,
     MAQUETTE_MT_tasks,
 )

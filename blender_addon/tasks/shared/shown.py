@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import bpy
@@ -83,10 +84,21 @@ def show(made: list[Any], context: Any) -> None:
     frame(select(made, context.scene), context.scene)
     pictures = [one for one in made if isinstance(one, Image)]
     if open_picture(made, context.scene) is None and pictures and len(pictures) == len(made):
+        # Not while the click is handled: the window copies the area of the pressed button, and Blender 4.3 crashes.
+        bpy.app.timers.register(partial(_open_window, pictures[0].name), first_interval=0.2)
+
+
+def _open_window(name: str) -> None:
+    """A window of its own for a picture, where it still is there."""
+    manager: Any = bpy.context.window_manager
+    image = bpy.data.images.get(name)
+    if image is None or not manager.windows:
+        return
+    with bpy.context.temp_override(window=manager.windows[0]):
         bpy.ops.wm.window_new()
-        area = context.window_manager.windows[-1].screen.areas[0]
-        area.ui_type = "IMAGE_EDITOR"
-        area.spaces.active.image = pictures[0]
+    area = manager.windows[-1].screen.areas[0]
+    area.ui_type = "IMAGE_EDITOR"
+    area.spaces.active.image = image
 
 
 def _areas(kind: str, scene: Scene) -> Iterator[tuple[Any, Any]]:
