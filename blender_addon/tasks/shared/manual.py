@@ -23,6 +23,7 @@ PAGES = {
     "normals": "depth.html#parameters-of-normals",
     "hands": "hands.html",
     "scene": "camera.html#scene-from-photo",
+    "photogrammetry": "camera.html#cameras-from-several-photos",
     "segment": "masks.html#cutting-out-anything",
     "calibrate": "camera.html#the-scale",
     "maps": "maps.html",
@@ -44,7 +45,7 @@ def draw_help(layout: UILayout, task: str) -> None:
     found = folder()
     if found is not None:
         page = layout.operator("wm.url_open", text="", icon="QUESTION")
-        page.url = f"{found.as_uri()}/{PAGES[task]}"  # type: ignore[attr-defined]
+        page.url = f"{found.as_uri()}/{PAGES.get(task, FIRST)}"  # type: ignore[attr-defined]
 
 
 def addresses() -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -55,6 +56,7 @@ def addresses() -> tuple[str, tuple[tuple[str, str], ...]]:
     rows = [(f"bpy.types.maquette_pg_{task}.*", page) for task, page in PAGES.items()]
     named = {"recover_people": "people", "estimate_depth": "depth", "estimate_normals": "normals"}
     named |= {"refine_hands": "hands", "reconstruct_scene": "scene", "cut_out": "segment", "retarget": "rigs"}
+    named |= {"reconstruct_photos": "photogrammetry"}
     named |= {"make_map": "maps", "detail_mask": "detail", "calibrate_*": "calibrate"}
     rows += [(f"bpy.ops.maquette.{operator}*", PAGES[task]) for operator, task in named.items()]
     rows += [("bpy.*.maquette*", FIRST)]
