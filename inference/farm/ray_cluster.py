@@ -21,6 +21,8 @@ from ..pipeline.jobs import Job, Outcome
 Doing = Callable[[Sequence[Job], Callable[[float, str], None]], Iterator[Outcome]]
 #: Most jobs of a part; parts for each worker, so that none waits long for the last; times that a part is tried.
 _PART, _PARTS_EACH, _TRIES = 16, 4, 3
+#: Times that the start of a cluster of one's own is tried.
+_STARTS = 3
 #: Bytes of shared memory of a cluster of one's own: nothing large lies there.
 _STORE = 128 << 20
 
@@ -106,10 +108,18 @@ def _started(address: str) -> Any:
             "Use a checkout's environment: python3 -m installer run -m maquette.inference",
         ) from error
     own = {} if address else {"include_dashboard": False, "object_store_memory": _STORE}
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise MaquetteError(f"There is no Ray cluster at {address}: {_said(error)}.", "Check the address.") from error
+    # Ray gives a node of its own 30 seconds to start, and raises a bare Exception on a machine too busy for that.
+    for left in reversed(range(1 if address else _STARTS)):
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level="error", **own)
+            break
+        except Exception as error:
+            ray.shutdown()
+            if address and isinstance(error, (ConnectionError, RuntimeError, ValueError)):
+                why = f"There is no Ray cluster at {address}: {_said(error)}."
+                raise MaquetteError(why, "Check the address.") from error
+            if not left:
+                raise MaquetteError(f"Ray did not start: {_said(error)}.", "Close other programs.") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -13,8 +14,8 @@ import psutil
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference.__main__ import main
-from maquette.inference.errors import BadInput
-from maquette.inference.farm import JOB_TYPE
+from maquette.inference.errors import BadInput, MaquetteError
+from maquette.inference.farm import JOB_TYPE, ray_cluster
 from PIL import Image
 
 BRICK = Image.open(sample_photo("brick")).convert("RGB").resize((60, 40))
@@ -215,6 +216,26 @@ def test_a_worker_of_a_ray_cluster_is_killed_and_nothing_is_lost_or_doubled(tmp_
     assert (report["written"], report["failed"]) == (300, 1)
     assert len({event["output"] for event in events if event.get("status") == "written"}) == 300
     same(tmp_path / "whole", tmp_path / "out", 300)
+
+
+@pytest.mark.parametrize(("failures", "address", "tried"), [(2, "", 3), (3, "", 3), (1, "192.0.2.1:1", 1)])
+def test_ray_is_started_again_on_a_busy_machine(monkeypatch, failures, address, tried):
+    asked = []
+
+    def init(**_):
+        asked.append(1)
+        if len(asked) <= failures:
+            raise ConnectionError("no such cluster") if address else Exception("The node timed out.\nMore.")
+
+    ray = MagicMock(init=init)
+    monkeypatch.setattr(ray_cluster, "import_module", lambda _: ray)
+    if failures < tried:
+        assert ray_cluster._started(address) is ray
+    else:
+        why = "There is no Ray cluster at 192.0.2.1:1" if address else "Ray did not start: The node timed out."
+        with pytest.raises(MaquetteError, match=why):
+            ray_cluster._started(address)
+    assert len(asked) == tried
 
 
 def test_without_ray_it_is_told(tmp_path, monkeypatch, capsys):
