@@ -5,6 +5,7 @@
     python -m maquette.inference TASK --photo FILES|MOVIES|FOLDERS|PATTERNS --output FOLDER [--frames A-B] [--continue]
     python -m maquette.inference people --photo CLIP --measure FILE.npz [--frames A-B]
     python -m maquette.inference people --merge FOLDER --output FILE.npz
+    python -m maquette.inference depth --photo CLIP --merge FOLDER --output FOLDER [--format npz|exr]
     python -m maquette.inference detail --photo FILE --mask FILE --output FILE.png|.exr|.npz [--model ...]
     python -m maquette.inference detail --photo FILE|CLIP --each hands|faces|people --output FILE.png [--model ...]
     python -m maquette.inference --list [--models-dir FOLDER] [--json]
@@ -40,6 +41,7 @@ from .pipeline.inputs import Input, inputs_of
 from .pipeline.jobs import Job, Outcome, clear_leftovers, is_whole, jobs_of
 from .pipeline.reports import Progress, Report, told
 from .pipeline.work import Work, each, undone
+from .results import People
 
 
 class _Task(NamedTuple):
@@ -84,7 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with exit code 2 where it is not said what to read and write."""
     measure, merge = getattr(options, "measure", None), getattr(options, "merge", None)
-    if merge and (measure or options.photo or options.frames):
+    if merge and options.task == "depth":
+        if options.frames or options.part or options.ray is not None or options.format not in ("npz", "exr"):
+            parser.error("--merge steadies all frames of a clip, as .npz or .exr")
+    elif merge and (measure or options.photo or options.frames):
         parser.error("--merge takes the place of --photo, --measure and --frames")
     if not merge and not options.photo:
         parser.error("the following arguments are required: --photo")
@@ -134,12 +139,13 @@ def _merged(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
 
     result = solve_people(options.merge, progress=progress, **given)
     export.save(output, result, Photo(np.zeros((8, 8, 3), np.uint8)), **_saved(options))
-    progress.tell(result.notes)
+    progress.tell([*result.notes, *_left_out(output, result)])
     yield output
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> Report | list[str]:
-    part = _measured if getattr(options, "measure", None) else _merged if getattr(options, "merge", None) else None
+    measure, merge = (options.task == "people" and getattr(options, name) for name in ("measure", "merge"))
+    part = _measured if measure else _merged if merge else None
     if part is not None:
         return [str(path) for path in part(options, progress)]
     folder = arguments_of.output_folder(options)
@@ -211,8 +217,12 @@ def _people(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
     clip = _clip(options)
     result = recover_people(clip, progress=progress, **_chosen(options))
     export.save(output, result, next(iter(clip)), **_saved(options))
-    progress.tell(clip.notes)
+    progress.tell([*clip.notes, *_left_out(output, result)])
     yield output
+
+
+def _left_out(output: Path, result: People) -> tuple[str, ...]:
+    return export.left_out(result) if output.suffix.lower() == ".npz" else ()
 
 
 def _frame(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
@@ -240,6 +250,7 @@ def _into(folder: Path, options: argparse.Namespace, progress: Progress) -> Repo
     """A file for each photo, frame or clip; the report says what became of each."""
     report, inputs = Report(), _inputs(options, progress)
     progress.tell([note for one in inputs for note in one.notes])
+    parts = _parts(folder, options, inputs) if getattr(options, "merge", None) else None
     left = jobs_of(
         inputs,
         lambda stem: folder / f"{stem}.{options.task}.{options.format}",
@@ -261,6 +272,8 @@ def _into(folder: Path, options: argparse.Namespace, progress: Progress) -> Repo
     report.outcomes += [Outcome(str(one.path), None, one.error) for one in bad]
     for outcome in report.outcomes:
         progress.outcome(0.0, outcome)
+    if parts is not None:
+        work = partial(work.steadied, parts)
     if options.ray is not None:
         from .farm import ray_cluster
 
@@ -270,6 +283,15 @@ def _into(folder: Path, options: argparse.Namespace, progress: Progress) -> Repo
         progress.outcome((number + 1) / len(left), outcome)
     clear_leftovers(outputs)
     return report
+
+
+def _parts(folder: Path, options: argparse.Namespace, inputs: Sequence[Input]) -> Path:
+    """The folder of the depths of a clip that --merge names."""
+    if len(inputs) != 1 or not (inputs[0].error or inputs[0].is_clip):
+        raise BadInput("One clip is merged at a time.", "Give the clip whose depths were made in parts.")
+    if folder.resolve() == Path(options.merge).resolve():
+        raise BadInput(f"{folder} is the folder of the parts itself.", "Choose another output.")
+    return Path(options.merge)
 
 
 def _repainted(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
@@ -397,6 +419,9 @@ def _parser() -> argparse.ArgumentParser:
         else:
             Options(*common.BATCH, common.FRAMES).add_to(subparser)
             subparser.set_defaults(fps=None)
+        if name == "depth":
+            how = "bring the depths of a clip that lie in FOLDER, made in parts with --no-steady, to one scale"
+            subparser.add_argument("--merge", metavar="FOLDER", help=how)
     text = f"{command.SUMMARY[0].upper()}{command.SUMMARY[1:]}."
     subparser = tasks.add_parser("detail", help=command.SUMMARY, description=text)
     arguments_of.add_files(subparser, [suffix[1:] for suffix in command.FORMATS])

@@ -6,6 +6,7 @@ A file appears whole or not at all: it is written beside its place under another
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -22,13 +23,15 @@ from .geometry import relief_grid
 from .photo import Photo, exr
 from .photo.colour import quantised
 from .photo.encode import png
-from .results import Body, CutOut, DepthMap, HandMaps, MapImage, NormalMap, People, Person
+from .results import SURFACE_BYTES, Body, CutOut, DepthMap, HandMaps, MapImage, NormalMap, People, Person
 from .runtime.device import missing_package
 from .runtime.files import not_written, save_with
 
 Result = CutOut | DepthMap | NormalMap | HandMaps | MapImage | People
 #: Suffix -> what it holds.
 FORMATS = (".npz", ".exr", ".png", ".glb")
+#: Attribute of a depth's OpenEXR file that says what it counts in: metres or heights.
+_UNIT = "maquette.unit"
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -65,10 +68,36 @@ def _writer(
         arrays = arrays_of(result)
         return lambda file: np.savez_compressed(file, **arrays)
     if suffix == ".exr":
-        floats = floats_of(result)
-        return lambda file: exr.write_exr(file, floats)
+        floats, texts = floats_of(result), None
+        if isinstance(result, DepthMap):
+            texts = {_UNIT: "metres" if result.metric else "heights"}
+        return lambda file: exr.write_exr(file, floats, texts)
     data = png(picture_of(result, picture, bits, frame)) if suffix == ".png" else _glb(result, photo, frame)
     return lambda file: file.write(data)
+
+
+def read_depth(path: Path, camera: Camera) -> DepthMap:
+    """A depth map that `save` wrote as .npz or .exr; an .exr has the depths alone, seen by this camera.
+
+    Raises `BadInput`.
+    """
+    try:
+        if path.suffix.lower() == ".exr" and path.exists():
+            unit, channels = exr.read_texts(path)[_UNIT], exr.read_exr(path)
+            empty = np.zeros((0, 0, 3), np.uint8)
+            return DepthMap(channels["Y"], channels["Y"] > 0, None, camera, unit == "metres", empty)
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        fx, fy, cx, cy, width, height = arrays["camera"].tolist()
+        own = Camera(fx, fy, cx, cy, int(width), int(height), str(arrays["camera_source"]))
+        return DepthMap(
+            arrays["depth"], arrays["valid"], arrays.get("normals"), own, bool(arrays["metric"]), arrays["preview"],
+            arrays.get("confidence"), str(arrays["model"]),
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise BadInput(f"There is no {path}.", "Make that part too, then merge again with --continue.") from error
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path} is broken, or holds no depths of this version.", "Make it again.") from error
 
 
 def arrays_of(result: Result) -> dict[str, NDArray]:
@@ -259,11 +288,22 @@ def _hand_arrays(result: HandMaps) -> dict[str, NDArray]:
     return {**_stacked(list(result.hands), names, "hand_"), **_camera_arrays(result.camera)}
 
 
+def left_out(result: Result) -> tuple[str, ...]:
+    """What is to be said of what an npz does not have: the surfaces of long clips, which follow from the poses."""
+    poses = sum(map(len, result.frames)) if isinstance(result, People) else 0
+    if not isinstance(result, People) or poses * result.body.vertices.nbytes <= SURFACE_BYTES:
+        return ()
+    how = "geometry.skinning.pose_body makes them of shape, rotations and translation"
+    return (f"The surfaces of {poses:,} poses are left out of the file ({how})",)
+
+
 def _people_arrays(people: People) -> dict[str, NDArray]:
-    """One row a person and frame; `frame` says which. Masks are 0..255 and left out where the photos differ in size."""
+    """One row a person and frame; `frame` says which. Masks are 0..255 and left out where the photos differ in size;
+    see also `left_out`."""
     rows = [(index, person) for index, persons in enumerate(people.frames) for person in persons]
     persons = [person for _, person in rows]
-    names = ("track_id", "box", "score", "vertices", "joints", "keypoints_2d", "rotations", "shape")
+    names = ["track_id", "box", "score", "joints", "keypoints_2d", "rotations", "shape"]
+    names += [] if left_out(people) else ["vertices"]
     arrays = {
         "frame": np.array([index for index, _ in rows], np.int32),
         **_stacked(persons, (*names, "translation", "confidence", "guessed")),

@@ -170,6 +170,24 @@ class Body:
     expressions: NDArray[np.float32] | None = None
 
 
+class _OnDemand:
+    """A field that may be given as a function, which is called whenever the field is read."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, one: object, owner: type | None = None) -> Any:
+        if one is None:
+            raise AttributeError(self.name)  # the field has no default
+        value = vars(one)[self.name]
+        return value() if callable(value) else value
+
+    def __set__(self, one: object, value: Any) -> None:
+        vars(one)[self.name] = value
+
+
+#: Bytes of the surfaces that a clip's result holds, and that a file has; those of a longer one are made on demand.
+SURFACE_BYTES = 1 << 30
 #: Joints of less confidence are guesses.
 GUESSED = 0.1
 
@@ -181,7 +199,7 @@ class Person:
     track_id : the same for one person in all frames of a clip; in photos that do not form a clip, one for each person.
     box : (x0, y0, x1, y1) pixels.                 score : detection score 0..1.
     mask : (H, W) float32 0..1, or None where the detector gives none.
-    vertices : (V, 3) float32 metres, camera axes, posed and placed.
+    vertices : (V, 3) float32 metres, camera axes, posed and placed; of long clips made anew whenever it is read.
     joints : (J, 3) float32 metres, camera axes.   keypoints_2d : (K, 2) float32 pixels, as detected.
     rotations : (J, 4) float32 unit quaternions (w, x, y, z), each relative to its parent in the rest pose's axes;
         rotations[0] turns the whole body about its root joint.
@@ -202,7 +220,10 @@ class Person:
     box: tuple[float, float, float, float]
     score: float
     mask: NDArray[np.float32] | None
-    vertices: NDArray[np.float32]
+    if TYPE_CHECKING:
+        vertices: NDArray[np.float32]
+    else:
+        vertices: NDArray[np.float32] = _OnDemand()
     joints: NDArray[np.float32]
     keypoints_2d: NDArray[np.float32]
     rotations: NDArray[np.float32]

@@ -36,19 +36,21 @@ def pose_body(
     single = rotations.ndim == 2
     turns = rotation_matrices(rotations.reshape(-1, *rotations.shape[-2:])).astype(np.float32)
     count = len(turns)
-    shape = np.broadcast_to(np.atleast_2d(shape).astype(np.float32), (count, len(body.shape_blend_shapes)))
     translation = np.broadcast_to(np.atleast_2d(translation).astype(np.float32), (count, 3))
-    rest, rest_joints = rest_pose(body, shape)
+    rest, rest_joints = rest_pose(body, np.atleast_2d(shape).astype(np.float32))
+    rest_joints = np.broadcast_to(rest_joints, (count, *rest_joints.shape[1:]))
     if body.pose_blend_shapes is not None:
         feature = (turns[:, 1:] - np.eye(3, dtype=np.float32)).reshape(count, -1)
-        rest = rest + (feature @ body.pose_blend_shapes.reshape(feature.shape[1], -1)).reshape(rest.shape)
+        rest = rest + (feature @ body.pose_blend_shapes.reshape(feature.shape[1], -1)).reshape(count, *rest.shape[1:])
+    rest = np.broadcast_to(rest, (count, *rest.shape[1:]))
     world, joints = chain(body.parents, rest_joints, turns, translation)
     offset = joints - (world @ rest_joints[..., None])[..., 0]
     vertices = np.empty((count, len(body.vertices), 3), np.float32)
     for frame in range(count):
         transforms = np.concatenate([world[frame], offset[frame][..., None]], -1).reshape(len(body.parents), 12)
         blended = (body.skin_weights @ transforms).reshape(-1, 3, 4)
-        vertices[frame] = (blended[..., :3] @ rest[frame][..., None])[..., 0] + blended[..., 3]
+        x, y, z = rest[frame].T[..., None]
+        vertices[frame] = blended[..., 0] * x + blended[..., 1] * y + blended[..., 2] * z + blended[..., 3]
     joints = joints.astype(np.float32)
     return (vertices[0], joints[0]) if single else (vertices, joints)
 

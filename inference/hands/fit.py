@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from ..shipped.hand import HandLandmarks
 
 MAX_ITERATIONS = 25
+#: A hand whose cost changes by less than this share twice in a row has settled.
+SETTLED = 1e-4
 #: Standard deviations: metres of the landmarks in space; metres of those in the photo, at the hand's distance; of the
 #: logarithm of the hand's size (adults' hands differ by 5 to 7 %).
 SIGMA_WORLD, SIGMA_PHOTO, SIGMA_SIZE = 0.012, 0.003, 0.06
@@ -86,6 +89,12 @@ class _State:
             np.where(better, other.size, self.size),
         )
 
+    def take(self, rows: NDArray) -> _State:
+        return _State(self.rotations[rows], self.translation[rows], self.size[rows])
+
+    def put(self, rows: NDArray, other: _State) -> None:
+        self.rotations[rows], self.translation[rows], self.size[rows] = other.rotations, other.translation, other.size
+
 
 @dataclass(frozen=True)
 class _HandLandmarks:
@@ -95,6 +104,9 @@ class _HandLandmarks:
     world: NDArray[np.float64]
     sigma: NDArray[np.float64]
     camera: Camera
+
+    def take(self, rows: NDArray) -> _HandLandmarks:
+        return _HandLandmarks(self.points[rows], self.world[rows], self.sigma[rows], self.camera)
 
 
 def fit_hands(hands: Sequence[HandLandmarks], sides: Sequence[str], camera: Camera) -> list[HandFit | None]:
@@ -112,26 +124,32 @@ def _fit_side(hands: Sequence[HandLandmarks], side: str, camera: Camera) -> list
     hand = load_hand_body(side)
     measured = _measure(hands, camera)
     state = _start(hand, measured)
+    # Who has settled is taken out: the others' steps are theirs alone, whoever they are fitted together with.
+    left, going, seen = np.arange(len(hands)), state, measured
     damping: NDArray[np.float64] = np.full(len(hands), 1e-2)
-    residuals, jacobian = _linearise(hand, measured, state)
+    settled = np.zeros(len(hands), int)
+    cost, gradient, normal = _equations(hand, seen, going)
+    final = cost.copy()
     for _ in range(MAX_ITERATIONS):
-        weight = _robust_weights(residuals)
-        weighted = jacobian * weight[..., None]
-        normal = weighted.transpose(0, 2, 1) @ weighted
-        gradient = (weighted.transpose(0, 2, 1) @ (residuals * weight)[..., None])[..., 0]
-        diagonal = np.einsum("bii->bi", normal)
+        damped = normal.copy()
+        diagonal = np.einsum("bii->bi", damped)
         diagonal += damping[:, None] * diagonal + 1e-9
-        tried = state.moved(-np.linalg.solve(normal, gradient[..., None])[..., 0])
-        new_residuals, new_jacobian = _linearise(hand, measured, tried)
-        cost, new_cost = _cost(residuals), _cost(new_residuals)
+        tried = going.moved(-np.linalg.solve(damped, gradient[..., None])[..., 0])
+        new_cost, new_gradient, new_normal = _equations(hand, seen, tried)
         better = new_cost < cost
         damping = np.clip(np.where(better, damping / 3.0, damping * 4.0), 1e-6, 1e4)
-        state = state.where(better, tried)
-        residuals = np.where(better[:, None], new_residuals, residuals)
-        jacobian = np.where(better[:, None, None], new_jacobian, jacobian)
-        if (abs(cost - new_cost) < 1e-3 * cost).all():
+        settled = np.where(abs(cost - new_cost) < SETTLED * cost, settled + 1, 0)
+        going, cost = going.where(better, tried), np.where(better, new_cost, cost)
+        state.put(left, going)
+        final[left] = cost
+        on = settled < 2
+        if not on.any():
             break
-    return _results(hand, side, measured, state, _cost(residuals))
+        gradient = np.where(better[:, None], new_gradient, gradient)[on]
+        normal = np.where(better[:, None, None], new_normal, normal)[on]
+        left, going, seen = left[on], going.take(on), seen.take(on)
+        damping, settled, cost = damping[on], settled[on], cost[on]
+    return _results(hand, side, measured, state, final)
 
 
 def _measure(hands: Sequence[HandLandmarks], camera: Camera) -> _HandLandmarks:
@@ -199,67 +217,85 @@ def _landmark_positions(hand: HandBody, state: _State) -> tuple[NDArray, NDArray
     return places, world, joints
 
 
-def _linearise(hand: HandBody, measured: _HandLandmarks, state: _State) -> tuple[NDArray, NDArray]:
-    """Residuals (B, R) in standard deviations and their derivatives (B, R, 4 + 3 J).
+def _equations(hand: HandBody, measured: _HandLandmarks, state: _State) -> tuple[NDArray, NDArray, NDArray]:
+    """Cost (B,), gradient (B, N) and Gauss-Newton matrix (B, N, N), N = 4 + 3 J.
 
-    The unknowns: translation, logarithm of the size, and each joint's rotation before its own, in its parent's axes.
+    The unknowns: translation, logarithm of the size, each joint's rotation before its own, in its parent's axes. The
+    squares of residuals are gathered by landmark, 3 x 3, before the slopes of the landmarks come in.
     """
+    scaled, slopes = _slopes(hand, state)
+    count, size = len(scaled), slopes.shape[-1]
+    error, steep = _in_photo(measured, scaled + state.translation[:, None])
+    apart = scaled - measured.world
+    apart = (apart - apart.mean(1, keepdims=True)) / SIGMA_WORLD
+    squares = (error**2).sum(-1), (apart**2).sum(-1)
+    weights = [1 / (1 + one / ROBUST**2) for one in squares]
+    cost = sum((ROBUST**2 * np.log1p(one / ROBUST**2)).sum(1) for one in squares)
+    weighted, stiff = steep * weights[0][..., None, None], weights[1] / SIGMA_WORLD**2
+    inner = np.swapaxes(weighted, -1, -2) @ steep + stiff[..., None, None] * np.eye(3)
+    in_space = weights[1][..., None] * apart / SIGMA_WORLD
+    pull = (weighted * error[..., None]).sum(-2) + in_space - in_space.mean(1, keepdims=True)
+    flat = slopes.reshape(count, -1, size).transpose(0, 2, 1)
+    gradient = (flat @ pull.reshape(count, -1, 1))[..., 0]
+    normal = flat @ (inner @ slopes).reshape(count, -1, size)
+    # In space the landmarks are counted from their middle, which moves too.
+    middle, all_of_them = slopes.mean(1), (stiff[:, None] @ slopes.reshape(count, 21, -1)).reshape(count, 3, size)
+    rows = np.concatenate([middle, all_of_them], 1).transpose(0, 2, 1)
+    normal += rows @ np.concatenate([stiff.sum(1)[:, None, None] * middle - all_of_them, -middle], 1)
+    gradient[:, 3] += state.size / SIGMA_SIZE**2
+    normal[:, 3, 3] += SIGMA_SIZE**-2
+    residuals, local = _anatomy(hand, state.rotations)
+    gradient[:, 4:] += (np.swapaxes(local, -1, -2) @ residuals[..., None]).reshape(count, -1)
+    for joint, block in enumerate((np.swapaxes(local, -1, -2) @ local).swapaxes(0, 1)):
+        at = slice(4 + 3 * joint, 7 + 3 * joint)
+        normal[:, at, at] += block
+    cost = cost + (residuals**2).sum((1, 2)) + (state.size / SIGMA_SIZE) ** 2
+    return np.where(np.isfinite(cost), cost, np.inf), gradient, normal
+
+
+@cache
+def _carries(carriers: tuple[int, ...], parents: tuple[int, ...]) -> tuple[NDArray, NDArray]:
+    """Q pairs of a landmark and a joint that moves it."""
+    pairs = []
+    for landmark, joint in enumerate(carriers):
+        while joint >= 0:
+            pairs.append((landmark, joint))
+            joint = parents[joint]
+    return tuple(np.array(pairs).T)  # type: ignore[return-value]
+
+
+def _slopes(hand: HandBody, state: _State) -> tuple[NDArray, NDArray]:
+    """Landmarks (B, 21, 3) about the wrist, of the hand's size, and how they move (B, 21, 3, N)."""
     places, world, joints = _landmark_positions(hand, state)
     scale = np.exp(state.size)[:, None, None]
-    count, joint_count = state.rotations.shape[:2]
-    parent_turn = world[:, np.maximum(hand.body.parents, 0)].copy()
-    parent_turn[:, 0] = np.eye(3)
-    lever = places[:, :, None] - joints[:, None]
-    turning = np.cross(np.swapaxes(parent_turn, -1, -2)[:, None], lever[:, :, :, None])  # (B, 21, J, axis, 3)
-    turning = np.where(_carries(hand)[None, :, :, None, None], turning, 0.0) * scale[..., None, None]
-    moved = np.zeros((count, 21, 3, 4 + 3 * joint_count))
-    moved[..., 3] = places * scale
-    moved[..., 4:] = np.moveaxis(turning.reshape(count, 21, -1, 3), 2, 3)
-
-    scaled = places * scale
-    seen = measured.world
-    in_space = (scaled - scaled.mean(1, keepdims=True)) - (seen - seen.mean(1, keepdims=True))
-    space_derivative = moved - moved.mean(1, keepdims=True)
-
-    moved[..., :3] += np.eye(3)
-    in_photo, photo_derivative = _project(measured.camera, scaled + state.translation[:, None], moved)
-    in_photo = (in_photo - measured.points) / measured.sigma[..., None]
-    photo_derivative = photo_derivative / measured.sigma[..., None, None]
-
-    size = np.zeros((count, 1, 4 + 3 * joint_count))
-    size[:, 0, 3] = 1 / SIGMA_SIZE
-    anatomy, anatomy_derivative = _anatomy_residuals(hand, state.rotations)
-    residuals = [in_photo.reshape(count, -1), in_space.reshape(count, -1) / SIGMA_WORLD]
-    derivatives = [photo_derivative.reshape(count, 42, -1), space_derivative.reshape(count, 63, -1) / SIGMA_WORLD]
-    return (
-        np.concatenate([*residuals, state.size[:, None] / SIGMA_SIZE, anatomy], 1),
-        np.concatenate([*derivatives, size, anatomy_derivative], 1),
+    landmark, joint = _carries(tuple(hand.landmark_joints.tolist()), tuple(hand.body.parents.tolist()))
+    parent = hand.body.parents[joint]
+    axes = np.where((parent < 0)[:, None, None], np.eye(3), world[:, np.maximum(parent, 0)])
+    right, down, ahead = np.moveaxis(axes, 2, 0)
+    x, y, z = np.moveaxis((places[:, landmark] - joints[:, joint]) * scale, 2, 0)[..., None]
+    slopes = np.zeros((len(places), 21, 3, 4 + 3 * state.rotations.shape[1]))
+    slopes[..., :3], slopes[..., 3] = np.eye(3), places * scale
+    rows, columns = np.arange(3)[:, None], 4 + 3 * joint[:, None, None] + np.arange(3)
+    slopes[:, landmark[:, None, None], rows, columns] = np.stack(
+        [down * z - ahead * y, ahead * x - right * z, right * y - down * x], 2
     )
+    return places * scale, slopes
 
 
-def _carries(hand: HandBody) -> NDArray[np.bool_]:
-    """(21, J): whether a joint moves a landmark."""
-    parents = hand.body.parents
-    carries = np.zeros((21, len(parents)), bool)
-    for landmark, joint in enumerate(hand.landmark_joints):
-        while joint >= 0:
-            carries[landmark, joint] = True
-            joint = parents[joint]
-    return carries
-
-
-def _project(camera: Camera, points: NDArray, moved: NDArray) -> tuple[NDArray, NDArray]:
-    """Pixels (B, 21, 2) of points, and their derivatives (B, 21, 2, N) from the points' (B, 21, 3, N)."""
-    depth = np.maximum(points[..., 2:], 0.02)
-    focal = np.array([camera.fx, camera.fy])
+def _in_photo(measured: _HandLandmarks, points: NDArray) -> tuple[NDArray, NDArray]:
+    """How far (B, 21, 2) points are from their pixels, in standard deviations, and how that changes with their places
+    (B, 21, 2, 3)."""
+    camera = measured.camera
+    depth, focal = np.maximum(points[..., 2:], 0.02), np.array([camera.fx, camera.fy])
     slope = points[..., :2] / depth
-    derivative = moved[..., :2, :] - slope[..., None] * moved[..., 2:, :]
-    return slope * focal + (camera.cx, camera.cy), derivative * (focal / depth)[..., None]
+    error = (slope * focal + (camera.cx, camera.cy) - measured.points) / measured.sigma[..., None]
+    steep = focal / (depth * measured.sigma[..., None])
+    return error, np.concatenate([steep[..., None] * np.eye(2), (-steep * slope)[..., None]], -1)
 
 
-def _anatomy_residuals(hand: HandBody, rotations: NDArray) -> tuple[NDArray, NDArray]:
-    """Residuals (B, 4 J) that prefer the rest pose about each joint's axes and keep flexion in its limits."""
-    count, joint_count = rotations.shape[:2]
+def _anatomy(hand: HandBody, rotations: NDArray) -> tuple[NDArray, NDArray]:
+    """Residuals (B, J, 4) that prefer the rest pose about each joint's axes and keep flexion in its limits, and their
+    derivatives (B, J, 4, 3)."""
     angles = to_rotation_vector(quaternions_of(rotations))
     by_axis = (hand.axes @ angles[..., None])[..., 0]
     # The inverse of the left Jacobian, which is the right one's of the opposite rotation.
@@ -269,30 +305,7 @@ def _anatomy_residuals(hand: HandBody, rotations: NDArray) -> tuple[NDArray, NDA
     beyond = flexion - np.clip(flexion, low, high)
     local = np.concatenate([derivative * hand.stiffness[..., None], derivative[:, :, :1] * LIMIT_WEIGHT], 2)
     local[:, :, 3] *= (beyond != 0)[..., None]
-    full = np.zeros((count, joint_count, 4, 4 + 3 * joint_count))
-    for joint in range(joint_count):
-        full[:, joint, :, 4 + 3 * joint : 7 + 3 * joint] = local[:, joint]
-    residuals = np.concatenate([by_axis * hand.stiffness, beyond[..., None] * LIMIT_WEIGHT], 2)
-    return residuals.reshape(count, -1), full.reshape(count, 4 * joint_count, -1)
-
-
-def _robust_weights(residuals: NDArray) -> NDArray:
-    """Square roots of the Cauchy loss's weights for the 21 landmarks in photo and space; 1 for the rest."""
-    weights = np.ones_like(residuals)
-    for first, size in ((0, 2), (42, 3)):
-        part = residuals[:, first : first + 21 * size].reshape(len(residuals), 21, size)
-        weight = 1.0 / np.sqrt(1.0 + (part**2).sum(-1) / ROBUST**2)
-        weights[:, first : first + 21 * size] = np.repeat(weight, size, axis=1)
-    return weights
-
-
-def _cost(residuals: NDArray) -> NDArray:
-    """(B,) the sum that the steps lower: Cauchy loss of the landmarks, squares of the rest."""
-    cost = (residuals[:, 105:] ** 2).sum(1)
-    for first, size in ((0, 2), (42, 3)):
-        part = residuals[:, first : first + 21 * size].reshape(len(residuals), 21, size)
-        cost = cost + (ROBUST**2 * np.log1p((part**2).sum(-1) / ROBUST**2)).sum(1)
-    return np.where(np.isfinite(cost), cost, np.inf)
+    return np.concatenate([by_axis * hand.stiffness, beyond[..., None] * LIMIT_WEIGHT], 2), local
 
 
 def _results(hand: HandBody, side: str, measured: _HandLandmarks, state: _State, cost: NDArray) -> list[HandFit | None]:

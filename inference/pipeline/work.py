@@ -61,6 +61,24 @@ class Work:
                 started = time.monotonic()
             done += len(part)
 
+    def steadied(self, parts: Path, jobs: Sequence[Job], progress: Report) -> Iterator[Outcome]:
+        """The depths of a film that were made in parts, without steadying: brought to one scale, as in one run.
+
+        parts : where their files lie, under the names of the jobs'.
+        """
+        from ..geometry.steady import Steady
+
+        steady = Steady()
+        for number, (job, photo) in enumerate(zip(jobs, self._photos(jobs), strict=True)):
+            progress(number / len(jobs), "Steadying depths")
+            started = time.monotonic()
+            if isinstance(photo, MaquetteError):
+                error = photo
+            else:
+                depth = export.read_depth(parts / job.output.name, photo.camera_or_default())
+                error = self._saved(job, steady(photo.pixels, depth), photo)
+            yield Outcome(job.label, job.output, error, time.monotonic() - started)
+
     @property
     def through_all(self) -> bool:
         """Whether what comes out of a frame of a film depends on those before it."""
@@ -73,7 +91,7 @@ class Work:
         if self.through_all:
             raise BadInput(
                 "The depth of a clip is steadied through all of its frames, and this is a part of them.",
-                "Add --no-steady to every part, or do the clip in one piece.",
+                "Add --no-steady to every part, and --merge their folder in the end, or do the clip in one piece.",
             )
         return {"film": True, "first": True, "opening": lambda: next(iter(self._clip(job)))}
 

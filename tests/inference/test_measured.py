@@ -5,15 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from maquette.inference import BadInput, Camera, Clip, Photo, measure_people, recover_people, solve_people
+from maquette.inference import BadInput, Camera, Clip, Photo, export, measure_people, recover_people, solve_people
 from maquette.inference.__main__ import main
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import clip as clip_room
 from maquette.inference.people.clip import measured as files
 from maquette.inference.people.clip import track
+from maquette.inference.results import Body
 
 CAMERA = Camera(420, 420, 192, 144, 384, 288)
 #: The parts begin inside of pieces and at their ends.
 PARTS = ((0, 4), (4, 6), (6, 10))
+_SKIN = ("vertices", "faces", "joint_names", "parents", "joints", "skin_weights", "shape_blend_shapes")
+_SKIN += ("joint_blend_shapes",)
 
 
 def _clip(pictures, camera=CAMERA):
@@ -71,6 +75,35 @@ def test_what_was_measured_is_solved_anew_without_networks(parts, whole, monkeyp
     longer = solve_people(parts, fx=840.0)
     assert longer.camera.fx == 840
     assert longer.frames[4][0].translation[2] > 1.5 * whole.frames[4][0].translation[2]
+
+
+def test_surfaces_of_long_clips_are_made_when_they_are_asked_for(parts, whole, tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(clip_room, "SURFACE_BYTES", 0)
+    monkeypatch.setattr(export, "SURFACE_BYTES", 0)
+    monkeypatch.setattr(
+        export, "save", lambda *given, save=export.save, **more: made.append(given) or save(*given, **more)
+    )
+    assert main(["people", "--merge", str(parts), "--output", str(tmp_path / "people.npz")]) == 0
+    assert "are left out of the file" in capsys.readouterr().err
+    late, one = made[0][1].frames[4][0], whole.frames[4][0]
+    assert callable(vars(late)["vertices"]) and not callable(vars(one)["vertices"])
+    np.testing.assert_allclose(late.vertices, one.vertices, atol=1e-6)
+    assert late.box == one.box and late.vertices is not late.vertices
+    with np.load(tmp_path / "people.npz") as people:
+        assert "vertices" not in people.files
+        body = Body(**{name: people[f"body_{name}"] for name in _SKIN}, name="", licence="")
+        pose = [people[name][0] for name in ("shape", "rotations", "translation")]
+        first = next(person for persons in whole.frames for person in persons)
+        np.testing.assert_allclose(pose_body(body, *pose)[0], first.vertices, atol=1e-6)
+
+
+def test_long_clips_are_searched_at_fewer_frames_and_found_where_they_are(parts, whole, monkeypatch):
+    monkeypatch.setattr(clip_room, "MANY", 0)
+    monkeypatch.setattr(clip_room, "SEARCHED", 3)
+    for ours, theirs in zip(solve_people(parts).frames, whole.frames, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert np.abs(one.joints - other.joints).max() < 0.03
 
 
 def test_wrong_missing_doubled_and_broken_parts_are_named(parts, tmp_path, crossing, short_pieces):

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from maquette import inference
 from maquette.demo.samples import sample_photo
-from maquette.inference import batch
+from maquette.inference import batch, export
 from maquette.inference.__main__ import main
+from maquette.inference.geometry.steady import Steady
 from maquette.inference.photo import exr
 from maquette.inference.pipeline.inputs import inputs_of
 from maquette.inference.pipeline.jobs import Job, clear_leftovers, is_whole, jobs_of
 from maquette.inference.pipeline.reports import duration, time_left
 from maquette.inference.pipeline.work import Work, undone
+from maquette.inference.results import DepthMap
 from PIL import Image
 
 BRICK = Image.open(sample_photo("brick")).convert("RGB").resize((60, 40))
@@ -259,6 +261,34 @@ def test_a_steadied_film_that_is_continued_starts_again(tmp_path):
     outputs[2].touch()
     assert undone(film, there, through_all=True)[0] == []
     assert Work("depth", {}).through_all and not Work("depth", {"model": "relief"}).through_all
+
+
+@pytest.mark.parametrize("ending", ["npz", "exr"])
+def test_depths_of_parts_are_steadied_as_in_one_run(movie, tmp_path, ending, capsys):
+    (tmp_path / "raw").mkdir()
+    depth = np.linspace(2, 5, 60 * 40, dtype=np.float32).reshape(40, 60)
+    depth[:3] = 0
+    jitter, steady, whole = np.random.default_rng(0).normal(0, 0.1, 12), Steady(), {}
+    for number, photo in enumerate(inference.load_clip(movie)):
+        name = f"shot.{number + 1:04d}.depth.{ending}"
+        metres = depth * np.float32(np.exp(jitter[number]))
+        camera = photo.camera_or_default()
+        raw = DepthMap(metres, metres > 0, None, camera, True, photo.pixels, None, "metric3d")
+        whole[name] = steady(photo.pixels, raw).depth
+        export.save(tmp_path / "raw" / name, raw, photo)
+    given = ("depth", "--photo", movie, "--merge", tmp_path / "raw", "--format", ending, "--output")
+    assert run(*given, tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(whole)
+    for name, expected in whole.items():
+        found = export.read_depth(tmp_path / "out" / name, camera)
+        np.testing.assert_array_equal(found.depth, expected)
+        assert found.metric and np.array_equal(found.valid, expected > 0)
+    assert any(abs(np.log(one[20, 20] / depth[20, 20])).item() > 0.01 for one in whole.values())
+    (tmp_path / "raw" / name).unlink()
+    assert run(*given, tmp_path / "cut") == 1 and "There is no" in capsys.readouterr().err
+    assert run(*given, tmp_path / "raw") == 1 and "the parts itself" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(*given, tmp_path / "x", "--frames", "1-3")
 
 
 def test_parts_see_through_the_lens_of_the_first_frame(movie, monkeypatch):

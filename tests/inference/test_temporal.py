@@ -114,6 +114,18 @@ def test_more_calm_is_less_acceleration():
     assert shaking[0] > shaking[1] > shaking[2]
 
 
+def test_a_long_motion_is_solved_for_in_windows_as_in_one(monkeypatch):
+    long = [_waving(0.5), _waving(2.0), _waving(0.5), _waving(2.0)]
+    truth = State(*(torch.cat(parts) for parts in zip(*(vars(one).values() for one in long), strict=True)))
+    frames = np.setdiff1d(np.arange(len(truth.rotations)), np.arange(70, 90))
+    observed = _observed(truth).take(frames.tolist())
+    now = temporal._Linear(observed, truth, torch.from_numpy(frames), temporal._spread(FPS, 1.0))
+    whole = now.solve(1e-3, 100)
+    monkeypatch.setattr(temporal, "WINDOW", 40)
+    assert np.abs(now.solve(1e-3, 80) - whole).max() < 1e-9
+    assert np.abs(now.solve(1e-3, 5) - whole).max() > 1e-6
+
+
 def test_a_gap_is_bridged_by_the_motion():
     truth = _waving(0.5)
     frames = np.setdiff1d(np.arange(FRAMES), np.arange(20, 28))

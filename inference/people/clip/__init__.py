@@ -21,17 +21,17 @@ from ...errors import BadInput
 from ...geometry import rotations as quaternion
 from ...geometry.skinning import pose_body
 from ...photo import Clip
-from ...results import People, Person
+from ...results import SURFACE_BYTES, People, Person
 from ...runtime.run import Run
 from ...shipped import pose
 from ...shipped.body import load_body
 from ...shipped.mannequin import body_named
 from ...shipped.pose import PoseLandmarks
-from ..fit.fitting import body_rotations, fit_landmarks, joint_confidence, share_shape
-from ..fit.observe import observe
+from ..fit.fitting import body_rotations, fit_landmarks, fit_near, joint_confidence, share_shape
+from ..fit.observe import Observations, observe
 from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State, concatenated
-from .backdrop import partly_hidden
+from .backdrop import in_crop, partly_hidden
 from .ground import world_of
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import identify, spells_of
@@ -46,10 +46,14 @@ from .world import stand_behind, travel_behind
 USUAL_FPS = 25.0
 #: Seconds between the frames in which starting poses are searched for.
 KEY_TIME = 0.12
+#: Where there are more of these frames than `MANY`, one of so many is searched for; the others begin from it.
+SEARCHED, MANY = 4, 400
 #: Bytes of full-size masks that a result may hold; a longer clip comes without masks.
 MASK_BYTES = 1 << 30
 #: What is said where hands are asked for that were not measured.
 NO_HANDS = "The hands of this clip were not looked at: recover its people again for them"
+#: Poses that are skinned at once.
+_AT_ONCE = 32
 
 
 def read_from(start: int) -> int:
@@ -138,48 +142,71 @@ def behind(pieces: Sequence[Piece]) -> Background:
     return Background(joined([(piece.start, piece.scenery) for piece in pieces]), cuts)
 
 
+def one_by_one(pose_one: Callable[..., tuple[NDArray, ...]]) -> Callable[..., tuple[NDArray, ...]]:
+    """What `posed` needs, of what poses a body once."""
+
+    def some(shape: NDArray, *rows: NDArray) -> tuple[NDArray, ...]:
+        every = [pose_one(shape, *own) for own in zip(*rows, strict=True)]
+        return tuple(np.stack(part) for part in zip(*every, strict=True))
+
+    return some
+
+
 def posed(
-    pose_one: Callable[..., tuple[NDArray, ...]],
+    pose_some: Callable[..., tuple[NDArray, ...]],
     spells: Sequence[Spell],
     cameras: Sequence[Camera],
     run: Run,
     seen: Callable[[Person, int], Person],
 ) -> list[list[Person]]:
-    """Every person of every frame, posed and placed.
+    """Every person of every frame, posed and placed. Surfaces of more than `SURFACE_BYTES` are made whenever they are
+    asked for.
 
-    pose_one : shape, rotations, translation and, where a motion has them, offsets -> vertices, joints and, of a body
-        that has them, correctives.
+    pose_some : shape (S,), rotations (T, J, 4), translations (T, 3) and, where a motion has them, offsets -> vertices,
+        joints and, of a body that has them, correctives.
     seen : adds what was seen of a person in a frame to one of whom nothing was.
     """
     frames: list[list[Person]] = [[] for _ in cameras]
-    for number, spell in enumerate(spells):
+    total, done, kept = sum(len(spell.motion) for spell in spells), 0, True
+    for spell in spells:
         motion = spell.motion
-        shape = motion.shape.astype(np.float32)
-        for index, frame in enumerate(range(spell.first, spell.first + len(motion))):
-            run.report((number + index / len(motion)) / len(spells), "Posing bodies")
-            rotations, path = motion.rotations[index].astype(np.float32), motion.translation[index].astype(np.float32)
-            offsets = None if motion.offsets is None else motion.offsets[index].astype(np.float32)
-            vertices, joints, *added = pose_one(shape, rotations, path, *(() if offsets is None else (offsets,)))
-            places = cameras[frame].project(vertices)
-            (x0, y0), (x1, y1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
-            person = Person(
-                track_id=spell.track,
-                box=(x0, y0, x1, y1),
-                score=0.0,
-                mask=None,
-                vertices=vertices,
-                joints=joints,
-                keypoints_2d=cameras[frame].project(joints),
-                rotations=rotations,
-                shape=shape,
-                translation=path,
-                confidence=motion.confidence[index].astype(np.float32),
-                attributes=motion.attributes,
-                offsets=offsets,
-                correctives=added[0] if added else None,
-            )
-            frames[frame].append(seen(person, frame))
+        shape, confidence = motion.shape.astype(np.float32), motion.confidence.astype(np.float32)
+        rows = [motion.rotations, motion.translation, *([] if motion.offsets is None else [motion.offsets])]
+        for start in range(0, len(motion), _AT_ONCE):
+            run.report(done / total, "Posing bodies")
+            own = [part[start : start + _AT_ONCE].astype(np.float32) for part in rows]
+            vertices, joints, *added = pose_some(shape, *own)
+            kept = kept and total * vertices[0].nbytes <= SURFACE_BYTES
+            for index, frame in enumerate(range(spell.first + start, spell.first + start + len(joints))):
+                places = cameras[frame].project(vertices[index])
+                (x0, y0), (x1, y1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
+                person = Person(
+                    track_id=spell.track,
+                    box=(x0, y0, x1, y1),
+                    score=0.0,
+                    mask=None,
+                    vertices=vertices[index],
+                    joints=joints[index],
+                    keypoints_2d=cameras[frame].project(joints[index]),
+                    rotations=own[0][index],
+                    shape=shape,
+                    translation=own[1][index],
+                    confidence=confidence[start + index],
+                    attributes=motion.attributes,
+                    offsets=own[2][index] if len(own) > 2 else None,
+                    correctives=added[0][index] if added else None,
+                )
+                person = seen(person, frame)
+                if not kept:
+                    later = partial(_surface, pose_some, shape, *(part[index : index + 1] for part in own))
+                    person = replace(person, vertices=later)
+                frames[frame].append(person)
+            done += len(joints)
     return frames
+
+
+def _surface(pose_some: Callable[..., tuple[NDArray, ...]], *pose: NDArray) -> NDArray[np.float32]:
+    return pose_some(*pose)[0][0]
 
 
 def mask_bytes(count: int, camera: Camera) -> int:
@@ -216,7 +243,10 @@ def fit_tracks(
     keys = [key_frames(own, fps if smoothing > 0 else 0.0) for _, own in spells]
     persons = [number for (number, _), own in zip(spells, keys, strict=True) for _ in own]
     chosen = concatenated([one.take(own.tolist()) for one, own in zip(seen, keys, strict=True)])
-    state = share_shape(chosen, fit_landmarks(chosen, run.part(0.0, 0.6), options["refine"], batch), persons)
+    fit = partial(_fit_keys, [own[rows] for (_, own), rows in zip(spells, keys, strict=True)])
+    if smoothing <= 0:
+        fit = fit_landmarks  # each frame is to be its own
+    state = share_shape(chosen, fit(chosen, run.part(0.0, 0.6), options["refine"], batch), persons)
     motions, start = [], 0
     for one, (number, own), picked, part in zip(seen, spells, keys, run.part(0.6, 1.0).parts(len(spells)), strict=True):
         poses = state.take(range(start, start + len(picked)))
@@ -226,6 +256,32 @@ def fit_tracks(
             poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing)
         motions.append(Spell(number, int(own[0]), motion_of(poses, own, joint_confidence(one), fps)))
     return motions
+
+
+def _fit_keys(spells: Sequence[NDArray[np.int64]], observed: Observations, run: Run, refine: bool, batch: int) -> State:
+    """The poses at the key frames of all spells, one after the other. spells : the frames of each.
+
+    In a long clip all starting poses are tried at every `SEARCHED`-th of them; those between begin from there.
+    """
+    lengths = [len(frames) for frames in spells]
+    if sum(lengths) <= MANY:
+        return fit_landmarks(observed, run, refine, batch)
+    firsts = np.cumsum([0, *lengths])[:-1]
+    searched = [np.unique([*range(0, length, SEARCHED), length - 1]) for length in lengths]
+    own = np.concatenate([first + rows for first, rows in zip(firsts, searched, strict=True)])
+    others = np.setdiff1d(np.arange(len(observed)), own)
+    found = fit_landmarks(observed.take(own.tolist()), run.part(0.0, 0.6), refine, batch)
+    parts, start = [], 0
+    for frames, rows in zip(spells, searched, strict=True):
+        known = found.take(range(start, start + len(rows)))
+        between = bridge(known, frames[rows], frames[0], frames[-1])
+        parts.append(between.take(frames - frames[0]))
+        start += len(rows)
+    state = concatenated(parts)
+    fitted = [found]
+    if len(others):
+        fitted.append(fit_near(observed.take(others.tolist()), state.take(others), run.part(0.6, 1.0), refine))
+    return concatenated(fitted).take(np.argsort(np.concatenate([own, others])))
 
 
 def _present(tracks: Sequence[Track]) -> dict[int, list[Track]]:
@@ -240,9 +296,10 @@ def _present(tracks: Sequence[Track]) -> dict[int, list[Track]]:
 def seen_of(track: Track, frame: int, present: Sequence[Track]) -> PoseLandmarks:
     """A track's landmarks in a frame; those on people in front, who have their feet lower, are as good as unseen."""
     own = track.sightings[frame].landmarks
-    others = [other.sightings[frame].whole for other in present if other is not track]
+    others = [other.sightings[frame] for other in present if other is not track]
     foot = own.points[27:33, 1].max()
-    return partly_hidden(own, [other for other in others if other.points[27:33, 1].max() > foot])
+    front = [other for other in others if other.points[27:33, 1].max() > foot]
+    return partly_hidden(own, [one.whole for one in front if in_crop(own.points, one.landmarks)[1].any()])
 
 
 def key_frames(frames: NDArray[np.int64], fps: float) -> NDArray[np.int64]:
@@ -278,8 +335,11 @@ def keypoints(track: Track, frame: int) -> NDArray[np.float32]:
     """The landmarks (33, 2) seen in a frame; in a gap between those before and after it."""
     if frame in track.sightings:
         return track.sightings[frame].points[:33].astype(np.float32)
-    before = max(seen for seen in track.sightings if seen < frame)
-    after = min(seen for seen in track.sightings if seen > frame)
+    before, after = frame - 1, frame + 1
+    while before not in track.sightings:
+        before -= 1
+    while after not in track.sightings:
+        after += 1
     amount = (frame - before) / (after - before)
     first, second = track.sightings[before].points, track.sightings[after].points
     return (first + amount * (second - first))[:33].astype(np.float32)

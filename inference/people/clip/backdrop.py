@@ -24,12 +24,17 @@ def _outline(person: PoseLandmarks, height: int, width: int) -> NDArray[np.bool_
 def is_on(points: NDArray, person: PoseLandmarks) -> NDArray[np.bool_]:
     """Whether points (N, 2), in pixels, lie on a person, by the person's mask."""
     side = person.mask_logits.shape[0]
-    inside = (points - person.matrix[:, 2]) @ np.linalg.inv(person.matrix[:, :2]).T * side
-    column, row = np.floor(inside).astype(int).T
-    within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+    places, within = in_crop(points, person)
+    column, row = np.floor(places[within] * side).astype(int).T
     on = np.zeros(len(points), bool)
-    on[within] = person.mask_logits[row[within], column[within]] > 0
+    on[within] = person.mask_logits[row, column] > 0
     return on
+
+
+def in_crop(points: NDArray, person: PoseLandmarks) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Where points (N, 2), in pixels, lie in a person's crop, 0..1 (N, 2), and whether they do (N,)."""
+    places = (points - person.matrix[:, 2]) @ np.linalg.inv(person.matrix[:, :2]).T
+    return places, ((places >= 0) & (places < 1)).all(axis=1)
 
 
 def covered_share(small: PoseLandmarks, large: PoseLandmarks, side: int = 64) -> float:

@@ -50,8 +50,10 @@ STEPS = 15
 SUDDEN = 2.0
 #: Standard deviation of the second difference across gaps, in those of the third.
 RESTRAINT = 0.5
-#: Frames linearised at once: bounds the memory.
-BATCH = 256
+#: Frames linearised at once, and frames solved for at once: they bound the memory.
+BATCH, WINDOW = 256, 1000
+#: Seconds before and after a window that are solved for with it: what is beyond them tells nothing of it any more.
+AROUND = 4.0
 
 
 def fit_motion(
@@ -68,11 +70,11 @@ def fit_motion(
     if len(state.rotations) <= ORDER:
         return state
     spread = _spread(fps, calm)
-    damping, now = 1e-3, _Linear(observed, state, rows, spread)
+    damping, now, around = 1e-3, _Linear(observed, state, rows, spread), round(AROUND * fps)
     for step in range(STEPS):
         run.report(step / STEPS, "Fitting the motion")
         try:
-            change = now.solve(damping)
+            change = now.solve(damping, around)
         except LinAlgError:  # rounding made the matrix indefinite: more damping mends it
             damping *= 100
             continue
@@ -135,7 +137,7 @@ class _Linear:
         self.cost = 0.0
         for start in range(0, len(rows), BATCH):
             some = torch.arange(start, min(start + BATCH, len(rows)))
-            cost, gradient, matrix = Problem(observed.take(some))(state.take(rows[some]))
+            cost, gradient, matrix = Problem(observed.take(some))(state.take(rows[some]), build=False)
             self.cost += float(cost.sum())
             self.gradient[rows[some].numpy()] = gradient[:, :SIZE].numpy()
             self.blocks[rows[some].numpy()] = matrix[:, :SIZE, :SIZE].numpy()
@@ -154,19 +156,28 @@ class _Linear:
         for lag, coefficient in enumerate((1.0, -2.0, 1.0)):
             self.gradient[lag : lag + length - 2] += coefficient * self.restraint * acceleration
 
-    def solve(self, damping: float) -> NDArray[np.float64]:
-        """The step (T, SIZE) down the damped quadratic."""
+    def solve(self, damping: float, around: int) -> NDArray[np.float64]:
+        """The step (T, SIZE) down the damped quadratic.
+
+        Of a long motion it is solved for a window at a time, with `around` more frames on both sides of it. The
+        influence of frames falls by e every few of them: the steps are those of the whole to the last digits.
+        """
         length = len(self.blocks)
-        blocks = self.blocks.copy()
         coupling = np.empty((ORDER + 1, length, SIZE))
         for number in range(0, SIZE, 3):
             bands = difference_bands(length, ORDER, self.stiffness[:, number])
             bands[1:] += difference_bands(length, 2, self.restraint[:, number])
             coupling[:, :, number : number + 3] = bands[::-1, :, None]
-        own = np.arange(SIZE)
-        blocks[:, own, own] += coupling[0]
-        blocks[:, own, own] += damping * blocks[:, own, own] + 1e-6
-        return -solve_coupled(blocks, coupling[1:], self.gradient).clip(-0.5, 0.5)
+        own, steps = np.arange(SIZE), np.empty_like(self.gradient)
+        for start in range(0, length, WINDOW):
+            low, stop = max(0, start - around), min(length, start + WINDOW)
+            some = slice(low, min(length, stop + around))
+            blocks = self.blocks[some].copy()
+            blocks[:, own, own] += coupling[0, some]
+            blocks[:, own, own] += damping * blocks[:, own, own] + 1e-6
+            solved = solve_coupled(blocks, coupling[1:, some], self.gradient[some])
+            steps[start:stop] = solved[start - low : stop - low]
+        return -steps.clip(-0.5, 0.5)
 
 
 def solve_coupled(blocks: NDArray, coupling: NDArray, right: NDArray) -> NDArray[np.float64]:
@@ -177,9 +188,10 @@ def solve_coupled(blocks: NDArray, coupling: NDArray, right: NDArray) -> NDArray
     Raises `LinAlgError` where it is not positive definite.
     """
     length, size = right.shape
-    bands = np.zeros((ORDER * size + 1, length, size))
-    for below in range(size):
-        bands[below, :, : size - below] = np.diagonal(blocks, -below, 1, 2)
+    bands = np.zeros((length, size, ORDER * size + 1))  # as LAPACK wants it, so that it is not copied
+    for column in range(size):
+        bands[:, column, : size - column] = blocks[:, column:, column]
     for lag in range(1, ORDER + 1):
-        bands[lag * size, :-lag] += coupling[lag - 1, lag:]
-    return solveh_banded(bands.reshape(len(bands), -1), right.ravel(), lower=True).reshape(length, size)
+        bands[:-lag, :, lag * size] += coupling[lag - 1, lag:]
+    solved = solveh_banded(bands.reshape(length * size, -1).T, right.ravel(), overwrite_ab=True, lower=True)
+    return solved.reshape(length, size)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -67,8 +68,15 @@ class _Views:
     count: int
     points: int
 
-    def of(self, frames: NDArray | list[int]) -> NDArray[np.int64]:
-        return np.flatnonzero(np.isin(self.frame, frames))
+    @cached_property
+    def own(self) -> list[NDArray[np.int64]]:
+        """Where the observations of each frame lie."""
+        return _by_frame(self.frame, self.count)
+
+
+def _by_frame(frame: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """Where each of so many frames stands in frame numbers (N,)."""
+    return np.split(np.argsort(frame, kind="stable"), np.cumsum(np.bincount(frame, minlength=count))[:-1])
 
 
 def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tuple[int, ...] = ()) -> Travel:
@@ -83,7 +91,7 @@ def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tup
     moved = np.linalg.norm(paths[:, 2:] - paths[firsts[point], 2:], axis=1)
     frame = paths[:, 1].astype(int)
     width = max(cameras[0].width, cameras[0].height)
-    middle = np.array([np.median(moved[frame == f]) if (frame == f).any() else 0.0 for f in range(count)])
+    middle = np.array([np.median(moved[some]) if len(some) else 0.0 for some in _by_frame(frame, count)])
     if np.percentile(middle, 95) < STILL * width:
         return Travel()
     if cuts:
@@ -151,7 +159,7 @@ def _turning(views: _Views) -> tuple[NDArray[np.float64], float]:
     rays = np.concatenate([views.at, np.ones((len(views.at), 1))], 1)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     turns = np.tile(np.eye(3), (views.count, 1, 1))
-    own = [np.flatnonzero(views.frame == frame) for frame in range(views.count)]
+    own = views.own
     sums, seen = np.zeros((views.points, 3)), np.zeros(views.points)
     for frame, some in enumerate(own):
         if frame:
@@ -254,7 +262,7 @@ class _Structure:
 
     def _seen(self, frame: int) -> tuple[NDArray, NDArray]:
         """Points of a frame, and where their observations lie."""
-        some = np.flatnonzero(self.views.frame == frame)
+        some = self.views.own[frame]
         return self.views.point[some], some
 
     def _place(self, frame: int, near: int) -> bool:
@@ -376,7 +384,7 @@ class _Structure:
         """Median error in pixels of the worse frames."""
         views = self.views
         _, frame, error = self._errors()
-        medians = [float(np.median(error[frame == one])) for one in range(views.count) if (frame == one).any()]
+        medians = [float(np.median(error[some])) for some in _by_frame(frame, views.count) if len(some)]
         return float(np.percentile(medians, 90)) if len(medians) == views.count else np.inf
 
 

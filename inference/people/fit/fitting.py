@@ -146,6 +146,22 @@ def fit_landmarks(observed: Observations, run: Run, refine: bool = False, batch:
     return concatenated(parts)
 
 
+def fit_near(observed: Observations, near: State, run: Run, refine: bool = False) -> State:
+    """The same of observations whose poses are about known, as from the frames before and after: of these and of what
+    the landmarks show by themselves the better one."""
+    parts = []
+    for start in range(0, len(observed), BATCH // 2):
+        run.report(start / len(observed), "Fitting bodies")
+        rows = range(start, min(start + BATCH // 2, len(observed)))
+        some = observed.take(rows)
+        plain = hypotheses.initial_state(some, some.world)
+        starts = concatenated([hypotheses.place(some, near.take(rows)), plain])
+        both = some.take(torch.arange(len(some)).repeat(2))
+        fitted, cost = minimise(Problem(both), starts, 3 * FINISH if refine else FINISH)
+        parts.append(_best(fitted, cost.reshape(2, len(some))))
+    return concatenated(parts)
+
+
 def _fit_some(observed: Observations, finish: int) -> State:
     count = len(observed)
     worlds, limbs = hypotheses.starting_worlds(observed)

@@ -48,21 +48,30 @@ class Hanging:
         self.known = known.clamp(min=INVENTED)
         one = self.known.new_ones(())
         self.depth_known = torch.where(DIFFERENCES != 0, self.known[:, None], one).amin(-1)
-        self._ends = [[[INDEX[k] for k in end] for end in bone] for bone in (*_HANGING, *PALMS)]
-        unseen = [1 - known[:, end].amin(1) for _, end in self._ends[: len(_HANGING)]]
-        self._weight = torch.cat([torch.stack(unseen, 1), observed.palms_seen], 1)
-        self._aims = torch.cat([_plumb(observed, known), observed.palms], 1)
+        ends = [[[INDEX[k] for k in end] for end in bone] for bone in (*_HANGING, *PALMS)]
+        unseen = [1 - known[:, end].amin(1) for _, end in ends[: len(_HANGING)]]
+        weight = torch.cat([torch.stack(unseen, 1), observed.palms_seen], 1)
+        # Of people who are all seen nothing hangs: bones that count for nobody are left out.
+        some = torch.nonzero((weight > 0).any(0))[:, 0]
+        self._weight, self._aims = weight[:, some], torch.cat([_plumb(observed, known), observed.palms], 1)[:, some]
+        self._spreads, self._bones = _SPREADS[some], observed.points.new_zeros(len(some), len(INDEX))
+        for row, (start, end) in zip(self._bones, [ends[one] for one in some.tolist()], strict=True):
+            row[start] -= 1 / len(start)
+            row[end] += 1 / len(end)
 
-    def __call__(self, places: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Directions of hands and of what is not seen: residuals (B, 3H), (B, 3H, D), weights (B, 3H), cost (B,)."""
-        bone, turn = (
-            torch.stack([values[:, end].mean(1) - values[:, start].mean(1) for start, end in self._ends], 1)
-            for values in (places, slopes)
-        )
+    def __call__(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Directions of hands and of what is not seen: cost (B,), by coordinate of a bone the pull on it and its weight
+        (B, 3H)."""
+        bone = self._bones @ places
         length = bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
-        error, slope = (bone / length - self._aims) / _SPREADS, turn / (length * _SPREADS)[..., None]
-        rows = self._weight[..., None].expand_as(error).flatten(1)
-        return error.flatten(1), slope.flatten(1, 2), rows, ((error**2).sum(-1) * self._weight).sum(-1)
+        error, steep = (bone / length - self._aims) / self._spreads, 1 / (length * self._spreads)
+        weight = self._weight[..., None]
+        pull, square = weight * steep * error, (weight * steep**2).expand_as(error)
+        return ((error**2).sum(-1) * self._weight).sum(-1), pull.flatten(1), square.flatten(1)
+
+    def rows(self, slopes: Tensor) -> Tensor:
+        """(B, 3H, D): the slopes of the bones, of those of the markers (B, K, 3, D)."""
+        return (self._bones @ slopes.flatten(2)).reshape(len(slopes), -1, slopes.shape[-1])
 
 
 def _plumb(seen: Observations, known: Tensor) -> Tensor:

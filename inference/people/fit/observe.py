@@ -165,7 +165,7 @@ def _observe(one: PoseLandmarks, camera: Camera) -> dict[str, np.ndarray]:
         "inside": inside,
         "spread": np.hypot(spread[:, 0] * scale, _JITTER * jitter),
         "world_spread": np.hypot(spread[:, 1], _WORLD_JITTER * world_jitter),
-        "depths": _differences() @ world[:, 2] - _DEPTH_BIAS,
+        "depths": DIFFERENCES.numpy() @ world[:, 2] - _DEPTH_BIAS,
         "depth_spread": _DEPTH_SPREAD,
         "scale": np.array(scale),
     }

@@ -12,9 +12,9 @@ Fingers, toes and eyes ride on the hand, foot and head.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ ATTRIBUTE_NAMES = tuple(builtin_body.ATTRIBUTES)
 Part = tuple[int, int, float, np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Markers:
     """K points fixed to the body, as P parts carried by joints.
 
@@ -109,7 +109,7 @@ class Markers:
     moment_blend: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Skeleton:
     """The moving joints (N of them) of a body, float64 on the CPU.
 
@@ -233,25 +233,29 @@ def _coefficient_table() -> Tensor:
 def shape_of(attributes: Tensor) -> tuple[Tensor, Tensor]:
     """Attributes (B, A) 0..1 -> shape coefficients (B, S) and their derivatives (B, A, S): multilinear."""
     table = _coefficient_table()
-    batch, count = attributes.shape
-    value = table.expand(batch, *table.shape)
-    slopes: list[Tensor] = []
-    for a in range(count):
-        corners = value.shape[1]
-        place = attributes[:, a].clamp(0, 1) * (corners - 1)
-        low = place.floor().clamp(max=corners - 2).long()
-        rows = torch.arange(batch)
-        below, above = value[rows, low], value[rows, low + 1]
-        part = (place - low).reshape(-1, *[1] * (below.ndim - 1))
-        slopes = [_interpolated(slope, low, part, rows) for slope in slopes]
-        slopes.append((above - below) * (corners - 1))
-        value = below + part * (above - below)
-    return value, torch.stack(slopes, 1)
+    count = attributes.shape[1]
+    weights, slopes = zip(*(_hats(attributes[:, a].clamp(0, 1), table.shape[a]) for a in range(count)), strict=True)
+    flat = table.reshape(-1, table.shape[-1])
+    changed = [_product([slopes[a] if a == b else weights[b] for b in range(count)]) for a in range(count)]
+    return _product(weights) @ flat, torch.stack(changed, 1) @ flat
 
 
-def _interpolated(values: Tensor, low: Tensor, part: Tensor, rows: Tensor) -> Tensor:
-    below, above = values[rows, low], values[rows, low + 1]
-    return below + part * (above - below)
+def _hats(place: Tensor, corners: int) -> tuple[Tensor, Tensor]:
+    """What each of so many corners counts (B, C) at a place (B,) 0..1, and how that changes with the place."""
+    place = place * (corners - 1)
+    low = place.floor().clamp(max=corners - 2).long()[:, None]
+    part = place[:, None] - low
+    weight = part.new_zeros(len(place), corners).scatter_(1, low, 1 - part).scatter_(1, low + 1, part)
+    step = torch.full_like(part, corners - 1)
+    return weight, torch.zeros_like(weight).scatter_(1, low, -step).scatter_(1, low + 1, step)
+
+
+def _product(factors: Sequence[Tensor]) -> Tensor:
+    """(B, product of all C) of factors (B, C)."""
+    whole = factors[0]
+    for factor in factors[1:]:
+        whole = (whole[:, :, None] * factor[:, None]).flatten(1)
+    return whole
 
 
 # ---------------------------------------------------------------- kinematics
@@ -262,7 +266,7 @@ class PosedSkeleton:
     """B posed skeletons.
 
     rotations : (B, N, 3, 3) from rest.  places, rest : (B, N, 3).  shape : (B, S).
-    rest_slope, place_slope : (B, A, N, 3), shape_slope : (B, A, S): how they change with the attributes.
+    rest_slope, place_slope : (B, N, 3, A), shape_slope : (B, A, S): how they change with the attributes.
     """
 
     skeleton: Skeleton
@@ -278,23 +282,27 @@ class PosedSkeleton:
 def joint_rotations(rotations: Tensor, skeleton: Skeleton | None = None) -> Tensor:
     """Rotations of the groups (B, G, 3, 3) -> rotations of the moving joints (B, N, 3, 3), of the built-in body's."""
     skeleton = skeleton or load_skeleton()
-    whole, own = skeleton.share == 1, rotations[:, skeleton.group.clamp(min=0)]
-    if whole.all():
-        return own
-    return torch.where(whole[:, None, None], own, exponential(logarithm(own) * skeleton.share[:, None]))
+    turned, partly = rotations[:, skeleton.group.clamp(min=0)], torch.nonzero(skeleton.share != 1)[:, 0]
+    if len(partly):
+        turned[:, partly] = exponential(logarithm(turned[:, partly]) * skeleton.share[partly, None])
+    return turned
 
 
-def pose_skeleton(rotations: Tensor, translation: Tensor, attributes: Tensor) -> PosedSkeleton:
-    """The built-in body: rotations (B, G, 3, 3), translation (B, 3), attributes (B, A) -> `PosedSkeleton`."""
-    return posed_by_shape(load_skeleton(), rotations, translation, *shape_of(attributes))
+def pose_skeleton(rotations: Tensor, translation: Tensor, attributes: Tensor, build: bool = True) -> PosedSkeleton:
+    """The built-in body: rotations (B, G, 3, 3), translation (B, 3), attributes (B, A) -> `PosedSkeleton`.
+
+    build : False for somebody whose attributes stay; the slopes then leave them out.
+    """
+    shape, slope = shape_of(attributes)
+    return posed_by_shape(load_skeleton(), rotations, translation, shape, slope if build else slope[:, :0])
 
 
 def posed_by_shape(
     skeleton: Skeleton, rotations: Tensor, translation: Tensor, shape: Tensor, shape_slope: Tensor
 ) -> PosedSkeleton:
     """Any body, of a shape (B, S) that changes with A parameters by shape_slope (B, A, S)."""
-    rest = skeleton.rest + torch.einsum("bs,snd->bnd", shape, skeleton.rest_blend)
-    rest_slope = torch.einsum("bas,snd->band", shape_slope, skeleton.rest_blend)
+    rest = skeleton.rest + (shape @ skeleton.rest_blend.flatten(1)).unflatten(1, skeleton.rest.shape)
+    rest_slope = (shape_slope @ skeleton.rest_blend.flatten(1)).transpose(1, 2).unflatten(1, skeleton.rest.shape)
     local = joint_rotations(rotations, skeleton)
     world = local.clone()
     for level in skeleton.levels:
@@ -304,11 +312,59 @@ def posed_by_shape(
     carried[:, 0] = torch.eye(3, dtype=world.dtype)
     step = rest - rest[:, parent]
     step[:, 0] = rest[:, 0]
-    places = skeleton.below @ (carried @ step[..., None])[..., 0] + translation[:, None]
-    slope = rest_slope - rest_slope[:, :, parent]
-    slope[:, :, 0] = rest_slope[:, :, 0]
-    place_slope = skeleton.below @ torch.einsum("bnij,banj->bani", carried, slope)
+    places = skeleton.below @ (carried * step[:, :, None]).sum(-1) + translation[:, None]
+    slope = rest_slope - rest_slope[:, parent]
+    slope[:, 0] = rest_slope[:, 0]
+    place_slope = (skeleton.below @ (carried @ slope).flatten(2)).unflatten(2, slope.shape[2:])
     return PosedSkeleton(skeleton, world, places, rest, rest_slope, place_slope, shape, shape_slope)
+
+
+@dataclass(frozen=True)
+class _Levers:
+    """What turns which markers: Q pairs of a marker and a joint that turns above some of its parts. Of a marker and a
+    group the first R pairs hold one joint each, the pairs after them the group's further joints.
+
+    joint : (Q,).  below : (P, Q), 1 for the parts that the joint carries.  mass, share : (Q,) of these parts, and of
+    the group's turn.  point, group : (R,).  further : (Q - R,) the pair among the first that each adds to.
+    """
+
+    joint: Tensor
+    below: Tensor
+    mass: Tensor
+    share: Tensor
+    point: Tensor
+    group: Tensor
+    further: Tensor
+
+    def turned(self, parts: Tensor, posed: PosedSkeleton) -> Tensor:
+        """(R, B, 3, 3): how the markers move with the turns of the groups, which are in columns."""
+        batch = len(parts)
+        lever = (parts.transpose(1, 2).reshape(3 * batch, -1) @ self.below).reshape(batch, 3, -1).transpose(1, 2)
+        lever = lever - self.mass[:, None] * posed.places[:, self.joint]
+        # A rotation about column c of G_j moves the lever r by (G_j e_c) x r.
+        x, y, z = (lever * self.share[:, None])[..., None].unbind(2)
+        right, down, ahead = posed.rotations[:, self.joint].unbind(2)
+        moved = torch.stack([down * z - ahead * y, ahead * x - right * z, right * y - down * x], 2).transpose(0, 1)
+        first = len(self.point)
+        return moved[:first].index_add(0, self.further, moved[first:]) if len(self.further) else moved
+
+
+@lru_cache(maxsize=8)
+def _levers(markers: Markers, skeleton: Skeleton) -> _Levers:
+    own = torch.nn.functional.one_hot(markers.point, markers.count).to(markers.share.dtype)
+    carried = skeleton.below[markers.joint]
+    point, joint = ((own.T @ carried > 0) & (skeleton.group >= 0)).nonzero(as_tuple=True)
+    slot = point * len(skeleton.group) + skeleton.group[joint]
+    names, number = slot.unique(return_inverse=True)
+    first = torch.full_like(names, len(slot)).scatter_reduce_(0, number, torch.arange(len(slot)), "amin")
+    order = torch.cat([first, torch.from_numpy(np.setdiff1d(np.arange(len(slot)), first.numpy()))])
+    point, joint = point[order], joint[order]
+    below = own[:, point] * carried[:, joint]
+    some = slice(len(names))
+    return _Levers(
+        joint, below, markers.share @ below, skeleton.share[joint], point[some], skeleton.group[joint[some]],
+        number[order[len(names) :]],
+    )  # fmt: skip
 
 
 def place_markers(markers: Markers, posed: PosedSkeleton, slopes: bool = True) -> tuple[Tensor, Tensor | None]:
@@ -317,31 +373,27 @@ def place_markers(markers: Markers, posed: PosedSkeleton, slopes: bool = True) -
     A group's rotation changes by R <- R exp(delta), and joints of the group by their shares of delta.
     """
     joint, share = markers.joint, markers.share
-    moment = markers.moment + torch.einsum("bs,spd->bpd", posed.shape, markers.moment_blend)
+    moment = markers.moment + (posed.shape @ markers.moment_blend.flatten(1)).unflatten(-1, markers.moment.shape)
     arm = moment - share[:, None] * posed.rest[:, joint]
     rotations = posed.rotations[:, joint]
-    parts = (rotations @ arm[..., None])[..., 0] + share[:, None] * posed.places[:, joint]
+    parts = (rotations * arm[:, :, None]).sum(-1) + share[:, None] * posed.places[:, joint]
     batch, count = len(parts), markers.count
     places = parts.new_zeros(batch, count, 3).index_add_(1, markers.point, parts)
     if not slopes:
         return places, None
     skeleton = posed.skeleton
-    size = len(skeleton.rest)
-    flat = markers.point * size + joint
-    by_joint = parts.new_zeros(batch, count * size, 3).index_add_(1, flat, parts).reshape(batch, count, size, 3)
-    mass = parts.new_zeros(count * size).index_add_(0, flat, share).reshape(count, size) @ skeleton.below
-    lever = torch.einsum("bkid,ij->bkjd", by_joint, skeleton.below) - mass[:, :, None] * posed.places[:, None]
-    # A rotation about column c of G_j moves the lever r by (G_j e_c) x r.
-    axes = posed.rotations.transpose(-1, -2)
-    moved = torch.linalg.cross(axes[:, None], lever[:, :, :, None, :], dim=-1) * skeleton.share[:, None, None]
-    groups = int(skeleton.group.max()) + 1
-    turning = skeleton.group >= 0
-    by_group = parts.new_zeros(batch, count, groups, 3, 3)
-    by_group.index_add_(2, skeleton.group[turning], moved[:, :, turning])
-    turned = by_group.reshape(batch, count, groups * 3, 3).transpose(-1, -2)
-    moment_slope = torch.einsum("bas,spd->bapd", posed.shape_slope, markers.moment_blend)
-    arm_slope = moment_slope - share[:, None] * posed.rest_slope[:, :, joint]
-    part_slope = torch.einsum("bpij,bapj->bapi", rotations, arm_slope) + share[:, None] * posed.place_slope[:, :, joint]
-    attribute = parts.new_zeros(batch, part_slope.shape[1], count, 3).index_add_(2, markers.point, part_slope)
-    still = torch.eye(3, dtype=parts.dtype).expand(batch, count, 3, 3)
-    return places, torch.cat([turned, still, attribute.permute(0, 2, 3, 1)], -1)
+    groups, attributes = int(skeleton.group.max()) + 1, posed.shape_slope.shape[1]
+    whole = parts.new_zeros(batch, count, 3, 3 * groups + 3 + attributes)
+    levers = _levers(markers, skeleton)
+    by_group = whole[..., : 3 * groups].unflatten(-1, (groups, 3)).permute(1, 3, 0, 2, 4)
+    by_group[levers.point, levers.group] = levers.turned(parts, posed)
+    torch.diagonal(whole[..., 3 * groups : 3 * groups + 3], dim1=-2, dim2=-1).fill_(1)
+    if attributes:
+        moment_slope = (posed.shape_slope @ markers.moment_blend.flatten(1)).transpose(1, 2)
+        moment_slope = moment_slope.unflatten(1, markers.moment.shape)
+        arm_slope = moment_slope - share[:, None, None] * posed.rest_slope[:, joint]
+        part_slope = rotations @ arm_slope + share[:, None, None] * posed.place_slope[:, joint]
+        whole[..., 3 * groups + 3 :] = parts.new_zeros(batch, count, 3, attributes).index_add_(
+            1, markers.point, part_slope
+        )
+    return places, whole

@@ -21,7 +21,7 @@ from ...geometry.skinning import chain
 from ...results import People, Person
 from ...shipped import pose
 from ..boxes import separate_masks
-from ..clip import NO_HANDS, USUAL_FPS, behind, posed
+from ..clip import NO_HANDS, USUAL_FPS, behind, one_by_one, posed
 from ..clip import measure_clip as measure_landmarks
 from ..clip.ground import world_of
 from ..clip.identify import identify, spells_of
@@ -123,7 +123,7 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any], moving:
         x0, y0, x1, y1 = found.box.tolist()
         return replace(person, box=(x0, y0, x1, y1), score=found.score, crop_camera=said["camera"])
 
-    frames = posed(template.pose, spells, cameras, run.part(0.5, 0.9), seen)
+    frames = posed(one_by_one(template.pose), spells, cameras, run.part(0.5, 0.9), seen)
     draw_masks(frames, tracks, template.body.faces, cameras, run.part(0.9, 1.0))
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))
     return People(

@@ -12,7 +12,7 @@ import numpy as np
 from ...camera import Camera
 from ...geometry import rotations as quaternion
 from ...results import People, Person
-from ..clip import NO_HANDS, USUAL_FPS, posed
+from ..clip import NO_HANDS, USUAL_FPS, one_by_one, posed
 from ..clip.ground import world_of
 from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell
@@ -102,7 +102,7 @@ def solve_clip(measured: Measured, run: Run, model: Model, options: Mapping[str,
         x0, y0, x1, y1 = place.found.box.tolist()
         return replace(person, box=(x0, y0, x1, y1), score=place.found.score, crop_camera=reading.camera)
 
-    frames = posed(people.pose, spells, cameras, run.part(0.5, 0.95), seen)
+    frames = posed(one_by_one(people.pose), spells, cameras, run.part(0.5, 0.95), seen)
     draw_masks(frames, found.tracks, body.faces, cameras, run.part(0.95, 1.0))
     notes = travel.notes
     if options["hands"] == "full" and measured.options["hands"] == repr("none"):
