@@ -70,8 +70,8 @@ def seat_under(person: Standing) -> tuple[tuple[float, float, float], tuple[floa
     return (centre[0], centre[1], top / 2), (0.46, 0.46, top)
 
 
-def make_still(picture: dict[str, Any], folder: Path, samples: int, seed: int) -> None:
-    """Render one picture of `stills.toml` and write its truth."""
+def make_still(picture: dict[str, Any], folder: Path, samples: int, seed: int, *, depth: bool = False) -> None:
+    """Render one picture of `stills.toml` and write its truth. depth : with metres along the view, `NAME.depth.npy`."""
     from truth.materials import surface
     from truth.places import build
     from truth.stage import Stage
@@ -93,6 +93,8 @@ def make_still(picture: dict[str, Any], folder: Path, samples: int, seed: int) -
     world_to_camera = stage.camera(view["at"], view["look"], view["focal"])
     camera = Camera(view["focal"], view["focal"], width / 2, height / 2, width, height)
     stage.render(folder / f"{picture['name']}.png")
+    if depth:
+        np.save(folder / f"{picture['name']}.depth.npy", stage.depth(folder / f"{picture['name']}.depth.exr"))
     np.savez_compressed(
         folder / f"{picture['name']}.npz",
         camera=camera_numbers(camera),

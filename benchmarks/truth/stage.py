@@ -156,6 +156,18 @@ class Stage:
         self.scene.render.filepath = str(path)
         bpy.ops.render.render(write_still=True)
 
+    def depth(self, path: Path) -> NDArray[np.float32]:
+        """Metres along the view (H, W) through the middles of the pixels, by Cycles; `path` is a file for it."""
+        import OpenEXR
+
+        scene, layer = self.scene, self.scene.view_layers[0]
+        layer.use_pass_z, scene.render.image_settings.file_format = True, "OPEN_EXR_MULTILAYER"
+        scene.render.image_settings.color_depth = "32"
+        scene.cycles.samples, scene.cycles.filter_width, scene.cycles.use_denoising = 1, 0.01, False
+        self.render(path)
+        channels = OpenEXR.File(str(path), separate_channels=True).channels()
+        return next(np.array(one.pixels, np.float32) for name, one in channels.items() if name.endswith("Depth.Z"))
+
     def encode(self, frames: list[Path], movie: Path, fps: int, gamma: float = 1.0) -> None:
         """Pictures of equal size -> an H.264 movie, through Blender's own sequencer; `gamma` below 1 darkens."""
         scene: Any = bpy.data.scenes.new("encode")

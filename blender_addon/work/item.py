@@ -61,6 +61,7 @@ class JobResult(Generic[Result]):
     partial : the job was cancelled, and this is what was finished by then.
     model : what answered, where that was left to be chosen; "" for the item's own.
     in_place : it takes the place of what is there, and the scene's rate and range stay as they are.
+    better : task and model, as the library calls them, that would make more of it; a button offers it.
     """
 
     result: Result
@@ -79,6 +80,7 @@ class JobResult(Generic[Result]):
     file: Path | None = None
     model: str = ""
     in_place: bool = False
+    better: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,5 +60,6 @@ class SceneWork(WorkItem[BuiltScene]):
             lens=found.camera,
             world_from_camera=found.world_from_camera,
             model=found.model,
+            better="" if found.depth is not None else "depth/moge-2-small",
             **written,
         )

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from .. import runtime
 from ..camera import Camera
 from ..depth import estimate_depth
-from ..errors import NothingFound
 from ..people import recover_people
 from ..photo import as_photo
 from ..registry import answering
@@ -25,13 +24,17 @@ if TYPE_CHECKING:
     from ..runtime.run import ProgressCallback, Run
 
 
+#: How many of a person's joints are looked at, and their confidence from which on it is one.
+_BEST, _SUPPORTED = 5, 0.25
+
+
 @dataclass(frozen=True)
 class Scene:
     """What a photo shows, in metres that agree.
 
     camera : its lens.  world_from_camera : (4, 4) float64 to a world with z up and the floor at z = 0.
     depth : of everything but the people, with the holes behind them filled; None where nothing measures it.
-    picture : (H, W, 3) uint8, the photo with the people painted out, None where there are none or no depth.
+    picture : (H, W, 3) uint8, the photo with the people painted out, None where there are none.
     people : on the floor, with their hands; nobody in its frame where there is none.
     masks : (H, W) bool of each person.  notes : what was left out and why, and by how much the scales were moved.
     depth_scale : what the scene's metres were multiplied by.  person_scales : the same of each person.
@@ -74,7 +77,7 @@ def reconstruct_scene(
     people_model : see `recover_people`.
     scene_depth : metres of the photo, where they are known: see `refine_hands`. `model` is not asked then.
 
-    Raises `NothingFound` where there is neither a person nor a model that measures the rest, else `MaquetteError`.
+    Raises `MaquetteError`. Where there is neither a person nor a model that measures the rest, the camera is left.
     """
     from ..hands.scene import scene_of
 
@@ -87,15 +90,20 @@ def reconstruct_scene(
         depth = estimate_depth(photo, model, resolution=0, progress=run.part(0.0, 0.4).report, **where)
     if depth is not None:
         photo = replace(photo, camera=depth.camera)  # one lens for all
-    people = recover_people(photo, people_model, progress=run.part(0.4, 0.8).report, **where)
-    if depth is None and not people.frames[0]:
-        raise NothingFound(
-            "There is nobody in the photo, and no installed model measures the rest of it.",
-            "Install MoGe-2 small (MIT), which measures any photo.",
-            "maquette.install_model",
-            {"model": "depth/moge-2-small"},
-        )
-    return _together(photo, depth, people, run.part(0.8, 1.0))
+    people, unseen = seen(recover_people(photo, people_model, progress=run.part(0.4, 0.8).report, **where))
+    made = _together(photo, depth, people, run.part(0.8, 1.0))
+    return replace(made, notes=(*made.notes, *unseen))
+
+
+def seen(people: People) -> tuple[People, tuple[str, ...]]:
+    """Those whose best joints the photo supports, and what is to be said of the others: an animal's face, or a light,
+    may be taken for somebody, but no limb of a body fits it."""
+    kept = tuple(one for one in people.frames[0] if np.sort(one.confidence)[-_BEST:].mean() > _SUPPORTED)
+    lost = len(people.frames[0]) - len(kept)
+    if people.model != "builtin" or not lost:  # other models judge otherwise
+        return people, ()
+    what = "What may be a person" if lost == 1 else f"What may be {lost} people"
+    return replace(people, frames=(kept, *people.frames[1:])), (f"{what} was left out: no body fits the photo there",)
 
 
 def _measures(model: str, run: Run) -> bool:
@@ -112,15 +120,15 @@ def _together(photo: Photo, depth: DepthMap | None, people: People, run: Run) ->
     found = agree.agreed(people, depth)
     notes = list(found.notes)
     masks = background.person_masks(found.people)
-    left, picture = None, None
+    left = None if depth is None else replace(depth, depth=depth.depth * np.float32(found.depth_scale))
+    picture = None
+    if masks:
+        run.report(0.3, "Filling what people hide")
+        left, hidden = (None, background.hidden_by(masks)) if left is None else background.without(left, masks)
+        picture = background.painted_out(photo, hidden, run)
     if depth is None:
-        notes.append("Everything but the people was left out: no installed model measures it; MoGe-2 small (MIT) would")
-    else:
-        left = replace(depth, depth=depth.depth * np.float32(found.depth_scale))
-        if masks:
-            run.report(0.3, "Filling what people hide")
-            left, hidden = background.without(left, masks)
-            picture = background.painted_out(photo, hidden, run)
+        what = "Everything but the people was left out" if masks else "Everything but the camera was left out"
+        notes.append(f"{what}: no installed model measures it; MoGe-2 small (MIT) would")
     if not people.frames[0]:
         notes.append("There is nobody in the photo")
     camera = depth.camera if depth is not None else people.camera

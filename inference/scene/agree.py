@@ -62,7 +62,8 @@ def agreed(people: People, depth: DepthMap | None) -> Agreed:
     """The people and the scene in one measure, and the world that they stand in."""
     persons = people.frames[0]
     if depth is None:
-        return Agreed(people, 1.0, (1.0,) * len(persons), world_from_camera(people), ())
+        up = np.asarray(people.camera.up) if people.camera.up is not None else _up_of(people)
+        return Agreed(people, 1.0, (1.0,) * len(persons), _world(people, None, up, 1.0), ())
     up = np.asarray(depth.camera.up) if depth.camera.up is not None else _up_of(people)
     hidden = np.zeros(depth.valid.shape, bool)
     bodies = [rasterise(person.vertices, people.body.faces, depth.camera)[0] for person in persons]
@@ -124,14 +125,16 @@ def _floor(depth: DepthMap, up: NDArray, free: NDArray[np.bool_]) -> Ground | No
     points = camera.unproject(small)[level].astype(np.float64)
     least = _LEAST_FLOOR * usable.size
     height = _commonest_height(points, up, least)
+    away = np.linalg.norm(points, axis=1)
     for _ in range(6):
         if height is None:
             return None
-        on = np.abs(-points @ up - height) < np.maximum(_OFF * np.linalg.norm(points, axis=1), 0.03)
+        on = np.abs(-points @ up - height) < np.maximum(_OFF * away, 0.03)
         if on.sum() < least:
             return None
-        middle = points[on].mean(0)
-        normal = np.linalg.svd(points[on] - middle, full_matrices=False)[2][-1]
+        weights = away[on, None] ** -2  # what is far is known less well, and may lie behind a kerb
+        middle = (weights * points[on]).sum(0) / weights.sum()
+        normal = np.linalg.svd(np.sqrt(weights) * (points[on] - middle), full_matrices=False)[2][-1]
         normal = normal if normal @ up > 0 else -normal
         if normal @ up < math.cos(_FLAT):
             return None

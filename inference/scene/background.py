@@ -31,14 +31,19 @@ def person_masks(people: People) -> tuple[NDArray[np.bool_], ...]:
     return tuple(masks)
 
 
+def hidden_by(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Where (H, W) people are in the way, their outlines included."""
+    margin = max(1, round(_MARGIN * max(masks[0].shape)))
+    return cv2.dilate(np.any(masks, axis=0).astype(np.uint8), np.ones((2 * margin + 1,) * 2, np.uint8)) > 0
+
+
 def without(depth: DepthMap, masks: Sequence[NDArray[np.bool_]]) -> tuple[DepthMap, NDArray[np.bool_]]:
     """The depth without people, and where (H, W) they were.
 
     A plane's inverse depth is linear in the picture, and so is a membrane that is stretched over a hole of it: floors
     and walls go on straight behind a person. Where nothing is known around, as in the sky, nothing is filled in.
     """
-    margin = max(1, round(_MARGIN * max(depth.valid.shape)))
-    hidden = cv2.dilate(np.any(masks, axis=0).astype(np.uint8), np.ones((2 * margin + 1,) * 2, np.uint8)) > 0
+    hidden = hidden_by(masks)
     known = depth.valid & ~hidden
     if not known.any():
         return replace(depth, depth=np.where(known, depth.depth, np.float32(0)), valid=known), hidden

@@ -13,6 +13,7 @@ from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.builders.surfaces import meshes
 from maquette.blender_addon.core import axes, jobs, roles
 from maquette.demo.samples import sample_photo
+from maquette.inference import scene
 from maquette.inference.geometry.rasteriser import rasterise
 from PIL import Image
 
@@ -41,7 +42,7 @@ def known(street) -> SimpleNamespace:
     depth = np.minimum(floor, 2 * person.vertices[:, 2].max()).astype(np.float32)
     drawn, _ = rasterise(person.vertices, people.body.faces, camera)
     depth = np.where((drawn > 0) & (drawn < depth), drawn, depth)
-    return SimpleNamespace(depth=depth * np.float32(1.1), count=len(people.frames[0]))
+    return SimpleNamespace(depth=depth * np.float32(1.1), count=len(scene.seen(people)[0].frames[0]))
 
 
 def test_one_collection_in_one_measure(street, known) -> None:
@@ -78,15 +79,29 @@ def test_people_alone_stand_on_a_floor_and_the_rest_is_said_to_be_missing(street
     assert np.abs(meshes.positions(floor.data)[:, 2]).max() == 0 and "street.relief" not in bpy.data.objects
     outcome = jobs.outcome()
     assert outcome is not None and "Everything but the people was left out" in outcome.line
+    assert (outcome.operator, dict(outcome.arguments)) == ("maquette.install_model", {"model": "depth/moge-2-small"})
+    backdrop = bpy.data.objects["street.backdrop"]
+    places = meshes.positions(backdrop.data)
+    bodies = [obj for obj in bpy.data.objects if roles.TRACK in obj and obj.type == "MESH"]
+    world = np.array(backdrop.matrix_world)
+    lowest = (places @ world[:3, :3].T + world[:3, 3])[:, 2].min()
+    assert bodies and lowest > -0.05, "it ends at the floor"
+    nodes = backdrop.active_material.node_tree.nodes
+    assert next(node.image.name for node in nodes if node.type == "TEX_IMAGE") == "street.background"
     assert axes.world_from_camera_of(bpy.context.scene.camera)[2, 3] > 0.3
     with pytest.raises(RuntimeError, match="not a float image"):
         bpy.ops.maquette.reconstruct_scene(filepath=street, scene_depth="gone")
 
 
-def test_a_photo_of_nobody_offers_a_model(tmp_path) -> None:
-    bricks = str(sample_photo("brick"))
-    with pytest.raises(RuntimeError, match="nobody in the photo"):
-        bpy.ops.maquette.reconstruct_scene(filepath=bricks)
+def test_a_photo_of_nobody_stands_as_a_backdrop_and_offers_a_model() -> None:
+    bpy.ops.maquette.reconstruct_scene(filepath=str(sample_photo("brick")))
     outcome = jobs.outcome()
-    assert outcome is not None and outcome.operator == "maquette.install_model"
-    assert not bpy.data.collections
+    assert outcome is not None and "Everything but the camera was left out" in outcome.line
+    assert outcome.operator == "maquette.install_model" and not outcome.failed
+    backdrop, camera = bpy.data.objects["brick.backdrop"], bpy.context.scene.camera
+    assert backdrop.parent == camera and {backdrop, camera} == set(bpy.data.collections["brick.scene"].objects)
+    # seen from the camera it fills the photo's frame
+    corners = meshes.positions(backdrop.data)
+    assert np.ptp(corners[:, 0]) / -corners[0, 2] == pytest.approx(
+        camera.data.sensor_width / camera.data.lens, rel=1e-3
+    )

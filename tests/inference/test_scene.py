@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maquette import inference
-from maquette.inference import Camera, NothingFound, Photo, reconstruct_scene, scene
+from maquette.inference import Camera, Photo, reconstruct_scene, scene
 from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.rasteriser import rasterise
+from maquette.inference.people.clip.ground import EYE_HEIGHT
 from maquette.inference.results import DepthMap, People
 from maquette.inference.scene import background
 from maquette.inference.shipped.body import load_body
@@ -118,13 +119,19 @@ def test_a_plane_goes_on_straight_behind_a_hole():
 def test_what_there_is_no_model_for_is_left_out_and_said(walk, monkeypatch, tmp_path):
     monkeypatch.setattr(scene, "recover_people", lambda *_, **__: fitted(walk, (1.0, 1.0)))
     found = reconstruct_scene(photo(), models_dir=tmp_path)
-    assert found.depth is None and found.picture is None and found.model == ""
-    assert any("left out" in note for note in found.notes)
+    assert (
+        found.depth is None and found.model == "" and any("but the people was left out" in note for note in found.notes)
+    )
+    hidden = np.any(found.masks, axis=0)
+    assert (found.picture[hidden] != photo().pixels[hidden]).any(-1).mean() > 0.9, (
+        "they are painted out of what is behind"
+    )
     nobody = People(((),), load_body(), CAMERA, (CAMERA,))
     monkeypatch.setattr(scene, "recover_people", lambda *_, **__: nobody)
-    with pytest.raises(NothingFound) as told:
-        reconstruct_scene(photo(), models_dir=tmp_path)
-    assert told.value.operator == "maquette.install_model"
+    empty = reconstruct_scene(photo(), models_dir=tmp_path)
+    assert empty.depth is None and empty.picture is None and empty.people.frames == ((),)
+    assert any("but the camera was left out" in note and "MoGe-2 small (MIT)" in note for note in empty.notes)
+    np.testing.assert_allclose(empty.world_from_camera[:3, 3], (0, 0, EYE_HEIGHT), atol=1e-9)
     alone = reconstruct_scene(photo(), scene_depth=measured(empty_set(), 1.0))
     assert (
         alone.world_from_camera[2, 3] == pytest.approx(HEIGHT, rel=0.03)
@@ -146,3 +153,15 @@ def test_the_lens_of_the_depth_is_everyones(known, walk, monkeypatch):
     reconstruct_scene(photo().pixels, scene_depth=replace(measured(depth, 1.0), camera=own))
     assert seen == [own]
     assert inference.reconstruct_scene is reconstruct_scene
+
+
+def test_what_no_body_fits_is_nobody(walk):
+    """A cat's face may be taken for somebody; of a real one some joints are seen. Other models judge otherwise."""
+    people = fitted(walk, (1.0, 1.0))
+    first, second = people.frames[0]
+    weak = replace(second, confidence=np.full_like(second.confidence, 0.1))
+    face = replace(first, confidence=np.where(np.arange(len(first.confidence)) < 5, 0.9, 0).astype(np.float32))
+    people = replace(people, frames=((face, weak),), model="builtin")
+    kept, notes = scene.seen(people)
+    assert kept.frames == ((face,),) and "What may be a person was left out" in notes[0]
+    assert scene.seen(replace(people, model="hmr2")) == (replace(people, model="hmr2"), ())

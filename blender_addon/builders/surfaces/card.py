@@ -43,16 +43,34 @@ def cut_out_card(
     rows, columns = np.flatnonzero((mask > 0.5).any(1)), np.flatnonzero((mask > 0.5).any(0))
     bounds = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else (0, 0, camera.width, camera.height)
     depth = _standing(camera, camera_object, (bounds[0] + bounds[2]) / 2, bounds[3])
-    u0, v0, u1, v1 = (0, 0, camera.width, camera.height) if whole else _grown(bounds, camera)
+    bounds = (0, 0, camera.width, camera.height) if whole else _grown(bounds, camera)
+    obj = photo_card(camera, depth, photo_image, camera_object, name=name, bounds=bounds, parent=parent)
+    material = obj.active_material
+    assert material is not None
+    tree, shader = compat.node_tree_of(material), materials.principled(material)
+    texture = materials.add_image(tree, mask_image, shader, "Alpha", offset=(-320, -320))
+    texture.extension = "EXTEND"
+    return obj
+
+
+def photo_card(
+    camera: Camera,
+    depth: float,
+    photo_image: Image,
+    camera_object: Object,
+    *,
+    name: str,
+    bounds: tuple | None = None,
+    parent: Collection | None = None,
+) -> Object:
+    """A plane parallel to the picture, `depth` along the view, that shows the photo or the part of it in `bounds`
+    (u0, v0, u1, v1)."""
+    u0, v0, u1, v1 = bounds or (0, 0, camera.width, camera.height)
     corners = np.array([(u0, v1), (u1, v1), (u1, v0), (u0, v0)], float)
     rays = np.column_stack([(corners - (camera.cx, camera.cy)) / (camera.fx, camera.fy), np.ones(4)])
     uvs = np.column_stack([corners[:, 0] / camera.width, 1 - corners[:, 1] / camera.height])
     mesh = meshes.new_mesh(name, axes.to_camera_space(rays * depth), np.array([[0, 1, 2, 3]]), uvs)
-    material = materials.photo_material(name, photo_image)
-    tree, shader = compat.node_tree_of(material), materials.principled(material)
-    texture = materials.add_image(tree, mask_image, shader, "Alpha", offset=(-320, -320))
-    texture.extension = "EXTEND"
-    mesh.materials.append(material)
+    mesh.materials.append(materials.photo_material(name, photo_image))
     obj = bpy.data.objects.new(name, mesh)
     matched.adopt(obj, camera_object)
     scene.link(obj, parent)

@@ -14,7 +14,7 @@ from ...builders.camera import scale
 from ...builders.camera import scene as scenes
 from ...builders.images import image
 from ...builders.materials import materials
-from ...builders.surfaces import meshes, relief
+from ...builders.surfaces import card, meshes, relief
 from ...core import axes
 from ...work.scene import BuiltScene, SceneWork
 from ..shared.gather import gathered
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Metres from the people to the edge of a floor that nothing else shows.
 _AROUND = 2.0
+#: Metres from the people to the photo behind them, and from the camera to it where there is nobody.
+_BEHIND, _ALONE = 2.0, 5.0
 
 
 def work(properties: Any, context: Context) -> SceneWork:
@@ -58,6 +60,8 @@ def build(item: SceneWork, found: JobResult[BuiltScene], place: Place) -> str:
     told = []
     if made.depth is not None and found.result.surface is not None:
         told.append(_surroundings(item, found, place, collection))
+    else:
+        told.append(_backdrop(item, made, place, collection))
     persons = made.people.frames[0]
     if persons:
         _people(item, made, place, collection)
@@ -88,6 +92,23 @@ def _surroundings(item: SceneWork, found: JobResult[BuiltScene], place: Place, c
         parent=collection,
     )
     return place.mark(obj, "relief").name
+
+
+def _backdrop(item: SceneWork, made: Scene, place: Place, collection: Collection) -> str:
+    """The photo without its people as a card behind them, down to the floor; returns its name."""
+    camera, world = made.camera, made.world_from_camera
+    farthest = max((float(person.vertices[:, 2].max()) for person in made.people.frames[0]), default=0.0)
+    depth = farthest + _BEHIND if farthest else _ALONE
+    low = camera.height
+    if farthest and world[2, 1] < -0.1:  # where the camera sees the floor at this depth
+        v = -(world[2, 3] / depth + world[2, 2]) / world[2, 1] * camera.fy + camera.cy
+        low = int(np.clip(v, 0.25 * camera.height, camera.height))
+    name, shown = f"{item.source.name}.backdrop", place.photo
+    if made.picture is not None:
+        shown = place.mark(image.picture(f"{item.source.name}.background", made.picture), "background")
+    bounds = (0, 0, camera.width, low)
+    obj = card.photo_card(camera, depth, shown, place.camera, name=name, bounds=bounds, parent=collection)  # type: ignore[arg-type]
+    return place.mark(obj, "card").name
 
 
 def _people(item: SceneWork, made: Scene, place: Place, collection: Collection) -> None:

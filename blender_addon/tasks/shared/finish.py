@@ -136,7 +136,7 @@ def finish(
             line = build(item, found, place)
             of_clip = [note.rstrip(".") for notes in item.source.clip_notes for note in notes]
             remarks = _linked(item, found, scene, opened.made(), before)
-            told = item.model == AUTO and (found.model or item.kind == item.task)
+            told = item.model == AUTO and (found.model or (item.kind == item.task and not found.better))
             answered = [f"Model: {find_model(item.task, found.model or AUTO).label}"] if told else []
             made = opened.made()
             if clicked and item.kind == "depth":
@@ -157,7 +157,7 @@ def finish(
     if clicked:
         shown.open_picture(made, scene)
         shown.frame(chosen, scene)
-    return _outcome(line, made, again, _other_render(item, found, scene))
+    return _outcome(line, made, again, _other_render(item, found, scene), found.better)
 
 
 def _stand_free(made: list, scene: Scene) -> None:
@@ -173,15 +173,18 @@ def _stand_free(made: list, scene: Scene) -> None:
 
 
 def _outcome(
-    line: str, made: list, again: tuple[str, dict[str, Any]] | None, size: tuple[tuple[str, str], ...]
+    line: str, made: list, again: tuple[str, dict[str, Any]] | None, size: tuple[tuple[str, str], ...], better: str
 ) -> jobs.Outcome:
-    """What the panel tells; with the button that gives the render the photo's shape, where it has another.
+    """What the panel tells; with the button that installs a better model, or else gives the render the photo's shape,
+    where it has another.
 
     size : of the photo, as that operator's properties.
     """
     kinds = {kind: getattr(bpy.data, kind) for kind in ("objects", "images")}
     names = tuple((kind, one.name) for one in made for kind, known in kinds.items() if known.get(one.name) == one)
     button = {"operator": "maquette.match_render", "arguments": size} if size else {}
+    if better:
+        button = {"operator": "maquette.install_model", "arguments": (("model", better),)}
     return jobs.Outcome(line, made=names, again=again, **button)  # type: ignore[arg-type]
 
 
