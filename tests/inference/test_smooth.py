@@ -123,3 +123,19 @@ def test_very_short_motions_pass(walk, frames):
     smooth = smooth_motion(short)
     assert np.isfinite(smooth.rotations).all()
     assert np.allclose(smooth.translation, short.translation, atol=0.05)
+
+
+def test_a_camera_that_goes_along_sees_its_own_distances_worst():
+    """Noise along its rays, which turn as it goes past somebody who stands, is taken out; its shaking moves nobody."""
+    time = np.arange(200) / FPS
+    eyes = np.stack([0.6 * time + 3, 0.03 * np.sin(30 * time), 0.03 * np.cos(37 * time)], 1)
+    place = np.array([5.4, 0.8, 3.5])
+    rays = (place - eyes) / np.linalg.norm(place - eyes, axis=1, keepdims=True)
+    noisy = place + np.random.default_rng(0).normal(0, 0.05, (200, 1)) * rays
+    known, unknown = (
+        np.linalg.norm(smooth_translation(noisy, np.ones(200), FPS, eyes=one) - place, axis=1).mean()
+        for one in (eyes, 0.0)
+    )
+    assert known < 0.9 * unknown
+    still = smooth_translation(np.tile(place, (200, 1)), np.ones(200), FPS, eyes=eyes)
+    assert np.abs(still - place).max() < 2e-3
