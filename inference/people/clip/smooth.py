@@ -120,7 +120,8 @@ def smooth_translation(
     """
     if strength <= 0 or len(translation) < 3:
         return np.array(translation, np.float64)
-    calm = smooth_values(np.broadcast_to(eyes, translation.shape), np.ones(len(weights)), fps, strength)
+    # So calm that what is left of its shaking is far slower than what is taken out of the distances.
+    calm = smooth_values(np.broadcast_to(eyes, translation.shape), np.ones(len(weights)), fps, strength * along_ray**2)
     rays = translation - calm
     distance = np.linalg.norm(rays, axis=1, keepdims=True)
     direction = smooth_values(rays / distance, weights, fps, strength)
