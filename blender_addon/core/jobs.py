@@ -291,10 +291,11 @@ def submit(job: Job) -> Job:
     return job
 
 
-def prepare() -> None:
+def prepare(*, again: bool = False) -> None:
     """Import on the worker what a task needs (numpy and the builders, not torch), so that the first click does not
-    wait for it. The panel calls this whenever it is drawn; only the first time counts."""
-    if TORCH not in _workers:
+    wait for it. The panel calls this whenever it is drawn; only the first time counts.
+    again : some could not be imported before: packages have been installed."""
+    if again or TORCH not in _workers:
         _started_worker(TORCH).requests.put(Job("Prepare", lambda report: _hooks.prepare()))
 
 

@@ -163,6 +163,7 @@ def _finished(line: str) -> str:
     if not usable:
         group = status().groups[0]
         raise MaquetteError("The packages are installed, but cannot be used.", group.detail or "Restart Blender.")
+    jobs.prepare(again=True)
     return line
 
 

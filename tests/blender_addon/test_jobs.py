@@ -221,6 +221,15 @@ def test_preparing_imports_off_the_main_thread_and_leaves_no_job() -> None:
     assert seen == [True]
 
 
+def test_what_could_not_be_imported_before_is_once_packages_are_installed(monkeypatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(jobs, "_hooks", jobs.Hooks(prepare=lambda: asked.append(True)))
+    for again in (False, False, True):
+        jobs.prepare(again=again)
+    jobs.run(jobs.Job("After", lambda report: None))
+    assert asked == [True, True]
+
+
 def test_a_click_wakes_the_timer_that_sleeps(monkeypatch) -> None:
     monkeypatch.setattr(jobs, "_hooks", jobs.Hooks(idle_minutes=lambda: 5.0))
     jobs.run(jobs.Job("Load", lambda report: memory.keep(("stand-in", "cpu", "float32"), Kept)))

@@ -62,6 +62,7 @@ def _draw(self: Any, context: Any) -> None:
         PresetPanel.draw(self, context)
         return
     row = self.layout.row(align=True)  # Blender's own drawing says that a path is missing
+    row.operator_context = "EXEC_DEFAULT"
     row.prop(context.window_manager, "preset_name", text="")
     save = row.operator(self.preset_add_operator, text="", icon="ADD")
     save.name, save.task = context.window_manager.preset_name, self.preset_add_operator_properties["task"]
