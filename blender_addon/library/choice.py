@@ -12,6 +12,7 @@ from bpy.types import UILayout
 from ...inference.options.common import AUTO
 from ...installer.models import catalogue, library
 from ...installer.models.catalogue import Model, in_words
+from ..ui.text import characters
 from .state import TASKS, overview
 
 #: State of a model -> icon, and the words beside its size.
@@ -42,6 +43,7 @@ def draw_choice(layout: UILayout, group: Any, task: str) -> None:
         model = better(models)
         if model is not None:
             text = f"Install {model.label} ({model.size}, {model.licence})"
+            text = text if len(text) <= characters() else f"Install {model.label} ({model.size})"  # the dialog says it
             layout.operator("maquette.install_model", text=text, icon="IMPORT").model = f"{task}/{model.id}"
         return
     state = overview(model)
