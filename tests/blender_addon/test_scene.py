@@ -71,6 +71,7 @@ def test_one_collection_in_one_measure(street, known) -> None:
     assert mask.mean() > 0.02 and (depth[mask > 0.5] > known.depth[mask > 0.5] * 0.9).mean() > 0.9
     outcome = jobs.outcome()
     assert outcome is not None and outcome.line.startswith("Built street.scene: ") and "To agree" in outcome.line
+    assert "Model:" not in outcome.line and outcome.operator != "maquette.install_model"
 
 
 def test_people_alone_stand_on_a_floor_and_the_rest_is_said_to_be_missing(street) -> None:

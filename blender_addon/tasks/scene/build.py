@@ -37,7 +37,10 @@ _BEHIND, _ALONE = 2.0, 5.0
 def work(properties: Any, context: Context) -> SceneWork:
     """What the worker is to do. Raises MaquetteError."""
     given = gathered("depth", PARAMETERS, BUILD, properties, context)
-    return SceneWork(**given, scene_depth=_scene_depth(properties.scene_depth))
+    depth = _scene_depth(properties.scene_depth)
+    if depth is not None:
+        given["model"] = "builtin"  # none is asked, and none is said to have answered
+    return SceneWork(**given, scene_depth=depth)
 
 
 def _scene_depth(name: str) -> NDArray[np.float32] | None:
