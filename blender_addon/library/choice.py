@@ -43,7 +43,8 @@ def draw_choice(layout: UILayout, group: Any, task: str) -> None:
         model = better(models)
         if model is not None:
             text = f"Install {model.label} ({model.size}, {model.licence})"
-            text = text if len(text) <= characters() else f"Install {model.label} ({model.size})"  # the dialog says it
+            if len(text) > characters(margin=45):  # the dialog names the licence
+                text = f"Install {model.label} ({model.size})"
             layout.operator("maquette.install_model", text=text, icon="IMPORT").model = f"{task}/{model.id}"
         return
     state = overview(model)

@@ -123,3 +123,16 @@ def test_clicks_and_boxes_are_written_down() -> None:
     pick.marked(settings, (30, 40), (30, 40), wanted=False)
     pick.marked(settings, (5, 6), (50, 60), wanted=True)
     assert json.loads(settings.points) == [[10.0, 20, 1], [30, 40, 0]] and json.loads(settings.box) == [5, 6, 50, 60]
+
+
+def test_clicks_in_a_viewport_without_the_photos_camera_open_the_photo(monkeypatch) -> None:
+    """There is nothing in it that could be clicked."""
+    photo = bpy.data.images.new("photo", 8, 8)
+    bpy.context.scene.maquette.image = photo
+    opened, said = [], []
+    monkeypatch.setattr(pick, "open_image", lambda image, scene: opened.append(image))
+    monkeypatch.setattr(pick, "bpy", SimpleNamespace(app=SimpleNamespace(background=False), data=bpy.data))
+    clicked = SimpleNamespace(camera="", report=lambda kinds, text: said.append(text))
+    context = SimpleNamespace(area=SimpleNamespace(type="VIEW_3D"), scene=bpy.context.scene)
+    assert pick.MAQUETTE_OT_pick_segment.invoke(clicked, context, None) == {"FINISHED"}
+    assert opened == [photo] and "in the sidebar" in said[0]

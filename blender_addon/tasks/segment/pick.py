@@ -11,6 +11,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..shared.picking import draw_on_photo, ends, navigates, pixel_under
+from ..shared.shown import open_image
 
 _HELP = "Click on it; Ctrl-click on what is not; drag a box around it   Backspace: start over   Enter: done"
 #: Pixels of the photo by which a mouse may slip in a click.
@@ -32,6 +33,11 @@ class MAQUETTE_OT_pick_segment(bpy.types.Operator):
         if bpy.app.background or context.area is None or context.area.type not in {"VIEW_3D", "IMAGE_EDITOR"}:
             self.report({"ERROR"}, "Show the photo in an Image Editor, or look through its camera")
             return {"CANCELLED"}
+        photo = context.scene.maquette.image
+        if context.area.type == "VIEW_3D" and photo is not None and bpy.data.objects.get(self.camera) is None:
+            open_image(photo, context.scene)  # there is nothing in the viewport that could be clicked
+            self.report({"INFO"}, "The photo is open: press Click or Box there, in the sidebar (N)")
+            return {"FINISHED"}
         self._start = None
         space: Any = bpy.types.SpaceImageEditor
         self._handle = space.draw_handler_add(_draw, (context.scene,), "WINDOW", "POST_PIXEL")

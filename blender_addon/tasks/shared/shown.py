@@ -63,15 +63,25 @@ def open_picture(made: Iterable[Any], scene: Scene) -> Image | None:
     """Show the most telling of the pictures in an image editor that is in sight and shows no render; returns it."""
     pictures = [one for one in made if isinstance(one, Image) and roles.DIGEST not in one]
     pictures.sort(key=lambda one: one.get(roles.ROLE) in _LAST)
-    if not pictures:
-        return None
+    return pictures[0] if pictures and _in_sight(pictures[0], scene) else None
+
+
+def _in_sight(image: Image, scene: Scene) -> bool:
+    """Show an image in an editor that is in sight, where there is one."""
     for _, area in _areas("IMAGE_EDITOR", scene):
         space: Any = area.spaces.active
         render = space.image is not None and space.image.type == "RENDER_RESULT"
         if space.ui_mode == "VIEW" and not space.use_image_pin and not render:
-            space.image = pictures[0]
-            return pictures[0]
-    return None
+            space.image = image
+            return True
+    return False
+
+
+def open_image(image: Image, scene: Scene) -> None:
+    """Show an image in an editor that is in sight, or else in a window of its own, with the sidebar."""
+    if not _in_sight(image, scene):
+        # Not while the click is handled: the window copies the area of the pressed button, and Blender 4.3 crashes.
+        bpy.app.timers.register(partial(_open_window, image.name), first_interval=0.2)
 
 
 def show(made: list[Any], context: Any) -> None:
@@ -84,8 +94,7 @@ def show(made: list[Any], context: Any) -> None:
     frame(select(made, context.scene), context.scene)
     pictures = [one for one in made if isinstance(one, Image)]
     if open_picture(made, context.scene) is None and pictures and len(pictures) == len(made):
-        # Not while the click is handled: the window copies the area of the pressed button, and Blender 4.3 crashes.
-        bpy.app.timers.register(partial(_open_window, pictures[0].name), first_interval=0.2)
+        open_image(pictures[0], context.scene)
 
 
 def _open_window(name: str) -> None:
@@ -98,7 +107,7 @@ def _open_window(name: str) -> None:
         bpy.ops.wm.window_new()
     area = manager.windows[-1].screen.areas[0]
     area.ui_type = "IMAGE_EDITOR"
-    area.spaces.active.image = image
+    area.spaces.active.image, area.spaces.active.show_region_ui = image, True
 
 
 def _areas(kind: str, scene: Scene) -> Iterator[tuple[Any, Any]]:
