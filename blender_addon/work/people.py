@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ...inference.camera import Camera
     from ...inference.people.clip.measured import Measured
-    from ...inference.photo import Clip, Photo
+    from ...inference.photo import Clip
     from ...inference.results import People
     from ..core.jobs import Report
 
@@ -123,9 +122,10 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         report(0.0, "Reading the clip")
         self._check_same(clip, measured)
         if self.lens is not None:
-            of_all = len(set(measured.cameras)) == 1
-            cameras = [_lens_of(photo, measured.model) for photo in islice(clip, 1 if of_all else None)]
-            measured = measured.through(cameras * len(measured.cameras) if of_all else cameras)
+            # A guess never takes the place of the lens by which they were measured.
+            known = measured.cameras[: 1 if len(set(measured.cameras)) == 1 else None]
+            cameras = [photo.camera or camera for photo, camera in zip(clip, known, strict=False)]
+            measured = measured.through(cameras if len(known) > 1 else cameras * len(measured.cameras))
         given = {name: self.options[name] for name in SOLVING}
         return inference.solve_people(measured, **given, device=self.device, progress=report)
 
@@ -181,10 +181,3 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         from ...inference.people import skeleton_picture
 
         return skeleton_picture(people, layout=self.build.skeleton_image).astype(np.float32) / 255
-
-
-def _lens_of(photo: Photo, model: str) -> Camera:
-    """The lens through which a model's people are seen in a photo that was given one, or is taken to have its usual."""
-    from ...inference.people.sam3d.stream import camera_of
-
-    return camera_of(photo) if model in SAM3D else photo.camera_or_default()

@@ -107,12 +107,18 @@ def test_the_lens_is_the_one_asked_for_and_else_stays(scene, monkeypatch) -> Non
 
     monkeypatch.setattr(inference, "solve_people", solve)
     told = json.loads(rig[roles.MEASURED])
-    for given, lens in (({}, None), ({"fx": 840}, None), ({"lens_mm": 72.0}, None), ({}, {"fx": 500.0})):
+    for given, lens in (
+        ({}, None),
+        ({"fx": 840}, None),
+        ({"lens_mm": 72.0}, None),
+        ({}, {"fx": 500.0}),
+        ({"fx": 0.0}, None),
+    ):
         kept = {"fx": 0.0, "fy": 0.0, "lens_mm": 0.0, "camera": "", **lens} if lens else None
         rig[roles.MEASURED] = json.dumps({**told, "lens": kept})
         with pytest.raises(inference.NothingFound, match="as far as this"):
             api.solve_people_again(rig, **given)
-    assert seen == pytest.approx([420, 840, 768, 500])
+    assert seen == pytest.approx([420, 840, 768, 500, 420])
 
 
 def test_other_clips_versions_and_objects_are_refused(scene, monkeypatch) -> None:

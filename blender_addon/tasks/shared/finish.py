@@ -149,7 +149,7 @@ def finish(
             line = ". ".join(dict.fromkeys([line, *answered, *of_clip, *opened.notes, *remarks]))
             last_result.remember(scene, label, line, made)
         with bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)):
-            chosen = shown.select(made, scene) if clicked else []
+            chosen = shown.select(made, scene) if clicked and not found.in_place else []
     finally:
         if found.scratch is not None:  # now, not when the last reference is gone: an error holds one
             found.scratch.discard()
