@@ -124,7 +124,8 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         if self.lens is not None:
             # A guess never takes the place of the lens by which they were measured.
             known = measured.cameras[: 1 if len(set(measured.cameras)) == 1 else None]
-            cameras = [photo.camera or camera for photo, camera in zip(clip, known, strict=False)]
+            asked = [(photo.camera_or_default(), camera) for photo, camera in zip(clip, known, strict=False)]
+            cameras = [camera if lens.source == "default" else lens for lens, camera in asked]
             measured = measured.through(cameras if len(known) > 1 else cameras * len(measured.cameras))
         given = {name: self.options[name] for name in SOLVING}
         return inference.solve_people(measured, **given, device=self.device, progress=report)
