@@ -31,17 +31,18 @@ def street(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def known(street) -> SimpleNamespace:
-    """The man as he is recovered, and a floor under his feet with a wall behind him, 10 % too large."""
+    """All as they are recovered, and a floor under the man's feet with a wall behind them, 10 % too large."""
     people = inference.recover_people(street)
-    person = people.frames[0][0]
-    camera = people.camera
-    height = float(np.percentile(person.vertices[:, 1], 99.5))
+    persons, camera = people.frames[0], people.camera
+    height = float(np.percentile(persons[0].vertices[:, 1], 99.5))
     rays = camera.rays()
     with np.errstate(divide="ignore"):
         floor = np.where(rays[..., 1] > 0, height / rays[..., 1], np.inf)
-    depth = np.minimum(floor, 2 * person.vertices[:, 2].max()).astype(np.float32)
-    drawn, _ = rasterise(person.vertices, people.body.faces, camera)
-    depth = np.where((drawn > 0) & (drawn < depth), drawn, depth)
+    wall = 2 * max(person.vertices[:, 2].max() for person in persons)
+    depth = np.minimum(floor, wall).astype(np.float32)
+    for person in persons:
+        drawn, _ = rasterise(person.vertices, people.body.faces, camera)
+        depth = np.where((drawn > 0) & (drawn < depth), drawn, depth)
     return SimpleNamespace(depth=depth * np.float32(1.1), count=len(scene.seen(people)[0].frames[0]))
 
 

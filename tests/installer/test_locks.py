@@ -52,7 +52,7 @@ def test_what_a_feature_needs_comes_with_it(python: str) -> None:
 
     assert {"ultralytics", "ultralytics-thop"} <= added("people")
     assert {"diffusers", "transformers", "accelerate", "tokenizers"} <= added("detailer")
-    assert added("licensed-body") == {"smplx"}
+    assert added("licensed-body") == {"smplx"} and added("photogrammetry") == {"pycolmap"}
 
 
 @pytest.mark.parametrize("python", PYTHONS)
