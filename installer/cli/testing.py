@@ -48,7 +48,7 @@ TIERS: dict[str, tuple[list[str], int]] = {
 PIECES = {"blender_addon": (2, 100.0, 1.0), "inference": (3, 150.0, 1.0), "installer": (1, 140.0, 0.5)}
 
 #: Seconds of a check, where they are many.
-CHECKS = {"pyright": 60.0}
+CHECKS = {"pyright": 75.0, "manual": 8.0}
 
 #: Pieces, and seconds of each, of a Blender beside the default one.
 ON_OTHERS = 2, 120.0

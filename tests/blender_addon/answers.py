@@ -3,8 +3,9 @@
 
 Inference knows nothing of Blender: on each Blender a few tests, marked `computes`, really run it, and the others ask
 what Blender makes of the results. `installer test` names a folder of its own run in MAQUETTE_ANSWERS. The default
-Blender computes each result once and writes it there under the digest of all that it depends on. The others read; where
-there is nothing, as when tests are picked by hand or a photo is decoded otherwise, they compute.
+Blender computes each result once (in the full tier always) and writes it there under the digest of all that it depends
+on. The others read; where there is nothing, as when tests are picked by hand or a photo is decoded otherwise, they
+compute.
 """
 
 import hashlib
