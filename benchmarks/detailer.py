@@ -144,7 +144,7 @@ def memory_of(way: str, folder: Path, size: int, steps: int, device: str) -> dic
 def plain(folder: Path, photo: np.ndarray, mask: np.ndarray, steps: int, device: str, way: str) -> Callable[[], object]:
     """The pipeline as diffusers documents it, all of the picture at once."""
     import torch
-    from maquette.inference.detailer.diffusion.flow import family_of
+    from maquette.inference.detailer.diffusion.families import family_of
     from maquette.inference.detailer.diffusion.heads import class_name
 
     family = family_of(class_name(folder))

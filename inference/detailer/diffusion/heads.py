@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ...errors import BadModelFile
-from .flow import family_of
+from .families import family_of
 
 REMEDY = (
     "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL, or a folder of FLUX.2 klein, "

@@ -19,7 +19,8 @@ from ...runtime.offline import offline
 from ..checkpoint import Checkpoint
 from .embeddings import add_embedding
 from .engine import DiffusionEngine
-from .flow import FlowRepainter, family_of, load_repainter
+from .families import family_of
+from .flow import FlowRepainter, load_repainter
 from .heads import (
     REMEDY,
     check_channels,
