@@ -139,7 +139,7 @@ def network_errors(pixels: NDArray, rows: list[dict[str, Any]], truth: dict[str,
     from maquette.inference import runtime
     from maquette.inference.shipped import search
 
-    found = search.find_people(pixels, runtime.start(None, None, None, None))
+    found = search.find_people(pixels, runtime.start())
     if not found:
         return
     camera = camera_of(truth)

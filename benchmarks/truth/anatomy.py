@@ -30,6 +30,9 @@ LEFT, UP, FORWARD = np.eye(3) * (1.0, -1.0, -1.0)
 SPINE = {"spine05": 0.15, "spine04": 0.2, "spine03": 0.2, "spine02": 0.25, "spine01": 0.2}
 NECK = {"neck01": 0.3, "neck02": 0.2, "neck03": 0.1, "head": 0.4}
 
+#: Joints whose skin an arm cannot pass through.
+_SOLID = ("root", "spine", "pelvis", "neck", "head", "clavicle", "shoulder01", "upperleg", "lowerleg")
+
 #: Degrees that each joint of a finger (knuckle first) bends in a relaxed hand, from the index to the little finger.
 RELAXED_FINGERS = {2: (12, 22, 14), 3: (18, 26, 16), 4: (22, 28, 18), 5: (24, 30, 18)}
 
@@ -191,6 +194,35 @@ def arm_turns(side: str, shoulder: Mapping[str, float], elbow: Mapping[str, floa
         f"lowerarm01.{side}": turn(LEFT, -elbow.get("flexion", 0)),
         f"lowerarm02.{side}": turn(UP, -sign * elbow.get("pronation", 0)),
     }
+
+
+def axial_turn(flexion: float, abduction: float, twist: float) -> float:
+    """Degrees that an upper arm at these angles is turned inward about itself, against the shortest way there."""
+    upper = turn(LEFT, -flexion) @ turn(FORWARD, abduction) @ turn(UP, -twist)
+    w, *vector = quaternions(upper)
+    return float(-2 * np.degrees(np.arctan2(UP @ vector, w)))
+
+
+def deepest_inside(figure: Figure, vertices: NDArray, joints: NDArray) -> float:
+    """Metres that the axes of forearms and hands lie inside of the trunk, the head or the legs."""
+    from scipy.spatial import cKDTree
+
+    body = figure.body
+    names = [body.joint_names[joint] for joint in body.skin_weights.argmax(1)]
+    solid = np.flatnonzero([name.startswith(_SOLID) for name in names])
+    around = np.cross(*(vertices[body.faces[:, k]] - vertices[body.faces[:, 0]] for k in (1, 2)))
+    normals = np.zeros_like(vertices)
+    for corner in body.faces.T:
+        np.add.at(normals, corner, around)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+    axes = []
+    for side in "LR":
+        elbow, wrist, hand = (joints[figure.index(f"{name}.{side}")] for name in ("lowerarm01", "wrist", "finger3-1"))
+        axes += [elbow + share * (wrist - elbow) for share in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)]
+        axes += [wrist + share * (hand - wrist) for share in (0.4, 0.8, 1.2, 1.6)]
+    points = np.stack(axes)
+    nearest = solid[cKDTree(vertices[solid]).query(points)[1]]
+    return float(-((points - vertices[nearest]) * normals[nearest]).sum(1).min())
 
 
 def leg_turns(side: str, hip: Mapping[str, float], knee: float, ankle: float) -> dict[str, NDArray]:
