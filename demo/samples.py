@@ -14,6 +14,7 @@ _PHOTOS = {
     "brick": ("skimage", "data/brick.png"),
     "gravel": ("skimage", "data/gravel.png"),
     "coins": ("skimage", "data/coins.png"),
+    "chelsea": ("skimage", "data/chelsea.png"),
 }
 
 

@@ -205,12 +205,13 @@ def axial_turn(flexion: float, abduction: float, twist: float) -> float:
 
 def deepest_inside(figure: Figure, vertices: NDArray, joints: NDArray) -> float:
     """Metres that the axes of forearms and hands lie inside of the trunk, the head or the legs."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     body = figure.body
     names = [body.joint_names[joint] for joint in body.skin_weights.argmax(1)]
     solid = np.flatnonzero([name.startswith(_SOLID) for name in names])
-    around = np.cross(*(vertices[body.faces[:, k]] - vertices[body.faces[:, 0]] for k in (1, 2)))
+    first, second = (vertices[body.faces[:, k]] - vertices[body.faces[:, 0]] for k in (1, 2))
+    around = np.cross(first, second)
     normals = np.zeros_like(vertices)
     for corner in body.faces.T:
         np.add.at(normals, corner, around)
@@ -221,7 +222,7 @@ def deepest_inside(figure: Figure, vertices: NDArray, joints: NDArray) -> float:
         axes += [elbow + share * (wrist - elbow) for share in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)]
         axes += [wrist + share * (hand - wrist) for share in (0.4, 0.8, 1.2, 1.6)]
     points = np.stack(axes)
-    nearest = solid[cKDTree(vertices[solid]).query(points)[1]]
+    nearest = solid[KDTree(vertices[solid]).query(points)[1]]
     return float(-((points - vertices[nearest]) * normals[nearest]).sum(1).min())
 
 

@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from .clip.measured import Measured
 
 #: A false person gives itself away in several ways, each harmless by itself: the network is unsure of it under some
-#: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides.
+#: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides. A face
+#: without shoulders or hips, of an animal as a rule, is nobody's: of 176 rendered people one of them is seen by 0.38 at
+#: least, of a cat by 0.01.
 _DOUBT = 1.0
+_TRUNK, _TRUNK_SEEN = [11, 12, 23, 24], 0.3
 #: The name of the networks that ship, in the place of a detector's.
 BUILTIN = "builtin"
 #: Belief from which on somebody is told of who is not fitted; the usual threshold of confidence.
@@ -187,7 +190,9 @@ def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camer
     unsure = np.clip((0.9 - one.belief) / 0.8, 0, 1)
     deformed = np.clip((fit.residual - 0.12) / 0.12, 0, 0.8)
     unfilled = np.clip((0.35 - filled(fit, mask, camera)) / 0.35, 0, 1)
-    return float(unsure + deformed + unfilled)
+    inside = ((one.points >= 0) & (one.points < (camera.width, camera.height))).all(1)
+    bodiless = _DOUBT * ((one.visibility * one.presence * inside)[_TRUNK].max() < _TRUNK_SEEN)
+    return float(unsure + deformed + unfilled + bodiless)
 
 
 def filled(fit: Fit, mask: NDArray[np.float32], camera: Camera) -> float:

@@ -34,10 +34,14 @@ DOUBT = 4
 #: How often those who stand by somebody that is painted out are looked for, and where (sides of the person's crop:
 #: width, height and size of the window).
 ROUNDS, NEAR = 2, ((1.6, 1.0, 1.0), (1.8, 1.8, 1.8))
-#: Where the landmark network looks for neighbours by itself, in sides of a person's crop: to the right, down, size. The
-#: smaller ones are for children and for who sits or squats.
-_STEPS = ((-0.4, 0.0, 1.0), (-0.2, 0.0, 1.0), (-0.3, 0.1, 0.75), (-0.12, 0.1, 0.75))
-BESIDE = tuple((side * right, down, size) for right, down, size in _STEPS for side in (1, -1))
+#: Where the landmark network looks for neighbours by itself, those who are known painted out, in sides of a person's
+#: crop: to the right, down, size. The smaller ones are for children and for who sits or squats, the larger ones for
+#: theirs. Those nearer to each other than so much of a crop are one.
+_STEPS = (
+    (-0.4, 0.0, 1.0), (-0.2, 0.0, 1.0), (-0.1, 0.0, 1.0), (-0.3, 0.1, 0.75), (-0.12, 0.1, 0.75), (-0.3, -0.1, 1.35),
+)  # fmt: skip
+BESIDE = ((0.0, 0.0, 1.0), *((side * right, down, size) for right, down, size in _STEPS for side in (1, -1)))
+SAME_PLACE = 0.06
 #: A crop is read again where the one that its landmarks call for differs by more: sides of it, log size, radians.
 SETTLED = 0.04
 #: Two readings of which this share lies on each other, to so much of a crop, are of one body, or a mixture of two.
@@ -116,12 +120,16 @@ def find_people(
         part = run.part(0.6 + 0.4 * number / ROUNDS, 0.6 + 0.4 * (number + 1) / ROUNDS)
         if not fresh:
             break
-        without = _painted_out(pyramid, [one for one in people if one.belief >= BELIEVED])
+        sure = [one for one in people if one.belief >= BELIEVED]
+        without = _painted_out(pyramid, sure)
         views = [_near(one.region, side, *shape) for one in fresh for shape in NEAR]
         regions = detect_people(without, part.part(0.0, 0.3), THOROUGH_THRESHOLD, views)
-        beside = [_beside(one.region, *place) for one in fresh for place in BESIDE]
-        fresh = _people_in(without, regions, part.part(0.3, 0.7), least)
-        fresh += _people_in(pyramid, beside, part.part(0.7, 1.0), least, known=people)
+        beside = _apart([_beside(one.region, *place) for one in fresh for place in BESIDE])
+        beside = [one for one in beside if 0 < one.cx < pyramid.width and 0 < one.cy < pyramid.height]
+        fresh = _people_in(without, regions, part.part(0.3, 0.6), least, known=sure)
+        # What is left of who was painted out looks like somebody, a little.
+        bar = max(least, BELIEVED)
+        fresh += _people_in(without, beside, part.part(0.6, 1.0), bar, known=[*sure, *fresh], first=MIN_SCORE)
         both = _without_nested(_without_repeats([*people, *fresh]))
         fresh = [one for one in both if not any(one is other for other in people)]
         people = both
@@ -140,6 +148,16 @@ def _beside(region: Region, right: float, down: float, size: float) -> Region:
     return Region(region.cx + right * region.size, region.cy + down * region.size, size * region.size)
 
 
+def _apart(regions: Sequence[Region]) -> list[Region]:
+    """Of regions in about the same place, the first."""
+    kept: list[Region] = []
+    for one in regions:
+        apart = [max(abs(one.cx - r.cx), abs(one.cy - r.cy), abs(one.size - r.size)) for r in kept]
+        if all(value > SAME_PLACE * one.size for value in apart):
+            kept.append(one)
+    return kept
+
+
 def _people_in(
     pyramid: Pyramid,
     regions: Sequence[Region],
@@ -147,14 +165,16 @@ def _people_in(
     least: float = BELIEVED,
     augment: bool = True,
     known: Sequence[PoseLandmarks] = (),
+    first: float = MIN_SCORE / 2,
 ) -> list[PoseLandmarks]:
-    """The people in some regions, each once, best first; those that are known already are left out."""
+    """The people in some regions, each once, best first; those that are known already are left out, and who is scored
+    below `first` at first sight."""
 
     def unknown(people: Sequence[PoseLandmarks], score: float) -> list[PoseLandmarks]:
         some = _without_repeats([one for one in people if one.score > score])
         return [one for one in some if not any(_is_repeat(one, other) for other in known)]
 
-    people = unknown(landmarks(pyramid, regions, run.part(0.0, 0.2), masks=False), MIN_SCORE / 2)
+    people = unknown(landmarks(pyramid, regions, run.part(0.0, 0.2), masks=False), first)
     people = unknown(_looked_again(pyramid, _without_parts(people), run.part(0.2, 0.4)), MIN_SCORE)
     regions = [one.region for one in people]
     people = landmarks(pyramid, regions, run.part(0.4, 1.0), augment, least=least / DOUBT, read=people)

@@ -318,8 +318,8 @@ def test_several_people_and_nobody_invented(name, count):
         assert x1 - x0 > 0.05 * photo.pixels.shape[1] and y1 - y0 > 0.3 * photo.pixels.shape[0]
 
 
-@pytest.mark.parametrize("name", ["brick", "coins"])
-def test_nobody_is_seen_where_nobody_is(name):
+@pytest.mark.parametrize("name", ["brick", "coins", "chelsea"])
+def test_nobody_is_seen_where_nobody_is_nor_is_a_cat_somebody(name):
     people = recover_people(sample_photo(name), device="cpu")
     assert people.frames == ((),)
 
@@ -390,6 +390,18 @@ def test_a_detector_of_the_users_finds_the_built_in_people(astronaut, monkeypatc
     monkeypatch.setattr(yolo, "yolo_finder", lambda *_: finder)
     people = recover_people([astronaut, astronaut], device="cpu", detector=str(tmp_path / "mine.pt"))
     assert [len(persons) for persons in people.frames] == [1, 1]
+
+
+def test_a_face_without_shoulders_and_hips_is_nobodys(run):
+    vertices, joints = person(0.0)
+    one, mask = landmarks_of(vertices, joints), np.zeros((CAMERA.height, CAMERA.width), np.float32)
+    (fit,) = fit_people([one], [CAMERA], run)
+    depth, _ = rasterise(fit.vertices, load_body().faces, CAMERA)
+    mask[depth > 0] = 1
+    face = landmarks_of(vertices, joints, hidden=range(11, 33))
+    assert blazepose_anny.doubt(one, fit, mask, CAMERA) < 0.5
+    assert blazepose_anny.doubt(face, fit, mask, CAMERA) >= 1
+    assert blazepose_anny.doubt(landmarks_of(vertices, joints, hidden=range(13, 33)), fit, mask, CAMERA) < 0.5
 
 
 def test_overlapping_people_are_thinned_by_the_threshold(run):

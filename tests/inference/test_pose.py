@@ -49,6 +49,11 @@ def test_a_row_of_people_who_touch_is_found_whole(bus):
     assert sum(distance < 8 for distance in near) >= 5 and len(found) <= 6
 
 
+def test_one_place_is_looked_at_once():
+    places = [crops.Region(100.0, 50.0, size) for size in (100.0, 104.0, 80.0)] + [crops.Region(103.0, 58.0, 100.0)]
+    assert search._apart(places) == [places[0], places[2], places[3]]
+
+
 def test_who_has_the_legs_of_another_is_nobody(pedestrians):
     one, other = pedestrians
     mixed = other.points.copy()
