@@ -132,7 +132,7 @@ def recover_people(photo: Photo, **options: Any) -> Made:
 
 
 def solve_people_again(rig: Object, **options: Any) -> Made:
-    """The clip of a recovered person, with all its people, solved anew without the networks, in the objects that are
+    """The clip of a recovered person, with all its people, solved again without the networks, in the objects that are
     there. options : `smoothing`, `plant`, `hands`, floor, lens; what is not given stays as it was."""
     return run("solve_people_again", armature=rig, **options)
 

@@ -142,7 +142,7 @@ def test_other_clips_versions_and_objects_are_refused(scene, monkeypatch) -> Non
     with monkeypatch.context() as patch, pytest.raises(inference.BadInput, match="by another version of Maquette"):
         patch.setattr(files, "VERSION", files.VERSION + 1)
         api.solve_people_again(rig)
-    with pytest.raises(inference.BadInput, match=r"camera is no person whose clip's measurements were kept"):
+    with pytest.raises(inference.BadInput, match=r"camera is not a person whose clip's measurements were kept"):
         api.solve_people_again(api.people()[0].camera)
     shutil.copy(Path(told["path"]).with_name("shot_006.png"), scene / "shot_006.png")
     shutil.rmtree(scene / "maquette")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A person's objects shown anew, in place: bones, vertices and motion change, and all that the artist did stays."""
+"""A person's objects shown again, in place: bones, vertices and motion change, and all that the artist did stays."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def work(properties: Any, given: Sequence[str], context: Any) -> PeopleWork:
     if obj is None or roles.MEASURED not in obj or obj.library is not None:
         name = obj.name if obj is not None else properties.armature or "Nothing"
         raise BadInput(
-            f"{name} is no person whose clip's measurements were kept.",
+            f"{name} is not a person whose clip's measurements were kept.",
             "Select a person who was recovered of a clip, or recover the clip's people again.",
         )
     told = json.loads(obj[roles.MEASURED])

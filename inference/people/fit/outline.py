@@ -93,9 +93,9 @@ class OutlineProblem(Problem):
         self.nearest = torch.from_numpy(nearest_inside(allowed))
         self.border = torch.from_numpy(border_points(person))
 
-    def __call__(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        cost, gradient, matrix = super().__call__(state)
-        posed = pose_skeleton(state.rotations, state.translation, state.attributes)
+    def __call__(self, state: State, build: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        cost, gradient, matrix = super().__call__(state, build)
+        posed = pose_skeleton(state.rotations, state.translation, state.attributes, build)
         places, slopes = place_markers(skin_markers(), posed)
         assert slopes is not None
         seen = self.observed
