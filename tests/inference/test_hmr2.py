@@ -220,6 +220,7 @@ def test_two_people_who_cross_keep_their_names_whatever_the_order_of_their_boxes
         assert ((turns[1:] * turns[:-1]).sum(-1) > 0).all()
 
 
+@pytest.mark.full  # each day by test_measured_bodies, of two people who cross too
 def test_the_builtin_network_follows_where_there_is_no_detector(recover, crossing_clip):
     clip, _, hips = crossing_clip
     people = recover(clip, hands="none")

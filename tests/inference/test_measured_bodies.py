@@ -53,10 +53,10 @@ def test_hmr2_is_solved_again(by, small_hmr2, short, tmp_path, monkeypatch):
 
 def test_sam3d_is_solved_again_but_not_through_another_lens(small_sam3d, short, tmp_path, monkeypatch):
     clip, boxes = short
-    measured = measure_people(clip, "sam3d-body", boxes=boxes, models_dir=small_sam3d, device="cpu", hands="none")
+    people = recover_people(clip, "sam3d-body", boxes=boxes, models_dir=small_sam3d, device="cpu", hands="none")
+    measured = people.measured
     files.save(tmp_path / "short.npz", measured)
     assert (tmp_path / "short.npz").stat().st_size < 16 * 12_000
-    people = recover_people(clip, "sam3d-body", boxes=boxes, models_dir=small_sam3d, device="cpu", hands="none")
     monkeypatch.setattr(sam3d_clip, "read", _nobody)
     _alike(solve_people(tmp_path / "short.npz", models_dir=small_sam3d, hands="none"), people)
     higher = solve_people(measured, models_dir=small_sam3d, floor_height=0.1)

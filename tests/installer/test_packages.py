@@ -332,25 +332,26 @@ def test_what_another_installation_of_maquette_wants_is_kept(machine: Machine, t
 # damage and removal
 
 
-@pytest.mark.parametrize("how", ["lost", "altered", "cut"])
-def test_damage_is_found_and_repaired_by_fetching_that_package_alone(machine: Machine, how: str) -> None:
+def test_damage_is_found_and_repaired_by_fetching_that_package_alone(machine: Machine) -> None:
     (core,) = machine.install()
-    file = core / "scipy" / "data.txt"
-    if how == "lost":
-        file.unlink()
-        assert machine.states()["core"] == "broken"
-    else:
-        text = file.read_text()
-        file.write_text(text[:10] if how == "cut" else text.replace("d", "D"))
-    code, output, _ = machine.call("verify")
-    assert code == 4 and ("missing" if how == "lost" else "damaged: scipy") in output
-    machine.registry.requests.clear()
-    code, output, errors = machine.call("repair", "--json")
-    assert code == 0, errors
-    (repaired,) = json.loads(output)["folders"]
-    assert [Path(path).name.split("-")[0] for path in machine.registry.downloads()] == ["scipy"]
-    assert machine.call("verify")[0] == 0 and machine.contents() == {Path(repaired).name}
-    assert Path(repaired, "scipy", "data.txt").read_text() == "data" * 100
+    for how in ("lost", "altered", "cut"):
+        file = core / "scipy" / "data.txt"
+        if how == "lost":
+            file.unlink()
+            assert machine.states()["core"] == "broken"
+        else:
+            text = file.read_text()
+            file.write_text(text[:10] if how == "cut" else text.replace("d", "D"))
+        code, output, _ = machine.call("verify")
+        assert code == 4 and ("missing" if how == "lost" else "damaged: scipy") in output
+        machine.registry.requests.clear()
+        code, output, errors = machine.call("repair", "--json")
+        assert code == 0, errors
+        (repaired,) = json.loads(output)["folders"]
+        core = Path(repaired)
+        assert [Path(path).name.split("-")[0] for path in machine.registry.downloads()] == ["scipy"]
+        assert machine.call("verify")[0] == 0 and machine.contents() == {core.name}
+        assert (core / "scipy" / "data.txt").read_text() == "data" * 100
 
 
 def test_a_lost_file_is_repaired_by_installing_again(machine: Machine) -> None:
