@@ -135,6 +135,7 @@ def check_commands(environment: Environment) -> dict[str, list[str]]:
 def _variables(environment: Environment) -> dict[str, str]:
     paths = environment.paths
     pyright = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYRIGHT_PYTHON_CACHE_DIR": str(paths.cache / "pyright")}
+    pyright["NODE_OPTIONS"] = "--max-semi-space-size=128"  # a tenth less is spent on collecting garbage
     return {**environment.variables(), **ONE_THREAD, **pyright}
 
 
