@@ -88,7 +88,7 @@ def recover_people(
     module, run = model_module("people", chosen.id), replace(run, model=chosen)
     clip = as_clip(photos)
     with run.computing():
-        people = replace(module.recover(clip, run, options), model=chosen.id)
+        people = _told(module.recover(clip, run, options), chosen.id)
     return people if people.fps is not None else _numbered_apart(people)
 
 
@@ -165,11 +165,18 @@ def solve_people(
     if fx or fy:
         measured = measured.with_focal(fx, fy)
     with run.computing():
-        return replace(module.solve(measured, run, options), model=chosen.id)
+        return _told(module.solve(measured, run, options), chosen.id)
 
 
 #: The options that `measure_people` or `solve_people` does not have.
 _DEFAULTS = {option.name: option.default for option in OPTIONS}
+
+
+def _told(people: People, model: str) -> People:
+    """People with the name of what recovered them, and what is to be known of all of them together."""
+    from .turned import turned_notes
+
+    return replace(people, model=model, notes=(*people.notes, *turned_notes(people)))
 
 
 def _numbered_apart(people: People) -> People:

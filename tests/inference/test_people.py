@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The body fit on landmarks of known people, and the people of real photographs."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from maquette.inference.people.fit import hypotheses, outline, skeleton, solve
 from maquette.inference.people.fit.fitting import fit_landmarks, fit_people, results, share_shape
 from maquette.inference.people.fit.observe import INDEX, observe, viewing_ray
 from maquette.inference.people.fit.relaxed_fingers import relaxed_rotations
+from maquette.inference.people.turned import turned_notes
 from maquette.inference.shipped.body import load_body, load_landmarks, shape_from_attributes
 from maquette.inference.shipped.crops import Region
 from maquette.inference.shipped.pose import PoseLandmarks
@@ -379,6 +381,29 @@ def test_who_is_seen_but_not_fitted_is_told(astronaut, monkeypatch):
     monkeypatch.setattr(blazepose_anny, "cached_result", lambda _pixels, _key, make: make())
     people = recover_people(astronaut, device="cpu")
     assert people.frames == ((),) and people.notes[0].startswith("Somebody more may be there")
+
+
+def test_a_photo_on_its_side_is_told(found):
+    try:
+        photo = load_photo(sample_photo("bus"))
+    except FileNotFoundError:
+        pytest.skip("the ultralytics wheel, which holds the photograph, is not installed")
+    people = recover_people(np.rot90(photo.pixels).copy(), device="cpu")
+    assert len(people.frames[0]) >= 2
+    assert "to the left" in people.notes[-1] and " clockwise by 90" in people.notes[-1]
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(("degrees", "told"), [(80, "to the right.*counterclockwise"), (-170, "down.*180"), (45, None)])
+def test_heads_that_are_not_up_are_told_unless_somebody_stands(found, degrees, told):
+    turn = exponential(torch.tensor([0.0, 0.0, np.radians(degrees)])).numpy()
+    upright = found.frames[0][0]
+    lying = replace(upright, joints=upright.joints @ turn.T)
+    notes = turned_notes(replace(found, frames=((lying,), (), (lying, lying))))
+    assert len(notes) == (told is not None)
+    assert told is None or re.search(told, notes[0])
+    assert turned_notes(replace(found, frames=((lying, upright),))) == ()
+    assert turned_notes(replace(found, frames=((), ()))) == ()
 
 
 def test_a_detector_of_the_users_finds_the_built_in_people(astronaut, monkeypatch, tmp_path):
