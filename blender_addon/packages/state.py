@@ -62,6 +62,15 @@ def unsupported() -> str:
     return state.groups[0].detail.rstrip(".") if not ready() and state.state == states.UNSUPPORTED else ""
 
 
+def awaited() -> str:
+    """Why nothing can be run yet, or at all, in one sentence without its full stop; "" where it can."""
+    from ...installer.packages import status as states
+
+    if not ready() and status().state == states.INSTALLING:
+        return "The packages are being installed"
+    return unsupported()
+
+
 def wanted(preferences: Any) -> list[str]:
     """The groups to install: the core, those that the installed models need, and those switched on in the
     preferences."""

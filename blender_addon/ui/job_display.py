@@ -187,7 +187,8 @@ def announce(label: str, shown: jobs.Outcome) -> None:
 def redraw() -> None:
     """Redraw the sidebars, the status bar and the preferences when what they show has changed."""
     global _drawn
-    shown = (jobs.outcome(), tuple((job.number, job.fraction, job.message) for job in jobs.active()))
+    # A bar is some hundred pixels wide; drawing a window takes a while where the processor does it.
+    shown = (jobs.outcome(), tuple((job.number, round(job.fraction, 2), job.message) for job in jobs.active()))
     if shown == _drawn:
         return
     _drawn = shown

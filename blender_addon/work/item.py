@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -179,8 +180,15 @@ class WorkItem(Generic[Result]):
 
 
 def load_torch(report: Report) -> None:
-    """Make the packages importable, and bring torch's libraries in, where that has not been done yet."""
+    """Make the packages importable, and torch with its few threads, where that has not been done yet; where it is
+    missing, who needs it says so."""
     if "torch" not in sys.modules:
+        from ...inference.errors import MissingPackages
+        from ...inference.runtime.device import require_torch, wait_quietly
+
         report(0.0, "Loading PyTorch")
         manager.activate()
+        wait_quietly()
         preload_torch()
+        with suppress(MissingPackages):
+            require_torch()

@@ -31,7 +31,7 @@ def require_torch() -> ModuleType:
     """
     if "torch" in sys.modules:
         return sys.modules["torch"]
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads its OpenMP library
+    wait_quietly()
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: a library that torch needs is missing or of another version
@@ -39,6 +39,11 @@ def require_torch() -> ModuleType:
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, min(_MOST_THREADS, _cores() // 2)))
     return torch
+
+
+def wait_quietly() -> None:
+    """Have OpenMP's threads sleep while they wait; it is read when the library of OpenMP is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def missing_package(name: str | None, error: Exception, feature: str = "") -> MissingPackages:

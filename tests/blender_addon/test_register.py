@@ -22,6 +22,9 @@ heavy = {"torch", "cv2", "PIL", "scipy", "numpy", "safetensors", "ssl", "http", 
 print(*[name for name in brought if name in heavy])
 parts = [name.split(".")[2:] for name in sys.modules if name.startswith("maquette.inference.")]
 print(*[name for name, *_ in parts if name not in {"errors", "options", "rigs"}])
+from maquette.blender_addon import tasks
+tasks.prepare()
+print(*[name for name in ("torch", "cv2", "PIL") if name in sys.modules])
 sys.stdout.flush()
 os._exit(0)
 """
@@ -41,8 +44,9 @@ def ours() -> set[str]:
 
 def test_registering_brings_in_no_heavy_package() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=120, check=True)
-    heavy, inference = done.stdout.splitlines()[-2:]
+    heavy, inference, prepared = done.stdout.splitlines()[-3:]
     assert heavy == "" and inference == "", "torch and numpy wait for a job, the network for a download"
+    assert prepared == "", "the builders run before packages are installed, and torch starts with few threads"
 
 
 def test_on_off_and_on_again() -> None:

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from ....inference.errors import BadInput, NothingFound
 from ....inference.geometry import skinning
 from ....inference.geometry.rotations import align_hemisphere, quaternions_of, rotation_matrices
-from ....inference.people.clip.identify import spells_of
-from ....inference.people.clip.retime import at_rate
 from ....inference.results import GUESSED, Body, People, Person
 from ....inference.rigs.helpers import helper_motion
 from ....inference.rigs.template import Rigged, in_bones_of
@@ -156,6 +154,8 @@ def build_people(
     rate, clip_rate = scenes.frame_rate(target), people.fps or 0.0
     keep = options.keep_timing or scenes.keeps_timing(target)
     if keep and abs(rate - clip_rate) > 1e-3 * clip_rate > 0:
+        from ....inference.people.clip.retime import at_rate  # its package needs torch, which the worker imports first
+
         people = at_rate(people, rate)
     _check_rig(people.body, options)
     tracks = people.tracks()
@@ -180,6 +180,8 @@ def build_people(
 def _hide_absent(collection: Collection, frames: NDArray[np.int64], first: int, last: int, fps: float) -> None:
     """Key the visibility of a person's body, and have its rig follow, where the person is not in all of first..last.
     Short gaps are crossed, so that a person who is lost for a moment does not blink."""
+    from ....inference.people.clip.identify import spells_of
+
     keys = {first: bool(frames[0] > first)}
     for spell in spells_of(frames, fps):
         keys |= {int(spell[0]): False, **({int(spell[-1]) + 1: True} if spell[-1] < last else {})}

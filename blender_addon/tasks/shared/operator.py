@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 import bpy
 
 from ...core import jobs
-from ...packages.state import unsupported
+from ...packages.state import awaited
 from ...ui.job_display import report_error
 from .chosen import has_layers
 from .settings import COMMON
@@ -29,7 +29,7 @@ class JobOperator(bpy.types.Operator):
         if context.scene is None or context.scene.library is not None:
             cls.poll_message_set("This scene is linked from another file")
             return False
-        if not bpy.app.background and (missing := unsupported()):
+        if not bpy.app.background and (missing := awaited()):
             cls.poll_message_set(missing)
             return False
         return True
