@@ -14,6 +14,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from .own_blas import bind_own_blas
+
 #: In this order: the second needs symbols of the first.
 _LIBRARIES = (("libtorch_global_deps", os.RTLD_GLOBAL), ("libtorch_python", 0)) if os.name == "posix" else ()
 _SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
@@ -36,3 +38,4 @@ def preload_torch() -> None:
         path = Path(spec.submodule_search_locations[0], "lib", name + _SUFFIX)
         if path.exists():
             map_library(os.fsencode(path), os.RTLD_NOW | visibility)
+    bind_own_blas()

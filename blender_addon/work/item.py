@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -180,15 +179,13 @@ class WorkItem(Generic[Result]):
 
 
 def load_torch(report: Report) -> None:
-    """Make the packages importable, and torch with its few threads, where that has not been done yet; where it is
-    missing, who needs it says so."""
+    """Make the packages importable, and torch with its few threads, where that has not been done yet. Raises
+    `MissingPackages`: nothing of the core is there then."""
     if "torch" not in sys.modules:
-        from ...inference.errors import MissingPackages
         from ...inference.runtime.device import require_torch, wait_quietly
 
         report(0.0, "Loading PyTorch")
         manager.activate()
         wait_quietly()
         preload_torch()
-        with suppress(MissingPackages):
-            require_torch()
+        require_torch()

@@ -57,6 +57,21 @@ def frame(chosen: list[Object], scene: Scene) -> None:
     elif space.region_3d.view_perspective != "CAMERA":
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_selected()
+        _clear_of_sidebar(area, region, space.region_3d)
+
+
+def _clear_of_sidebar(area: Any, region: Any, view: Any) -> None:
+    """Bring what is framed in the middle of a viewport into the middle of what its sidebar leaves free."""
+    from bpy_extras import view3d_utils
+
+    sidebar = next(one for one in area.regions if one.type == "UI")
+    covered = region.x + region.width - sidebar.x if sidebar.width > 1 and sidebar.x > region.x else 0
+    if not 0 < covered < region.width / 2:
+        return
+    view.view_distance *= region.width / (region.width - covered)
+    view.update()
+    middle = (region.width + covered) / 2, region.height / 2
+    view.view_location = view3d_utils.region_2d_to_location_3d(region, view, middle, view.view_location)
 
 
 def open_picture(made: Iterable[Any], scene: Scene) -> Image | None:
