@@ -126,6 +126,7 @@ SECONDS = {
     "blender_addon/test_rigs_ik.py": 10,
     "inference/test_cli.py": 11,
     "inference/test_clip.py": 14,
+    "inference/test_da3.py": 12,
     "inference/test_depth.py": 3,
     "inference/test_detail_places.py": 3,
     "inference/test_detailer.py": 9,

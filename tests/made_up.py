@@ -31,6 +31,20 @@ FILES = {
         f"moge-2-vit{size}-normal/model.pt": ("synth_depth2.py", f"manifest-moge-2-vit{size}-normal.json.gz")
         for size in ("s", "b", "l")
     },
+    **{
+        f"{name}/model.safetensors": ("synth_depth2.py", f"manifest-{name}.json.gz")
+        for name in ("da3-small", "da3-base")
+    },
+    # The same weights: the two differ in what their depth means alone.
+    **{
+        f"da3{kind}-large/model.safetensors": ("synth_depth2.py", "manifest-da3metric-large.json.gz")
+        for kind in ("metric", "mono")
+    },
+    # The network of one view with the encoder of the small one, for those who put its size in the large one's place.
+    **{
+        f"small/da3{kind}-large/model.safetensors": ("synth_depth2.py", "manifest-da3metric-cut.json.gz")
+        for kind in ("metric", "mono")
+    },
     "midas/dpt_hybrid-midas-501f0c75.pt": ("synth_depth.py", "manifest-dpt_hybrid-midas-501f0c75.json.gz"),
     "midas/dpt-hybrid-midas/model.safetensors": ("synth_depth.py", "manifest-intel-dpt-hybrid-midas.json.gz"),
     "meshgraphormer/graphormer_hand_state_dict.bin": (

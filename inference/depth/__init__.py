@@ -42,11 +42,12 @@ def estimate_depth(
         says which answered), "builtin" (metres, where there are people), "relief" (height of a material's surface,
         unitless),
         "metric3d-vit-small", "-large", "-giant2" (metres everywhere but in the sky; needs its file), "moge-2-small",
-        "-base", "-large" (metres, and the lens of a photo that does not say its own; needs its file), or another of
-        docs/models.md: metres or, where `DepthMap.metric` is False, the relative inverse depth as a height.
-    fx, fy : focal length in pixels, which metres are in proportion to (but those of Depth Anything and ZoeDepth, which
-        are of the lens they were trained with); one given stands for both. None takes
-        the photo's own, else the lens that MoGe-2 finds, else the stated default; `DepthMap.camera.source` says which.
+        "-base", "-large" (metres, and the lens of a photo that does not say its own; needs its file), "da3-metric"
+        (metres everywhere but in the sky; needs its file), or another of docs/models.md: metres or, where
+        `DepthMap.metric` is False, the relative inverse depth as a height.
+    fx, fy : focal length in pixels, which metres are in proportion to (but those of Depth Anything V2 and ZoeDepth,
+        which are of the lens they were trained with); one given stands for both. None takes the photo's own, else the
+        lens that MoGe-2 or Depth Anything 3 finds, else the stated default; `DepthMap.camera.source` says which.
     resolution : short side of `preview` in pixels, up to 16384; 0 leaves it at the photo's size.
     tokens : of "moge-2-..." only: patches of the photo that the network sees, from 256 to 16384. Time grows with them.
     steady : of films (see `batch.estimate_depth`): metres of all frames on one scale.

@@ -27,6 +27,7 @@ _FAMILIES = {
     "dpt.": "DPT in the form of Hugging Face",
     "trans_encoder.": "MeshGraphormer",
     "encoder.backbone.": "MoGe-2",
+    "model.backbone.pretrained.": "Depth Anything 3",
     "smpl_head.": "HMR 2.0",
     "backbone.encoder.rope_embed.": "SAM 3D Body with DINOv3",
     "backbone.last_norm.": "SAM 3D Body with ViT-H",

@@ -32,6 +32,8 @@ def names(task, root):
 
 def test_the_best_installed_model_comes_first(tmp_path):
     assert names("depth", tmp_path) == ["builtin", "relief"]
+    installed(tmp_path, ("depth", "da3-small"), ("depth", "da3-metric"))
+    assert names("depth", tmp_path) == ["da3-metric", "builtin", "da3-small", "relief"]
     installed(tmp_path, ("depth", "moge-2-small"))
     assert names("depth", tmp_path)[0] == names("normals", tmp_path)[0] == "moge-2-small"
     installed(tmp_path, ("depth", "moge-2-large"))

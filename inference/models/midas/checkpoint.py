@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...weights import Published, Rules, rename
+from ..dpt import RULES as DECODER
 
 #: In the file, never used: the head that names a photo's contents, and a unit that has nothing to add.
 _UNUSED = re.compile(r"^pretrained\.model\.(head|norm)\.|^scratch\.refinenet4\.resConfUnit1\.")
@@ -19,13 +20,7 @@ _RULES: Rules = (
     (r"^pretrained\.act_postprocess4\.0\.project\.0\.", "readouts.1.project."),
     (r"^pretrained\.act_postprocess4\.3\.", "readouts.1.mix."),
     (r"^pretrained\.act_postprocess4\.4\.", "readouts.1.shrink."),
-    *((rf"^scratch\.layer{level + 1}_rn\.", f"narrow.{level}.") for level in range(4)),
-    *((rf"^scratch\.refinenet{level + 1}\.", f"fusions.{level}.") for level in range(4)),
-    (r"\.resConfUnit1\.conv1\.", ".before.first."),
-    (r"\.resConfUnit1\.conv2\.", ".before.second."),
-    (r"\.resConfUnit2\.conv1\.", ".after.first."),
-    (r"\.resConfUnit2\.conv2\.", ".after.second."),
-    (r"\.out_conv\.", ".out."),
+    *DECODER,
     (r"^scratch\.output_conv\.0\.", "head.0."),
     (r"^scratch\.output_conv\.2\.", "head.1."),
     (r"^scratch\.output_conv\.4\.", "head.2."),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import transformer
+from ..dpt import Fusion, enlarged, fused
 
 #: Sides of a picture are multiples of this.
 MULTIPLE = 32
@@ -31,7 +32,7 @@ class Midas(nn.Module):
         self.narrow = nn.ModuleList(
             nn.Conv2d(channels, _FEATURES, 3, padding=1, bias=False) for channels in (256, 512, _WIDTH, _WIDTH)
         )
-        self.fusions = nn.ModuleList(Fusion(joins=level < 3) for level in range(4))
+        self.fusions = nn.ModuleList(Fusion(_FEATURES, joins=level < 3) for level in range(4))
         self.head = nn.ModuleList(
             [nn.Conv2d(_FEATURES, 128, 3, padding=1), nn.Conv2d(128, 32, 3, padding=1), nn.Conv2d(32, 1, 1)]
         )
@@ -53,13 +54,8 @@ class Midas(nn.Module):
         levels = [fine, middle, *(read(one, grid) for read, one in zip(self.readouts, tokens, strict=True))]
         kind = next(self.fusions.parameters()).dtype
         levels = [narrow(level.to(kind)) for narrow, level in zip(self.narrow, levels, strict=True)]
-        path = None
-        for number in (3, 2, 1, 0):
-            size = levels[number - 1].shape[2:] if number else None
-            path = self.fusions[number](levels[number], path, size)
-        assert path is not None
-        path = path.float()
-        result = self.head[1](_enlarged(self.head[0](path), None)).relu()
+        path = fused(levels, self.fusions).float()
+        result = self.head[1](enlarged(self.head[0](path), None)).relu()
         return self.head[2](result).relu()[:, 0]
 
 
@@ -114,35 +110,3 @@ class Readout(nn.Module):
         joined = torch.cat([patches, tokens[:, :1].expand_as(patches)], 2)
         features = self.mix(functional.gelu(self.project(joined)).transpose(1, 2).unflatten(2, grid))
         return features if self.shrink is None else self.shrink(features)
-
-
-class Fusion(nn.Module):
-    """Adds a level to what comes from the coarser ones, and enlarges the sum."""
-
-    def __init__(self, joins: bool) -> None:
-        super().__init__()
-        self.before = Residual() if joins else None
-        self.after = Residual()
-        self.out = nn.Conv2d(_FEATURES, _FEATURES, 1)
-
-    def forward(self, level: Tensor, coarser: Tensor | None, size: torch.Size | None) -> Tensor:
-        if coarser is not None and self.before is not None:
-            level = coarser + self.before(level)
-        # The published order is to enlarge first; a 1 x 1 convolution commutes with it but for rounding.
-        return self.out(_enlarged(self.after(level), size))
-
-
-class Residual(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
-        self.second = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.first(x.relu()).relu())
-
-
-def _enlarged(x: Tensor, size: torch.Size | None) -> Tensor:
-    """To `size`, or twice as large."""
-    size = size or torch.Size([2 * side for side in x.shape[2:]])
-    return functional.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)

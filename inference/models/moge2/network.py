@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import transformer
-from ..dinov2 import PATCH, TRAINED_GRID, sampled_positions
+from ..dinov2 import PATCH, embedded, places_of
 
 #: Levels of a pyramid below the transformer's own width.
 _WIDTHS = (256, 128, 64, 32)
@@ -64,12 +64,7 @@ class Encoder(nn.Module):
 
     def tokens(self, pictures: Tensor) -> list[Tensor]:
         """The tapped outputs (B, 1 + r c, width), normalised; the class token comes first."""
-        vit, (rows, columns) = self.backbone, (side // PATCH for side in pictures.shape[2:])
-        positions = vit.pos_embed
-        if (rows, columns) != (TRAINED_GRID, TRAINED_GRID):
-            positions = torch.cat([positions[:, :1], sampled_positions(positions[:, 1:], rows, columns)], 1)
-        patches = vit.patch_embed.proj(pictures).flatten(2).transpose(1, 2)
-        tokens = torch.cat([vit.cls_token.expand(len(pictures), -1, -1), patches], 1) + positions
+        vit, tokens = self.backbone, embedded(self.backbone, pictures)
         taps = []
         for number, block in enumerate(vit.blocks):
             tokens = block(tokens)
@@ -164,14 +159,6 @@ class MoGe2(nn.Module):
         levels = [place.expand(count, -1, -1, -1) for place in places]
         levels[0] = torch.cat([features, levels[0]], 1)
         return levels
-
-
-def places_of(rows: int, columns: int, aspect: float) -> Tensor:
-    """(1, 2, rows, columns): u to the right and v down of each cell's centre, in half diagonals from the middle."""
-    diagonal = (1 + aspect**2) ** 0.5
-    u = ((2 * torch.arange(columns) + 1) / columns - 1) * (aspect / diagonal)
-    v = ((2 * torch.arange(rows) + 1) / rows - 1) / diagonal
-    return torch.stack(torch.meshgrid(u, v, indexing="xy"))[None]
 
 
 def network_picture(photo: Tensor, tokens: int) -> Tensor:
