@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Depth by Depth Anything 3: metres through a known lens, or a relative depth and, of some, the lens of the photo.
 
-The metric model sees every photo as if a lens of 300 pixels had taken it, as its authors say ("metric_depth = focal *
-net_output / 300"); where the sky is it says by itself.
+The metric model answers as if a lens of 300 pixels had taken every picture that it sees: metres are in proportion to
+the focal length in these pixels. The lens of a photo that does not say its own is that which a model of any views sees
+in it, where one is installed, as in their authors' nested models.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...installer.models import catalogue, store
 from ..geometry.normals_from_depth import normals_from_depth
 from ..geometry.previews import preview_size
 from ..geometry.relative import near_is_bright, relative_map
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from ..photo import Photo
     from ..runtime import Run
 
-#: Part of the time that the network takes.
-_NETWORK_SHARE = 0.9
+#: Parts of the time by whose end a smaller network has found the lens, and the network is done.
+_LENS_SHARE, _NETWORK_SHARE = 0.1, 0.9
 #: Focal length in the network's pixels of the lens of the metric depth.
 _FOCAL = 300.0
 #: From here on it is sky, as published.
@@ -50,9 +52,32 @@ def estimate_batch(photos: Sequence[Photo], run: Run, options: Mapping[str, Any]
     for camera in cameras:
         preview_size(camera.height, camera.width, resolution)
     assert run.model is not None
-    make = partial(_depth_map, metric=bool(run.model.options.get("metres", True)), resolution=resolution)
-    answered = answers(photos, run.part(0.0, _NETWORK_SHARE))
+    metric = bool(run.model.options.get("metres", True))
+    if metric:
+        cameras = _found_lenses(photos, cameras, run.part(0.0, _LENS_SHARE))
+    make = partial(_depth_map, metric=metric, resolution=resolution)
+    answered = answers(photos, run.part(_LENS_SHARE if metric else 0.0, _NETWORK_SHARE))
     return finished(run, _NETWORK_SHARE, "Depth", make, answered, cameras)
+
+
+def _found_lenses(photos: Sequence[Photo], cameras: list[Camera], run: Run) -> list[Camera]:
+    """The cameras, those that are guessed through the lenses that an installed model of any views sees."""
+    unknown = [number for number, camera in enumerate(cameras) if camera.source == "default"]
+    finder = next(
+        (
+            model
+            for model in catalogue.models("depth")
+            if run.model is not None and model.code == run.model.code and not model.options.get("metres", True)
+            if model.options.get("lens") and store.is_installed(model, run.models_dir)
+        ),
+        None,
+    )
+    if not unknown or finder is None:
+        return cameras
+    found = answers([photos[number] for number in unknown], replace(run, model=finder))
+    for number, answer in zip(unknown, found, strict=True):
+        cameras[number] = _through_found_lens(cameras[number], answer)
+    return cameras
 
 
 def _depth_map(answer: Answer, camera: Camera, *, metric: bool, resolution: int) -> DepthMap:

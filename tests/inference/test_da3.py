@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from maquette import inference
 from maquette.inference.errors import BadModelFile
 from maquette.inference.models import da3
@@ -78,16 +77,6 @@ def test_what_the_network_says(name, photo, models) -> None:
         np.testing.assert_allclose(answer.angles, want["camera"][0, 7:], rtol=1e-5)
 
 
-def test_two_views_of_a_scene_see_each_other(models) -> None:
-    network = da3.kept_network(run_of("da3-small", models("da3-small")))
-    pictures = torch.stack([da3.network_picture(PHOTOS[name]) for name in ("wide", "other")])
-    with torch.inference_mode():
-        depth, sure, cameras = network(pictures, views=2)
-    np.testing.assert_allclose(depth[:, ::STEP, ::STEP], GOLDEN["da3-small_pair_depth"], rtol=1e-5)
-    np.testing.assert_allclose(sure[:, ::STEP, ::STEP], GOLDEN["da3-small_pair_sure"], rtol=1e-4)
-    np.testing.assert_allclose(cameras, GOLDEN["da3-small_pair_camera"], atol=1e-5)
-
-
 def test_metres_are_in_proportion_to_the_lens_and_sky_is_no_surface(models) -> None:
     options = {"models_dir": models("cut"), "device": "cpu"}
     found = inference.estimate_depth(PHOTOS["wide"], "da3-metric", fx=400, fy=440, **options)
@@ -130,6 +119,21 @@ def test_the_lens_of_a_photo_that_does_not_say_its_own(models) -> None:
     assert [one.camera.fx for one in inference.batch.estimate_depth(clip, "da3-small", **options)] == [
         found.camera.fx
     ] * 2
+
+
+def test_metres_through_the_lens_that_a_smaller_network_finds(models, synthetic, tmp_path) -> None:
+    (tmp_path / "da3metric-large").symlink_to(models("cut") / "da3metric-large")
+    options = {"models_dir": tmp_path, "device": "cpu"}
+    guessed = inference.estimate_depth(PHOTOS["wide"], "da3-metric", **options)
+    assert guessed.camera.source == "default"
+    (tmp_path / "da3-small").symlink_to(synthetic("da3-small") / "da3-small")
+    camera = inference.Camera(700, 700, 252, 98, 504, 196, "exif")
+    photos = [inference.Photo(PHOTOS["wide"], camera), inference.Photo(PHOTOS["wide"])]
+    own, found = inference.batch.estimate_depth(photos, "da3-metric", **options)
+    matrix = GOLDEN["da3-small_wide_intrinsics"][0]
+    assert own.camera == camera and found.camera.source == "model" and found.model == "da3-metric"
+    assert found.camera.fx == pytest.approx((matrix[0, 0] + matrix[1, 1]) / 2, rel=1e-5)
+    np.testing.assert_allclose(found.depth / found.camera.fx, guessed.depth / guessed.camera.fx, rtol=1e-5)
 
 
 @pytest.mark.parametrize("angles", [(0.0, 1.0), (1.0, 3.2)])

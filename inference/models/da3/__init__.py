@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
 #: Long side of the network's picture, at which it was trained and is used by its authors.
 LONG_SIDE = 504
-#: In the files of any views, of no use here: the rays of all pixels, which say again what depth and camera say, and
+#: In the files of any views, of no use to one photo: the rays of all pixels, where the camera stands among others, and
 #: what is told of cameras that are known.
-_UNUSED = re.compile(r"^model\.cam_enc\.|^model\.head\.scratch\.\w+_aux\.")
+_UNUSED = re.compile(r"^model\.cam_(enc|dec\.fc_t|dec\.fc_qvec)\.|^model\.head\.scratch\.\w+_aux\.")
 _RULES: Rules = (
     (r"^model\.backbone\.pretrained\.camera_token$", "encoder.camera_token"),
     (r"^model\.backbone\.pretrained\.", "encoder.vit."),
-    (r"^model\.cam_dec\.", "camera_head."),
+    (r"^model\.cam_dec\.backbone\.", "lens_head."),
+    (r"^model\.cam_dec\.fc_fov\.0\.", "lens_head.4."),
     (r"^model\.head\.", ""),
     *DECODER,
     (r"^scratch\.output_conv1\.", "neck."),
@@ -107,6 +108,6 @@ def _compute(pixels: list[NDArray[np.uint8]], run: Run) -> list[Answer]:
     run.report(0.0, f"Loading {run.model.label}")
     network = kept_network(run)
     found = outputs(network, [network_picture(one) for one in pixels], run, "Estimating depth")
-    if network.camera_head is None:
+    if network.lens_head is None:
         return [Answer(depth.numpy(), sky.numpy(), None) for depth, sky in found]
-    return [Answer(depth.numpy(), None, camera[7:].numpy()) for depth, _, camera in found]
+    return [Answer(depth.numpy(), None, angles.numpy()) for depth, angles in found]

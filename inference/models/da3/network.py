@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The networks of Depth Anything 3 (Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views", 2025).
 
-A DINOv2 transformer and a decoder of dense predictions. Those of any views look through each view by itself and through
-all views of a scene together, in turn, in their later blocks, and say how each view was taken; those of one view say
-where the sky is.
+A DINOv2 transformer and a decoder of dense predictions. Those of any views look, in their later blocks, in turn through
+each view by itself and through all views of a scene together, and say how each view was taken; those of one view say
+where the sky is. Here every photo is a scene of one view.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Size:
     """One of the published sizes.
 
     transformer : timm's name.  taps : blocks (from 0) whose outputs are handed on.  channels : of these in the decoder.
-    width : of the decoder.  views : the block from which on views look at each other; None where there is one view.
+    width : of the decoder.  views : the block from which on views look at each other; None in those of one view.
     """
 
     transformer: str
@@ -71,12 +71,9 @@ class Encoder(nn.Module):
         """Channels of a token that is handed on."""
         return self.vit.embed_dim * (1 if self.views is None else 2)
 
-    def forward(self, pictures: Tensor, views: int) -> list[Tensor]:
-        """views : how many of the pictures that follow one another are of one scene.
-
-        Of any views, what is handed on is what the last block said that looks through one view, and beside it the
-        output, which alone is normalised, but for the first token.
-        """
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Of any views, what is handed on is what the last block said that looks through one view, and beside it the
+        output. Those of one view are normalised."""
         tokens, kept = embedded(self.vit, pictures), []
         if self.views is None:
             for number, block in enumerate(self.vit.blocks):
@@ -84,26 +81,24 @@ class Encoder(nn.Module):
                 if number in self.taps:
                     kept.append(self.vit.norm(tokens))
             return kept
-        alone, together = self._turns(pictures, views)
+        alone, together = self._turns(pictures)
         own = tokens
         for number, block in enumerate(self.vit.blocks):
             if number == self.views:
-                first, others = self.camera_token[0, :1], self.camera_token[0, 1:].expand(views - 1, -1)
-                tokens[:, 0] = torch.cat([first, others]).repeat(len(tokens) // views, 1)
+                tokens[:, 0] = self.camera_token[0, 0]  # of a scene's first view
             if number < self.views:
                 own = tokens = block(tokens)
             elif number % 2 == 0:
                 own = tokens = _turned_block(block, tokens, *alone)
             else:
-                scene = tokens.unflatten(0, (-1, views)).flatten(1, 2)
-                tokens = _turned_block(block, scene, *together).unflatten(1, (views, -1)).flatten(0, 1)
+                tokens = _turned_block(block, tokens, *together)
             if number in self.taps:
                 kept.append(torch.cat([own, tokens], -1))
         return kept
 
-    def _turns(self, pictures: Tensor, views: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Cosines and sines (tokens, 2, frequencies) for one view, where a patch is at its row and column, counted from
-        1, and for all views, where each is at (1, 1); the first token of a view is at (0, 0)."""
+    def _turns(self, pictures: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Cosines and sines (tokens, 2, frequencies) of a view by itself, where a patch is at its row and column,
+        counted from 1, and of all views, where each is at (1, 1); the first token of a view is at (0, 0)."""
         rows, columns = (side // PATCH for side in pictures.shape[2:])
         places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)) + 1
         place = torch.cat([torch.zeros(1, 2, dtype=places.dtype), places])
@@ -114,7 +109,7 @@ class Encoder(nn.Module):
             angles = of[..., None] * frequencies
             return angles.cos().to(pictures), angles.sin().to(pictures)
 
-        return turns(place), turns(place.clamp(max=1).repeat(views, 1))
+        return turns(place), turns(place.clamp(max=1))
 
 
 def _turned_block(block: Any, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -134,24 +129,9 @@ def _turned(values: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.stack([first * cos - second * sin, second * cos + first * sin], -2).flatten(-3)
 
 
-class Camera(nn.Module):
-    """The first tokens (B, width) -> (B, 9): place and turn (x, y, z, w) of the camera in the scene, and radians that
-    it sees down and across."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.backbone = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-        self.fc_t, self.fc_qvec = nn.Linear(width, 3), nn.Linear(width, 4)
-        self.fc_fov = nn.Sequential(nn.Linear(width, 2), nn.ReLU())
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        features = self.backbone(tokens)
-        return torch.cat([self.fc_t(features), self.fc_qvec(features), self.fc_fov(features)], -1)
-
-
 class DepthAnything3(nn.Module):
     """Pictures (B, 3, 14 r, 14 c), normalised -> depth (B, 14 r, 14 c) > 0, and of one view the sky (B, 14 r, 14 c),
-    from 0 (none) to about 1, of any views how sure it is (B, 14 r, 14 c), from 1, and the cameras (B, 9)."""
+    from 0 (none) to about 1, of any views the radians (B, 2) that the lens sees down and across."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -173,24 +153,24 @@ class DepthAnything3(nn.Module):
         self.neck = nn.Conv2d(size.width, size.width // 2, 3, padding=1)
         self.depth_head = _head(size.width // 2, 2 if many else 1)
         self.sky_head = None if many else _head(size.width // 2, 1)
-        self.camera_head = Camera(width) if many else None
+        layers = [layer for to in (width, width, 2) for layer in (nn.Linear(width, to), nn.ReLU())]
+        self.lens_head = nn.Sequential(*layers) if many else None
 
-    def forward(self, pictures: Tensor, views: int = 1) -> list[Tensor]:
-        """views : how many of the pictures that follow one another are of one scene."""
-        taps = self.encoder(pictures, views)
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        taps = self.encoder(pictures)
         decoded = self.decoded(self.levels(taps, pictures.shape[2:]), pictures.shape[2:])
         answer = self.depth_head(decoded).exp()
         if self.sky_head is not None:
             return [answer[:, 0], self.sky_head(decoded)[:, 0].relu()]
-        assert self.camera_head is not None
-        return [answer[:, 0], 1 + answer[:, 1], self.camera_head(taps[-1][:, 0])]
+        assert self.lens_head is not None
+        return [answer[:, 0], self.lens_head(taps[-1][:, 0])]  # how sure it is of the depth is left out
 
     def levels(self, taps: list[Tensor], sides: Sequence[int]) -> list[Tensor]:
         """What the decoder makes of the tokens, at 4, 2, 1 and 1/2 cells along each side of a patch."""
         grid, levels = [side // PATCH for side in sides], []
         for tokens, project, resized in zip(taps, self.projects, self.resize_layers, strict=True):
             patches = tokens[:, 1:]
-            if self.camera_head is not None:
+            if self.lens_head is not None:
                 own, seen = patches.chunk(2, -1)
                 patches = torch.cat([own, self.encoder.vit.norm(seen)], -1)
             features = project(self.norm(patches).transpose(1, 2).unflatten(2, grid))
@@ -202,7 +182,7 @@ class DepthAnything3(nn.Module):
 
     def _placed(self, features: Tensor, sides: Sequence[int]) -> Tensor:
         """Of any views, the decoder is told where in the picture its cells lie."""
-        if self.camera_head is None:
+        if self.lens_head is None:
             return features
         return features + _PLACE_WEIGHT * _waves(features, sides[1] / sides[0])
 
