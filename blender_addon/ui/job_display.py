@@ -87,12 +87,13 @@ def is_there(outcome: jobs.Outcome) -> bool:
 
 
 def current(photo: str) -> jobs.Outcome | None:
-    """How the last job ended, where that is still of interest: not after its undo, and no error of another photo than
-    the chosen one."""
+    """How the last job ended, where that is still of interest: not after its undo, and not of another photo than the
+    chosen one."""
     outcome = jobs.outcome()
-    if outcome is None or not is_there(outcome) or (outcome.failed and outcome.label and outcome.photo != photo):
+    if outcome is None or not is_there(outcome):
         return None
-    return outcome
+    other = outcome.photo != photo and (outcome.photo or (outcome.failed and outcome.label))
+    return None if other else outcome
 
 
 def draw_status(layout: UILayout, photo: str) -> None:

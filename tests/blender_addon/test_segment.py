@@ -125,14 +125,15 @@ def test_clicks_and_boxes_are_written_down() -> None:
     assert json.loads(settings.points) == [[10.0, 20, 1], [30, 40, 0]] and json.loads(settings.box) == [5, 6, 50, 60]
 
 
-def test_clicks_in_a_viewport_without_the_photos_camera_open_the_photo(monkeypatch) -> None:
-    """There is nothing in it that could be clicked."""
+def test_clicks_in_a_viewport_that_does_not_look_through_the_photos_camera_open_the_photo(monkeypatch) -> None:
+    """It is not to be seen there. The clicking starts in its editor."""
     photo = bpy.data.images.new("photo", 8, 8)
     bpy.context.scene.maquette.image = photo
-    opened, said = [], []
-    monkeypatch.setattr(pick, "open_image", lambda image, scene: opened.append(image))
+    opened = []
+    monkeypatch.setattr(pick, "open_image", lambda image, scene, then: opened.append((image, then)))
     monkeypatch.setattr(pick, "bpy", SimpleNamespace(app=SimpleNamespace(background=False), data=bpy.data))
-    clicked = SimpleNamespace(camera="", report=lambda kinds, text: said.append(text))
-    context = SimpleNamespace(area=SimpleNamespace(type="VIEW_3D"), scene=bpy.context.scene)
+    clicked = SimpleNamespace(camera="")
+    view = SimpleNamespace(region_3d=SimpleNamespace(view_perspective="PERSP"))
+    context = SimpleNamespace(area=SimpleNamespace(type="VIEW_3D"), scene=bpy.context.scene, space_data=view)
     assert pick.MAQUETTE_OT_pick_segment.invoke(clicked, context, None) == {"FINISHED"}
-    assert opened == [photo] and "in the sidebar" in said[0]
+    assert opened == [(photo, "pick_segment")]

@@ -143,6 +143,17 @@ def test_a_dropped_photo_is_chosen_and_every_sidebar_says_so(bricks, monkeypatch
     assert settings.source == "IMAGE" and settings.image.filepath == bricks and drawn
 
 
+def test_what_was_clicked_and_drawn_on_a_photo_is_not_taken_for_the_next() -> None:
+    settings, photos = bpy.context.scene.maquette, [bpy.data.images.new(name, 8, 8) for name in ("one", "two")]
+    settings.segment.points = "[[9, 9, 1]]"  # by a script, before a photo is chosen
+    settings.image = photos[0]
+    settings.calibrate.lines_x, settings.detail.mask = "[[0, 0, 9, 9]]", "IMAGE"
+    settings.image = photos[0]
+    assert (settings.segment.points, settings.calibrate.lines_x) == ("[[9, 9, 1]]", "[[0, 0, 9, 9]]")
+    settings.image = photos[1]
+    assert settings.segment.points == settings.calibrate.lines_x == "" and settings.detail.mask == "IMAGE"
+
+
 def test_nothing_is_selected_while_the_artist_edits(bricks, clicked) -> None:
     bpy.ops.mesh.primitive_cube_add(size=2)
     cube = bpy.context.object

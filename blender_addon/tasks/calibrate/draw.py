@@ -11,6 +11,7 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..shared.picking import draw_on_photo, ends, navigates
+from ..shared.shown import open_image
 
 #: The colours of the scene's axes, by direction.
 COLOURS = {"x": (1.0, 0.25, 0.3, 1.0), "y": (0.5, 0.9, 0.2, 1.0), "z": (0.3, 0.55, 1.0, 1.0)}
@@ -43,13 +44,15 @@ class MAQUETTE_OT_draw_lines(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        space = context.space_data
-        if space is None or space.type != "IMAGE_EDITOR" or space.image is None or not space.image.size[0]:
-            cls.poll_message_set("Show the photo in an Image Editor")
+        if not _size_shown(context) and context.scene.maquette.image is None:
+            cls.poll_message_set("Choose a photo first")
             return False
         return True
 
     def invoke(self, context: Any, event: Any) -> set[Any]:
+        if not _size_shown(context):
+            open_image(context.scene.maquette.image, context.scene, "draw_lines")
+            return {"FINISHED"}
         self._start: tuple[float, float] | None = None
         self._end = (0.0, 0.0)
         space: Any = bpy.types.SpaceImageEditor
@@ -88,14 +91,24 @@ class MAQUETTE_OT_draw_lines(bpy.types.Operator):
         setattr(settings, f"lines_{axis}", json.dumps(change(drawn(settings)[axis])))
 
     def _tell(self, context: Any) -> None:
-        context.workspace.status_text_set(_HELP.format(direction=_RUNS[self.axis.lower()]))
+        told = _HELP.format(direction=_RUNS[self.axis.lower()])
+        context.workspace.status_text_set(told)
+        context.area.header_text_set(told)  # a window of its own has no status bar
         context.area.tag_redraw()
 
     def _done(self, context: Any) -> None:
         space: Any = bpy.types.SpaceImageEditor
         space.draw_handler_remove(self._handle, "WINDOW")
         context.workspace.status_text_set(None)
+        context.area.header_text_set(None)
         context.area.tag_redraw()
+
+
+def _size_shown(context: Any) -> int:
+    """Width of the photo that the editor shows; 0 where it shows none."""
+    space = context.space_data
+    image = space.image if space is not None and space.type == "IMAGE_EDITOR" else None
+    return image.size[0] if image is not None else 0
 
 
 def _pixel(context: Any, event: Any) -> tuple[float, float]:

@@ -72,5 +72,5 @@ def build(item: SegmentWork, found: JobResult[Cut], place: Place) -> str:
             name=f"{item.source.name}.card", whole=bool(cut.files), parent=place.scene.collection,
         )  # fmt: skip
         place.mark(card, "card")
-        made.append(f"the card {card.name}")
+        made.append(f"the card {card.name}, cut out in Material Preview")
     return f"Made {' and '.join(made)}" if made else "Cut out, and nothing was to be made of it"

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..shared.picking import draw_on_photo, ends, navigates, pixel_under
+from ..shared.picking import draw_on_photo, ends, looks_through, navigates, pixel_under
 from ..shared.shown import open_image
 
 _HELP = "Click on it; Ctrl-click on what is not; drag a box around it   Backspace: start over   Enter: done"
@@ -34,9 +34,8 @@ class MAQUETTE_OT_pick_segment(bpy.types.Operator):
             self.report({"ERROR"}, "Show the photo in an Image Editor, or look through its camera")
             return {"CANCELLED"}
         photo = context.scene.maquette.image
-        if context.area.type == "VIEW_3D" and photo is not None and bpy.data.objects.get(self.camera) is None:
-            open_image(photo, context.scene)  # there is nothing in the viewport that could be clicked
-            self.report({"INFO"}, "The photo is open: press Click or Box there, in the sidebar (N)")
+        if context.area.type == "VIEW_3D" and photo is not None and not looks_through(context, self.camera):
+            open_image(photo, context.scene, "pick_segment")  # the photo is not to be seen in the viewport
             return {"FINISHED"}
         self._start = None
         space: Any = bpy.types.SpaceImageEditor
@@ -73,6 +72,7 @@ class MAQUETTE_OT_pick_segment(bpy.types.Operator):
         count = len(_numbers(settings.points))
         told = f"   {count} click{'' if count == 1 else 's'}{', a box' if settings.box else ''}"
         context.workspace.status_text_set(_HELP + told)
+        context.area.header_text_set(_HELP + told)  # a window of its own has no status bar
         context.area.tag_redraw()
 
     def _done(self, context: Any) -> None:
@@ -80,6 +80,7 @@ class MAQUETTE_OT_pick_segment(bpy.types.Operator):
         space.draw_handler_remove(self._handle, "WINDOW")
         context.window.cursor_modal_restore()
         context.workspace.status_text_set(None)
+        context.area.header_text_set(None)
         for area in context.window.screen.areas:
             area.tag_redraw()
 

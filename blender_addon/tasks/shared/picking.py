@@ -26,6 +26,12 @@ def ends(event: Any) -> bool:
     return event.value == "PRESS" and event.type in _END
 
 
+def looks_through(context: Any, camera: str) -> bool:
+    """Whether a viewport looks through the camera of that name."""
+    view, own = context.space_data.region_3d, context.scene.camera
+    return view.view_perspective == "CAMERA" and own is not None and own.name == camera
+
+
 def pixel_under(context: Any, event: Any, camera: Any) -> tuple[float, float] | None:
     """(u, v) of the photo, v down; None where the mouse is not over it. camera : the photo's matched one, or None."""
     region = next(region for region in context.area.regions if region.type == "WINDOW")

@@ -12,9 +12,10 @@ from bl_ui.utils import PresetPanel
 from bpy.props import StringProperty
 
 from ....inference.options import Options
+from .settings import OF_ONE_PHOTO
 
 #: Settings that are of one photo or file only.
-_OF_ONE = frozenset(("boxes", "points", "box", "mask", "scene_depth", "folder", "part", "bone"))
+_OF_ONE = OF_ONE_PHOTO | {"folder", "part", "bone"}
 _AddPreset: Any = presets.AddPresetBase  # whose methods the stubs of Blender's types do not know
 #: Task -> its settings, for `MAQUETTE_OT_save_preset`.
 _settings: dict[str, Options] = {}

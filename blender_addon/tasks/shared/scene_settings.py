@@ -14,7 +14,7 @@ from ....inference.options import Choice, Options
 from ....inference.options.common import LAYER
 from ...core.bpy_settings import properties_of
 from .chosen import chosen_path
-from .settings import COMMON, PHOTO
+from .settings import COMMON, OF_ONE_PHOTO, PHOTO
 
 if TYPE_CHECKING:
     from .task import Task
@@ -46,6 +46,19 @@ def _layers(settings: Any, _context: object, _typed: str) -> list[str]:
         return []
 
 
+def _another_photo(settings: Any, _context: object) -> None:
+    """Forget what was clicked, drawn or chosen on the photo before: on this one it would be somewhere else."""
+    name = settings.image.name if settings.image else ""
+    if not name or name == settings.clicked_on:
+        return
+    groups = [getattr(settings, one.identifier) for one in settings.bl_rna.properties if one.type == "POINTER"]
+    for group in (one for one in groups if settings.clicked_on and isinstance(one, bpy.types.PropertyGroup)):
+        for one in group.bl_rna.properties:
+            if one.identifier in OF_ONE_PHOTO and one.type == "STRING":
+                group.property_unset(one.identifier)
+    settings.clicked_on = name
+
+
 def scene_group(tasks: Iterable[Task]) -> type:
     """The class of `Scene.maquette`."""
     declared = {
@@ -54,8 +67,12 @@ def scene_group(tasks: Iterable[Task]) -> type:
             name=LAYER.label, description=LAYER.help, search=_layers, search_options={"SUGGESTION"}
         ),
         "image": PointerProperty(
-            name="Photo", description="Photo, image sequence or movie to work on", type=bpy.types.Image
+            name="Photo",
+            description="Photo, image sequence or movie to work on",
+            type=bpy.types.Image,
+            update=_another_photo,
         ),
+        "clicked_on": StringProperty(name="Clicked On", description="Photo of the clicks, lines and boxes"),
         "camera": PointerProperty(
             name="Camera",
             description="Camera that the photo was taken with, for its focal length; empty for the photo's own",

@@ -8,6 +8,9 @@ from ....inference.options.common import AUTO, LAYER
 from ....installer.models import catalogue
 from ...core.bpy_settings import Name, Vector
 
+#: Settings of tasks that are clicked, drawn or chosen on one photo.
+OF_ONE_PHOTO = frozenset(("boxes", "points", "box", "mask", "scene_depth", "lines_x", "lines_y", "lines_z"))
+
 # fmt: off
 #: What every task is asked: through which lens, where to write, where to compute.
 COMMON = Options(

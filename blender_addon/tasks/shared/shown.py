@@ -9,11 +9,14 @@ from typing import Any
 
 import bpy
 from bpy.types import Image, Object, Scene
+from mathutils import Quaternion, Vector
 
 from ...core import roles
 
 #: Of several pictures the first of these is shown; depths in metres are black and white in an editor.
 _LAST = ("depth", "height", "hands.depth", "hands.id")
+#: How far a view may look past a photo's camera before it is turned, and how far it looks past it then (radians).
+_SIDEWAYS, _PAST = 0.7, 0.45
 
 
 def select(made: Iterable[Any], scene: Scene) -> list[Object]:
@@ -55,9 +58,23 @@ def frame(chosen: list[Object], scene: Scene) -> None:
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_center_camera()
     elif space.region_3d.view_perspective != "CAMERA":
+        _face(chosen, scene, space.region_3d)
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_selected()
         _clear_of_sidebar(area, region, space.region_3d)
+
+
+def _face(chosen: list[Object], scene: Scene, view: Any) -> None:
+    """Turn a view that would show a photo's surface from its side or from behind towards it, and a little past the
+    photo's camera, so that its depth is seen."""
+    surfaces = [obj for obj in chosen if obj.type == "MESH" and obj.find_armature() is None]
+    cameras = [obj for obj in scene.objects if obj.type == "CAMERA" and roles.IMAGE in obj]
+    camera = next((one for one in cameras if any(_belongs(obj, one) for obj in surfaces)), None)
+    if camera is None:
+        return
+    turned, ahead = camera.matrix_world.to_quaternion(), Vector((0.0, 0.0, -1.0))
+    if (view.view_rotation @ ahead).angle(turned @ ahead) > _SIDEWAYS:
+        view.view_rotation = Quaternion((0.0, 0.0, 1.0), _PAST) @ turned
 
 
 def _clear_of_sidebar(area: Any, region: Any, view: Any) -> None:
@@ -78,25 +95,25 @@ def open_picture(made: Iterable[Any], scene: Scene) -> Image | None:
     """Show the most telling of the pictures in an image editor that is in sight and shows no render; returns it."""
     pictures = [one for one in made if isinstance(one, Image) and roles.DIGEST not in one]
     pictures.sort(key=lambda one: one.get(roles.ROLE) in _LAST)
-    return pictures[0] if pictures and _in_sight(pictures[0], scene) else None
+    return pictures[0] if pictures and _in_sight(pictures[0], scene) is not None else None
 
 
-def _in_sight(image: Image, scene: Scene) -> bool:
-    """Show an image in an editor that is in sight, where there is one."""
-    for _, area in _areas("IMAGE_EDITOR", scene):
+def _in_sight(image: Image, scene: Scene) -> tuple[Any, Any] | None:
+    """Show an image in an editor that is in sight; returns its window and area, None where there is none."""
+    for window, area in _areas("IMAGE_EDITOR", scene):
         space: Any = area.spaces.active
         render = space.image is not None and space.image.type == "RENDER_RESULT"
         if space.ui_mode == "VIEW" and not space.use_image_pin and not render:
             space.image = image
-            return True
-    return False
+            return window, area
+    return None
 
 
-def open_image(image: Image, scene: Scene) -> None:
-    """Show an image in an editor that is in sight, or else in a window of its own, with the sidebar."""
-    if not _in_sight(image, scene):
-        # Not while the click is handled: the window copies the area of the pressed button, and Blender 4.3 crashes.
-        bpy.app.timers.register(partial(_open_window, image.name), first_interval=0.2)
+def open_image(image: Image, scene: Scene, then: str = "") -> None:
+    """Show an image in an editor that is in sight, or else in a window of its own, with the sidebar.
+    then : operator that is started there."""
+    # Not while the click is handled: the window copies the area of the pressed button, and Blender 4.3 crashes.
+    bpy.app.timers.register(partial(_open, image.name, scene.name, then), first_interval=0.2)
 
 
 def show(made: list[Any], context: Any) -> None:
@@ -112,17 +129,31 @@ def show(made: list[Any], context: Any) -> None:
         open_image(pictures[0], context.scene)
 
 
-def _open_window(name: str) -> None:
-    """A window of its own for a picture, where it still is there."""
-    manager: Any = bpy.context.window_manager
-    image = bpy.data.images.get(name)
-    if image is None or not manager.windows:
+def _open(name: str, scene_name: str, then: str) -> None:
+    """Show a picture that is still there, and start the operator in its editor."""
+    image, scene = bpy.data.images.get(name), bpy.data.scenes.get(scene_name)
+    found = (_in_sight(image, scene) or _open_window(image)) if image is not None and scene is not None else None
+    if found is None or not then:
         return
+    window, area = found
+    region = next(one for one in area.regions if one.type == "WINDOW")
+    operators: Any = bpy.ops
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        getattr(operators.maquette, then)("INVOKE_DEFAULT")
+
+
+def _open_window(image: Image) -> tuple[Any, Any] | None:
+    """A window of its own for a picture; returns it and its area."""
+    manager: Any = bpy.context.window_manager
+    if not manager.windows:
+        return None
     with bpy.context.temp_override(window=manager.windows[0]):
         bpy.ops.wm.window_new()
-    area = manager.windows[-1].screen.areas[0]
+    window = manager.windows[-1]
+    area = window.screen.areas[0]
     area.ui_type = "IMAGE_EDITOR"
     area.spaces.active.image, area.spaces.active.show_region_ui = image, True
+    return window, area
 
 
 def _areas(kind: str, scene: Scene) -> Iterator[tuple[Any, Any]]:
