@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Photos that pass a network together where nothing else is asked for; more gains little and takes memory.
 BATCH_SIZE: int = _BATCH_SIZE.default
+#: Share of a photo's pixels that the first of several models has to know.
+_LEAST_KNOWN = 0.025
 #: Errors that tell of one photo, so that others may yet be done.
 OF_ONE_PHOTO = (BadInput, NothingFound, OutOfMemory)
 #: Task -> what the modules of its models call the work, and its options.
@@ -95,6 +97,9 @@ class _Asked:
                     found = together(photos, own, self.options)
                 else:
                     found = [getattr(module, self.verb)(photo, own, self.options) for photo in photos]
+                others = model is not self.models[-1] and self.task in ("depth", "normals")
+                if others and all(result.valid.mean() < _LEAST_KNOWN for result in found):
+                    continue  # somebody far away is not what the photo is of
                 return [replace(result, model=model.id) for result in found]
             except NothingFound:
                 if model is self.models[-1]:

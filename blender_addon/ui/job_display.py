@@ -201,7 +201,10 @@ def redraw_tabs() -> None:
     manager: Any = bpy.context.window_manager
     for window in manager.windows:
         if not bpy.app.background:
-            window.workspace.status_text_set_internal(None)  # has the status bar drawn, which no area lists
+            # Has the status bar drawn, which no area lists. A timer has no window, and after a file was opened a
+            # workspace without one, where Blender 4.3 crashes.
+            with bpy.context.temp_override(window=window):
+                window.workspace.status_text_set_internal(None)
         for area in window.screen.areas:
             if area.type in {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}:
                 for region in area.regions:

@@ -12,6 +12,7 @@ from bpy.props import IntProperty, StringProperty
 from ...core import jobs
 from ...ui.job_display import draw_remedy
 from ...ui.text import draw_lines
+from .shown import look_through_camera
 
 
 class MAQUETTE_OT_cancel_job(bpy.types.Operator):
@@ -139,6 +140,7 @@ class MAQUETTE_OT_match_render(bpy.types.Operator):
             line = matched.match_render(camera, context.scene)
         except MaquetteError as error:
             return report_error(self, error)
+        look_through_camera(context.scene)
         jobs.remember(jobs.Outcome(line))
         self.report({"INFO"}, line)
         return {"FINISHED"}

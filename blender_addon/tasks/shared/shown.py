@@ -43,25 +43,40 @@ def _chosen(made: Iterable[Any], layer: Any) -> list[Object]:
 def frame(chosen: list[Object], scene: Scene) -> None:
     """Show what is selected in the largest viewport: through the photo's camera where that is the scene's, or else
     framed. A view through another camera is the artist's."""
-    found = max(_areas("VIEW_3D", scene), key=lambda one: one[1].width * one[1].height, default=None)
+    found = _largest_viewport(scene)
     if found is None or not chosen:
         return
-    window, area = found
+    window, area, region = found
     space: Any = area.spaces.active
-    region = next(one for one in area.regions if one.type == "WINDOW")
     shading = space.shading
     if shading.type == "SOLID" and shading.color_type == "MATERIAL" and any(map(_has_picture, chosen)):
         shading.color_type = "TEXTURE"  # as Blender starts, the photo is not to be seen
     camera: Any = scene.camera
     if camera is not None and roles.IMAGE in camera and any(_belongs(obj, camera) for obj in chosen):
-        space.region_3d.view_perspective = "CAMERA"
-        with bpy.context.temp_override(window=window, area=area, region=region):
-            bpy.ops.view3d.view_center_camera()
+        _look_through(window, area, region)
     elif space.region_3d.view_perspective != "CAMERA":
         _face(chosen, scene, space.region_3d)
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_selected()
         _clear_of_sidebar(area, region, space.region_3d)
+
+
+def look_through_camera(scene: Scene) -> None:
+    """Look through the scene's camera in the largest viewport, where there is one."""
+    if (found := _largest_viewport(scene)) is not None:
+        _look_through(*found)
+
+
+def _largest_viewport(scene: Scene) -> tuple[Any, Any, Any] | None:
+    """Its window, area and region."""
+    found = max(_areas("VIEW_3D", scene), key=lambda one: one[1].width * one[1].height, default=None)
+    return None if found is None else (*found, next(one for one in found[1].regions if one.type == "WINDOW"))
+
+
+def _look_through(window: Any, area: Any, region: Any) -> None:
+    area.spaces.active.region_3d.view_perspective = "CAMERA"
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.view3d.view_center_camera()
 
 
 def _face(chosen: list[Object], scene: Scene, view: Any) -> None:
