@@ -20,10 +20,10 @@ class MotionPanel(SidebarPanel):
 
     def draw_into(self, layout: UILayout, settings: Any) -> None:
         active: Any = bpy.context.active_object
-        rig = active is not None and active.type == "ARMATURE"
-        layout.label(text=active.name if rig else "Select a rig", icon="ARMATURE_DATA")
+        rig = active if active is not None and active.type == "ARMATURE" else None
+        layout.label(text=rig.name if rig else "Select a rig", icon="ARMATURE_DATA")
         column = layout.column()
-        column.enabled = rig
+        column.enabled = rig is not None
         steps: tuple[tuple[str, Options], ...] = (
             ("smooth_motion", SMOOTH), ("make_loop", LOOP), ("move_root", ROOT), ("reduce_keys", REDUCE),
             ("push_to_nla", STRIP),
