@@ -112,6 +112,9 @@ def _asked(task: str, model: str, given: Mapping[str, Any]) -> _Asked:
     require_torch()
     run = runtime.start(**{name: given.get(name) for name in RUN_NAMES})
     models = answering(task, model, run.models_dir)
+    if task == "segment" and model == AUTO:  # only some find the main thing without being told what is wanted
+        told = segment.is_prompted(given)
+        models = tuple(one for one in models if bool(one.options.get("main")) != told) or models
     model_module(task, models[0].id)
     return _Asked(task, run, models, {})
 

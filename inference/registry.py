@@ -36,13 +36,13 @@ def answering(task: str, name: str, root: Path | None = None) -> tuple[catalogue
     """
     if name != AUTO:
         return (find_model(task, name),)
-    ready = [model for model in catalogue.models(task) if model.auto and _usable(model, root)]
+    ready = [model for model in catalogue.models(task) if model.auto and usable(model, root)]
     if not ready:
         raise UnknownModel(f"There is no {task} model that can be chosen automatically.", "Name one.")
     return tuple(sorted(ready, key=lambda model: -model.auto))
 
 
-def _usable(model: catalogue.Model, root: Path | None) -> bool:
+def usable(model: catalogue.Model, root: Path | None) -> bool:
     """Whether a model's files and packages are here."""
     try:
         return store.is_installed(model, root) and (model.packages == "core" or importable(model.packages))

@@ -79,7 +79,7 @@ class CutOut:
     """One thing of a photo.
 
     mask : (H, W) float32 0..1.  score : 0..1, how sure the model is of it.  preview : (h, w, 3) uint8, the mask.
-    model : what cut it out, by its name in the catalogue.
+    model : what cut it out, by its name in the catalogue.  notes : what the artist is to know, a sentence each.
     """
 
     mask: NDArray[np.float32]
@@ -87,6 +87,7 @@ class CutOut:
     camera: Camera
     preview: NDArray[np.uint8]
     model: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

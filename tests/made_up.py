@@ -62,6 +62,10 @@ FILES = {
         for kind in ("dinov3", "vith")
     },
     "sam-3d-body/mhr_model.pt": ("synth_mhr.py",),
+    **{
+        f"{name}/model.safetensors": ("synth_depth2.py", f"manifest-{name}.json.gz")
+        for name in ("BiRefNet", "BiRefNet_lite")
+    },
 }
 #: Scripts that write several files into a folder, under their published names.
 FOLDERS = ("synth_hand.py", "synth_body.py")

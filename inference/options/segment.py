@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from . import Options, Value
+from collections.abc import Mapping
+from typing import Any
+
+from . import Choice, Options, Value
 from .common import RESOLUTION, boxes_from
 
 # fmt: off
@@ -15,6 +18,15 @@ OPTIONS = Options(
           parse=boxes_from, metavar="JSON"),
     Value("mask", None, "Mask", "A rough mask of it, which the model makes exact",
           "an array (H, W), or the path of a picture", metavar="FILE", blender=False),
+    Choice("edges", "model", "Edges", "Who draws the edges of what was found", (
+        ("model", "Model's Own", "The model that finds it"),
+        ("fine", "Fine (BiRefNet)", "The best installed BiRefNet: hair, fur and soft edges; much slower than a click"),
+    )),
     RESOLUTION,
 )
 # fmt: on
+
+
+def is_prompted(given: Mapping[str, Any]) -> bool:
+    """Whether anything says what is wanted."""
+    return any(given.get(name) is not None for name in ("points", "box", "mask"))

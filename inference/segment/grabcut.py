@@ -14,7 +14,8 @@ from ..errors import NothingFound
 from ..photo import Photo
 from ..results import CutOut
 from ..runtime import Run
-from .prompt import Prompt, preview
+from .edges import finished
+from .prompt import Prompt
 
 #: Long side at which it computes.
 _SIDE = 640
@@ -41,8 +42,7 @@ def cut_out(photo: Photo, run: Run, options: Mapping[str, Any]) -> CutOut:
         raise NothingFound("Nothing stands out from its surroundings there.", "Add clicks on it, and on what is not.")
     soft = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.8)
     mask = np.clip(cv2.resize(soft, photo.size, interpolation=cv2.INTER_CUBIC) * 2 - 0.5, 0, 1)
-    run.report(1.0, "Cut out")
-    return CutOut(mask, 1.0, photo.camera_or_default(), preview(mask, options["resolution"]))
+    return finished(photo, mask, 1.0, run, options)
 
 
 def _trimap(prompt: Prompt, scale: float, height: int, width: int) -> NDArray[np.uint8]:

@@ -30,12 +30,12 @@ class Prompt:
     mask: NDArray[np.bool_] | None
 
     @classmethod
-    def of(cls, photo: Photo, options: Mapping[str, Any]) -> Prompt:
-        """The options, checked against the photo. Raises `BadInput`."""
+    def of(cls, photo: Photo, options: Mapping[str, Any], *, needed: bool = True) -> Prompt:
+        """The options, checked against the photo. needed : something has to be wanted. Raises `BadInput`."""
         width, height = photo.size
         points, wanted = _points(options["points"], width, height)
         box, mask = _box(options["box"], width, height), _mask(options["mask"], width, height)
-        if not wanted.any() and box is None and mask is None:
+        if needed and not wanted.any() and box is None and mask is None:
             raise BadInput("Nothing says what is to be cut out.", _REMEDY)
         return cls(points, wanted, box, mask)
 

@@ -27,7 +27,8 @@ from ..runtime.memory import keep
 from ..runtime.passes import check_finite, reporting
 from ..runtime.result_cache import cached_result
 from ..weights import Published, load_network
-from .prompt import Prompt, extent, innermost, preview
+from .edges import finished
+from .prompt import Prompt, extent, innermost
 
 #: Side of the network's picture, and of the masks that it takes.
 SIDE, MASK_SIDE = 1024, 256
@@ -59,8 +60,7 @@ def cut_out(photo: Photo, run: Run, options: Mapping[str, Any]) -> CutOut:
     mask = mask_of(logits, photo.size)
     if not (mask > 0.5).any():
         raise NothingFound("The model sees nothing to cut out there.", "Click elsewhere, or draw a box around it.")
-    run.report(1.0, "Cut out")
-    return CutOut(mask, score, photo.camera_or_default(), preview(mask, options["resolution"]))
+    return finished(photo, mask, score, run, options)
 
 
 def _kept(run: Run) -> nn.Module:

@@ -7,6 +7,7 @@ network looks back at is held.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -22,7 +23,7 @@ from ..runtime import Run
 from ..runtime.memory import keep
 from ..runtime.passes import check_finite, reporting
 from ..weights import Published, load_network
-from .prompt import preview
+from .edges import finished
 from .sam2 import SIDE, SIZES, mask_of, picture
 
 
@@ -58,14 +59,17 @@ class Follower:
         self._session.obj_with_new_inputs = [1]
         self._seen(photo)
 
-    def next(self, photo: Photo, resolution: int) -> CutOut:
-        """The cut-out of the following frame. Raises `NothingFound` where the thing is out of sight."""
+    def next(self, photo: Photo, options: Mapping[str, Any]) -> CutOut:
+        """The cut-out of the following frame. options : `edges` and `resolution`.
+
+        Raises `NothingFound` where the thing is out of sight.
+        """
         logits, score = self._seen(photo)
         if score < 0 or not (logits > 0).any():
             raise NothingFound("It is out of sight.", "End the clip earlier, or begin again from here.")
         mask = mask_of(logits.numpy(), photo.size)
         sure = float(torch.sigmoid(torch.tensor(score)))
-        return CutOut(mask, sure, photo.camera_or_default(), preview(mask, resolution))
+        return finished(photo, mask, sure, self._run, options)
 
     def _seen(self, photo: Photo) -> tuple[Tensor, float]:
         """Log odds of the mask, and of the thing being in sight at all."""

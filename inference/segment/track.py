@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One thing cut out of all frames of a film: by SAM 2.1's own memory; with another model a frame's mask, moved by
-optical flow, is the next one's rough mask."""
+optical flow, is the next one's rough mask. Where nothing is said, the main thing of each frame by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import batch
 from ..errors import NothingFound
 from ..options.common import AUTO, RUN_NAMES
-from ..options.segment import OPTIONS
+from ..options.segment import OPTIONS, is_prompted
 from ..photo import Clip, Photo
 from ..registry import find_model
 from ..results import CutOut
@@ -31,6 +31,8 @@ def follow(clip: Clip, model: str = AUTO, **options: Any) -> Iterator[tuple[Phot
 
     options : of `inference.cut_out`; points, box and mask are those of the first frame.
     """
+    options = {**_defaults(), **options}
+    prompted = is_prompted(options)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     before: tuple[NDArray, NDArray] | None = None
     follower, area = None, 0
@@ -47,11 +49,14 @@ def follow(clip: Clip, model: str = AUTO, **options: Any) -> Iterator[tuple[Phot
                 yield photo, NothingFound("It is out of sight.", "End the clip earlier, or begin again from here.")
                 continue  # the last frame that showed it is what the next ones are compared with
         try:
-            found: CutOut = batch.single("segment", {**_defaults(), **options, "photo": photo, "model": model})
+            found: CutOut = batch.single("segment", {**options, "photo": photo, "model": model})
         except NothingFound as error:
-            if before is None:
+            if before is None and prompted:
                 raise
             yield photo, error
+            continue
+        if not prompted:
+            yield photo, found
             continue
         follower = _follower(photo, found, options)
         inside = found.mask > 0.5
@@ -74,9 +79,8 @@ def _follower(photo: Photo, found: CutOut, options: dict[str, Any]) -> Any:
 
 
 def _followed(follower: Any, photo: Photo, options: dict[str, Any]) -> CutOut | NothingFound:
-    resolution = options.get("resolution", OPTIONS["resolution"].default)
     try:
-        return follower.next(photo, resolution)
+        return follower.next(photo, options)
     except NothingFound as error:
         return error
 

@@ -89,7 +89,39 @@ def test_a_card_stands_on_the_floor_and_matches_the_photo(photo) -> None:
     assert pixels[:, 0].min() < 38 and pixels[:, 0].max() > 82
     links = {link.to_socket.name: link.from_node.image.name for link in card.active_material.node_tree.links
              if link.from_node.type == "TEX_IMAGE"}  # fmt: skip
-    assert links["Alpha"] == "disc_01.mask" and links["Base Color"].startswith("disc_01")
+    assert links["Alpha"] == "disc_01.mask" and links["Base Color"].startswith("disc_01.colours")
+    mask, colours = (images.image_array(bpy.data.images[links[name]])[..., :3] for name in ("Alpha", "Base Color"))
+    soft = (mask[..., 0] > 0.1) & (mask[..., 0] < 0.5)
+    assert soft.any() and (colours[soft][:, 0] > colours[soft][:, 1]).mean() > 0.9, "red at its rim, not green"
+
+
+def test_soft_edges_reach_the_card_the_mask_and_the_points(photo, monkeypatch) -> None:
+    """Of a model that needs no click, what it says of each pixel; and what it notes is told."""
+    import maquette.inference
+    from maquette.inference.results import CutOut
+
+    alpha = np.clip(1.5 - np.hypot(*(np.indices((HEIGHT, WIDTH)) - np.array([80, 60])[:, None, None])) / 40, 0, 1)
+    alpha = alpha.astype(np.float32)
+    monkeypatch.setattr(
+        maquette.inference, "cut_out",
+        lambda photo, model, **_: CutOut(alpha, 1, photo.camera_or_default(), alpha, model, ("It is soft.",)),
+        raising=False,
+    )  # fmt: skip
+    bpy.context.scene.tool_settings.image_paint.canvas = bpy.data.images.new("another", 8, 8)
+    bpy.ops.maquette.cut_out(filepath=photo, model="birefnet", card=True)
+    assert ". It is soft. Model: BiRefNet" in line()
+    mask = next(one for one in bpy.data.images if one.name.startswith("disc_01.mask"))
+    np.testing.assert_allclose(images.image_array(mask)[..., 0], alpha, atol=1 / 255)
+    card = next(one for one in bpy.data.objects if one.name.startswith("disc_01.card"))
+    uvs = np.empty(8, np.float32)
+    card.data.uv_layers[0].uv.foreach_get("vector", uvs)
+    assert uvs[::2].min() * WIDTH < 60 - 58, "the card holds what is soft too"
+    bpy.ops.mesh.primitive_plane_add(size=2, location=(0, 3, 0.4), rotation=(np.pi / 2, 0, 0))
+    bpy.ops.mesh.subdivide(number_cuts=20) if bpy.ops.mesh.subdivide.poll() else None
+    plane = bpy.context.object
+    bpy.ops.maquette.cut_out(filepath=photo, model="birefnet", masks="ATTRIBUTE")
+    values = np.array([one.value for one in plane.data.attributes["disc_01.mask"].data])
+    assert ((values > 0) & (values < 1)).any()
 
 
 def test_masks_go_where_all_masks_go(photo) -> None:

@@ -114,8 +114,8 @@ def test_a_model_with_a_memory_follows_by_it(monkeypatch):
         def __init__(self, photo, found, run):
             asked.append((photo.name, found.model, run.model.id))
 
-        def next(self, photo, resolution):
-            asked.append((photo.name, resolution))
+        def next(self, photo, options):
+            asked.append((photo.name, options["resolution"], options["edges"]))
             if photo.name == "f1":
                 raise NothingFound("It is out of sight.")
             return "cut"
@@ -125,7 +125,7 @@ def test_a_model_with_a_memory_follows_by_it(monkeypatch):
     frames = [Photo(PIXELS, name=f"f{number}") for number in range(3)]
     clip = Clip("film", 3, 24.0, lambda: iter(frames))
     found = [one for _, one in track.follow(clip, "sam2.1-small", points=[[120, 95]], resolution=64, device="cpu")]
-    assert asked == [("f0", "sam2.1-small", "sam2.1-small"), ("f1", 64), ("f2", 64)]
+    assert asked == [("f0", "sam2.1-small", "sam2.1-small"), ("f1", 64, "model"), ("f2", 64, "model")]
     assert overlap(found[0], BLOB) > 0.95 and isinstance(found[1], NothingFound) and found[2] == "cut"
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: Distance (m) of a card that stands on no floor, and those between which one may stand.
 _USUAL, _NEAREST, _FARTHEST = 3.0, 0.3, 100.0
-#: Pixels of margin around the mask, but below it.
-_MARGIN = 4
+#: Pixels of margin around the mask, but below it, and what is seen of a soft edge.
+_MARGIN, _SEEN = 4, 0.02
 
 
 def cut_out_card(
@@ -41,9 +41,13 @@ def cut_out_card(
     whole : it covers the whole picture, for a mask that moves.
     """
     rows, columns = np.flatnonzero((mask > 0.5).any(1)), np.flatnonzero((mask > 0.5).any(0))
+    soft = np.flatnonzero((mask > _SEEN).any(1)), np.flatnonzero((mask > _SEEN).any(0))
     bounds = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else (0, 0, camera.width, camera.height)
     depth = _standing(camera, camera_object, (bounds[0] + bounds[2]) / 2, bounds[3])
-    bounds = (0, 0, camera.width, camera.height) if whole else _grown(bounds, camera)
+    if whole or not len(rows):
+        bounds = (0, 0, camera.width, camera.height)
+    else:
+        bounds = _grown((soft[1][0], soft[0][0], soft[1][-1] + 1, bounds[3]), camera)
     obj = photo_card(camera, depth, photo_image, camera_object, name=name, bounds=bounds, parent=parent)
     material = obj.active_material
     assert material is not None

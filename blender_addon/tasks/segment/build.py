@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ....inference.errors import BadInput
+from ....inference.registry import find_model
 from ...builders.images import image
 from ...builders.surfaces.card import cut_out_card
 from ...work.segment import Cut, SegmentWork
@@ -40,14 +41,16 @@ def work(properties: Any, context: Context) -> SegmentWork:
 
 
 def _rough_mask(properties: Any, context: Any) -> Image | None:
-    """The image that shows roughly what is wanted: as named, else without clicks the one that is being painted."""
+    """The image that shows roughly what is wanted: as named, else without clicks the one that is being painted; for a
+    model that needs none, only the one that is named."""
     if properties.mask:
         found = bpy.data.images.get(properties.mask)
         if found is None:
             raise BadInput(f"There is no image called {properties.mask!r}.", "Choose another one.")
         return found
     painted = context.tool_settings.image_paint.canvas
-    return painted if not properties.points and not properties.box else None
+    needed = not (properties.points or properties.box or find_model("segment", properties.model).options.get("main"))
+    return painted if needed else None
 
 
 def build(item: SegmentWork, found: JobResult[Cut], place: Place) -> str:
@@ -68,9 +71,17 @@ def build(item: SegmentWork, found: JobResult[Cut], place: Place) -> str:
             picture = place.mark(image.mask_image(f"{item.source.name}.mask", cut.mask), "mask")
         assert place.camera is not None
         card = cut_out_card(
-            cut.mask, cut.camera, place.photo, picture, place.camera,
+            cut.mask, cut.camera, _colours(item, cut, place), picture, place.camera,
             name=f"{item.source.name}.card", whole=bool(cut.files), parent=place.scene.collection,
         )  # fmt: skip
         place.mark(card, "card")
         made.append(f"the card {card.name}, cut out in Material Preview")
-    return f"Made {' and '.join(made)}" if made else "Cut out, and nothing was to be made of it"
+    line = f"Made {' and '.join(made)}" if made else "Cut out, and nothing was to be made of it"
+    return ". ".join([line, *(note.rstrip(".") for note in cut.notes)])
+
+
+def _colours(item: SegmentWork, cut: Cut, place: Place) -> Image:
+    """What a card shows: the thing's own colours where its edge is soft, else the photo."""
+    if cut.colours is None or place.photo.is_float:
+        return place.photo
+    return place.mark(image.picture(f"{item.source.name}.colours", cut.colours), "colours")

@@ -27,7 +27,7 @@ class SegmentPanel(SidebarPanel):
         layout.prop_search(segment, "mask", bpy.data, "images", icon="IMAGE_DATA")
         if is_clip(settings):
             self.rows(layout, settings, "frames")
-        self.rows(layout, settings, "masks", "card")
+        self.rows(layout, settings, "edges", "masks", "card")
         self.button(layout, settings, "MOD_MASK")
 
 
