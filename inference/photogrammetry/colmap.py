@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _FEATURES, _AT_ONCE, _ALL_PAIRS, _NEXT = 4096, 8, 40, 12
 #: How far cameras are apart at least, as a share of how far the points are.
 _STILL = 0.01
+#: Degrees between the views of a point, for photos that give no start otherwise: two from a step apart, say.
+_NARROW = 0.5
 #: Pixels by which the photos may see a point elsewhere.
 _MISS = 2.0
 
@@ -88,11 +90,13 @@ def solve(taken: Sequence[Taken], folder: Path, *, film: bool, run: Run) -> Solv
     _match(pycolmap, database, len(taken), film, run.part(0.4, 0.6))
     if not _several_sides(pycolmap, database):
         raise _one_side()
-    found = _map(pycolmap, database, taken, folder, run.part(0.6, 1.0))
-    best = max(found.values(), key=lambda one: one.num_reg_images(), default=None)
-    if best is None or best.num_reg_images() < 2:
+    best, narrow = _map(pycolmap, database, taken, folder, run.part(0.6, 0.9), narrow=False), False
+    if best is None:
+        best, narrow = _map(pycolmap, database, taken, folder, run.part(0.9, 1.0), narrow=True), True
+    if best is None:
         raise _one_side()
-    solved = _read(best, {one.file.name: one for one in taken})
+    guessed = narrow and len(taken) == 2
+    solved = _read(best, {one.file.name: one for one in taken}, "default" if guessed else "photos")
     centres = solved.world_from_camera[:, :3, 3]
     if len(solved.points) < 8 or np.linalg.norm(centres - centres.mean(0), axis=1).max() < _STILL * solved.away:
         raise _one_side()
@@ -172,16 +176,24 @@ def _match(pycolmap: Any, database: Path, count: int, film: bool, run: Run) -> N
     _cancellable(pycolmap, run, lambda: (0.0, f"Comparing {count} photos"), work)
 
 
-def _map(pycolmap: Any, database: Path, taken: Sequence[Taken], folder: Path, run: Run) -> dict[int, Any]:
+def _map(pycolmap: Any, database: Path, taken: Sequence[Taken], folder: Path, run: Run, *, narrow: bool) -> Any:
+    """The reconstruction of most photos, of two at least, or None. narrow : points count that only two photos see, and
+    those whose views lie close beside each other; two such photos tell next to nothing of their lens."""
     options = pycolmap.IncrementalPipelineOptions()
     options.min_model_size, options.random_seed = 2, 0
+    if narrow:
+        options.triangulation.ignore_two_view_tracks = False
+        options.triangulation.min_angle = options.mapper.filter_min_tri_angle = _NARROW
+        options.mapper.init_min_tri_angle = 4 * _NARROW
     fixed = all(one.camera is not None and one.camera.source in ("given", "scene") for one in taken)
+    if narrow and len(taken) == 2:
+        fixed, options.ba_refine_extra_params = True, False
     options.ba_refine_focal_length = not fixed
     options.mapper.abs_pose_refine_focal_length = not fixed
-    joined = [0]
+    done = [0]
 
     def count() -> None:
-        joined[0] += 1
+        done[0] += 1
 
     def work(token: Any) -> dict[int, Any]:
         return pycolmap.incremental_mapping(
@@ -189,12 +201,14 @@ def _map(pycolmap: Any, database: Path, taken: Sequence[Taken], folder: Path, ru
         )
 
     def told() -> tuple[float, str]:
-        return joined[0] / len(taken), f"Joining {len(taken)} photos: {joined[0]}"
+        return done[0] / len(taken), f"Joining {len(taken)} photos: {done[0]}"
 
-    return _cancellable(pycolmap, run, told, work)
+    found = _cancellable(pycolmap, run, told, work)
+    joined = [one for one in found.values() if one.num_reg_images() >= 2]
+    return max(joined, key=lambda one: one.num_reg_images(), default=None)
 
 
-def _read(best: Any, taken: Mapping[str, Taken]) -> Solved:
+def _read(best: Any, taken: Mapping[str, Taken], lens_source: str) -> Solved:
     """COLMAP's reconstruction as arrays; points that the photos see in different places are left out."""
     images = sorted((one for one in best.images.values() if one.has_pose), key=lambda one: one.name)
     kept = [(number, one) for number, one in best.points3D.items() if one.error < _MISS]
@@ -211,7 +225,7 @@ def _read(best: Any, taken: Mapping[str, Taken]) -> Solved:
         lens = best.cameras[one.camera_id]
         focal, cx, cy, radial = lens.params
         known = taken[one.name].camera
-        source = known.source if known is not None and known.source in ("given", "scene") else "photos"
+        source = known.source if known is not None and known.source in ("given", "scene") else lens_source
         cameras.append(Camera(focal, focal, cx, cy, lens.width, lens.height, source))
         corner = np.hypot(lens.width, lens.height) / 2
         bends.append(abs(radial) * (corner / focal) ** 2 * corner)

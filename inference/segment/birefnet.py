@@ -68,7 +68,8 @@ def matte(pixels: NDArray[np.uint8], run: Run) -> NDArray[np.float32]:
     small = cached_result(pixels, ("matte", *run.model_key), computed)
     shrinks = pixels.shape[0] < side and pixels.shape[1] < side
     size = pixels.shape[1], pixels.shape[0]
-    return np.clip(cv2.resize(small, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), 0, 1)
+    shown = cv2.resize(small, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.clip(np.asarray(shown, np.float32), 0, 1)
 
 
 def _kept(run: Run, side: int) -> BiRefNet:

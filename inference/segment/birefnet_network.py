@@ -65,11 +65,9 @@ class BiRefNet(nn.Module):
 
 def _swin(size: Backbone) -> nn.Module:
     """The backbone. What no file holds, and is computed from the sizes, is on the processor."""
-    config = SwinConfig(
-        embed_dim=size.width, depths=list(size.depths), num_heads=list(size.heads), window_size=size.window,
-        out_features=list(_STAGES), attn_implementation="sdpa",
-    )  # fmt: skip
-    backbone: Any = SwinBackbone(config)
+    given: dict[str, Any] = {"embed_dim": size.width, "depths": list(size.depths), "num_heads": list(size.heads)}
+    given |= {"window_size": size.window, "out_features": list(_STAGES), "attn_implementation": "sdpa"}
+    backbone: Any = SwinBackbone(SwinConfig(**given))
     backbone.swin.layernorm = nn.Identity()  # of an answer that is not used
     for module in backbone.modules():
         if hasattr(module, "relative_position_index"):

@@ -99,8 +99,7 @@ def foreground(pixels: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[
     """
     alpha = np.repeat(mask[..., None].astype(np.float32), 3, 2)
     picture = pixels.astype(np.float32)
-    front, back = (
-        spread(picture * known, known) for known in (np.float32(alpha >= _SOLID), np.float32(alpha <= 1 - _SOLID))
-    )
+    sides = (alpha >= _SOLID).astype(np.float32), (alpha <= 1 - _SOLID).astype(np.float32)
+    front, back = (spread(picture * known, known) for known in sides)
     own = front + alpha * (picture - alpha * front - (1 - alpha) * back)
     return np.where(alpha >= _SOLID, pixels, np.rint(np.clip(own, 0, 255)).astype(np.uint8))

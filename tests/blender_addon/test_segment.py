@@ -109,7 +109,7 @@ def test_soft_edges_reach_the_card_the_mask_and_the_points(photo, monkeypatch) -
     )  # fmt: skip
     bpy.context.scene.tool_settings.image_paint.canvas = bpy.data.images.new("another", 8, 8)
     bpy.ops.maquette.cut_out(filepath=photo, model="birefnet", card=True)
-    assert ". It is soft. Model: BiRefNet" in line()
+    assert line().endswith(". It is soft")
     mask = next(one for one in bpy.data.images if one.name.startswith("disc_01.mask"))
     np.testing.assert_allclose(images.image_array(mask)[..., 0], alpha, atol=1 / 255)
     card = next(one for one in bpy.data.objects if one.name.startswith("disc_01.card"))
