@@ -93,6 +93,7 @@ class WorkItem(Generic[Result]):
     folder : takes the files that are written; None for the one beside the .blend.
     directory : the whole path of whichever it is; "" where the .blend has never been saved.
     match_render : give the scene's render the photo's size and shape.
+    camera : name of the scene's own camera before which the result stands; "" for the photo's matched one.
     scales : digest of a photo -> by how much its matched camera was rescaled (see `builders.camera.scale`); under "" of
         the clip that is worked on. Images of metres are multiplied by it.
     """
@@ -107,6 +108,7 @@ class WorkItem(Generic[Result]):
     folder: str | None = None
     directory: str = ""
     match_render: bool = False
+    camera: str = ""
     device: str | None = None
     precision: str | None = None
     scales: Mapping[str, float] = field(default_factory=dict)

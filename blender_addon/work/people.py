@@ -53,12 +53,15 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         run of its own.  measured_at : where that file lies today.
     stamp : of the clip's files at that time (see `Source.stamp`).
     lens : how its focal length is asked for; None keeps what it was.
+    poses : (T, 4, 4) world from Blender's axes of the scene's camera, in no fewer frames than the clip has; None where
+        its motion is not given.
     """
 
     measured: Path | None = None
     measured_at: Path | None = None
     stamp: str = ""
     lens: Mapping[str, Any] | None = None
+    poses: NDArray[np.float64] | None = None
 
     def of_photo(self, report: Report) -> JobResult[RecoveredPeople]:
         """Raises NothingFound where there is nobody."""
@@ -68,7 +71,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         clip = self.source.clip() if self.clip is not None else as_clip(self.source.photo())
         stamp = self.source.stamp() if self.clip is not None else ""
         if self.measured is None:
-            people = inference.recover_people(clip, self.model, **self._options(), **self.where(report))
+            people = inference.recover_people(clip, self.model, **self._options(len(clip)), **self.where(report))
         else:
             people = self._solved_again(clip, report)
         if not people.tracks():
@@ -127,7 +130,13 @@ class PeopleWork(MaskWork[RecoveredPeople]):
             asked = [(photo.camera_or_default(), camera) for photo, camera in zip(clip, known, strict=False)]
             cameras = [camera if lens.source == "default" else lens for lens, camera in asked]
             measured = measured.through(cameras if len(known) > 1 else cameras * len(measured.cameras))
-        given = {name: self.options[name] for name in SOLVING}
+        if self.poses is not None:
+            measured = replace(measured, fps=self.source.fps)
+            typed = any(camera.source == "given" for camera in measured.cameras)
+            if self.lens is None and not typed:
+                pairs = zip(self.source.focal.lenses, measured.cameras, strict=False)
+                measured = measured.through([lens.camera(old.width, old.height) for lens, old in pairs])
+        given = {name: self.options[name] for name in SOLVING} | self._way(measured.count)
         return inference.solve_people(measured, **given, device=self.device, progress=report)
 
     def _check_same(self, clip: Clip, measured: Measured) -> None:
@@ -171,10 +180,14 @@ class PeopleWork(MaskWork[RecoveredPeople]):
                 found.append((file, own, world_from_camera(own)))
         return found[0][1], tuple(found)
 
-    def _options(self) -> dict[str, Any]:
-        """The keywords, with the boxes of each frame; a photo's own stand alone."""
+    def _options(self, count: int) -> dict[str, Any]:
+        """The keywords, with the boxes of each frame; a photo's own stand alone. count : of the frames."""
         boxes = self.options.get("boxes")
-        return {**self.options, "boxes": boxes if boxes is None or self.clip is not None else [boxes]}
+        boxes = boxes if boxes is None or self.clip is not None else [boxes]
+        return {**self.options, "boxes": boxes, **self._way(count)}
+
+    def _way(self, count: int) -> dict[str, Any]:
+        return {} if self.poses is None else {"camera_poses": self.poses[:count]}
 
     def _skeletons(self, people: People) -> NDArray[np.float32] | None:
         if self.build.skeleton_image == "NONE":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -29,12 +30,14 @@ class Focal:
     """The focal length asked for: in pixels, or the lens of a camera object; nothing for the photo's own.
 
     known : what straight lines have given for photos of its size.
+    lenses : of each frame of a clip, of a camera object whose lens may be animated.
     """
 
     fx: float | None = None
     fy: float | None = None
     lens: Lens | None = None
     known: Camera | None = None
+    lenses: tuple[Lens, ...] = ()
 
     def applied_to(self, photo: Photo) -> Photo:
         """The photo with the camera that was asked for; unchanged where nothing was."""
@@ -43,6 +46,12 @@ class Focal:
         if self.known is not None and (self.known.width, self.known.height) == photo.size:
             return replace(photo, camera=self.known)
         return replace(photo, camera=self.lens.camera(*photo.size)) if self.lens is not None else photo
+
+    def through(self, clip: Clip) -> Iterator[Photo]:
+        """The frames of a clip with the cameras that were asked for."""
+        if not self.lenses:
+            return map(self.applied_to, clip)
+        return (replace(photo, camera=lens.camera(*photo.size)) for photo, lens in zip(clip, self.lenses, strict=False))
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class Source:
             return as_clip(self.photo())
         clip = self._open()
         self.clip_notes.append(clip.notes)
-        return Clip(self.name, len(clip), clip.fps, lambda: map(self.focal.applied_to, clip), clip.notes)
+        return Clip(self.name, len(clip), clip.fps, lambda: self.focal.through(clip), clip.notes)
 
     def film(self) -> Clip:
         """All frames of a clip in time. Raises BadInput for photos that are none."""

@@ -41,7 +41,11 @@ OPTIONS = Options(
     Choice("camera_motion", "auto", "Camera Motion", "How the camera of a clip is taken to move", (
         ("auto", "From Background", "Followed by what is behind the people, and animated"),
         ("still", "Still", "As if it stood still"),
+        ("scene", "Scene Camera", "As an animated camera of the scene moves, in whose world the people stand"),
     )),
+    Value("camera_poses", None, "Camera Poses", "Of the scene's camera: world from camera for each frame, in metres, z "
+          "up, the camera looking along -z; from a file .npy, .npz or .json", "matrices (T, 4, 4), or a file of them",
+          metavar="FILE", blender=False),
     Number("floor_height", 0.0, "Floor Height", "Of a tracked clip: the floor lies higher than was found", -100.0,
            100.0, soft_low=-1.0, soft_high=1.0, unit="DISTANCE"),
     Number("floor_pitch", 0.0, "Floor Pitch", "Of a tracked clip: the floor rises more from the camera than was found",

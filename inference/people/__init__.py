@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import count
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import runtime
 from ..errors import BadInput
@@ -43,6 +43,7 @@ def recover_people(
     mask_prompts: bool = False,
     masks: Sequence | None = None,
     camera_motion: str = "auto",
+    camera_poses: NDArray | Sequence | str | PathLike[str] | None = None,
     floor_height: float = 0.0,
     floor_pitch: float = 0.0,
     floor_roll: float = 0.0,
@@ -72,7 +73,10 @@ def recover_people(
         network, and relaxes fingers (SAM 3D Body reads them too, in one pass instead of three).
     mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
     masks : of SAM 3D Body: per photo, a mask (H, W) of each person in `boxes`, or None; shown to the network.
-    camera_motion : of a tracked clip: "auto" follows the background, "still" takes the camera to stand still.
+    camera_motion : of a tracked clip: "auto" follows the background, "still" takes the camera to stand still, "scene"
+        has it move as `camera_poses`.
+    camera_poses : (T, 4, 4) world from camera for each frame, metres; the world's z is up and its floor at 0, the camera
+        looks along -z with y up, as Blender's do. Or a file of them: .npy, .npz, .json (a list, or NeRF's transforms).
     floor_height, floor_pitch, floor_roll : of a tracked clip: how much higher (metres), and how much steeper away from
         the camera and to the right (radians), the floor is than was found; it turns below the people.
     detector : what finds people: "builtin", the name of a YOLO file (.pt) in the model files' folder yolo, of an
@@ -87,6 +91,7 @@ def recover_people(
     chosen = find_model("people", model, run.models_dir)
     module, run = model_module("people", chosen.id), replace(run, model=chosen)
     clip = as_clip(photos)
+    options = _with_poses(options, len(clip), options["track"] and clip.fps is not None and len(clip) > 1)
     with run.computing():
         people = _told(module.recover(clip, run, options), chosen.id)
     return people if people.fps is not None else _numbered_apart(people)
@@ -137,6 +142,7 @@ def solve_people(
     body: str = "mannequin",
     hands: str = "full",
     camera_motion: str = "auto",
+    camera_poses: NDArray | Sequence | str | PathLike[str] | None = None,
     floor_height: float = 0.0,
     floor_pitch: float = 0.0,
     floor_roll: float = 0.0,
@@ -162,10 +168,20 @@ def solve_people(
     run = runtime.start(device or "cpu", None, progress, models_dir)
     chosen = find_model("people", measured.model, run.models_dir)
     module, run = model_module("people", chosen.id), replace(run, model=chosen)
+    options = _with_poses(options, measured.count)
     if fx or fy:
         measured = measured.with_focal(fx, fy)
     with run.computing():
         return _told(module.solve(measured, run, options), chosen.id)
+
+
+def _with_poses(options: dict[str, Any], count: int, tracked: bool = True) -> dict[str, Any]:
+    """The options with the poses of a given camera, read and checked."""
+    if options["camera_motion"] != "scene" and options["camera_poses"] is None:
+        return options
+    from .clip.given import with_poses
+
+    return with_poses(options, count, tracked=tracked)
 
 
 #: The options that `measure_people` or `solve_people` does not have.

@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from bpy_extras.object_utils import world_to_camera_view
 from maquette import inference
 from maquette.blender_addon import api
 from maquette.blender_addon.builders.bodies import again, tracks
@@ -21,6 +22,7 @@ from maquette.inference.options.people import SOLVING
 from maquette.inference.people.clip import measured as files
 from maquette.inference.results import People
 from maquette.inference.shipped import pose
+from mathutils import Matrix, Vector
 from PIL import Image
 from walkers import drawn_crossing, drawn_walk
 
@@ -121,6 +123,86 @@ def test_the_lens_is_the_one_asked_for_and_else_stays(scene, monkeypatch) -> Non
     assert seen == pytest.approx([420, 840, 768, 500, 420])
 
 
+@pytest.fixture
+def tracked(scene):
+    """An animated camera of the artist's, on something that is scaled and moves, with a lens that zooms; and its matrix
+    without scale in each frame."""
+    track, eye = bpy.data.objects.new("Track", None), bpy.data.objects.new("Eye", bpy.data.cameras.new("Eye"))
+    for obj in (track, eye):
+        bpy.context.scene.collection.objects.link(obj)
+    eye.parent, track.scale, eye.rotation_euler = track, (2, 2, 2), (1.5, 0, 0.4)
+    eye.location.z = 0.7
+    for frame in range(1, 7):
+        track.location = (0.3 * frame, -2, 0)
+        track.keyframe_insert("location", frame=frame)
+        eye.data.lens = 30 + frame
+        eye.data.keyframe_insert("lens", frame=frame)
+    places = []
+    for frame in range(1, 7):
+        bpy.context.scene.frame_set(frame)
+        place, turn, _ = eye.matrix_world.decompose()
+        places.append(np.array(Matrix.LocRotScale(place, turn, None)))
+    bpy.context.scene.frame_set(3)
+    bpy.context.scene.camera = eye
+    return eye, np.array(places)
+
+
+def _before(person, places):
+    """(T, J, 3) the joints of somebody in the axes of cameras (T, 4, 4)."""
+    places, joints = np.broadcast_to(places, (6, 4, 4)), api.joints(person.rig, range(1, 7)).places
+    return np.einsum("tij,tnj->tni", np.linalg.inv(places)[:, :3, :3], joints - places[:, None, :3, 3])
+
+
+def test_a_camera_of_the_scene_is_taken_as_it_moves(tracked) -> None:
+    eye, places = tracked
+    api.solve_people_again(api.people()[0].rig, plant=0.0)
+    matched = api.people()[0].camera
+    wanted = [_before(one, np.array(matched.matrix_world)) for one in api.people()]
+    stood, kept = np.array(matched.matrix_world), np.array(eye.matrix_world)
+    objects = len(bpy.data.objects)
+    for given in ({"camera_motion": "scene"}, {"smoothing": 1.0}):  # it stays the scene's
+        api.solve_people_again(api.people()[0].rig, **given)
+        for one, right in zip(api.people(), wanted, strict=True):
+            np.testing.assert_allclose(_before(one, places), right, atol=2e-3)
+    assert len(bpy.data.objects) == objects and np.array_equal(np.array(matched.matrix_world), stood)
+    assert bpy.context.scene.frame_current == 3 and np.array_equal(np.array(eye.matrix_world), kept)
+    api.solve_people_again(api.people()[0].rig, camera_motion="still")
+    np.testing.assert_allclose(_before(api.people()[0], stood), wanted[0], atol=2e-3)
+    api.solve_people_again(api.people()[0].rig, camera_motion="scene")
+    bpy.data.objects.remove(eye)
+    with pytest.raises(inference.BadInput, match="no camera Eye"):
+        api.solve_people_again(api.people()[0].rig)
+
+
+def test_people_are_recovered_before_a_camera_of_the_scene(scene, tracked, monkeypatch) -> None:
+    eye, places = tracked
+    told, seen = json.loads(api.people()[0].rig[roles.MEASURED]), []
+    measured = files.load(Path(told["file"]))
+
+    def recover(clip, _model, **options):
+        cameras = tuple(photo.camera for photo in clip)
+        seen.extend([[camera.fx for camera in cameras], options["camera_poses"], clip.fps])
+        own = {name: options[name] for name in (*SOLVING, "camera_poses")}
+        return inference.solve_people(replace(measured, cameras=cameras, fps=clip.fps), **own)
+
+    monkeypatch.setattr(inference, "recover_people", recover)
+    cameras = len(bpy.data.cameras)
+    made = api.recover_people(scene / "shot_###.png", model="builtin", hands="none", camera_motion="scene", plant=0.0)
+    assert seen[0] == pytest.approx([384 * (30 + frame) / 36 for frame in range(1, 7)])
+    np.testing.assert_allclose(seen[1][:, :3, 3], places[:, :3, 3], atol=1e-5)
+    assert seen[2] == bpy.context.scene.render.fps and len(bpy.data.cameras) == cameras
+    heads = [api.joints(one.rig, range(1, 7)).places for one in made.people]
+    for frame in (1, 6):
+        bpy.context.scene.frame_set(frame)
+        for person, joints in zip(made.people, heads, strict=True):
+            view = world_to_camera_view(bpy.context.scene, eye, Vector(joints[frame - 1, 0]))
+            shown = measured.pieces[0].tracks[person.track_id].sightings[frame - 1].points[[23, 24]].mean(axis=0)
+            assert np.hypot(view.x * 384 - shown[0], (1 - view.y) * 288 - shown[1]) < 20
+    bpy.context.scene.camera = None
+    with pytest.raises(inference.BadInput, match="scene has no camera"):
+        api.recover_people(scene / "shot_###.png", model="builtin", hands="none", camera_motion="scene")
+
+
 def test_other_clips_versions_and_objects_are_refused(scene, monkeypatch) -> None:
     rig = api.people()[0].rig
     told = json.loads(rig[roles.MEASURED])
@@ -164,6 +246,7 @@ def test_the_operator_takes_what_is_solved_by() -> None:
         "measured",
         "fx",
         "fy",
+        "camera_poses",
         "device",
         "progress",
         "models_dir",

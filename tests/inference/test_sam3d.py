@@ -15,6 +15,7 @@ import pytest
 import torch
 from maquette.demo.samples import sample_photo
 from maquette.inference import Camera, Clip, Photo, load_photo, recover_people
+from maquette.inference.camera import level_world
 from maquette.inference.errors import BadInput, BadModelFile, MissingModel
 from maquette.inference.export import arrays_of
 from maquette.inference.models.mhr import rig as mhr
@@ -281,6 +282,13 @@ def test_a_camera_goes_past_somebody_who_stands(small_sam3d, surroundings, monke
         joints = np.stack([person.joints for _, person in track])
         assert np.abs(joints - joints[0]).max() < 0.02
     assert found(camera_motion="still").travel is None
+    world = level_world((0.0, -1.0, 0.0), 1.4)
+    people = found(camera_motion="scene", camera_poses=world @ poses @ np.diag([1.0, -1, -1, 1]))
+    np.testing.assert_allclose(people.world, world, atol=1e-9)
+    np.testing.assert_allclose(people.travel, poses, atol=1e-9)
+    (track,) = in_first_camera(people).tracks().values()
+    soles = np.stack([person.vertices for _, person in track]) @ world[2, :3] + world[2, 3]
+    assert not people.notes and np.abs(soles.min(axis=1)).max() < 0.03
 
 
 def test_what_is_missing_is_named(small_sam3d, photo, tmp_path):

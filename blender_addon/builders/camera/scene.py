@@ -103,6 +103,20 @@ def free_aside(scene: Scene, room: tuple[Any, Any] = _ROOM, ignored: Iterable[Ob
     return 0.0
 
 
+@contextmanager
+def at_frame(scene: Scene, frame: int | None) -> Iterator[None]:
+    """The scene at this frame; None leaves it where it is."""
+    before = scene.frame_current
+    if frame is None or frame == before:
+        yield
+        return
+    try:
+        scene.frame_set(frame)
+        yield
+    finally:
+        scene.frame_set(before)
+
+
 def frame_rate(scene: Scene) -> float:
     """Frames per second, fractions included."""
     return scene.render.fps / scene.render.fps_base

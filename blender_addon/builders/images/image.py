@@ -100,6 +100,19 @@ def first_shown(path: Path, *, sequence: bool) -> ShownPicture | None:
         bpy.data.images.remove(image)
 
 
+def length_of(path: Path) -> int:
+    """Frames of a movie as Blender counts them; 1 for a file that it does not play."""
+    try:
+        image = bpy.data.images.load(str(path))
+    except RuntimeError:
+        return 1
+    try:
+        _ = tuple(image.size)  # only what has been opened has a length
+        return int(image.frame_duration)
+    finally:
+        bpy.data.images.remove(image)
+
+
 def play(user: Any, image: Image) -> None:
     """Let an image user (of a texture node, a camera's background ...) show a movie or sequence frame by frame with the
     scene, from the start frame given to `clip_image` on; before and after it the first and last picture stay."""

@@ -7,6 +7,7 @@ name, path, sequence, fps, layer, origin, stamp : of the clip (see `work.source.
 model, options, build, folder : what its people were last made with.
 lens : how its focal length was asked for, or None.
 anchor : (4, 4) the scene's world from the people's, row by row.
+camera : name of the scene's camera whose motion was given, or "".
 part, place : of the object (see `builders.bodies.again`).
 """
 
@@ -35,7 +36,7 @@ from ...work.people import PeopleWork, RecoveredPeople
 from ...work.source import Focal, Source
 from ..shared.clips import as_played, first_shown, playing_image
 from ..shared.gather import focal_of
-from .build import SOURCE, body_options, follow
+from .build import SOURCE, before_scene_camera, body_options, follow
 from .settings import BUILD, LENS, SOLVED
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def work(properties: Any, given: Sequence[str], context: Any) -> PeopleWork:
         lens = {name: getattr(properties, name) for name in LENS.names}
     focal = Focal() if lens is None else focal_of(SimpleNamespace(**lens), scene, playing_image(source))
     options = {**told["options"], **{name: value for name, value in options.items() if name in given}}
-    return PeopleWork(
+    item = PeopleWork(
         task="people", source=replace(source, focal=focal, shown=first_shown(source)), target=Target(scene.name),
         model=told["model"], options={**OPTIONS.defaults(), **options},
         build=SimpleNamespace(**{**BUILD.defaults(), **told["build"]}),
@@ -74,6 +75,12 @@ def work(properties: Any, given: Sequence[str], context: Any) -> PeopleWork:
         device=preferred_device(), precision=preferred_precision(),
         measured=Path(told["file"]), measured_at=_file_of(told), stamp=told["stamp"], lens=lens,
     )  # fmt: skip
+    if item.options["camera_motion"] != "scene":
+        return item
+    typed = lens is not None and any(lens[number] for number in ("fx", "fy", "lens_mm"))
+    item = item if typed else replace(item, lens=None)
+    name = properties.camera if "camera" in given else told.get("camera", "")
+    return before_scene_camera(item, name, scene, typed=typed)
 
 
 def _file_of(told: dict[str, Any]) -> Path:
@@ -90,16 +97,19 @@ def build(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place) -> 
         raise BadInput(f"The people of {item.source.name} are gone.", "Recover the clip's people again.")
     people = again.of_tracks(found.result.people, [one.tracks for one in shown])
     told = json.loads(shown[0].objects[0][roles.MEASURED])
-    world = np.reshape(told["anchor"], (4, 4)) @ found.world_from_camera
-    assert place.camera is not None
-    matched.hold(place.camera)
-    matched.stand_at(place.camera, world)
+    assert place.camera is not None and found.world_from_camera is not None
+    world = found.world_from_camera
+    if not item.camera:
+        world = np.reshape(told["anchor"], (4, 4)) @ world
+        matched.hold(place.camera)
+        matched.stand_at(place.camera, world)
     options = replace(body_options(item), world_from_camera=world, keep_timing=True)
     again.rebuild(people, options, shown, place.scene)
     follow(item, found, place, scenes.frame_rate(place.scene))
     told |= {
         "path": item.source.path, "sequence": item.source.sequence, "stamp": found.result.stamp,
         "options": {name: item.options[name] for name in SOLVED.names}, "lens": item.lens,
+        "camera": item.camera,
     }  # fmt: skip
     for one in shown:
         again.write(one.parts, told)

@@ -83,6 +83,16 @@ def first_shown(source: Source) -> ShownPicture | None:
     return image.first_shown(file, sequence=file != Path(source.path) or source.sequence) if file is not None else None
 
 
+def most_frames(source: Source) -> int:
+    """How many frames a clip has at most: a movie's header may tell too few of them."""
+    path = Path(source.path)
+    if source.sequence or is_pattern(path) or path.is_dir():
+        return len(
+            pattern_files(path) if is_pattern(path) else (sequence_of if source.sequence else folder_files)(path)
+        )
+    return image.length_of(path) * 51 // 50 + 10
+
+
 def sequence_image(item: WorkItem, name: str, files: Sequence[Path]) -> Image:
     """What was made of the clip's frames, as a sequence in the folder of this .blend. name : after the clip's."""
     assert item.clip is not None

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class Place:
     """Where a result is built.
 
-    camera : the photo's matched camera, which may be there from an earlier job; None where nothing stands before it.
+    camera : the photo's matched camera, which may be there from an earlier job, or the scene's own where the item names
+    one; None where nothing stands before it.
     All frames of a clip have one camera.  clicked : somebody looks on: see `finish`.
     """
 
@@ -76,6 +77,11 @@ class Place:
 
     def _matched_camera(self) -> Object:
         item, photo = self._item, self.photo
+        if item.camera:
+            given = bpy.data.objects.get(item.camera)
+            if given is None:
+                raise BadInput(f"The camera {item.camera} is gone.", "Choose a camera, and run it again.")
+            return given
         camera = matched.matched_camera(
             self._found.camera,  # type: ignore[arg-type]
             self._clip or photo,
@@ -191,7 +197,7 @@ def _outcome(
 def _other_render(item: WorkItem, found: JobResult, scene: Scene) -> tuple[tuple[str, str], ...]:
     """The name of the photo's matched camera, as the property of the operator that gives the render its shape; empty
     where the render has it, or the scene's camera is not the photo's."""
-    if found.camera is None:
+    if found.camera is None or item.camera:
         return ()
     photo = _photo(item, found)
     camera = photo_links.camera_of(photo) if photo is not None else None
@@ -224,5 +230,5 @@ def _linked(item: WorkItem, found: JobResult, scene: Scene, made: list, before: 
     for obj in made:
         if isinstance(obj, bpy.types.Object):
             scale.settle(obj, pictures)
-    camera = photo_links.camera_of(photo) if photo is not None else None
+    camera = photo_links.camera_of(photo) if photo is not None and not item.camera else None
     return lens.remarks(found.lens, camera, scene, before)

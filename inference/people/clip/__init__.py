@@ -32,7 +32,6 @@ from ..fit.observe import Observations, observe
 from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State, concatenated
 from .backdrop import in_crop, partly_hidden
-from .ground import world_of
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import identify, spells_of
 from .measured import Measured, asked_of, cut, first_piece
@@ -40,7 +39,7 @@ from .motion import Motion, Spell
 from .scenery import Background, joined
 from .temporal import bridge, fit_motion
 from .track import Piece, Track, follow_people, lead_of
-from .world import stand_behind, travel_behind
+from .world import stand_behind, travel_behind, world_behind
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
 USUAL_FPS = 25.0
@@ -125,7 +124,7 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
 
     given = body_named(options["body"])
     frames = posed(partial(pose_body, given), spells, cameras, run.part(0.8, 1.0), seen)
-    world = world_of(ground, frames, travel.poses)
+    world = world_behind(ground, frames, travel)
     notes = travel.notes
     if looked and measured.options["hands"] == repr("none"):
         notes = (*notes, NO_HANDS)

@@ -150,8 +150,8 @@ def gather_evidence(people: People) -> list[Evidence]:
     return [_of_track(people.body, [person for _, person in track]) for track in people.tracks().values()]
 
 
-def gather_motion_evidence(body: Body, motion: Motion) -> Evidence:
-    """The evidence of one motion, from its joints and the soles of its feet."""
+def gather_motion_evidence(body: Body, motion: Motion, up: NDArray | None = None) -> Evidence:
+    """The evidence of one motion, from its joints and the soles of its feet. up : where it is known already."""
     rotations, positions = joint_transforms(body, motion)
     upright, upright_weights = posture(body, positions, motion.confidence)
     soles = [sole_points(leg, rotations, positions).mean(axis=1) for leg in find_legs(body, motion.shape)]
@@ -159,7 +159,7 @@ def gather_motion_evidence(body: Body, motion: Motion) -> Evidence:
     if not soles:
         return Evidence(positions[:, 0], np.zeros(len(motion)), upright, upright_weights, eyes)
     feet = np.stack(soles, axis=1)
-    lower = feet[..., 1].argmax(axis=1)
+    lower = (feet @ (level_ground().up if up is None else up)).argmin(axis=1)
     ankles = np.array([leg.ankle for leg in find_legs(body, motion.shape)])
     seen = motion.confidence[np.arange(len(motion)), ankles[lower]]
     return Evidence(feet[np.arange(len(motion)), lower], seen, upright, upright_weights, eyes)
@@ -283,7 +283,7 @@ def stand_together(body: Body, persons: Sequence[Person], camera: Camera) -> tup
 
 def snap_spells(body: Body, spells: Sequence[Spell], ground: Ground) -> list[Spell]:
     """Motions on one ground, as `snap_feet` does it for people: one factor for all of a person's."""
-    evidence = [gather_motion_evidence(body, spell.motion) for spell in spells]
+    evidence = [gather_motion_evidence(body, spell.motion, ground.up) for spell in spells]
     factors = {}
     for track in {spell.track for spell in spells}:
         own = [one for one, spell in zip(evidence, spells, strict=True) if spell.track == track]

@@ -22,6 +22,7 @@ from scipy.sparse.linalg import spsolve
 
 from ...camera import Camera
 from ...geometry import planted
+from .ground import Ground
 
 #: Points stay where they are within this share of the picture's width: noise of following them.
 STILL = 0.0012
@@ -36,6 +37,12 @@ ROUNDS = 12
 LOOSE = 2.5
 #: Speed of the fastest camera, and of feet that do not stand (m/s).
 FASTEST, SLIDING = 15.0, 0.6
+#: Share of the frames that may have too few points behind the people.
+BARE = 0.1
+BLIND = (
+    "The camera is taken as still, because too little behind the people can be followed: take the motion of a camera of"
+    " the scene, or choose Still if it stood"
+)
 UNSOLVED = "The camera moves, but how it does could not be found: the people are placed as if it stood still"
 TURNS, MOVES = "The camera turns; it is animated", "The camera moves; it is animated"
 
@@ -45,11 +52,14 @@ class Travel:
     """poses : (T, 4, 4) from each frame's camera axes to the first one's, the way without a unit until it is `scaled`;
     None for a camera that stands still, or whose motion is unknown.  turns : it stays in its place.  note : what is to
     be said.
+    world, ground : of a camera whose motion is given: (4, 4) its world from the axes of the first frame, and the floor.
     """
 
     poses: NDArray[np.float64] | None = None
     turns: bool = False
     note: str = ""
+    world: NDArray[np.float64] | None = None
+    ground: Ground | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -82,8 +92,11 @@ def _by_frame(frame: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
 def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tuple[int, ...] = ()) -> Travel:
     """The motion of the camera. paths : see `scenery.joined`."""
     count = len(cameras)
-    if count < 3 or len(paths) < LEAST * count:
+    if count < 3:
         return Travel()
+    seen = np.bincount(paths[:, 1].astype(int), minlength=count)
+    if (seen < LEAST).mean() > BARE:
+        return Travel(note=BLIND)
     order = np.lexsort((paths[:, 1], paths[:, 0]))
     names, point = np.unique(paths[order, 0], return_inverse=True)
     paths = paths[order]

@@ -9,13 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...camera import Camera
-from ...results import Body
+from ...results import Body, Person
 from ...runtime.run import Run
 from ..fit.legs import find_legs, sole_points
 from .floor import stand
-from .ground import Ground
+from .given import floored, travel_given
+from .ground import Ground, world_of
 from .motion import Spell, joint_transforms, moved
 from .scenery import Background
 from .smooth import smooth_motion
@@ -27,6 +29,9 @@ def travel_behind(
     options: Mapping[str, Any], smoothing: float = 0.0,
 ) -> Travel:  # fmt: skip
     """How the camera moves, in metres. smoothing : of the motions, whose feet tell how far it goes."""
+    if options["camera_motion"] == "scene":
+        given = travel_given(options["camera_poses"][: len(cameras)])
+        return floored(given, body, in_world(body, spells, given))
     if options["camera_motion"] != "auto":
         return Travel()
     travel = travel_of(behind.paths, tuple(cameras), fps, behind.cuts)
@@ -75,5 +80,12 @@ def stand_behind(
     up: tuple[float, float, float] | None = None,
 ) -> tuple[list[Spell], Ground | None]:  # fmt: skip
     """See `floor.stand`; the floor is in the axes of the first camera."""
-    standing, ground = stand(body, in_world(body, spells, travel), options, run, up)
+    standing, ground = stand(body, in_world(body, spells, travel), options, run, up, travel.ground)
     return in_cameras(body, standing, travel), ground
+
+
+def world_behind(
+    ground: Ground | None, frames: Sequence[Sequence[Person]], travel: Travel
+) -> NDArray[np.float64] | None:
+    """The world of the people, as `results.People` has it: that of a given camera, else the one over their ground."""
+    return world_of(ground, frames, travel.poses) if travel.world is None else travel.world

@@ -23,10 +23,9 @@ from ...shipped import pose
 from ..boxes import separate_masks
 from ..clip import NO_HANDS, USUAL_FPS, behind, one_by_one, posed
 from ..clip import measure_clip as measure_landmarks
-from ..clip.ground import world_of
 from ..clip.identify import identify, spells_of
 from ..clip.motion import Motion, Spell, rest_joints
-from ..clip.world import calmed, stand_behind, travel_behind
+from ..clip.world import calmed, stand_behind, travel_behind, world_behind
 from . import answers, placing
 from .answers import CropQuery, NetworkOutput
 from .crops import Crop, picture
@@ -128,7 +127,7 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any], moving:
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))
     return People(
         tuple(map(tuple, frames)), template.body, cameras[0], cameras, people.fps, notes,
-        world=world_of(ground, frames, travel.poses), travel=travel.poses, measured=measured,
+        world=world_behind(ground, frames, travel), travel=travel.poses, measured=measured,
     )  # fmt: skip
 
 
@@ -157,7 +156,7 @@ def _tracks_by_boxes(
     clip: Clip, run: Run, search: Search, options: Mapping[str, Any], cameras: list[Camera]
 ) -> tuple[list[TrackFrames], Background]:
     """The people that a detector finds, or that the caller marked, and what is behind them."""
-    look, fps = options["camera_motion"] == "auto", clip.fps or USUAL_FPS
+    look, fps = options["camera_motion"] != "still", clip.fps or USUAL_FPS
     follower = Follower(fps, keep_all=search.given is not None, look_behind=look)
     stream = people_of(clip, run, search, cameras, follower.see)
     seen: dict[tuple[int, int], Observation] = {}

@@ -13,10 +13,9 @@ from ...camera import Camera
 from ...geometry import rotations as quaternion
 from ...results import People, Person
 from ..clip import NO_HANDS, USUAL_FPS, one_by_one, posed
-from ..clip.ground import world_of
 from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell
-from ..clip.world import calmed, stand_behind, travel_behind
+from ..clip.world import calmed, stand_behind, travel_behind, world_behind
 from ..hmr2.clip import filled
 from ..hmr2.find import builtin_finder
 from ..hmr2.identity import Follower
@@ -110,7 +109,7 @@ def solve_clip(measured: Measured, run: Run, model: Model, options: Mapping[str,
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))
     return People(
         tuple(map(tuple, frames)), body, cameras[0], cameras, found.fps, notes,
-        world=world_of(ground, frames, travel.poses), travel=travel.poses, measured=measured,
+        world=world_behind(ground, frames, travel), travel=travel.poses, measured=measured,
     )  # fmt: skip
 
 
@@ -128,7 +127,7 @@ def _tracks(
     cameras: list[Camera],
 ) -> tuple[list[Track], Background]:  # fmt: skip
     """Who is seen in which frames, without what is no body; and what is behind them."""
-    look, fps = options["camera_motion"] == "auto", clip.fps or USUAL_FPS
+    look, fps = options["camera_motion"] != "still", clip.fps or USUAL_FPS
     follower = Follower(fps, keep_all=search.given is not None, look_behind=look)
     stream = queries(clip, run, search, masks, options["mask_prompts"], cameras, follower.see)
     seen = {
