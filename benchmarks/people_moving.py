@@ -29,7 +29,7 @@ from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.people.clip.ground import world_from_camera
 from maquette.inference.people.clip.motion import in_first_camera
 from maquette.inference.photo import Clip, Photo
-from maquette.inference.results import People
+from maquette.inference.results import Body, People
 from numpy.typing import NDArray
 from people_truth import figure_of
 from PIL import Image
@@ -157,22 +157,40 @@ def look_at(eye: Any, look: Any) -> NDArray[np.float64]:
     return turned
 
 
+def painted(body: Body, above: Any, below: Any) -> NDArray[np.float32]:
+    """Colours (V, 3) of somebody in a shirt and trousers of these colours."""
+    owner = np.array(body.joint_names)[body.skin_weights.argmax(1)]
+    paint = np.full((len(owner), 3), (0.75, 0.55, 0.45), np.float32)
+    for words, colour in (
+        (("spine", "upperarm", "clav", "shoulder"), above),
+        (("upperleg", "lowerleg", "pelvis", "root"), below),
+        (("foot", "toe"), (0.08, 0.07, 0.07)),
+    ):
+        paint[np.array([one.startswith(words) for one in owner])] = colour
+    return paint
+
+
+def draw_over(
+    picture: NDArray, nearest: NDArray, vertices: NDArray, faces: NDArray, paint: NDArray, view: NDArray, camera: Camera
+) -> None:
+    """Somebody, whose vertices are in the world, into a picture (H, W, 3) and its depth (H, W)."""
+    depth, face = rasterise(vertices @ view[:3, :3].T + view[:3, 3], faces, camera)
+    corners = vertices[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    light = 0.45 + 0.65 * np.clip(-normals @ np.array([0.4, 0.5, -0.75]), 0, 1)
+    hit = (depth > 0) & (depth < nearest)
+    picture[hit], nearest[hit] = (paint[faces[:, 0]] * light[:, None])[face[hit]], depth[hit]
+
+
 def render(name: str, folder: Path) -> None:
     """The frames of a shot and its truth."""
     way, at, heading, gait = SHOTS[name]
     figure, _ = figure_of(1.74, {"gender": 0.2})
     motion = walk(figure, gait, FRAMES, FPS, 0.2)
-    owner = np.array(figure.body.joint_names)[figure.body.skin_weights.argmax(1)]
-    paint = np.full((len(owner), 3), (0.75, 0.55, 0.45), np.float32)
-    for words, colour in (
-        (("spine", "upperarm", "clav", "shoulder"), (0.6, 0.14, 0.1)),
-        (("upperleg", "lowerleg", "pelvis", "root"), (0.1, 0.14, 0.3)),
-        (("foot", "toe"), (0.08, 0.07, 0.07)),
-    ):
-        paint[np.array([one.startswith(words) for one in owner])] = colour
+    paint = painted(figure.body, (0.6, 0.14, 0.1), (0.1, 0.14, 0.3))
     panels, views, joints = surroundings(), [], []
     fine = Camera(2 * FOCAL, 2 * FOCAL, WIDTH, HEIGHT, 2 * WIDTH, 2 * HEIGHT)
-    sun = np.array([0.4, 0.5, -0.75])
     (folder / name).mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0)
     for frame in range(FRAMES):
@@ -180,14 +198,7 @@ def render(name: str, folder: Path) -> None:
         views.append(look_at(*way(frame)))
         joints.append(person.joints)
         picture, nearest = background(panels, views[-1], fine)
-        seen = person.vertices @ views[-1][:3, :3].T + views[-1][:3, 3]
-        depth, face = rasterise(seen, figure.body.faces, fine)
-        corners = person.vertices[figure.body.faces]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        light = 0.45 + 0.65 * np.clip(-normals @ sun, 0, 1)
-        hit = (depth > 0) & (depth < nearest)
-        picture[hit] = (paint[figure.body.faces[:, 0]] * light[:, None])[face[hit]]
+        draw_over(picture, nearest, person.vertices, figure.body.faces, paint, views[-1], fine)
         picture = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) ** 0.6
         picture = np.clip(picture + noise.normal(0, 0.012, picture.shape), 0, 1)
         Image.fromarray((255 * picture).astype(np.uint8)).save(folder / name / f"{frame:04d}.png")

@@ -75,8 +75,8 @@ def recover_people(
     masks : of SAM 3D Body: per photo, a mask (H, W) of each person in `boxes`, or None; shown to the network.
     camera_motion : of a tracked clip: "auto" follows the background, "still" takes the camera to stand still, "scene"
         has it move as `camera_poses`.
-    camera_poses : (T, 4, 4) world from camera for each frame, metres; the world's z is up and its floor at 0, the camera
-        looks along -z with y up, as Blender's do. Or a file of them: .npy, .npz, .json (a list, or NeRF's transforms).
+    camera_poses : (T, 4, 4) world from camera for each frame, metres; z is up and the floor at 0, the camera looks
+        along -z with y up, as Blender's do. Or a file of them: .npy, .npz, .json (a list, or NeRF's transforms).
     floor_height, floor_pitch, floor_roll : of a tracked clip: how much higher (metres), and how much steeper away from
         the camera and to the right (radians), the floor is than was found; it turns below the people.
     detector : what finds people: "builtin", the name of a YOLO file (.pt) in the model files' folder yolo, of an

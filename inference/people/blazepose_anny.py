@@ -29,6 +29,7 @@ from ..shipped.crops import Pyramid
 from ..shipped.mannequin import body_named
 from ..shipped.pose import PoseLandmarks
 from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
+from .clip.children import said, with_children
 from .clip.ground import stand_together
 from .fit.fitting import Fit, fit_people
 from .fit.hands import read_hands
@@ -75,7 +76,8 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
         missed += unfitted
     if not frames:
         raise BadInput("There are no photos.", "Give at least one.")
-    notes = (_UNFITTED.format(count="Somebody" if missed == 1 else f"{missed} people"),) if missed else ()
+    notes = said(person.attributes for persons in frames for person in persons)
+    notes += (_UNFITTED.format(count="Somebody" if missed == 1 else f"{missed} people"),) if missed else ()
     run.report(1.0, ". ".join([f"{sum(map(len, frames))} people found", *notes]))
     return People(tuple(frames), body_named(options["body"]), cameras[0], tuple(cameras), clip.fps, notes)
 
@@ -176,6 +178,7 @@ def _people_of(
         candidates = without_overlaps(candidates, options["det_iou_thresh"])
     people = [_person(one, fit, mask, camera) for one, fit, mask in candidates]
     people = [replace(person, track_id=number) for number, person in enumerate(people)]
+    people = with_children(load_body(), people, camera)
     people, body = stand_together(load_body(), people, camera), body_named(options["body"])
     if body is not load_body():
         people = tuple(

@@ -126,7 +126,7 @@ def test_poses_are_read_from_files_and_what_they_cannot_be_is_said(tmp_path):
     gone[2, 0, 3] = np.nan
     (tmp_path / "broken.json").write_text("{")
     for given, why in (
-        (poses[:4], "4 poses, the clip 6 frames"), (mirrored, "mirrored in frame 1"), (sheared, "sheared or mirrored in"),
+        (poses[:4], "4 poses, the clip 6 frames"), (mirrored, "mirrored in frame 1"), (sheared, "in frame 4"),
         (gone, "not finite"), (poses[0], "not finite matrices"), (tmp_path / "none.npz", "cannot be read"),
         (tmp_path / "broken.json", "cannot be read"), (None, "needs the camera's poses"),
     ):  # fmt: skip

@@ -29,7 +29,7 @@ from .settings import BUILD, PARAMETERS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bpy.types import Collection, Context, Scene
+    from bpy.types import Collection, Scene
     from numpy.typing import NDArray
 
     from ...work.item import JobResult
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SOURCE = ("name", "path", "sequence", "fps", "layer", "origin")
 
 
-def work(properties: Any, context: Context) -> PeopleWork:
+def work(properties: Any, context: Any) -> PeopleWork:
     """What the worker is to do. Raises MaquetteError."""
     given = gathered("people", PARAMETERS, BUILD, properties, context)
     item = PeopleWork(**{**given, "options": {**OPTIONS.defaults(), **given["options"]}})

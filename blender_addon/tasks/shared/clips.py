@@ -86,10 +86,10 @@ def first_shown(source: Source) -> ShownPicture | None:
 def most_frames(source: Source) -> int:
     """How many frames a clip has at most: a movie's header may tell too few of them."""
     path = Path(source.path)
-    if source.sequence or is_pattern(path) or path.is_dir():
-        return len(
-            pattern_files(path) if is_pattern(path) else (sequence_of if source.sequence else folder_files)(path)
-        )
+    if is_pattern(path):
+        return len(pattern_files(path))
+    if source.sequence or path.is_dir():
+        return len(sequence_of(path) if source.sequence else folder_files(path))
     return image.length_of(path) * 51 // 50 + 10
 
 

@@ -32,6 +32,7 @@ from ..fit.observe import Observations, observe
 from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State, concatenated
 from .backdrop import in_crop, partly_hidden
+from .children import said
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import identify, spells_of
 from .measured import Measured, asked_of, cut, first_piece
@@ -125,7 +126,7 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     given = body_named(options["body"])
     frames = posed(partial(pose_body, given), spells, cameras, run.part(0.8, 1.0), seen)
     world = world_behind(ground, frames, travel)
-    notes = travel.notes
+    notes = (*travel.notes, *said({spell.track: spell.motion.attributes for spell in spells}.values()))
     if looked and measured.options["hands"] == repr("none"):
         notes = (*notes, NO_HANDS)
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))

@@ -18,6 +18,7 @@ from scipy.ndimage import minimum_filter1d
 from ...results import Body
 from ...runtime.run import Run
 from ..fit.legs import find_legs, sole_points
+from .children import spells_with_children
 from .contact import plant_feet
 from .ground import Ground, fit_ground, gather_motion_evidence, posture, snap_spells
 from .motion import Motion, Spell, joint_transforms
@@ -46,6 +47,7 @@ def stand(
     if not spells or (strength <= 0 and not any(change)):
         return list(spells), None
     run.report(0.0, "Planting the feet")
+    spells = spells_with_children(body, spells, up, ground) if strength > 0 else spells
     evidence = [gather_motion_evidence(body, spell.motion) for spell in spells]
     ground = ground or fit_ground(evidence, up)
     if any(change):

@@ -33,8 +33,10 @@ _REMEDY = "Give camera_poses (frames, 4, 4): world from camera for each frame, i
 
 
 def with_poses(options: Mapping[str, Any], count: int, *, tracked: bool = True) -> dict[str, Any]:
-    """The options with `camera_poses` (T, 4, 4) float64 as world from camera, OpenCV axes. count : of the clip's frames.
-    Raises `BadInput` for poses that do not fit."""
+    """The options with `camera_poses` (T, 4, 4) float64, read, as world from camera with OpenCV axes.
+
+    count : of the clip's frames.  tracked : its people are. Raises `BadInput` for poses that do not fit.
+    """
     given = options["camera_poses"]
     if options["camera_motion"] != "scene":
         raise BadInput("camera_poses count only where the camera is the scene's.", 'Give camera_motion="scene" too.')
@@ -108,8 +110,8 @@ def floored(travel: Travel, body: Body, spells: Sequence[Spell]) -> Travel:
     larger, height = _larger(evidence, ground), _height(evidence, ground)
     if larger is not None and height is not None and abs(np.log(larger)) > np.log1p(OFF):
         notes.append(
-            f"People would be {larger:.2g} times as tall on the floor of the given camera's world, so they stand at"
-            f" height {ground.height - height:.2f} m: scale the camera's way by {1 / larger:.2g}, or lay its floor there"
+            f"People would be {larger:.2g} times as tall on the floor of the given camera's world, so they stand at "
+            f"height {ground.height - height:.2f} m: scale the camera's way by {1 / larger:.2g}, or lay its floor there"
         )
     if height is not None and (larger is None or abs(np.log(larger)) > np.log1p(OFF)):
         ground = replace(ground, height=height)

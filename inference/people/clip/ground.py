@@ -89,10 +89,15 @@ def fit_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) 
     up : in camera axes, where the picture's straight edges tell it.
     Where nobody's feet are seen, people are taken to stand on the feet they are given.
     """
+    return weighed_ground(evidence, up)[0]
+
+
+def weighed_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) -> tuple[Ground, float]:
+    """`fit_ground`, and how unlikely it is: half the sum of squared standard deviations."""
     from scipy.optimize import least_squares
 
     if not evidence:
-        return level_ground() if up is None else Ground(np.array(up), EYE_HEIGHT)
+        return level_ground() if up is None else Ground(np.array(up), EYE_HEIGHT), 0.0
     seen = [one for one in evidence if one.support_weights.max() > UNSEEN]
     evidence = seen or [_trusted(one) for one in evidence]
     tries = []
@@ -101,8 +106,9 @@ def fit_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) 
         height = float(np.median(np.concatenate([-one.supports @ _up(pitch, 0.0) for one in evidence])))
         unknowns = np.concatenate([[pitch, tilt[1], height], np.zeros(len(evidence))])
         tries.append(least_squares(_residuals, unknowns, args=(evidence, tilt)))
-    pitch, roll, height = min(tries, key=lambda one: one.cost).x[:3]
-    return Ground(_up(pitch, roll), float(height))
+    best = min(tries, key=lambda one: one.cost)
+    pitch, roll, height = best.x[:3]
+    return Ground(_up(pitch, roll), float(height)), float(best.cost)
 
 
 def _trusted(evidence: Evidence) -> Evidence:
@@ -148,6 +154,11 @@ def _soft(residuals: NDArray | float) -> NDArray:
 def gather_evidence(people: People) -> list[Evidence]:
     """The evidence of each track of a result, from its vertices and joints."""
     return [_of_track(people.body, [person for _, person in track]) for track in people.tracks().values()]
+
+
+def joined(parts: Sequence[Evidence]) -> Evidence:
+    """The evidence of one person over several times."""
+    return Evidence(*(np.concatenate(one) for one in zip(*map(astuple, parts), strict=True)))
 
 
 def gather_motion_evidence(body: Body, motion: Motion, up: NDArray | None = None) -> Evidence:
@@ -287,9 +298,7 @@ def snap_spells(body: Body, spells: Sequence[Spell], ground: Ground) -> list[Spe
     factors = {}
     for track in {spell.track for spell in spells}:
         own = [one for one, spell in zip(evidence, spells, strict=True) if spell.track == track]
-        factors[track] = _snap_factor(
-            Evidence(*(np.concatenate(one) for one in zip(*map(astuple, own), strict=True))), ground
-        )
+        factors[track] = _snap_factor(joined(own), ground)
     snapped = []
     for spell in spells:
         motion = spell.motion
