@@ -64,6 +64,7 @@ def clicked(operator: str, **options) -> jobs.Job:
 def test_every_parameter_of_the_public_function_is_a_property(name) -> None:
     parameters = set(inspect.signature(getattr(inference, name)).parameters)
     taken = {"photo", "photos", "progress", "models_dir", "precision"}  # by the input, the job, the preferences
+    taken.add("camera_poses")  # by the scene's camera
     relief = {"invert", "detail", "largest_feature", "light", "tileable"}  # of scripts alone
     declared = (*COMMON, *PHOTO, *FUNCTIONS[name].settings)
     offered = {option.name for option in declared if option.blender}

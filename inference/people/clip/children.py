@@ -88,7 +88,7 @@ def _scale(one: Evidence, ground: Ground) -> float:
     """By what a body and its distance are to be scaled for its feet to be on the ground, in the median."""
     heights, usable = ground.heights(one.eyes), _usable(one)
     depths = heights - ground.heights(one.supports)
-    return float(np.median(heights[usable] / np.maximum(depths[usable], 1e-3)))
+    return float(np.median(np.maximum(heights[usable], 1e-3) / np.maximum(depths[usable], 1e-3)))
 
 
 def stature_of(body: Body, shape: NDArray) -> float:
