@@ -51,7 +51,7 @@ def test_a_child_among_adults_is_as_tall_as_the_floor_says(walk, stature):
     true = _person(walk, 2, stature, (0.6, 4.2))
     people = [
         _person(walk, 0, 1.78, (-0.8, 4.0), seen_as=1.74), _person(walk, 1, 1.6, (0.1, 4.8), seen_as=1.65),
-        _person(walk, 2, stature, (0.6, 4.2), seen_as=1.45),
+        _person(walk, 2, stature, (0.6, 4.2), seen_as=1.7),
     ]  # fmt: skip
     found = with_children(BODY, people, CAMERA)
     assert found[:2] == tuple(people[:2])
@@ -65,7 +65,7 @@ def test_a_child_among_adults_is_as_tall_as_the_floor_says(walk, stature):
 
 def test_without_a_floor_that_others_agree_on_nobody_is_made_younger(walk):
     child, adult = (
-        _person(walk, 1, 1.1, (0.6, 4.2), seen_as=1.45), _person(walk, 0, 1.74, (-0.8, 4.0))
+        _person(walk, 1, 1.1, (0.6, 4.2), seen_as=1.7), _person(walk, 0, 1.74, (-0.8, 4.0))
     )  # fmt: skip
     assert with_children(BODY, [adult, child], CAMERA) == (adult, child)
     assert said([adult.attributes, child.attributes]) == ()
