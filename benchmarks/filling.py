@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw
 HOLES = {
     "grass": ("grass.png", 100, 100, 192, "ellipse", (0.3, 0.3, 0.7, 0.7)),
     "wall": ("brick.png", 120, 140, 256, "ellipse", (0.35, 0.3, 0.7, 0.65)),
-    "gravel": ("gravel.png", 60, 60, 192, "box", (0.35, 0.35, 0.65, 0.65)),
-    "face's edge": ("astronaut.png", 120, 20, 192, "ellipse", (0.62, 0.3, 0.85, 0.6)),
+    "eye": ("astronaut.png", 120, 20, 192, "ellipse", (0.62, 0.3, 0.85, 0.6)),
+    "face's edge": ("astronaut.png", 120, 20, 192, "ellipse", (0.64, 0.56, 0.86, 0.8)),
     "cloth": ("astronaut.png", 300, 330, 160, "ellipse", (0.3, 0.3, 0.65, 0.65)),
     "text": ("page.png", 60, 40, 128, "box", (0.3, 0.35, 0.75, 0.6)),
     "sky": ("rocket.jpg", 20, 20, 192, "ellipse", (0.25, 0.3, 0.7, 0.75)),

@@ -14,7 +14,7 @@ from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import detailer
 from maquette.inference.detailer import hooks
-from maquette.inference.detailer.fill import structure
+from maquette.inference.detailer.fill import contour, structure
 from maquette.inference.detailer.source import source_of
 from maquette.inference.photo import exr
 from PIL import Image
@@ -520,6 +520,24 @@ def test_edges_go_on_through_a_hole():
     assert (off < 0.1).mean() > 0.97
     came = np.stack([rows, columns], -1)[hole] + offsets[hole]
     np.testing.assert_array_equal(picture[tuple(came.T)], filled[hole])
+
+
+def test_the_outline_of_a_thing_goes_on_before_a_smooth_background():
+    rows, columns = np.mgrid[:140, :140].astype(np.float32)
+    thing = np.hypot(rows - 70, columns - 30) < 45
+    grain = np.random.default_rng(0).normal(0, 0.05, (140, 140)).astype(np.float32)
+    grey = np.where(thing, 0.25 + grain, 0.7 + rows / 1000 + grain / 20).astype(np.float32)
+    photo, hole = np.repeat(grey[..., None], 3, -1), np.hypot(rows - 75, columns - 76) < 16
+    sides = contour.background(np.where(hole[..., None], 0, photo), hole)
+    assert sides is not None and np.abs(sides - ~thing)[hole].mean() < 0.05
+    filled = detailer.detail_mask(photo, hole, denoise=1.0, feather=1, device="cpu").image[0].mean(-1)
+    assert ((filled > 0.5) == ~thing)[hole].mean() > 0.95
+    stripes = np.repeat((columns % 20 < 10)[..., None], 3, -1).astype(np.float32)
+    faint = 0.7 + (photo - 0.7) * np.float32(0.2)
+    for other in (photo * 0 + 0.7, stripes, np.repeat(0.5 + grain[..., None], 3, -1), faint):
+        assert contour.background(other.astype(np.float32), hole) is None
+    mostly = np.hypot(rows - 70, columns - 60) < 36
+    assert contour.background(photo, mostly & (columns > 40)) is None, "too little of the thing is seen"
 
 
 def test_the_filling_takes_nothing_from_other_parts_of_the_mask(monkeypatch):

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ...geometry.resample import spread
+from .contour import background
 from .structure import continued
 
 if TYPE_CHECKING:
@@ -46,13 +47,16 @@ _GRAIN = 1.0
 _SHRINK = 4.0
 #: How much more a patch's known pixels count than those that are still guessed.
 _KNOWN_WEIGHT = 2.0
+#: How far apart background and what is before it are, on the scale of the colours.
+_SIDES_COUNT = np.float32(1.0)
 
 
 @dataclass
 class _Level:
     """One size of the picture.
 
-    picture : (H, W, 3), a guess inside the hole.  weight : (H, W) how much a pixel counts where patches are compared.
+    picture : (H, W, 3 or 4), a guess of the three colours inside the hole; the fourth is the same for places that may
+    stand for each other (`contour`).  weight : (H, W) how much a pixel counts where patches are compared.
     sources : (H, W) whether the patch about a pixel is complete and known.  places : (N, 2) rows and columns of the
     centres of patches that touch the hole.  matches : (N, 2) the centre of each one's match.  distances : (N,) to it.
     """
@@ -82,6 +86,11 @@ def completed(
     if side is None or not hole.any():
         return None
     pictures, holes = _pyramid(picture, hole, side)
+    sides = background(picture, hole)
+    if sides is not None:  # as a further channel; the finest level follows the coarser ones without it
+        for number, one in enumerate(pictures[: max(1, len(pictures) - 1)]):
+            share = cv2.resize(_SIDES_COUNT * sides, one.shape[1::-1], interpolation=cv2.INTER_AREA)
+            pictures[number] = np.dstack([one, share]).astype(np.float32)
     level: _Level | None = None
     for number, (small, small_hole) in enumerate(zip(pictures, holes, strict=True)):
         level = (
@@ -177,7 +186,7 @@ def _targets(level: _Level, places: NDArray[np.intp]) -> tuple[Pixels, Pixels]:
     rows, columns = places.T
     targets = _patches(border, side)[rows, columns].reshape(len(places), -1)
     weights = _patches(weight, side)[rows, columns].reshape(len(places), -1)
-    return targets, np.tile(weights, 3)
+    return targets, np.tile(weights, level.picture.shape[2])
 
 
 def _finer_level(coarse: _Level, picture: Pixels, hole: Hole, rng: np.random.Generator) -> _Level:
@@ -188,7 +197,7 @@ def _finer_level(coarse: _Level, picture: Pixels, hole: Hole, rng: np.random.Gen
     below = np.minimum(level.places // 2, np.array(coarse.hole.shape) - 1)
     found = table[tuple(below.T)]
     enlarged = cv2.resize(coarse.picture, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    level.picture[hole] = enlarged[hole]
+    level.picture[hole, :3] = enlarged[hole, :3]
     _take_matches(level, np.where(found >= 0, 2 * found + level.places % 2, -1), rng)
     _fill_hole(level)
     return level
@@ -245,7 +254,7 @@ def _distances(level: _Level, candidates: NDArray[np.intp], targets: Pixels, wei
 def _fill_hole(level: _Level) -> None:
     """Give each pixel of the hole what the patches over it vote for. The grain that averaging removes comes from each
     pixel's own match; otherwise smooth patches would be the most similar ones, round by round."""
-    level.picture[level.hole] = _with_grain(level, _vote(level, 0.5))[level.hole]
+    level.picture[level.hole, :3] = _with_grain(level, _vote(level, 0.5))[level.hole, :3]
 
 
 def _with_grain(level: _Level, mean: Pixels) -> Pixels:
@@ -256,7 +265,7 @@ def _with_grain(level: _Level, mean: Pixels) -> Pixels:
 
 
 def _vote(level: _Level, sharpness: float, only: Hole | None = None) -> Pixels:
-    """The weighted mean of the patches' votes for all pixels that they cover, (H, W, 3); the picture elsewhere.
+    """The weighted mean of the patches' votes for all pixels that they cover, like the picture; the picture elsewhere.
 
     sharpness : quantile of the distances at which a patch counts little.  only : (N,) the patches that vote.
     """
@@ -270,7 +279,7 @@ def _vote(level: _Level, sharpness: float, only: Hole | None = None) -> Pixels:
     table = np.zeros((height, width, 3), np.float32)
     table[tuple((level.places - corner).T)] = np.column_stack([level.matches[:, ::-1], confidence])
     inner = height - 2 * half, width - 2 * half
-    total, weight = np.zeros((*inner, 3), np.float32), np.zeros(inner, np.float32)
+    total, weight = np.zeros((*inner, level.picture.shape[2]), np.float32), np.zeros(inner, np.float32)
     for down in range(-half, half + 1):
         for right in range(-half, half + 1):
             votes = table[half - down : half - down + inner[0], half - right : half - right + inner[1]]
@@ -291,7 +300,8 @@ def _vote(level: _Level, sharpness: float, only: Hole | None = None) -> Pixels:
 def _sharpened(level: _Level, picture: Pixels) -> Pixels:
     """The votes with the grain of each pixel's own match, their colours matched to those at the rim."""
     mean = _vote(level, 0.25)
-    result = _with_grain(level, mean)
+    result = _with_grain(level, mean)[..., :3]
+    mean = mean[..., :3]
     rim = np.zeros(level.hole.shape, bool)
     rim[tuple(level.places.T)] = True
     rim &= ~level.hole

@@ -22,8 +22,8 @@ _PLAIN = 0.005
 
 
 def continued(picture: Pixels, hole: Hole, sources: Hole, half: int) -> NDArray[np.intp]:
-    """Fill the hole (H, W) of a picture (H, W, 3) in place; returns of each of its pixels (H, W, 2) the row and column
-    that it was copied from, as offsets.
+    """Fill the hole (H, W) of a picture (H, W, 3 or 4, of which the fourth channel is known) in place; returns of each
+    of its pixels (H, W, 2) the row and column that it was copied from, as offsets.
 
     sources : (H, W) the centres of complete patches of 2 `half` + 1 pixels a side; not empty.
     """
@@ -39,7 +39,7 @@ def continued(picture: Pixels, hole: Hole, sources: Hole, half: int) -> NDArray[
         at = _about(place, half, hole.shape)
         source = _most_similar(picture, known[at], sources, place, at)
         new = ~known[at]
-        picture[at][new] = picture[_about(source, half, hole.shape)][new]
+        picture[at][new, :3] = picture[_about(source, half, hole.shape)][new, :3]
         offsets[at][new] = source - place
         confidence[at][new] = trust
         known[at] = True
@@ -64,7 +64,8 @@ def _most_similar(
     near = _about(place, _REACH, sources.shape)
     if not sources[near].any():
         near = np.s_[: sources.shape[0], : sources.shape[1]]
-    weight = np.repeat(known[..., None], 3, -1).astype(np.float32)
+    weight = np.ones(picture[at].shape, np.float32)
+    weight[..., :3] = known[..., None]
     off = cv2.matchTemplate(picture[near], picture[at], cv2.TM_SQDIFF, mask=weight)
     half = known.shape[0] // 2
     inner = sources[near][half : half + off.shape[0], half : half + off.shape[1]]
@@ -78,7 +79,7 @@ def _rank(
     """Work out anew, in a part of the picture, how early each pixel of the hole's rim comes: by how much is known about
     it, and how strongly edges run into it there. Elsewhere the priority is -1."""
     here, side = known[where], (2 * half + 1,) * 2
-    grey = cv2.cvtColor(np.ascontiguousarray(picture[where]), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(np.ascontiguousarray(picture[where][..., :3]), cv2.COLOR_RGB2GRAY)
     inside = cv2.erode(here.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=(1.0,))
     across, down = (cv2.Sobel(grey, cv2.CV_32F, *way, scale=0.25) * inside for way in ((1, 0), (0, 1)))
     soft = cv2.GaussianBlur(here.astype(np.float32), (0, 0), 1.0)
