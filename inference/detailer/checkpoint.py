@@ -12,8 +12,10 @@ from os import PathLike
 class Checkpoint:
     """A diffusion model on the disk.
 
-    path : a diffusers folder, or one .safetensors file of Stable Diffusion 1.5 or XL, made for inpainting or not.
-    config : a diffusers folder that tells the shape of a single file's networks; None takes the one that ships.
+    path : a diffusers folder, or one .safetensors file of Stable Diffusion 1.5 or XL, made for inpainting or not; or a
+    transformer of FLUX.2 klein, Z-Image or Qwen-Image as .gguf or .safetensors.
+    config : a diffusers folder that tells the shape of a single file's networks, None the one that ships; or which has
+    what a transformer's file lacks, None the one that it lies in, or beside it (`options.detail.pipeline_folder`).
     loras : (file, strength) of each LoRA.  controlnet : folder or .safetensors file of a ControlNet, or None.
     embeddings : files of textual inversions; the prompt names them by their names without ending.
     """

@@ -38,7 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--prompts", nargs="+", default=[], metavar="TEXT", help="with --each: the prompt of each place in turn")
     add("--steady", type=float, default=0.5, metavar="SHARE", help="with --each: how much stays from frame to frame")
     add("--bits", type=int, choices=(8, 16), default=8, help="of a PNG")
-    add("--model", default="builtin", help="builtin, a model's name, a diffusers folder or a .safetensors file")
+    add(
+        "--model",
+        default="builtin",
+        help="builtin, a model's name, a diffusers folder, or a .safetensors or .gguf file",
+    )
     add("--config", metavar="FOLDER", help="a diffusers folder that tells the shape of a single file of no usual size")
     add("--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="may be given several times")
     add(

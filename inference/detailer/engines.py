@@ -95,7 +95,8 @@ def ignored_by(model: Any, run: Run) -> dict[str, str]:
     if is_native(model) or callable(getattr(model, "repaint", None)):
         return {}
     checkpoint = find_model(model, run)
-    reasons = ignored(Path(checkpoint.path))
+    path = Path(checkpoint.path)
+    reasons = ignored(path if checkpoint.config is None or path.is_dir() else Path(checkpoint.config))
     if reasons and checkpoint.controlnet is None:
         reasons.setdefault("control", "no ControlNet is chosen to follow it")
     return reasons
@@ -129,7 +130,7 @@ def check_model(model: Any) -> None:
     if not isinstance(model, (str, bytes, PathLike, Checkpoint)) and not callable(getattr(model, "repaint", None)):
         raise BadInput(
             f"{type(model).__name__} is not a model of the detailer.",
-            "Choose builtin, a diffusers folder, a .safetensors file, or an object with repaint().",
+            "Choose builtin, a diffusers folder, a .safetensors or .gguf file, or an object with repaint().",
         )
     if isinstance(model, Checkpoint):
         _check_checkpoint(model)
@@ -173,7 +174,7 @@ def find_model(model: str | bytes | PathLike[str] | Checkpoint, run: Run) -> Che
     """The checkpoint with paths to files and folders that exist. Raises `MissingModel`.
 
     A path stays as it is. A bare name is one of the catalogue, or a folder or file of that name (with or without
-    .safetensors) in `detailer` below the root of the models; LoRAs lie in `detailer/loras`, ControlNets in
+    .safetensors or .gguf) in `detailer` below the root of the models; LoRAs lie in `detailer/loras`, ControlNets in
     `detailer/controlnet`.
     """
     checkpoint = model if isinstance(model, Checkpoint) else Checkpoint(fsdecode(model))
@@ -197,7 +198,7 @@ def _existing(name: str | PathLike[str], folder: Path, run: Run, what: str) -> P
         below = [store.find(file.path, run.models_dir) for file in files]
         if files and files[-1].inside:  # a folder, whose index comes last
             below = [below[-1].parent] if below[-1].is_file() else below[-1:]
-        below += [folder / path.name, folder / f"{path.name}.safetensors"]
+        below += [folder / f"{path.name}{ending}" for ending in ("", ".safetensors", ".gguf")]
         existing = next((place for place in below if place.exists()), None)
         if existing is not None:
             return existing

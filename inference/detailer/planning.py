@@ -15,7 +15,8 @@ from ..runtime.run import Run
 from . import request
 from .blending import GRID
 from .checkpoint import Checkpoint
-from .diffusion.heads import Footprint, footprint, values_of
+from .diffusion.heads import Footprint, values_of
+from .diffusion.transformer_file import footprint
 from .engines import check_model, filling, find_model, ignored_by, is_native
 from .sampling.masked import calls_per_step
 
@@ -81,13 +82,13 @@ def planned(photo: Any, mask: Any, model: Any, given: Mapping[str, Any]) -> Plan
     per_step = 1 if "sampler" in ignored else calls_per_step(job.settings.sampler)
     segments = _segments(job, known, native, per_step, given["tiling"], size)
     numbers = max((one.largest for one in known), default=0) if given["offload"] else sum(o.parameters for o in known)
-    weights = numbers * size
+    weights = numbers * size + (0 if given["offload"] else sum(one.packed for one in known))
     memory = weights + max((one.memory for one in segments), default=0)
     calls = sum(one.calls for one in segments) * job.batch_size
     available = _available(given["device"])
     notes = [*request.unused(given, native, ignored), *_notes(segments, job, native)]
     if available is not None and memory > available:
-        notes.append("This needs more memory than is free: lower max_size, or switch on tiling or offload.")
+        notes.append(_too_much(memory, available, weights, known, given))
     return Plan(tuple(segments), weights, memory, calls, available, tuple(notes))
 
 
@@ -99,7 +100,7 @@ def _footprint(model: Any, run: Run) -> Footprint | None:
         return Footprint(_LAMA_VALUES, _LAMA_VALUES, 0, 0)
     if isinstance(model, (str, bytes, PathLike, Checkpoint)) and not filling(model):
         found = find_model(model, run)
-        networks = footprint(Path(found.path))
+        networks = footprint(Path(found.path), found.config)
         more = 0 if found.controlnet is None else values_of(Path(found.controlnet))
         return replace(networks, parameters=networks.parameters + more, largest=max(networks.largest, more))
     return None
@@ -125,8 +126,31 @@ def _segments(
     return segments
 
 
+def _too_much(memory: int, available: int, weights: int, models: list[Footprint], given: Mapping[str, Any]) -> str:
+    """A sentence that says what helps."""
+    ways = []
+    if weights < available and not any(one.family and one.family.area for one in models):
+        ways.append("lower max_size")
+    if weights < available and not given["tiling"]:
+        ways.append("switch on tiling")
+    if not given["offload"] and given["device"] != "cpu":
+        ways.append("switch on offload")
+    if weights > available:
+        ways.append("choose a smaller or quantised (GGUF) model")
+    amounts = f"about {memory / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are free"
+    return f"This needs {amounts}: {', or '.join(ways or ['close other programs'])}."
+
+
 def _bytes(model: Footprint, width: int, height: int, guided: int, tiled: bool, size: int) -> int:
+    family = model.family
+    if family is not None and family.area:  # its own size, of the crop's shape
+        share = (family.area / (width * height)) ** 0.5
+        width, height = round(width * share), round(height * share)
     pixels = min(width, TILE) * min(height, TILE) if tiled else width * height
+    if family is not None:
+        pictures = family.pictures * (family.guided if guided > 1 else 1)
+        tokens = width * height / model.token**2 * pictures
+        return int(max(family.per_pixel * pixels * model.vae, family.per_token * tokens * model.unet) * size)
     decoder = _VAE_FLOATS * pixels * model.vae / _VAE_WIDTH
     unet = _UNET_FLOATS * (width // GRID) * (height // GRID) * guided * model.unet / _UNET_WIDTH
     return int(max(decoder, unet)) * size

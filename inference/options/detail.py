@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from . import Choice, Number, Options, Share, Switch, Text, Value
 
@@ -44,16 +45,15 @@ _IGNORED = {
 _CONTROL = ("control", "control_strength", "control_start", "control_end")
 
 
-def ignored(folder: Path) -> dict[str, str]:
-    """Option -> why the model in a diffusers folder does not use it; empty for Stable Diffusion and for files."""
-    try:
-        index = json.loads((folder / "model_index.json").read_text("utf-8"))
-        # Z-Image-Turbo's index does not say what its name does.
-        name, distilled = str(index.get("_class_name", "")), index.get("is_distilled") or "turbo" in folder.name.lower()
-    except (OSError, ValueError, AttributeError):
-        return {}
+def ignored(model: Path) -> dict[str, str]:
+    """Option -> why a model does not use it; empty for Stable Diffusion."""
+    folder = pipeline_folder(model)
+    index = _index(folder)
+    name = str(index.get("_class_name", ""))
     if not name.startswith(PIPELINES):
         return {}
+    # Z-Image-Turbo's index does not say what its name does.
+    distilled = index.get("is_distilled") or "turbo" in folder.name.lower()
     reasons = {**_IGNORED, **_control_ignored(name)}
     if distilled:
         reasons["cfg"] = "the model was distilled to follow the prompt as it is"
@@ -62,6 +62,29 @@ def ignored(folder: Path) -> dict[str, str]:
     elif distilled:
         reasons["negative_prompt"] = "without guidance nothing is avoided"
     return reasons
+
+
+def pipeline_folder(model: Path) -> Path:
+    """The diffusers folder that completes the file of a transformer alone: the one that it lies in, or else the one
+    beside it whose name its own name begins with, whatever stands between their letters. Other paths as they are."""
+    if model.suffix.lower() not in (".gguf", ".safetensors") or not model.is_file():
+        return model
+    beside = [folder for folder in model.parent.iterdir() if _letters(model.stem).startswith(_letters(folder.name))]
+    beside.sort(key=lambda folder: -len(folder.name))
+    folders = [*model.parents[:2], *beside]
+    return next((one for one in folders if str(_index(one).get("_class_name", "")).startswith(PIPELINES)), model)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    try:
+        index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return index if isinstance(index, dict) else {}
 
 
 def _control_ignored(name: str) -> dict[str, str]:

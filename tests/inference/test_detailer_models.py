@@ -15,8 +15,10 @@ import torch
 from maquette import inference
 from maquette.demo.samples import sample_photo
 from maquette.inference import detailer
-from maquette.inference.detailer import hooks
+from maquette.inference.detailer import hooks, planning
+from maquette.inference.detailer.diffusion import flow as flow_models
 from maquette.inference.detailer.diffusion import heads, lora, published, tokens
+from maquette.inference.detailer.diffusion.families import FAMILIES
 from maquette.inference.detailer.sampling.masked import SAMPLERS
 from safetensors.torch import load_file, save_file
 
@@ -931,19 +933,82 @@ class TestPipelinesOfTheirOwn:
         assert plan.weights == 4 * sum(tensor.numel() for tensors in held for tensor in tensors.values())
 
 
-def test_quantised_files_are_refused_in_one_sentence(flow, mask, tmp_path) -> None:
-    file, folder = tmp_path / "model.gguf", shutil.copytree(flow("z-image"), tmp_path / "folder")
-    file.write_bytes(b"GGUF" + bytes(64))
+@pytest.mark.parametrize(
+    ("kind", "size", "width", "vae", "token", "weights", "measured"),
+    [
+        ("Flux2Klein", 256, 192, 24 + 48, 4, 9.7, 133.0),
+        ("Flux2Klein", 512, 192, 24 + 48, 4, 9.7, 504.3),
+        ("ZImage", 256, 96, 24 + 48, 4, 4.4, 45.2),
+        ("ZImage", 192, 96, 24 + 48, 4, 4.4, 27.8),
+        ("QwenImageEdit", 256, 96, 24 + 24, 16, 7.3, 1591.6),
+    ],
+)
+def test_the_plans_memory_is_what_was_measured(kind, size, width, vae, token, weights, measured) -> None:
+    """MiB above what the process held before, of the wide made-up pipelines on the CPU, with guidance of 8."""
+    own = heads.Footprint(0, 0, width, vae, family=FAMILIES[kind], token=token)
+    held = planning._bytes(own, size, size, 2, False, 4) / 2**20
+    assert held + weights == pytest.approx(measured + weights, rel=0.15)
+    assert planning._bytes(own, size, size, 2, True, 4) <= planning._bytes(own, size, size, 2, False, 4)
+
+
+@pytest.mark.parametrize("kind", ["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLQwenImage"])
+def test_tiles_of_a_vae_make_the_whole_picture(kind) -> None:
+    torch.manual_seed(0)
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+    sizes = {"block_out_channels": (4, 4, 8, 8), "layers_per_block": 1, "norm_num_groups": 4, "latent_channels": 4}
+    if kind == "AutoencoderKLQwenImage":
+        blocks, sizes = {}, {"base_dim": 4, "z_dim": 4, "dim_mult": [1, 1, 2, 2], "num_res_blocks": 1}
+        sizes |= {"latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}
+    vae = getattr(diffusers, kind)(**blocks, **sizes).eval()
+    for module in list(vae.modules()):  # a made-up network's statistics of a tile say nothing about a real one's
+        for name, part in list(module.named_children()):
+            if isinstance(part, torch.nn.GroupNorm):
+                setattr(module, name, torch.nn.Identity())
+    photo = inference.load_photo(sample_photo("gravel")).pixels[:400, :344].astype(np.float32) / 255
+    picture = torch.from_numpy(photo).permute(2, 0, 1)[None] * 2 - 1
+    picture = picture[:, :, None] if kind == "AutoencoderKLQwenImage" else picture
+    with torch.no_grad():
+        whole, tiled = [], []
+        for found, tiles in ((whole, False), (tiled, True)):
+            flow_models._in_tiles(vae, photo, tiles)
+            latent = vae.encode(picture).latent_dist.mode()
+            found += [latent, vae.decode(whole[0] if whole else latent).sample]
+    for one, other in zip(whole, tiled, strict=True):
+        assert one.shape == other.shape
+        assert (one - other).abs().mean() < 0.01 * one.std()
+    assert (whole[1] - tiled[1]).abs().max() < 0.2 * whole[1].std(), "no seam"
+
+
+@pytest.mark.parametrize("size", [(400, 400), (512, 512), (1024, 1024), (1024, 680), (1664, 944), (520, 264)])
+def test_no_tile_is_a_sliver(size) -> None:
+    side = flow_models.tile_side(size, 8)
+    assert 256 <= side <= 512 and side % 32 == 0
+    step = side * 3 // 4
+    for length in size:
+        assert length <= side or length - (length - 1) // step * step >= 64
+
+
+def test_what_does_not_fit_is_said_with_what_helps(flow, mask, monkeypatch) -> None:
+    monkeypatch.setattr(planning, "_available", lambda device: 100_000)
+    (said,) = [note for note in detailer.plan(PHOTO, mask, flow("z-image"), **QUICK).notes if "needs" in note]
+    assert "GB are free: choose a smaller or quantised (GGUF) model." in said
+    weights = detailer.plan(PHOTO, mask, flow("z-image"), **QUICK).weights
+    monkeypatch.setattr(planning, "_available", lambda device: weights + 1)
+    (said,) = [note for note in detailer.plan(PHOTO, mask, flow("z-image"), **QUICK).notes if "needs" in note]
+    assert said.endswith("free: lower max_size, switch on tiling.")
+
+
+def test_a_quantised_folder_is_refused_in_one_sentence(flow, mask, tmp_path) -> None:
+    folder = shutil.copytree(flow("z-image"), tmp_path / "folder")
     config = folder / "transformer" / "config.json"
     told = {
         **json.loads(config.read_text()),
         "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True},
     }
     config.write_text(json.dumps(told))
-    for model in (file, folder):
-        for ask in (repainted, lambda mask, model: detailer.plan(PHOTO, mask, model, **QUICK)):
-            with pytest.raises(inference.BadModelFile, match="is quantised"):
-                ask(mask, model)
+    for ask in (repainted, lambda mask, model: detailer.plan(PHOTO, mask, model, **QUICK)):
+        with pytest.raises(inference.BadModelFile, match="is quantised"):
+            ask(mask, folder)
 
 
 def test_a_pipeline_of_its_own_can_be_stopped(flow, mask) -> None:
@@ -1037,6 +1102,22 @@ def test_kinds_of_lora_that_diffusers_drops_act_on_a_pipeline_of_its_own(flow, m
     without = repainted(mask, flow("z-image"), denoise=1.0)
     for sizes, start in ((dora, "transformer."), (loha, "diffusion_model.")):
         assert apart(repainted(mask, z_lora(sizes, start), denoise=1.0), without) > 1e-3
+
+
+def test_loras_and_control_nets_of_another_family_are_told_by_their_names(flow, mask, pipelines, tmp_path) -> None:
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    parts = {f"{layer}.lora_down.weight": torch.ones(2, 32), f"{layer}.lora_up.weight": torch.ones(32, 2)}
+    save_file(parts, tmp_path / "other.safetensors")
+    own, net = flow("z-image"), pipelines["cn"][0] / "controlnet"
+    for model in (
+        detailer.Checkpoint(own, loras=[(tmp_path / "other.safetensors", 1.0)]),
+        detailer.Checkpoint(own, controlnet=net),
+        detailer.Checkpoint(pipelines["sd4"][0], controlnet=own / "transformer"),
+        detailer.Checkpoint(pipelines["xl4"][0], controlnet=net),
+    ):
+        with pytest.raises(inference.BadModelFile, match=r"other.safetensors changes|is not a ControlNet") as raised:
+            repainted(mask, model, control=PHOTO)
+        assert "made for this model" in raised.value.remedy
 
 
 @pytest.mark.full

@@ -51,7 +51,7 @@ def test_what_a_feature_needs_comes_with_it(python: str) -> None:
         return more - core
 
     assert {"ultralytics", "ultralytics-thop"} <= added("people")
-    assert {"diffusers", "transformers", "accelerate", "tokenizers"} <= added("detailer")
+    assert {"diffusers", "transformers", "accelerate", "tokenizers", "gguf"} <= added("detailer")
     assert added("licensed-body") == {"smplx"} and added("photogrammetry") == {"pycolmap"}
 
 

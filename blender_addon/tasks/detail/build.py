@@ -179,7 +179,7 @@ def _checkpoint(properties: Any) -> dict[str, Any] | None:
     if model == BUILTIN:
         return None
     if not model:
-        raise BadInput("No model is chosen.", "Choose builtin, a diffusers folder, or a .safetensors file.")
+        raise BadInput("No model is chosen.", "Choose builtin, a diffusers folder, or a .safetensors or .gguf file.")
     fields: dict[str, Any] = {"path": model, "loras": tuple(_loras(properties))}
     if words := embeddings_in(properties.prompt, properties.negative_prompt, properties.prompts):
         fields["embeddings"] = words

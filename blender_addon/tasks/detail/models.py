@@ -45,6 +45,6 @@ def _paths(kind: str) -> Iterator[Path]:
     for root in store.search_path():
         folder = root / place
         for path in folder.iterdir() if folder.is_dir() else ():
-            pickled = kind == "embedding" and path.suffix in (".pt", ".bin")
-            if path.suffix == ".safetensors" or pickled or (index and (path / index).is_file()):
+            other = {"embedding": (".pt", ".bin"), "checkpoint": (".gguf",)}.get(kind, ())
+            if path.suffix in (".safetensors", *other) or (index and (path / index).is_file()):
                 yield path

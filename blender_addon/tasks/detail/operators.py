@@ -131,7 +131,7 @@ class MAQUETTE_OT_new_detail_seed(bpy.types.Operator):
 
 
 class MAQUETTE_OT_choose_detail_model(bpy.types.Operator):
-    """Choose a .safetensors file, or a folder of diffusers, on the disk"""
+    """Choose a .safetensors or .gguf file, or a folder of diffusers, on the disk"""
 
     bl_idname = "maquette.choose_detail_model"
     bl_label = "Choose Model"
@@ -144,7 +144,7 @@ class MAQUETTE_OT_choose_detail_model(bpy.types.Operator):
         options={"HIDDEN"},
     )
     filepath: StringProperty(name="File", subtype="FILE_PATH")
-    filter_glob: StringProperty(default="*.safetensors", options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.safetensors;*.gguf", options={"HIDDEN"})
 
     def invoke(self, context: Any, event: Any) -> set[Any]:
         context.window_manager.fileselect_add(self)

@@ -71,7 +71,7 @@ BUILD = Options(
         ("BAKE", "Baked Layer", "What the camera sees is baked into a copy of the object's texture, as a layer"),
     )),
     _model("model", "Model",
-           "builtin and lama fill from the surroundings; otherwise a diffusers folder or .safetensors file",
+           "builtin and lama fill from the surroundings; otherwise a diffusers folder, .safetensors or .gguf file",
            "builtin"),
     _model("refiner", "Refiner", "A second model for the last steps; empty for none"),
     Name("config", "", "Config",

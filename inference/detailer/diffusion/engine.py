@@ -18,7 +18,7 @@ from ..sampling.masked import InpaintContext, calls_per_step, noised, sample
 from ..sampling.schedules import sigmas_from, steps_before_refiner
 from ..settings import Settings
 from .denoiser import Control, Denoiser, InpaintConditioning, Prompt
-from .flow import LEAST_TILE, MOST_TILE, PROMPTS
+from .flow import PROMPTS, tile_side
 from .tokens import Encoded, encode
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class DiffusionEngine:
         """All cycles on one latent, without a picture in between; see `engines.Repainter.repaint`."""
         for note in self.notes:
             settings.state.note(note)
-        with self._tiles(max(crop.shape[:2]), settings.state.tiled):
+        with self._tiles((crop.shape[0], crop.shape[1]), settings.state.tiled):
             sampler = self._sampler(crop, noise_mask, settings)
             latent = run_cycles(sampler.clean, seeds, settings, sampler.sampled)
             return call_hook(settings.hook, "post_decode", self.decoded(latent))
@@ -148,15 +148,15 @@ class DiffusionEngine:
                 network.to("cpu")
 
     @contextmanager
-    def _tiles(self, longest: int, tiled: bool) -> Iterator[None]:
-        """Around the work on a crop with sides of up to `longest` pixels, which may go through the VAE in tiles."""
+    def _tiles(self, size: tuple[int, int], tiled: bool) -> Iterator[None]:
+        """Around the work on a crop of a size in pixels, which may go through the VAE in tiles."""
         vae = self.pipeline.vae
         if not tiled:
             yield
             return
         before = vae.tile_sample_min_size, vae.tile_latent_min_size
         ratio = 2 ** (len(vae.config.block_out_channels) - 1)
-        side = min(max(longest // 2 // 64 * 64, LEAST_TILE), MOST_TILE)
+        side = tile_side(size, ratio)
         vae.tile_sample_min_size, vae.tile_latent_min_size = side, side // ratio
         vae.enable_tiling()
         try:

@@ -16,7 +16,10 @@ import numpy as np
 
 from ...errors import BadModelFile
 from ...options.detail import ignored
+from ...runtime.memory import is_out_of_memory
+from . import transformer_file
 from .families import Family, family_of
+from .heads import check_control, class_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Both sides of a picture are multiples of this.
 MULTIPLE = 16
-#: Sides of a tile that goes through the VAE, in pixels: half of the picture, within these.
+#: Sides of a tile that goes through the VAE, in pixels.
 LEAST_TILE, MOST_TILE = 256, 512
 #: Encoded prompts that are cached.
 PROMPTS = 16
@@ -55,7 +58,7 @@ class FlowRepainter:
 
         for note in self.notes:
             settings.state.note(note)
-        _in_tiles(self.pipeline.vae, crop, settings.state.tiled)
+        _in_tiles(self.pipeline.vae, crop, settings.state.tiled, self.family.area)
         size = [max(1, round(side / MULTIPLE)) * MULTIPLE for side in (crop.shape[1], crop.shape[0])]
         mask = np.ones((1, 1), np.float32) if noise_mask is None else noise_mask
         picture, hole = _picture(crop, size), _picture(np.clip(mask, 0, 1), size)
@@ -102,21 +105,39 @@ class FlowRepainter:
         return {**given, "image": picture, "mask_image": hole, "control_image": _picture(settings.control, size)}
 
 
-def _in_tiles(vae: Any, crop: Pixels, tiled: bool) -> None:
-    """Pictures go through the VAE whole, or in tiles of half their longer side, as with Stable Diffusion."""
+def _in_tiles(vae: Any, crop: Pixels, tiled: bool, area: int = 0) -> None:
+    """Pictures go through the VAE whole, or in tiles, as with Stable Diffusion.
+
+    area : pixels that the pipeline works at whatever the crop."""
     if not hasattr(vae, "enable_tiling"):
         return
     if not tiled:
         vae.disable_tiling()
         return
-    side = min(max(max(crop.shape[:2]) // 2 // 64 * 64, LEAST_TILE), MOST_TILE)
+    height, width = crop.shape[:2]
+    share = (area / (height * width)) ** 0.5 if area else 1.0
+    ratio = getattr(vae, "spatial_compression_ratio", 0) or 2 ** (len(vae.config.block_out_channels) - 1)
+    side = tile_side((round(height * share), round(width * share)), ratio)
     if hasattr(vae, "tile_sample_min_height"):
         step = side * 3 // 4
         vae.enable_tiling(side, side, step, step)
         return
     vae.enable_tiling()
-    vae.tile_sample_min_size = side
-    vae.tile_latent_min_size = side // 2 ** (len(vae.config.block_out_channels) - 1)
+    vae.tile_sample_min_size, vae.tile_latent_min_size = side, side // ratio
+
+
+def tile_side(size: tuple[int, int], ratio: int) -> int:
+    """Side in pixels of the tiles for a picture: from a quarter to three quarters of its longer side, within limits.
+    diffusers begins one every three quarters of a side, and the last is what is left: a sliver, which a VAE decodes
+    badly, unless the side suits the picture. ratio : pixels for a latent one."""
+    most = min(max(max(size) * 3 // 4, LEAST_TILE), MOST_TILE)
+    sides = range(most // (4 * ratio) * 4 * ratio, LEAST_TILE - 1, -4 * ratio)
+
+    def last(side: int) -> int:
+        step = side * 3 // 4
+        return min((length - (length - 1) // step * step for length in size if length > side), default=side)
+
+    return max(sides, key=last, default=LEAST_TILE)
 
 
 def _picture(values: Pixels, size: list[int]) -> Any:
@@ -128,17 +149,26 @@ def _picture(values: Pixels, size: list[int]) -> Any:
 
 
 def load_repainter(
-    path: Path, class_name: str, loras: list[tuple[Path, float]], control: Path | None, run: Run, *, offload: bool
+    path: Path,
+    loras: list[tuple[Path, float]],
+    control: Path | None,
+    run: Run,
+    *,
+    transformer: Path | None = None,
+    offload: bool,
 ) -> FlowRepainter:
-    """From a diffusers folder. Nothing is downloaded, and only safetensors are read."""
+    """From a diffusers folder. Nothing is downloaded, and only safetensors and GGUF are read.
+
+    transformer : a file that takes the place of the folder's own."""
     import diffusers
     import torch
 
-    family = family_of(class_name)
+    family = family_of(class_name(path))
     assert family is not None
     half = torch.bfloat16 if run.precision == "float16" else torch.float32  # published in it: 16-bit floats overflow
+    given = {} if transformer is None else {"transformer": transformer_file.load(transformer, path, half)}
     pipeline = getattr(diffusers, family.pipeline).from_pretrained(
-        path, torch_dtype=half, local_files_only=True, use_safetensors=True
+        path, torch_dtype=half, local_files_only=True, use_safetensors=True, **given
     )
     notes = _add_loras(pipeline, loras)
     both, controlled = [pipeline], None
@@ -187,7 +217,13 @@ def _add_loras(pipeline: Any, loras: list[tuple[Path, float]]) -> list[str]:
             notes.append(add_lora(pipeline, file, strength))
             continue
         adapters[f"lora{number}"] = strength
-        pipeline.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=f"lora{number}")
+        try:
+            pipeline.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=f"lora{number}")
+        except Exception as error:  # diffusers and peft raise many kinds
+            if is_out_of_memory(error):
+                raise
+            message = f"{file} changes no layer of this model, or layers of another size."
+            raise BadModelFile(message, "Choose a LoRA that was made for this model.") from error
     if adapters:
         pipeline.set_adapters(list(adapters), list(adapters.values()))
     return notes
@@ -197,6 +233,7 @@ def _control(path: Path, kind: Any, transformer: Any, dtype: Any) -> Any:
     """A ControlNet for painting under a mask, from its folder, or from a single file of Z-Image's."""
     from safetensors.torch import load_file
 
+    check_control(path, kind.__name__)
     if path.is_dir():
         network = kind.from_pretrained(path, torch_dtype=dtype, local_files_only=True, use_safetensors=True)
     else:

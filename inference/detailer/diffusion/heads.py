@@ -11,16 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from ...errors import BadModelFile
-from .families import family_of
+from .families import Family, family_of
 
 REMEDY = (
     "Choose a diffusers folder or a .safetensors file of Stable Diffusion 1.5 or XL, or a folder of FLUX.2 klein, "
     "Z-Image or Qwen-Image."
 )
+CONTROL_REMEDY = "Choose a ControlNet that was made for this model."
 #: Pipelines whose networks the engine knows.
 _KNOWN, _UNKNOWN = ("StableDiffusion", "StableDiffusionXL"), "StableDiffusion3"
 #: Prefixes of a single file's networks: the UNet, the VAE, and the text encoders of 1.5, XL, and XL's refiner.
@@ -37,6 +39,12 @@ _UNUSUAL = (
         r"\1.transformer.text_model.\2.",
     ),
 )
+#: Ends of the names of numbers that others are to be multiplied by.
+_SCALES = (
+    *(".scale_weight", ".weight_scale", ".scale_input", ".input_scale", "scaled_fp8", ".comfy_quant"),
+    *(".absmax", ".quant_map", ".wscales"),
+)
+_PLAIN = "Choose a GGUF file of the model, or its own folder; float16 and offload halve its memory and more."
 #: What else artists take for a checkpoint: start of a name -> what the file holds.
 _OTHERS = {
     "lora_": "a LoRA, which changes a model but is not one",
@@ -93,10 +101,12 @@ def usual_name(name: str) -> str:
 
 def read_head(path: Path) -> Head:
     """The header of a .safetensors file. Raises `BadModelFile`."""
-    check_quantised(path)
     try:
         with safe_open(path, "np") as file:
             names = list(file.keys())
+            if any(name.endswith(_SCALES) for name in names):
+                message = f"{path} is quantised with scales (as fp8 scaled, NF4 or SVDQuant), which is not read here."
+                raise BadModelFile(message, _PLAIN)
             tensors = {usual_name(name): tuple(file.get_slice(name).get_shape()) for name in names}
             return Head(tensors, file.metadata() or {}, unusual=tensors.keys() != set(names))
     except (OSError, SafetensorError) as error:
@@ -129,6 +139,12 @@ def check_channels(count: int, path: Path) -> None:
         raise BadModelFile(f"{path} has a UNet with {count} input channels, which was made for another task.", REMEDY)
 
 
+def check_control(path: Path, kind: str) -> None:
+    """Raises `BadModelFile` for a folder that holds another network than a ControlNet of this class of diffusers."""
+    if path.is_dir() and _config(path).get("_class_name") != kind:
+        raise BadModelFile(f"{path} is not a ControlNet for this model.", CONTROL_REMEDY)
+
+
 def _family(head: Head, width: int, path: Path) -> str:
     """By the UNet's width, and the width of the text that it attends to."""
     text = {head.shape(f"{_UNET}input_blocks.{place}.1.transformer_blocks.0.attn2.to_k.weight")[1:] for place in (1, 4)}
@@ -144,17 +160,17 @@ def _family(head: Head, width: int, path: Path) -> str:
 
 
 def check_quantised(path: Path) -> None:
-    """Raises `BadModelFile` for a file or folder in numbers that need a package which is not here."""
-    methods = ["gguf"] if path.suffix.lower() == ".gguf" else []
+    """Raises `BadModelFile` for a folder in numbers that need a package which is not here, or with such files."""
+    methods = []
     for config in sorted(path.glob("*/config.json")):
         with suppress(OSError, ValueError, LookupError, TypeError):
             methods.append(str(json.loads(config.read_text("utf-8"))["quantization_config"]["quant_method"]))
     for method in methods:
-        if method == "gguf" or find_spec(method) is None:
-            raise BadModelFile(
-                f"{path} is quantised ({method}), which needs a package that does not come with Maquette.",
-                "Choose the model's own folder; float16 and offload halve its memory and more.",
-            )
+        if find_spec(method) is None:
+            message = f"{path} is quantised ({method}), which needs a package that does not come with Maquette."
+            raise BadModelFile(message, _PLAIN)
+    for file in sorted(path.glob("transformer/*.safetensors")):
+        read_head(file)
 
 
 def check_folder(folder: Path) -> None:
@@ -178,13 +194,19 @@ def class_name(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Footprint:
-    """parameters : of all networks.  largest : of the largest one.  unet, vae : channels of their first and last
-    layers; the memory that they need for a picture is proportional to these."""
+    """parameters : of all networks.  largest : of the part that lies on the device by itself with `offload`.
+    unet, vae : channels of their first and last layers, with a `family` of the transformer and of the VAE's first two
+    levels; the memory that they need for a picture is proportional to these.  packed : bytes of what is quantised,
+    beside the parameters.  family : of a model with a pipeline of its own.  token : pixels along a side of what its
+    transformer takes as one."""
 
     parameters: int
     largest: int
     unet: int
     vae: int
+    packed: int = 0
+    family: Family | None = None
+    token: int = 16
 
 
 def footprint(path: Path) -> Footprint:
@@ -221,7 +243,31 @@ def values_of(path: Path) -> int:
     return sum(read_head(file).parameters() for file in plain)
 
 
+def width_of(folder: Path) -> int:
+    """Channels of the transformer in a diffusers folder. Raises `BadModelFile`."""
+    config = _config(folder / "transformer")
+    try:
+        return int(config.get("dim") or config["num_attention_heads"] * config["attention_head_dim"])
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"{folder} lacks transformer/config.json, or it is damaged."
+        raise BadModelFile(message, "Download it again.") from error
+
+
+def _of_pipeline(folder: Path, family: Family) -> Footprint:
+    """With `offload`, diffusers moves such networks layer by layer."""
+    heads = [read_head(file) for file in sorted(folder.glob("*/*.safetensors"))]
+    largest = max((math.prod(shape) for head in heads for shape in head.tensors.values()), default=0)
+    config = _config(folder / "vae")
+    base, steps = config.get("base_dim", 96), config.get("dim_mult", [1, 2, 4, 4])
+    channels = config.get("block_out_channels") or [base * step for step in steps]
+    sizes = {"unet": width_of(folder), "vae": sum(channels[:2]), "token": 2 ** len(channels)}
+    return Footprint(sum(parts_of(folder).values()), largest, **sizes, family=family)
+
+
 def _of_folder(folder: Path) -> Footprint:
+    family = family_of(class_name(folder))
+    if family is not None:
+        return _of_pipeline(folder, family)
     parts = list(parts_of(folder).values())
     return Footprint(
         sum(parts), max(parts), _first_channels(folder / "unet", 320), _first_channels(folder / "vae", 128)
@@ -230,6 +276,15 @@ def _of_folder(folder: Path) -> Footprint:
 
 def _first_channels(folder: Path, otherwise: int) -> int:
     try:
-        return int(json.loads((folder / "config.json").read_text("utf-8"))["block_out_channels"][0])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return int(_config(folder)["block_out_channels"][0])
+    except (ValueError, KeyError, TypeError, IndexError):
         return otherwise
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """A network's settings; none where there is no such file."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}

@@ -13,17 +13,21 @@ from typing import Any
 import torch
 
 from ...errors import BadModelFile, MaquetteError
+from ...options.detail import pipeline_folder
 from ...runtime import Run
 from ...runtime.memory import is_out_of_memory, keep
 from ...runtime.offline import offline
 from ..checkpoint import Checkpoint
+from . import transformer_file
 from .embeddings import add_embedding
 from .engine import DiffusionEngine
 from .families import family_of
 from .flow import FlowRepainter, load_repainter
 from .heads import (
+    CONTROL_REMEDY,
     REMEDY,
     check_channels,
+    check_control,
     check_folder,
     check_quantised,
     class_name,
@@ -49,7 +53,8 @@ def load_engine(checkpoint: Checkpoint, run: Run, *, offload: bool = False) -> D
 
     offload : only the network in use lies on the device. Raises `MissingModel` and `BadModelFile`."""
     path = Path(checkpoint.path)
-    files = [path, *(Path(file) for file, _ in checkpoint.loras), *map(Path, checkpoint.embeddings)]
+    files = [*{path, pipeline_folder(path)}, *(Path(file) for file, _ in checkpoint.loras)]
+    files += map(Path, checkpoint.embeddings)
     files += [Path(checkpoint.controlnet)] if checkpoint.controlnet is not None else []
     states = tuple(_state(file) for file in files)
     key = ("detailer", states, str(checkpoint), run.device, run.precision, offload)
@@ -64,14 +69,17 @@ def _state(path: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _load(checkpoint: Checkpoint, path: Path, run: Run, offload: bool) -> DiffusionEngine | FlowRepainter:
-    check_quantised(path)
-    if path.is_dir() and family_of(name := class_name(path)) is not None:
+    folder, file = transformer_file.split(path, checkpoint.config)
+    if family_of(class_name(folder)) is not None:
+        if file is None:
+            check_quantised(folder)
         if checkpoint.embeddings:
             raise BadModelFile(f"{path} takes no textual inversions.", "Leave out the embeddings.")
         loras = [(Path(file), strength) for file, strength in checkpoint.loras]
         control = None if checkpoint.controlnet is None else Path(checkpoint.controlnet)
         with offline("diffusers", "transformers"):
-            return _read(path, lambda: load_repainter(path, name, loras, control, run, offload=offload))
+            given: dict[str, Any] = {"transformer": file, "offload": offload}
+            return _read(path, lambda: load_repainter(folder, loras, control, run, **given))
     dtype = torch.float16 if run.precision == "float16" else torch.float32
     notes = []
     with offline("diffusers", "transformers"):
@@ -194,13 +202,17 @@ def _control(path: Path, unet: Any, dtype: torch.dtype) -> Any:
     from diffusers.models.controlnets.controlnet import ControlNetModel
 
     if path.is_dir():
+        check_control(path, "ControlNetModel")
         common = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True, "variant": _variant(path)}
-        return ControlNetModel.from_pretrained(path, **common)
+        network: Any = ControlNetModel.from_pretrained(path, **common)
+        if network.config.cross_attention_dim != unet.config.cross_attention_dim:
+            raise BadModelFile(f"{path} is not a ControlNet for this model.", CONTROL_REMEDY)
+        return network
     head = read_head(path)
     start = next((start for start in _CONTROL_STARTS if head.shape(start + "weight")), None)
     hints = next((names for names in _HINTS if all(head.shape(f"{name}.weight") for name in names)), None)
     if start is None or hints is None:
-        raise BadModelFile(f"{path} is not a ControlNet.", "Choose a ControlNet that was made for this model.")
+        raise BadModelFile(f"{path} is not a ControlNet.", CONTROL_REMEDY)
     with torch.device("meta"):
         channels = tuple(head.shape(f"{name}.weight")[0] for name in hints)
         shaped = ControlNetModel.from_unet(

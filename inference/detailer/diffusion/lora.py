@@ -109,9 +109,15 @@ def add_lora(pipeline: Any, file: Path, strength: float) -> str:
 
 def merges(pipeline: Any, file: Path) -> bool:
     """Whether `add_lora` is the way for a file of a model with a transformer: all of it fits by the names of diffusers,
-    or it is of a kind that diffusers' own loader, which knows more names, drops. Raises `BadModelFile`."""
+    or it is of a kind that diffusers' own loader, which knows more names, drops. Nothing can be merged into quantised
+    weights. Raises `BadModelFile`."""
     changes = _changes(file)
     dropped = any("dora" in parts or "hada_w1_a" in parts for parts in changes.values())
+    if getattr(pipeline.transformer, "hf_quantizer", None) is not None:
+        if dropped:
+            message = f"{file} is a DoRA or LoHa, which cannot be laid over a quantised model."
+            raise BadModelFile(message, "Choose the model's own folder, or a plain LoRA.")
+        return False
     return dropped or changes.keys() <= _layers(pipeline).keys()
 
 
