@@ -15,6 +15,8 @@ from maquette.blender_addon.builders.images import image as images
 from maquette.blender_addon.builders.surfaces import meshes
 from maquette.blender_addon.core import jobs, roles
 from maquette.blender_addon.tasks.segment import pick
+from maquette.blender_addon.tasks.shared import picking
+from maquette.inference.photo import as_photo
 
 pytestmark = pytest.mark.usefixtures("addon")
 
@@ -169,3 +171,19 @@ def test_clicks_in_a_viewport_that_does_not_look_through_the_photos_camera_open_
     context = SimpleNamespace(area=SimpleNamespace(type="VIEW_3D"), scene=bpy.context.scene, space_data=view)
     assert pick.MAQUETTE_OT_pick_segment.invoke(clicked, context, None) == {"FINISHED"}
     assert opened == [(photo, "pick_segment")]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_clicks_on_a_photo_that_blender_shows_turned_are_those_of_the_upright_one(tmp_path, orientation) -> None:
+    from PIL import Image
+
+    stored = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 14, 3), np.uint8))
+    stored.getexif()[0x0112] = orientation
+    stored.save(tmp_path / "phone.png", exif=stored.getexif())
+    shown, photo = bpy.data.images.load(str(tmp_path / "phone.png")), as_photo(tmp_path / "phone.png")
+    assert tuple(shown.size) == (14, 9)
+    u, v = picking.photo_pixel(shown, (3.5 / 14, 1 - 2.5 / 9))
+    assert photo.pixels[int(v), int(u)].tolist() == list(stored.getpixel((3, 2)))
+    assert picking.shown_place(shown, (u, v)) == pytest.approx((3.5 / 14, 1 - 2.5 / 9))
+    height, width = photo.pixels.shape[:2]
+    assert picking.upright_place(shown, (3.5 / 14, 1 - 2.5 / 9)) == pytest.approx((u / width, 1 - v / height))

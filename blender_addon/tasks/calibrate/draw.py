@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty
 
-from ..shared.picking import draw_on_photo, ends, navigates
+from ..shared.picking import draw_on_photo, ends, navigates, photo_pixel
 from ..shared.shown import open_image
 
 #: The colours of the scene's axes, by direction.
@@ -114,9 +114,8 @@ def _size_shown(context: Any) -> int:
 def _pixel(context: Any, event: Any) -> tuple[float, float]:
     """The pixel (u, v) of the photo under the mouse, v down."""
     region = next(region for region in context.area.regions if region.type == "WINDOW")
-    x, y = region.view2d.region_to_view(event.mouse_x - region.x, event.mouse_y - region.y)
-    width, height = context.space_data.image.size
-    return x * width, (1 - y) * height
+    place = region.view2d.region_to_view(event.mouse_x - region.x, event.mouse_y - region.y)
+    return photo_pixel(context.space_data.image, place)
 
 
 def _draw(operator: MAQUETTE_OT_draw_lines, scene: Any) -> None:

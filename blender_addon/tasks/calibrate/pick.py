@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from ..shared.picking import navigates
+from ..shared.picking import navigates, upright_place
 
 if TYPE_CHECKING:
     from bpy.types import Object
@@ -82,8 +82,9 @@ def _picked(context: Any, event: Any, camera: "Object") -> "tuple[Vector | None,
             if region.type == "WINDOW" and inside and not _covered(area, x, y):
                 if area.type == "VIEW_3D":
                     return _on_surface(area, region, (x - region.x, y - region.y), camera)
-                if area.type == "IMAGE_EDITOR":
-                    return _on_photo(region.view2d.region_to_view(x - region.x, y - region.y), camera)
+                if area.type == "IMAGE_EDITOR" and area.spaces.active.image is not None:
+                    place = region.view2d.region_to_view(x - region.x, y - region.y)
+                    return _on_photo(upright_place(area.spaces.active.image, place), camera)
     return None
 
 

@@ -38,7 +38,9 @@ class MAQUETTE_OT_choose_photo(bpy.types.Operator):
     display_type: EnumProperty(
         name="Display",
         description="How the file browser lists files",
-        items=[("THUMBNAIL", "Thumbnails", "Pictures"), ("DEFAULT", "Default", "As set in Blender")],
+        # The browser goes by the numbers of its own property.
+        items=[("DEFAULT", "Default", "As set in Blender", 0), ("THUMBNAIL", "Thumbnails", "Pictures", 3)],
+        default="THUMBNAIL",
         options={"HIDDEN"},
     )
     filter_image: BoolProperty(name="Images", description="List pictures", default=True, options={"HIDDEN"})

@@ -6,6 +6,8 @@ camera; which events are the view's, or end the clicking; and what has been draw
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -43,8 +45,52 @@ def pixel_under(context: Any, event: Any, camera: Any) -> tuple[float, float] | 
         if image is None or not image.size[0]:
             return None
         u, v = region.view2d.region_to_view(x, y)
-        return (u * image.size[0], (1 - v) * image.size[1]) if 0 <= u <= 1 and 0 <= v <= 1 else None
+        return photo_pixel(image, (u, v)) if 0 <= u <= 1 and 0 <= v <= 1 else None
     return _through_camera(context, region, (x, y), camera) if camera is not None else None
+
+
+def photo_pixel(image: Any, place: tuple[float, float]) -> tuple[float, float]:
+    """The pixel (u, v) of the photo, v down, at a place of an Image Editor's view (0..1, v up). Blender shows a file as
+    it is stored; the photo is upright, as its EXIF data say."""
+    width, height = image.size
+    return _turned((place[0] * width, (1 - place[1]) * height), (width, height), _orientation(image))
+
+
+def upright_place(image: Any, place: tuple[float, float]) -> tuple[float, float]:
+    """The place in the upright photo (0..1, v up) of one in an Image Editor's view."""
+    width, height = tuple(image.size)[:: -1 if _orientation(image) > 4 else 1]
+    u, v = photo_pixel(image, place)
+    return u / width, 1 - v / height
+
+
+def shown_place(image: Any, pixel: tuple[float, float]) -> tuple[float, float]:
+    """Where an Image Editor's view shows a pixel of the photo: the inverse of `photo_pixel`."""
+    width, height = image.size
+    orientation = _orientation(image)
+    size = (height, width) if orientation > 4 else (width, height)
+    u, v = _turned(pixel, size, {6: 8, 8: 6}.get(orientation, orientation))
+    return u / width, 1 - v / height
+
+
+def _turned(place: tuple[float, float], size: tuple[int, int], orientation: int) -> tuple[float, float]:
+    """A place of a picture of this size after it was turned upright by EXIF's orientation (1..8)."""
+    (u, v), (width, height) = place, size
+    u, v = (width - u if orientation in (2, 3, 7, 8) else u), (height - v if orientation in (3, 4, 6, 7) else v)
+    return (v, u) if orientation > 4 else (u, v)
+
+
+def _orientation(image: Any) -> int:
+    """Of the file that Blender shows as it is stored; 1 of any other picture."""
+    if image.source != "FILE" or image.packed_file is not None or not image.filepath:
+        return 1
+    return _orientation_of(bpy.path.abspath(image.filepath, library=image.library))
+
+
+@lru_cache(maxsize=8)
+def _orientation_of(path: str) -> int:
+    from ....inference.photo.decode import orientation_of
+
+    return orientation_of(Path(path))
 
 
 def _through_camera(context: Any, region: Any, mouse: tuple[int, int], camera: Any) -> tuple[float, float] | None:
@@ -74,11 +120,10 @@ def draw_on_photo(strokes: Iterable[tuple[Colour, list[tuple[float, float]]]]) -
     space, region = context.space_data, context.region
     if space is None or space.image is None or not space.image.size[0]:
         return
-    width, height = space.image.size
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     gpu.state.line_width_set(2.0)
     for colour, ends in strokes:
-        places = [region.view2d.view_to_region(u / width, 1 - v / height, clip=False) for u, v in ends]
+        places = [region.view2d.view_to_region(*shown_place(space.image, end), clip=False) for end in ends]
         if places:
             shader.uniform_float("color", colour)
             batch_for_shader(shader, "LINES", {"pos": places}).draw(shader)

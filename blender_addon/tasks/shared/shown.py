@@ -17,6 +17,8 @@ from ...core import roles
 _LAST = ("depth", "height", "hands.depth", "hands.id")
 #: How far a view may look past a photo's camera before it is turned, and how far it looks past it then (radians).
 _SIDEWAYS, _PAST = 0.7, 0.45
+#: Height of a view's direction below which it sees the floor from its edge.
+_LEVEL = 0.3
 
 
 def select(made: Iterable[Any], scene: Scene) -> list[Object]:
@@ -85,9 +87,12 @@ def _face(chosen: list[Object], scene: Scene, view: Any) -> None:
     surfaces = [obj for obj in chosen if obj.type == "MESH" and obj.find_armature() is None]
     cameras = [obj for obj in scene.objects if obj.type == "CAMERA" and roles.IMAGE in obj]
     camera = next((one for one in cameras if any(_belongs(obj, one) for obj in surfaces)), None)
-    if camera is None:
+    ahead = Vector((0.0, 0.0, -1.0))
+    if camera is None:  # a grid, which lies on the floor
+        if surfaces and abs((view.view_rotation @ ahead).z) < _LEVEL:
+            view.view_rotation = view.view_rotation @ Quaternion((1.0, 0.0, 0.0), -_SIDEWAYS)
         return
-    turned, ahead = camera.matrix_world.to_quaternion(), Vector((0.0, 0.0, -1.0))
+    turned = camera.matrix_world.to_quaternion()
     if (view.view_rotation @ ahead).angle(turned @ ahead) > _SIDEWAYS:
         view.view_rotation = Quaternion((0.0, 0.0, 1.0), _PAST) @ turned
 
