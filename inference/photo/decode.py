@@ -100,7 +100,7 @@ def _read_with_pillow(path: Path) -> tuple[NDArray[np.uint8], Camera | None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # check_size has the last word
-            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            with Image.open(path, formats=_formats()) as image:
                 if _is_raw(path, image):
                     raise _raw(path)
                 check_size(*image.size)
@@ -320,12 +320,20 @@ def as_stored(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return upright(pixels, {6: 8, 8: 6}.get(orientation, orientation))
 
 
+def _formats() -> list[str]:
+    """The formats that this Pillow reads, of those that may be read. Pillow loads most of them when asked to."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
 def orientation_of(path: Path) -> int:
     """EXIF's Orientation (1..8) of a picture file; 1 where it has none or is none that Pillow knows."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+        with Image.open(path, formats=_formats()) as image:
             return _exif(image)[0]
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         return 1
@@ -336,7 +344,7 @@ def taken_at(path: Path) -> float:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+        with Image.open(path, formats=_formats()) as image:
             told = str(image.getexif().get_ifd(_EXIF_FOLDER).get(_TAKEN, ""))
         return datetime.strptime(told[:19], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, TypeError):

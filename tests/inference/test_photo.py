@@ -3,6 +3,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -668,3 +670,14 @@ def test_numbered_photos_that_are_no_film_stay_apart(tmp_path) -> None:
     for name, what in {"burst": {"dates": (0, 0, 1, 1)}, "frames": {}}.items():
         clip = load_clip(_stills(tmp_path / name, **what))
         assert (clip.fps, clip.notes) == (24, [])
+
+
+def test_a_photo_on_its_side_is_known_before_any_photo_was_read(tmp_path) -> None:
+    """Pillow has loaded none of its formats then."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (16, 12)).save(tmp_path / "phone.jpg", exif=exif)
+    code = "import sys, pathlib; from maquette.inference.photo.decode import orientation_of as turn\n"
+    code += "print(turn(pathlib.Path(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "phone.jpg"], capture_output=True, text=True)
+    assert done.stdout.strip() == "6", done.stderr
