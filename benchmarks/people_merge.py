@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the merge of a long clip grows: made-up measurements of people who walk up and down, merged in a child process.
 
-    python benchmarks/people_merge.py [--frames 250 500 1000] [--people 3] [--output .maquette/merge] [--json FILE]
+    python benchmarks/people_merge.py [--frames 250 500 1000] [--people 3] [--moving] [--output .maquette/merge]
+        [--json FILE]
 
-The landmarks, hands and outlines are those of posed bodies before a camera that stands still, with noise that is
-drawn anew for every frame; files of 500 frames are written by `measured.save`, as `--measure` does. One row a length:
+The landmarks, hands and outlines are those of posed bodies before a camera that stands still, or with --moving is
+carried to and fro, with noise that is drawn anew for every frame; files of 500 frames are written by `measured.save`,
+as `--measure` does. One row a length:
 
     wall, cpu   seconds of `people --merge`, from start to file, and of all its threads
     peak        most memory that it held, GB
@@ -58,6 +60,9 @@ WALKERS = (
 #: Frames that turning round takes; noise of landmarks in the picture (px) and in space (m), of hands and of scenery.
 TURNING, PIXELS, METRES, HAND_PIXELS, DRIFT = 18, 2.0, 0.035, 0.7, 0.08
 SCENERY = 250
+#: Of a moving camera: metres that it is carried sideways, up and ahead, and the seconds of each to and fro; the radians
+#: that it turns meanwhile; the frames that a point of the background is followed for.
+CARRIED, SWINGS, TURNED, LIFE = (1.2, 0.15, 0.8), (17.0, 5.0, 23.0), 0.15, 60
 _FACE, _HANDS = (1, 3, 4, 6, 9, 10), {35: 15, 36: 15, 37: 16, 38: 16}
 
 
@@ -146,11 +151,20 @@ def _outline(vertices: NDArray, figure: Figure, points: NDArray) -> bytes:
     return Sighting(bare, None).packed(False).outline
 
 
+def carried(frame: int) -> NDArray[np.float64]:
+    """(4, 4) from the axes of a moving camera to those in which the walkers are known."""
+    swing = np.sin(2 * np.pi * frame / FPS / np.array(SWINGS))
+    pose = np.eye(4)
+    pose[:3, :3] = cv2.Rodrigues(np.array([0.0, TURNED * swing[0], 0.0]))[0]
+    pose[:3, 3] = CARRIED * swing
+    return pose
+
+
 class Maker:
     """Sightings of the walkers; the same frame is always the same, whichever piece asks for it."""
 
-    def __init__(self, people: int) -> None:
-        self.walkers = [walker(number) for number in range(people)]
+    def __init__(self, people: int, moving: bool = False) -> None:
+        self.walkers, self.moving = [walker(number) for number in range(people)], moving
 
     def piece(self, start: int, stop: int) -> Piece:
         first = max(0, start - LEAD)
@@ -158,14 +172,16 @@ class Maker:
         for number, one in enumerate(self.walkers):
             seen = {frame: self._sighting(number, frame, frame in (first, start)) for frame in range(first, stop)}
             tracks.append(Track(seen, one.colours, np.zeros(3)))
-        scenery = np.concatenate([_scenery(frame) for frame in range(first, stop)])
+        scenery = np.concatenate([_scenery(frame, self.moving) for frame in range(first, stop)])
         return Piece(start, stop, tracks, (), scenery)
 
     @cache  # noqa: B019  (the lead of a piece is read again)
     def _sighting(self, number: int, frame: int, coloured: bool) -> Sighting:
         one, at = self.walkers[number], frame % PERIOD
         random = np.random.default_rng((number, frame))
-        places = one.places[at]
+        pose = carried(frame) if self.moving else np.eye(4)
+        turned, move = pose[:3, :3], pose[:3, 3]
+        places = (one.places[at] - move) @ turned
         points = CAMERA.project(places) + random.normal(0, PIXELS, (39, 2))
         ray = viewing_ray((points[33] - [CAMERA.cx, CAMERA.cy]) / CAMERA.fx)
         world = (places - places[[23, 24]].mean(0)) @ ray * [1, 1, 0.6] + random.normal(0, METRES, (39, 3))
@@ -175,7 +191,10 @@ class Maker:
             points.astype(np.float32), world.astype(np.float32), 0.95 * ones, ones, 0.95, 0.9, zeros, zeros, ones,
             0.0, region, region.matrix, np.zeros((0, 0), np.float32),
         )  # fmt: skip
-        hands = {side: _hand(side, turns[at], wrists[at], random) for side, (turns, wrists) in one.hands.items()}
+        hands = {
+            side: _hand(side, turned.T @ turns[at], (wrists[at] - move) @ turned, random)
+            for side, (turns, wrists) in one.hands.items()
+        }
         return Sighting(landmarks, one.colours if coloured else None, True, False, one.outlines[at], hands)
 
 
@@ -192,12 +211,20 @@ def _hand(side: str, turned: NDArray, wrist: NDArray, random: np.random.Generato
     )  # fmt: skip
 
 
-def _scenery(frame: int) -> NDArray[np.float32]:
-    places = np.random.default_rng(0).uniform((20, 20), (CAMERA.width - 20, CAMERA.height - 20), (SCENERY, 2))
+def _scenery(frame: int, moving: bool) -> NDArray[np.float32]:
+    random = np.random.default_rng(0)
+    places = random.uniform((20, 20), (CAMERA.width - 20, CAMERA.height - 20), (SCENERY, 2))
+    names = np.arange(SCENERY)
+    if moving:
+        pose, depth = carried(frame), random.uniform(4.0, 12.0, (SCENERY, 1))
+        lens = np.array([CAMERA.fx, CAMERA.fy])
+        rays = np.concatenate([(places - [CAMERA.cx, CAMERA.cy]) / lens, np.ones((SCENERY, 1))], 1)
+        places = CAMERA.project((depth * rays - pose[:3, 3]) @ pose[:3, :3])
+        names = names + SCENERY * ((frame + random.integers(0, LIFE, SCENERY)) // LIFE)  # found anew when it is lost
     rows = np.full((SCENERY, 4), frame, np.float32)
-    rows[:, 0] = np.arange(SCENERY)
+    rows[:, 0] = names
     rows[:, 2:] = places + np.random.default_rng((9, frame)).normal(0, DRIFT, (SCENERY, 2))
-    return rows
+    return rows[(rows[:, 2:] > 0).all(1) & (rows[:, 2:] < (CAMERA.width, CAMERA.height)).all(1)]
 
 
 def parts(maker: Maker, count: int) -> Iterator[files.Measured]:
@@ -212,11 +239,11 @@ def parts(maker: Maker, count: int) -> Iterator[files.Measured]:
         )  # fmt: skip
 
 
-def made(folder: Path, people: int, count: int) -> Path:
+def made(folder: Path, people: int, count: int, moving: bool) -> Path:
     """The folder of a clip's measurements; what lies there is not made again."""
-    own = folder / f"{people}x{count}"
+    own = folder / f"{people}x{count}{'-moving' * moving}-{files.VERSION}"
     if not own.is_dir():
-        maker, unfinished = Maker(people), folder / f"{people}x{count}.part"
+        maker, unfinished = Maker(people, moving), folder / f"{own.name}.part"
         unfinished.mkdir(parents=True, exist_ok=True)
         for number, part in enumerate(parts(maker, count)):
             files.save(unfinished / f"{number:03d}.npz", part)
@@ -249,12 +276,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Merge made-up measurements of long clips.")
     parser.add_argument("--frames", type=int, nargs="+", default=[250, 500, 1000])
     parser.add_argument("--people", type=int, default=3)
+    parser.add_argument("--moving", action="store_true", help="the camera is carried to and fro")
     parser.add_argument("--output", type=Path, default=HERE.parent / ".maquette" / "merge")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []
     for count in options.frames:
-        rows.append({"frames": count, **merged(made(options.output, options.people, count))})
+        rows.append({"frames": count, **merged(made(options.output, options.people, count, options.moving))})
         print(", ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))

@@ -33,6 +33,8 @@ LEAST, STEP = 15, 4
 #: Least angle (radians) between two views of a point whose place counts.
 ANGLE = 0.01
 ROUNDS = 12
+#: New frames after which they are adjusted, the frames around them that take part, and how many of these hold still.
+OFTEN, AROUND, HELD = 6, 24, 8
 #: Points that err by so many times the usual are no part of the surroundings.
 LOOSE = 2.5
 #: Speed of the fastest camera, and of feet that do not stand (m/s).
@@ -82,6 +84,11 @@ class _Views:
     def own(self) -> list[NDArray[np.int64]]:
         """Where the observations of each frame lie."""
         return _by_frame(self.frame, self.count)
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """(points + 1,) where the observations of each point begin, and the last one's end: they are in its order."""
+        return _starts(self.point, self.points)
 
 
 def _by_frame(frame: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
@@ -219,16 +226,8 @@ class _Structure:
     def solve(self) -> tuple[NDArray, NDArray, float] | None:
         if not self._begin():
             return None
-        left = [frame for frame in self.keys if not self.solved[frame]]
-        while left:
-            known = np.flatnonzero(self.solved)
-            left.sort(key=lambda frame: np.abs(known - frame).min())
-            frame = left.pop(0)
-            if not self._place(frame, int(known[np.abs(known - frame).argmin()])):
-                return None
-            self._triangulate()
-            if self.solved.sum() % 6 == 0:
-                self._adjust(4)
+        if not self._grow():
+            return None
         for _ in range(2):
             self._adjust(ROUNDS)
             self._drop()
@@ -239,6 +238,28 @@ class _Structure:
             if not self.solved[frame] and not self._place(frame, near):
                 return None
         return self.turns, self.places, self._error()
+
+    def _grow(self) -> bool:
+        """Place the other key frames, the nearest to those that are known first. What is new is adjusted among its
+        neighbours, so that the time grows with the frames; drift is left to the adjustment of all."""
+        left = np.setdiff1d(self.keys, np.flatnonzero(self.solved))
+        known = np.flatnonzero(self.solved)
+        near = known[np.abs(left[:, None] - known).argmin(axis=1)]
+        fresh: list[int] = []
+        while len(left):
+            first = int(np.abs(left - near).argmin())
+            frame = int(left[first])
+            if not self._place(frame, int(near[first])):
+                return False
+            self._triangulate(self._seen(frame)[0])
+            left, near = np.delete(left, first), np.delete(near, first)
+            near = np.where(np.abs(left - frame) < np.abs(left - near), frame, near)
+            fresh.append(frame)
+            if len(fresh) == OFTEN:
+                for end in {min(fresh), max(fresh)}:
+                    self._adjust(4, end)
+                fresh = []
+        return True
 
     def _begin(self) -> bool:
         """Place the two frames that see most parallax of enough points."""
@@ -305,73 +326,93 @@ class _Structure:
         self.turns[frame], self.places[frame], self.solved[frame] = turn, place, True
         return True
 
-    def _triangulate(self) -> None:
-        """Places of points by all solved frames that see them, where these see them from two sides."""
+    def _triangulate(self, names: NDArray | None = None) -> None:
+        """Places of points by all solved frames that see them, where these see them from two sides.
+
+        names : of the points; None for all.
+        """
         views = self.views
-        some = np.flatnonzero(self.solved[views.frame])
+        names = np.arange(views.points) if names is None else names
+        some = np.concatenate([np.zeros(0, int), *(np.arange(*views.ends[name : name + 2]) for name in names)])
+        some = some[self.solved[views.frame[some]]]
+        turn, place = self.turns[views.frame[some]], self.places[views.frame[some]]
         rays = np.concatenate([views.at[some], np.ones((len(some), 1))], 1)
-        rays = np.einsum("nij,nj->ni", self.turns[views.frame[some]], rays)
+        rays = np.einsum("nij,nj->ni", turn, rays)
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         across = np.eye(3) - rays[:, :, None] * rays[:, None]
-        name = views.point[some]
-        matrix, right = np.zeros((views.points, 3, 3)), np.zeros((views.points, 3))
-        np.add.at(matrix, name, across)
-        np.add.at(right, name, np.einsum("nij,nj->ni", across, self.places[views.frame[some]]))
-        spread, often = np.linalg.eigvalsh(matrix), np.bincount(name, minlength=views.points)
-        usable = (spread[:, 0] > ANGLE**2 / 2) & (often >= 2) & ~np.isfinite(self.points[:, 0])
-        self.points[usable] = np.linalg.solve(matrix[usable], right[usable][..., None])[..., 0]
-        local = np.einsum(
-            "nji,nj->ni", self.turns[views.frame[some]], self.points[name] - self.places[views.frame[some]]
-        )
-        behind = np.unique(name[np.isfinite(local[:, 2]) & (local[:, 2] < 1e-3)])
+        row = np.searchsorted(names, views.point[some])
+        matrix = _sums(across, row, len(names))
+        right = _sums(np.einsum("nij,nj->ni", across, place), row, len(names))
+        spread, often = np.linalg.eigvalsh(matrix), np.bincount(row, minlength=len(names))
+        usable = (spread[:, 0] > ANGLE**2 / 2) & (often >= 2) & ~np.isfinite(self.points[names, 0])
+        self.points[names[usable]] = np.linalg.solve(matrix[usable], right[usable][..., None])[..., 0]
+        local = np.einsum("nji,nj->ni", turn, self.points[views.point[some]] - place)
+        behind = np.unique(views.point[some][np.isfinite(local[:, 2]) & (local[:, 2] < 1e-3)])
         self.points[behind] = np.nan
 
-    def _adjust(self, rounds: int) -> None:
-        """Bundle adjustment of the solved frames and their points."""
-        frames, damping, cost = np.flatnonzero(self.solved), 1e-4, np.inf
+    def _adjust(self, rounds: int, end: int | None = None) -> None:
+        """Bundle adjustment of the solved frames and their points. The first frame holds the world.
+
+        end : of the frames around this one alone, in the world that those of them hold that are farther from it.
+        """
+        frames = np.flatnonzero(self.solved)
+        held = np.arange(len(frames)) == 0
+        if end is not None and len(frames) > AROUND:
+            frames = np.sort(frames[np.argsort(np.abs(frames - end), kind="stable")[:AROUND]])
+            held = np.argsort(np.argsort(np.abs(frames - end), kind="stable")) >= AROUND - HELD
+        damping, cost = 1e-4, np.inf
         for _ in range(rounds):
-            now, blocks, inner, cross, down, inside = self._equations(frames)
+            now, names, blocks, inner, crossed, down, inside = self._equations(frames)
             if now >= cost * (1 - 1e-5):
                 break
             cost = now
             inner += damping * np.einsum("nii->n", inner)[:, None, None] * np.eye(3) + 1e-12 * np.eye(3)
             blocks += damping * np.einsum("nii->n", blocks)[:, None, None] * np.eye(6)
-            blocks[0] += 1e9 * np.trace(blocks[0]) * np.eye(6)  # the first frame holds the world
-            solve = _diagonal(np.linalg.inv(inner))
-            reduced = _diagonal(blocks) - cross @ solve @ cross.T
-            change = np.asarray(spsolve(reduced.tocsc(), -(down - cross @ (solve @ inside))))
-            shift = -(solve @ (inside + cross.T @ change)).reshape(-1, 3)
+            blocks[held] += 1e9 * np.einsum("nii->n", blocks[held])[:, None, None] * np.eye(6)
+            cross, back = crossed
+            solve = np.linalg.inv(inner)
+            weighed = cross.copy()
+            weighed.data = cross.data @ solve[cross.indices]
+            reduced = _diagonal(blocks) - weighed @ back
+            change = np.asarray(spsolve(reduced.tocsc(), -(down - weighed @ inside)))
+            shift = -(solve @ (inside + back @ change).reshape(-1, 3, 1))[..., 0]
             change = change.reshape(-1, 6)
             self.turns[frames] = self.turns[frames] @ np.stack([_rotation(one) for one in change[:, :3]])
             self.places[frames] += change[:, 3:]
-            self.points += np.where(np.isfinite(self.points), shift, 0)
+            self.points[names] += shift
 
-    def _equations(self, frames: NDArray) -> tuple[float, NDArray, NDArray, Any, NDArray, NDArray]:
-        """Cost, blocks (F, 6, 6) of the frames and (P, 3, 3) of the points, what lies between them (6F, 3P), and the
-        gradients (6F,) and (3P,); errors count by the logarithm (Cauchy)."""
+    def _equations(self, frames: NDArray) -> tuple[float, NDArray, NDArray, NDArray, tuple[Any, Any], NDArray, NDArray]:
+        """Cost, the points (P,) that the frames see, blocks (F, 6, 6) of the frames and (P, 3, 3) of the points, what
+        lies between them (6F, 3P) with its transpose, and the gradients (6F,) and (3P,); errors count by the logarithm
+        (Cauchy)."""
         views = self.views
-        row = np.full(views.count, -1)
-        row[frames] = np.arange(len(frames))
-        some = np.flatnonzero(self.solved[views.frame] & np.isfinite(self.points[views.point, 0]))
-        name, at, turn = views.point[some], row[views.frame[some]], self.turns[views.frame[some]]
-        local = np.einsum("nji,nj->ni", turn, self.points[name] - self.places[views.frame[some]])
+        own = [views.own[frame] for frame in frames]
+        some = np.concatenate(own)
+        known = np.isfinite(self.points[views.point[some], 0])
+        some, at = some[known], np.repeat(np.arange(len(frames)), [len(one) for one in own])[known]
+        names, point = np.unique(views.point[some], return_inverse=True)
+        turn = self.turns[views.frame[some]]
+        local = np.einsum("nji,nj->ni", turn, self.points[names[point]] - self.places[views.frame[some]])
         depth = np.maximum(local[:, 2], 1e-3)
         error = local[:, :2] / depth[:, None] - views.at[some]
         size = (error**2).sum(axis=1) / (2 * views.pixel) ** 2
         weight = 1 / (1 + size)
         turned, moved = _slopes(local, depth, turn)
         pose, heavy = np.concatenate([turned, moved], -1), weight[:, None, None]
-        blocks, inner = np.zeros((len(frames), 6, 6)), np.zeros((views.points, 3, 3))
-        down, inside = np.zeros((len(frames), 6)), np.zeros((views.points, 3))
-        np.add.at(blocks, at, heavy * np.einsum("nki,nkj->nij", pose, pose))
-        np.add.at(inner, name, heavy * np.einsum("nki,nkj->nij", moved, moved))
-        np.add.at(down, at, weight[:, None] * np.einsum("nki,nk->ni", pose, error))
-        np.add.at(inside, name, -weight[:, None] * np.einsum("nki,nk->ni", moved, error))
-        mixed = -heavy * np.einsum("nki,nkj->nij", pose, moved)
-        rows = (6 * at[:, None, None] + np.arange(6)[:, None] + np.zeros(3, int)).ravel()
-        columns = (3 * name[:, None, None] + np.zeros((6, 1), int) + np.arange(3)).ravel()
-        cross = sparse.csr_matrix((mixed.ravel(), (rows, columns)), shape=(6 * len(frames), 3 * views.points))
-        return float(np.log1p(size).sum()), blocks, inner, cross, down.ravel(), inside.ravel()
+        flat, error = np.swapaxes(heavy * pose, 1, 2), error[..., None]
+        near = np.swapaxes(heavy * moved, 1, 2)
+        mixed = -flat @ moved
+        shape = 6 * len(frames), 3 * len(names)
+        cross = sparse.bsr_matrix((mixed, point, _starts(at, len(frames))), shape=shape)
+        by_point = np.argsort(point, kind="stable")
+        back = sparse.bsr_matrix(
+            (np.swapaxes(mixed, 1, 2)[by_point], at[by_point], _starts(point, len(names))), shape=shape[::-1]
+        )
+        return (
+            float(np.log1p(size).sum()), names, _sums(flat @ pose, at, len(frames)),
+            _sums(near @ moved, point, len(names)), (cross, back), _sums(flat @ error, at, len(frames)).ravel(),
+            -_sums(near @ error, point, len(names)).ravel(),
+        )  # fmt: skip
 
     def _errors(self) -> tuple[NDArray, NDArray, NDArray]:
         """Point, frame and error (pixels) of all that is known."""
@@ -420,5 +461,15 @@ def _rotation(vector: NDArray) -> NDArray[np.float64]:
 def _diagonal(blocks: NDArray) -> Any:
     """A block diagonal matrix of blocks (N, S, S)."""
     count, size = blocks.shape[:2]
-    places = sparse.bsr_matrix((blocks, np.arange(count), np.arange(count + 1)), shape=(count * size, count * size))
-    return places.tocsr()
+    return sparse.bsr_matrix((blocks, np.arange(count), np.arange(count + 1)), shape=(count * size, count * size))
+
+
+def _starts(rows: NDArray, count: int) -> NDArray[np.int64]:
+    """Where each of so many rows begins, and the last one ends, among numbers of rows (N,) once they are sorted."""
+    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+
+
+def _sums(values: NDArray, rows: NDArray, count: int) -> NDArray[np.float64]:
+    """(count, ...) the sum of the values (N, ...) of each row (N,)."""
+    picked = sparse.csr_matrix((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(count, len(rows)))
+    return (picked @ values.reshape(len(rows), int(np.prod(values.shape[1:])))).reshape(count, *values.shape[1:])
