@@ -121,5 +121,17 @@ def start(
         root = Path(models_dir).expanduser() if models_dir is not None else store.models_root()
     except RuntimeError as error:  # "~name" of nobody
         raise BadInput(f"There is no home folder for {models_dir}.", "Give the whole path.") from error
-    exact = precision == "float32"
-    return Run(chosen, choose_precision(precision, chosen), root, progress, model=model, half=not exact)
+    exact, told = precision == "float32", None if progress is None else _forwards(progress)
+    return Run(chosen, choose_precision(precision, chosen), root, told, model=model, half=not exact)
+
+
+def _forwards(progress: Callable[[float, str], None]) -> Callable[[float, str], None]:
+    """The callback, told of no step back: what the first use of a file takes, converting it, is not foreseen."""
+    most = 0.0
+
+    def tell(fraction: float, message: str) -> None:
+        nonlocal most
+        most = max(most, fraction)
+        progress(most, message)
+
+    return tell

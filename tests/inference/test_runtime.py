@@ -78,13 +78,21 @@ def test_threads_are_few_and_wait_quietly_unless_the_user_said_otherwise():
 def test_progress_of_parts_stays_within_the_part():
     told = []
     run = runtime.start("cpu", progress=lambda *args: told.append(args))
+    run.report(-1, "before")
     run.part(0.2, 0.6).part(0.5, 1.0).report(0.5, "half of the second half")
     run.report(7, "beyond")
-    run.report(-1, "before")
-    assert told == [(pytest.approx(0.5), "half of the second half"), (1.0, "beyond"), (0.0, "before")]
+    assert told == [(0.0, "before"), (pytest.approx(0.5), "half of the second half"), (1.0, "beyond")]
     runtime.start("cpu").report(0.5, "nobody listens")
     with pytest.raises(BadInput):
         runtime.start("cpu", progress="loud")
+
+
+def test_progress_never_goes_back():
+    told = []
+    run = runtime.start("cpu", progress=lambda *one: told.append(one))
+    for fraction, message in ((0.05, "converted"), (0.0, "begun"), (0.2, "half")):
+        run.report(fraction, message)
+    assert told == [(0.05, "converted"), (0.05, "begun"), (0.2, "half")]
 
 
 def test_cancelling_passes_through():
