@@ -24,36 +24,48 @@ const JOB_TYPE = {
   ],
 };
 
-// People of a clip are one problem over all of its frames: their networks' part is cut, and merged at the end. What
-// Blender itself builds of them is one task.
-const MERGED = ["npz", "png", "glb"];
+// People and steadied depth of a clip go through all of its frames: their networks' part is cut, and merged at the end.
+// What Blender itself builds of people is one task.
+const ARRAYS = ["npz", "exr", "png", "glb"];
 
 function compileJob(job) {
   const settings = job.settings;
-  const people = settings.task === "people";
-  const inParts = settings.frames && (!people || MERGED.indexOf(settings.format) >= 0);
+  const arrays = ARRAYS.indexOf(settings.format) >= 0;
+  const merged = settings.frames && arrays && (settings.task === "people" || isSteadied(settings));
+  const inParts = settings.frames && (merged || settings.task !== "people");
   const chunks = inParts ? frameChunker(settings.frames, settings.chunk_size) : [""];
-  const merge = people && inParts ? author.Task("people-merge", "blender") : null;
+  const merge = merged ? author.Task(settings.task + "-merge", "blender") : null;
   for (const chunk of chunks) {
     const task = author.Task(chunk ? settings.task + "-" + chunk : settings.task, "blender");
-    const count = chunk && typeof frameCount === "function" ? frameCount(chunk) : 1;
-    task.addCommand(command(settings, "--photo", settings.photo, made(settings, chunk), count));
+    task.addCommand(command(settings, "--photo", settings.photo, made(settings, chunk, merged), counted(chunk)));
     job.addTask(task);
     if (merge) merge.addDependency(task);
   }
   if (!merge) return;
-  const people_file = folder(settings.output) + "people." + settings.format;
-  merge.addCommand(command(settings, "--merge", parts(settings), ["--output", people_file], 1));
+  const output = folder(settings.output);
+  merge.addCommand(settings.task === "people"
+    ? command(settings, "--merge", parts(settings), ["--output", output + "people." + settings.format], 1)
+    : command(settings, "--photo", settings.photo, ["--merge", parts(settings), "--output", output,
+        "--format", settings.format, "--frames", settings.frames], counted(settings.frames)));
   job.addTask(merge);
 }
 
 // What a task writes, and of which frames.
-function made(settings, chunk) {
-  if (chunk && settings.task === "people") return ["--measure", parts(settings) + "/" + chunk + ".npz", "--frames", chunk];
-  const words = ["--output", folder(settings.output), "--format", settings.format];
+function made(settings, chunk, merged) {
+  if (merged && settings.task === "people") return ["--measure", parts(settings) + "/" + chunk + ".npz", "--frames", chunk];
+  const words = ["--output", merged ? parts(settings) + "/" : folder(settings.output)];
+  words.push("--format", merged ? "npz" : settings.format);
   if (chunk) words.push("--frames", chunk);
-  if (chunk && settings.task === "depth") words.push("--no-steady"); // which goes through all frames
+  if (chunk && isSteadied(settings)) words.push("--no-steady");
   return words;
+}
+
+function isSteadied(settings) {
+  return settings.task === "depth" && settings.model !== "relief" && !/--no-steady/.test(settings.options);
+}
+
+function counted(frames) {
+  return frames && typeof frameCount === "function" ? frameCount(frames) : 1;
 }
 
 // Workers demand a .blend file between the arguments before and behind it; what is read takes its place.

@@ -49,8 +49,6 @@ def template(
         words += ["--frames", "{{Task.Param.Frame}}"]
         chunks = {"defaultTaskCount": "{{Param.ChunkSize}}", "rangeConstraint": "CONTIGUOUS"}
         space = _space({"name": "Frame", "type": "CHUNK[INT]", "range": "{{Param.Frames}}", "chunks": chunks})
-        if task == "depth" and not {"--steady", "--no-steady"} & set(flags):
-            flags = [*flags, "--no-steady"]  # which goes through all frames
     elif len(inputs) > 1:
         parts = -(-len(inputs) // chunk)
         parameters.append(_parameter("Parts", "INT", parts, "Parts of equal size"))
@@ -61,7 +59,11 @@ def template(
         merge = [*DOORS[door], task, "--merge", "{{Param.Output}}/parts"]
         merge += ["--output", "{{Param.Output}}/people." + kind_of(flags), *behind]
         words += ["--measure", "{{Param.Output}}/parts/{{Task.Param.Frame}}.npz", *behind]
-        steps = [_step("measure", words, space), _step("merge", merge, {"dependencies": [{"dependsOn": "measure"}]})]
+        steps = [_step("measure", words, space), _step("merge", merge, _after("measure"))]
+    elif is_film and is_steadied(task, flags):  # through all frames: what the networks say of each can be cut
+        merge = [*words[:-1], "{{Param.Frames}}", "--merge", "{{Param.Output}}/parts", "--output", "{{Param.Output}}/"]
+        words += ["--output", "{{Param.Output}}/parts/", *behind, "--format", "npz", "--no-steady"]
+        steps = [_step("depth", words, space), _step("merge", [*merge, *behind], _after("depth"))]
     else:
         steps = [_step(task, [*words, "--output", "{{Param.Output}}/", *behind], space)]
     return {
@@ -73,6 +75,12 @@ def template(
     }
 
 
+def is_steadied(task: str, flags: Sequence[str]) -> bool:
+    """Whether the depth of a clip is steadied through its frames by a command line of these words."""
+    model = flags[flags.index("--model") + 1] if "--model" in flags else ""
+    return task == "depth" and "--no-steady" not in flags and model != "relief"
+
+
 def kind_of(flags: Sequence[str]) -> str:
     """The format that the words of a command line ask for."""
     return flags[flags.index("--format") + 1] if "--format" in flags else "npz"
@@ -81,6 +89,10 @@ def kind_of(flags: Sequence[str]) -> str:
 def _step(name: str, words: list[str], more: dict[str, Any]) -> dict[str, Any]:
     run = {"command": "{{Param.Program}}", "args": words}
     return {"name": name, **more, "script": {"actions": {"onRun": run}}}
+
+
+def _after(step: str) -> dict[str, Any]:
+    return {"dependencies": [{"dependsOn": step}]}
 
 
 def _parameter(name: str, kind: str, default: Any, text: str) -> dict[str, Any]:

@@ -57,8 +57,9 @@ def carried_out(line: str, folder: Path) -> int:
     if line.startswith(OPENJD):
         pytest.importorskip("openjd.cli", reason="this environment is older than the lock")
         job = json.loads((folder / "job.json").read_text("utf-8"))
-        script = job["steps"][0]["script"]["actions"]["onRun"]
-        script["args"] = ["-m", "maquette.blender_addon.cli", *script["args"][2:]]  # there is no blender, only bpy
+        for step in job["steps"]:
+            script = step["script"]["actions"]["onRun"]
+            script["args"] = ["-m", "maquette.blender_addon.cli", *script["args"][2:]]  # there is no blender, only bpy
         (folder / "job.json").write_text(json.dumps(job), "utf-8")
         words = [sys.executable, "-m", "openjd", *shlex.split(line)[1:], "-p", f"Program={sys.executable}"]
         return subprocess.run(words, stdout=subprocess.DEVNULL).returncode

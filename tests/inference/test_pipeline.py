@@ -287,8 +287,14 @@ def test_depths_of_parts_are_steadied_as_in_one_run(movie, tmp_path, ending, cap
     (tmp_path / "raw" / name).unlink()
     assert run(*given, tmp_path / "cut") == 1 and "There is no" in capsys.readouterr().err
     assert run(*given, tmp_path / "raw") == 1 and "the parts itself" in capsys.readouterr().err
+    assert run(*given, tmp_path / "some", "--frames", "1-3") == 0
+    for file in sorted((tmp_path / "some").iterdir()):
+        np.testing.assert_array_equal(export.read_depth(file, camera).depth, whole[file.name])
+    code = run(*given[:-2], "png", "--output", tmp_path / "seen", "--frames", "1-3")
+    seen = [path.name for path in sorted((tmp_path / "seen").iterdir())]
+    assert (code, len(seen)) == ((0, 3) if ending == "npz" else (1, 0))  # an .exr has no picture
     with pytest.raises(SystemExit):
-        run(*given, tmp_path / "x", "--frames", "1-3")
+        run(*given, tmp_path / "x", "--part", "1/3")
 
 
 def test_parts_see_through_the_lens_of_the_first_frame(movie, monkeypatch):
