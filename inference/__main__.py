@@ -3,9 +3,9 @@
 
     python -m maquette.inference depth|normals|hands|maps|people|relief --photo FILE --output FILE.npz|.exr|.png|.glb
     python -m maquette.inference TASK --photo FILES|MOVIES|FOLDERS|PATTERNS --output FOLDER [--frames A-B] [--continue]
-    python -m maquette.inference people --photo CLIP --measure FILE.npz [--frames A-B]
+    python -m maquette.inference people --photo CLIP --measure FILE.npz|FOLDER [--frames A-B] [--chunk N] [--ray]
     python -m maquette.inference people --merge FOLDER --output FILE.npz
-    python -m maquette.inference depth --photo CLIP --merge FOLDER --output FOLDER [--format npz|exr]
+    python -m maquette.inference depth --photo CLIP --merge FOLDER --output FOLDER
     python -m maquette.inference detail --photo FILE --mask FILE --output FILE.png|.exr|.npz [--model ...]
     python -m maquette.inference detail --photo FILE|CLIP --each hands|faces|people --output FILE.png [--model ...]
     python -m maquette.inference --list [--models-dir FOLDER] [--json]
@@ -38,7 +38,7 @@ from .options import Options, common, depth, hands, normals, people, preprocesso
 from .photo import Clip, Photo, as_clip, load_clip
 from .pipeline import arguments as arguments_of
 from .pipeline.inputs import Input, inputs_of
-from .pipeline.jobs import Job, Outcome, clear_leftovers, is_whole, jobs_of
+from .pipeline.jobs import Job, Outcome, clear_leftovers, is_folder, is_whole, jobs_of
 from .pipeline.reports import Progress, Report, told
 from .pipeline.work import Work, each, undone
 from .results import People
@@ -87,8 +87,8 @@ def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     """End with exit code 2 where it is not said what to read and write."""
     measure, merge = getattr(options, "measure", None), getattr(options, "merge", None)
     if merge and options.task == "depth":
-        if options.frames or options.part or options.ray is not None or options.format not in ("npz", "exr"):
-            parser.error("--merge steadies all frames of a clip, as .npz or .exr")
+        if options.part or options.ray is not None:
+            parser.error("--merge steadies the frames of a clip one after the other")
     elif merge and (measure or options.photo or options.frames):
         parser.error("--merge takes the place of --photo, --measure and --frames")
     if not merge and not options.photo:
@@ -99,32 +99,61 @@ def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         parser.error("the people of a clip are found in all of its frames together: --frames goes with --measure")
 
 
-def _measured(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
-    """What the networks say of a clip, or of a range of its frames."""
+def _measured(options: argparse.Namespace, progress: Progress) -> Report | list[str]:
+    """What the networks say of a clip, or of a range of its frames: in one file, or in a folder's files."""
     output, inputs, ranges = Path(options.measure), _inputs(options, progress), _ranges(options)
     if len(inputs) != 1 or inputs[0].error is not None or (ranges and len(ranges) > 1):
         raise inputs[0].error or BadInput("One clip is measured at a time.", "Give one, and one range of its frames.")
-    frames = None
-    if ranges is not None:
-        inside = [place for place, number in enumerate(inputs[0].numbers) if ranges[0][0] <= number <= ranges[0][1]]
-        if not inside:
-            own = inputs[0].numbers
-            raise BadInput(f"The clip has the frames {own[0]} to {own[-1]}, none of those asked for.", "Choose some.")
-        frames = inside[0], inside[-1] + 1
-    if _is_there(output, options):
-        return
-    if output.suffix.lower() != ".npz":
-        raise BadInput(f"{output} is not an .npz file.", "End the name in .npz.")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    _check_outputs(options, [output], list(inputs[0].files))
-    from .people.clip.measured import save as save_measured
+    numbers = inputs[0].numbers
+    if options.chunk < 1:
+        raise BadInput("A file of fewer than one frame cannot be.", "Give --chunk 1 or more.")
+    low, high = ranges[0] if ranges else (numbers[0], numbers[-1])
+    inside = [place for place, number in enumerate(numbers) if low <= number <= high]
+    if not inside:
+        why = f"The clip has the frames {numbers[0]} to {numbers[-1]}, none of those asked for."
+        raise BadInput(why, "Choose some.")
+    whole = Job(
+        inputs[0].path, output, index=inside[0], stop=inside[-1] + 1, sequence=options.sequence, fps=options.fps
+    )
+    folder = is_folder(output, options.measure)
+    if not folder and output.suffix.lower() != ".npz":
+        raise BadInput(f"{output} is not an .npz file.", "End the name in .npz, or give a folder.")
+    jobs = _chunks(whole, numbers, options.chunk) if folder else [whole]
+    left, report = [job for job in jobs if not _is_there(job.output, options)], Report()
+    report.outcomes = [Outcome(job.label, job.output, skipped=True) for job in jobs if job not in left]
+    (output if folder else output.parent).mkdir(parents=True, exist_ok=True)
+    _check_outputs(options, [job.output for job in left], list(inputs[0].files))
+    given, chosen = _work(options), _chosen(options)
+    asked = {name: chosen[name] for name in inspect.signature(measure_people).parameters if name in chosen}
+    outcomes = _spread(replace(given, options=asked).measured, options)
+    for number, outcome in enumerate(outcomes(left, progress) if left else ()):
+        if not folder and outcome.error is not None:
+            raise outcome.error
+        report.outcomes.append(outcome)
+        progress.tell(outcome.notes)
+        if folder:
+            progress.outcome((number + 1) / len(left), outcome)
+    return report if folder else [str(job.output) for job in left]
 
-    chosen = _chosen(options)
-    given = {name: chosen[name] for name in inspect.signature(measure_people).parameters if name in chosen}
-    clip = _clip(options)
-    save_measured(output, measure_people(clip, frames=frames, progress=progress, **given))
-    progress.tell(clip.notes)
-    yield output
+
+def _chunks(whole: Job, numbers: Sequence[int], size: int) -> list[Job]:
+    """The parts of a clip, each of so many frames, in files that are named by the clip's own numbers of them."""
+    assert whole.index is not None and whole.stop is not None
+    starts = range(whole.index, whole.stop, size)
+    ends = [min(start + size, whole.stop) for start in starts]
+    return [
+        replace(whole, output=whole.output / f"{numbers[start]}-{numbers[stop - 1]}.npz", index=start, stop=stop)
+        for start, stop in zip(starts, ends, strict=True)
+    ]
+
+
+def _spread(work: Any, options: argparse.Namespace) -> Any:
+    """The work as the workers of a cluster do it, where one is asked for."""
+    if options.ray is None:
+        return work
+    from .farm import ray_cluster
+
+    return partial(ray_cluster.outcomes, work, address=options.ray, workers=options.workers)
 
 
 def _merged(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
@@ -145,9 +174,10 @@ def _merged(options: argparse.Namespace, progress: Progress) -> Iterator[Path]:
 
 def _run(options: argparse.Namespace, progress: Progress) -> Report | list[str]:
     measure, merge = (options.task == "people" and getattr(options, name) for name in ("measure", "merge"))
-    part = _measured if measure else _merged if merge else None
-    if part is not None:
-        return [str(path) for path in part(options, progress)]
+    if measure:
+        return _measured(options, progress)
+    if merge:
+        return [str(path) for path in _merged(options, progress)]
     folder = arguments_of.output_folder(options)
     if getattr(options, "each", None):
         return [str(path) for path in command.run_each(options, folder, progress)]
@@ -274,10 +304,7 @@ def _into(folder: Path, options: argparse.Namespace, progress: Progress) -> Repo
         progress.outcome(0.0, outcome)
     if parts is not None:
         work = partial(work.steadied, parts)
-    if options.ray is not None:
-        from .farm import ray_cluster
-
-        work = partial(ray_cluster.outcomes, work, address=options.ray, workers=options.workers)
+    work = _spread(work, options)
     for number, outcome in enumerate(work(left, progress) if left else ()):
         report.outcomes.append(outcome)
         progress.outcome((number + 1) / len(left), outcome)
@@ -411,7 +438,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "people":
             subparser.add_argument("--fps", type=float, help="frames per second, instead of the movie's own")
             add = subparser.add_argument
-            add("--measure", metavar="FILE", help="write what the networks say of the clip, or of --frames, as .npz")
+            how = "write what the networks say of the clip, or of --frames, as .npz; in a folder one for each --chunk"
+            add("--measure", metavar="FILE", help=how)
+            add("--chunk", type=int, default=50, metavar="N", help="frames of a file in that folder; default: 50")
             add("--merge", nargs="+", metavar="FOLDER", help="the people of all that --measure wrote of a clip")
             Options(common.FRAMES).add_to(subparser)
             for action in subparser._actions:

@@ -2,8 +2,11 @@
 """A person who walks with planted feet, and two drawn people who pass each other: known motion, for all floors."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import cv2
 import numpy as np
+from maquette.demo.samples import sample_photo
 from maquette.inference.camera import Camera
 from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.rasteriser import rasterise
@@ -11,6 +14,7 @@ from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip.motion import Motion, joint_transforms
 from maquette.inference.people.fit.legs import find_legs, reach
 from maquette.inference.shipped.body import load_body
+from PIL import Image
 
 FPS, SPEED, STEP_TIME, CAMERA_HEIGHT = 25.0, 0.9, 0.5, 1.4
 
@@ -94,3 +98,18 @@ def drawn_crossing(walk: Walk, frames: range = range(36)) -> tuple[list[np.ndarr
         picture = picture**0.8 + noise.normal(0, 0.015, picture.shape)
         pictures.append((picture.clip(0, 1) * 255).astype(np.uint8))
     return pictures, hips
+
+
+def people_shot(path: Path, frames: int) -> Path:
+    """A movie of so many small frames in which two people move to and fro."""
+    person = Image.open(sample_photo("astronaut")).convert("RGB").crop((60, 0, 420, 512)).resize((90, 128))
+    size, some = (256, 128), np.asarray(person)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 24, size)
+    for number in range(frames):
+        picture = np.full((128, 256, 3), 120, np.uint8)
+        for left, turned, speed in ((15, some, 9.0), (150, some[:, ::-1], 7.0)):
+            left = left + round(12 * np.sin(number / speed))
+            picture[:, left : left + 90] = turned
+        writer.write(picture[..., ::-1])
+    writer.release()
+    return path

@@ -84,11 +84,12 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
 
 def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
     """See `people.measure_people`."""
-    from .clip import measure_clip, read_from
+    from .clip import measure_clip
+    from .clip.film import Film
 
-    start, stop = frames or (0, len(clip))
-    boxes, run, _ = _with_boxes(clip, run, options, read_from(start), stop)
-    return measure_clip(clip, run, {**options, "boxes": boxes}, frames)
+    film = Film(clip, frames)
+    boxes, run, told = _with_boxes(clip, run, options, film.first, film.stop)
+    return measure_clip(film, run, {**options, "detector": told["detector"]}, boxes)
 
 
 def follow(clip: Clip, run: Run, options: Mapping[str, Any]) -> tuple[People, Callable[[int], tuple[Person, ...]]]:

@@ -31,6 +31,7 @@ class Job:
     """source : what was given, as it is opened.  output : the file that is made.
     file : the picture; None where the frame `index` (from 0) of a movie is meant, or all of the source.
     film : whether it is a frame of a clip.  sequence, fps : how the source is opened (see `load_clip`).
+    stop : of a part of a clip, `index` .. stop - 1; None otherwise.
     """
 
     source: Path
@@ -40,11 +41,15 @@ class Job:
     film: bool = False
     sequence: bool = False
     fps: float | None = None
+    stop: int | None = None
 
     @property
     def label(self) -> str:
         """What messages call it."""
-        return str(self.file or self.source) + ("" if self.index is None else f", frame {self.index + 1}")
+        name = str(self.file or self.source)
+        if self.stop is not None:
+            return f"{name}, frames {self.output.stem}"
+        return name + ("" if self.index is None else f", frame {self.index + 1}")
 
 
 @dataclass(frozen=True)

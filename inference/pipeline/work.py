@@ -64,7 +64,7 @@ class Work:
     def steadied(self, parts: Path, jobs: Sequence[Job], progress: Report) -> Iterator[Outcome]:
         """The depths of a film that were made in parts, without steadying: brought to one scale, as in one run.
 
-        parts : where their files lie, under the names of the jobs'.
+        parts : where their files lie, under the names of the jobs', as .npz or .exr whatever is written.
         """
         from ..geometry.steady import Steady
 
@@ -75,7 +75,11 @@ class Work:
             if isinstance(photo, MaquetteError):
                 error = photo
             else:
-                depth = export.read_depth(parts / job.output.name, photo.camera_or_default())
+                files = [parts / f"{job.output.stem}{ending}" for ending in (".npz", ".exr")]
+                part = next((file for file in files if file.exists()), files[0])
+                if part.suffix == ".exr" and job.output.suffix == ".png":
+                    raise BadInput(f"{part} holds depths alone, without their picture.", "Make the parts as .npz.")
+                depth = export.read_depth(part, photo.camera_or_default())
                 error = self._saved(job, steady(photo.pixels, depth), photo)
             yield Outcome(job.label, job.output, error, time.monotonic() - started)
 
@@ -106,6 +110,20 @@ class Work:
             result = recover_people(clip, progress=part, **self.options)
             export.save(job.output, result, next(iter(clip)), **self.saved)
             return [*clip.notes, *([f"Answered by {name}."] if (name := self._answered(result)) else [])]
+
+        return each(jobs, one, progress)
+
+    def measured(self, jobs: Sequence[Job], progress: Report) -> Iterator[Outcome]:
+        """What the networks say of the people of parts of a clip, each into a file."""
+        from ..people import measure_people
+        from ..people.clip.measured import save
+
+        def one(job: Job, part: Report) -> Sequence[str]:
+            clip = self._clip(job)
+            part_of = (job.index or 0, job.stop or len(clip))
+            frames = None if part_of == (0, len(clip)) else part_of  # a damaged movie may end before it says
+            save(job.output, measure_people(clip, frames=frames, progress=part, **self.options))
+            return clip.notes
 
         return each(jobs, one, progress)
 

@@ -22,6 +22,7 @@ from maquette.demo.samples import sample_photo
 from maquette.inference.farm import JOB_TYPE
 from maquette.inference.options import depth
 from PIL import Image
+from walkers import people_shot
 
 pytestmark = pytest.mark.usefixtures("addon")
 
@@ -89,19 +90,28 @@ def test_every_task_compiles(task: str) -> None:
         "options": "--resolution 64",
     }
     tasks = compiled(made)
-    assert len(tasks) == (7 if task == "people" else 6)
+    assert len(tasks) == (7 if task in ("people", "depth") else 6)
     if task == "people":  # measured in parts, which are then merged
         merge = tasks.pop()
         assert merge["dependencies"] == [one["name"] for one in tasks]
         words = words_of(merge["commands"][0])
         assert words[:5] == ["people", "--merge", "/out/parts", "--output", "/out/people.npz"] and for_arrays(words)
         assert len(compiled({**made, "format": "fbx"})) == 1
+    if task == "depth":  # its scale goes through all frames
+        merge = tasks.pop()
+        assert merge["dependencies"] == [one["name"] for one in tasks] and merge["commands"][0]["steps"] == 300
+        words = words_of(merge["commands"][0])
+        assert words[1:5] == ["--photo", "/shots/a.mov", "--merge", "/out/parts"] and words[7:9] == ["--format", "npz"]
+        assert words[9:11] == ["--frames", "1001-1300"] and "--no-steady" not in words and for_arrays(words)
+        for other in ({"model": "relief"}, {"options": "--no-steady"}, {"frames": ""}):
+            assert not any("--merge" in words_of(one["commands"][0]) for one in compiled({**made, **other}))
     assert {one["type"] for one in tasks} == {"blender"} and len({one["name"] for one in tasks}) == len(tasks)
     for one in tasks:
         (command,) = one["commands"]
         words = words_of(command)
         assert words[:3] == [task, "--photo", "/shots/a.mov"] and words[-2:] == ["--resolution", "64"]
-        written = {"--measure": "/out/parts/"} if task == "people" else {"--output": "/out/"}
+        written = {"people": {"--measure": "/out/parts/"}, "depth": {"--output": "/out/parts/"}}
+        written = written.get(task, {"--output": "/out/"})
         assert all(words[words.index(name) + 1].startswith(value) for name, value in written.items())
         assert for_arrays(words) and ("--no-steady" in words) == (task == "depth")
     assert tasks[1]["commands"][0]["steps"] == 50 and tasks[1]["name"] == f"{task}-1051-1100"
@@ -142,6 +152,23 @@ def test_three_hundred_frames_in_six_tasks_are_the_whole(tmp_path) -> None:
     files = sorted((tmp_path / "whole").iterdir())
     assert len(files) == 300
     assert all(file.read_bytes() == (tmp_path / "out" / file.name).read_bytes() for file in files)
+
+
+@pytest.mark.full
+def test_three_hundred_frames_of_people_in_six_tasks_are_the_whole(tmp_path) -> None:
+    movie = people_shot(tmp_path / "shot.avi", 300)
+    assert cli.main(["people", "--photo", str(movie), "--output", str(tmp_path / "whole.npz"), "--hands", "none"]) == 0
+    made = {"task": "people", "photo": str(movie), "output": str(tmp_path / "out"), "frames": "1-300"}
+    tasks = compiled({**made, "options": "--hands none"})
+    assert len(tasks) == 7
+    for task in tasks:
+        command = [sys.executable, "-m", "maquette.blender_addon.cli", *words_of(task["commands"][0])]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "out" / "people.npz") as merged:
+        assert len(set(whole["frame"].tolist())) == 300
+        for name in ("frame", "vertices", "rotations", "translation", "joints", "track_id"):
+            np.testing.assert_array_equal(merged[name], whole[name], name)
 
 
 # -- from Blender ---------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from maquette.inference.__main__ import main
 from maquette.inference.errors import BadInput, MaquetteError
 from maquette.inference.farm import JOB_TYPE, ray_cluster
 from PIL import Image
+from walkers import people_shot
 
 BRICK = Image.open(sample_photo("brick")).convert("RGB").resize((60, 40))
 
@@ -66,16 +67,27 @@ def test_a_clip_is_cut_into_chunks_by_the_real_openjd(task, recorder, tmp_path):
     file, _ = template(tmp_path, *words, door="blender", chunk=4)
     openjd(file, ("Photo", movie), ("Output", tmp_path / "out.v2"), ("Program", recorder))
     calls = (tmp_path / "calls.txt").read_text().splitlines()
-    head = f"--command maquette {task} --photo {movie} --frames"
-    tail = f"--output {tmp_path}/out.v2/ --continue --report openjd --format png --resolution 64"
-    tail += " --no-steady" if task == "depth" else ""  # what goes through all frames cannot be cut
-    assert calls == [f"{head} {frames} {tail}" for frames in ("1-4", "5-8", "9-12")]
+    head, output = f"--command maquette {task} --photo {movie} --frames", f"{tmp_path}/out.v2/"
+    asked = "--continue --report openjd --format png --resolution 64"
+    if task == "depth":  # its scale goes through all frames
+        merge = calls.pop()
+        assert merge == f"{head} 1-12 --merge {output}parts --output {output} {asked}"
+        output, asked = f"{output}parts/", f"{asked} --format npz --no-steady"
+    assert calls == [f"{head} {frames} --output {output} {asked}" for frames in ("1-4", "5-8", "9-12")]
 
 
-def people_job(tmp_path, movie, program, chunk, door="python"):
+@pytest.mark.parametrize("words", [("--no-steady",), ("--model", "relief")])
+def test_depth_that_is_not_steadied_is_not_merged(words, tmp_path):
+    movie = shot(tmp_path / "shot.avi", 2)
+    _, job = template(tmp_path, "depth", "--photo", movie, "--output", tmp_path / "out", *words)
+    (step,) = job["steps"]
+    assert "{{Param.Output}}/" in step["script"]["actions"]["onRun"]["args"]
+
+
+def people_job(tmp_path, movie, program, chunk, door="python", more=()):
     """The output folder of a job of people, after the real `openjd run` did its steps."""
     output = tmp_path / "out"
-    file, _ = template(tmp_path, "people", "--photo", movie, "--output", output, chunk=chunk, door=door)
+    file, _ = template(tmp_path, "people", "--photo", movie, "--output", output, *more, chunk=chunk, door=door)
     given = (("Photo", movie), ("Output", output), ("Program", program))
     openjd(file, *given, more=("--step", "merge", "--run-dependencies"))
     return output
@@ -94,19 +106,40 @@ def test_people_are_measured_in_chunks_and_merged(recorder, tmp_path):
     assert calls == [*parts, merge]
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """A shot of 300 frames of two people, and a function that tells whether a file holds what one run makes of it."""
+    folder = tmp_path_factory.mktemp("people")
+    movie = people_shot(folder / "shot.avi", 300)
+    assert run("people", "--photo", movie, "--output", folder / "whole.npz", "--hands", "none") == 0
+
+    def same_people(file):
+        with np.load(folder / "whole.npz") as whole, np.load(file) as merged:
+            assert whole["frame"].tolist() == merged["frame"].tolist() and len(set(whole["frame"].tolist())) == 300
+            for name in ("vertices", "rotations", "translation", "joints", "track_id"):
+                np.testing.assert_array_equal(merged[name], whole[name], name)
+
+    return movie, same_people
+
+
 @pytest.mark.full
-def test_people_of_three_chunks_by_openjd_are_the_whole(tmp_path):
-    movie, photo = tmp_path / "shot.avi", cv2.imread(str(sample_photo("astronaut")))
-    writer = cv2.VideoWriter(str(movie), cv2.VideoWriter.fourcc(*"MJPG"), 24, (512, 512))
-    for number in range(9):
-        writer.write(np.roll(photo, 3 * number, 1))
-    writer.release()
-    assert run("people", "--photo", movie, "--output", tmp_path / "whole.npz") == 0
-    output = people_job(tmp_path, movie, sys.executable, 3)
-    with np.load(tmp_path / "whole.npz") as whole, np.load(output / "people.npz") as merged:
-        assert whole["frame"].tolist() == merged["frame"].tolist() and len(whole["frame"]) == 9
-        for name in ("vertices", "rotations", "translation", "joints"):
-            np.testing.assert_allclose(merged[name], whole[name], atol=1e-6)
+def test_three_hundred_frames_of_people_in_six_parts_by_openjd_are_the_whole(people, tmp_path):
+    movie, same_people = people
+    output = people_job(tmp_path, movie, sys.executable, 50, more=("--hands", "none"))
+    assert len(list((output / "parts").iterdir())) == 6
+    same_people(output / "people.npz")
+
+
+@pytest.mark.full
+def test_three_hundred_frames_of_people_in_six_parts_by_ray_are_the_whole(people, tmp_path):
+    pytest.importorskip("ray", reason="this environment is older than the lock")
+    movie, same_people = people
+    given = ("--photo", movie, "--measure", f"{tmp_path}/parts/", "--hands", "none", "--ray", "--workers", 2)
+    command = [sys.executable, "-m", "maquette.inference", "people", *map(str, given)]
+    assert subprocess.run(command, timeout=1200).returncode == 0
+    assert len(list((tmp_path / "parts").iterdir())) == 6
+    assert run("people", "--merge", tmp_path / "parts", "--output", tmp_path / "people.npz", "--hands", "none") == 0
+    same_people(tmp_path / "people.npz")
 
 
 def test_numbered_files_keep_their_numbers_and_photos_come_in_parts(recorder, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from maquette.inference import BadInput, Camera, Clip, Photo, export, measure_people, recover_people, solve_people
 from maquette.inference.__main__ import main
 from maquette.inference.geometry.skinning import pose_body
+from maquette.inference.people import blazepose_anny
 from maquette.inference.people import clip as clip_room
 from maquette.inference.people.clip import measured as files
 from maquette.inference.people.clip import track
@@ -106,6 +107,17 @@ def test_long_clips_are_searched_at_fewer_frames_and_found_where_they_are(parts,
             assert np.abs(one.joints - other.joints).max() < 0.03
 
 
+def test_people_whom_a_detector_finds_are_measured_in_parts(crossing, short_pieces, tmp_path, monkeypatch):
+    clip = _clip(crossing[0][6:8])
+    monkeypatch.setattr(blazepose_anny, "_boxes_of_detector", lambda some, *_: [[[90, 60, 250, 250]]] * len(some))
+    for start in range(2):
+        measured = measure_people(
+            clip, "builtin", frames=(start, start + 1), detector="my.pt", hands="none", device="cpu"
+        )
+        files.save(tmp_path / f"{start}.npz", measured)
+    assert files.merge(files.files_in(tmp_path)).options["detector"] == repr("my.pt")
+
+
 def test_wrong_missing_doubled_and_broken_parts_are_named(parts, tmp_path, crossing, short_pieces):
     own = [files.load(parts / f"{number}.npz") for number in range(3)]
 
@@ -144,11 +156,12 @@ def test_the_command_line_measures_by_the_clips_own_numbers_and_merges(crossing,
     for number, picture in enumerate(crossing[0][6:12]):
         Image.fromarray(picture).save(tmp_path / f"shot_{1001 + number}.png")
     pattern, folder = str(tmp_path / "shot_####.png"), tmp_path / "parts"
-    folder.mkdir()
-    for frames in ("1001-1002", "1003-1006"):
-        words = ["people", "--photo", pattern, "--measure", str(folder / f"{frames}.npz"), "--frames", frames]
-        assert main([*words, "--device", "cpu"]) == 0
-    assert files.load(folder / "1003-1006.npz").start == 2
+    words = ["people", "--photo", pattern, "--measure", f"{folder}/", "--chunk", "4", "--device", "cpu"]
+    assert main(words) == 0
+    assert [path.name for path in files.files_in(folder)] == ["1001-1004.npz", "1005-1006.npz"]
+    assert files.load(folder / "1005-1006.npz").start == 4
+    assert main([*words, "--continue"]) == 0 and "2 already there" in capsys.readouterr().err.lower()
+    assert main([*words[:-4], "--chunk", "0"]) == 1
     assert main(["people", "--merge", str(folder), "--output", str(tmp_path / "people.npz"), "--plant", "0"]) == 0
     with np.load(tmp_path / "people.npz") as people:
         assert sorted(set(people["frame"].tolist())) == list(range(6))

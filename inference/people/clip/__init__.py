@@ -7,20 +7,17 @@ ground -> plant the feet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...camera import Camera
-from ...errors import BadInput
 from ...geometry import rotations as quaternion
 from ...geometry.skinning import pose_body
-from ...photo import Clip
 from ...results import SURFACE_BYTES, People, Person
 from ...runtime.run import Run
 from ...shipped import pose
@@ -33,13 +30,14 @@ from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State, concatenated
 from .backdrop import in_crop, partly_hidden
 from .children import said
+from .film import Film
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import identify, spells_of
-from .measured import Measured, asked_of, cut, first_piece
+from .measured import Measured, first_piece
 from .motion import Motion, Spell
 from .scenery import Background, joined
 from .temporal import bridge, fit_motion
-from .track import Piece, Track, follow_people, lead_of
+from .track import Piece, Track, follow_people
 from .world import stand_behind, travel_behind, world_behind
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
@@ -56,46 +54,25 @@ NO_HANDS = "The hands of this clip were not looked at: recover its people again 
 _AT_ONCE = 32
 
 
-def read_from(start: int) -> int:
-    """The frame from which a clip is read to measure from `start` on."""
-    return lead_of(first_piece(start))
-
-
-def measure_clip(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
-    """What the networks say of a clip, or of its frames first .. stop - 1."""
-    start, stop = frames or (0, len(clip))
-    cameras: list[Camera] = []
-    digests: list[bytes] = []
-
-    def pictures() -> Iterator[NDArray[np.uint8]]:
-        for photo in islice(clip, read_from(start), stop):
-            cameras.append(photo.camera_or_default())
-            digests.append(bytes.fromhex(photo.digest))
-            yield photo.pixels
-
+def measure_clip(
+    film: Film, run: Run, options: Mapping[str, Any], boxes: Sequence[Sequence[Sequence[float]]] | None = None
+) -> Measured:
+    """What the networks say of a clip, or of some of its frames. boxes : of the people of each frame, if known."""
     pieces = follow_people(
-        pictures(),
-        stop,
-        clip.fps or USUAL_FPS,
+        film.pictures(),
+        film.stop,
+        film.clip.fps or USUAL_FPS,
         run.part(0.0, 0.8),
-        boxes=options["boxes"],
+        boxes=boxes,
         min_score=options["det_confidence_thresh"],
         most_overlap=options["det_iou_thresh"],
         batch=options["det_batch_size"],
-        start=first_piece(start),
+        start=first_piece(film.start),
     )
     pieces = list(pieces)
     if options["hands"] == "full":
-        first = read_from(start)
-        read_hands(pieces, enumerate(islice(clip, first, stop), first), run.part(0.8, 1.0).parts(max(1, stop - first)))
-    pieces = cut(pieces, start, stop)
-    read = read_from(start) + len(cameras)
-    if read <= start:
-        raise BadInput(f"The clip ends at frame {read}.", "Measure frames that it has.")
-    own = cameras[start - read_from(start) :]
-    count = read if frames is None else len(clip)  # a damaged movie has fewer frames than it says
-    told = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)
-    return Measured(clip.name, count, clip.fps, asked_of(options), start, read, tuple(own), told, pieces)
+        read_hands(pieces, film.again(film.first), run.part(0.8, 1.0).parts(max(1, film.stop - film.first)))
+    return film.measured(pieces, options)
 
 
 def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:

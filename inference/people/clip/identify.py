@@ -8,7 +8,7 @@ back is known by what he wears, if nobody else in the shot could be meant. What 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -31,13 +31,18 @@ def identify(pieces: Sequence[Piece], fps: float) -> list[Track]:
     A track with a gap of more than `longest_gap(fps)` frames is of somebody who went and came back.
     """
     tracks = _stitched(pieces)
-    cuts = sorted({cut for piece in pieces for cut in piece.cuts})
     people: list[Track] = []
-    for start, stop in pairwise([0, *cuts, max((one.stop for one in pieces), default=0)]):
+    for start, stop in shots(pieces):
         shot = [track for track in tracks if start <= track.first < stop]
         shot = without_ghosts(join_tracks(shot, longest_gap(fps)))
         people += came_back([track for track in shot if len(track.sightings) >= least_seen(fps, stop - start)])
     return sorted(people, key=lambda track: track.first)
+
+
+def shots(pieces: Sequence[Piece]) -> Iterator[tuple[int, int]]:
+    """First frame and last + 1 of what lies between the cuts of a clip."""
+    cuts = sorted({cut for piece in pieces for cut in piece.cuts})
+    return pairwise([0, *cuts, max((one.stop for one in pieces), default=0)])
 
 
 def longest_gap(fps: float) -> int:

@@ -11,8 +11,8 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,9 @@ from ..fit.hands import SIDES
 from .track import PIECE, Piece, Sighting, Track
 
 #: What the files hold; raised whenever it, or what the networks are asked, changes.
-VERSION = 4
+VERSION = 5
 #: The options that the measurements depend on.
-DECIDING = ("det_confidence_thresh", "det_iou_thresh", "boxes", "detector", "hands")
+DECIDING = ("det_confidence_thresh", "det_iou_thresh", "boxes", "detector", "hands", "mask_prompts")
 _KIND = "maquette people"
 _ARRAYS = ("points", "world", "visibility", "presence", "sigma", "world_sigma", "agreement", "matrix")
 _NUMBERS = ("score", "score_min", "spread", "belief")
@@ -47,7 +47,6 @@ class Measured:
 
     cameras : of these frames.  digests : (n, 20) uint8, SHA-1 of the pixels of these frames and the lead before them.
     options : those that were asked for (`DECIDING`).  model : whose measurements they are.
-    answers : what a network that reads bodies says, by name: a row for each sighting, by pieces and their tracks.
     """
 
     name: str
@@ -60,7 +59,6 @@ class Measured:
     digests: NDArray[np.uint8]
     pieces: tuple[Piece, ...]
     model: str = "builtin"
-    answers: Mapping[str, NDArray] = field(default_factory=dict)
 
     @property
     def lead(self) -> int:
@@ -83,6 +81,8 @@ class Measured:
 def asked_of(options: Mapping[str, Any]) -> dict[str, str]:
     """The options that measurements depend on, in words."""
     asked = {name: repr(options[name]) for name in DECIDING}
+    detector = Path(options["detector"] or "")
+    asked["detector"] = repr(detector.parent.name if detector.name == "model.safetensors" else detector.name)
     asked["boxes"] = hashlib.sha1(asked["boxes"].encode(), usedforsecurity=False).hexdigest()
     return asked
 
@@ -169,11 +169,21 @@ def _missing(parts: Sequence[Measured]) -> list[str]:
 
 
 def _whole(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    """Pieces that were cut put together again: the later part of one has read all of it up to there."""
+    """Pieces that were cut put together again: the later part of one has read all of it up to there, but for what a
+    network that reads bodies says, which was asked of each part's own frames. Raises `BadInput`."""
     whole: list[Piece] = []
     for piece in pieces:
         if whole and first_piece(piece.start) == first_piece(whole[-1].start):
-            piece = replace(piece, start=whole.pop().start)
+            before = whole.pop()
+            for number, track in enumerate(before.tracks):
+                later = piece.tracks[number].sightings if number < len(piece.tracks) else {}
+                if not track.sightings.keys() <= later.keys():
+                    raise BadInput(
+                        f"The frames up to {piece.start} and those after them were not seen alike.",
+                        "Measure both again, with the same models.",
+                    )
+                later.update(track.sightings)
+            piece = replace(piece, start=before.start)
         whole.append(piece)
     return tuple(whole)
 
@@ -182,13 +192,15 @@ def _arrays_of(measured: Measured) -> dict[str, Any]:
     cameras = measured.cameras
     tracks = [track for piece in measured.pieces for track in piece.tracks]
     seen = [one for track in tracks for one in track.sightings.values()]
+    told, rows = [one for one in seen if one.said], [row_of(one.landmarks) for one in seen]
     outlines = [np.frombuffer(one.outline, np.uint8) for one in seen]
     hands = [one.hands[side] for one in seen for side in SIDES if side in one.hands]
     known = [one.colours for track in tracks for one in (*track.sightings.values(), track) if one.colours is not None]
     return {
         "kind": _KIND,
         "model": measured.model,
-        **{f"{_ANSWER}{name}": values for name, values in measured.answers.items()},
+        "answered": [bool(one.said) for one in seen],
+        **{f"{_ANSWER}{name}": np.array([one.said[name] for one in told]) for name in (told[0].said if told else ())},
         "version": VERSION,
         "name": measured.name,
         "frames": [measured.start, measured.stop, measured.count],
@@ -212,9 +224,21 @@ def _arrays_of(measured: Measured) -> dict[str, Any]:
         "outlines": np.concatenate([np.zeros(0, np.uint8), *outlines]),
         "hand_sides": np.array([[side in one.hands for side in SIDES] for one in seen]).reshape(-1, 2),
         **{f"hand_{name}": np.array([getattr(one, name) for one in hands]) for name in _HAND},
-        "regions": [[getattr(one.landmarks.region, name) for name in _REGION] for one in seen],
-        **{name: np.array([getattr(one.landmarks, name) for one in seen]) for name in (*_ARRAYS, *_NUMBERS)},
+        **{name: np.array([row[name] for row in rows]) for name in (*_ARRAYS, *_NUMBERS, "regions")},
     }
+
+
+def row_of(one: PoseLandmarks) -> dict[str, Any]:
+    """Landmarks without their mask, as numbers and arrays by name."""
+    own = {name: getattr(one, name) for name in (*_ARRAYS, *_NUMBERS)}
+    return {**own, "regions": np.array([getattr(one.region, name) for name in _REGION])}
+
+
+def landmarks_of(row: Mapping[str, Any]) -> PoseLandmarks:
+    """What `row_of` has made numbers of."""
+    own: dict[str, Any] = {name: row[name] for name in _ARRAYS}
+    own |= {name: float(row[name]) for name in _NUMBERS}
+    return PoseLandmarks(**own, region=Region(*row["regions"].tolist()), mask_logits=np.zeros((0, 0), np.float32))
 
 
 def _measured(arrays: Mapping[str, NDArray]) -> Measured:
@@ -242,7 +266,6 @@ def _measured(arrays: Mapping[str, NDArray]) -> Measured:
     return Measured(
         str(arrays["name"]), count, None if np.isnan(fps) else fps, json.loads(str(arrays["options"])), start, stop,
         tuple(_cameras(arrays)), arrays["digests"], tuple(pieces), str(arrays["model"]),
-        {name.removeprefix(_ANSWER): values for name, values in arrays.items() if name.startswith(_ANSWER)},
     )  # fmt: skip
 
 
@@ -255,13 +278,16 @@ def _cameras(arrays: Mapping[str, NDArray]) -> Iterator[Camera]:
 
 def _sightings(arrays: Mapping[str, NDArray]) -> Iterator[Sighting]:
     ends = np.cumsum(arrays["outline_lengths"].astype(int))
-    empty, hands = np.zeros((0, 0), np.float32), _hands(arrays)
+    hands = _hands(arrays)
+    answers = {name.removeprefix(_ANSWER): values for name, values in arrays.items() if name.startswith(_ANSWER)}
+    rows = count()
     for number, (length, end) in enumerate(zip(arrays["outline_lengths"].astype(int), ends, strict=True)):
-        said: dict[str, Any] = {name: arrays[name][number] for name in _ARRAYS}
-        said |= {name: float(arrays[name][number]) for name in _NUMBERS}
-        landmarks = PoseLandmarks(**said, region=Region(*arrays["regions"][number].tolist()), mask_logits=empty)
+        landmarks = landmarks_of({name: arrays[name][number] for name in (*_ARRAYS, *_NUMBERS, "regions")})
         shown = {side: next(hands) for side, there in zip(SIDES, arrays["hand_sides"][number], strict=True) if there}
-        yield Sighting(landmarks, None, outline=arrays["outlines"][end - length : end].tobytes(), hands=shown)
+        row = next(rows) if arrays["answered"][number] else None
+        said = {} if row is None else {name: values[row] for name, values in answers.items()}
+        outline = arrays["outlines"][end - length : end].tobytes()
+        yield Sighting(landmarks, None, outline=outline, hands=shown, said=said)
 
 
 def _hands(arrays: Mapping[str, NDArray]) -> Iterator[HandLandmarks]:

@@ -12,9 +12,9 @@ waits, going on at its own speed, until its person comes out again. Who is who o
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,7 @@ class Sighting:
     colours : see `appearance.colours`; None where they are not known.  clear : nobody else is near in the picture.
     at_edge : the body reaches the picture's edge, or nearly.
     hands : "left" and "right" as they are seen.
+    said : what a network that reads bodies says, by name; nothing where it was not asked or saw no body.
     outline : the mask of the landmarks, 8 bits deep and deflated, where they have none: a long clip has no room for it.
     """
 
@@ -71,6 +72,7 @@ class Sighting:
     at_edge: bool = False
     outline: bytes = b""
     hands: Mapping[str, HandLandmarks] = field(default_factory=dict)
+    said: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def whole(self) -> PoseLandmarks:
@@ -100,7 +102,7 @@ class Sighting:
 
 @dataclass
 class Track:
-    """One person's sightings, by frame index, within one shot of the clip."""
+    """One person's sightings, by frame index (rising), within one shot of the clip."""
 
     sightings: dict[int, Sighting] = field(default_factory=dict)
     colours: NDArray[np.float32] | None = None
@@ -108,11 +110,11 @@ class Track:
 
     @property
     def first(self) -> int:
-        return min(self.sightings)
+        return next(iter(self.sightings))
 
     @property
     def last(self) -> int:
-        return max(self.sightings)
+        return next(reversed(self.sightings))
 
     def add(self, frame: int, sighting: Sighting) -> None:
         """Take up a sighting: place, speed (pixels and log size a frame, smoothed) and colours follow it."""
@@ -193,6 +195,36 @@ def follow_people(
     min_score : people whose landmarks are scored below it are left out.
     most_overlap : of a new person who overlaps another by more than this (IoU), the less certain one is left out.
     batch : crops of a frame that pass through a network at once.
+    """
+
+    def shot(frame: int) -> _Shot:
+        return _Shot(frame, fps, max(min_score, LEAST_SCORE), most_overlap, batch)
+
+    return in_pieces(frames, count, run, shot, boxes, start)
+
+
+class Shot(Protocol):
+    """An uncut piece of a clip while it is being read. start : its first frame.  tracks : of its people, so far."""
+
+    start: int
+    tracks: list[Track]
+
+    def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, told: Any, /) -> list[PoseLandmarks]:
+        """Take up the next frame; returns whom its pixels show. told : what is known of its people, if anything."""
+        ...
+
+
+def in_pieces(
+    frames: Iterator[NDArray[np.uint8]],
+    count: int,
+    run: Run,
+    begin: Callable[[int], Shot],
+    told: Mapping[int, Any] | Sequence | None,
+    start: int,
+) -> Iterator[Piece]:
+    """The people of a clip, a `Piece` for every `PIECE` frames, by what takes up those of one shot.
+
+    begin : makes it, of the shot's first frame.  told : what it is told of each frame.  The rest see `follow_people`.
     A piece depends on its own frames and its lead alone, so that the pieces of a clip can be read by several machines.
     """
     held: list[tuple[int, NDArray[np.uint8]]] = []
@@ -204,11 +236,11 @@ def follow_people(
             reader = None
         done, next_done = (min(one / max(count, 1), 1) for one in (frame, frame + 1))
         if reader is None:
-            reader = _Reader(max(start, frame), fps, max(min_score, LEAST_SCORE), most_overlap, batch)
+            reader = _Reader(max(start, frame), begin)
             for earlier, seen in held:
-                reader.step(earlier, seen, run.part(done, done), boxes)
+                reader.step(earlier, seen, run.part(done, done), told)
         part = run.part(done, next_done)
-        reader.step(frame, pixels, part, boxes)
+        reader.step(frame, pixels, part, told)
         held = [*held[1 - LEAD :], (frame, pixels)]
     if reader is not None:
         yield reader.piece(held[-1][0] + 1)
@@ -222,22 +254,19 @@ def lead_of(start: int) -> int:
 class _Reader:
     """One piece while it is being read: shot after shot."""
 
-    def __init__(self, start: int, fps: float, *limits: Any) -> None:
-        self.start, self.stop = start, start + PIECE
-        self.fps, self.limits = fps, limits
-        self.shots: list[_Shot] = []
+    def __init__(self, start: int, begin: Callable[[int], Shot]) -> None:
+        self.start, self.stop, self.begin = start, start + PIECE, begin
+        self.shots: list[Shot] = []
         self.scenery = Scenery()
         self.before, self.shape = None, ()
 
-    def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> None:
+    def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, told: Any) -> None:
         small = thumbnail(pixels)
         if not self.shots or pixels.shape != self.shape or is_cut(self.before, small):
-            self.shots.append(_Shot(frame, self.fps, *self.limits))
+            self.shots.append(self.begin(frame))
             self.scenery.cut()
         self.before, self.shape = small, pixels.shape
-        shot = self.shots[-1]
-        shot.step(frame, pixels, run, None if boxes is None else boxes[frame])
-        here = [track.sightings[frame].landmarks for track in shot.tracks if frame in track.sightings]
+        here = self.shots[-1].step(frame, pixels, run, None if told is None else told[frame])
         self.scenery.step(frame, pixels, here)
 
     def piece(self, stop: int) -> Piece:
@@ -260,7 +289,7 @@ class _Shot:
         self.detect_every = max(1, round(DETECT_EVERY * fps))
         self.longest_gap = max(1, round(LONGEST_GAP * fps))
 
-    def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> None:
+    def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> list[PoseLandmarks]:
         """Find the people of the next frame and give them to the tracks."""
         active = [track for track in self.tracks if frame - track.last <= self.longest_gap]
         pyramid = Pyramid(pixels, self.batch)
@@ -279,6 +308,7 @@ class _Shot:
                 track = Track()
                 self.tracks.append(track)
             track.add(frame, sighting)
+        return [track.sightings[frame].landmarks for track in self.tracks if frame in track.sightings]
 
     def _look(self, frame: int, pyramid: Pyramid, active: list[Track], run: Run) -> list[PoseLandmarks]:
         """Landmarks of the people followed and, where it is time to, of new ones."""

@@ -19,23 +19,22 @@ from ...runtime.result_cache import cached_result
 from ...runtime.run import Run
 from ..boxes import boxes_per_photo
 from ..clip import MASK_BYTES, mask_bytes
+from ..clip.film import Film
 from ..clip.measured import Measured
 from . import answers
 from .clip import measure_clip, solve_clip
 from .detectors import FOLDERS, detector_file, file_finder
 from .find import Detection, Thresholds, builtin_finder
 from .hands import turn_wrists
-from .kept import whole_clip
 from .persons import make_person, with_masks
 from .refine import refine_person
-from .stream import Search, people_of
+from .stream import FOLLOWED, GIVEN, Search, people_of
 
 
 def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """See `people.recover_people`."""
     if options["track"] and clip.fps is not None and len(clip) > 1:
-        measured, moving = measure_clip(clip, run.part(0.0, 0.9), _search(clip, run, options, "fast"), options)
-        return solve_clip(measured, run.part(0.9, 1.0), options, moving)
+        return solve_clip(measure(clip, run.part(0.0, 0.9), options), run.part(0.9, 1.0), options)
     search = _search(clip, run, options, "accurate")
     if search.given is None and search.find is None:
         search = replace(search, find=builtin_finder(search.thresholds))
@@ -50,9 +49,8 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
 
 
 def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
-    """See `people.measure_people`. Raises `BadInput` for a part of a clip: who is who is known of the whole alone."""
-    whole_clip(clip, run, frames)
-    return measure_clip(clip, run, _search(clip, run, options, "fast"), options)[0]
+    """See `people.measure_people`."""
+    return measure_clip(Film(clip, frames), run, _search(clip, run, options, "fast"), options)
 
 
 def solve(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
@@ -70,7 +68,8 @@ def _search(clip: Clip, run: Run, options: Mapping[str, Any], landmarks: str) ->
         why = "" if options["detector"] else f": there is no file in the folders {' and '.join(FOLDERS)}"
         run.report(0.0, f"Using the built-in person detector{why}")
     find = None if path is None else file_finder(path, run, thresholds)
-    return Search(find, given, thresholds, landmarks if options["refine"] else "")
+    by = GIVEN if given is not None else FOLLOWED if path is None else str(path)
+    return Search(find, given, thresholds, landmarks if options["refine"] else "", by)
 
 
 def _of_photos(clip: Clip, run: Run, search: Search, batch: int, hands: bool) -> People:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from itertools import groupby, islice
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ SIZE = Size()
 _INSTEAD = "The built-in people need no file and no further package."
 
 Tag = TypeVar("Tag")
+#: Somebody who is to be read, with a `stretch`.
+Query = TypeVar("Query", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,13 @@ class CropQuery(Generic[Tag]):
     """A person that the network is to look at.
 
     picture : (3, 256, 192), the square as the network sees it.  tag : whatever tells whose it is.
-    run : the part of the work that this person is.
+    run : the part of the work that this person is.  stretch : of a clip; those of different ones are read apart.
     """
 
     picture: NDArray[np.float32]
     tag: Tag
     run: Run
+    stretch: int = 0
 
 
 def ready(run: Run) -> None:
@@ -81,14 +85,15 @@ def predict(people: Iterable[CropQuery[Tag]], run: Run, batch: int) -> Iterator[
 
     people : read no further than the next batch needs, so that a long clip streams.
     """
-    waiting: list[CropQuery[Tag]] = []
-    for one in people:
-        waiting.append(one)
-        if len(waiting) == batch:
-            yield from _answered(waiting, run)
-            waiting = []
-    if waiting:
-        yield from _answered(waiting, run)
+    for some in batches(people, batch):
+        yield from _answered(some, run)
+
+
+def batches(people: Iterable[Query], size: int) -> Iterator[list[Query]]:
+    """`size` people at a time, or fewer where a stretch ends; read no further than the next of them needs."""
+    for _, stretch in groupby(people, key=lambda one: one.stretch):
+        while some := list(islice(stretch, size)):
+            yield some
 
 
 def _answered(people: Sequence[CropQuery[Tag]], run: Run) -> Iterator[tuple[Tag, NetworkOutput]]:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The people of a clip: who is who, then the network over all of them, then one shape and a calm motion for each.
+"""The people of a clip: the network over everybody, then who is who, one shape and a calm motion for each.
 
-Where there is a detector, or the caller gave boxes, people are followed by boxes and colours (`identity`); else by the
-landmarks of the built-in network (`people.track`), which needs a pass over the clip of its own.
+Where there is a detector, or the caller gave boxes, people are told by boxes and colours (`identity`); else they are
+followed by the landmarks of the built-in network (`clip.track`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,32 +20,28 @@ from ...geometry import rotations as quaternion
 from ...geometry.rotations import rotation_matrices
 from ...geometry.skinning import chain
 from ...results import People, Person
-from ...shipped import pose
-from ..boxes import separate_masks
-from ..clip import NO_HANDS, USUAL_FPS, behind, one_by_one, posed
+from ..clip import NO_HANDS, USUAL_FPS, one_by_one, posed
 from ..clip import measure_clip as measure_landmarks
-from ..clip.identify import identify, spells_of
+from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell, rest_joints
 from ..clip.world import calmed, stand_behind, travel_behind, world_behind
 from . import answers, placing
 from .answers import CropQuery, NetworkOutput
 from .crops import Crop, picture
-from .find import Detection, found_person
+from .find import Detection
 from .hands import look_at_hands, turn_spells
-from .identity import Follower
-from .kept import Digests, Followed, draw_masks, followed, kept
+from .kept import Followed, draw_masks, everybody, followed, look
 from .persons import make_person
 from .refine import refine_motion
-from .stream import CropId, Search, people_of
+from .stream import FINDING, FOLLOWED, Search
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...photo import Clip
     from ...runtime.run import Run
+    from ...shipped.hand import HandLandmarks
+    from ..clip.film import Film
     from ..clip.measured import Measured
-    from ..clip.scenery import Background
-    from ..clip.track import Track
     from ..clip.travel import Travel
     from .body import Template
 
@@ -58,50 +55,51 @@ class Observation:
     answer: NetworkOutput
 
 
-@dataclass(frozen=True)
-class Moving:
-    """People with their motions, how the camera moves, and the keypoints of each as the network sees them."""
-
-    people: Followed
-    spells: Sequence[Spell]
-    travel: Travel
-    keypoints: Sequence[Pixels]
-
-
 #: A person over the frames of a clip.
 TrackFrames = dict[int, Observation]
 #: The keypoints (44, 2) that the network sees of a person, by frame, pixels.
 Pixels = dict[int, "NDArray[np.float32]"]
 
 
-def measure_clip(clip: Clip, run: Run, search: Search, options: Mapping[str, Any]) -> tuple[Measured, Moving]:
-    """What the networks say of a clip, and the motions by which its hands were found.
+def measure_clip(film: Film, run: Run, search: Search, options: Mapping[str, Any]) -> Measured:
+    """What the networks say of a clip, or of some of its frames.
 
     search : finds nobody where people are to be followed by landmarks.
     """
-    digests, cameras = Digests(clip), list[Camera]()
-    film = digests.read()
-    follow = _tracks_by_landmarks if search.find is None and search.given is None else _tracks_by_boxes
-    tracks, background = follow(film, run.part(0.0, 0.9), search, options, cameras)
-    read = [{frame: (one.found, vars(one.answer)) for frame, one in track.items()} for track in tracks]
-    people = Followed(clip.name, clip.fps, tuple(cameras), read, background)
-    template = answers.template(run)
-    moving = _moving(template, people, run.part(0.9, 0.95), options)
-    if options["hands"] == "full":
-        hands = look_at_hands(template, moving.spells, tracks, film, cameras, run.part(0.95, 1.0))
-        people = replace(people, hands=hands)
     assert run.model is not None
-    return kept(people, digests.found, run.model.id, options), replace(moving, people=people)
+    template, found = answers.template(run), None
+    if search.by == FOLLOWED:
+        pieces, reading = measure_landmarks(film, run.part(0.0, 0.45), options).pieces, run.part(0.45, 1.0)
+    else:
+        (pieces, found), reading = look(film, run.part(0.0, FINDING), search), run.part(FINDING, 1.0)
+    stream = (
+        CropQuery(picture(who.photo.pixels, Crop.around(who.found.box)), who, share, who.stretch)
+        for who, share in everybody(film, reading, pieces, found)
+    )
+    said = answers.predict(stream, run, options["hmr_batch_size"])
+    silent = replace(run, progress=None)  # the network takes the time
+    for frame, group in groupby(said, key=lambda pair: pair[0].frame):
+        ones = list(group)
+        bodies = [(who, answer) for who, answer in ones if answer.is_usable]
+        hands: Sequence[Mapping[str, HandLandmarks] | None] = [None] * len(bodies)
+        if options["hands"] == "full" and search.by != FOLLOWED:
+            camera = film.cameras[frame - film.first]
+            people = [
+                make_person(template, who.found, Crop.around(who.found.box), answer, camera) for who, answer in bodies
+            ]
+            hands = look_at_hands(template, people, ones[0][0].photo, camera, silent)
+        for (who, answer), own in zip(bodies, hands, strict=True):
+            who.keep(vars(answer), own)
+    return film.measured(pieces, {**options, "detector": search.by}, run.model.id)
 
 
-def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any], moving: Moving | None = None) -> People:
-    """The people of what was measured of a clip. moving : their motions, where they are known.
+def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
+    """The people of what was measured of a clip: who is who, their builds and motions.
 
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
-    template = answers.template(run)
-    moving = moving or _moving(template, followed(measured), run.part(0.0, 0.4), options)
-    people, spells, travel, keypoints = moving.people, moving.spells, moving.travel, moving.keypoints
+    template, people = answers.template(run), followed(measured)
+    spells, travel, keypoints = _moving(template, people, run.part(0.0, 0.4), options)
     cameras, tracks, notes = people.cameras, people.tracks, travel.notes
     if options["hands"] == "full":
         if people.hands is None:
@@ -131,9 +129,12 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any], moving:
     )  # fmt: skip
 
 
-def _moving(template: Template, people: Followed, run: Run, options: Mapping[str, Any]) -> Moving:
-    """The motions of the people as the network sees them, calmed in the world. Raises `BadInput` where they are to be
-    refined, and nobody's landmarks are known."""
+def _moving(
+    template: Template, people: Followed, run: Run, options: Mapping[str, Any]
+) -> tuple[list[Spell], Travel, list[Pixels]]:
+    """The motions of the people as the network sees them, calmed in the world, how the camera moves, and the keypoints
+    of each as the network sees them. Raises `BadInput` where they are to be refined, and nobody's landmarks are known.
+    """
     fps, spells, keypoints = people.fps or USUAL_FPS, list[Spell](), list[Pixels]()
     tracks = [{frame: _observation(*one) for frame, one in track.items()} for track in people.tracks]
     if options["refine"] and any(one.found.landmarks is None for track in tracks for one in track.values()):
@@ -144,60 +145,12 @@ def _moving(template: Template, people: Followed, run: Run, options: Mapping[str
         keypoints.append(pixels)
     smoothing = 0.0 if options["refine"] else options["smoothing"]  # the refined motion is smooth
     travel = travel_behind(template.body, spells, people.background, people.cameras, fps, options, smoothing)
-    return Moving(people, calmed(template.body, spells, travel, smoothing), travel, keypoints)
+    return calmed(template.body, spells, travel, smoothing), travel, keypoints
 
 
 def _observation(found: Detection, said: Mapping[str, NDArray]) -> Observation:
     answer = NetworkOutput(**{name: said[name] for name in ("matrices", "shape", "camera")})
     return Observation(found, Crop.around(found.box), answer)
-
-
-def _tracks_by_boxes(
-    clip: Clip, run: Run, search: Search, options: Mapping[str, Any], cameras: list[Camera]
-) -> tuple[list[TrackFrames], Background]:
-    """The people that a detector finds, or that the caller marked, and what is behind them."""
-    look, fps = options["camera_motion"] != "still", clip.fps or USUAL_FPS
-    follower = Follower(fps, keep_all=search.given is not None, look_behind=look)
-    stream = people_of(clip, run, search, cameras, follower.see)
-    seen: dict[tuple[int, int], Observation] = {}
-    for place, answer in answers.predict(stream, run, options["hmr_batch_size"]):
-        seen[place.frame, place.number] = Observation(place.found, place.crop, answer)
-    tracks = [{frame: seen[frame, number] for frame, number in one.items()} for one in follower.finish(len(cameras))]
-    return _usable(tracks), follower.behind
-
-
-def _tracks_by_landmarks(
-    clip: Clip, run: Run, _search: Search, options: Mapping[str, Any], cameras: list[Camera]
-) -> tuple[list[TrackFrames], Background]:
-    """The people that the built-in network follows, and what is behind them."""
-    measured = measure_landmarks(clip, run.part(0.0, 0.45), {**options, "boxes": None, "hands": "none"})
-    cameras += measured.cameras
-    tracks = identify(measured.pieces, clip.fps or USUAL_FPS)
-    followed: list[TrackFrames] = [{} for _ in tracks]
-    stream = _squares(clip, run.part(0.45, 1.0), tracks)
-    for place, answer in answers.predict(stream, run, options["hmr_batch_size"]):
-        followed[place.number][place.frame] = Observation(place.found, place.crop, answer)
-    return _usable(followed), behind(measured.pieces)
-
-
-def _squares(clip: Clip, run: Run, tracks: Sequence[Track]) -> Iterator[CropQuery[CropId]]:
-    """The squares around people whose landmarks are known; the number of each is that of the track."""
-    count = len(clip)
-    for frame, photo in enumerate(clip):
-        own = run.part(min(1.0, frame / count), min(1.0, (frame + 1) / count))
-        here = [(number, track.sightings[frame]) for number, track in enumerate(tracks) if frame in track.sightings]
-        width, height = photo.size
-        masks = separate_masks([pose.person_mask(one.whole, height, width) for _, one in here])
-        for (number, sighting), mask in zip(here, masks, strict=True):
-            found = found_person(sighting.whole, mask, photo.camera_or_default())
-            crop = Crop.around(found.box)
-            yield CropQuery(picture(photo.pixels, crop), CropId(frame, number, found, crop), own)
-
-
-def _usable(tracks: Sequence[TrackFrames]) -> list[TrackFrames]:
-    """Without the outputs that are not bodies, and the tracks that have no others."""
-    cleaned = ({frame: seen for frame, seen in sorted(track.items()) if seen.answer.is_usable} for track in tracks)
-    return [track for track in cleaned if track]
 
 
 def _motions(

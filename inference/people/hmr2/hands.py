@@ -15,14 +15,13 @@ import numpy as np
 from ...shipped.crops import Pyramid, Region
 from ...shipped.pose import PoseLandmarks
 from ..clip.hands import fitted_to, set_hands
-from ..clip.motion import joint_transforms
 from ..fit.hands import follow_hands, read_hands, with_hands
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...camera import Camera
-    from ...photo import Clip, Photo
+    from ...photo import Photo
     from ...results import Body, Person
     from ...runtime.run import Run
     from ...shipped.hand import HandLandmarks
@@ -54,24 +53,11 @@ def turn_wrists(template: Template, people: Sequence[Person], photo: Photo, came
 
 
 def look_at_hands(
-    template: Template, spells: Sequence[Spell], seen: Sequence[Mapping[int, object]], clip: Clip,
-    cameras: Sequence[Camera], run: Run,
-) -> list[dict[int, Mapping[str, HandLandmarks]]]:  # fmt: skip
-    """The hands of a clip's people, by track and frame.  seen : of each track, the frames that it was found in."""
-    bodies: list[dict[int, PoseLandmarks]] = [{} for _ in seen]
-    for spell in spells:
-        _, joints = joint_transforms(template.body, spell.motion)
-        for frame, placed in enumerate(joints, start=spell.first):
-            if frame in seen[spell.track]:
-                bodies[spell.track][frame] = arm_landmarks(template.body, placed, cameras[frame])
-    hands: list[dict[int, Mapping[str, HandLandmarks]]] = [{} for _ in seen]
-    for (frame, photo), part in zip(enumerate(clip), run.parts(len(cameras)), strict=False):
-        here = [number for number, own in enumerate(bodies) if frame in own]
-        before = [hands[number].get(frame - 1, {}) for number in here]
-        found = follow_hands(photo.pixels, [bodies[number][frame] for number in here], before, part)
-        for number, own in zip(here, found, strict=True):
-            hands[number][frame] = own
-    return hands
+    template: Template, people: Sequence[Person], photo: Photo, camera: Camera, run: Run
+) -> list[dict[str, HandLandmarks]]:
+    """The hands of a clip's people in one frame, each frame for itself: where those were before is not asked."""
+    arms = [arm_landmarks(template.body, person.joints, camera) for person in people]
+    return follow_hands(photo.pixels, arms, [{}] * len(arms), run)
 
 
 def turn_spells(

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who is who over the frames of a clip, where all that is known of people are boxes, masks and what they wear.
 
-The tracks and their assignment are those of `people.track`, which follows landmarks. Here the landmarks are those of
+The tracks and their assignment are those of `clip.track`, which follows landmarks. Here the landmarks are those of
 somebody who stands upright and fills the box: places, sizes and colours are compared, poses are not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,14 +17,14 @@ import numpy as np
 from ...shipped.crops import Region
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap
-from ..clip.appearance import colours, is_cut, thumbnail
-from ..clip.identify import came_back, join_tracks, least_seen, longest_gap
-from ..clip.scenery import Background, Scenery
-from ..clip.track import Sighting, Track, assign, at_edge
+from ..clip.appearance import colours
+from ..clip.identify import came_back, join_tracks, least_seen, longest_gap, shots
+from ..clip.track import LOGIT, Piece, Sighting, Track, assign, at_edge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ...runtime.run import Run
     from .find import Detection
 
 #: Where BlazePose's 39 landmarks lie in the box of somebody who stands upright: shares of its width and height.
@@ -85,72 +85,53 @@ def mask_logits(found: Detection, shape: tuple[int, ...], region: Region) -> NDA
     return np.where(np.asarray(mask) > 0.5, 1.0, -1.0).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class _Numbered(Sighting):
-    """number : which of its frame's people this is."""
+class Boxes:
+    """The people of one shot while it is being read, each frame for itself: a track for each of them. See `track.Shot`.
 
-    number: int = 0
-
-
-class Follower:
-    """Gives the people of one frame after the other to tracks.
-
-    keep_all : no track is too short to be a person's, since the caller said where the people are.
-    look_behind : follow what is behind them too.
+    Who is who `who_is_who` decides, when all frames are known.
     """
 
-    def __init__(self, fps: float, keep_all: bool, look_behind: bool) -> None:
-        self.fps, self.keep_all = fps, keep_all
-        self.look_behind, self.scenery, self.cuts = look_behind, Scenery(), list[int]()
-        self.longest_gap = longest_gap(fps)
-        self.finished: list[Track] = []
-        self.shot: list[Track] = []
-        self.start = 0
-        self.before: NDArray | None = None
-        self.shape: tuple[int, ...] = ()
+    def __init__(self, start: int) -> None:
+        self.start, self.tracks = start, list[Track]()
 
-    def see(self, frame: int, pixels: NDArray[np.uint8], people: Sequence[Detection]) -> None:
+    def step(self, frame: int, pixels: NDArray[np.uint8], _run: Run, told: Sequence[Detection]) -> list[PoseLandmarks]:
         """Take up the people of the next frame."""
-        small = thumbnail(pixels)
-        if self.before is None or pixels.shape != self.shape or is_cut(self.before, small):
-            self._end_shot(frame)
-        self.before, self.shape = small, pixels.shape
-        seen, sightings = [stand_in(found, pixels.shape) for found in people], []
-        for number, (found, landmarks) in enumerate(zip(people, seen, strict=True)):
-            near = (box_overlap(found.box, other.box) for other in people if other is not found)
-            sightings.append(_sighting(landmarks, pixels, number, clear=max(near, default=0.0) < _APART))
-        if self.look_behind:
-            self.scenery.step(frame, pixels, [_covering(*one) for one in zip(people, seen, strict=True)])
-        active = [track for track in self.shot if frame - track.last <= self.longest_gap]
-        for track, sighting in assign(active, sightings, frame):
-            if track is None:
-                track = Track()
-                self.shot.append(track)
-            track.add(frame, sighting)
+        seen = [stand_in(found, pixels.shape) for found in told]
+        for found, landmarks in zip(told, seen, strict=True):
+            # In the box of somebody who meets another one are colours of both: they tell nothing.
+            near = (box_overlap(found.box, other.box) for other in told if other is not found)
+            clear = max(near, default=0.0) < _APART
+            worn = colours(pixels, landmarks) if clear else None
+            edge = at_edge(landmarks.points, pixels.shape[1::-1])
+            bold = replace(landmarks, mask_logits=LOGIT * landmarks.mask_logits)
+            self.tracks.append(Track({frame: Sighting(bold, worn, clear, edge).packed(keep=True)}))
+        return [_covering(*one) for one in zip(told, seen, strict=True)]
 
-    @property
-    def behind(self) -> Background:
-        """What is behind the people, as far as it was looked at."""
-        return Background(self.scenery.paths, tuple(self.cuts))
 
-    def finish(self, count: int) -> list[dict[int, int]]:
-        """The tracks of all `count` frames in the order of their beginnings: frame -> which of its people it is."""
-        self.before = None
-        self._end_shot(count)
-        order = sorted(self.finished, key=lambda track: track.first)
-        return [
-            {frame: one.number for frame, one in sorted(track.sightings.items()) if isinstance(one, _Numbered)}
-            for track in order
-        ]
+def who_is_who(pieces: Sequence[Piece], fps: float, keep_all: bool) -> list[Track]:
+    """The people of a clip of `Boxes`, as `identify` gives those who are followed by their landmarks.
 
-    def _end_shot(self, frame: int) -> None:
-        least = 0 if self.keep_all else least_seen(self.fps, frame - self.start)
-        joined = join_tracks(self.shot, self.longest_gap)
-        self.finished += came_back([track for track in joined if len(track.sightings) >= least])
-        self.shot, self.start = [], frame
-        if self.before is not None:
-            self.cuts.append(frame)
-            self.scenery.cut()
+    keep_all : no track is too short to be a person's, since the caller said where the people are.
+    """
+    here: dict[int, list[Sighting]] = {}
+    for piece in pieces:
+        for track in piece.tracks:
+            for frame, one in track.sightings.items():
+                if frame >= piece.start:
+                    here.setdefault(frame, []).append(one)
+    people, longest = list[Track](), longest_gap(fps)
+    for start, stop in shots(pieces):
+        tracks: list[Track] = []
+        for frame in range(start, stop):
+            active = [track for track in tracks if frame - track.last <= longest]
+            for known, sighting in assign(active, here.get(frame, ()), frame):
+                track = known or Track()
+                if known is None:
+                    tracks.append(track)
+                track.add(frame, sighting)
+        least = 0 if keep_all else least_seen(fps, stop - start)
+        people += came_back([track for track in join_tracks(tracks, longest) if len(track.sightings) >= least])
+    return sorted(people, key=lambda track: track.first)
 
 
 def _covering(found: Detection, landmarks: PoseLandmarks) -> PoseLandmarks:
@@ -161,11 +142,3 @@ def _covering(found: Detection, landmarks: PoseLandmarks) -> PoseLandmarks:
     mask, middle = np.full((_SIDE, _SIDE), -1.0, np.float32), _SIDE // 2
     mask[max(0, middle - height) : middle + height, max(0, middle - width) : middle + width] = 1.0
     return replace(landmarks, mask_logits=mask)
-
-
-def _sighting(landmarks: PoseLandmarks, pixels: NDArray[np.uint8], number: int, clear: bool) -> _Numbered:
-    # In the box of somebody who meets another one are colours of both: they tell nothing.
-    worn = colours(pixels, landmarks) if clear else None
-    edge = at_edge(landmarks.points, pixels.shape[1::-1])
-    # A long clip has no room for the masks, which only the colours needed.
-    return _Numbered(replace(landmarks, mask_logits=np.zeros((0, 0), np.float32)), worn, clear, edge, number=number)

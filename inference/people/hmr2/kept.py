@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a network that reads bodies says of the people of a clip, as data: in the files of `clip.measured`, to be solved
-again without it. Who is who has been decided by then, so that a clip is kept as a whole."""
+"""What a network that reads bodies says of the people of a clip, in the pieces of `clip.measured`.
+
+It is asked of every frame by itself, so that a clip can be measured in parts; who is who is decided of all of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import BadInput
-from ...photo import Clip
 from ...shipped import pose
-from ..clip import MASK_BYTES, behind, mask_bytes
-from ..clip.measured import Measured, asked_of
+from ..boxes import separate_masks
+from ..clip import MASK_BYTES, USUAL_FPS, behind, mask_bytes
+from ..clip.identify import identify
+from ..clip.measured import first_piece, landmarks_of, row_of
 from ..clip.scenery import Background
-from ..clip.track import LOGIT, MASK, Piece, Sighting, Track
-from .find import Detection
-from .identity import mask_logits, stand_in
+from ..clip.track import in_pieces
+from .find import Detection, found_person
+from .identity import Boxes, who_is_who
 from .persons import with_masks
+from .stream import FOLLOWED, GIVEN, Search
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,11 +33,18 @@ if TYPE_CHECKING:
     from ...results import Person
     from ...runtime.run import Run
     from ...shipped.hand import HandLandmarks
+    from ..clip.film import Film
+    from ..clip.measured import Measured
+    from ..clip.track import Piece, Sighting, Track
 
 #: By track and frame: a person of a frame, and what the network says of it, by name.
 Read = Sequence[Mapping[int, tuple[Detection, Mapping[str, "NDArray"]]]]
 #: By track and frame: the hands as they are seen.
 Hands = Sequence[Mapping[int, Mapping[str, "HandLandmarks"]]]
+#: Frames whose people may share a batch, from one multiple to the next; chunks of farms are multiples of it.
+STRETCH = 10
+#: What comes before the names of the pose network's landmarks, where the network was asked about boxes.
+_POSE = "pose_"
 
 
 @dataclass(frozen=True)
@@ -49,67 +59,100 @@ class Followed:
     hands: Hands | None = None
 
 
-@dataclass
-class Digests:
-    """Notes the digests of a clip's pictures while they are read."""
+@dataclass(frozen=True)
+class Whose:
+    """The `number`th person of a frame, who is to be read. track : has the sighting of this person."""
 
-    clip: Clip
-    found: list[bytes] = field(default_factory=list)
+    frame: int
+    number: int
+    found: Detection
+    photo: Photo
+    track: Track
 
-    def read(self) -> Clip:
-        return Clip(self.clip.name, len(self.clip), self.clip.fps, self._photos, self.clip.notes)
+    @property
+    def stretch(self) -> int:
+        """People of different stretches of a clip are read apart: a part that ends there has the same batches, and so
+        the same numbers to the last bit."""
+        return self.frame // STRETCH
 
-    def _photos(self) -> Iterator[Photo]:
-        for number, photo in enumerate(self.clip):
-            if number == len(self.found):
-                self.found.append(bytes.fromhex(photo.digest))
-            yield photo
+    def keep(self, said: Mapping[str, Any], hands: Mapping[str, HandLandmarks] | None = None) -> None:
+        """Add what the network says to the sighting, and hands that were looked at afterwards."""
+        found, one = self.found, self.track.sightings[self.frame]
+        said = {"box": found.box, "mask": found.mask is not None, **said}
+        if found.landmarks is not None:
+            said |= {_POSE + name: value for name, value in row_of(found.landmarks).items()}
+        hands = one.hands if hands is None else hands
+        self.track.sightings[self.frame] = replace(one, said=said, hands=hands)
 
 
-def whole_clip(clip: Clip, run: Run, frames: tuple[int, int] | None) -> None:
-    """Raise `BadInput` where only some of a clip's frames are asked for."""
-    if frames is not None and frames != (0, len(clip)):
-        label = run.model.label if run.model is not None else "This model"
-        raise BadInput(f"{label} measures whole clips only.", "Leave the frames out, or use the built-in people.")
+def look(film: Film, run: Run, search: Search) -> tuple[list[Piece], Mapping[int, list[Detection]]]:
+    """The people of a clip by boxes: pieces in which each track is one person of one frame, and those of each frame."""
+    found, total = dict[int, list[Detection]](), max(1, film.stop - film.first)
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        photos, done = film.photos(), 0
+        while some := list(islice(photos, search.thresholds.batch)):
+            frame, part = film.first + done, run.part(done / total, min(1.0, (done + len(some)) / total))
+            part.report(0.0, f"Looking for people, frame {frame + 1} of {film.stop}")
+            found.update(enumerate(search(some, frame, part), frame))
+            done += len(some)
+            yield from (photo.pixels for photo in some)
+
+    silent = replace(run, progress=None)  # finding people takes the time
+    pieces = in_pieces(pictures(), film.stop, silent, Boxes, found, first_piece(film.start))
+    return list(pieces), found
 
 
-def kept(people: Followed, digests: Sequence[bytes], model: str, options: Mapping[str, Any]) -> Measured:
-    """All of it as measurements. Raises `BadInput` where there was no picture."""
-    if not people.cameras:
-        raise BadInput("There are no photos.", "Give at least one.")
-    count, rows, tracks = len(people.cameras), list[dict[str, Any]](), []
-    for number, track in enumerate(people.tracks):
-        own = {}
-        for frame, (found, said) in track.items():
-            hands = people.hands[number].get(frame, {}) if people.hands is not None else {}
-            own[frame] = replace(_sighting(found, people.cameras[frame]), hands=hands)
-            whose = {"box": found.box, "score": found.score, "landmarks": found.landmarks is not None}
-            rows.append({**whose, "mask": found.mask is not None, **said})
-        tracks.append(Track(own))
-    said = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
-    scenery = np.asarray(people.background.paths, np.float32)
-    piece = Piece(0, count, tracks, people.background.cuts, scenery)
-    told = np.frombuffer(b"".join(digests[:count]), np.uint8).reshape(-1, 20)
-    return Measured(
-        people.name, count, people.fps, asked_of(options), 0, count, people.cameras, told, (piece,), model, said
-    )
+def everybody(
+    film: Film, run: Run, pieces: Sequence[Piece], found: Mapping[int, list[Detection]] | None
+) -> Iterator[tuple[Whose, Run]]:
+    """Who is to be read, frame by frame, and the share of the work that each is.
+
+    found : the people of each frame; None where they are told by the landmarks of their sightings.
+    """
+    parts = run.parts(max(1, film.stop - film.start))
+    for (frame, photo), part in zip(film.again(film.start), parts, strict=False):
+        own = [piece for piece in pieces if piece.start <= frame < piece.stop]
+        tracks = [track for piece in own for track in piece.tracks if frame in track.sightings]
+        people = _shown([track.sightings[frame] for track in tracks], photo) if found is None else found[frame]
+        for number, (track, one, share) in enumerate(zip(tracks, people, part.parts(len(people)), strict=True)):
+            yield Whose(frame, number, one, photo, track), share
+
+
+def _shown(sightings: Sequence[Sighting], photo: Photo) -> list[Detection]:
+    width, height = photo.size
+    masks = separate_masks([pose.person_mask(one.whole, height, width) for one in sightings])
+    people = zip(sightings, masks, strict=True)
+    return [found_person(one.whole, mask, photo.camera_or_default()) for one, mask in people]
 
 
 def followed(measured: Measured) -> Followed:
-    """What `kept` has made measurements of."""
-    rows, tracks, hands = count(), [], []
-    for track in measured.pieces[0].tracks:
-        own = {}
-        for frame, one in track.sightings.items():
-            row = next(rows)
-            said = {name: values[row] for name, values in measured.answers.items()}
-            own[frame] = _detection(one, said), said
-        tracks.append(own)
-        hands.append({frame: one.hands for frame, one in track.sightings.items()})
+    """Who is who of what was measured of a clip, and what the network says of each."""
+    by, fps = measured.options["detector"], measured.fps or USUAL_FPS
+    by_landmarks = by == repr(FOLLOWED)
+    known = (
+        identify(measured.pieces, fps) if by_landmarks else who_is_who(measured.pieces, fps, keep_all=by == repr(GIVEN))
+    )
+    seen = [{frame: one for frame, one in sorted(track.sightings.items()) if one.said} for track in known]
+    seen = [own for own in seen if own]
     return Followed(
-        measured.name, measured.fps, measured.cameras, tracks, behind(measured.pieces),
-        None if measured.options["hands"] == repr("none") else hands,
+        measured.name, measured.fps, measured.cameras,
+        [{frame: (_detection(one, by_landmarks), one.said) for frame, one in own.items()} for own in seen],
+        behind(measured.pieces),
+        None if measured.options["hands"] == repr("none")
+        else [{frame: one.hands for frame, one in own.items()} for own in seen],
     )  # fmt: skip
+
+
+def _detection(one: Sighting, by_landmarks: bool) -> Detection:
+    def mask(height: int, width: int) -> NDArray[np.float32]:
+        return pose.person_mask(one.whole, height, width)
+
+    said = one.said
+    landmarks = one.landmarks if by_landmarks else None
+    if _POSE + "points" in said:
+        landmarks = landmarks_of({name.removeprefix(_POSE): said[name] for name in said if name.startswith(_POSE)})
+    return Detection(said["box"], float(one.landmarks.score), mask if said["mask"] else None, landmarks)
 
 
 def draw_masks(frames: list[list[Person]], tracks: Read, faces: NDArray, cameras: Sequence[Camera], run: Run) -> None:
@@ -122,21 +165,3 @@ def draw_masks(frames: list[list[Person]], tracks: Read, faces: NDArray, cameras
         ]
         drawn = {one.track_id: one for one in with_masks(known, faces, cameras[frame], part)}
         frames[frame] = [drawn.get(one.track_id, one) for one in ones]
-
-
-def _sighting(found: Detection, camera: Camera) -> Sighting:
-    shape = camera.height, camera.width
-    landmarks = stand_in(found, shape) if found.landmarks is None else found.landmarks
-    if found.mask is not None and landmarks.mask_logits.shape != (MASK, MASK):
-        landmarks = replace(landmarks, mask_logits=mask_logits(found, shape, landmarks.region))
-    if found.landmarks is None:
-        landmarks = replace(landmarks, mask_logits=LOGIT * landmarks.mask_logits)
-    return Sighting(landmarks, None).packed(keep=False)
-
-
-def _detection(one: Sighting, said: Mapping[str, NDArray]) -> Detection:
-    def mask(height: int, width: int) -> NDArray[np.float32]:
-        return pose.person_mask(one.whole, height, width)
-
-    landmarks = one.landmarks if said["landmarks"] else None
-    return Detection(said["box"], float(said["score"]), mask if said["mask"] else None, landmarks)

@@ -19,17 +19,17 @@ from ...results import People, Person
 from ...runtime.result_cache import cached_result
 from ..boxes import boxes_per_photo
 from ..clip import MASK_BYTES, mask_bytes
-from ..hmr2.detectors import detector_file, file_finder
+from ..clip.film import Film
+from ..hmr2.detectors import BUILTIN, detector_file, file_finder
 from ..hmr2.find import Detection, Thresholds, builtin_finder
-from ..hmr2.kept import whole_clip
 from ..hmr2.persons import with_masks
-from ..hmr2.stream import Search
+from ..hmr2.stream import GIVEN, Search
 from .body import Build, People3D
 from .clip import measure_clip, solve_clip
 from .model import Model, Reading, load_model
 from .passes import read
 from .persons import make_person
-from .stream import queries
+from .stream import camera_of, queries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,9 +46,8 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     """See `people.recover_people`."""
     model, search, masks = _ready(clip, run, options)
     if options["track"] and clip.fps is not None and len(clip) > 1:
-        measured = measure_clip(clip, run.part(0.0, 0.85), model, search, masks, options)
+        measured = measure_clip(Film(clip, lens=camera_of), run.part(0.0, 0.85), model, search, masks, options)
         return solve_clip(measured, run.part(0.85, 1.0), model, options)
-    search = replace(search, find=search.find or builtin_finder(search.thresholds))
     if len(clip) == 1 and clip.fps is None:
         photo = next(iter(clip))
         told = repr([None if one is None else hash(np.asarray(one).tobytes()) for one in masks[0]]) if masks else ""
@@ -60,9 +59,8 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
 
 
 def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
-    """See `people.measure_people`. Raises `BadInput` for a part of a clip: who is who is known of the whole alone."""
-    whole_clip(clip, run, frames)
-    return measure_clip(clip, run, *_ready(clip, run, options), options)
+    """See `people.measure_people`."""
+    return measure_clip(Film(clip, frames, camera_of), run, *_ready(clip, run, options), options)
 
 
 def solve(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
@@ -80,7 +78,9 @@ def _ready(clip: Clip, run: Run, options: Mapping[str, Any]) -> tuple[Model, Sea
     run.report(0.0, f"Loading {run.model.label}, which takes about {need / 1000:.1f} GB of memory")
     model = load_model(run)
     path = None if given is not None else detector_file(run.models_dir, options["detector"])
-    return model, Search(None if path is None else file_finder(path, run, thresholds), given, thresholds), masks
+    find = builtin_finder(thresholds) if path is None else file_finder(path, run, thresholds)
+    by = GIVEN if given is not None else BUILTIN if path is None else str(path)
+    return model, Search(find, given, thresholds, by=by), masks
 
 
 def _of_photos(

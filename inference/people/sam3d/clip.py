@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,49 +17,50 @@ from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell
 from ..clip.world import calmed, stand_behind, travel_behind, world_behind
 from ..hmr2.clip import filled
-from ..hmr2.find import builtin_finder
-from ..hmr2.identity import Follower
-from ..hmr2.kept import Digests, Followed, draw_masks, followed, kept
+from ..hmr2.kept import Whose, draw_masks, everybody, followed, look
 from ..hmr2.persons import in_sight
+from ..hmr2.stream import FINDING
 from .body import Build, People3D, on_build
 from .crops import Square
-from .passes import read
-from .stream import Place, queries
+from .model import Sight
+from .passes import Query, read
+from .stream import mask_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...photo import Clip
     from ...runtime.run import Run
+    from ..clip.film import Film
     from ..clip.measured import Measured
-    from ..clip.scenery import Background
+    from ..hmr2.find import Detection
     from ..hmr2.stream import Search
     from .model import Model, Reading
 
 #: What is kept of a reading.
 _KEPT = ("parameters", "whole", "body", "shape", "scale", "hands", "camera", "place", "joints", "accepted")
 #: A person over the frames of a clip.
-Track = dict[int, "tuple[Place, Reading]"]
+Track = dict[int, "tuple[Detection, Reading]"]
 
 
 def measure_clip(
-    clip: Clip, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any]
+    film: Film, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any]
 ) -> Measured:
-    """What the network says of a clip."""
-    if search.find is None and search.given is None:
-        search = replace(search, find=builtin_finder(search.thresholds))
-    digests, cameras = Digests(clip), list[Camera]()
-    tracks, background = _tracks(digests.read(), run, model, search, masks, options, cameras)
-    read = [
-        {
-            frame: (place.found, {name: np.asarray(getattr(reading, name)) for name in _KEPT})
-            for frame, (place, reading) in track.items()
-        }
-        for track in tracks
-    ]
+    """What the network says of a clip, or of some of its frames."""
     assert run.model is not None
-    people = Followed(clip.name, clip.fps, tuple(cameras), read, background)
-    return kept(people, digests.found, run.model.id, options)
+    pieces, found = look(film, run.part(0.0, FINDING), search)
+
+    def stream() -> Iterator[Query[Whose]]:
+        for who, share in everybody(film, run.part(FINDING, 1.0), pieces, found):
+            mask = mask_of(
+                who.photo, who.found, masks[who.frame][who.number] if masks else None, options["mask_prompts"]
+            )
+            camera = film.cameras[who.frame - film.first]
+            yield Query(Sight(who.photo.pixels, camera, who.found.box, mask), who, share, who.stretch)
+
+    for who, reading in read(stream(), model, options["hmr_batch_size"], options["hands"] == "full"):
+        if reading.is_usable:
+            who.keep({name: np.asarray(getattr(reading, name)) for name in _KEPT})
+    return film.measured(pieces, {**options, "detector": search.by}, run.model.id)
 
 
 def solve_clip(measured: Measured, run: Run, model: Model, options: Mapping[str, Any]) -> People:
@@ -70,8 +71,7 @@ def solve_clip(measured: Measured, run: Run, model: Model, options: Mapping[str,
     found = followed(measured)
     fps, cameras = found.fps or USUAL_FPS, found.cameras
     tracks: list[Track] = [
-        {frame: (Place(frame, number, one), _reading(said)) for frame, (one, said) in track.items()}
-        for number, track in enumerate(found.tracks)
+        {frame: (one, _reading(said)) for frame, (one, said) in track.items()} for track in found.tracks
     ]
     people = People3D(model, [Build.typical([one for _, one in track.values()]) for track in tracks])
     spells: list[Spell] = []
@@ -97,9 +97,9 @@ def solve_clip(measured: Measured, run: Run, model: Model, options: Mapping[str,
         )  # fmt: skip
         if frame not in tracks[person.track_id]:
             return person
-        place, reading = tracks[person.track_id][frame]
-        x0, y0, x1, y1 = place.found.box.tolist()
-        return replace(person, box=(x0, y0, x1, y1), score=place.found.score, crop_camera=reading.camera)
+        one, reading = tracks[person.track_id][frame]
+        x0, y0, x1, y1 = one.box.tolist()
+        return replace(person, box=(x0, y0, x1, y1), score=one.score, crop_camera=reading.camera)
 
     frames = posed(one_by_one(people.pose), spells, cameras, run.part(0.5, 0.95), seen)
     draw_masks(frames, found.tracks, body.faces, cameras, run.part(0.95, 1.0))
@@ -122,41 +122,22 @@ def _reading(said: Mapping[str, NDArray]) -> Reading:
     return Reading(**kept_of, vertices=none, keypoints=none, turns=none, accepted=tuple(map(bool, said["accepted"])))  # type: ignore[arg-type]
 
 
-def _tracks(
-    clip: Clip, run: Run, model: Model, search: Search, masks: Sequence | None, options: Mapping[str, Any],
-    cameras: list[Camera],
-) -> tuple[list[Track], Background]:  # fmt: skip
-    """Who is seen in which frames, without what is no body; and what is behind them."""
-    look, fps = options["camera_motion"] != "still", clip.fps or USUAL_FPS
-    follower = Follower(fps, keep_all=search.given is not None, look_behind=look)
-    stream = queries(clip, run, search, masks, options["mask_prompts"], cameras, follower.see)
-    seen = {
-        (place.frame, place.number): (place, reading)
-        for place, reading in read(stream, model, options["hmr_batch_size"], options["hands"] == "full")
-    }
-    found = []
-    for track in follower.finish(len(cameras)):
-        known = {frame: seen[frame, number] for frame, number in sorted(track.items())}
-        found.append({frame: one for frame, one in known.items() if one[1].is_usable})
-    return [track for track in found if track], follower.behind
-
-
 def _motion(people: People3D, number: int, track: Track, cameras: Sequence[Camera], fps: float) -> Motion:
     """One build and one motion for all frames from first to last. The body keeps its root where the frame had it."""
     frames, turned, places, steps, sure = np.array(list(track)), [], [], [], []
-    for frame, (place, reading) in track.items():
+    for frame, (one, reading) in track.items():
         own = on_build(reading, people.builds[number], people.model)
         rotations, translation, offsets = people.motion(own, number)
         translation = translation + (reading.joints[1] - own.joints[1])
         seen = in_sight(
             cameras[frame].project(own.joints + reading.place),
-            float(Square.around(place.found.box).side),
+            float(Square.around(one.box).side),
             cameras[frame],
         )
         turned.append(rotations)
         places.append(translation)
         steps.append(offsets)
-        sure.append(place.found.score * seen)
+        sure.append(one.score * seen)
     rotations = quaternion.align_hemisphere(np.stack(turned))
     certain, shape = np.stack(sure).astype(np.float64), people.shape(number)
     return filled(frames, rotations, np.stack(places), certain, shape, fps, np.stack(steps))

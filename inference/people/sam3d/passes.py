@@ -13,6 +13,7 @@ import torch
 
 from ...models.sam3d_body.network import BODY, HAND, Context, Estimate, Squares, answered
 from ...runtime.run import Run
+from ..hmr2.answers import batches
 from . import hands as hand_parts
 from .crops import Square, squares_of
 from .hands import LEFT, RIGHT, HandReading, HandView
@@ -25,11 +26,13 @@ _BODIES = 0.35
 
 @dataclass(frozen=True)
 class Query(Generic[Tag]):
-    """Somebody to be read. tag : whatever tells who it is.  run : the part of the work that this person is."""
+    """Somebody to be read. tag : whatever tells who it is.  run : the part of the work that this person is.
+    stretch : of a clip; people of different ones are read apart."""
 
     sight: Sight
     tag: Tag
     run: Run
+    stretch: int = 0
 
 
 def read(queries: Iterable[Query[Tag]], model: Model, batch: int, hands: bool) -> Iterator[tuple[Tag, Reading]]:
@@ -37,14 +40,8 @@ def read(queries: Iterable[Query[Tag]], model: Model, batch: int, hands: bool) -
 
     queries : read no further than the next batch needs, so that a long clip streams.
     """
-    waiting: list[Query[Tag]] = []
-    for one in queries:
-        waiting.append(one)
-        if len(waiting) == batch:
-            yield from _tagged(waiting, model, hands)
-            waiting = []
-    if waiting:
-        yield from _tagged(waiting, model, hands)
+    for some in batches(queries, batch):
+        yield from _tagged(some, model, hands)
 
 
 def _tagged(queries: Sequence[Query[Tag]], model: Model, hands: bool) -> Iterator[tuple[Tag, Reading]]:

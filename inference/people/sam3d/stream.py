@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...camera import Camera
 from ...errors import BadInput
@@ -15,6 +15,8 @@ from .model import Sight
 from .passes import Query
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ...photo import Clip, Photo
     from ...runtime.run import Run
     from ..hmr2.find import Detection
@@ -39,13 +41,26 @@ def camera_of(photo: Photo) -> Camera:
     return Camera(focal, focal, width / 2, height / 2, width, height, "default")
 
 
+def mask_of(photo: Photo, found: Detection, given: NDArray | None, prompted: bool) -> NDArray | None:
+    """The mask of somebody that is shown to the network: the one `given`, or with `prompted` the finder's, if it draws
+    any. Raises `BadInput` for one of another size."""
+    height, width = photo.pixels.shape[:2]
+    mask = found.mask(height, width) if given is None and prompted and found.mask is not None else given
+    if mask is not None and mask.shape != (height, width):
+        tall, wide = mask.shape
+        raise BadInput(
+            f"A mask of {photo.name} has {wide} x {tall} pixels.",
+            f"Give masks as large as the photo, {width} x {height} pixels.",
+        )
+    return mask if mask is not None and (mask > 0.5).any() else None  # a mask of nobody says nothing
+
+
 def queries(
-    clip: Clip, run: Run, search: Search, masks: Sequence | None, prompted: bool, cameras: list[Camera], see: Any = None
+    clip: Clip, run: Run, search: Search, masks: Sequence | None, prompted: bool, cameras: list[Camera]
 ) -> Iterator[Query[Place]]:
     """The people of all photos in order; the photos' cameras are appended to `cameras`.
 
-    prompted : masks that the finder draws are shown to the network.  see : called with each frame's index, pixels and
-    people.
+    prompted : masks that the finder draws are shown to the network.
     """
     count, photos = len(clip), iter(clip)
     while some := list(islice(photos, search.thresholds.batch)):
@@ -55,18 +70,6 @@ def queries(
         found = search(some, start, part.part(0.0, 0.1))
         shares = part.part(0.1, 1.0).parts(len(some))
         for frame, (photo, people, share) in enumerate(zip(some, found, shares, strict=True), start):
-            if see is not None:
-                see(frame, photo.pixels, people)
             for number, (one, own) in enumerate(zip(people, share.parts(len(people)), strict=True)):
-                mask = masks[frame][number] if masks else None
-                if mask is None and prompted and one.mask is not None:
-                    mask = one.mask(*photo.pixels.shape[:2])
-                if mask is not None and mask.shape != photo.pixels.shape[:2]:
-                    tall, wide = mask.shape
-                    raise BadInput(
-                        f"A mask of {photo.name} has {wide} x {tall} pixels.",
-                        "Give masks as large as the photo, {} x {} pixels.".format(*photo.size),
-                    )
-                if mask is not None and not (mask > 0.5).any():  # a mask of nobody says nothing
-                    mask = None
+                mask = mask_of(photo, one, masks[frame][number] if masks else None, prompted)
                 yield Query(Sight(photo.pixels, cameras[frame], one.box, mask), Place(frame, number, one), own)
