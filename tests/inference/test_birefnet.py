@@ -106,10 +106,11 @@ def close(golden, name, found, tolerance):
 
 
 @FULL
-def test_the_main_thing_of_a_photo_at_the_published_size(golden, pixels, synthetic):
+def test_the_main_thing_of_a_photo_at_the_published_size(golden, pixels, cache, tmp_path):
     """Through the public function, without a word of what is wanted; and chosen by itself, where it is installed."""
     said = []
-    options = {"models_dir": synthetic("BiRefNet_lite/"), "device": "cpu"}
+    made_up.provide(tmp_path, ("BiRefNet_lite/",), cache)  # a root in which no other is installed
+    options = {"models_dir": tmp_path, "device": "cpu"}
     found = cut_out(pixels, progress=lambda _, message: said.append(message), **options)
     assert found.model == "birefnet-lite" and found.mask.shape == pixels.shape[:2]
     wanted = 1 / (1 + np.exp(-golden["tiny_1024_answer"]))
