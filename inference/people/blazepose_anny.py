@@ -25,7 +25,7 @@ from ..runtime.result_cache import cached_result
 from ..runtime.run import Run
 from ..shipped import pose, search
 from ..shipped.body import load_body
-from ..shipped.crops import Pyramid
+from ..shipped.crops import Pyramid, Region
 from ..shipped.mannequin import body_named
 from ..shipped.pose import PoseLandmarks
 from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 #: least, of a cat by 0.01.
 _DOUBT = 1.0
 _TRUNK, _TRUNK_SEEN = [11, 12, 23, 24], 0.3
+#: A limb or a head that the picture's edge cuts off its body is taken for a small person who is all there: nearly all
+#: landmarks lie in the picture while this much of the crop, which is no larger than that share of the picture's long
+#: side, does not. And in a figure of so few pixels any mast or leg looks like somebody. Then less belief than this is
+#: none.
+_WHOLE, _BEYOND, _SMALL, _TINY, _SURE = 0.9, 0.25, 0.5, 45, 0.95
 #: The name of the networks that ship, in the place of a detector's.
 BUILTIN = "builtin"
 #: Belief from which on somebody is told of who is not fitted; the usual threshold of confidence.
@@ -196,7 +201,17 @@ def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camer
     unfilled = np.clip((0.35 - filled(fit, mask, camera)) / 0.35, 0, 1)
     inside = ((one.points >= 0) & (one.points < (camera.width, camera.height))).all(1)
     bodiless = _DOUBT * ((one.visibility * one.presence * inside)[_TRUNK].max() < _TRUNK_SEEN)
-    return float(unsure + deformed + unfilled + bodiless)
+    small = one.region.size < _SMALL * max(camera.width, camera.height)
+    squeezed = small and inside[:33].mean() > _WHOLE and _beyond(one.region, camera) > _BEYOND
+    tiny = np.ptp(one.points[:33], axis=0).max() < _TINY
+    return float(unsure + deformed + unfilled + bodiless + _DOUBT * (one.belief < _SURE and (squeezed or tiny)))
+
+
+def _beyond(region: Region, camera: Camera) -> float:
+    """Share of a crop, taken as upright, that lies outside of the picture."""
+    middle, half = np.array([region.cx, region.cy]), region.size / 2
+    low, high = np.maximum(middle - half, 0), np.minimum(middle + half, (camera.width, camera.height))
+    return 1 - float(np.maximum(high - low, 0).prod()) / region.size**2
 
 
 def filled(fit: Fit, mask: NDArray[np.float32], camera: Camera) -> float:

@@ -222,6 +222,39 @@ def test_a_half_figures_legs_are_not_believed_where_the_picture_ends_below_the_h
         assert thigh[1] > 0.93 * np.linalg.norm(thigh)
 
 
+@pytest.mark.parametrize("heading", [0.2, 2.5])
+def test_the_trunk_of_a_half_figure_stays_plumb_where_the_network_bends_it(run, heading):
+    """Hips drawn up into the picture that ends at them, shoulders too near: what the network says of half figures."""
+    vertices, joints = person(heading)
+    seen = landmarks_of(vertices, joints)
+    cut = replace(CAMERA, height=int(seen.points[[23, 24], 1].mean()) + 20)
+    points, visibility, world = seen.points.copy(), seen.visibility.copy(), seen.world.copy()
+    points[[23, 24], 1] -= 0.15 * 1300 / 4
+    visibility[25:33], world[:23, 1:] = 0.05, world[:23, 1:] + [0.1, -0.2]
+    (fit,) = fit_people([replace(seen, points=points, visibility=visibility, world=world)], [cut], run)
+    names = load_body().joint_names
+    ends = [[names.index(f"{bone}.{side}") for side in "LR"] for bone in ("upperleg01", "upperarm01")]
+    hips, shoulders = (fit.joints[end].mean(0) for end in ends)
+    true_hips, true_shoulders = (joints[end].mean(0) for end in ends)
+    lean, true_lean = (np.arctan2(v[2], -v[1]) for v in (shoulders - hips, true_shoulders - true_hips))
+    assert abs(np.degrees(lean - true_lean)) < 8
+
+
+def test_who_lies_is_no_half_figure(run):
+    """The photo turned on its side: hips at the lower edge, legs unseen, the trunk still across the picture."""
+    vertices, joints = person(0.0)
+    seen = landmarks_of(vertices, joints)
+    lying = np.stack([seen.points[:, 1], 1080 - seen.points[:, 0]], 1)
+    world = np.stack([seen.world[:, 1], -seen.world[:, 0], seen.world[:, 2]], 1)
+    visibility = seen.visibility.copy()
+    visibility[25:33] = 0.05
+    cut = replace(CAMERA, height=int(lying[[23, 24], 1].max()) + 60)
+    (fit,) = fit_people([replace(seen, points=lying, world=world, visibility=visibility)], [cut], run)
+    names = load_body().joint_names
+    hip, shoulder = (fit.joints[names.index(f"{bone}.L")] for bone in ("upperleg01", "upperarm01"))
+    assert abs(hip - shoulder)[0] > 0.9 * np.linalg.norm(hip - shoulder)
+
+
 def test_observations_of_one_person_share_a_shape(run):
     shots = [landmarks_of(*person(heading, attributes={"height": 0.5})) for heading in (0.0, 0.4, 0.8)]
     observed = observe(shots, [CAMERA] * 3)
@@ -427,6 +460,25 @@ def test_a_face_without_shoulders_and_hips_is_nobodys(run):
     assert blazepose_anny.doubt(one, fit, mask, CAMERA) < 0.5
     assert blazepose_anny.doubt(face, fit, mask, CAMERA) >= 1
     assert blazepose_anny.doubt(landmarks_of(vertices, joints, hidden=range(13, 33)), fit, mask, CAMERA) < 0.5
+
+
+def test_a_whole_body_in_what_the_edge_has_cut_off_is_nobodys(run):
+    """All landmarks in the picture, half of the crop outside: a leg at the edge, or a head, not a small person."""
+    vertices, joints = person(0.0)
+    one, mask = landmarks_of(vertices, joints), np.zeros((CAMERA.height, CAMERA.width), np.float32)
+    (fit,) = fit_people([one], [CAMERA], run)
+    depth, _ = rasterise(fit.vertices, load_body().faces, CAMERA)
+    mask[depth > 0] = 1
+    low, high = one.points[:33].min(0), one.points[:33].max(0)
+    whole = replace(one, belief=0.93, region=Region(0.0, (low[1] + high[1]) / 2, 560.0))
+    assert blazepose_anny.doubt(whole, fit, mask, CAMERA) < 0.5, "what fills the picture is a half figure"
+    squeezed = replace(one, belief=0.93, region=Region(0.0, (low[1] + high[1]) / 2, 530.0))
+    assert blazepose_anny.doubt(squeezed, fit, mask, CAMERA) >= 1
+    assert blazepose_anny.doubt(replace(squeezed, belief=0.97), fit, mask, CAMERA) < 0.5
+    cut = squeezed.points - np.array([(low[0] + high[0]) / 2, 0], np.float32)
+    assert blazepose_anny.doubt(replace(squeezed, points=cut), fit, mask, CAMERA) < 0.5
+    tiny = one.points[0] + 40 * (one.points - one.points[0]) / (high[1] - low[1])
+    assert blazepose_anny.doubt(replace(one, belief=0.93, points=tiny), fit, mask, CAMERA) >= 1
 
 
 def test_overlapping_people_are_thinned_by_the_threshold(run):

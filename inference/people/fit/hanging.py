@@ -11,14 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .observe import DIFFERENCES, INDEX, Observations
+from .observe import DIFFERENCES, HIPS, INDEX, LEGS, SHOULDERS, Observations
 
 #: Below this certainty, and outside of the picture, a landmark is the network's invention, and counts as little.
 UNSEEN, INVENTED = 0.15, 0.04
-#: Of half figures, below whose hips the picture has less room than so many metres: a leg of which neither knee nor
-#: ankle is more certain than the first is invented, from the second on it is not.
-_ROOM, _LEG_UNSEEN, _LEG_SEEN = 0.6, 0.1, 0.2
-_LEGS = [[INDEX[k] for k in (25, 27, 29, 31)], [INDEX[k] for k in (26, 28, 30, 32)]]
+#: Of half figures, how much the picture's hips count, and how much more than elsewhere that trunks hang plumb.
+_HIPS_OF_HALF, _UPRIGHT = 0.1, 3.0
 #: What hangs where it is not seen, from -> to (means of landmarks); standard deviations of the directions, radians:
 #: people lean and gesture more than they stand on crooked legs.
 _HANGING = (
@@ -32,7 +30,6 @@ _SPREADS = torch.tensor([0.25, *[0.15] * 4, *[0.25] * 4, *[0.15] * 4], dtype=tor
 _ARMS_APART = 0.2
 #: A trunk whose way down has less than this cosine with the camera's lies.
 _LYING = 0.5
-_SHOULDERS, _HIPS = [INDEX[11], INDEX[12]], [INDEX[23], INDEX[24]]
 
 
 class Hanging:
@@ -40,16 +37,15 @@ class Hanging:
 
     def __init__(self, observed: Observations) -> None:
         known = observed.inside * (observed.seen / UNSEEN).clamp(0, 1)
-        below = 2 * observed.centre[:, 1] - observed.points[:, _HIPS, 1].mean(1)
-        half = (below < _ROOM * observed.scale)[:, None]
-        for leg in _LEGS:
-            best = (observed.seen * observed.inside)[:, leg[:2]].amax(1, keepdim=True)
-            known[:, leg] *= torch.where(half, ((best - _LEG_UNSEEN) / (_LEG_SEEN - _LEG_UNSEEN)).clamp(0, 1), 1.0)
+        for number, leg in enumerate(LEGS):
+            known[:, leg] *= observed.legs[:, number, None]
+        known[:, HIPS] *= 1 - (1 - _HIPS_OF_HALF) * observed.half[:, None]
         self.known = known.clamp(min=INVENTED)
         one = self.known.new_ones(())
         self.depth_known = torch.where(DIFFERENCES != 0, self.known[:, None], one).amin(-1)
         ends = [[[INDEX[k] for k in end] for end in bone] for bone in (*_HANGING, *PALMS)]
         unseen = [1 - known[:, end].amin(1) for _, end in ends[: len(_HANGING)]]
+        unseen[0] = unseen[0] * (1 + (_UPRIGHT - 1) * observed.half)
         weight = torch.cat([torch.stack(unseen, 1), observed.palms_seen], 1)
         # Of people who are all seen nothing hangs: bones that count for nobody are left out.
         some = torch.nonzero((weight > 0).any(0))[:, 0]
@@ -78,8 +74,8 @@ def _plumb(seen: Observations, known: Tensor) -> Tensor:
     """(B, H, 3) unit directions, camera axes, in which unseen parts hang."""
     world = (seen.ray[:, None] @ seen.world[..., None])[..., 0]
     down = world.new_tensor([0.0, 1.0, 0.0]).expand(len(world), 3)
-    trunk = torch.nn.functional.normalize(world[:, _HIPS].mean(1) - world[:, _SHOULDERS].mean(1), dim=-1)
-    sure = known[:, [*_HIPS, *_SHOULDERS]].amin(1, keepdim=True)
+    trunk = torch.nn.functional.normalize(world[:, HIPS].mean(1) - world[:, SHOULDERS].mean(1), dim=-1)
+    sure = known[:, [*HIPS, *SHOULDERS]].amin(1, keepdim=True)
     lies = sure * (trunk[:, 1:2] < _LYING)
     # A trunk that is seen upright tells how far the camera looks down.
     below = down * (1 - lies) + sure * (0.5 + 0.5 * lies) * trunk
