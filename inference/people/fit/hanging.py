@@ -13,8 +13,9 @@ from torch import Tensor
 
 from .observe import DIFFERENCES, HIPS, INDEX, LEGS, SHOULDERS, Observations
 
-#: Below this certainty, and outside of the picture, a landmark is the network's invention, and counts as little.
-UNSEEN, INVENTED = 0.15, 0.04
+#: Below this certainty, and outside of the picture, a landmark is the network's invention, and counts as little. A limb
+#: behind the body has more, and the network knows better than a plumb line: a runner's rear foot was half a metre off.
+UNSEEN, INVENTED = 0.03, 0.04
 #: Of half figures, how much the picture's hips count, and how much more than elsewhere that trunks hang plumb.
 _HIPS_OF_HALF, _UPRIGHT = 0.1, 3.0
 #: What hangs where it is not seen, from -> to (means of landmarks); standard deviations of the directions, radians:
