@@ -231,7 +231,7 @@ def test_a_clip_has_one_build_a_person_and_a_calm_motion(small_sam3d, crossing_c
     )
     tracks = people.tracks()
     assert len(tracks) == 2 and len(people.frames) == len(clip)
-    assert looked == [6] * (2 * len(clip) // 6)  # people of several frames share a pass
+    assert looked[:4] == [6, 6, 6, 2] and sum(looked) == 2 * len(clip)  # people of up to ten frames share a pass
     for number, track in tracks.items():
         assert all(np.argmax(one.shape[1:]) == number for _, one in track)
         steps = np.diff(np.stack([one.joints[1] for _, one in track]), axis=0)
