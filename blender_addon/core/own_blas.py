@@ -23,6 +23,8 @@ _BLAS = re.compile(rb"[sdcz][a-z0-9]{3,8}_")
 #: Entries of ELF's dynamic section, and the kinds of relocation that hold a function's address (x86-64).
 _STRINGS, _SYMBOLS, _CALLS, _CALLS_BYTES = 5, 6, 23, 2
 _SLOTS = {6, 7}
+#: The kind of symbol that is a function at its address; others (IFUNC) choose one when they are bound.
+_FUNCTION = 2
 
 
 class _Header(ctypes.Structure):
@@ -97,7 +99,7 @@ def _own_calls(base: int, entries: dict[int, int]) -> Iterator[tuple[int, int]]:
     for offset in range(0, entries[_CALLS_BYTES], ctypes.sizeof(_Relocation)):
         call = _Relocation.from_address(entries[_CALLS] + offset)
         symbol = _Symbol.from_address(entries[_SYMBOLS] + (call.info >> 32) * ctypes.sizeof(_Symbol))
-        own = symbol.section != 0 and symbol.value
+        own = symbol.section != 0 and symbol.info & 15 == _FUNCTION and symbol.value
         if own and call.info & 0xFFFFFFFF in _SLOTS and _BLAS.fullmatch(_name(entries[_STRINGS] + symbol.name)):
             yield base + call.place, base + symbol.value
 
