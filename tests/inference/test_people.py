@@ -409,6 +409,17 @@ def test_bad_input_is_one_clear_error(astronaut, bad):
     assert caught.value.remedy
 
 
+def test_who_may_be_nobody_is_told(astronaut, found, monkeypatch):
+    find = blazepose_anny.search.find_people
+    doubted = lambda *args, **options: [replace(one, belief=0.7) for one in find(*args, **options)]  # noqa: E731
+    monkeypatch.setattr(blazepose_anny.search, "find_people", doubted)
+    monkeypatch.setattr(blazepose_anny, "cached_result", lambda _pixels, _key, make: make())
+    people = recover_people(astronaut, device="cpu", hands="none")
+    assert len(people.frames[0]) == 1
+    assert [note.split(" may be ")[0] for note in people.notes] == ["One of the figures"]
+    assert found.notes == ()
+
+
 def test_who_is_seen_but_not_fitted_is_told(astronaut, monkeypatch):
     monkeypatch.setattr(blazepose_anny, "doubt", lambda *_: 2.0)
     monkeypatch.setattr(blazepose_anny, "cached_result", lambda _pixels, _key, make: make())
