@@ -97,7 +97,8 @@ class PhotoOperator(JobOperator):
                 context.window_manager.fileselect_add(self)
                 return {"RUNNING_MODAL"}
         if given.ask:
-            return context.window_manager.invoke_props_dialog(self, width=360, title=self.bl_label)
+            dialog = context.window_manager.invoke_props_dialog
+            return dialog(self, width=360, title=self.bl_label, confirm_text="Build")
         return self.execute(context)
 
     def draw(self, context: Any) -> None:
