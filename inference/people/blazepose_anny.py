@@ -56,8 +56,8 @@ SEEN, USUAL = 0.3, 0.25
 _UNFITTED = (
     "{count} more may be there, too uncertain to fit: lower Detection Confidence, or choose a detector of your own"
 )
-#: Who is believed less than this is told of: a flower was taken for a person with 0.68, an astronaut's helmet with 0.62;
-#: the people of six real photographs are believed 0.80 and more. (So was a roof, 0.79.)
+#: Who is believed less than this is told of: a flower was taken for a person with 0.68, a helmet with 0.62; the
+#: people of six real photographs are believed 0.80 and more. (So was a roof, 0.79.)
 _CERTAIN = 0.75
 _UNCERTAIN = "{count} of the figures may be something else that looks like a person: delete what is wrong"
 #: The options that a photo's people depend on.
