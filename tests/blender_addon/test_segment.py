@@ -187,3 +187,5 @@ def test_clicks_on_a_photo_that_blender_shows_turned_are_those_of_the_upright_on
     assert picking.shown_place(shown, (u, v)) == pytest.approx((3.5 / 14, 1 - 2.5 / 9))
     height, width = photo.pixels.shape[:2]
     assert picking.upright_place(shown, (3.5 / 14, 1 - 2.5 / 9)) == pytest.approx((u / width, 1 - v / height))
+    shown.pixels[0] = 1.0  # painted on, it is read as it is shown
+    assert picking.photo_pixel(shown, (3.5 / 14, 1 - 2.5 / 9)) == pytest.approx((3.5, 2.5))

@@ -80,17 +80,18 @@ def _turned(place: tuple[float, float], size: tuple[int, int], orientation: int)
 
 
 def _orientation(image: Any) -> int:
-    """Of the file that Blender shows as it is stored; 1 of any other picture."""
-    if image.source != "FILE" or image.packed_file is not None or not image.filepath:
+    """Of the file that Blender shows as it is stored; 1 of a picture that is read by its pixels, as it is shown."""
+    if image.source != "FILE" or image.packed_file is not None or image.is_dirty or not image.filepath:
         return 1
-    return _orientation_of(bpy.path.abspath(image.filepath, library=image.library))
+    path = Path(bpy.path.abspath(image.filepath, library=image.library))
+    return _orientation_of(path, path.stat().st_mtime_ns) if path.is_file() else 1
 
 
 @lru_cache(maxsize=8)
-def _orientation_of(path: str) -> int:
+def _orientation_of(path: Path, _changed: int) -> int:
     from ....inference.photo.decode import orientation_of
 
-    return orientation_of(Path(path))
+    return orientation_of(path)
 
 
 def _through_camera(context: Any, region: Any, mouse: tuple[int, int], camera: Any) -> tuple[float, float] | None:
