@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ...inference.options.common import AUTO
 from ...installer.packages import manager
 from ..core.exchange import clean_name
-from ..core.preload import preload_torch
+from ..core.preload import considerately, preload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,5 +189,6 @@ def load_torch(report: Report) -> None:
         report(0.0, "Loading PyTorch")
         manager.activate()
         wait_quietly()
-        preload_torch()
-        require_torch()
+        with considerately():
+            preload()
+            require_torch()
