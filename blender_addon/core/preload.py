@@ -54,7 +54,7 @@ def considerately() -> Iterator[None]:
     """While this lasts, Python's lock changes hands quickly and no garbage is collected; what has been made by its end
     is never looked through for garbage. torch's modules are 160,000 objects that stay: a full collection of them holds
     everybody up for 0.1 s, again and again."""
-    gc.collect()  # for the rest of the process it will be too late
+    gc.collect(1)  # the young, where most of it is; a full one would hold everybody up as well
     turn, collecting = sys.getswitchinterval(), gc.isenabled()
     sys.setswitchinterval(min(turn, _TURN))
     gc.disable()
