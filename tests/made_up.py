@@ -99,6 +99,22 @@ def small_models(kind: str, cache: Path, root: Path) -> Path:
     return root
 
 
+def fingered_bodies(root: Path) -> None:
+    """Write SMPL, SMPL+H and SMPL-X of one made-up person into a root of model files; SMPL-X has 1602 vertices only."""
+    import numpy as np
+
+    sys.path.insert(0, str(SYNTH))
+    try:
+        made = runpy.run_path(str(SYNTH / "synth_fingers.py"))
+    finally:
+        sys.path.remove(str(SYNTH))
+    smpl, second = made["make_smplh"]()
+    smpl["J_regressor"] = smpl["J_regressor"].toarray()
+    for name, content in (("smpl", smpl), ("smplh", second), ("smplx", made["make_smplx"](smpl))):
+        (root / name).mkdir(parents=True)
+        np.savez(root / name / f"{name.upper()}_NEUTRAL.npz", **content)
+
+
 def _run(script: Path, *arguments: str) -> None:
     """In a process of its own, which gives its memory back."""
     subprocess.run([sys.executable, str(script), *arguments], cwd=SYNTH, check=True)

@@ -9,7 +9,7 @@ from .common import AUTO, boxes_from
 SAM3D = ("sam3d-body", "sam3d-body-vith")
 #: Those that what was measured of a clip is solved by: the keywords of `solve_people`.
 SOLVING = (
-    "refine", "hmr_batch_size", "smoothing", "plant", "body", "hands", "camera_motion",
+    "refine", "hmr_batch_size", "smoothing", "plant", "body", "smpl_body", "hands", "camera_motion",
     "floor_height", "floor_pitch", "floor_roll",
 )  # fmt: skip
 # fmt: off
@@ -31,6 +31,10 @@ OPTIONS = Options(
     Choice("body", "mannequin", "Body", "Which body people have",
            (("mannequin", "Mannequin", "A smooth figure without anatomical detail"),
             ("anatomical", "Anatomical", "An anatomical body")), models=("builtin",)),
+    Choice("smpl_body", "smpl", "SMPL Body", "Which of your bodies HMR 2.0's people have",
+           (("smpl", "SMPL", "Without fingers"),
+            ("smplh", "SMPL+H", "SMPL with fingers, as the hands show them"),
+            ("smplx", "SMPL-X", "With fingers, jaw and eyes; its build follows the joints alone")), models=("hmr2",)),
     Choice("hands", "full", "Hands", "How hands are read",
            (("full", "Own Look", "Each hand is looked at by itself: wrists, forearms and fingers follow it"),
             ("none", "With the Body", "Wrists are read with the body, and SAM 3D Body's fingers; others are relaxed"))),

@@ -39,6 +39,7 @@ def recover_people(
     smoothing: float = 1.0,
     plant: float = 1.0,
     body: str = "mannequin",
+    smpl_body: str = "smpl",
     hands: str = "full",
     mask_prompts: bool = False,
     masks: Sequence | None = None,
@@ -69,6 +70,8 @@ def recover_people(
     smoothing : of a tracked clip: 0 gives every frame's own pose, above 1 the motion is calmer than usual.
     plant : of a tracked clip: 1 holds planted feet in place, 0 leaves them to slide.
     body : of the built-in people: "mannequin", a smooth figure without anatomical detail, or "anatomical".
+    smpl_body : of HMR 2.0's people: "smpl", which has no fingers, or "smplh" or "smplx" (SMPL+H, SMPL-X), which have
+        them and show what the hand networks see; each is a file of the user's own.
     hands : "full" looks at each hand by itself, for wrists, forearms and fingers; "none" leaves wrists to the body's
         network, and relaxes fingers (SAM 3D Body reads them too, in one pass instead of three).
     mask_prompts : of SAM 3D Body: the network is shown the mask that the detector draws of each person.
@@ -143,6 +146,7 @@ def solve_people(
     smoothing: float = 1.0,
     plant: float = 1.0,
     body: str = "mannequin",
+    smpl_body: str = "smpl",
     hands: str = "full",
     camera_motion: str = "auto",
     camera_poses: NDArray | Sequence | str | PathLike[str] | None = None,

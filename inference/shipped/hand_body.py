@@ -52,7 +52,7 @@ def load_hand_body(side: str) -> HandBody:
     for finger in range(1, 6):
         first = names.index(f"finger{finger}-1{suffix}")
         carriers += [first, first + 1, first + 2, first + 2]
-        landmarks += [place[f"finger{finger}-{bone}"] for bone in (1, 2, 3)] + [_finger_tip(body, first + 2)]
+        landmarks += [place[f"finger{finger}-{bone}"] for bone in (1, 2, 3)] + [finger_tip(body, first + 2)]
     points = np.array(landmarks)
     return HandBody(body, np.array(carriers), points, _axes(points, len(names)), *_anatomy(len(names)))
 
@@ -92,11 +92,12 @@ def _cut(whole: Body, names: list[str], numbers: NDArray) -> Body:
     )
 
 
-def _finger_tip(body: Body, last: int) -> NDArray[np.float64]:
+def finger_tip(body: Body, last: int) -> NDArray[np.float64]:
     """The detector's tip of the finger whose last joint is `last`: near the skin, along the direction of its bones."""
     bone = body.joints[last] - body.joints[last - 1]
     along = (bone / np.linalg.norm(bone)).astype(np.float64)
-    own = body.vertices[body.skin_weights[:, last] > 0.5] - body.joints[last]
+    share = body.skin_weights[:, last]
+    own = body.vertices[share > min(0.5, 0.99 * share.max())] - body.joints[last]
     farthest = own[np.argmax(own @ along)]
     return body.joints[last] + _TIP * farthest.astype(np.float64)
 

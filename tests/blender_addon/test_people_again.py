@@ -226,6 +226,9 @@ def test_other_clips_versions_and_objects_are_refused(scene, monkeypatch) -> Non
         api.solve_people_again(rig)
     with pytest.raises(inference.BadInput, match=r"camera is not a person whose clip's measurements were kept"):
         api.solve_people_again(api.people()[0].camera)
+    rig[roles.MEASURED] = json.dumps({**told, "model": "hmr2"})
+    with pytest.raises(inference.BadInput, match="bones of another SMPL body"):
+        api.solve_people_again(rig, smpl_body="smplh")
     shutil.copy(Path(told["path"]).with_name("shot_006.png"), scene / "shot_006.png")
     shutil.rmtree(scene / "maquette")
     rig[roles.MEASURED] = json.dumps({**told, "file": str(scene / "gone.npz")})

@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 
 import bpy
+import made_up
 import numpy as np
 import pytest
 from maquette import blender_addon
@@ -21,8 +22,10 @@ from maquette.blender_addon.builders.bodies.body import BodyOptions
 from maquette.blender_addon.core import compat
 from maquette.inference import rigs
 from maquette.inference.errors import BadInput
+from maquette.inference.geometry import rotations as rotation
 from maquette.inference.geometry.skinning import pose_body
-from maquette.inference.results import People
+from maquette.inference.results import People, Person
+from maquette.inference.weights import smpl
 
 LIMBS = (("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin"), ("shin", "foot"))
 
@@ -191,6 +194,44 @@ def test_there_and_back(preset, generated_rig, person, blocks):
             for c in b.constraints
             if hasattr(c, "target")
         )
+
+
+@pytest.mark.parametrize("target", ["MIXAMO", "foreign"])
+def test_fingers_of_a_licensed_body_go_onto_rigs_that_have_some(target, person, world, tmp_path, monkeypatch):
+    """Of a person on SMPL-X; onto the built-in body in Mixamo's bones, and a rig in centimetres on its back."""
+    family = replace(smpl.FAMILY["smplx"], vertices=1602, faces=3200)
+    monkeypatch.setitem(smpl.FAMILY, "smplx", family)
+    made_up.fingered_bodies(tmp_path)
+    licensed = smpl.load_body("smplx", tmp_path)
+    body, random, frames = licensed.body, np.random.default_rng(3), []
+    bent, shape = random.normal(0, 0.25, (len(body.parents), 3)), np.zeros(20, np.float32)
+    for frame in range(8):
+        rotations = rotation.from_rotation_vector(bent * (0.6 + 0.05 * frame)).astype(np.float32)
+        vertices, joints = licensed.pose(shape, rotations, np.array([0, 0.1, 4]))
+        sure, nowhere = np.ones(len(body.parents), np.float32), np.float32([0, 0.1, 4])
+        none = np.zeros((0, 2), np.float32)
+        frames.append((Person(0, (0, 0, 9, 9), 1, None, vertices, joints, none, rotations, shape, nowhere, sure),))
+    people = People(tuple(frames), body, camera(), (camera(),) * 8, 25.0)
+    options = BodyOptions(start_frame=3, world_from_camera=world, correctives="OFF")
+    (made,) = bodies.build_people(people, options, name="hands")
+    source = next(obj for obj in made.objects if obj.type == "ARMATURE")
+    assert {"left_index1", "right_pinky3", "jaw"} <= {bone.name for bone in source.data.bones}
+    assert "SMPL-X" in source["maquette_licence"]
+    other = foreign_rig() if target == "foreign" else person(target, name="other")[0]
+    assert bpy.ops.maquette.retarget(source=source.name, target=other.name) == {"FINISHED"}
+    shown = [fingers(obj, names_of(obj), FRAMES) for obj in (source, other)]
+    assert apart(*shown) < 5
+
+
+def fingers(obj, mapping, frames) -> np.ndarray:
+    """(10, T, 3) of the fingers in the world, each from its first joint to its last."""
+    rig, poses, found = reading.rig_of(obj, mapping), reading.read_poses(obj, frames, bpy.context.scene), []
+    for side in "LR":
+        for finger in ("thumb", "index", "middle", "ring", "little"):
+            first, *_, last = rig.chain(f"{finger}.{side}")
+            along = poses[:, last, :3, 3] - poses[:, first, :3, 3]
+            found.append(along / np.linalg.norm(along, axis=-1, keepdims=True))
+    return np.array(found)
 
 
 def test_the_users_own_motion_and_modes_are_kept(person):

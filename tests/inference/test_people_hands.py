@@ -93,7 +93,7 @@ def test_another_bodys_wrist_is_turned_by_its_own_rest_pose(side, end):
     body = smpl_like()
     wrist = body.joint_names.index(f"{side}_wrist")
     still = np.tile([1.0, 0, 0, 0], (5, 1))
-    at_rest = quaternion.conjugate(hands._between_palms(body, side))
+    at_rest = quaternion.conjugate(hands.to_ours(body, side))
     wanted = quaternion.multiply(turned((end, 0, 0.4 * end)), at_rest)
     rotations, _ = with_hands(body, still[None], np.ones((1, 5)), [{side: seen_hand(wanted)}])
     expected = quaternion.rotation_matrices(turned((end, 0, 0.4 * end)))

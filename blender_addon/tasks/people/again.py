@@ -66,6 +66,11 @@ def work(properties: Any, given: Sequence[str], context: Any) -> PeopleWork:
         lens = {name: getattr(properties, name) for name in LENS.names}
     focal = Focal() if lens is None else focal_of(SimpleNamespace(**lens), scene, playing_image(source))
     options = {**told["options"], **{name: value for name, value in options.items() if name in given}}
+    if told["model"] == "hmr2" and options.get("smpl_body", "smpl") != told["options"].get("smpl_body", "smpl"):
+        raise BadInput(
+            "The bones of another SMPL body cannot take the place of these.",
+            "Recover the clip's people again with the SMPL Body that you want.",
+        )
     item = PeopleWork(
         task="people", source=replace(source, focal=focal, shown=first_shown(source)), target=Target(scene.name),
         model=told["model"], options={**OPTIONS.defaults(), **options},

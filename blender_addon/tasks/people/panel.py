@@ -58,7 +58,7 @@ class PeopleSettingsPanel(SidebarPanel):
         self.rows(layout.column(align=True), settings, "det_confidence_thresh", "det_iou_thresh")
         self.rows(layout.column(align=True), settings, "det_batch_size", "hmr_batch_size")
         self.rows(layout, settings, "boxes")
-        self.rows(layout, settings, "body", "hands", "mask_prompts")
+        self.rows(layout, settings, "body", "smpl_body", "hands", "mask_prompts")
         self.rows(layout.column(heading="Fit"), settings, "refine", "track")
         if people.track and people.frames == "CLIP":
             self.rows(layout.column(align=True), settings, "smoothing", "plant", "camera_motion")

@@ -17,12 +17,13 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ...geometry import rotations as quaternion
-from ...geometry.rotations import from_rotation_vector, quaternions_of, rotation_matrices, to_rotation_vector
+from ...geometry.rotations import from_rotation_vector, rotation_matrices, to_rotation_vector
 from ...hands.fit import fit_hands
 from ...shipped import hand
 from ...shipped.body import load_body
 from ...shipped.crops import Pyramid, Region
 from ...shipped.hand_body import load_hand_body
+from . import fingers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,14 +155,9 @@ def _confidence(one: HandLandmarks) -> NDArray[np.float64]:
 @cache
 def _rest_palm(side: str) -> NDArray[np.float64]:
     """(2, 3) unit directions at rest of `hanging.PALMS`: along the hand, and across it towards the thumb."""
-    body, end = load_body(), side[0].upper()
-
-    def place(name: str) -> NDArray[np.float64]:
-        return body.joints[body.joint_names.index(f"{name}.{end}")].astype(np.float64)
-
-    along = (place("finger2-1") + place("finger5-1")) / 2 - place("wrist")
-    across = place("finger2-1") - place("finger5-1")
-    return np.stack([along / np.linalg.norm(along), across / np.linalg.norm(across)])
+    return fingers.palm_axes(
+        load_body(), *(f"{name}.{side[0].upper()}" for name in ("wrist", "finger2-1", "finger5-1"))
+    )
 
 
 def palm_directions(hands: BodyHands) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -192,11 +188,12 @@ def with_hands(
         seen = [hands[row][side] for row in rows]
         turns = np.stack([one.rotations for one in seen])
         sure = np.stack([one.confidence for one in seen])
-        some = rotations[rows]
-        _turn_wrist(body, some, arm, quaternion.multiply(turns[:, 0], _from_ours(body, side)))
+        some, palm = rotations[rows], to_ours(body, side)
+        _turn_wrist(body, some, arm, quaternion.multiply(turns[:, 0], palm))
         if joints:
-            some[:, joints] = turns[:, 1:]
-            confidence[np.ix_(rows, joints)] = sure[:, 1:]
+            own = len(joints) == turns.shape[1] - 1
+            some[:, joints] = turns[:, 1:] if own else fingers.finger_turns(body, side, palm, turns[:, 1:])
+            confidence[np.ix_(rows, joints)] = sure[:, -len(joints) :]
         rotations[rows] = some
         where = np.ix_(rows, [joint for joint in arm[1:] if joint >= 0])
         confidence[where] = np.maximum(confidence[where], sure[:, :1])
@@ -242,9 +239,11 @@ def _arm(body: Body, side: str) -> tuple[int, int, int] | None:
 
 
 def finger_joints(body: Body, side: str) -> list[int]:
-    """The joints of a body that `SeenHand.rotations` names after the wrist; none for another body than ours."""
+    """The joints of a body's hand after the wrist: those of `SeenHand.rotations` of ours, the fingers' of SMPL+H's and
+    SMPL-X's; none for a body without."""
     names = load_hand_body(side).body.joint_names[1:]
-    return [body.joint_names.index(name) for name in names] if names[0] in body.joint_names else []
+    own = [body.joint_names.index(name) for name in names] if names[0] in body.joint_names else []
+    return own or fingers.finger_joints(body, side)
 
 
 def hand_joints(body: Body, side: str) -> list[int]:
@@ -257,22 +256,14 @@ def hand_joints(body: Body, side: str) -> list[int]:
     )
 
 
-def _from_ours(body: Body, side: str) -> NDArray[np.float64]:
-    """(4,) from another body's hand at rest to ours."""
+def to_ours(body: Body, side: str) -> NDArray[np.float64]:
+    """(4,) from a body's hand at rest to ours.
+
+    SMPL's arms at rest point sideways, the palms down, the thumbs forward (-z); where a body has fingers they tell.
+    """
     if body.name == load_body().name:
         return np.array([1.0, 0, 0, 0])
-    return _between_palms(body, side)
-
-
-def _between_palms(body: Body, side: str) -> NDArray[np.float64]:
-    """SMPL's arms at rest point sideways, the palms down, the thumbs forward (-z)."""
-    along = np.array([1.0 if side == "left" else -1.0, 0, 0])
-    theirs, ours = _frame(along, np.array([0.0, 0, -1])), _frame(*_rest_palm(side))
-    return quaternions_of(ours @ theirs.T)
-
-
-def _frame(along: NDArray, across: NDArray) -> NDArray[np.float64]:
-    """(3, 3) right-handed, in columns: along, across at right angles to it, and the palm's normal."""
-    across = across - (across @ along) * along
-    across = across / np.linalg.norm(across)
-    return np.stack([along, across, np.cross(along, across)], 1)
+    theirs = np.array([[1.0 if side == "left" else -1.0, 0, 0], [0.0, 0, -1]])
+    if fingers.finger_joints(body, side):
+        theirs = fingers.palm_axes(body, *(f"{side}_{name}" for name in ("wrist", "index1", "pinky1")))
+    return fingers.between_palms(theirs, _rest_palm(side))

@@ -38,14 +38,14 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     search = _search(clip, run, options, "accurate")
     if search.given is None and search.find is None:
         search = replace(search, find=builtin_finder(search.thresholds))
-    batch, hands = options["hmr_batch_size"], options["hands"] == "full"
+    way = options["hmr_batch_size"], options["hands"] == "full", options["smpl_body"]
     if len(clip) == 1 and clip.fps is None:
         photo = next(iter(clip))
         path = None if search.given is not None else detector_file(run.models_dir, options["detector"])
-        looked = repr(search.given), path, search.thresholds, options["refine"], hands
+        looked = repr(search.given), path, search.thresholds, options["refine"], *way[1:]
         request = (run.model_key, photo.camera_or_default(), *looked)
-        return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, search, batch, hands))
-    return _of_photos(clip, run, search, batch, hands)
+        return cached_result(photo.pixels, request, lambda: _of_photos(clip, run, search, *way))
+    return _of_photos(clip, run, search, *way)
 
 
 def measure(clip: Clip, run: Run, options: Mapping[str, Any], frames: tuple[int, int] | None = None) -> Measured:
@@ -62,7 +62,7 @@ def _search(clip: Clip, run: Run, options: Mapping[str, Any], landmarks: str) ->
     """How people are looked for; by nobody where they are to be followed by landmarks. landmarks : to refine by."""
     given = boxes_per_photo(options["boxes"], len(clip))
     thresholds = Thresholds(options["det_confidence_thresh"], options["det_iou_thresh"], options["det_batch_size"])
-    answers.ready(run)
+    answers.ready(run, options["smpl_body"])
     path = None if given is not None else detector_file(run.models_dir, options["detector"])
     if given is None and path is None:
         why = "" if options["detector"] else f": there is no file in the folders {' and '.join(FOLDERS)}"
@@ -72,9 +72,10 @@ def _search(clip: Clip, run: Run, options: Mapping[str, Any], landmarks: str) ->
     return Search(find, given, thresholds, landmarks if options["refine"] else "", by)
 
 
-def _of_photos(clip: Clip, run: Run, search: Search, batch: int, hands: bool) -> People:
-    """People photo by photo, none of them followed from one to the next."""
-    template = answers.template(run)
+def _of_photos(clip: Clip, run: Run, search: Search, batch: int, hands: bool, kind: str) -> People:
+    """People photo by photo, none of them followed from one to the next; of a kind of body."""
+    template, fingered = answers.template(run), answers.fingered(run, kind)
+    shown = template if fingered is None else fingered.target
     cameras: list[Camera] = []
     frames: list[list[tuple[Detection, Person]]] = []
     for place, answer in answers.predict(people_of(clip, run.part(0.0, 0.9), search, cameras), run, batch):
@@ -90,11 +91,13 @@ def _of_photos(clip: Clip, run: Run, search: Search, batch: int, hands: bool) ->
     for photo, people, camera, part in zip(clip, frames, cameras, parts, strict=True):
         if search.landmarks:
             people = [(found, refine_person(template, one, found, camera, part)) for found, one in people]
+        if fingered is not None:
+            people = [(found, fingered.person(one)) for found, one in people]
         if hands:
-            turned = turn_wrists(template, [one for _, one in people], photo, camera, part)
+            turned = turn_wrists(shown, [one for _, one in people], photo, camera, part)
             people = [(found, one) for (found, _), one in zip(people, turned, strict=True)]
         left -= mask_bytes(len(people), camera)
-        whole = [one for _, one in people] if left < 0 else with_masks(people, template.body.faces, camera, part)
+        whole = [one for _, one in people] if left < 0 else with_masks(people, shown.body.faces, camera, part)
         persons.append(tuple(replace(one, track_id=index) for index, one in enumerate(whole)))
     run.report(1.0, f"{sum(map(len, persons))} people found")
-    return People(tuple(persons), template.body, cameras[0], tuple(cameras), clip.fps)
+    return People(tuple(persons), shown.body, cameras[0], tuple(cameras), clip.fps)

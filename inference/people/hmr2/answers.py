@@ -20,6 +20,7 @@ from ...runtime.run import Run
 from ...weights import load_network
 from .body import Template, load_template
 from .checkpoint import PUBLISHED
+from .fingered import Fingered, load_fingered
 from .network import HMR2, Size
 
 #: The published network.
@@ -65,14 +66,25 @@ class CropQuery(Generic[Tag]):
     stretch: int = 0
 
 
-def ready(run: Run) -> None:
+def ready(run: Run, kind: str = "smpl") -> None:
     """Load what is needed, before the detector works for it. Raises `MissingModel`, `BadModelFile`, and
-    `MissingPackages` without smplx."""
+    `MissingPackages` without smplx.
+
+    kind : the body that people are to have.
+    """
     try:
         template(run)
         _network(run)
     except (MissingModel, MissingPackages) as error:
         raise type(error)(error.message, f"{error.remedy} {_INSTEAD}", error.operator, error.arguments) from error
+    fingered(run, kind)
+
+
+def fingered(run: Run, kind: str) -> Fingered | None:
+    """The user's body of a kind with fingers; None for SMPL itself. Raises `MissingModel` and `BadModelFile`."""
+    if kind == "smpl":
+        return None
+    return keep((*run.model_key, kind), lambda: load_fingered(kind, template(run), run.models_dir))
 
 
 def template(run: Run) -> Template:

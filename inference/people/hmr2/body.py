@@ -37,7 +37,7 @@ KEYPOINT_NAMES = (
     "left_wrist_lsp", "neck_lsp", "head_top_lsp", "pelvis_mpii", "thorax_mpii", "spine_h36m", "jaw_h36m", "head_h36m",
 )  # fmt: skip
 #: Of OpenPose's 25: SMPL's joint, by name, or the number of a vertex of the face or the feet.
-_ON_BODY = (
+ON_BODY = (
     332, "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", 6260, 2800, 4071, 583,
     3216, 3226, 3387, 6617, 6624, 6787,
@@ -46,15 +46,20 @@ _ON_BODY = (
 
 @dataclass(frozen=True)
 class Template(LicensedBody):
-    """The user's SMPL. regressor : (19, 6890) float32, the later keypoints from posed vertices."""
+    """The user's SMPL, or another of its family of V vertices and J joints, the first of which are SMPL's.
+
+    regressor : (19, V) float32, the later keypoints from posed vertices.
+    on_body : of OpenPose's 25 the joint, by name, or the number of a vertex.
+    """
 
     regressor: NDArray[np.float32]
+    on_body: tuple[str | int, ...] = ON_BODY
 
     def keypoints(self, vertices: NDArray, joints: NDArray) -> NDArray[np.float32]:
-        """The 44 keypoints (..., 44, 3) of posed vertices (..., 6890, 3) and joints (..., 24, 3)."""
+        """The 44 keypoints (..., 44, 3) of posed vertices (..., V, 3) and joints (..., J, 3)."""
         first = [
             joints[..., JOINT_NAMES.index(place), :] if isinstance(place, str) else vertices[..., place, :]
-            for place in _ON_BODY
+            for place in self.on_body
         ]
         return np.concatenate([np.stack(first, -2), self.regressor @ vertices], -2).astype(np.float32)
 
@@ -62,9 +67,9 @@ class Template(LicensedBody):
 def keypoint_weights(template: Template, keypoint: int) -> tuple[int | None, NDArray[np.float64]]:
     """The joint that a keypoint is, or None and its weights over the vertices (V,)."""
     weights = np.zeros(len(template.body.vertices))
-    if keypoint >= len(_ON_BODY):
-        return None, template.regressor[keypoint - len(_ON_BODY)].astype(np.float64)
-    place = _ON_BODY[keypoint]
+    if keypoint >= len(ON_BODY):
+        return None, template.regressor[keypoint - len(ON_BODY)].astype(np.float64)
+    place = ON_BODY[keypoint]
     if isinstance(place, str):
         return JOINT_NAMES.index(place), weights
     weights[place] = 1.0

@@ -101,6 +101,9 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     template, people = answers.template(run), followed(measured)
     spells, travel, keypoints = _moving(template, people, run.part(0.0, 0.4), options)
     cameras, tracks, notes = people.cameras, people.tracks, travel.notes
+    fingered = answers.fingered(run, options["smpl_body"])
+    if fingered is not None:
+        template, spells = fingered.target, [fingered.spell(spell) for spell in spells]
     if options["hands"] == "full":
         if people.hands is None:
             notes = (*notes, NO_HANDS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wrists of SMPL's bodies as the hand networks see them; SMPL itself has no fingers.
+"""Wrists of SMPL's bodies, and fingers of SMPL+H's and SMPL-X's, as the hand networks see them.
 
 The hands are looked for where the bodies' own wrists lie in the picture.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from ...shipped.crops import Pyramid, Region
 from ...shipped.pose import PoseLandmarks
 from ..clip.hands import fitted_to, set_hands
-from ..fit.hands import follow_hands, read_hands, with_hands
+from ..fit.hands import finger_joints, follow_hands, read_hands, with_hands
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,11 +37,12 @@ _BEYOND = 0.35
 
 
 def turn_wrists(template: Template, people: Sequence[Person], photo: Photo, camera: Camera, run: Run) -> list[Person]:
-    """The people of a photo with wrists as their hands show them; those whose hands are not seen stay as they are."""
+    """The people of a photo with wrists and fingers as their hands show them; where these are not seen wrists stay as
+    they are, and relaxed fingers are less sure."""
     landmarks = [arm_landmarks(template.body, person.joints, camera) for person in people]
     turned = []
     for person, own in zip(people, read_hands(Pyramid(photo.pixels), landmarks, camera, run), strict=True):
-        if own:
+        if own or finger_joints(template.body, "left"):
             rotations, sure = with_hands(template.body, person.rotations[None], person.confidence[None], [own])
             turns = rotations[0].astype(np.float32)
             vertices, joints = template.pose(person.shape, turns, person.translation)
@@ -64,7 +65,7 @@ def turn_spells(
     template: Template, spells: Sequence[Spell], hands: Sequence[Mapping[int, Mapping[str, HandLandmarks]]],
     cameras: Sequence[Camera], strength: float,
 ) -> list[Spell]:  # fmt: skip
-    """The motions with wrists as their hands show them (see `look_at_hands`)."""
+    """The motions with wrists and fingers as their hands show them (see `look_at_hands`)."""
     fits = [fitted_to(own, cameras) for own in hands]
     return [set_hands(template.body, spell, fits[spell.track], strength) for spell in spells]
 
