@@ -24,7 +24,7 @@ from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.rotations import rotation_matrices
 from maquette.inference.geometry.skinning import chain
 from maquette.inference.people.clip import measured as files
-from maquette.inference.people.fit.fingers import finger_joints
+from maquette.inference.people.fit.fingers import finger_joints, relaxed_turns
 from maquette.inference.people.fit.hands import fitted, to_ours
 from maquette.inference.people.hmr2 import answers, fingered
 from maquette.inference.people.hmr2 import clip as hmr2_clip
@@ -276,6 +276,16 @@ def test_fingers_are_in_files_and_on_the_built_in_body(kind, waving, tmp_path):
         ]
         # The made-up thumb rests straight, the built-in body's bent.
         assert off[0].max() < 5 and off[1][1:].max() < 5 and off[1][0].max() < 20, off
+
+
+def test_a_right_hand_is_a_left_one_in_the_mirror(waving):
+    body = waving("smplx").body
+    left, right = (relaxed_turns(body, side, to_ours(body, side)) for side in ("left", "right"))
+    mirrored = right * (1, 1, -1, -1)
+    assert np.degrees(quaternion.angle_between(left, mirrored)).max() < 3
+    # A finger of a flat hand that points sideways bends down, to the palm.
+    index = quaternion.rotate(left[3], np.array([1.0, 0, 0]))
+    assert 0.1 < index[1] < 0.5
 
 
 def test_a_missing_body_is_named_before_any_work(models, photo, tmp_path):
