@@ -88,6 +88,11 @@ def test_bodies_hide_the_relief_that_they_would_stand_in() -> None:
     assert {obj.name for obj in own.objects} == {"astronaut.relief", "astronaut.camera"}
     assert [one.name for one in own.children] == ["astronaut.people"]
     assert not bpy.context.scene.collection.objects and len(bpy.context.scene.collection.children) == 1
+    bpy.ops.maquette.reconstruct_scene(filepath=photo, replace=True)
+    seen = [
+        obj.name for obj in bpy.context.view_layer.objects if obj.visible_get() and obj.type in {"MESH", "ARMATURE"}
+    ]
+    assert len(seen) == 4 and not {"astronaut.person.1.rig", "astronaut.person.1.body"} & set(seen), "one of each"
     shown.show([relief], bpy.context)
     assert relief.visible_get() and relief.select_get() and bpy.context.view_layer.objects.active == relief
 
@@ -187,6 +192,35 @@ def test_masks_come_without_bodies_and_a_lost_object_takes_nothing_with_it() -> 
     bpy.data.objects.remove(bpy.data.objects["wall"])
     jobs.run(queued[0])
     assert "wall is gone" in jobs.outcome().line and [obj for obj in bpy.data.objects if obj.type == "ARMATURE"]
+
+
+def test_a_surface_built_in_another_way_hides_the_first() -> None:
+    surface = partial(bpy.ops.maquette.estimate_depth, filepath=str(sample_photo("astronaut")), replace=True)
+    surface(output="RELIEF", mesh_resolution=32)
+    surface(output="GRID", mesh_resolution=32)
+    assert bpy.data.objects["astronaut.relief"].hide_get() and "astronaut.relief is hidden" in jobs.outcome().line
+    assert not bpy.data.objects["astronaut.grid"].hide_get()
+
+
+def test_built_again_in_another_way_nothing_of_the_first_way_stays_but_what_the_artist_uses() -> None:
+    people = partial(bpy.ops.maquette.recover_people, filepath=str(sample_photo("astronaut")), replace=True)
+
+    def made() -> set[str]:
+        return {one.name for kind in (bpy.data.objects, bpy.data.images) for one in kind if earlier.RUN in one}
+
+    people(masks="IMAGE")
+    people(masks="GREASE_PENCIL")
+    first = made()
+    assert {"astronaut.outline", "astronaut.person.1.mask"} < first, "another click adds"
+    people(masks="NONE", ask=True)
+    bodies = {"astronaut.person.1.body", "astronaut.person.1.rig"}
+    assert made() == bodies and "~" not in "".join(names()["objects"])
+    people(bodies="NONE", masks="GREASE_PENCIL", ask=True)
+    assert made() == {"astronaut.outline"} and not [one for one in bpy.data.collections if "person" in one.name]
+    follower = bpy.data.objects.new("follower", None)
+    follower.parent = bpy.data.objects["astronaut.outline"]
+    people(ask=True)
+    assert made() == {"astronaut.outline", *bodies} and follower.parent.name == "astronaut.outline"
 
 
 def test_a_menu_gives_what_the_panels_button_gives(bricks) -> None:

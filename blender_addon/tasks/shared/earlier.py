@@ -3,7 +3,7 @@
 
 Every datablock that a task makes carries the mark of its run: task, photo and name. A second run takes the first one's
 names, and with them its place. What the second did not make, and what the artist uses elsewhere or has painted on,
-stays.
+stays; what is built again in another way leaves nothing behind that only the first had, a mask or an outline.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import bpy
 from bpy.types import Collection, Image, Object, Scene, ViewLayer
 
 from ...core import roles
-from ...core.transaction import KINDS, note
+from ...core.transaction import KINDS
 
 #: Custom property of what a task has made: task, digest of the photo, and its name.
 RUN = "maquette_run"
 #: Custom property of a photo's collection: the image of the photo or clip; where it has none, its name.
 _OF = "maquette_collection_of"
-#: Tasks whose surfaces lie where the bodies of the same photo do, and the other way round.
-_TOGETHER = {"depth": "people", "people": "depth"}
+#: Tasks whose bodies and surfaces of one photo would lie in each other.
+_TOGETHER = {"depth", "people", "scene"}
 
 
 def mark(made: Iterable[Any], run: str) -> None:
@@ -35,9 +35,10 @@ def mark(made: Iterable[Any], run: str) -> None:
 
 
 @contextmanager
-def replaced(run: str, target: str, *, wanted: bool) -> Iterator[None]:
+def replaced(run: str, target: str, *, wanted: bool, all_of_it: bool = False) -> Iterator[None]:
     """Let what is built inside take the names and places of what the same run built before, which then goes; where the
-    building fails all is as before. target : the object that is built on, which stays."""
+    building fails all is as before. target : the object that is built on, which stays.  all_of_it : what is not built
+    again goes too."""
     old = list(_made_by(run, target)) if wanted else []
     for number, (_, block, _) in enumerate(old):
         block.name = f"~{number}"
@@ -47,7 +48,10 @@ def replaced(run: str, target: str, *, wanted: bool) -> Iterator[None]:
         for _, block, name in old:
             block.name = name
         raise
-    _remove([found for found in old if _successor(*found) is not None])
+    left = [found for found in old if _successor(*found) is None]
+    kept = left if not all_of_it else _used(left, run)
+    gone = [found for found in old if found not in kept]
+    _remove(gone)
     for _, block, name in _there(old):
         block.name = name
 
@@ -64,6 +68,16 @@ def _made_by(run: str, target: str) -> Iterator[tuple[str, Any, str]]:
 def _successor(kind: str, _block: Any, name: str) -> Any:
     """What has taken the name of something older."""
     return getattr(bpy.data, kind).get(name)
+
+
+def _used(left: list[tuple[str, Any, str]], run: str) -> list[tuple[str, Any, str]]:
+    """Those of what the run made, and does not make any more, that the artist uses, and the collections they lie in."""
+    objects = [block for kind, block, _ in left if kind == "objects"]
+    own = (bpy.types.Scene, Collection, bpy.types.Screen)
+    users = bpy.data.user_map(subset=objects) if objects else {}
+    used = {one for one in objects if any(not isinstance(user, own) and user.get(RUN) != run for user in users[one])}
+    homes = {block for kind, block, _ in left if kind == "collections" and used.intersection(block.all_objects)}
+    return [found for found in left if found[1] in used or found[1] in homes]
 
 
 def _there(old: Iterable[tuple[str, Any, str]]) -> Iterator[tuple[str, Any, str]]:
@@ -111,23 +125,27 @@ def _is_there(block: Any) -> bool:
         return False
 
 
-def hide(task: str, digest: str, made: Iterable[Any], layer: ViewLayer) -> None:
-    """Hide the surfaces of a photo where its bodies were built, and the bodies where surfaces were."""
-    other = _TOGETHER.get(task)
-    if other is None or not any(isinstance(block, Object) and block.type in {"MESH", "ARMATURE"} for block in made):
-        return
+def hide(task: str, digest: str, made: Iterable[Any], layer: ViewLayer) -> list[str]:
+    """Hide what lies where the bodies or surfaces of the same photo were built now: those of the other tasks, and the
+    surfaces that the same one built in another way. Grids that belong to no place stand elsewhere. Returns what is to
+    be said of it."""
+    new = {block for block in made if isinstance(block, Object)}
+    if task not in _TOGETHER or not any(obj.type in {"MESH", "ARMATURE"} for obj in new):
+        return []
+    others = tuple(f"{one}/{digest}/" for one in _TOGETHER if one != task or one == "depth")
     hidden = [  # a layer may list an object twice while it is being sorted into collections
         obj
         for obj in dict.fromkeys(layer.objects)
-        if str(obj.get(RUN, "")).startswith(f"{other}/{digest}/") and obj.type in {"MESH", "ARMATURE"}
-        if obj.visible_get(view_layer=layer)
+        if str(obj.get(RUN, "")).startswith(others) and obj.type in {"MESH", "ARMATURE"} and obj not in new
+        if (obj.parent is not None or not str(obj[RUN]).startswith("depth/")) and obj.visible_get(view_layer=layer)
     ]
     for obj in hidden:
         obj.hide_set(True, view_layer=layer)
         obj.hide_render = True
-    if hidden:
-        named = hidden[0].name if len(hidden) == 1 else f"{len(hidden)} objects of the same photo"
-        note(f"{named} {'is' if len(hidden) == 1 else 'are'} hidden, which would lie in the same place")
+    if not hidden:
+        return []
+    named = hidden[0].name if len(hidden) == 1 else f"{len(hidden)} objects of the same photo"
+    return [f"{named} {'is' if len(hidden) == 1 else 'are'} hidden, which would lie in the same place"]
 
 
 def gather(made: Iterable[Any], scene: Scene, photo: Image | None, name: str) -> None:

@@ -116,12 +116,14 @@ def finish(
     *,
     clicked: bool = False,
     replace: bool = False,
+    anew: bool = False,
     again: tuple[str, dict[str, Any]] | None = None,
 ) -> jobs.Outcome:
     """Build a result on the main thread; returns how it ended. What a failing build has made is removed.
 
     clicked : it is shown: beside what stands in its place, selected, framed, its picture in an editor in sight.
     replace : what the same task made of the same photo goes, and what would lie in its place is hidden.
+    anew : it is built again in another way: what it made before and does not make now goes as well.
     again : operator and properties that do it again.
     """
     try:
@@ -134,7 +136,7 @@ def finish(
         run = f"{item.kind}/{digest}/{item.source.name}"
         with (
             bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)),
-            earlier.replaced(run, item.target.object if _on_object(item) else "", wanted=replace),
+            earlier.replaced(run, item.target.object if _on_object(item) else "", wanted=replace, all_of_it=anew),
             transaction() as opened,
         ):
             before = lens.render_of(scene)
@@ -149,12 +151,11 @@ def finish(
                 _stand_free(made, scene)
             earlier.mark(made, run)
             earlier.gather(made, scene, _photo(item, found), item.source.name)
-            if replace:
-                earlier.hide(item.kind, digest, made, scenes.view_layer())
-            made += place.kept
-            line = ". ".join(dict.fromkeys([line, *answered, *of_clip, *opened.notes, *remarks]))
-            last_result.remember(scene, label, line, made)
         with bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)):
+            hidden = earlier.hide(item.kind, digest, made, scenes.view_layer()) if replace else []
+            made += place.kept
+            line = ". ".join(dict.fromkeys([line, *answered, *of_clip, *opened.notes, *hidden, *remarks]))
+            last_result.remember(scene, label, line, made)
             chosen = shown.select(made, scene) if clicked and not found.in_place else []
     finally:
         if found.scratch is not None:  # now, not when the last reference is gone: an error holds one
