@@ -116,14 +116,14 @@ def finish(
     *,
     clicked: bool = False,
     replace: bool = False,
-    anew: bool = False,
+    all_of_it: bool = False,
     again: tuple[str, dict[str, Any]] | None = None,
 ) -> jobs.Outcome:
     """Build a result on the main thread; returns how it ended. What a failing build has made is removed.
 
     clicked : it is shown: beside what stands in its place, selected, framed, its picture in an editor in sight.
     replace : what the same task made of the same photo goes, and what would lie in its place is hidden.
-    anew : it is built again in another way: what it made before and does not make now goes as well.
+    all_of_it : it is built again in another way: what it made before and does not make now goes too.
     again : operator and properties that do it again.
     """
     try:
@@ -136,7 +136,7 @@ def finish(
         run = f"{item.kind}/{digest}/{item.source.name}"
         with (
             bpy.context.temp_override(scene=scene, view_layer=_view_layer(scene)),
-            earlier.replaced(run, item.target.object if _on_object(item) else "", wanted=replace, all_of_it=anew),
+            earlier.replaced(run, item.target.object if _on_object(item) else "", wanted=replace, all_of_it=all_of_it),
             transaction() as opened,
         ):
             before = lens.render_of(scene)

@@ -117,7 +117,7 @@ class PhotoOperator(JobOperator):
         name = f"maquette.{type(self).__name__.removeprefix('MAQUETTE_OT_')}"
         build = partial(
             finish, item, code.build, self.bl_label, clicked=self.clicked, again=(name, _values(self)),
-            replace=given.replace and self.task.replaces, anew=given.ask,
+            replace=given.replace and self.task.replaces, all_of_it=given.ask,
         )  # fmt: skip
         return jobs.Job(
             self.bl_label, item.run, build, is_partial=attrgetter("partial"), operator=name,
