@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import NothingFound
+from ..runtime.apart import apart
 from ..runtime.device import missing_package
 
 if TYPE_CHECKING:
@@ -80,6 +83,20 @@ class Solved:
 
 def solve(taken: Sequence[Taken], folder: Path, *, film: bool, run: Run) -> Solved:
     """Raises `MissingPackages` and `NothingFound`. film : in the order of `taken`."""
+    if _logging_is_taken():
+        return apart(_solve, taken, folder, folder=folder, film=film, run=run)
+    return _solve(taken, folder, film=film, run=run)
+
+
+def _logging_is_taken() -> bool:
+    """Whether the process has Google's logging already, as Blender of some distributions does: COLMAP's own would be
+    mixed up with it, which ends the process at once."""
+    if sys.platform != "linux" or "pycolmap" in sys.modules:
+        return False
+    return re.search(r"/lib(?:glog|gflags)\.so", Path("/proc/self/maps").read_text("utf-8", "replace")) is not None
+
+
+def _solve(taken: Sequence[Taken], folder: Path, *, film: bool, run: Run) -> Solved:
     try:
         pycolmap = import_module("pycolmap")
     except (ImportError, OSError) as error:

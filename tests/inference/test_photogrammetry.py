@@ -100,6 +100,16 @@ def test_two_photos_alone():
     assert np.degrees(np.arccos(np.clip((np.trace(turned[0].T @ turned[1]) - 1) / 2, -1, 1))) < 0.5
 
 
+@pytest.mark.full
+def test_two_photos_in_a_process_of_their_own(monkeypatch):
+    """As where Blender brings a logging of its own: the same numbers."""
+    here = solve(photos(SHARES[2:4]))
+    monkeypatch.setattr(colmap, "_logging_is_taken", lambda: True)
+    there = solve(photos(SHARES[2:4]))
+    np.testing.assert_allclose(there.points, here.points, atol=1e-6)
+    assert there.cameras == here.cameras
+
+
 def test_what_cannot_be_solved_is_told(monkeypatch):
     with pytest.raises(BadInput, match="from one side only"):
         solve(photos(SHARES[:1]))
