@@ -32,3 +32,9 @@ def read(scene: Scene) -> dict[str, Any]:
         known = getattr(bpy.data, kind)
         told["made"][kind] = [known[name] for name in names if name in known]
     return told
+
+
+def stands(line: str) -> bool:
+    """Whether this is what was made last in one of the scenes: an undo takes the scene's word for it back, even where
+    the same objects are there as before."""
+    return any(json.loads(str(scene.get(LAST, "{}"))).get("line") == line for scene in bpy.data.scenes)

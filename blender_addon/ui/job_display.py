@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ..core import jobs
+from ..core import jobs, last_result
 from ..core.online import offline_line
 from .text import draw_lines
 
@@ -83,7 +83,10 @@ def _shortened(outcome: jobs.Outcome) -> jobs.Outcome:
 
 def is_there(outcome: jobs.Outcome) -> bool:
     """Whether any of what a job has made is still there: it may have been undone or deleted."""
-    return not outcome.made or any(name in getattr(bpy.data, kind) for kind, name in outcome.made)
+    if not outcome.made:
+        return True
+    there = any(name in getattr(bpy.data, kind) for kind, name in outcome.made)
+    return there and (outcome is not jobs.outcome() or last_result.stands(outcome.line))
 
 
 def current(photo: str) -> jobs.Outcome | None:

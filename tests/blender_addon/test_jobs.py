@@ -12,7 +12,7 @@ import time
 import bpy
 import maquette
 import pytest
-from maquette.blender_addon.core import jobs
+from maquette.blender_addon.core import jobs, last_result
 from maquette.blender_addon.ui import job_display
 from maquette.inference.errors import BadInput, Cancelled
 from maquette.inference.runtime import kept_models, memory
@@ -277,6 +277,7 @@ def test_what_was_said_goes_with_the_file_and_the_photo() -> None:
     jobs.remember(jobs.Outcome("No person was found.", True, label="Recover People", photo="one.jpg"))
     assert job_display.current("one.jpg") is not None and job_display.current("two.jpg") is None
     made = bpy.data.objects.new("made", None)
+    last_result.remember(bpy.context.scene, "Make", "Made it", ())
     jobs.remember(jobs.Outcome("Made it", made=(("objects", "made"),)))
     assert job_display.current("") is not None
     bpy.data.objects.remove(made)

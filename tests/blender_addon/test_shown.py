@@ -137,6 +137,17 @@ def test_the_status_bar_tells_for_a_minute_what_was_made(bricks, monkeypatch) ->
     assert len(told) == 1, "neither later, nor of what has been undone"
 
 
+def test_what_is_undone_is_not_spoken_of_though_its_objects_are_those_of_the_run_before(bricks) -> None:
+    bpy.ops.ed.undo_push(message="Before")
+    grid(bricks)
+    bpy.ops.maquette.estimate_depth(filepath=bricks, model="relief", grid_width=1.5, mesh_resolution=16, replace=True)
+    assert job_display.current(bricks) == jobs.outcome()
+    bpy.ops.ed.undo()
+    assert "brick.grid" in bpy.data.objects and job_display.current(bricks) is None
+    bpy.ops.ed.redo()
+    assert job_display.current(bricks) == jobs.outcome()
+
+
 def test_a_dropped_photo_is_chosen_and_every_sidebar_says_so(bricks, monkeypatch) -> None:
     drawn: list[None] = []
     monkeypatch.setattr(photo_operators, "redraw_tabs", lambda: drawn.append(None))
