@@ -129,7 +129,7 @@ def draw_outcome(layout: UILayout, width: int, *, page: str = "") -> None:
     """The last job's closing line, or what went wrong and its remedy. page : the operator that leads to where this is
     drawn, and so does not help here."""
     outcome = jobs.outcome()
-    if outcome is None:
+    if outcome is None or not is_there(outcome):
         return
     box = layout.box()
     box.scale_y = 0.8

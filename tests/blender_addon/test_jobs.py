@@ -282,5 +282,6 @@ def test_what_was_said_goes_with_the_file_and_the_photo() -> None:
     assert job_display.current("") is not None
     bpy.data.objects.remove(made)
     assert job_display.current("") is None, "undone"
+    job_display.draw_outcome(None, 64)  # draws nothing: there is nothing to draw on
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     assert jobs.outcome() is None and not jobs.history()

@@ -268,7 +268,8 @@ def _summary(found: JobResult[DetailedPictures]) -> str:
     skipped = len(segments) - done
     words = [f"{done} part{'s' * (done != 1)}", f"seed {found.result.settings['seed']}"]
     if skipped:
-        words.append(f"{skipped} left out: {next(one.skipped for one in segments if one.skipped)}")
+        why = next(one.skipped for one in segments if one.skipped)
+        words.append(f"{skipped} left out{', the first because' if skipped > 1 else ':'} {why}")
     if found.partial:
         words.append("cancelled, only what was finished is kept")
     return " ".join([f" ({', '.join(words)})" + "." * bool(notes), *notes])

@@ -133,7 +133,7 @@ class ResultsPanel(SidebarPanel):
         picture = next((image for image in (*images, bpy.data.images.get(outcome.photo)) if image is not None), None)
         if picture is not None:
             row.label(text="", icon_value=row.icon(picture))  # type: ignore[arg-type]
-        row.label(text=outcome.line)
+        row.label(text=outcome.line.partition(". ")[0])
         row.operator("maquette.show_result", text="", icon="VIEWZOOM").index = index
         if outcome.again is not None:
             row.operator("maquette.build_again", text="", icon="FILE_REFRESH").index = index
