@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 import cv2
 import numpy as np
@@ -61,6 +63,7 @@ def test_a_camera_for_each_photo_in_one_scale(place) -> None:
     cameras = [bpy.data.objects[f"{name}.camera"] for name in "acd"]
     cloud = next(obj for obj in bpy.data.objects if obj.name.endswith(".points"))
     assert {*cameras, cloud} == set(cloud.users_collection[0].objects)
+    assert [one.name for one in bpy.context.scene.collection.children] == [Path(folder).name], "not one of its photos"
     np.testing.assert_allclose(places(cameras), [(0, 0, 1.6), (2, 0, 1.6), (3, 0, 1.6)], atol=1e-5)
     assert [one.data.background_images[0].image.name for one in cameras] == ["a.png", "c.png", "d.png"]
     layer = cloud.data.color_attributes["Col"].data

@@ -155,20 +155,21 @@ def gather(made: Iterable[Any], scene: Scene, photo: Image | None, name: str) ->
     for block in list(made):
         objects = block.all_objects[:] if isinstance(block, Collection) else [block]
         if isinstance(block, Object) and root in block.users_collection:
-            into = _collection_of(_photo_of(objects) or photo, name, scene).objects
+            into = _collection_of(_photo_of(objects, photo), name, scene).objects
             if block.name not in into:
                 into.link(block)
             root.objects.unlink(block)
         elif isinstance(block, Collection) and block in root.children[:]:
             root.children.unlink(block)
             if not any(block in one.children_recursive for one in bpy.data.collections):
-                _collection_of(_photo_of(objects) or photo, name, scene).children.link(block)
+                _collection_of(_photo_of(objects, photo), name, scene).children.link(block)
 
 
-def _photo_of(objects: Iterable[Any]) -> Image | None:
-    """The photo that objects are marked with."""
+def _photo_of(objects: Iterable[Any], photo: Image | None) -> Image | None:
+    """The photo that objects are marked with, else `photo`; None where they are of several, which go by one name."""
     marks = (obj.get(name) for obj in objects for name in (roles.OF_IMAGE, roles.IMAGE))
-    return next((mark for mark in marks if isinstance(mark, Image)), None)
+    photos = {mark for mark in marks if isinstance(mark, Image)} or {photo}
+    return photos.pop() if len(photos) == 1 else None
 
 
 def _collection_of(photo: Image | None, name: str, scene: Scene) -> Collection:
