@@ -43,7 +43,8 @@ def rasterise(
     """
     depth = np.zeros((camera.height, camera.width), np.float32)
     face_index = np.full((camera.height, camera.width), -1, np.int32)
-    points, corners, face = _clip_near(np.asarray(vertices, np.float64), np.asarray(faces).reshape(-1, 3).T, near)
+    corners = np.ascontiguousarray(np.asarray(faces).reshape(-1, 3).T)
+    points, corners, face = _clip_near(np.asarray(vertices, np.float64), corners, near)
     triangles = _project(points, corners, face, camera, cull)
     if len(triangles.face) == 0:
         return depth, face_index
@@ -106,7 +107,7 @@ def _clip_near(points: NDArray, corners: NDArray, near: float) -> tuple[NDArray,
     in_front = (points[:, 2] >= near)[corners]
     count = np.where(finite.all(0), in_front.sum(0), 0)
     whole = np.flatnonzero(count == 3)
-    pieces, sources = [corners[:, whole]], [whole]
+    pieces, sources = [np.take(corners, whole, 1)], [whole]
     for kept in (1, 2):
         cut = np.flatnonzero(count == kept)
         if len(cut) == 0:
@@ -141,7 +142,7 @@ def _project(points: NDArray, corners: NDArray, face: NDArray, camera: Camera, c
     left, right = _centres_between(u, camera.width)
     top, bottom = _centres_between(v, camera.height)
     seen = np.flatnonzero((right > left) & (bottom > top) & ((area < 0) if cull else (area != 0)))
-    u, v, area, inverse = u[:, seen], v[:, seen], area[seen], inverse[corners[:, seen]]
+    u, v, area, inverse = np.take(u, seen, 1), np.take(v, seen, 1), area[seen], inverse[np.take(corners, seen, 1)]
     slope, offset, left_edge = _edges(u, v, area)
     du, dv, dw = u[1:] - u[0], v[1:] - v[0], inverse[1:] - inverse[0]
     slope_u = (dw[0] * dv[1] - dw[1] * dv[0]) / area
