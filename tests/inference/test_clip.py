@@ -25,7 +25,7 @@ from maquette.inference.people.clip import key_frames
 from maquette.inference.people.fit import fitting
 
 CAMERA = Camera(420, 420, 192, 144, 384, 288)
-FRAMES, FPS = range(6, 26), 12.5
+FRAMES, FPS = range(8, 24), 12.5
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from maquette.inference.results import Body
 
 CAMERA = Camera(420, 420, 192, 144, 384, 288)
 #: The parts begin inside of pieces and at their ends.
-PARTS = ((0, 4), (4, 6), (6, 10))
+PARTS = ((0, 4), (4, 6), (6, 8))
 _SKIN = ("vertices", "faces", "joint_names", "parents", "joints", "skin_weights", "shape_blend_shapes")
 _SKIN += ("joint_blend_shapes",)
 
@@ -38,7 +38,7 @@ def short_pieces():
 
 @pytest.fixture(scope="module")
 def clip(crossing):
-    return _clip(crossing[0][6:16])
+    return _clip(crossing[0][6:14])
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_wrong_missing_doubled_and_broken_parts_are_named(parts, tmp_path, cross
         return error.value.message
 
     assert why(own[0], own[2]) == "The frames 5 to 6 are missing."
-    assert why(own[0], own[1]) == "The frames 7 to 10 are missing."
+    assert why(own[0], own[1]) == "The frames 7 to 8 are missing."
     assert why(*own, own[1]) == "part1.npz and part3.npz hold the same frames."
     assert "part1.npz is broken or was not written to its end." in why(*own, broken=True)
     assert why(own[0], replace(own[1], name="other"), own[2]) == "part1.npz is of another clip than part0.npz."
