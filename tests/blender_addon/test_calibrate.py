@@ -186,24 +186,24 @@ def test_what_a_depth_image_displaces_grows_as_the_rest(built, evaluated, option
 def test_a_whole_clip(evaluated, tmp_path, zidane):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
     with Image.open(zidane) as photo:
-        half = photo.resize((640, 360))
-    for number in (1, 2, 3):
+        half = photo.resize((640, 360)).crop((320, 0, 640, 360))  # one of the two
+    for number in (1, 2):
         ImageChops.offset(half, 4 * number, 0).save(tmp_path / f"shot_{number:03d}.png")
     clip = str(tmp_path / "shot_###.png")
     bpy.ops.maquette.estimate_depth(filepath=clip, frames="CLIP", mesh_resolution=64)
-    bpy.ops.maquette.recover_people(filepath=clip)
+    bpy.ops.maquette.recover_people(filepath=clip, hands="none")
     bpy.ops.maquette.estimate_depth(filepath=clip, frame=2, mesh_resolution=64)
     camera = bpy.context.scene.camera
     assert len([obj for obj in bpy.data.objects if obj.type == "CAMERA"]) == 1, "one camera for all frames of a clip"
-    before = {frame: seen(camera, evaluated, frame) for frame in (1, 3)}
+    before = {frame: seen(camera, evaluated, frame) for frame in (1, 2)}
     assert len(before[1]) >= 3
     depth = bpy.data.images["shot.depth"]
     files = [str(file) for file in image.sequence_files(depth)]
     calibrated(known="CAMERA", distance=5.0)
     ratio = grown(before[1], seen(camera, evaluated, 1))
-    grown(before[3], seen(camera, evaluated, 3))
+    grown(before[2], seen(camera, evaluated, 2))
     depth = bpy.data.images["shot.depth"]
-    assert depth.source == "SEQUENCE" and depth[image.LENGTH] == 3
+    assert depth.source == "SEQUENCE" and depth[image.LENGTH] == 2
     for old, new in zip(files, image.sequence_files(depth), strict=True):
         old, new = (read_exr(Path(file).read_bytes()) for file in (old, new))
         for channel in old:
