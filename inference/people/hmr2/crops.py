@@ -22,7 +22,7 @@ from .network import HEIGHT, WIDTH
 SIDE = HEIGHT
 _LEFT = (SIDE - WIDTH) // 2
 #: ImageNet's mean colour and its spread, of 0..255.
-_MEAN, _SPREAD = 255 * np.array(IMAGENET)
+_MEAN, _SPREAD = (255 * np.array(IMAGENET)).astype(np.float32)[..., None, None]
 #: Steps between two pixels.
 _STEPS = 32
 #: Reductions beyond this are blurred.
@@ -76,36 +76,37 @@ def square(pixels: NDArray[np.uint8], crop: Crop) -> NDArray[np.float32]:
     part = pixels[outer_rows, outer_columns]
     matrix = crop.matrix
     matrix[:, 2] += matrix[:, :2] @ (outer_columns.start, outer_rows.start)
-    seen = np.empty((3, SIDE, SIDE), np.float32)
-    for channel in range(3):
-        plane = np.ascontiguousarray(part[..., channel])
-        if plane.size == 0:
-            plane = np.zeros((1, 1), np.uint8)  # the square lies beside the photo
-        elif sigma:
-            kernel = _gaussian(sigma, radius)
-            plane = cv2.sepFilter2D(plane, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
-        seen[channel] = (warped(np.asarray(plane), matrix).astype(np.float32) - _MEAN[channel]) / _SPREAD[channel]
-    return seen
+    if part.size == 0:
+        part = np.zeros((1, 1, 3), np.uint8)  # the square lies beside the photo
+    elif sigma:
+        kernel, part = _gaussian(sigma, radius), np.ascontiguousarray(part)
+        part = np.asarray(cv2.sepFilter2D(part, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REPLICATE))
+    seen = warped(part, matrix).astype(np.float32).transpose(2, 0, 1)
+    return np.ascontiguousarray((seen - _MEAN) / _SPREAD)
 
 
 def warped(plane: NDArray, matrix: NDArray[np.float64], side: int = SIDE) -> NDArray:
-    """The square (side, side) of a plane, uint8 or float32, as OpenCV 4 samples it: between pixels in steps of 1/32.
+    """The square (side, side) of a plane, uint8 or float32, or of several (H, W, C) at once, as OpenCV 4 samples it:
+    between pixels in steps of 1/32.
 
     OpenCV 5 has finer steps, which change edges by a level or two; the network's pictures are not to depend on that.
     """
     rows, row_shares, columns, column_shares = _steps(matrix, side)
-    height, width = plane.shape
+    height, width, *several = plane.shape
     exact = plane.dtype == np.uint8
-    total = np.zeros((side, side), np.int64 if exact else np.float32)
+    planes = np.ascontiguousarray(plane.reshape(height * width, -1).T)
+    total = np.zeros((len(planes), side, side), np.int32 if exact else np.float32)
     for row in (0, 1):
         for column in (0, 1):
             y, x = rows + row, columns + column
             inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
             share = (row_shares if row else _STEPS - row_shares) * (column_shares if column else _STEPS - column_shares)
-            values = plane[y.clip(0, height - 1), x.clip(0, width - 1)]
-            weight = share if exact else (share / _STEPS**2).astype(np.float32)
-            total += np.where(inside, values, 0) * weight
-    return (total + _STEPS**2 // 2) // _STEPS**2 if exact else total
+            weight = np.where(inside, share if exact else share / _STEPS**2, 0).astype(total.dtype)
+            place = y.clip(0, height - 1) * width + x.clip(0, width - 1)
+            for one, values in zip(total, planes, strict=True):
+                one += values.take(place) * weight
+    total = (total + _STEPS**2 // 2) // _STEPS**2 if exact else total
+    return total.transpose(1, 2, 0) if several else total[0]
 
 
 def _steps(matrix: NDArray[np.float64], side: int) -> tuple[NDArray[np.int64], ...]:

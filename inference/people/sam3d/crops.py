@@ -54,8 +54,7 @@ class Square:
 
     def picture(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(512, 512, 3), black outside of the photo (H, W, 3)."""
-        matrix = self.matrix
-        return np.stack([warped(np.ascontiguousarray(plane), matrix, SIDE) for plane in np.moveaxis(pixels, 2, 0)], 2)
+        return warped(pixels, self.matrix, SIDE)
 
     def mask(self, mask: NDArray) -> NDArray[np.float32]:
         """(512, 512) 0 or 1 of a mask (H, W) 0..1."""
