@@ -170,6 +170,21 @@ def test_what_was_clicked_and_drawn_on_a_photo_is_not_taken_for_the_next() -> No
     assert settings.segment.points == settings.calibrate.lines_x == "" and settings.detail.mask == "IMAGE"
 
 
+def test_a_picture_that_is_shown_has_changed_more_often_than_any_before_it() -> None:
+    """Wherever it lies in memory, an editor does not take it for one that is gone."""
+    changed = dict.fromkeys((-1, -2, -3), 0)
+
+    def show(number: int) -> int:
+        def update() -> None:
+            changed[number] += 1
+
+        shown._draw_afresh(SimpleNamespace(session_uid=number, update=update))
+        return changed[number]
+
+    counts = [show(number) for number in (-1, -2, -1, -3)]
+    assert counts == sorted(set(counts))
+
+
 def test_nothing_is_selected_while_the_artist_edits(bricks, clicked) -> None:
     bpy.ops.mesh.primitive_cube_add(size=2)
     cube = bpy.context.object

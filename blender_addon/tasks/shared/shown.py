@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,10 @@ _LAST = ("depth", "height", "hands.depth", "hands.id")
 _SIDEWAYS, _PAST = 0.7, 0.45
 #: Height of a view's direction below which it sees the floor from its edge.
 _LEVEL = 0.3
+#: How often each picture was marked as changed, by its number in the session, and how much more often the next is than
+#: any before it: builders change them a few times.
+_changes: dict[int, int] = {}
+_APART = 5
 
 
 def select(made: Iterable[Any], scene: Scene) -> list[Object]:
@@ -125,8 +130,19 @@ def _in_sight(image: Image, scene: Scene) -> tuple[Any, Any] | None:
         render = space.image is not None and space.image.type == "RENDER_RESULT"
         if space.ui_mode == "VIEW" and not space.use_image_pin and not render:
             space.image = image
+            _draw_afresh(image)
             return window, area
     return None
+
+
+def _draw_afresh(image: Image) -> None:
+    """Have an editor draw a picture from its pixels. It tells pictures apart by where they lie in memory and by how
+    often they have changed: after an undo Blender 4.3 showed one that was gone in place of the next that was made."""
+    wanted = max(_changes.values(), default=0) + _APART
+    with suppress(RuntimeError):  # its file is gone
+        for _ in range(wanted - _changes.get(image.session_uid, 0)):
+            image.update()
+    _changes[image.session_uid] = wanted
 
 
 def open_image(image: Image, scene: Scene, then: str = "") -> None:
