@@ -51,6 +51,13 @@ def test_a_picture_is_used_somewhere_or_gone() -> None:
     assert not [path.name for path in (ROOT / "docs" / "pictures").iterdir() if f"pictures/{path.name}" not in text]
 
 
+def test_search_of_pages_on_a_disk_asks_no_other_server() -> None:
+    """The plugin brings a script of another server, where none of this name is given."""
+    text = (ROOT / "mkdocs.yml").read_text("utf-8")
+    ours = re.search(r"polyfills: \[(\S*iframe-worker\S*)\]", text)
+    assert ours and (ROOT / "docs" / ours[1]).is_file() and "offline]" in text
+
+
 def refusals() -> set[tuple[str, str]]:
     """(message, remedy) of every error of the product, … in the place of what is only known when it is raised."""
     found = set()
