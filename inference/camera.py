@@ -95,14 +95,19 @@ class Camera:
         return f"{diagonals if self.source == 'exif' else long_sides:.3g} mm {told}"
 
     def with_focal(self, fx: float | None, fy: float | None) -> Camera:
-        """The same camera with another focal length (pixels); one value given stands for both.
+        """The same camera with another focal length (pixels); one value given stands for both. Where in the picture
+        upright lines meet stays, and so the way up, where it is known, is that of the other lens.
 
         Raises `BadInput` for what is not a positive number.
         """
         given = [_pixels(name, focal) for name, focal in (("fx", fx), ("fy", fy)) if focal is not None]
         if not given:
             return self
-        return replace(self, fx=given[0], fy=given[-1], source="given", up=None)
+        fx, fy, up = given[0], given[-1], self.up
+        if up is not None:
+            turned = up[0] * self.fx / fx, up[1] * self.fy / fy, up[2]
+            up = turned[0] / math.hypot(*turned), turned[1] / math.hypot(*turned), turned[2] / math.hypot(*turned)
+        return replace(self, fx=fx, fy=fy, source="given", up=up)
 
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the same picture scaled to width x height."""

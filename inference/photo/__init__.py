@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +25,8 @@ from .movie import ANIMATION_SUFFIXES, DEFAULT_FPS, Movie, is_movie
 from .sequence import apart, are_frames, folder_files, is_pattern, pattern_files, sequence_of, without_gaps
 from .webp import AnimatedWebP, is_animated
 
+#: By how much (log) the focal lengths given and shown by straight edges may differ for these to tell the way up.
+_SAME_LENS = 0.1
 _ARRAYS = "Give an array (height, width, 3) of uint8, or of floats from 0 to 1, in sRGB."
 
 
@@ -104,13 +107,31 @@ class Clip:
 
 
 def _through_one_lens(photos: Iterator[Photo]) -> Iterator[Photo]:
-    """A film's photos; those that do not say their lens have the first one's, so that it does not flicker."""
+    """A film's photos; those that do not say their lens have the first one's, so that it does not flicker. Lenses that
+    do not know the way up have it from the straight edges of the first picture, if these show the same lens."""
     first: Camera | None = None
-    for photo in photos:
+    edges: Camera | None = None
+    for number, photo in enumerate(photos):
         if photo.camera is None and first is None:
             first = photo.camera_or_default()
-        fits = first is not None and (first.width, first.height) == photo.size
-        yield replace(photo, camera=first) if photo.camera is None and fits else photo
+        if number == 0 and photo.camera is not None and photo.camera.up is None:
+            from ..geometry.vanishing import lens_of
+
+            edges = lens_of(photo.pixels, photo.digest)
+        camera = photo.camera
+        if camera is None and first is not None and (first.width, first.height) == photo.size:
+            camera = first
+        elif camera is not None and camera.up is None and edges is not None:
+            camera = _with_way_up(camera, edges)
+        yield photo if camera is photo.camera else replace(photo, camera=camera)
+
+
+def _with_way_up(camera: Camera, edges: Camera) -> Camera:
+    """The camera with the way up that straight edges of the same picture tell, if it is much the same lens."""
+    lens, shown = ((one.fx, one.fy, one.width, one.height) for one in (camera, edges))
+    if lens[2:] != shown[2:] or max(abs(math.log(a / b)) for a, b in zip(lens, shown, strict=True)) > _SAME_LENS:
+        return camera
+    return replace(camera, up=edges.with_focal(camera.fx, camera.fy).up)
 
 
 def load_photo(path: str | PathLike[str], *, layer: str | None = None) -> Photo:

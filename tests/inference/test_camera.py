@@ -53,6 +53,15 @@ def test_one_focal_length_stands_for_both():
         assert (given.fx, given.fy, given.source) == (*expected, "given")
 
 
+def test_another_lens_keeps_the_place_where_upright_lines_meet():
+    up = np.array([0.2, -0.9, -0.35]) / np.linalg.norm([0.2, -0.9, -0.35])
+    camera = Camera(700.0, 650.0, 90.0, 85.0, 200, 160, "lines", tuple(up.tolist()))
+    other = camera.with_focal(900, 800)
+    assert other.up is not None
+    np.testing.assert_allclose(other.project(-np.array(other.up)), camera.project(-up))
+    np.testing.assert_allclose(np.linalg.norm(other.up), 1)
+
+
 @pytest.mark.parametrize("focal", [0, -5, math.nan, math.inf, -math.inf, "wide", [1, 2], True])
 def test_absurd_focal_lengths(focal):
     for fx, fy, name in [(focal, None, "fx"), (None, focal, "fy"), (500.0, focal, "fy")]:

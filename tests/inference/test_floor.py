@@ -8,7 +8,7 @@ import pytest
 from maquette.inference import runtime
 from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.people.clip.contact import find_contacts
-from maquette.inference.people.clip.floor import lowered, stand
+from maquette.inference.people.clip.floor import apart_said, lowered, stand
 from maquette.inference.people.clip.ground import Ground
 from maquette.inference.people.clip.motion import Spell, joint_transforms
 from maquette.inference.people.fit.legs import find_legs, sole_points
@@ -108,3 +108,20 @@ def test_all_of_one_persons_spells_keep_one_shape(walk):
     )
     assert np.array_equal(spells[0].motion.shape, spells[2].motion.shape)
     assert [(one.track, one.first) for one in spells] == [(0, 0), (1, 0), (0, 200)]
+
+
+def test_who_stands_on_a_stage_is_planted_there_and_told_of(walk):
+    stage = 0.7
+    raised = replace(walk.motion, translation=walk.motion.translation - [0, stage, 0])
+    spells = [Spell(0, 0, _seen(walk.motion, 1, 0.02)), Spell(1, 0, _seen(walk.motion, 3, -0.02))]
+    spells += [Spell(2, 0, _seen(raised, 2, 0.0))]
+    for floor in (0.0, 0.2):
+        options = {**PLANTED, "floor_height": floor}
+        moved, ground = stand(load_body(), spells, options, runtime.start("cpu"))
+        assert ground.height == pytest.approx(LEVEL.height - floor, abs=0.1)
+        heights = [min(sole.min(axis=1).mean() for sole in _soles(one.motion, ground)) for one in moved]
+        assert np.abs(heights[:2]).max() < 0.03 and heights[2] == pytest.approx(stage, abs=0.12)
+    moved, ground = stand(load_body(), spells, PLANTED, runtime.start("cpu"))
+    assert apart_said(load_body(), moved, ground) == ("One person stands 0.7 m above the floor of the others",)
+    moved, ground = stand(load_body(), spells[:2], PLANTED, runtime.start("cpu"))
+    assert apart_said(load_body(), moved, ground) == () == apart_said(load_body(), moved, None)

@@ -17,6 +17,7 @@ from maquette.inference.people.clip.ground import (
     scaled_shape,
     snap_feet,
     stand_together,
+    standing_apart,
     world_from_camera,
 )
 from maquette.inference.shipped.body import load_body
@@ -180,6 +181,24 @@ def test_a_camera_high_up_is_believed(walk):
     tilt = (38, 0)
     world = world_from_camera(_people((_person(walk, 3, (0.3, 5.0), tilt),)))
     assert _tilt_error(world, tilt) < 8
+
+
+def test_who_stands_on_a_wall_does_not_tilt_the_floor(walk):
+    tilt, wall = (5, 0), 1.6
+    below = [_person(walk, 9 * t, (-1.0 + 0.2 * t, 5.0), tilt) for t in range(4)]
+    above = []
+    for one in (_person(walk, 9 * t, (0.8, 5.5), tilt, 1.0, 1) for t in range(4)):
+        pitch = np.radians(tilt[0])
+        raised = wall * np.array([0.0, -np.cos(pitch), -np.sin(pitch)])
+        above.append(replace(one, vertices=one.vertices + raised, joints=one.joints + raised))
+    evidence = gather_evidence(_people(*zip(below, above, strict=True)))
+    ground = fit_ground(evidence)
+    assert _tilt_error(world_from_camera(_people(*zip(below, above, strict=True))), tilt) < 4
+    assert ground.height == pytest.approx(HEIGHT, abs=0.1)
+    assert standing_apart(evidence[1], ground) == pytest.approx(wall, abs=0.2) and not standing_apart(
+        evidence[0], ground
+    )
+    assert np.degrees(np.arccos(fit_ground(evidence[:1]).up @ ground.up)) < 0.1
 
 
 def test_one_who_sits_says_nothing_of_up(walk):

@@ -10,6 +10,7 @@ from maquette.inference import load_photo, runtime
 from maquette.inference.people.clip import keypoints
 from maquette.inference.people.clip.appearance import affinity, colours, is_cut, thumbnail
 from maquette.inference.people.clip.identify import came_back, identify, join_tracks, spells_of
+from maquette.inference.people.clip.sides import OTHER, exchanged, with_steady_sides
 from maquette.inference.people.clip.track import (
     PIECE,
     Piece,
@@ -229,3 +230,51 @@ def test_given_boxes_replace_the_detector(monkeypatch):
     boxes = [[(80, 0, 400, 512)]] * 2
     tracks = follow_people(iter([astronaut] * 2), 2, FPS, runtime.start("cpu"), boxes=boxes)
     assert [len(track.sightings) for track in tracks] == [2]
+
+
+def _walker(frames: int) -> Track:
+    """Somebody who faces the camera and swings arms and legs; the left side is to the right in the picture."""
+    names = np.arange(39)
+    left, right = (names > 10) & (names < 33) & (names % 2 == 1), (names > 10) & (names < 33) & (names % 2 == 0)
+    track = Track()
+    for frame in range(frames):
+        swing = np.sin(0.4 * frame + np.pi * right) * (left | right)
+        points = np.stack([240 + 40.0 * left - 40.0 * right + 12 * swing, 100 + 8.0 * names], axis=1)
+        world = np.stack([0.2 * left - 0.2 * right, 0.05 * names, 0.3 * swing], axis=1)
+        one = replace(_landmarks(240), points=points.astype(np.float32), world=world.astype(np.float32))
+        track.add(frame, Sighting(one, None, hands={"left": None}))
+    return track
+
+
+@pytest.mark.parametrize(
+    "way, frames", [((True, True), (0, 9, 10, 11, 12)), ((True, False), (9, 10, 14)), ((False, False), ())]
+)
+def test_left_and_right_that_were_exchanged_are_put_right(way, frames):
+    true = _walker(24)
+    read = replace(true, sightings=dict(true.sightings))
+    for frame in frames:
+        wrong = exchanged(true.sightings[frame], way)
+        landmarks = replace(wrong.landmarks, world=wrong.landmarks.world * [1, 1, -1])
+        read.sightings[frame] = replace(wrong, landmarks=landmarks, hands={"left": None})
+    mended = with_steady_sides(read, 24.0)
+    for frame, one in mended.sightings.items():
+        np.testing.assert_array_equal(one.points, true.sightings[frame].points)
+        apart = np.abs(one.landmarks.world - true.sightings[frame].landmarks.world)
+        assert apart[:, :2].max() == 0
+        if way[1]:
+            assert apart[:, 2].max() < 0.35  # depths of the frames around, which it has moved since
+            assert bool(one.hands) == (frame not in frames)
+    assert (OTHER[OTHER] == np.arange(39)).all()
+
+
+def test_a_landmark_that_jumps_away_and_back_counts_little():
+    track = _walker(12)
+    one = track.sightings[6]
+    points = one.points.copy()
+    points[15] += (60, 0)
+    track.sightings[6] = replace(one, landmarks=replace(one.landmarks, points=points))
+    mended = with_steady_sides(track, 24.0)
+    seen = np.stack([one.landmarks.visibility for one in mended.sightings.values()])
+    assert seen[6, 15] < 0.1
+    seen[6, 15] = 1
+    assert (seen == 1).all()

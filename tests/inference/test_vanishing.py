@@ -165,6 +165,12 @@ def test_every_task_sees_through_the_lens_of_the_lines():
     assert Photo(blank).camera_or_default().source == "default"
     film = Clip("film", 2, 24.0, lambda: iter([Photo(pixels), Photo(blank)]))
     assert [photo.camera for photo in film] == [camera, camera]
+    near, far = (Camera(focal, focal, 320, 240, 640, 480) for focal in (1.05 * camera.fx, 1.5 * camera.fx))
+    for given, told in ((near, True), (far, False)):
+        film = Clip("film", 2, 24.0, lambda given=given: (Photo(one, given) for one in (pixels, blank)))
+        seen = [photo.camera for photo in film]
+        assert [(one.fx, one.source) for one in seen] == [(given.fx, "given")] * 2 and seen[0] == seen[1]
+        assert seen[0].up is None if not told else degrees(seen[0].up, turned(12, 3, 35) @ (0, -1, 0)) < 2
     photos = Clip("photos", 2, None, lambda: iter([Photo(pixels), Photo(blank)]))
     assert [photo.camera for photo in photos] == [None, None]
     np.testing.assert_allclose(fit_ground([], camera.up).up, camera.up)

@@ -31,14 +31,16 @@ from ..fit.solve import State, concatenated
 from .backdrop import in_crop, partly_hidden
 from .children import said
 from .film import Film
+from .floor import apart_said
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import identify, spells_of
 from .measured import Measured, first_piece
 from .motion import Motion, Spell
 from .scenery import Background, joined
+from .sides import with_steady_sides
 from .temporal import bridge, fit_motion
 from .track import Piece, Track, follow_people
-from .world import stand_behind, travel_behind, world_behind
+from .world import in_world, stand_behind, travel_behind, world_behind
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
 USUAL_FPS = 25.0
@@ -81,7 +83,7 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
     fps, cameras, body = measured.fps or USUAL_FPS, measured.cameras, load_body()
-    tracks = identify(measured.pieces, fps)
+    tracks = [with_steady_sides(track, fps) for track in identify(measured.pieces, fps)]
     looked = options["hands"] == "full"
     seen_hands = [fitted_hands(track, cameras) if looked else {} for track in tracks]
     spells = fit_tracks(tracks, cameras, fps, run.part(0.0, 0.76), options, seen_hands)
@@ -103,7 +105,8 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     given = body_named(options["body"])
     frames = posed(partial(pose_body, given), spells, cameras, run.part(0.8, 1.0), seen)
     world = world_behind(ground, frames, travel)
-    notes = (*travel.notes, *said({spell.track: spell.motion.attributes for spell in spells}.values()))
+    apart = apart_said(body, in_world(body, spells, travel), ground) if options["plant"] > 0 else ()
+    notes = (*travel.notes, *apart, *said({spell.track: spell.motion.attributes for spell in spells}.values()))
     if looked and measured.options["hands"] == repr("none"):
         notes = (*notes, NO_HANDS)
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))

@@ -20,7 +20,7 @@ from ...runtime.run import Run
 from ..fit.legs import find_legs, sole_points
 from .children import spells_with_children
 from .contact import plant_feet
-from .ground import Ground, fit_ground, gather_motion_evidence, posture, snap_spells
+from .ground import APART, Ground, fit_ground, gather_motion_evidence, joined, posture, snap_spells, standing_apart
 from .motion import Motion, Spell, joint_transforms
 from .smooth import penalty, whittaker
 
@@ -50,15 +50,40 @@ def stand(
     spells = spells_with_children(body, spells, up, ground) if strength > 0 else spells
     evidence = [gather_motion_evidence(body, spell.motion) for spell in spells]
     ground = ground or fit_ground(evidence, up)
+    apart = apart_from(body, spells, ground)
     if any(change):
         ground = ground.changed(*change, about=np.concatenate([one.supports for one in evidence]).mean(axis=0))
     if strength <= 0:
         return list(spells), ground
     standing = []
-    for spell in snap_spells(body, spells, ground):
-        motion = plant_feet(body, lowered(body, spell.motion, ground, strength), ground, strength)
-        standing.append(replace(spell, motion=motion))
+    for spell in snap_spells(body, spells, ground, apart):
+        own, motion = ground, spell.motion
+        if spell.track in apart:
+            own = replace(ground, height=ground.height - apart[spell.track])
+        else:
+            motion = lowered(body, motion, ground, strength)
+        standing.append(replace(spell, motion=plant_feet(body, motion, own, strength)))
     return standing, ground
+
+
+def apart_from(body: Body, spells: Sequence[Spell], ground: Ground, least: float = APART) -> dict[int, float]:
+    """The tracks that stand elsewhere than on the ground, on a stage or a wall, and how high (m) over it. least : see
+    `ground.APART`."""
+    heights = {}
+    for track in sorted({spell.track for spell in spells}):
+        own = [gather_motion_evidence(body, spell.motion, ground.up) for spell in spells if spell.track == track]
+        height = standing_apart(joined(own), ground, least)
+        if height:
+            heights[track] = height
+    return heights
+
+
+def apart_said(body: Body, spells: Sequence[Spell], ground: Ground | None) -> tuple[str, ...]:
+    """What is to be told of people who do not stand on the floor of the others."""
+    heights = [] if ground is None else apart_from(body, spells, ground, APART / 2).values()
+    who = "One person stands" if len(heights) == 1 else f"{len(heights)} people stand"
+    told = " and ".join(f"{abs(one):.1f} m {'above' if one > 0 else 'below'}" for one in heights)
+    return (f"{who} {told} the floor of the others",) if heights else ()
 
 
 def lowered(body: Body, motion: Motion, ground: Ground, strength: float) -> Motion:

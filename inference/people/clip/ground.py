@@ -11,7 +11,7 @@ all frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
@@ -36,6 +36,11 @@ STARTS = (0.0, np.radians(20.0), np.radians(45.0))
 UNSEEN = 0.1
 #: Standard deviation of a person's scale (distance and stature together), and of a foot's height in one frame (m).
 SCALE, FOOT = 0.05, 0.05
+#: How much likelier (log) the others' ground must be without somebody for him to stand on a stage or a wall;
+#: of two grounds that is more likely on which nearer people stand (a times e as near: by so much).
+ELSEWHERE, NEARER = 3.0, 4.0
+#: Whose body would have to be larger or smaller by this share (log) to stand on the others' ground stands elsewhere.
+APART = 0.2
 #: Snapping to the ground changes a person's stature by this share at most.
 MOST_SCALING = 0.08
 #: Joints at the lower and upper end of the trunk, by body model.
@@ -87,9 +92,26 @@ def fit_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) 
     """The most likely ground under these people; under a level camera where there are none.
 
     up : in camera axes, where the picture's straight edges tell it.
-    Where nobody's feet are seen, people are taken to stand on the feet they are given.
+    Where nobody's feet are seen, people are taken to stand on the feet they are given. Who can hardly stand where the
+    others do is left out: he may be on a stage or a wall.
     """
-    return weighed_ground(evidence, up)[0]
+    standing = [one for one in evidence if one.support_weights.max() > UNSEEN]
+    ground, cost = weighed_ground(evidence, up)
+    while len(standing) > 1 and cost > ELSEWHERE:
+        tries = []
+        for left, one in enumerate(standing):
+            others = [*standing[:left], *standing[left + 1 :]]
+            floor, doubts = weighed_ground(others, up)
+            if cost - doubts > ELSEWHERE and standing_apart(one, floor):
+                tries.append((doubts - NEARER * math.log(_distance(one)), doubts, floor, others))
+        if not tries:
+            break
+        _, cost, ground, standing = min(tries, key=lambda one: one[0])
+    return ground
+
+
+def _distance(one: Evidence) -> float:
+    return float(np.median(np.linalg.norm(one.supports - one.eyes, axis=1)))
 
 
 def weighed_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) -> tuple[Ground, float]:
@@ -130,7 +152,7 @@ def _residuals(unknowns: NDArray, evidence: Sequence[Evidence], tilt: tuple[floa
     up, height, scales = _up(unknowns[0], unknowns[1]), unknowns[2], unknowns[3:]
     held = (height - HELD) / HELD_SPREAD
     # A camera on a balcony is no wonder: beyond a few deviations its height is no argument any more (Cauchy).
-    held_level = np.array([_soft((unknowns[0] - tilt[0]) / tilt[2]), (unknowns[1] - tilt[1]) / tilt[3]])
+    held_level = _soft((unknowns[:2] - tilt[:2]) / np.array(tilt[2:]))
     residuals = [held_level, np.array([np.sign(held) * np.sqrt(np.log1p(held**2))]), scales / SCALE]
     for one, log_scale in zip(evidence, scales, strict=True):
         # Neighbouring frames err alike: a person counts like a few frames at most, however long the clip.
@@ -292,11 +314,12 @@ def stand_together(body: Body, persons: Sequence[Person], camera: Camera) -> tup
     return snap_feet(alone, world_from_camera(alone)).frames[0]
 
 
-def snap_spells(body: Body, spells: Sequence[Spell], ground: Ground) -> list[Spell]:
-    """Motions on one ground, as `snap_feet` does it for people: one factor for all of a person's."""
+def snap_spells(body: Body, spells: Sequence[Spell], ground: Ground, apart: Mapping[int, float]) -> list[Spell]:
+    """Motions on one ground, as `snap_feet` does it for people: one factor for all of a person's. The tracks that stand
+    apart stay as they are."""
     evidence = [gather_motion_evidence(body, spell.motion, ground.up) for spell in spells]
-    factors = {}
-    for track in {spell.track for spell in spells}:
+    factors = dict.fromkeys(apart, 1.0)
+    for track in {spell.track for spell in spells} - set(apart):
         own = [one for one, spell in zip(evidence, spells, strict=True) if spell.track == track]
         factors[track] = _snap_factor(joined(own), ground)
     snapped = []
@@ -336,6 +359,16 @@ def _snap_factor(evidence: Evidence, ground: Ground) -> float:
     if not usable.any():
         return 1.0
     return float(np.clip(np.median(heights[usable] / depths[usable]), 1 - MOST_SCALING, 1 + MOST_SCALING))
+
+
+def standing_apart(evidence: Evidence, ground: Ground, least: float = APART) -> float:
+    """How high (m) over the ground somebody stands who can hardly stand on it; 0 where he can. least : see `APART`."""
+    usable = evidence.support_weights > 0.3
+    if not usable.any():
+        return 0.0
+    eyes, soles = ground.heights(evidence.eyes)[usable], ground.heights(evidence.supports)[usable]
+    fits = np.median(eyes / np.maximum(eyes - soles, 1e-3))
+    return float(np.median(soles)) if eyes.min() > 0.3 and abs(np.log(fits)) > least else 0.0
 
 
 def scaled_shape(body: Body, shape: NDArray, factor: float) -> NDArray[np.float32]:
