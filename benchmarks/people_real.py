@@ -68,9 +68,9 @@ class View:
         names = ("radialDistortion1", "radialDistortion2", "tangentalDistortion1", "tangentalDistortion2")
         self.lens = np.array([*(float(lens[name]) for name in names), 0.0])
         turn = np.array([[pose[f"r{row}{column}"] for column in "123"] for row in "123"])
-        self.turn = np.diag([1.0, -1, -1]) @ turn  # Qualisys' cameras look along -z
+        self.turn: NDArray[np.float64] = np.diag([1.0, -1, -1]) @ turn  # Qualisys' cameras look along -z
         self.place = np.array([pose[axis] for axis in "xyz"]) / 1000
-        self.off = np.zeros(2)
+        self.off: NDArray[np.float64] = np.zeros(2)
 
     def seen_from(self, points: NDArray) -> NDArray[np.float64]:
         """Points (..., 3) in the world, in camera axes."""
@@ -82,7 +82,8 @@ class View:
 
     def rows(self, point: NDArray) -> NDArray[np.float64]:
         """(2, 4): what a point (x, y) in the picture says of the place of its landmark."""
-        x, y = cv2.undistortPoints((point[:2] - self.off).reshape(1, 1, 2), self.matrix, self.lens)[0, 0]
+        own = np.asarray(point[:2] - self.off, np.float64).reshape(1, 1, 2)
+        x, y = np.asarray(cv2.undistortPoints(own, self.matrix, self.lens))[0, 0]
         pose = np.column_stack([self.turn, -self.turn @ self.place])
         return np.stack([x * pose[2] - pose[0], y * pose[2] - pose[1]])
 
@@ -144,7 +145,8 @@ def smoothed(path: NDArray) -> NDArray[np.float64]:
     for column in flat.T:
         known = np.isfinite(column)
         column[:] = np.interp(frames, frames[known], column[known]) if known.any() else np.nan
-    return filtfilt(*butter(2, 6 / (FPS / 2)), flat, axis=0).reshape(path.shape)
+    top, bottom = np.array(butter(2, 6 / (FPS / 2)))
+    return filtfilt(top, bottom, flat, axis=0).reshape(path.shape)
 
 
 def angles(points: NDArray) -> dict[str, NDArray[np.float64]]:
@@ -217,12 +219,12 @@ def matched(people: People, view: View, true: NDArray) -> tuple[NDArray[np.float
     for frame, persons in enumerate(people.frames[: len(true)]):
         wanted = cv2.projectPoints(true[frame].reshape(-1, 1, 3), np.zeros(3), np.zeros(3), view.matrix, view.lens)[0]
         wanted = wanted[:, 0] + view.off
-        size = np.ptp(wanted, axis=0).max()
+        best = 0.2 * np.ptp(wanted, axis=0).max()
         for person in persons:
             points = landmark_points(person.vertices.astype(np.float64))
             off = np.linalg.norm(people.cameras[frame].project(points) - wanted, axis=1).mean()
-            if off < 0.2 * size and (tracks[frame] < 0 or off < best):  # noqa: F821
-                mine[frame], tracks[frame], best = points, person.track_id, off  # noqa: F841
+            if off < best:
+                mine[frame], tracks[frame], best = points, person.track_id, off
     return mine, tracks
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 SPEED, HEIGHT = 0.35, 0.09
 #: Contacts shorter than this (seconds) are none; log odds that a change between standing and moving costs at 25 fps.
 SHORTEST, SWITCH = 0.12, 4.0
+#: Seconds whose lowest points tell where the ground is.
+AROUND = 4.0
 
 
 def velocities(points: NDArray, fps: float) -> NDArray:
@@ -24,16 +26,20 @@ def velocities(points: NDArray, fps: float) -> NDArray:
     return fps * np.pad(slopes, ((half, half), (0, 0)), mode="edge")
 
 
-def odds(speed: NDArray, height: NDArray, root_speed: NDArray) -> NDArray:
+def odds(speed: NDArray, height: NDArray, root_speed: NDArray, fps: float) -> NDArray:
     """Log odds (T,) that a sole point of this speed (m/s) and height (m) stands still on the ground.
 
-    root_speed : of the body that it belongs to.
+    root_speed : of the body that it belongs to.  fps : frames per second.
     """
+    from scipy.ndimage import percentile_filter
+
     # A foot in the air overtakes the body: what is slow depends on how fast the body goes.
     slow = 4 * (1 - speed / (SPEED + 0.35 * np.minimum(root_speed, 2.0)))
     # The body may stand some percent too near or too far, and its feet then too high or too low: the ground under it
-    # is where its lowest points are.
-    low = 4 * (1 - (height - np.percentile(height, 10)) / HEIGHT)
+    # is where its lowest points are in the seconds around.
+    around = round(AROUND * fps)
+    lowest = percentile_filter(height, 10, around) if around < len(height) else np.percentile(height, 10)
+    low = 4 * (1 - (height - lowest) / HEIGHT)
     return np.asarray(np.clip(slow, -4, 3) + np.clip(np.minimum(low, 0), -4, 0))
 
 

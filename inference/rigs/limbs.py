@@ -139,7 +139,7 @@ def _standing(rig: Rig, poses: NDArray, soles: NDArray, rate: float) -> NDArray[
     standing = np.zeros(soles.shape[:2], bool)
     for point in range(2):
         speed = scale * np.linalg.norm(planted.velocities(soles[:, point], rate), axis=1)
-        odds = planted.odds(speed, scale * soles[:, point] @ up, hips)
+        odds = planted.odds(speed, scale * soles[:, point] @ up, hips, rate)
         for start, stop in planted.intervals(odds, rate):
             standing[start:stop, point] = True
     return standing

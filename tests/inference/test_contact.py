@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from maquette.inference.geometry import rotations as quaternion
-from maquette.inference.geometry.planted import intervals
+from maquette.inference.geometry.planted import intervals, odds
 from maquette.inference.people.clip.contact import find_contacts, plant_feet
 from maquette.inference.people.clip.ground import Ground
 from maquette.inference.people.clip.motion import joint_transforms
@@ -122,3 +122,24 @@ def test_intervals_bridge_a_doubtful_frame_and_drop_a_short_run():
     odds = np.full(40, -3.0)
     odds[10:20], odds[15], odds[30] = 3.0, -1.0, 3.0
     assert intervals(odds, 25.0) == [(10, 20)]
+
+
+def test_feet_on_a_step_are_planted_on_the_step(shaken):
+    step = 0.7
+    raised = replace(shaken, translation=shaken.translation - [0, step, 0])
+    legs = find_legs(load_body(), raised.shape)
+    held = plant_feet(load_body(), raised, GROUND)
+    rotations, positions = joint_transforms(load_body(), held)
+    soles = np.stack([GROUND.heights(sole_points(leg, rotations, positions)) for leg in legs])
+    contacts = [one for one in find_contacts(load_body(), held, GROUND, legs) if one.stop - one.start > 6]
+    assert contacts
+    for one in contacts:
+        span = soles[one.leg][one.start + 2 : one.stop - 2, one.point]
+        assert abs(span.mean() - step) < 0.12 and span.std() < 0.01
+
+
+def test_who_jumps_from_a_wall_stands_on_both():
+    still, heights = np.zeros(400), np.repeat([1.8, 0.0], 200)
+    standing = odds(still, heights, still, 25.0) > 0
+    assert standing[:150].all() and standing[250:].all()
+    assert not (odds(still[:50], np.repeat([0.0, 1.8], [40, 10]), still[:50], 25.0) > 0)[40:].any()

@@ -28,10 +28,12 @@ ALONG_RAY = 0.3
 #: Standard deviations of the path across and along the viewing ray, as shares of the distance; of a planted point, and
 #: of its height over the ground (m).
 ACROSS, ALONG, PLANTED, LEVEL = 0.0025, 0.014, 0.006, 0.001
+#: A point that stands so much (m) above or below the ground stands on something else.
+STEP = 0.4
 #: Contacts are found again in the motion that the first ones have steadied.
 ROUNDS = 3
 #: Half-power frequency (Hz) of the root's path.
-ROOT_CUTOFF = 3.0
+ROOT_CUTOFF = 2.0
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,22 @@ def plant_feet(body: Body, motion: Motion, ground: Ground, strength: float = 1.0
         moved = replace(motion, translation=motion.translation + strength * (path - motion.translation))
         held = lock_legs(body, moved, legs, contacts, anchors, strength)
         if last:
-            held = lock_legs(body, _sunk(body, held, ground, legs, contacts), legs, contacts, anchors, strength)
+            held = lock_legs(
+                body, _sunk(body, held, ground, legs, contacts, anchors), legs, contacts, anchors, strength
+            )
     return held
 
 
-def _sunk(body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, ...], contacts: list[Contact]) -> Motion:
-    """The motion brought lower where a leg is too short for its place on the ground."""
+def _sunk(
+    body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, ...], contacts: list[Contact], anchors: NDArray
+) -> Motion:
+    """The motion brought lower where a leg is too short for its place (K, 3)."""
     rotations, positions = joint_transforms(body, motion)
     soles = [ground.heights(sole_points(leg, rotations, positions)) for leg in legs]
-    above, held = np.zeros(len(motion)), np.zeros(len(motion))
-    for one in contacts:
+    above, held, places = np.zeros(len(motion)), np.zeros(len(motion)), ground.heights(anchors)
+    for one, place in zip(contacts, np.where(np.abs(places) < STEP, 0.0, places), strict=True):
         span = slice(one.start, one.stop)
-        above[span] = np.maximum(above[span], soles[one.leg][span, one.point])
+        above[span] = np.maximum(above[span], soles[one.leg][span, one.point] - place)
         held[span] = np.maximum(held[span], _edge_weights(one.stop - one.start))
     return replace(motion, translation=motion.translation - _faded(above[:, None] * ground.up, held, motion.fps))
 
@@ -94,7 +100,7 @@ def find_contacts(body: Body, motion: Motion, ground: Ground, legs: tuple[Leg, .
 def planted_odds(points: NDArray, confidence: NDArray, root: NDArray, ground: Ground, motion: Motion) -> NDArray:
     """Log odds (T,) that a sole point (T, 3) stands still on the ground, of a body with its root at (T, 3)."""
     speeds = transverse_speed(points, motion), transverse_speed(root, motion)
-    odds = planted.odds(speeds[0], ground.heights(points), speeds[1])
+    odds = planted.odds(speeds[0], ground.heights(points), speeds[1], motion.fps)
     return np.where(confidence > 0.05, odds, np.minimum(odds, -0.5))
 
 
@@ -113,7 +119,7 @@ def solve_path(
     """The root's path (T, 3) and the places (K, 3) of the contacts that agree best.
 
     Least squares over both: the path stays near the measured one (`ACROSS` and `ALONG` the viewing ray), is smooth,
-    keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`).
+    keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`), if they are not on a step.
     """
     rotations, positions = joint_transforms(body, motion)
     length, points = len(motion), len(motion) + len(contacts)
@@ -138,7 +144,9 @@ def solve_path(
     ends = np.append(rows, rows), np.append(frames, length + owners)
     still = sparse.csr_matrix((np.append(weights, -weights), ends), shape=(len(rows), points))
 
-    planted = sparse.eye(len(contacts), points, k=length)
+    heights = np.split(ground.heights(relative + motion.translation[frames]), np.cumsum([len(span) for span in spans]))
+    level = [abs(np.median(one)) < STEP for one in heights[:-1]]
+    planted = sparse.diags(np.array(level, float)) @ sparse.eye(len(contacts), points, k=length)
     matrix = sparse.vstack(
         [
             near,
@@ -151,7 +159,7 @@ def solve_path(
         np.einsum("tij,tj->ti", shrink, motion.translation).ravel(),
         np.zeros(3 * (length - ORDER)),
         (-weights[:, None] * relative).ravel(),
-        np.full(len(contacts), -ground.height / LEVEL),
+        np.where(level, -ground.height / LEVEL, 0.0),
     ]
     solved = np.asarray(spsolve((matrix.T @ matrix).tocsc(), matrix.T @ np.concatenate(right))).reshape(-1, 3)
     return solved[:length], solved[length:]
