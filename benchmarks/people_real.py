@@ -68,9 +68,9 @@ class View:
         names = ("radialDistortion1", "radialDistortion2", "tangentalDistortion1", "tangentalDistortion2")
         self.lens = np.array([*(float(lens[name]) for name in names), 0.0])
         turn = np.array([[pose[f"r{row}{column}"] for column in "123"] for row in "123"])
-        self.turn: NDArray[np.float64] = np.diag([1.0, -1, -1]) @ turn  # Qualisys' cameras look along -z
+        self.turn = np.diag([1.0, -1, -1]) @ turn  # Qualisys' cameras look along -z
         self.place = np.array([pose[axis] for axis in "xyz"]) / 1000
-        self.off: NDArray[np.float64] = np.zeros(2)
+        self.off = np.zeros(2, np.float64)
 
     def seen_from(self, points: NDArray) -> NDArray[np.float64]:
         """Points (..., 3) in the world, in camera axes."""
@@ -82,9 +82,9 @@ class View:
 
     def rows(self, point: NDArray) -> NDArray[np.float64]:
         """(2, 4): what a point (x, y) in the picture says of the place of its landmark."""
-        own = np.asarray(point[:2] - self.off, np.float64).reshape(1, 1, 2)
+        own = np.subtract(point[:2], self.off).reshape(1, 1, 2)
         x, y = np.asarray(cv2.undistortPoints(own, self.matrix, self.lens))[0, 0]
-        pose = np.column_stack([self.turn, -self.turn @ self.place])
+        pose = np.column_stack([self.turn, -(self.turn @ self.place)])
         return np.stack([x * pose[2] - pose[0], y * pose[2] - pose[1]])
 
 
