@@ -28,8 +28,8 @@ _EXCHANGED = (np.arange(25, 33), np.arange(25))
 #: Names of legs and rest exchanged: the four ways.
 WAYS = ((False, False), (True, False), (False, True), (True, True))
 #: In sides of the crop: what it costs to begin or end an exchange, at once and for the time since the frame before (a
-#: second of it); what it costs in each frame; and what it costs to exchange only one of the two.
-_CHANGE, _CHANGE_TIME, _EACH, _APART = 0.02, 0.3, 0.001, 0.003
+#: second of it); what a second of it costs, of the legs or the rest; and what more if it is only one of the two.
+_CHANGE, _CHANGE_TIME, _EACH, _APART = 0.02, 0.3, 0.2, 0.2
 #: Moves count up to this.
 _MOST = 0.3
 #: A landmark that jumps off by so many sides of the crop and comes back at once, and as a multiple of what it moves
@@ -64,7 +64,7 @@ def _sizes(track: Track) -> NDArray[np.float64]:
 def steady_ways(points: NDArray, sizes: NDArray, frames: Sequence[int], fps: float) -> NDArray[np.int64]:
     """Which of `WAYS` (T,) each frame's names are to be exchanged in.  points : (T, 39, 2).  sizes : (T,) pixels."""
     named = [np.stack([_named(one, way) for way in WAYS]) for one in points]
-    each = np.array([_EACH * sum(way) + _APART * (way[0] != way[1]) for way in WAYS])
+    each = np.array([_EACH * sum(way) + _APART * (way[0] != way[1]) for way in WAYS]) / fps
     change = np.array([[sum(a != b for a, b in zip(one, other, strict=True)) for other in WAYS] for one in WAYS])
     best, came = each, np.zeros((len(points), len(WAYS)), int)
     for number in range(1, len(points)):
