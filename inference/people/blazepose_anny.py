@@ -168,7 +168,11 @@ def _people_of(
     with given boxes, one person per box in their order."""
     pyramid = Pyramid(photo.pixels, options["det_batch_size"])
     batch, refine, least = options["hmr_batch_size"], options["refine"], options["det_confidence_thresh"]
-    seen = search.find_people(pyramid, run.part(0.0, 0.5), boxes=boxes, least=SEEN)
+    missed = 0
+    if boxes is None:
+        seen, missed = search.search_people(pyramid, run.part(0.0, 0.5), SEEN)
+    else:
+        seen = search.find_people(pyramid, run.part(0.0, 0.5), boxes=boxes)
     given = boxes is not None and options["detector"] == BUILTIN
     # A lower threshold than the usual one lets the less certain in.
     bar = min(1.0, least / USUAL) * (pose.BELIEVED if boxes is None else SEEN)
@@ -184,7 +188,7 @@ def _people_of(
         cameras = [camera] * len(found[some])
         fits += fit_people(found[some], cameras, part, masks=masks[some], hands=hands and hands[some], refine=refine)
     candidates = list(zip(found, fits, masks, strict=True))
-    unfitted = 0 if given else len(seen) - len(found)
+    unfitted = 0 if given else len(seen) - len(found) + missed
     if boxes is None:
         candidates = [(one, fit, mask) for one, fit, mask in candidates if doubt(one, fit, mask, camera) < _DOUBT]
         unfitted += len(found) - len(candidates)

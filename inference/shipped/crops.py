@@ -252,18 +252,14 @@ def run_detector(
     strides: Sequence[int],
     threshold: float,
     run: Run,
-    signed: bool = False,
 ) -> list[Detection]:
-    """Everything that a Blaze detector scores above `threshold` in regions and views, best first, repeats included.
-
-    signed : the network wants -1..1, not 0..1.
-    """
+    """Everything that a Blaze detector scores above `threshold` in regions and views, best first, repeats included."""
     import torch
 
     found = []
     for start, pictures in pyramid.batches(regions, network.size, run.device):
-        run.report(start / len(regions), "Looking for people and hands")
-        regressors, logits = network(pictures.mul_(2.0).sub_(1.0) if signed else pictures)
+        run.report(start / len(regions), "Looking for hands")
+        regressors, logits = network(pictures)
         scores = torch.sigmoid(logits[..., 0].clamp(-100.0, 100.0)).cpu().numpy()
         boxes = regressors.cpu().numpy().astype(np.float64)
         rows, columns = _shape(regions[start], network.size)

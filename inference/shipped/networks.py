@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The four small networks that ship with Maquette: BlazePose and BlazePalm/BlazeHand, as torch modules.
+"""The four small networks that ship with Maquette: MoveNet, BlazePose and BlazePalm/BlazeHand, as torch modules.
 
-Each file in `assets` holds a network's weights (float16, as published) and its graph as a list of steps;
-`make/networks.py` writes them. A `Network` takes pictures (B, 3, S, S) float32 and returns its outputs in the order of
-the published file:
+Each file in `assets` holds a network's weights (float16, as published, or 8 bits with scales) and its graph as a list
+of steps; `tools/shipped` writes them. A `Network` takes pictures (B, 3, S, S) float32 and returns its outputs in the
+order of the published file:
 
-pose_detection  0..1 -> -1..1, S = 224: regressors (B, 2254, 12), logits (B, 2254, 1).
+people_detection -1..1, S = 256 or any multiple of 32: maps (B, S / 4, S / 4, C) of people's middles (logits), sizes,
+                offsets and keypoints, see `detect.py`.
 pose_landmark   0..1, S = 256: landmarks (B, 195), score (B, 1), mask logits (B, 256, 256, 1),
                 heat maps (B, 64, 64, 39), world landmarks (B, 117).
 palm_detection  0..1, S = 192: regressors (B, 2016, 18), logits (B, 2016, 1).
 hand_landmark   0..1, S = 224: landmarks (B, 63), score (B, 1), handedness (B, 1), world landmarks (B, 63).
 
-Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", 2020; Zhang et al., "MediaPipe Hands: On-device
-Real-time Hand Tracking", 2020.
+Google, "MoveNet.MultiPose" (model card), 2021; Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking",
+2020; Zhang et al., "MediaPipe Hands: On-device Real-time Hand Tracking", 2020.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ASSETS = Path(__file__).with_name("assets")
 
 
 def load_network(name: str, device: str | torch.device = "cpu") -> Network:
-    """The network `name` ("pose_detection", "pose_landmark", "palm_detection", "hand_landmark"), kept between calls."""
+    """A network ("people_detection", "pose_landmark", "palm_detection", "hand_landmark"), kept between calls."""
     return memory.keep(("builtin", name, str(device)), lambda: Network(name).to(device))
 
 
@@ -88,7 +89,7 @@ class Network(nn.Module):
 
 
 def read_network(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """Graph and float32 weights of a network file; sparse weights are spread out."""
+    """Graph and float32 weights of a network file; sparse weights are spread out, 8-bit ones scaled."""
     if not path.is_file():
         raise MaquetteError(f"The built-in network {path.name} is missing.", "Install Maquette again.")
     with safe_open(path, "numpy") as file:
@@ -103,7 +104,9 @@ def read_network(path: Path) -> tuple[dict, dict[str, Tensor]]:
             dense[np.unpackbits(stored[base + ".places"], count=dense.size).astype(bool)] = array
             weights[base] = torch.from_numpy(dense.reshape(shape))
         elif not part:
-            weights[base] = torch.from_numpy(array.astype(np.float32))
+            scale = stored.get(name + ".scale", np.ones(1, np.float32))
+            full = array.astype(np.float32) * scale.reshape(-1, *[1] * (array.ndim - 1))
+            weights[base] = torch.from_numpy(full)
     return graph, weights
 
 

@@ -34,9 +34,10 @@ FIRST_ASKED = ((1.0, True), (0.8, False))
 AGREE_WITHIN = 0.035
 #: Whose crops that agree spread wider (sides of the crop) is nobody; else `_evidence` decides.
 MAX_SPREAD = 0.02
-#: What speaks for a person: the weights of `_evidence`, by logistic regression on 412 people and 303 other things that
-#: the networks took for people (`benchmarks/people_random.py`), and the belief from which on somebody is one.
-_BELIEF = np.array([-0.44, -0.54, 6.52, -0.33, -0.66, 0.31, 2.31, 1.95, -10.3])
+#: What speaks for a person: the weights of `_evidence`, by logistic regression on 261 people and 338 other things that
+#: the networks took for people (random pictures by `benchmarks/people_random.py`, and crops of 43 photographs), and the
+#: belief from which on somebody is one.
+_BELIEF = np.array([-0.96, 1.29, 4.42, -0.16, -0.63, -0.21, 3.80, 4.34, 7.23, -18.12])
 BELIEVED = 0.6
 
 _MIRRORED = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23, 26, 25, 28, 27)
@@ -222,7 +223,7 @@ def _average(first: PoseLandmarks, others: Sequence[PoseLandmarks]) -> PoseLandm
     scores, trunk = np.array([one.score for one in every]), agreeing[:, 11]
     seen = np.mean([one.visibility * one.presence for one in every], 0)
     spread = _spread(np.where(agreeing, distance, np.nan), seen) / first.region.size
-    evidence = _evidence(spread, agreeing, scores, seen, first.region.rotation)
+    evidence = _evidence(spread, agreeing, scores, seen, first.region)
     return replace(
         first,
         points=mean_points.astype(np.float32),
@@ -239,11 +240,11 @@ def _average(first: PoseLandmarks, others: Sequence[PoseLandmarks]) -> PoseLandm
     )
 
 
-def _evidence(spread: float, agreeing: NDArray, scores: NDArray, seen: NDArray, rotation: float) -> NDArray[np.float64]:
-    """What speaks for a person, (9,). Where people touch, some crops jump to the neighbour: those that stay count.
+def _evidence(spread: float, agreeing: NDArray, scores: NDArray, seen: NDArray, region: Region) -> NDArray[np.float64]:
+    """What speaks for a person, (10,). Where people touch, some crops jump to the neighbour: those that stay count.
 
     spread : see `PoseLandmarks`.  agreeing : (N, 39).  scores : (N,).  seen : (39,) visibility and presence.
-    rotation : radians of the crop, 0 for somebody upright.
+    region : the first crop; its turn is 0 for somebody upright, its score the detector's.
     """
     trunk = agreeing[:, 11]
     return np.array(
@@ -255,7 +256,8 @@ def _evidence(spread: float, agreeing: NDArray, scores: NDArray, seen: NDArray, 
             np.log(1.02 - min(float(np.median(scores)), 1)),
             seen[:33].mean(),
             (seen[:33] > 0.5).mean(),
-            np.cos(rotation),
+            np.cos(region.rotation),
+            region.score,
             1.0,
         ]
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding the people of a photo: where to look, who of those that the landmark network sees is somebody, and who is
+"""Finding the people of a photo: who of those that the networks see is somebody, and who is
 the same person twice.
 
-The detector looks over the whole photo at several sizes. Who has been found is painted out, and the neighbourhood is
-looked at again: who touches somebody hides behind the better seen one.
+Who is detected is read by the landmark network in a crop. Where that shows somebody else, who stands before the one
+that was meant, it is read again without those who are known: they are painted out.
 """
 
 from __future__ import annotations
@@ -16,79 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.run import Run
-from .crops import Detection, Pyramid, Region, View, clip_box, region_between, run_detector, tile_regions, views_of
-from .networks import load_network
-from .pose import BELIEVED, CROP_SCALE, PoseLandmarks, landmarks, person_mask, region_from_points
+from .crops import Detection, Pyramid, Region, clip_box
+from .detect import detect_people, region_of, view_of, vouched
+from .pose import BELIEVED, PoseLandmarks, landmarks, person_mask, region_from_points
 
-#: Windows of the detector in short sides of the photo, besides the whole of it; what a thorough search sees at once at
-#: so many sizes, and by how much of a window beyond the edges.
-TILE_LEVELS, THOROUGH_LEVELS, BEYOND = (1.0, 0.6), (1.4, 1.0, 0.7, 0.5, 0.35), 0.25
-#: One more level each for photos with this many pixels across, in which people that small still can be made out.
-FINE_LEVEL, THOROUGH_FINE, FINE_FROM = 0.35, 0.25, 1200
-DETECTOR_STRIDES = (8, 16, 32, 32, 32)
-DETECTOR_THRESHOLD, THOROUGH_THRESHOLD = 0.5, 0.4
 #: Who is scored below this in the first crop is nobody; then `PoseLandmarks.belief` decides.
 MIN_SCORE = 0.3
 #: Part of the belief wanted below which a first look ends it.
 DOUBT = 4
-#: How often those who stand by somebody that is painted out are looked for, and where (sides of the person's crop:
-#: width, height and size of the window).
-ROUNDS, NEAR = 2, ((1.6, 1.0, 1.0), (1.8, 1.8, 1.8))
-#: Where the landmark network looks for neighbours by itself, those who are known painted out, in sides of a person's
-#: crop: to the right, down, size. The smaller ones are for children and for who sits or squats, the larger ones for
-#: theirs. Those nearer to each other than so much of a crop are one.
-_STEPS = (
-    (-0.4, 0.0, 1.0), (-0.2, 0.0, 1.0), (-0.1, 0.0, 1.0), (-0.3, 0.1, 0.75), (-0.12, 0.1, 0.75), (-0.3, -0.1, 1.35),
-)  # fmt: skip
-BESIDE = ((0.0, 0.0, 1.0), *((side * right, down, size) for right, down, size in _STEPS for side in (1, -1)))
-SAME_PLACE = 0.06
 #: A crop is read again where the one that its landmarks call for differs by more: sides of it, log size, radians.
 SETTLED = 0.04
 #: Two readings of which this share lies on each other, to so much of a crop, are of one body, or a mixture of two.
 SHARED, COINCIDE = 0.25, 0.03
 #: Bodies alike in size, whose trunks are this share of a crop apart, are two, however much of their masks they share.
 ALIKE, APART = 1.6, 0.08
+#: What the detector must say of each of two (`vouched`) for them to be two wherever their bodies lie.
+SEPARATE = 0.3
+#: Whom the detector scores higher is told of if nobody is found in that place.
+TOLD = 0.6
 
 _TRUNK = [11, 12, 23, 24]
-
-
-def detect_people(
-    pixels: NDArray[np.uint8] | Pyramid,
-    run: Run,
-    threshold: float = DETECTOR_THRESHOLD,
-    views: Sequence[Region] | Sequence[View] | None = None,
-) -> list[Region]:
-    """Regions where people may be, best first; some hold none, or a part of a person.
-
-    pixels : (H, W, 3) uint8 sRGB, or a `Pyramid` of them where more is to be cropped from it.
-    views : what to look over; by default all of the photo in windows of `TILE_LEVELS`.
-    """
-    pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    if views is None:
-        fine = (FINE_LEVEL,) if min(pyramid.height, pyramid.width) >= FINE_FROM else ()
-        views = tile_regions(pyramid.height, pyramid.width, TILE_LEVELS + fine)
-    network = load_network("pose_detection", run.device)
-    detections = run_detector(pyramid, views, network, DETECTOR_STRIDES, threshold, run, signed=True)
-    return [_region(detection) for detection in _distinct(detections)]
-
-
-def _region(detection: Detection) -> Region:
-    return region_between(detection.keypoints[0], detection.keypoints[1], CROP_SCALE, detection.score)
-
-
-def _distinct(detections: Sequence[Detection]) -> list[Detection]:
-    """Of detections of about the same place, size and turn, the best."""
-    kept: list[tuple[Detection, float]] = []
-    for detection in detections:
-        reach = float(np.linalg.norm(detection.keypoints[1] - detection.keypoints[0]))
-        for other, other_reach in kept:
-            hips, heads = (np.linalg.norm(detection.keypoints[i] - other.keypoints[i]) for i in (0, 1))
-            alike = 1 / 1.8 < reach / max(other_reach, 1e-6) < 1.8
-            if alike and max(hips, 0.7 * heads) < 0.2 * max(reach, other_reach):
-                break
-        else:
-            kept.append((detection, reach))
-    return [detection for detection, _ in kept]
 
 
 def find_people(
@@ -109,76 +56,56 @@ def find_people(
     if boxes is not None:
         return landmarks(pyramid, _box_regions(pyramid, boxes, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment)
     if not augment:
-        return _people_in(pyramid, detect_people(pyramid, run.part(0.0, 0.4)), run.part(0.4, 1.0), augment=False)
-    side = load_network("pose_detection", run.device).size
-    fine = (THOROUGH_FINE,) if min(pyramid.height, pyramid.width) >= FINE_FROM else ()
-    views = views_of(pyramid.height, pyramid.width, THOROUGH_LEVELS + fine, side, BEYOND)
-    regions = detect_people(pyramid, run.part(0.0, 0.2), THOROUGH_THRESHOLD, views)
-    people = _people_in(pyramid, regions, run.part(0.2, 0.6), least)
-    fresh = people
-    for number in range(ROUNDS):
-        part = run.part(0.6 + 0.4 * number / ROUNDS, 0.6 + 0.4 * (number + 1) / ROUNDS)
-        if not fresh:
-            break
-        sure = [one for one in people if one.belief >= BELIEVED]
+        return _people_in(pyramid, detect_people(pyramid, run.part(0.0, 0.2)), run.part(0.2, 1.0), augment=False)
+    return search_people(pyramid, run, least)[0]
+
+
+def search_people(pyramid: Pyramid, run: Run, least: float) -> tuple[list[PoseLandmarks], int]:
+    """The people of a photo, as `find_people`, and how many more the detector is sure of whom nothing else shows."""
+    seen = detect_people(pyramid, run.part(0.0, 0.2))
+    people = _people_in(pyramid, seen, run.part(0.2, 0.7), least)
+    sure = [one for one in people if one.belief >= BELIEVED]
+    hidden = [one for one in seen if not any(_is_of(one, person) for person in people)]
+    if hidden and sure:
         without = _painted_out(pyramid, sure)
-        views = [_near(one.region, side, *shape) for one in fresh for shape in NEAR]
-        regions = detect_people(without, part.part(0.0, 0.3), THOROUGH_THRESHOLD, views)
-        beside = _apart([_beside(one.region, *place) for one in fresh for place in BESIDE])
-        beside = [one for one in beside if 0 < one.cx < pyramid.width and 0 < one.cy < pyramid.height]
-        fresh = _people_in(without, regions, part.part(0.3, 0.6), least, known=sure)
-        # What is left of who was painted out looks like somebody, a little.
-        bar = max(least, BELIEVED)
-        fresh += _people_in(without, beside, part.part(0.6, 1.0), bar, known=[*sure, *fresh], first=MIN_SCORE)
-        both = _without_nested(_without_repeats([*people, *fresh]))
-        fresh = [one for one in both if not any(one is other for other in people)]
-        people = both
-    return people
+        people += _people_in(without, hidden, run.part(0.7, 1.0), least, known=sure)
+        people = _without_nested(_without_repeats(people), seen)
+    missed = [one for one in hidden if one.score > TOLD and not any(_is_of(one, person) for person in people)]
+    return people, len(missed)
 
 
-def _near(region: Region, side: int, width: float, height: float, window: float) -> View:
-    """A view about a person: so many crops wide and high, windows of so many crops becoming `side` pixels."""
-    scale = side / (window * region.size)
-    rows, columns = (32 * round(length * region.size * scale / 32) for length in (height, width))
-    return View(region.cx - columns / scale / 2, region.cy - rows / scale / 2, scale, (rows, columns))
-
-
-def _beside(region: Region, right: float, down: float, size: float) -> Region:
-    """An upright crop, so many crops to the right of a person's and below it, and as large."""
-    return Region(region.cx + right * region.size, region.cy + down * region.size, size * region.size)
-
-
-def _apart(regions: Sequence[Region]) -> list[Region]:
-    """Of regions in about the same place, the first."""
-    kept: list[Region] = []
-    for one in regions:
-        apart = [max(abs(one.cx - r.cx), abs(one.cy - r.cy), abs(one.size - r.size)) for r in kept]
-        if all(value > SAME_PLACE * one.size for value in apart):
-            kept.append(one)
-    return kept
+def _is_of(detection: Detection, person: PoseLandmarks) -> bool:
+    """Whether somebody is the one who was detected."""
+    return vouched(person, [detection]) > detection.score / 5
 
 
 def _people_in(
     pyramid: Pyramid,
-    regions: Sequence[Region],
+    detections: Sequence[Detection],
     run: Run,
     least: float = BELIEVED,
     augment: bool = True,
     known: Sequence[PoseLandmarks] = (),
-    first: float = MIN_SCORE / 2,
 ) -> list[PoseLandmarks]:
-    """The people in some regions, each once, best first; those that are known already are left out, and who is scored
-    below `first` at first sight."""
+    """The people who were detected, each once, best first, without those who are known already."""
 
     def unknown(people: Sequence[PoseLandmarks], score: float) -> list[PoseLandmarks]:
-        some = _without_repeats([one for one in people if one.score > score])
+        people = [vouched_for(one, detections) for one in people]
+        some = _without_repeats([one for one in people if max(one.score, one.region.score) > score])
         return [one for one in some if not any(_is_repeat(one, other) for other in known)]
 
-    people = unknown(landmarks(pyramid, regions, run.part(0.0, 0.2), masks=False), first)
-    people = unknown(_looked_again(pyramid, _without_parts(people), run.part(0.2, 0.4)), MIN_SCORE)
+    regions = [region_of(one) for one in detections]
+    people = unknown(landmarks(pyramid, regions, run.part(0.0, 0.2), masks=False), MIN_SCORE / 2)
+    people = unknown(_looked_again(pyramid, _without_parts(people), run.part(0.2, 0.4), detections), MIN_SCORE)
     regions = [one.region for one in people]
     people = landmarks(pyramid, regions, run.part(0.4, 1.0), augment, least=least / DOUBT, read=people)
-    return _without_nested(_without_repeats([one for one in people if one.belief >= least]))
+    return _without_nested(_without_repeats([one for one in people if one.belief >= least]), detections)
+
+
+def vouched_for(person: PoseLandmarks, detections: Sequence[Detection]) -> PoseLandmarks:
+    """Somebody whose crop has as its score what the detections say of who is seen in it."""
+    score = vouched(person, detections)
+    return replace(person, region=replace(person.region, score=score))
 
 
 def _without_parts(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
@@ -216,12 +143,19 @@ def _painted_out(pyramid: Pyramid, people: Sequence[PoseLandmarks]) -> Pyramid:
     return Pyramid(painted, pyramid.batch)
 
 
-def _looked_again(pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run) -> list[PoseLandmarks]:
-    """The landmarks from crops that the landmarks themselves call for, unless that made them clearly worse."""
+def _looked_again(
+    pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run, detections: Sequence[Detection] = ()
+) -> list[PoseLandmarks]:
+    """The landmarks from crops that the landmarks themselves call for, unless that made them clearly worse, or others
+    than the detector saw."""
     wanted = [region_from_points(one.points, one.region.score) for one in people]
     moving = [n for n, one in enumerate(people) if not _is_settled(one.region, wanted[n])]
     again = dict(zip(moving, landmarks(pyramid, [wanted[n] for n in moving], run, masks=False), strict=True))
-    return [again[n] if n in again and again[n].score > old.score - 0.1 else old for n, old in enumerate(people)]
+
+    def better(new: PoseLandmarks, old: PoseLandmarks) -> bool:
+        return new.score > old.score - 0.1 and vouched(new, detections) > vouched(old, detections) - 0.1
+
+    return [again[n] if n in again and better(again[n], old) else old for n, old in enumerate(people)]
 
 
 def _is_settled(region: Region, wanted: Region) -> bool:
@@ -233,7 +167,6 @@ def _is_settled(region: Region, wanted: Region) -> bool:
 
 def _box_regions(pyramid: Pyramid, boxes: Sequence[Sequence[float]], run: Run) -> list[Region]:
     """A region per box: the best of the detector's inside it and the box itself, upright or lying."""
-    network = load_network("pose_detection", run.device)
     regions = []
     for number, box in enumerate(boxes):
         part = run.part(number / len(boxes), (number + 1) / len(boxes))
@@ -241,11 +174,12 @@ def _box_regions(pyramid: Pyramid, boxes: Sequence[Sequence[float]], run: Run) -
         side = max(x1 - x0, y1 - y0)
         whole = Region((x0 + x1) / 2, (y0 + y1) / 2, 1.25 * side)
         turns = (0.0, np.pi / 2, -np.pi / 2) if x1 - x0 > 1.2 * (y1 - y0) else (0.0,)
-        seen = run_detector(pyramid, [whole], network, DETECTOR_STRIDES, 0.3, part.part(0.0, 0.3), signed=True)
-        inside = [d for d in seen if x0 <= d.keypoints[0][0] <= x1 and y0 <= d.keypoints[0][1] <= y1]
-        tries = [replace(whole, rotation=float(turn)) for turn in turns] + [_region(d) for d in _distinct(inside)[:2]]
+        seen = detect_people(pyramid, part.part(0.0, 0.3), views=[view_of(whole)])
+        inside = [one for one in seen if x0 <= one.centre[0] <= x1 and y0 <= one.centre[1] <= y1]
+        tries = [replace(whole, rotation=float(turn)) for turn in turns] + [region_of(one) for one in inside[:2]]
         found = _looked_again(pyramid, landmarks(pyramid, tries, part.part(0.3, 0.7), masks=False), part.part(0.7, 1.0))
-        regions.append(max(found, key=lambda one: one.score * _share_inside(one, (x0, y0, x1, y1))).region)
+        best = max(found, key=lambda one: one.score * _share_inside(one, (x0, y0, x1, y1)))
+        regions.append(replace(best.region, score=1.0))
     return regions
 
 
@@ -278,13 +212,20 @@ def _is_repeat(person: PoseLandmarks, other: PoseLandmarks) -> bool:
     return bool(both.any() and np.median(apart[both]) < 0.05 * other.region.size)
 
 
-def _without_nested(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
-    """Of a body seen within another, as in its head or its legs, the better; `people` and the result are best first."""
+def _without_nested(people: Sequence[PoseLandmarks], detections: Sequence[Detection] = ()) -> list[PoseLandmarks]:
+    """Of a body seen within another, as in its head or its legs, the better, unless the detector saw both; `people` and
+    the result are best first."""
     kept: list[PoseLandmarks] = []
     for person in people:
-        if not any(_is_nested(person, other) for other in kept):
+        if not any(_is_nested(person, other) and not _are_two(person, other, detections) for other in kept):
             kept.append(person)
     return kept
+
+
+def _are_two(person: PoseLandmarks, other: PoseLandmarks, detections: Sequence[Detection]) -> bool:
+    """Whether each is surely somebody whom the detector saw, and not the same one."""
+    said = np.array([[vouched(one, [detection]) for detection in detections] for one in (person, other)])
+    return bool(said.size and said.max(1).min() > SEPARATE and said[0].argmax() != said[1].argmax())
 
 
 def _is_nested(person: PoseLandmarks, other: PoseLandmarks) -> bool:

@@ -410,9 +410,9 @@ def test_bad_input_is_one_clear_error(astronaut, bad):
 
 
 def test_who_may_be_nobody_is_told(astronaut, found, monkeypatch):
-    find = blazepose_anny.search.find_people
-    doubted = lambda *args, **options: [replace(one, belief=0.7) for one in find(*args, **options)]  # noqa: E731
-    monkeypatch.setattr(blazepose_anny.search, "find_people", doubted)
+    find = blazepose_anny.search.search_people
+    doubted = lambda *given: ([replace(one, belief=0.7) for one in find(*given)[0]], 0)  # noqa: E731
+    monkeypatch.setattr(blazepose_anny.search, "search_people", doubted)
     monkeypatch.setattr(blazepose_anny, "cached_result", lambda _pixels, _key, make: make())
     people = recover_people(astronaut, device="cpu", hands="none")
     assert len(people.frames[0]) == 1

@@ -9,10 +9,11 @@ import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import BadInput, Cancelled, load_photo
 from maquette.inference.runtime.run import start
-from maquette.inference.shipped import crops, pose, search
-from maquette.inference.shipped.networks import load_network
+from maquette.inference.shipped import crops, detect, pose, search
 
 RUN = start("cpu")
+#: Left edge, scale and shape of views of bus.jpg from row 380 on, as the detector sees them.
+VIEWS = ((-80.0, 256 / 560, (256, 448)), (0.0, 0.6, (352, 512)), (100.0, 0.55, (320, 320)))
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +27,18 @@ def bus() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def pedestrians(bus) -> list[pose.PoseLandmarks]:
+def found(bus) -> list[pose.PoseLandmarks]:
     return sorted(search.find_people(bus, RUN), key=lambda one: one.points[0, 0])
 
 
-def test_the_two_whole_pedestrians_are_found_and_nobody_invented(pedestrians):
-    assert len(pedestrians) == 2
+@pytest.fixture(scope="module")
+def pedestrians(found) -> list[pose.PoseLandmarks]:
+    """The two who are whole."""
+    return found[:2]
+
+
+def test_the_two_whole_pedestrians_are_found_and_the_one_cut_by_the_edge(found, pedestrians):
+    assert len(found) == 3 and np.linalg.norm(found[2].points[[11, 12]].mean(0) - (806, 485)) < 30
     for person, nose in zip(pedestrians, [(141, 440), (288, 447)], strict=True):
         assert np.linalg.norm(person.points[0] - nose) < 15
         assert person.score_min > 0.8 and person.spread < pose.MAX_SPREAD
@@ -47,11 +54,6 @@ def test_a_row_of_people_who_touch_is_found_whole(bus):
     noses = [(80 + n * pair.shape[1] + x * 0.42, 90 + y * 0.42) for n in range(3) for x, y in ((101, 60), (248, 67))]
     near = [min(np.linalg.norm(one.points[0] - nose) for one in found) for nose in noses]
     assert sum(distance < 8 for distance in near) >= 5 and len(found) <= 6
-
-
-def test_one_place_is_looked_at_once():
-    places = [crops.Region(100.0, 50.0, size) for size in (100.0, 104.0, 80.0)] + [crops.Region(103.0, 58.0, 100.0)]
-    assert search._apart(places) == [places[0], places[2], places[3]]
 
 
 def test_who_has_the_legs_of_another_is_nobody(pedestrians):
@@ -81,20 +83,36 @@ def test_what_is_cut_by_the_edge_lies_within_a_view(height, width):
         assert all(max(view.shape) <= 1312 and not view.shape[0] % 32 and not view.shape[1] % 32 for view in own)
 
 
-def test_a_view_shows_the_detector_what_a_window_does(bus):
-    pyramid, network = crops.Pyramid(bus), load_network("pose_detection")
-    window = crops.Region(200.0, 660.0, 560.0)
-    view = crops.View(-80.0, 380.0, 224 / 560, (224, 448))
-    seen = [
-        crops.run_detector(pyramid, [some], network, search.DETECTOR_STRIDES, 0.5, RUN, signed=True)
-        for some in (window, view)
-    ]
-    best = [max(found, key=lambda one: one.score) for found in seen]
-    assert np.abs(best[0].keypoints - best[1].keypoints).max() < 0.04 * 560
-    assert np.abs(best[0].size - best[1].size).max() < 0.04 * 560
-    exact = crops.View(window.cx - 280, window.cy - 280, 224 / 560, (224, 224))
-    same = crops.run_detector(pyramid, [exact], network, search.DETECTOR_STRIDES, 0.5, RUN, signed=True)
-    assert [one.score for one in same] == pytest.approx([one.score for one in seen[0]], abs=1e-4)
+def test_a_person_has_the_same_keypoints_at_every_size(bus):
+    pyramid = crops.Pyramid(bus)
+    views = [crops.View(left, 380.0, scale, shape) for left, scale, shape in VIEWS]
+    seen = [detect.detect_people(pyramid, RUN, 0.5, [view]) for view in views]
+    middle = [min(found, key=lambda one: abs(one.centre[0] - 286)) for found in seen]
+    for one in middle[1:]:
+        apart = np.linalg.norm(one.keypoints - middle[0].keypoints, axis=1)
+        assert np.median(apart) < 0.03 * middle[0].size.max()
+        assert np.abs(one.size - middle[0].size).max() < 0.06 * middle[0].size.max()
+    assert detect.distinct([one for found in seen for one in found]) != []
+    assert len(detect.distinct(middle)) == 1
+
+
+def test_landmarks_vouch_for_nobody_but_their_own(bus, pedestrians):
+    seen = detect.detect_people(crops.Pyramid(bus), RUN)
+    for person in pedestrians:
+        assert detect.vouched(person, seen) > 0.5
+        assert detect.vouched(replace(person, points=person.points + 0.15 * person.region.size), seen) < 0.05
+    assert detect.vouched(pedestrians[0], []) == 0
+
+
+def test_whom_the_detector_alone_sees_is_counted(bus, monkeypatch):
+    monkeypatch.setattr(search, "_people_in", lambda *_, **__: [])
+    assert search.search_people(crops.Pyramid(bus), RUN, 0.3) == ([], 3)
+
+
+def test_two_whom_the_detector_tells_apart_are_two_wherever_they_lie(bus, pedestrians, monkeypatch):
+    monkeypatch.setattr(search, "_is_nested", lambda *_: True)
+    assert search._without_nested(pedestrians) == pedestrians[:1]
+    assert search._without_nested(pedestrians, detect.detect_people(crops.Pyramid(bus), RUN)) == pedestrians
 
 
 def test_two_half_figures_and_one_portrait(astronaut):
@@ -164,7 +182,7 @@ def test_small_people_are_found_in_a_large_photo(bus):
     canvas = np.full((1400, 1500, 3), 128, np.uint8)
     canvas[700 : 700 + small.shape[0], 900 : 900 + small.shape[1]] = small
     found = sorted(search.find_people(canvas, RUN, augment=False), key=lambda one: one.points[0, 0])
-    assert len(found) == 2
+    assert len(found) == 3
     assert np.linalg.norm(found[0].points[0] - (900 + 141 * 0.45, 700 + 440 * 0.45)) < 8
 
 

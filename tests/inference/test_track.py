@@ -23,7 +23,6 @@ from maquette.inference.people.clip.track import (
     similarity,
 )
 from maquette.inference.people.clip.track import follow_people as follow_pieces
-from maquette.inference.shipped import search
 from maquette.inference.shipped.crops import Region
 from maquette.inference.shipped.pose import PoseLandmarks
 
@@ -225,7 +224,8 @@ def test_of_new_people_who_overlap_the_less_certain_is_left_out(crossing):
 
 
 def test_given_boxes_replace_the_detector(monkeypatch):
-    monkeypatch.setattr(search, "detect_people", lambda *_: pytest.fail("the detector ran"))
+    detector = "maquette.inference.people.clip.track.detect_people"
+    monkeypatch.setattr(detector, lambda *_: pytest.fail("the detector ran"))
     astronaut = load_photo(sample_photo("astronaut")).pixels
     boxes = [[(80, 0, 400, 512)]] * 2
     tracks = follow_people(iter([astronaut] * 2), 2, FPS, runtime.start("cpu"), boxes=boxes)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make tests/inference/golden/networks.npz: what the published networks answer when LiteRT itself runs them.
+"""Make tests/inference/golden/networks.npz: what the published networks answer when LiteRT and TensorFlow.js run them.
 
     pip install ai-edge-litert
-    python tools/shipped/golden.py mediapipe-0.10.21-*.whl
+    npm install @tensorflow/tfjs@4.22.0
+    python tools/shipped/golden.py mediapipe-0.10.21-*.whl package/models/movenet-multipose.json
 
 The crops are cut from sample photos by indexing alone, so that they are the same wherever the test runs.
 """
@@ -10,6 +11,9 @@ The crops are cut from sample photos by indexing alone, so that they are the sam
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -27,14 +31,11 @@ def crops() -> dict[str, np.ndarray]:
     astronaut = np.asarray(Image.open(sample_photo("astronaut")).convert("RGB"))
     zidane = np.asarray(Image.open(sample_photo("zidane")).convert("RGB"))
     pictures = {
-        "pose_detection": astronaut[32:480:2, :448:2],
         "pose_landmark": astronaut[::2, ::2],
         "palm_detection": zidane[260:644:2, 896:1280:2],
         "hand_landmark": zidane[330:554, 970:1194],
     }
-    inputs = {name: picture[None].astype(np.float32) / 255 for name, picture in pictures.items()}
-    inputs["pose_detection"] = inputs["pose_detection"] * 2 - 1
-    return inputs
+    return {name: picture[None].astype(np.float32) / 255 for name, picture in pictures.items()}
 
 
 def run(network: bytes, picture: np.ndarray) -> list[np.ndarray]:
@@ -47,11 +48,26 @@ def run(network: bytes, picture: np.ndarray) -> list[np.ndarray]:
     return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
 
 
+def run_movenet(model: Path) -> list[np.ndarray]:
+    """Its four maps and its own last output, the people (1, 6, 56), of the same picture as the pose network's."""
+    picture = (crops()["pose_landmark"] * 255).round().astype(np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        raw, answer = Path(folder, "picture.raw"), Path(folder, "answer.json")
+        raw.write_bytes(picture.tobytes())
+        subprocess.run(["node", Path(__file__).with_name("movenet.mjs"), model, raw, answer], check=True)
+        outputs = json.loads(answer.read_text("utf-8"))
+    return [np.array(one["values"], np.float32).reshape(one["shape"]) for one in outputs]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the golden file of the networks.")
     parser.add_argument("wheel", type=Path)
-    wheel = zipfile.ZipFile(parser.parse_args().wheel)
-    golden = {}
+    parser.add_argument("movenet", type=Path)
+    options = parser.parse_args()
+    wheel = zipfile.ZipFile(options.wheel)
+    *maps, people = run_movenet(options.movenet)
+    golden = {f"people_detection_{number}": value[:, ::8, ::8] for number, value in enumerate(maps)}
+    golden["people_detection_people"] = people[0, :1]
     for name, picture in crops().items():
         for number, output in enumerate(run(wheel.read(SOURCES[name]), picture)):
             # Pictures and anchors by the ten thousand: a regular part of them is as telling.

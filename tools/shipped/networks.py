@@ -23,7 +23,6 @@ import tflite  # pyright: ignore[reportMissingImports]
 from safetensors.numpy import save_file
 
 SOURCES = {
-    "pose_detection": "mediapipe/modules/pose_detection/pose_detection.tflite",
     "pose_landmark": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
     "palm_detection": "mediapipe/modules/palm_detection/palm_detection_full.tflite",
     "hand_landmark": "mediapipe/modules/hand_landmark/hand_landmark_full.tflite",

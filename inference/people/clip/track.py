@@ -23,6 +23,7 @@ from scipy.optimize import linear_sum_assignment
 from ...runtime.run import Run
 from ...shipped import pose, search
 from ...shipped.crops import BATCH, Pyramid
+from ...shipped.detect import detect_people, region_of
 from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
@@ -320,8 +321,9 @@ class _Shot:
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
         if not missing and (frame - self.start) % self.detect_every:
             return seen
-        found = search.detect_people(pyramid, run.part(0.2, 0.7))
-        new = [region for region in found if not any(_holds(one, region) for one in seen)]
+        found = detect_people(pyramid, run.part(0.2, 0.7))
+        new = [region_of(one) for one in found]
+        new = [region for region in new if not any(_holds(one, region) for one in seen)]
         first = pose.landmarks(pyramid, new, run.part(0.7, 0.8))
         again = [pose.region_from_points(one.points) for one in first if one.score >= self.min_score]
         fresh = [
@@ -329,7 +331,8 @@ class _Shot:
             for one in pose.landmarks(pyramid, again, run.part(0.8, 0.9))
             if one.score >= self.min_score and not any(covered_share(one, other) > COVERED for other in seen)
         ]
-        sure = pose.landmarks(pyramid, [one.region for one in fresh], run.part(0.9, 1.0), augment=True)
+        certain = [search.vouched_for(one, found).region for one in fresh]
+        sure = pose.landmarks(pyramid, certain, run.part(0.9, 1.0), augment=True)
         people = [(one.score_min, index) for index, one in enumerate(sure) if _is_person(one)]
         for _, index in sorted(people, reverse=True):
             box = landmark_box(fresh[index])
