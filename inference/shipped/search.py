@@ -60,16 +60,18 @@ def find_people(
     return search_people(pyramid, run, least)[0]
 
 
-def search_people(pyramid: Pyramid, run: Run, least: float) -> tuple[list[PoseLandmarks], int]:
-    """The people of a photo, as `find_people`, and how many more the detector is sure of whom nothing else shows."""
-    seen = detect_people(pyramid, run.part(0.0, 0.2))
-    people = _people_in(pyramid, seen, run.part(0.2, 0.7), least)
-    sure = [one for one in people if one.belief >= BELIEVED]
-    hidden = [one for one in seen if not any(_is_of(one, person) for person in people)]
+def search_people(
+    pyramid: Pyramid, run: Run, least: float, known: Sequence[PoseLandmarks] = ()
+) -> tuple[list[PoseLandmarks], int]:
+    """The people of a photo but those who are known, and how many more the detector alone is sure of."""
+    detections = detect_people(pyramid, run.part(0.0, 0.2))
+    fresh = [one for one in detections if not any(_is_of(one, person) for person in known)]
+    people = _people_in(pyramid, fresh, run.part(0.2, 0.7), least, known=known)
+    sure = [*known, *(one for one in people if one.belief >= BELIEVED)]
+    hidden = [one for one in fresh if not any(_is_of(one, person) for person in sure)]
     if hidden and sure:
-        without = _painted_out(pyramid, sure)
-        people += _people_in(without, hidden, run.part(0.7, 1.0), least, known=sure)
-        people = _without_nested(_without_repeats(people), seen)
+        people += _people_in(_painted_out(pyramid, sure), hidden, run.part(0.7, 1.0), least, known=sure)
+        people = without_nested(without_repeats(people), detections)
     missed = [one for one in hidden if one.score > TOLD and not any(_is_of(one, person) for person in people)]
     return people, len(missed)
 
@@ -91,15 +93,15 @@ def _people_in(
 
     def unknown(people: Sequence[PoseLandmarks], score: float) -> list[PoseLandmarks]:
         people = [vouched_for(one, detections) for one in people]
-        some = _without_repeats([one for one in people if max(one.score, one.region.score) > score])
+        some = without_repeats([one for one in people if max(one.score, one.region.score) > score])
         return [one for one in some if not any(_is_repeat(one, other) for other in known)]
 
     regions = [region_of(one) for one in detections]
     people = unknown(landmarks(pyramid, regions, run.part(0.0, 0.2), masks=False), MIN_SCORE / 2)
-    people = unknown(_looked_again(pyramid, _without_parts(people), run.part(0.2, 0.4), detections), MIN_SCORE)
+    people = unknown(looked_again(pyramid, _without_parts(people), run.part(0.2, 0.4), detections), MIN_SCORE)
     regions = [one.region for one in people]
     people = landmarks(pyramid, regions, run.part(0.4, 1.0), augment, least=least / DOUBT, read=people)
-    return _without_nested(_without_repeats([one for one in people if one.belief >= least]), detections)
+    return without_nested(without_repeats([one for one in people if one.belief >= least]), detections)
 
 
 def vouched_for(person: PoseLandmarks, detections: Sequence[Detection]) -> PoseLandmarks:
@@ -143,17 +145,22 @@ def _painted_out(pyramid: Pyramid, people: Sequence[PoseLandmarks]) -> Pyramid:
     return Pyramid(painted, pyramid.batch)
 
 
-def _looked_again(
-    pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run, detections: Sequence[Detection] = ()
+def looked_again(
+    pyramid: Pyramid,
+    people: Sequence[PoseLandmarks],
+    run: Run,
+    detections: Sequence[Detection] = (),
+    masks: bool = False,
 ) -> list[PoseLandmarks]:
     """The landmarks from crops that the landmarks themselves call for, unless that made them clearly worse, or others
     than the detector saw."""
     wanted = [region_from_points(one.points, one.region.score) for one in people]
     moving = [n for n, one in enumerate(people) if not _is_settled(one.region, wanted[n])]
-    again = dict(zip(moving, landmarks(pyramid, [wanted[n] for n in moving], run, masks=False), strict=True))
+    again = dict(zip(moving, landmarks(pyramid, [wanted[n] for n in moving], run, masks=masks), strict=True))
 
     def better(new: PoseLandmarks, old: PoseLandmarks) -> bool:
-        return new.score > old.score - 0.1 and vouched(new, detections) > vouched(old, detections) - 0.1
+        own = max(([one] for one in detections), key=lambda own: vouched(old, own), default=[])
+        return new.score > old.score - 0.1 and vouched(new, own) >= vouched(old, own) - 0.1
 
     return [again[n] if n in again and better(again[n], old) else old for n, old in enumerate(people)]
 
@@ -177,7 +184,7 @@ def _box_regions(pyramid: Pyramid, boxes: Sequence[Sequence[float]], run: Run) -
         seen = detect_people(pyramid, part.part(0.0, 0.3), views=[view_of(whole)])
         inside = [one for one in seen if x0 <= one.centre[0] <= x1 and y0 <= one.centre[1] <= y1]
         tries = [replace(whole, rotation=float(turn)) for turn in turns] + [region_of(one) for one in inside[:2]]
-        found = _looked_again(pyramid, landmarks(pyramid, tries, part.part(0.3, 0.7), masks=False), part.part(0.7, 1.0))
+        found = looked_again(pyramid, landmarks(pyramid, tries, part.part(0.3, 0.7), masks=False), part.part(0.7, 1.0))
         best = max(found, key=lambda one: one.score * _share_inside(one, (x0, y0, x1, y1)))
         regions.append(replace(best.region, score=1.0))
     return regions
@@ -196,7 +203,7 @@ def _quality(person: PoseLandmarks) -> float:
     return upright * person.belief * person.score_min * float(person.visibility[:33].mean())
 
 
-def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
+def without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
     """Of landmarks that lie on each other, the best; best first."""
     kept: list[PoseLandmarks] = []
     for person in sorted(people, key=_quality, reverse=True):
@@ -212,7 +219,7 @@ def _is_repeat(person: PoseLandmarks, other: PoseLandmarks) -> bool:
     return bool(both.any() and np.median(apart[both]) < 0.05 * other.region.size)
 
 
-def _without_nested(people: Sequence[PoseLandmarks], detections: Sequence[Detection] = ()) -> list[PoseLandmarks]:
+def without_nested(people: Sequence[PoseLandmarks], detections: Sequence[Detection] = ()) -> list[PoseLandmarks]:
     """Of a body seen within another, as in its head or its legs, the better, unless the detector saw both; `people` and
     the result are best first."""
     kept: list[PoseLandmarks] = []

@@ -23,6 +23,7 @@ from maquette.inference.people.clip.track import (
     similarity,
 )
 from maquette.inference.people.clip.track import follow_people as follow_pieces
+from maquette.inference.shipped import search
 from maquette.inference.shipped.crops import Region
 from maquette.inference.shipped.pose import PoseLandmarks
 
@@ -224,8 +225,7 @@ def test_of_new_people_who_overlap_the_less_certain_is_left_out(crossing):
 
 
 def test_given_boxes_replace_the_detector(monkeypatch):
-    detector = "maquette.inference.people.clip.track.detect_people"
-    monkeypatch.setattr(detector, lambda *_: pytest.fail("the detector ran"))
+    monkeypatch.setattr(search, "search_people", lambda *_: pytest.fail("the whole picture was searched"))
     astronaut = load_photo(sample_photo("astronaut")).pixels
     boxes = [[(80, 0, 400, 512)]] * 2
     tracks = follow_people(iter([astronaut] * 2), 2, FPS, runtime.start("cpu"), boxes=boxes)

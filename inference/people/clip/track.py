@@ -23,7 +23,6 @@ from scipy.optimize import linear_sum_assignment
 from ...runtime.run import Run
 from ...shipped import pose, search
 from ...shipped.crops import BATCH, Pyramid
-from ...shipped.detect import detect_people, region_of
 from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
@@ -321,23 +320,13 @@ class _Shot:
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
         if not missing and (frame - self.start) % self.detect_every:
             return seen
-        found = detect_people(pyramid, run.part(0.2, 0.7))
-        new = [region_of(one) for one in found]
-        new = [region for region in new if not any(_holds(one, region) for one in seen)]
-        first = pose.landmarks(pyramid, new, run.part(0.7, 0.8))
-        again = [pose.region_from_points(one.points) for one in first if one.score >= self.min_score]
-        fresh = [
-            one
-            for one in pose.landmarks(pyramid, again, run.part(0.8, 0.9))
-            if one.score >= self.min_score and not any(covered_share(one, other) > COVERED for other in seen)
-        ]
-        certain = [search.vouched_for(one, found).region for one in fresh]
-        sure = pose.landmarks(pyramid, certain, run.part(0.9, 1.0), augment=True)
-        people = [(one.score_min, index) for index, one in enumerate(sure) if _is_person(one)]
-        for _, index in sorted(people, reverse=True):
-            box = landmark_box(fresh[index])
-            if all(box_overlap(box, landmark_box(other)) <= self.most_overlap for other in seen):
-                seen.append(fresh[index])
+        known = list(seen)
+        found, _ = search.search_people(pyramid, run.part(0.2, 1.0), pose.BELIEVED, known)
+        for one in sorted(found, key=lambda one: -one.score_min):
+            if one.score < self.min_score or any(covered_share(one, other) > COVERED for other in known):
+                continue
+            if all(box_overlap(landmark_box(one), landmark_box(other)) <= self.most_overlap for other in seen):
+                seen.append(one)
         return seen
 
     def _untangle(
@@ -378,11 +367,6 @@ def at_edge(points: NDArray, size: tuple[int, ...]) -> bool:
     return bool(((points[BODY] < near) | (points[BODY] > np.array(size) - near)).any())
 
 
-def _is_person(one: PoseLandmarks) -> bool:
-    """Whether the landmarks over the augmented crops are a person's."""
-    return one.belief >= pose.BELIEVED
-
-
 def _meet(first: NDArray, second: NDArray) -> bool:
     """Whether two bodies' landmarks (39, 2) fill boxes that overlap."""
     low, high = first[BODY].min(axis=0), first[BODY].max(axis=0)
@@ -401,12 +385,6 @@ def _claim(reading: PoseLandmarks, predicted: NDArray, elsewhere: Sequence[NDArr
 def _is_undisturbed(reading: PoseLandmarks, predicted: NDArray, elsewhere: Sequence[NDArray]) -> bool:
     """Whether a reading is where it was expected, and clear of the others."""
     return _claim(reading, predicted, elsewhere) > 1.0 and reading.score > 0.8
-
-
-def _holds(person: PoseLandmarks, region: pose.Region) -> bool:
-    """Whether a detection is of a person already followed: the same middle and about the same size."""
-    apart = np.hypot(region.cx - person.points[33, 0], region.cy - person.points[33, 1])
-    return apart < 0.12 * person.region.size and 0.6 < region.size / person.region.size < 1.6
 
 
 def _is_clear(sighting: Sighting, others: Sequence[Sighting]) -> bool:
