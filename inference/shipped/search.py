@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding the people of a photo: who of those that the networks see is somebody, and who is
-the same person twice.
+"""Finding the people of a photo: who of those that the networks see is somebody, and who is the same person twice.
 
 Who is detected is read by the landmark network in a crop. Where that shows somebody else, who stands before the one
 that was meant, it is read again without those who are known: they are painted out.
@@ -71,7 +70,7 @@ def search_people(
     hidden = [one for one in fresh if not any(_is_of(one, person) for person in sure)]
     if hidden and sure:
         people += _people_in(_painted_out(pyramid, sure), hidden, run.part(0.7, 1.0), least, known=sure)
-        people = without_nested(without_repeats(people), detections)
+        people = _without_nested(_without_repeats(people), detections)
     missed = [one for one in hidden if one.score > TOLD and not any(_is_of(one, person) for person in people)]
     return people, len(missed)
 
@@ -93,15 +92,15 @@ def _people_in(
 
     def unknown(people: Sequence[PoseLandmarks], score: float) -> list[PoseLandmarks]:
         people = [vouched_for(one, detections) for one in people]
-        some = without_repeats([one for one in people if max(one.score, one.region.score) > score])
+        some = _without_repeats([one for one in people if max(one.score, one.region.score) > score])
         return [one for one in some if not any(_is_repeat(one, other) for other in known)]
 
     regions = [region_of(one) for one in detections]
     people = unknown(landmarks(pyramid, regions, run.part(0.0, 0.2), masks=False), MIN_SCORE / 2)
-    people = unknown(looked_again(pyramid, _without_parts(people), run.part(0.2, 0.4), detections), MIN_SCORE)
+    people = unknown(_looked_again(pyramid, _without_parts(people), run.part(0.2, 0.4), detections), MIN_SCORE)
     regions = [one.region for one in people]
     people = landmarks(pyramid, regions, run.part(0.4, 1.0), augment, least=least / DOUBT, read=people)
-    return without_nested(without_repeats([one for one in people if one.belief >= least]), detections)
+    return _without_nested(_without_repeats([one for one in people if one.belief >= least]), detections)
 
 
 def vouched_for(person: PoseLandmarks, detections: Sequence[Detection]) -> PoseLandmarks:
@@ -145,18 +144,17 @@ def _painted_out(pyramid: Pyramid, people: Sequence[PoseLandmarks]) -> Pyramid:
     return Pyramid(painted, pyramid.batch)
 
 
-def looked_again(
+def _looked_again(
     pyramid: Pyramid,
     people: Sequence[PoseLandmarks],
     run: Run,
     detections: Sequence[Detection] = (),
-    masks: bool = False,
 ) -> list[PoseLandmarks]:
     """The landmarks from crops that the landmarks themselves call for, unless that made them clearly worse, or others
     than the detector saw."""
     wanted = [region_from_points(one.points, one.region.score) for one in people]
     moving = [n for n, one in enumerate(people) if not _is_settled(one.region, wanted[n])]
-    again = dict(zip(moving, landmarks(pyramid, [wanted[n] for n in moving], run, masks=masks), strict=True))
+    again = dict(zip(moving, landmarks(pyramid, [wanted[n] for n in moving], run, masks=False), strict=True))
 
     def better(new: PoseLandmarks, old: PoseLandmarks) -> bool:
         own = max(([one] for one in detections), key=lambda own: vouched(old, own), default=[])
@@ -184,7 +182,7 @@ def _box_regions(pyramid: Pyramid, boxes: Sequence[Sequence[float]], run: Run) -
         seen = detect_people(pyramid, part.part(0.0, 0.3), views=[view_of(whole)])
         inside = [one for one in seen if x0 <= one.centre[0] <= x1 and y0 <= one.centre[1] <= y1]
         tries = [replace(whole, rotation=float(turn)) for turn in turns] + [region_of(one) for one in inside[:2]]
-        found = looked_again(pyramid, landmarks(pyramid, tries, part.part(0.3, 0.7), masks=False), part.part(0.7, 1.0))
+        found = _looked_again(pyramid, landmarks(pyramid, tries, part.part(0.3, 0.7), masks=False), part.part(0.7, 1.0))
         best = max(found, key=lambda one: one.score * _share_inside(one, (x0, y0, x1, y1)))
         regions.append(replace(best.region, score=1.0))
     return regions
@@ -203,7 +201,7 @@ def _quality(person: PoseLandmarks) -> float:
     return upright * person.belief * person.score_min * float(person.visibility[:33].mean())
 
 
-def without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
+def _without_repeats(people: Sequence[PoseLandmarks]) -> list[PoseLandmarks]:
     """Of landmarks that lie on each other, the best; best first."""
     kept: list[PoseLandmarks] = []
     for person in sorted(people, key=_quality, reverse=True):
@@ -219,7 +217,7 @@ def _is_repeat(person: PoseLandmarks, other: PoseLandmarks) -> bool:
     return bool(both.any() and np.median(apart[both]) < 0.05 * other.region.size)
 
 
-def without_nested(people: Sequence[PoseLandmarks], detections: Sequence[Detection] = ()) -> list[PoseLandmarks]:
+def _without_nested(people: Sequence[PoseLandmarks], detections: Sequence[Detection] = ()) -> list[PoseLandmarks]:
     """Of a body seen within another, as in its head or its legs, the better, unless the detector saw both; `people` and
     the result are best first."""
     kept: list[PoseLandmarks] = []

@@ -62,7 +62,7 @@ def test_who_has_the_legs_of_another_is_nobody(pedestrians):
     mixed[23:33] = one.points[23:33]
     assert not search._share_limbs(one, other)
     assert search._share_limbs(one, replace(other, points=mixed))
-    assert search.without_nested([one, replace(other, points=mixed)]) == [one]
+    assert search._without_nested([one, replace(other, points=mixed)]) == [one]
 
 
 @pytest.mark.parametrize("height, width", [(480, 640), (3000, 400), (60, 5000), (30, 4000)])
@@ -111,8 +111,8 @@ def test_whom_the_detector_alone_sees_is_counted(bus, monkeypatch):
 
 def test_two_whom_the_detector_tells_apart_are_two_wherever_they_lie(bus, pedestrians, monkeypatch):
     monkeypatch.setattr(search, "_is_nested", lambda *_: True)
-    assert search.without_nested(pedestrians) == pedestrians[:1]
-    assert search.without_nested(pedestrians, detect.detect_people(crops.Pyramid(bus), RUN)) == pedestrians
+    assert search._without_nested(pedestrians) == pedestrians[:1]
+    assert search._without_nested(pedestrians, detect.detect_people(crops.Pyramid(bus), RUN)) == pedestrians
 
 
 def test_two_half_figures_and_one_portrait(astronaut):
