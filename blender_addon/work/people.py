@@ -77,7 +77,7 @@ class PeopleWork(MaskWork[RecoveredPeople]):
         if not people.tracks():
             raise NothingFound(
                 f"No person was found in the {'photo' if self.clip is None else 'clip'}.",
-                "Choose another one, lower Detection Confidence, or give the boxes.",
+                "Choose another one, lower Confidence in Settings, or give the boxes.",
             )
         kept = self._measurements(people)
         people, photos = self._apart(clip, self._on_surface(people))

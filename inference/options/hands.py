@@ -24,7 +24,7 @@ OPTIONS = Options(
     Value("boxes", None, "Boxes",
           'Hands as [[x0, y0, x1, y1, "left"], ...] in pixels, far to near; left out, the detector finds them',
           "a list of boxes", parse=boxes_from, metavar="JSON", blender=False),
-    Number("detect_thr", 0.5, "Detection Confidence", "Drop hands that the palm detector is less sure of", 0.0, 1.0,
+    Number("detect_thr", 0.5, "Confidence", "Drop hands that the palm detector is less sure of", 0.0, 1.0,
            soft_low=0.01, unit="FACTOR", above=True),
     Number("presence_thr", 0.5, "Presence Confidence", "Drop hands that the landmark network is less sure of", 0.0, 1.0,
            soft_low=0.01, unit="FACTOR", above=True),

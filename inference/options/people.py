@@ -14,8 +14,8 @@ SOLVING = (
 )  # fmt: skip
 # fmt: off
 OPTIONS = Options(
-    Share("det_confidence_thresh", 0.25, "Detection Confidence", "Drop people detected with less confidence"),
-    Share("det_iou_thresh", 0.7, "NMS Overlap (IoU)",
+    Share("det_confidence_thresh", 0.25, "Confidence", "Drop people detected with less confidence"),
+    Share("det_iou_thresh", 0.7, "Overlap",
           "Of two detections that overlap more than this, drop the weaker one"),
     Number("det_batch_size", 10, "Detector Batch", "Photos that pass through the detector together", 1, soft_high=256),
     Number("hmr_batch_size", 8, "Body Batch", "People that pass through the body network together", 1, soft_high=256),

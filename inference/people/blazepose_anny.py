@@ -54,7 +54,7 @@ BUILTIN = "builtin"
 #: Belief from which on somebody is told of who is not fitted; the usual threshold of confidence.
 SEEN, USUAL = 0.3, 0.25
 _UNFITTED = (
-    "{count} more may be there, too uncertain to fit: lower Detection Confidence, or choose a detector of your own"
+    "{count} more may be there, too uncertain to fit: lower Confidence in Settings, or choose a detector of your own"
 )
 #: Who is believed less than this is told of: a flower was taken for a person with 0.68, a helmet with 0.62; the
 #: people of six real photographs are believed 0.80 and more. (So was a roof, 0.79.)
