@@ -60,10 +60,18 @@ def find_people(
 
 
 def search_people(
-    pyramid: Pyramid, run: Run, least: float, known: Sequence[PoseLandmarks] = ()
+    pyramid: Pyramid,
+    run: Run,
+    least: float,
+    known: Sequence[PoseLandmarks] = (),
+    detections: Sequence[Detection] | None = None,
 ) -> tuple[list[PoseLandmarks], int]:
-    """The people of a photo but those who are known, and how many more the detector alone is sure of."""
-    detections = detect_people(pyramid, run.part(0.0, 0.2))
+    """The people of a photo but those who are known, and how many more the detector alone is sure of.
+
+    detections : what the detector has said already.
+    """
+    if detections is None:
+        detections = detect_people(pyramid, run.part(0.0, 0.2))
     fresh = [one for one in detections if not any(_is_of(one, person) for person in known)]
     people = _people_in(pyramid, fresh, run.part(0.2, 0.7), least, known=known)
     sure = [*known, *(one for one in people if one.belief >= BELIEVED)]

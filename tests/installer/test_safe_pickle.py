@@ -123,7 +123,8 @@ def test_as_a_module_it_is_what_torch_asks_for() -> None:
 
 
 def test_it_is_the_only_reader_of_pickles() -> None:
-    """Outside of it, no file of the product unpickles: neither by Python's module nor by numpy's or torch's own."""
+    """Outside of it, no file of the product unpickles: neither by Python's module nor by numpy's or torch's own. But
+    `apart` reads what a process and its own child write for each other in a folder that is theirs alone."""
     root = safe_pickle.__file__.rpartition("installer")[0]
     found = []
     for folder in ("installer", "inference", "blender_addon"):
@@ -133,4 +134,5 @@ def test_it_is_the_only_reader_of_pickles() -> None:
             found += [(path.name, sign) for sign in signs if sign in text]
             found += [(path.name, "torch.load") for line in text.splitlines() if "torch.load(" in line and
                       "pickle_module=module" not in line and "weights_only=True" not in line]  # fmt: skip
-    assert set(found) == {("safe_pickle.py", "pickle._Unpickler"), ("sniff.py", "dill")}
+    own = ("apart.py", "pickle.load")
+    assert set(found) == {("safe_pickle.py", "pickle._Unpickler"), ("sniff.py", "dill"), own}

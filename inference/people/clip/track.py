@@ -23,6 +23,7 @@ from scipy.optimize import linear_sum_assignment
 from ...runtime.run import Run
 from ...shipped import pose, search
 from ...shipped.crops import BATCH, Pyramid
+from ...shipped.detect import detect_people, vouched
 from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
@@ -320,8 +321,12 @@ class _Shot:
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
         if not missing and (frame - self.start) % self.detect_every:
             return seen
-        known = list(seen)
-        found, _ = search.search_people(pyramid, run.part(0.2, 1.0), pose.BELIEVED, known)
+        detections = detect_people(pyramid, run.part(0.2, 0.4))
+        known = [one for one in seen if vouched(one, detections) > search.SEPARATE]
+        found, _ = search.search_people(pyramid, run.part(0.4, 1.0), pose.BELIEVED, known, detections)
+        # Whom the detector does not see makes room for those whom it sees there: it was a mixture of two.
+        vague = [one for one in seen if not any(one is other for other in known)]
+        seen = known + [one for one in vague if not any(_meet(one.points, other.points) for other in found)]
         for one in sorted(found, key=lambda one: -one.score_min):
             if one.score < self.min_score or any(covered_share(one, other) > COVERED for other in known):
                 continue
