@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 #: A false person gives itself away in several ways, each harmless by itself: the network is unsure of it under some
 #: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides. A face
-#: without shoulders or hips, of an animal as a rule, is nobody's: of 176 rendered people one of them is seen by 0.38 at
-#: least, of a cat by 0.01.
+#: without shoulders or hips, of an animal as a rule, is nobody's unless the detector is sure: of 176 rendered people one
+#: of them is seen by 0.38 at least, of a cat by 0.01.
 _DOUBT = 1.0
 _TRUNK, _TRUNK_SEEN = [11, 12, 23, 24], 0.3
 #: A limb or a head that the picture's edge cuts off its body is taken for a small person who is all there: nearly all
@@ -212,7 +212,8 @@ def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camer
     deformed = np.clip((fit.residual - 0.12) / 0.12, 0, 0.8)
     unfilled = np.clip((0.35 - filled(fit, mask, camera)) / 0.35, 0, 1)
     inside = ((one.points >= 0) & (one.points < (camera.width, camera.height))).all(1)
-    bodiless = _DOUBT * ((one.visibility * one.presence * inside)[_TRUNK].max() < _TRUNK_SEEN)
+    seen = (one.visibility * one.presence * inside)[_TRUNK].max() >= _TRUNK_SEEN
+    bodiless = _DOUBT * (not seen and one.region.score < search.SEPARATE)
     small = one.region.size < _SMALL * max(camera.width, camera.height)
     squeezed = small and inside[:33].mean() > _WHOLE and _beyond(one.region, camera) > _BEYOND
     tiny = np.ptp(one.points[:33], axis=0).max() < _TINY

@@ -468,6 +468,8 @@ def test_a_face_without_shoulders_and_hips_is_nobodys(run):
     depth, _ = rasterise(fit.vertices, load_body().faces, CAMERA)
     mask[depth > 0] = 1
     face = landmarks_of(vertices, joints, hidden=range(11, 33))
+    assert blazepose_anny.doubt(face, fit, mask, CAMERA) < 0.5, "the detector sees a body"
+    face = replace(face, region=replace(face.region, score=0.1))
     assert blazepose_anny.doubt(one, fit, mask, CAMERA) < 0.5
     assert blazepose_anny.doubt(face, fit, mask, CAMERA) >= 1
     assert blazepose_anny.doubt(landmarks_of(vertices, joints, hidden=range(13, 33)), fit, mask, CAMERA) < 0.5
