@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 #: A false person gives itself away in several ways, each harmless by itself: the network is unsure of it under some
 #: augmentation, its landmarks are no possible body, the body does not fill its mask. The sum of doubts decides. A face
-#: without shoulders or hips, of an animal as a rule, is nobody's unless the detector is sure: of 176 rendered people one
-#: of them is seen by 0.38 at least, of a cat by 0.01.
+#: without shoulders or hips, of an animal as a rule, is nobody's unless the detector is sure: one of them is seen by
+#: 0.38 at least of 176 rendered people, by 0.01 of a cat.
 _DOUBT = 1.0
 _TRUNK, _TRUNK_SEEN = [11, 12, 23, 24], 0.3
 #: A limb or a head that the picture's edge cuts off its body is taken for a small person who is all there: nearly all
