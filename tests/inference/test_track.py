@@ -267,6 +267,20 @@ def test_left_and_right_that_were_exchanged_are_put_right(way, frames):
     assert (OTHER[OTHER] == np.arange(39)).all()
 
 
+def test_an_exchange_does_not_hide_behind_readings_that_go_with_nothing():
+    true = _walker(40)
+    read = replace(true, sightings=dict(true.sightings))
+    for frame in range(10, 29):
+        other = exchanged(true.sightings[frame], (True, True))
+        if frame > 26:
+            landmarks = replace(other.landmarks, points=(true.sightings[frame].points + other.points) / 2 + (50, 0))
+            other = replace(other, landmarks=landmarks)
+        read.sightings[frame] = other
+    mended = with_steady_sides(read, 24.0)
+    for frame in set(range(40)) - {27, 28}:
+        np.testing.assert_array_equal(mended.sightings[frame].points, true.sightings[frame].points)
+
+
 def test_a_landmark_that_jumps_away_and_back_counts_little():
     track = _walker(12)
     one = track.sightings[6]

@@ -32,6 +32,8 @@ WAYS = ((False, False), (True, False), (False, True), (True, True))
 _CHANGE, _CHANGE_TIME, _EACH, _APART = 0.02, 0.3, 0.2, 0.2
 #: Moves count up to this.
 _MOST = 0.3
+#: What it costs to leave out a frame, and how many in a row may be.
+_SKIP, _SKIPPED = 0.1, 3
 #: A landmark that jumps off by so many sides of the crop and comes back at once, and as a multiple of what it moves
 #: meanwhile, is not where it is said to be: so much of it counts.
 _JUMP, _AWAY, _LEFT = 0.03, 2.0, 0.05
@@ -62,21 +64,42 @@ def _sizes(track: Track) -> NDArray[np.float64]:
 
 
 def steady_ways(points: NDArray, sizes: NDArray, frames: Sequence[int], fps: float) -> NDArray[np.int64]:
-    """Which of `WAYS` (T,) each frame's names are to be exchanged in.  points : (T, 39, 2).  sizes : (T,) pixels."""
-    named = [np.stack([_named(one, way) for way in WAYS]) for one in points]
+    """Which of `WAYS` (T,) each frame's names are to be exchanged in.  points : (T, 39, 2).  sizes : (T,) pixels.
+
+    The way through the frames may leave out some that go with none (mixtures of a front and a back, say), for a price:
+    over those any exchange would be free. They are named as goes best with the frame before them.
+    """
+    named = np.stack([[_named(one, way) for way in WAYS] for one in points])
     each = np.array([_EACH * sum(way) + _APART * (way[0] != way[1]) for way in WAYS]) / fps
     change = np.array([[sum(a != b for a, b in zip(one, other, strict=True)) for other in WAYS] for one in WAYS])
-    best, came = each, np.zeros((len(points), len(WAYS)), int)
-    for number in range(1, len(points)):
-        size, gap = np.sqrt(sizes[number] * sizes[number - 1]), (frames[number] - frames[number - 1]) / fps
-        moved = np.linalg.norm(named[number][None] - named[number - 1][:, None], axis=-1) / size
-        moves = sum(np.minimum(moved[..., group], _MOST).mean(axis=-1) for group in _COMPARED)
-        total = best[:, None] + moves + (_CHANGE + _CHANGE_TIME * gap) * change + each
-        came[number], best = total.argmin(axis=0), total.min(axis=0)
-    ways = [int(best.argmin())]
-    for number in range(len(points) - 1, 0, -1):
-        ways.append(int(came[number, ways[-1]]))
-    return np.array(ways[::-1])
+    moves: dict[tuple[int, int], NDArray] = {}
+    best = np.zeros((len(points), len(WAYS)))
+    came = np.zeros((len(points), len(WAYS), 2), int)
+    for number in range(len(points)):
+        # As if all before had been left out.
+        best[number], came[number] = each + _SKIP * number, (-1, 0)
+        for before in range(max(0, number - _SKIPPED - 1), number):
+            size, gap = np.sqrt(sizes[number] * sizes[before]), (frames[number] - frames[before]) / fps
+            moved = np.linalg.norm(named[number][None] - named[before][:, None], axis=-1) / size
+            move = sum(np.minimum(moved[..., group], _MOST).mean(axis=-1) for group in _COMPARED)
+            moves[before, number] = move + (_CHANGE + _CHANGE_TIME * gap) * change + each
+            total = best[before][:, None] + moves[before, number] + _SKIP * (number - before - 1)
+            nearer = total.min(axis=0) < best[number]
+            best[number][nearer] = total.min(axis=0)[nearer]
+            came[number][nearer] = np.stack([np.full(len(WAYS), before), total.argmin(axis=0)], 1)[nearer]
+    ends = best + _SKIP * np.arange(len(points))[::-1, None]
+    number, way = (int(one) for one in np.unravel_index(ends.argmin(), ends.shape))
+    ways = np.full(len(points), -1)
+    while number >= 0:
+        ways[number] = way
+        number, way = (int(one) for one in came[number, way])
+    first = int(np.flatnonzero(ways >= 0)[0])
+    for number in [*range(first - 1, -1, -1), *range(first + 1, len(points))]:
+        if ways[number] < 0:
+            step = (number, number + 1) if number < first else (number - 1, number)
+            cost = moves[step][:, ways[number + 1]] if number < first else moves[step][ways[number - 1]]
+            ways[number] = int(cost.argmin())
+    return ways
 
 
 def _named(values: NDArray, way: tuple[bool, bool]) -> NDArray:
