@@ -115,10 +115,15 @@ def draw_status(layout: UILayout, photo: str) -> None:
         row.label(text="")
         return
     split = row.split(factor=0.6) if outcome.operator or _of_photo(outcome) else row
-    told = outcome.line.partition(". ")[0]
-    split.operator("maquette.show_outcome", text=told, icon=_icon(outcome), emboss=False)
+    split.operator("maquette.show_outcome", text=opening(outcome.line), icon=_icon(outcome), emboss=False)
     if split != row:
         draw_remedy(split, outcome)
+
+
+def opening(line: str) -> str:
+    """A closing line's first sentence, and a sign that there is more: that somebody was seen who is not fitted, say."""
+    first, _, more = line.partition(". ")
+    return f"{first} …" if more else first
 
 
 def _icon(outcome: jobs.Outcome) -> Any:
@@ -230,5 +235,5 @@ def draw_in_status_bar(self: Any, _context: object) -> None:
     if active:
         draw_progress(row, active[0], named=True)
     elif outcome is not None:
-        row.label(text=outcome.line.partition(". ")[0], icon="CHECKMARK")
+        row.label(text=opening(outcome.line), icon="CHECKMARK")
         row.operator("maquette.show_result", text="Show", icon="VIEWZOOM").index = 0

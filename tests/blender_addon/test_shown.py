@@ -272,3 +272,8 @@ def test_a_lens_in_millimetres_is_one_on_full_frame(bricks) -> None:
     given = SimpleNamespace(fx=0.0, fy=0.0, camera="", lens_mm=72.0)
     camera = focal_of(given).applied_to(load_photo(bricks)).camera
     assert camera.fx == pytest.approx(2 * 96) and camera.fy == pytest.approx(2 * 96)
+
+
+def test_a_line_cut_short_shows_that_there_is_more():
+    assert job_display.opening("Recovered 5 people. Somebody more may be there") == "Recovered 5 people …"
+    assert job_display.opening("Recovered 5 people") == "Recovered 5 people"

@@ -10,7 +10,7 @@ from bpy.types import UILayout
 
 from ...core import jobs, roles
 from ...packages.state import ready, status, unsupported
-from ...ui.job_display import draw_outcome, draw_running, draw_status, is_there
+from ...ui.job_display import draw_outcome, draw_running, draw_status, is_there, opening
 from ...ui.text import characters, draw_lines
 from .chosen import chosen_name, has_layers, matched_camera
 from .panel import SidebarPanel
@@ -133,7 +133,7 @@ class ResultsPanel(SidebarPanel):
         picture = next((image for image in (*images, bpy.data.images.get(outcome.photo)) if image is not None), None)
         if picture is not None:
             row.label(text="", icon_value=row.icon(picture))  # type: ignore[arg-type]
-        row.label(text=outcome.line.partition(". ")[0])
+        row.label(text=opening(outcome.line))
         row.operator("maquette.show_result", text="", icon="VIEWZOOM").index = index
         if outcome.again is not None:
             row.operator("maquette.build_again", text="", icon="FILE_REFRESH").index = index
