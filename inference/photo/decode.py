@@ -192,7 +192,7 @@ def read_tiff(path: Path) -> NDArray:
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
             pixels: NDArray = next(container.decode(video=0)).to_ndarray()
     except (FFmpegError, ValueError, StopIteration, IndexError) as error:
         raise BadInput(f"The photo {path} is damaged or of a kind that cannot be read.", _READABLE) from error

@@ -143,7 +143,7 @@ class Movie:
         from av.stream import Disposition
 
         try:
-            container = av.open(str(self.path), options={"protocol_whitelist": "file"})
+            container = av.open(str(self.path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
         except (FFmpegError, ValueError) as error:
             raise BadInput(f"{self.path} is not a movie that can be read, or is cut off.", _ADVICE) from error
         with container:

@@ -231,6 +231,14 @@ def test_an_animated_gif_is_a_clip(tmp_path) -> None:
     assert len(load_clip(tmp_path / "rests.gif")) == 1
 
 
+def test_a_title_in_another_alphabet_than_utf8_does_no_harm(tmp_path) -> None:
+    movie = write(tmp_path / "a.avi", numbered(4), codec="mjpeg", pix_fmt="yuvj420p", colours=(5, 2))
+    data = movie.read_bytes()
+    assert data.count(b"Lavf") == 1  # what wrote it, which players show beside the title
+    movie.write_bytes(data.replace(b"Lavf", b"L\xe9\xd3f"))
+    assert len(load_clip(movie)) == 4
+
+
 def test_sound_alone_is_no_movie(tmp_path) -> None:
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=48000)
