@@ -30,7 +30,7 @@ class Camera:
     """Pinhole intrinsics in pixels.
 
     `source` says where the focal length came from: "given", "exif", "scene", "lines" (straight edges, found or drawn),
-    "photos" (several of one place), "model" or "default".
+    "photos" (several of one place), "motion" (of the camera of a clip), "model" or "default".
     up : the way up as a unit vector in camera axes, where straight edges tell it.
     """
 
@@ -90,7 +90,7 @@ class Camera:
         long_sides = 18.0 / math.tan(0.5 * self.field_of_view)
         told = {
             "exif": "from EXIF", "scene": "from the scene's camera", "model": "found by the model",
-            "lines": "by straight lines", "photos": "by several photos",
+            "lines": "by straight lines", "photos": "by several photos", "motion": "by how the camera moves",
         }.get(self.source, "as given")  # fmt: skip
         return f"{diagonals if self.source == 'exif' else long_sides:.3g} mm {told}"
 

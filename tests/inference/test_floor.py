@@ -56,6 +56,13 @@ def test_planted_soles_of_both_feet_of_everybody_are_at_height_0(standing):
     assert len(feet) == 4
 
 
+def test_before_a_camera_that_is_lost_the_floor_is_found_and_nobody_is_moved(standing):
+    spells, _, ground = standing
+    same, found = stand(load_body(), spells, PLANTED, runtime.start("cpu"), moving=False)
+    assert all(one is other for one, other in zip(same, spells, strict=True))
+    np.testing.assert_allclose(found.up, ground.up, atol=1e-6)
+
+
 def test_without_planting_nothing_is_moved(standing):
     spells, *_ = standing
     same, ground = stand(load_body(), spells, {**PLANTED, "plant": 0.0}, runtime.start("cpu"))

@@ -11,7 +11,7 @@ from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip.motion import Spell, in_first_camera
 from maquette.inference.people.clip.scenery import Scenery, joined
-from maquette.inference.people.clip.travel import BLIND, UNSOLVED, Travel, scaled, travel_of
+from maquette.inference.people.clip.travel import BLIND, UNSOLVED, Travel, scaled, through_lens, travel_of
 from maquette.inference.people.clip.world import in_cameras, in_world
 from maquette.inference.shipped.body import load_body
 
@@ -88,10 +88,44 @@ def test_what_cannot_be_solved_is_said():
     random = np.random.default_rng(0)
     paths = _followed(_path("pan"))
     paths[:, 2:] += random.normal(0, 15, (len(paths), 2))
-    assert travel_of(paths, (CAMERA,) * FRAMES, FPS) == Travel(note=UNSOLVED)
+    assert travel_of(paths, (CAMERA,) * FRAMES, FPS) == Travel(lost=True, note=UNSOLVED)
     cut = travel_of(_followed(_path("pan")), (CAMERA,) * FRAMES, FPS, cuts=(20,))
-    assert cut.poses is None
+    assert cut.poses is None and cut.lost
     assert "cut" in cut.note
+
+
+def test_small_films_are_followed_less_exactly():
+    rough = _followed(_path("orbit"), noise=0.6)
+    rough[:, 2:] *= 320 / 480
+    small = replace(CAMERA, fx=560 * 2 / 3, fy=560 * 2 / 3, cx=160, cy=120, width=320, height=240)
+    found = travel_of(rough, (small,) * FRAMES, FPS)
+    assert found.poses is not None and _angles(found.poses, _path("orbit")).max() < 1
+
+
+@pytest.mark.parametrize("kind", ["pan", "orbit"])
+def test_how_the_camera_moves_tells_a_lens_that_is_a_guess(kind):
+    paths = _followed(_path(kind))
+    guess = (replace(CAMERA, fx=300.0, fy=300.0, source="default"),) * FRAMES
+    assert not travel_of(paths, guess, FPS).turns, "a pan through a wrong lens looks like a way"
+    found = through_lens(paths, guess, FPS)
+    assert found[0].source == "motion" and found[0].fx == pytest.approx(CAMERA.fx, rel=0.15)
+    assert _angles(travel_of(paths, found, FPS).poses, _path(kind)).max() < 4
+    told = (replace(guess[0], source="exif"),) * FRAMES
+    assert through_lens(paths, told, FPS) == told
+    cut = through_lens(paths, guess, FPS, cuts=(20,))
+    assert cut == guess
+
+
+def test_the_ground_below_the_feet_gives_the_scale_of_who_runs_and_jumps():
+    true, unit = _path("dolly"), travel_of(_followed(_path("dolly"), noise=0.05), (CAMERA,) * FRAMES, FPS)
+    feet = np.zeros((FRAMES, 2, 3))
+    for frame in range(FRAMES):
+        feet[frame] = (0.05 * frame - 1, 1.45 - 0.2 * (frame % 8 > 5), 6), (0.05 * frame - 1, 1.25, 6.1)
+    local = np.einsum("tji,tfj->tfi", true[:, :3, :3], feet - true[:, None, :3, 3])
+    found = scaled(unit, [(np.arange(FRAMES), local)], FPS)
+    length = np.linalg.norm(found.poses[-1, :3, 3]) / np.linalg.norm(true[-1, :3, 3])
+    assert length == pytest.approx(1, abs=0.05)
+    assert scaled(replace(unit, points=unit.points[:2]), [(np.arange(FRAMES), local)], FPS).lost
 
 
 def test_the_feet_of_the_people_give_the_scale():
@@ -110,8 +144,8 @@ def test_the_feet_of_the_people_give_the_scale():
     length = np.linalg.norm(found.poses[-1, :3, 3]) / np.linalg.norm(true[-1, :3, 3])
     assert length == pytest.approx(1, abs=0.05)
     nobody = scaled(Travel(unit), [], FPS)
-    assert nobody.poses is None
-    assert "feet" in nobody.note
+    assert nobody.poses is None and nobody.lost
+    assert "how far" in nobody.note
 
 
 def test_points_are_followed_beside_people_and_over_pieces():

@@ -40,6 +40,7 @@ from .scenery import Background, joined
 from .sides import with_steady_sides
 from .temporal import bridge, fit_motion
 from .track import Piece, Track, follow_people
+from .travel import through_lens
 from .world import in_world, stand_behind, travel_behind, world_behind
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
@@ -83,13 +84,16 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     A person out of sight for up to a second goes on, interpolated, with a confidence of 0 and without a mask.
     """
     fps, cameras, body = measured.fps or USUAL_FPS, measured.cameras, load_body()
+    surroundings = behind(measured.pieces)
+    if options["camera_motion"] == "auto":
+        cameras = through_lens(surroundings.paths, cameras, fps, surroundings.cuts)
     tracks = [with_steady_sides(track, fps) for track in identify(measured.pieces, fps)]
     looked = options["hands"] == "full"
     seen_hands = [fitted_hands(track, cameras) if looked else {} for track in tracks]
     spells = fit_tracks(tracks, cameras, fps, run.part(0.0, 0.76), options, seen_hands)
     if looked:
         spells = [set_hands(body, spell, seen_hands[spell.track], options["smoothing"]) for spell in spells]
-    travel = travel_behind(body, spells, behind(measured.pieces), cameras, fps, options)
+    travel = travel_behind(body, spells, surroundings, cameras, fps, options)
     spells, ground = stand_behind(body, spells, travel, options, run.part(0.76, 0.8), cameras[0].up)
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 

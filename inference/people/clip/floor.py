@@ -36,24 +36,24 @@ AIRBORNE, HIGHEST, SEATED, LOWEST = 1.0, 0.5, 0.2, 0.3
 
 def stand(
     body: Body, spells: Sequence[Spell], options: Mapping[str, Any], run: Run,
-    up: tuple[float, float, float] | None = None, ground: Ground | None = None,
+    up: tuple[float, float, float] | None = None, ground: Ground | None = None, moving: bool = True,
 ) -> tuple[list[Spell], Ground | None]:  # fmt: skip
     """The motions on one floor, with planted feet, and that floor; as they are where `plant` is 0, and None where the
     options do not change the floor then.
 
-    up : see `fit_ground`.  ground : the floor, where it is known.
+    up : see `fit_ground`.  ground : the floor, where it is known.  moving : whether people are moved to it.
     """
     strength, change = options["plant"], [options[f"floor_{name}"] for name in ("height", "pitch", "roll")]
     if not spells or (strength <= 0 and not any(change)):
         return list(spells), None
     run.report(0.0, "Planting the feet")
-    spells = spells_with_children(body, spells, up, ground) if strength > 0 else spells
+    spells = spells_with_children(body, spells, up, ground) if strength > 0 and moving else spells
     evidence = [gather_motion_evidence(body, spell.motion) for spell in spells]
     ground = ground or fit_ground(evidence, up)
     apart = apart_from(body, spells, ground)
     if any(change):
         ground = ground.changed(*change, about=np.concatenate([one.supports for one in evidence]).mean(axis=0))
-    if strength <= 0:
+    if strength <= 0 or not moving:
         return list(spells), ground
     standing = []
     for spell in snap_spells(body, spells, ground, apart):

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import spsolve
 
 from ...camera import Camera
@@ -26,8 +27,9 @@ from .ground import Ground
 
 #: Points stay where they are within this share of the picture's width: noise of following them.
 STILL = 0.0012
-#: Median error of a solution, as a share of the width, up to which it is one.
-GOOD = 0.0012
+#: Median error of a solution, as a share of the width, up to which it is one; of small pictures (pixels), since points
+#: in compressed films are followed no better.
+GOOD, FOLLOWED = 0.0012, 0.6
 #: Fewest points that a frame is solved by; frames between those that are adjusted together, at 25 a second.
 LEAST, STEP = 15, 4
 #: Least angle (radians) between two views of a point whose place counts.
@@ -35,17 +37,24 @@ ANGLE = 0.01
 ROUNDS = 12
 #: New frames after which they are adjusted, the frames around them that take part, and how many of these hold still.
 OFTEN, AROUND, HELD = 6, 24, 8
+#: Focal lengths that are tried where it is a guess, as shares of that, and frames that are looked at for it.
+SHARES, LOOKED_AT = np.geomspace(0.5, 4.0, 13), 120
 #: Points that err by so many times the usual are no part of the surroundings.
 LOOSE = 2.5
 #: Speed of the fastest camera, and of feet that do not stand (m/s).
 FASTEST, SLIDING = 15.0, 0.6
+#: Points of the ground around a foot, and feet, that tell how far away it is; within these quartiles of the logarithm.
+AROUND_FOOT, FEET, AGREED = 5, 5, 0.3
 #: Share of the frames that may have too few points behind the people.
 BARE = 0.1
 BLIND = (
     "The camera is taken as still, because too little behind the people can be followed: take the motion of a camera of"
     " the scene, or choose Still if it stood"
 )
-UNSOLVED = "The camera moves, but how it does could not be found: the people are placed as if it stood still"
+UNSOLVED = (
+    "The camera moves, but how it does could not be found: the people fit the picture, but no feet are planted, and the"
+    " matched camera stands still"
+)
 TURNS, MOVES = "The camera turns; it is animated", "The camera moves; it is animated"
 
 
@@ -55,6 +64,8 @@ class Travel:
     None for a camera that stands still, or whose motion is unknown.  turns : it stays in its place.  note : what is to
     be said.
     world, ground : of a camera whose motion is given: (4, 4) its world from the axes of the first frame, and the floor.
+    lost : it moves, nobody knows how.  points : (P, 3) of the surroundings, in the axes of the first frame and the unit
+    of the way.
     """
 
     poses: NDArray[np.float64] | None = None
@@ -62,6 +73,8 @@ class Travel:
     note: str = ""
     world: NDArray[np.float64] | None = None
     ground: Ground | None = None
+    lost: bool = False
+    points: NDArray[np.float64] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -79,6 +92,16 @@ class _Views:
     pixel: float
     count: int
     points: int
+
+    def through(self, share: float) -> _Views:
+        """The same through a lens of this share of the focal length."""
+        return replace(self, at=self.at / share, pixel=self.pixel / share)
+
+    def every(self, step: int) -> _Views:
+        """Every so many frames alone."""
+        kept = self.frame % step == 0
+        count = (self.count - 1) // step + 1
+        return replace(self, point=self.point[kept], frame=self.frame[kept] // step, at=self.at[kept], count=count)
 
     @cached_property
     def own(self) -> list[NDArray[np.int64]]:
@@ -98,50 +121,149 @@ def _by_frame(frame: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
 
 def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tuple[int, ...] = ()) -> Travel:
     """The motion of the camera. paths : see `scenery.joined`."""
+    views, note = _views_of(paths, cameras)
+    if views is None:
+        return Travel(note=note)
+    if cuts:
+        return Travel(lost=True, note=f"{UNSOLVED}, for it is cut; recover its shots one by one")
+    return _solved(views, _good(cameras[0]), max(1, round(STEP * fps / 25)))[0]
+
+
+def through_lens(
+    paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tuple[int, ...] = ()
+) -> tuple[Camera, ...]:
+    """The cameras, with the focal length that explains how the surroundings move, where theirs is a guess that does not
+    explain it, or takes a camera that turns for one that travels.
+
+    The arguments are those of `travel_of`.
+    """
+    views, _ = _views_of(paths, cameras)
+    if cameras[0].source != "default" or views is None or cuts:
+        return cameras
+    good, apart = _good(cameras[0]), -(-len(cameras) // LOOKED_AT)
+    views, step = views.every(apart), max(1, round(STEP * fps / 25 / apart))
+    travel, error = _solved(views, good, step)
+    if travel.turns:
+        return cameras
+    share, left = _turning_lens(views)
+    if left >= min(good, error):
+        if not travel.lost:
+            return cameras
+        errors = [_solved(views.through(share), good, step)[1] for share in SHARES]
+        share, left = SHARES[int(np.argmin(errors))], min(errors)
+    if left >= good:
+        return cameras
+    return tuple(replace(one.with_focal(share * one.fx, share * one.fy), source="motion") for one in cameras)
+
+
+def _turning_lens(views: _Views) -> tuple[float, float]:
+    """The share of the focal length with which a camera that only turns explains most, and the error in pixels."""
+    errors = [_turning(views.through(share))[1] for share in SHARES]
+    best = int(np.clip(np.argmin(errors), 1, len(SHARES) - 2))
+    found = minimize_scalar(
+        lambda share: _turning(views.through(np.exp(share)))[1],
+        bounds=np.log(SHARES[[best - 1, best + 1]]), method="bounded", options={"xatol": 0.01},
+    )  # fmt: skip
+    return float(np.exp(found.x)), float(found.fun)
+
+
+def _good(camera: Camera) -> float:
+    """The error in pixels up to which a solution is one."""
+    return max(GOOD * max(camera.width, camera.height), FOLLOWED)
+
+
+def _views_of(paths: NDArray, cameras: tuple[Camera, ...]) -> tuple[_Views | None, str]:
+    """What is seen of the surroundings; None for a camera that stands still, or where nobody can tell (a note)."""
     count = len(cameras)
     if count < 3:
-        return Travel()
+        return None, ""
     seen = np.bincount(paths[:, 1].astype(int), minlength=count)
     if (seen < LEAST).mean() > BARE:
-        return Travel(note=BLIND)
+        return None, BLIND
     order = np.lexsort((paths[:, 1], paths[:, 0]))
     names, point = np.unique(paths[order, 0], return_inverse=True)
     paths = paths[order]
     firsts = np.searchsorted(point, np.arange(len(names)))
     moved = np.linalg.norm(paths[:, 2:] - paths[firsts[point], 2:], axis=1)
     frame = paths[:, 1].astype(int)
-    width = max(cameras[0].width, cameras[0].height)
     middle = np.array([np.median(moved[some]) if len(some) else 0.0 for some in _by_frame(frame, count)])
-    if np.percentile(middle, 95) < STILL * width:
-        return Travel()
-    if cuts:
-        return Travel(note=f"{UNSOLVED}, for it is cut; recover its shots one by one")
+    if np.percentile(middle, 95) < STILL * max(cameras[0].width, cameras[0].height):
+        return None, ""
     focal = np.array([[camera.fx, camera.fy] for camera in cameras])
     centre = np.array([[camera.cx, camera.cy] for camera in cameras])
-    views = _Views(point, frame, (paths[:, 2:] - centre[frame]) / focal[frame], 1 / cameras[0].fx, count, len(names))
+    at = (paths[:, 2:] - centre[frame]) / focal[frame]
+    return _Views(point, frame, at, 1 / cameras[0].fx, count, len(names)), ""
+
+
+def _solved(views: _Views, good: float, step: int) -> tuple[Travel, float]:
+    """The motion that explains the views to `good` pixels, and the error, infinite where there is none.
+
+    step : frames between key frames.
+    """
     turns, error = _turning(views)
-    if error < GOOD * width:
-        return Travel(_matrices(turns, np.zeros((count, 3))), True, TURNS)
+    if error < good:
+        return Travel(_matrices(turns, np.zeros((views.count, 3))), True, TURNS), error
     try:
-        solved = _Structure(views, max(1, round(STEP * fps / 25)), turns).solve()
+        solved = _Structure(views, step, turns).solve()
     except (np.linalg.LinAlgError, cv2.error):  # points that lie so that nothing follows from them
         solved = None
-    if solved is None or not solved[2] <= GOOD * width:
-        return Travel(note=UNSOLVED)
-    return Travel(_matrices(solved[0], solved[1]), False, MOVES)
+    if solved is None or not solved[2] <= good:
+        return Travel(lost=True, note=UNSOLVED), np.inf
+    turns, places, error, points = solved
+    return Travel(_matrices(turns, places), False, MOVES, points=(points - places[0]) @ turns[0]), error
 
 
 def scaled(travel: Travel, feet: Sequence[tuple[NDArray, NDArray]], fps: float) -> Travel:
-    """The way in metres: as long as lets the slower foot of each person stand, in most frames.
+    """The way in metres, told by the ground that is seen around the feet, or by feet that stand on it.
 
     feet : per person the frames (T,) and the feet (T, F, 3) in the axes of those frames' cameras, metres.
     """
     if travel.poses is None or travel.turns:
         return travel
-    turned = [
-        (np.einsum("tij,tfj->tfi", travel.poses[f, :3, :3], one), travel.poses[f, None, :3, 3]) for f, one in feet
-    ]
-    longest = float(np.linalg.norm(np.diff(travel.poses[:, :3, 3], axis=0), axis=1).max()) * fps
+    scale = _by_ground(travel, feet) or _by_standing(travel.poses, feet, fps)
+    if scale is None:
+        return Travel(lost=True, note=f"{UNSOLVED} (nothing tells how far it goes)")
+    poses = travel.poses.copy()
+    poses[:, :3, 3] *= scale
+    return replace(travel, poses=poses)
+
+
+def _by_ground(travel: Travel, feet: Sequence[tuple[NDArray, NDArray]]) -> float | None:
+    """The scale at which the ground that is seen around a foot is as far away as the foot; None where too little of it
+    is seen, or where it tells too many scales."""
+    if travel.poses is None or travel.points is None:
+        return None
+    told = []
+    for frames, own in feet:
+        for frame, both in zip(frames[::STEP], own[::STEP], strict=True):
+            foot = both[int(np.argmax(both[:, 1] / both[:, 2]))]
+            local = (travel.points - travel.poses[frame, :3, 3]) @ travel.poses[frame, :3, :3]
+            local = local[local[:, 2] > 0]
+            # In metres at the foot's distance, from the foot. What lies below it in the picture is ground before it.
+            aside = (local[:, :2] / local[:, 2:] - foot[:2] / foot[2]) * foot[2]
+            near = ((aside > (-1.5, -0.1)) & (aside < (1.5, 0.8))).all(axis=1)
+            if near.sum() >= AROUND_FOOT:
+                told.append(foot[2] * _inverse_at(aside[near], 1 / local[near, 2]))
+    scales = np.log([one for one in told if one > 0])
+    if len(scales) < FEET or np.subtract(*np.percentile(scales, (75, 25))) > AGREED:
+        return None
+    return float(np.exp(np.median(scales)))
+
+
+def _inverse_at(aside: NDArray, inverse: NDArray) -> float:
+    """1 / z of a plane at the middle of points (N, 2) in the picture, where it is linear. Some may lie elsewhere."""
+    slopes, weights, values = np.c_[np.ones(len(aside)), aside], np.ones(len(aside)), np.zeros(3)
+    for _ in range(8):
+        values = np.linalg.lstsq(weights[:, None] * slopes, weights * inverse, rcond=None)[0]
+        off = np.abs(slopes @ values - inverse)
+        weights = 1 / (1 + (off / max(2 * float(np.median(off)), 1e-9)) ** 2)
+    return float(values[0])
+
+
+def _by_standing(poses: NDArray, feet: Sequence[tuple[NDArray, NDArray]], fps: float) -> float | None:
+    """The scale that lets the slower foot of each person stand, in most frames."""
+    turned = [(np.einsum("tij,tfj->tfi", poses[f, :3, :3], one), poses[f, None, :3, 3]) for f, one in feet]
+    longest = float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).max()) * fps
 
     def slide(scale: float) -> float:
         """Speed (m/s) of the slower foot, in the median."""
@@ -157,14 +279,12 @@ def scaled(travel: Travel, feet: Sequence[tuple[NDArray, NDArray]], fps: float) 
     # The unit of a solved way is arbitrary: no camera is carried faster than a car drives.
     scales = np.geomspace(1e-3, FASTEST / max(longest, 1e-12), 160)
     slides = [slide(scale) for scale in scales]
-    best = scales[int(np.argmin(slides))]
+    first = int(np.argmin(slides))
+    if slides[first] > SLIDING or first == 0:  # who keeps up with the camera would have it stand still
+        return None
+    best = scales[first]
     finer = np.linspace(0.9 * best, 1.1 * best, 41)
-    best = float(finer[int(np.argmin([slide(scale) for scale in finer]))])
-    if not feet or min(slides) > SLIDING:
-        return Travel(note=f"{UNSOLVED} (nobody's feet tell how far it goes)")
-    poses = travel.poses.copy()
-    poses[:, :3, 3] *= best
-    return replace(travel, poses=poses)
+    return float(finer[int(np.argmin([slide(scale) for scale in finer]))])
 
 
 def _matrices(turns: NDArray, places: NDArray) -> NDArray[np.float64]:
@@ -223,7 +343,8 @@ class _Structure:
         self.solved = np.zeros(views.count, bool)
         self.points = np.full((views.points, 3), np.nan)
 
-    def solve(self) -> tuple[NDArray, NDArray, float] | None:
+    def solve(self) -> tuple[NDArray, NDArray, float, NDArray] | None:
+        """Turns, places, median error (pixels) and the points; None where nothing follows from what is seen."""
         if not self._begin():
             return None
         if not self._grow():
@@ -237,7 +358,7 @@ class _Structure:
             near = self.keys[int(np.abs(np.array(self.keys) - frame).argmin())]
             if not self.solved[frame] and not self._place(frame, near):
                 return None
-        return self.turns, self.places, self._error()
+        return self.turns, self.places, self._error(), self.points[np.isfinite(self.points[:, 0])]
 
     def _grow(self) -> bool:
         """Place the other key frames, the nearest to those that are known first. What is new is adjusted among its

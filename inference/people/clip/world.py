@@ -79,8 +79,11 @@ def stand_behind(
     body: Body, spells: Sequence[Spell], travel: Travel, options: Mapping[str, Any], run: Run,
     up: tuple[float, float, float] | None = None,
 ) -> tuple[list[Spell], Ground | None]:  # fmt: skip
-    """See `floor.stand`; the floor is in the axes of the first camera."""
-    standing, ground = stand(body, in_world(body, spells, travel), options, run, up, travel.ground)
+    """See `floor.stand`; the floor is in the axes of the first camera. Nobody is moved to the floor of a camera that
+    moves no one knows how: that would be off the picture."""
+    standing, ground = stand(
+        body, in_world(body, spells, travel), options, run, up, travel.ground, moving=not travel.lost
+    )
     return in_cameras(body, standing, travel), ground
 
 
