@@ -36,9 +36,10 @@ class Piece:
 
 
 def run_pieces(
-    pieces: Sequence[Piece], folder: Path, ended: Callable[[Piece, int, float], None], lanes: int = 2
+    pieces: Sequence[Piece], folder: Path, ended: Callable[[Piece, int, float], bool | None], lanes: int = 2
 ) -> None:
-    """Run all pieces in `folder` so that `lanes` cores are busy; `ended` hears of each, its exit code and seconds.
+    """Run all pieces in `folder` so that `lanes` cores are busy; `ended` hears of each, its exit code and seconds, and
+    returns True for one that is to be run again.
 
     When this is interrupted (Ctrl-C, or `ended` raises), the processes that run are too, with all that they started.
     """
@@ -58,7 +59,8 @@ def run_pieces(
                 code = child.poll()
                 if code is not None:
                     del running[piece.name]
-                    ended(piece, code, time.monotonic() - started)
+                    if ended(piece, code, time.monotonic() - started):
+                        waiting.append(piece)
     except BaseException:
         _stop([child for _, child, _ in running.values()])
         raise

@@ -62,7 +62,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONUNBUF
 
 @dataclass(frozen=True)
 class Outcome:
-    """How some tests ended. `crashed_late`: the process crashed after the results were written."""
+    """How some tests ended. `crashed_late`: the process crashed after the results were written; `crashed_early`: before
+    they were."""
 
     blender: str
     passed: int
@@ -72,6 +73,7 @@ class Outcome:
     seconds: float
     verdict: str
     crashed_late: bool = False
+    crashed_early: bool = False
 
     @property
     def good(self) -> bool:
@@ -225,23 +227,36 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
 
 
 def in_lanes(pieces: Sequence[SuitePiece], first: Environment, reporter: Reporter) -> tuple[list[Outcome], list[str]]:
-    """Run the pieces, say how each ended, show the log of those that failed; the outcomes and what is not clean."""
+    """Run the pieces, say how each ended, show the log of those that failed; the outcomes and what is not clean.
+
+    Tests in which the process crashed are run once more, and say so: Blender's module crashes now and then by itself
+    (4.2's glTF exporter when it gives the window its scene back), a crash of ours comes back.
+    """
     outcomes: list[Outcome] = []
     complaints: list[str] = []
+    crashed: set[str] = set()
     answers = first.paths.home / "answers"
     shutil.rmtree(answers, ignore_errors=True)
 
-    def ended(piece: Piece, code: int, seconds: float) -> None:
+    def ended(piece: Piece, code: int, seconds: float) -> bool:
         assert isinstance(piece, SuitePiece)
+        again = False
         if piece.blender:
-            outcomes.append(judge(piece.blender, code, piece.results, seconds))
-            how, bad = summary(outcomes[-1:]), not outcomes[-1].good
+            outcome = judge(piece.blender, code, piece.results, seconds)
+            how, bad = summary([outcome]), not outcome.good
+            again = outcome.crashed_early and piece.name not in crashed
+            if again:
+                crashed.add(piece.name)
+                how = f"bpy {piece.blender} crashed in the middle, code {code} (see above); these tests run once more"
+            else:
+                outcomes.append(outcome)
         else:
             complaints.extend([piece.name] if code else [])
             how, bad = f"{'not clean' if code else 'clean'} in {seconds:.2f}s", bool(code)
         if bad:
             reporter.say(f"\n{piece.log.read_text('utf-8', 'replace')}")
         reporter.say(f"{piece.name}: {how}")
+        return again
 
     try:
         run_pieces(pieces, first.paths.root, ended)
@@ -301,9 +316,8 @@ def judge(blender: str, code: int, results: Path, seconds: float) -> Outcome:
     if suite is None:
         if code in (2, 3, 4):
             return Outcome(blender, 0, 0, 0, 0, seconds, "pytest could not run (see above).")
-        return Outcome(
-            blender, 0, 0, 1, 0, seconds, f"the process ended with code {code} before the results were written."
-        )
+        verdict = f"the process ended with code {code} before the results were written."
+        return Outcome(blender, 0, 0, 1, 0, seconds, verdict, crashed_early=code not in range(6))
     total, failed, errors, skipped = (int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped"))
     passed = total - failed - errors - skipped
     verdict = ""

@@ -351,6 +351,26 @@ def test_what_runs_is_stopped_with_what_it_started(tmp_path: Path) -> None:
     assert not never.log.exists()
 
 
+def _suite(paths: Paths, name: str, code: str) -> SuitePiece:
+    """A piece of one test file."""
+    file, results = paths.home / f"test_{name}.py", paths.home / f"{name}.xml"
+    file.write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}", str(file)]
+    command += ["--rootdir", str(paths.home)]
+    return SuitePiece(name, command, paths.home / f"{name}.log", os.environ, 0.0, (), 1.0, "4.5", results)
+
+
+def test_who_crashes_in_the_middle_runs_once_more_and_it_is_said(paths: Paths, reporter: Reporter, spoken) -> None:
+    mark = paths.home / "been here"
+    once = f"import os, pathlib\ndef test_a():\n    mark = pathlib.Path({str(mark)!r})\n"
+    once += "    if not mark.exists():\n        mark.touch()\n        os.abort()\n"
+    made = [_suite(paths, "once", once), _suite(paths, "always", "import os\ndef test_a(): os.abort()\n")]
+    outcomes, _ = testing.in_lanes(made, environments.locate(paths, "4.5"), reporter)
+    assert sorted((one.passed, one.errors, one.good) for one in outcomes) == [(0, 1, False), (1, 0, True)]
+    said = spoken.getvalue()
+    assert said.count("these tests run once more") == 2 and "once: 1 passed" in said and "Aborted" in said
+
+
 def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
     paths: Paths, reporter: Reporter, spoken, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -358,13 +378,7 @@ def test_a_run_shows_the_log_of_what_failed_its_slowest_tests_and_the_sum(
         "well": "import time\ndef test_slow(): time.sleep(0.3)\ndef test_quick(): pass\n",
         "badly": "def test_bad(): assert 'this' == 'that'\n",
     }
-    made = []
-    for name, code in tests.items():
-        file, results = paths.home / f"test_{name}.py", paths.home / f"{name}.xml"
-        file.write_text(code)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}", str(file)]
-        command += ["--rootdir", str(paths.home)]
-        made.append(SuitePiece(name, command, paths.home / f"{name}.log", os.environ, 0.0, (), 1.0, "4.5", results))
+    made = [_suite(paths, name, code) for name, code in tests.items()]
     made.append(
         SuitePiece("a check", [sys.executable, "-c", "print('a mess'); exit(1)"], paths.home / "c.log", os.environ)
     )
