@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from maquette.inference import Camera, People, Person
+from maquette.inference import Camera, People, Person, runtime
 from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip.motion import Spell, in_first_camera
@@ -107,12 +107,12 @@ def test_how_the_camera_moves_tells_a_lens_that_is_a_guess(kind):
     paths = _followed(_path(kind))
     guess = (replace(CAMERA, fx=300.0, fy=300.0, source="default"),) * FRAMES
     assert not travel_of(paths, guess, FPS).turns, "a pan through a wrong lens looks like a way"
-    found = through_lens(paths, guess, FPS)
+    found = through_lens(paths, guess, FPS, runtime.start("cpu"))
     assert found[0].source == "motion" and found[0].fx == pytest.approx(CAMERA.fx, rel=0.15)
     assert _angles(travel_of(paths, found, FPS).poses, _path(kind)).max() < 4
     told = (replace(guess[0], source="exif"),) * FRAMES
-    assert through_lens(paths, told, FPS) == told
-    cut = through_lens(paths, guess, FPS, cuts=(20,))
+    assert through_lens(paths, told, FPS, runtime.start("cpu")) == told
+    cut = through_lens(paths, guess, FPS, runtime.start("cpu"), cuts=(20,))
     assert cut == guess
 
 

@@ -86,11 +86,11 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     fps, cameras, body = measured.fps or USUAL_FPS, measured.cameras, load_body()
     surroundings = behind(measured.pieces)
     if options["camera_motion"] == "auto":
-        cameras = through_lens(surroundings.paths, cameras, fps, surroundings.cuts)
+        cameras = through_lens(surroundings.paths, cameras, fps, run.part(0.0, 0.05), surroundings.cuts)
     tracks = [with_steady_sides(track, fps) for track in identify(measured.pieces, fps)]
     looked = options["hands"] == "full"
     seen_hands = [fitted_hands(track, cameras) if looked else {} for track in tracks]
-    spells = fit_tracks(tracks, cameras, fps, run.part(0.0, 0.76), options, seen_hands)
+    spells = fit_tracks(tracks, cameras, fps, run.part(0.05, 0.76), options, seen_hands)
     if looked:
         spells = [set_hands(body, spell, seen_hands[spell.track], options["smoothing"]) for spell in spells]
     travel = travel_behind(body, spells, surroundings, cameras, fps, options)

@@ -23,6 +23,7 @@ from scipy.sparse.linalg import spsolve
 
 from ...camera import Camera
 from ...geometry import planted
+from ...runtime.run import Run
 from .ground import Ground
 
 #: Points stay where they are within this share of the picture's width: noise of following them.
@@ -130,12 +131,12 @@ def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tup
 
 
 def through_lens(
-    paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tuple[int, ...] = ()
+    paths: NDArray, cameras: tuple[Camera, ...], fps: float, run: Run, cuts: tuple[int, ...] = ()
 ) -> tuple[Camera, ...]:
     """The cameras, with the focal length that explains how the surroundings move, where theirs is a guess that does not
     explain it, or takes a camera that turns for one that travels.
 
-    The arguments are those of `travel_of`.
+    The other arguments are those of `travel_of`.
     """
     views, _ = _views_of(paths, cameras)
     if cameras[0].source != "default" or views is None or cuts:
@@ -149,7 +150,10 @@ def through_lens(
     if left >= min(good, error):
         if not travel.lost:
             return cameras
-        errors = [_solved(views.through(share), good, step)[1] for share in SHARES]
+        errors = []
+        for number, share in enumerate(SHARES):
+            run.report(number / len(SHARES), "Looking for the focal length")
+            errors.append(_solved(views.through(share), good, step)[1])
         share, left = SHARES[int(np.argmin(errors))], min(errors)
     if left >= good:
         return cameras
