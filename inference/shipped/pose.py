@@ -12,7 +12,7 @@ Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", 2020.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -117,6 +117,27 @@ def landmarks(
     return found
 
 
+def landmarks_where(
+    pyramid: Pyramid, region: Region, vouched: Callable[[PoseLandmarks], float], least: int, run: Run
+) -> PoseLandmarks | None:
+    """Landmarks over those of a region's `AUGMENT_SCALES` crops, each also mirrored, that are vouched for (above 0);
+    None where fewer are than `least`. Their region's score is the mean of what vouches for them."""
+    scales = sorted(AUGMENT_SCALES, key=lambda scale: abs(scale - 1))
+    crops, read = [replace(region, size=region.size * scale) for scale in scales] * 2, list[PoseLandmarks]()
+    mirrors = [False] * len(scales) + [True] * len(scales)
+    kept: dict[int, float] = {}
+    for start in range(0, len(crops), len(scales)):
+        some = slice(start, start + len(scales))
+        read += _read(pyramid, crops[some], mirrors[some], run, masks=False)
+        kept |= {n: score for n in range(start, len(read)) if (score := vouched(read[n])) > 0}
+        if len(kept) + len(crops) - len(read) < max(least, 1):
+            return None
+    number = next(iter(kept))
+    crop = replace(crops[number], score=sum(kept.values()) / len(kept))
+    (first,) = _read(pyramid, [crop], [mirrors[number]], run, masks=True)
+    return _average(first, [read[n] for n in kept if n != number])
+
+
 def _averages(
     pyramid: Pyramid, read: Sequence[PoseLandmarks], run: Run, least: float
 ) -> tuple[list[int], list[PoseLandmarks]]:
@@ -164,7 +185,7 @@ def _landmarks(places, rows, world, score: float, logits, region: Region, mirror
     visibility, presence = (1.0 / (1.0 + np.exp(-np.clip(rows[:, i], -50.0, 50.0))) for i in (3, 4))
     if mirror:
         places, world = places[MIRRORED] * (-1.0, 1.0) + (1.0, 0.0), world[MIRRORED] * (-1.0, 1.0, 1.0)
-        visibility, presence = visibility[MIRRORED], presence[MIRRORED]
+        visibility, presence, logits = visibility[MIRRORED], presence[MIRRORED], logits[:, ::-1]
     matrix = region.matrix
     turned = world.copy()
     turned[:, :2] = world[:, :2] @ (matrix[:, :2].T / region.size)

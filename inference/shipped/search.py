@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..runtime.run import Run
 from .crops import Detection, Pyramid, Region, clip_box
 from .detect import detect_people, region_of, view_of, vouched
-from .pose import BELIEVED, PoseLandmarks, landmarks, person_mask, region_from_points
+from .pose import BELIEVED, PoseLandmarks, landmarks, landmarks_where, person_mask, region_from_points
 
 #: Who is scored below this in the first crop is nobody; then `PoseLandmarks.belief` decides.
 MIN_SCORE = 0.3
@@ -31,8 +31,16 @@ SHARED, COINCIDE = 0.25, 0.03
 ALIKE, APART = 1.6, 0.08
 #: What the detector must say of each of two (`vouched`) for them to be two wherever their bodies lie.
 SEPARATE = 0.3
-#: Whom the detector scores higher is told of if nobody is found in that place.
-TOLD = 0.6
+#: Whom the detector scores higher is told of if nobody is found in that place; if somebody is, this belief in him is
+#: enough, though the detector should say little of his pose and only nothing of anybody else's.
+TOLD, BACKED, FAINT = 0.6, 0.4, 0.05
+#: Whom the detector scores so high is read again by those crops alone that show him: whose landmarks are somebody's,
+#: and have this share of his score. So many of the eight must.
+DETECTED, LIKELY, KEPT, ENOUGH = 0.35, 0.5, 0.3, 4
+#: Unless somebody is believed so much, and has that share of the score.
+CERTAIN, LIES_ON = 0.75, 0.6
+#: Keypoints that are each about so near to some better detection's (sides of the box, median) are a mixture of these.
+MIXED = 0.15
 
 _TRUNK = [11, 12, 23, 24]
 
@@ -65,22 +73,120 @@ def search_people(
     least: float,
     known: Sequence[PoseLandmarks] = (),
     detections: Sequence[Detection] | None = None,
+    closely: bool = True,
 ) -> tuple[list[PoseLandmarks], int]:
     """The people of a photo but those who are known, and how many more the detector alone is sure of.
 
     detections : what the detector has said already.
+    closely : who hides behind others is read once more, by the crops that show him alone.
     """
     if detections is None:
         detections = detect_people(pyramid, run.part(0.0, 0.2))
-    fresh = [one for one in detections if not any(_is_of(one, person) for person in known)]
-    people = _people_in(pyramid, fresh, run.part(0.2, 0.7), least, known=known)
+    fresh = _of_nobody(detections, known)
+    lowest = min(least, BACKED) if closely else least
+    people = _people_in(pyramid, fresh, run.part(0.2, 0.6), lowest, known=known)
     sure = [*known, *(one for one in people if one.belief >= BELIEVED)]
-    hidden = [one for one in fresh if not any(_is_of(one, person) for person in sure)]
+    hidden = _of_nobody(fresh, sure)
     if hidden and sure:
-        people += _people_in(_painted_out(pyramid, sure), hidden, run.part(0.7, 1.0), least, known=sure)
+        people += _people_in(_painted_out(pyramid, sure), hidden, run.part(0.6, 0.7), lowest, known=sure)
         people = _without_nested(_without_repeats(people), detections)
-    missed = [one for one in hidden if one.score > TOLD and not any(_is_of(one, person) for person in people)]
-    return people, len(missed)
+    if closely:
+        people = _read_closely(pyramid, people, fresh, run.part(0.7, 1.0))
+        people = [one for one in _backed(people, fresh) if one.belief >= least]
+    missed = [one for one in _of_nobody(fresh, people) if one.score > TOLD]
+    return people, sum(not any(_is_seen_as(one, person, fresh) for person in people) for one in missed)
+
+
+def _is_seen_as(one: Detection, person: PoseLandmarks, detections: Sequence[Detection]) -> bool:
+    """Whether somebody who lies badly on a detection is that one nevertheless: he lies on no other one better, or is
+    hardly believed, and is told of, in that place."""
+    if vouched(person, [one]) > FAINT and _best_of(person, detections) is one:
+        return True
+    apart = np.abs(person.points[_TRUNK].mean(0) - one.centre)
+    return person.belief < BELIEVED and bool((apart < one.size / 2).all())
+
+
+def _backed(people: Sequence[PoseLandmarks], detections: Sequence[Detection]) -> list[PoseLandmarks]:
+    """The people, those believed whom a sure detection is best seen in that is nobody else's."""
+    others = _of_nobody(detections, [one for one in people if one.belief >= BELIEVED])
+    sure = [one for one in others if one.score > TOLD]
+    backed: list[PoseLandmarks] = []
+    for one in people:
+        weak = BACKED <= one.belief < BELIEVED and vouched(one, sure) > FAINT
+        own = weak and any(_best_of(one, detections) is detection for detection in sure)
+        backed.append(replace(one, belief=BELIEVED) if own else one)
+    return backed
+
+
+def _of_nobody(detections: Sequence[Detection], people: Sequence[PoseLandmarks]) -> list[Detection]:
+    """Those who were detected and are none of these people."""
+    return [one for one in detections if not any(_is_of(one, person) for person in people)]
+
+
+def _read_closely(
+    pyramid: Pyramid, people: list[PoseLandmarks], detections: Sequence[Detection], run: Run
+) -> list[PoseLandmarks]:
+    """The people, and each who was detected but is nobody certain, by the crops that show him alone."""
+
+    def is_certain(person: PoseLandmarks, one: Detection) -> bool:
+        return person.belief >= CERTAIN and vouched(person, [one]) > LIES_ON * one.score
+
+    certain = [person for person in people if any(is_certain(person, one) for one in detections)]
+    doubtful = [
+        one
+        for number, one in enumerate(detections)
+        if one.score >= DETECTED
+        and not any(is_certain(person, one) for person in certain)
+        and not _is_mixture(one, detections[:number])
+    ]
+    painted = _painted_out(pyramid, certain) if certain and doubtful else pyramid
+    for number, one in enumerate(doubtful):
+        part = run.part(number / len(doubtful), (number + 1) / len(doubtful))
+        hidden = any(_meet(region_of(one), person.region) for person in certain)
+        own = _own(one, [pyramid, painted] if hidden else [pyramid], part)
+        people = _with_own(people, one, own, detections)
+    return people
+
+
+def _meet(one: Region, other: Region) -> bool:
+    """Whether two crops have a part of the photo in common, about."""
+    return bool(np.hypot(one.cx - other.cx, one.cy - other.cy) < (one.size + other.size) / 2)
+
+
+def _own(one: Detection, pictures: Sequence[Pyramid], run: Run) -> PoseLandmarks | None:
+    """Somebody who was detected, by the crops that show him, in the picture where most do; None where few do."""
+
+    def is_his(read: PoseLandmarks) -> float:
+        share = vouched(read, [one])
+        return share if read.score > LIKELY and share > KEPT * one.score else 0.0
+
+    read = [landmarks_where(picture, region_of(one), is_his, ENOUGH, run) for picture in pictures]
+    best = max([person for person in read if person is not None and is_his(person)], key=is_his, default=None)
+    return best if best is not None and best.belief >= BELIEVED else None
+
+
+def _with_own(
+    people: list[PoseLandmarks], one: Detection, own: PoseLandmarks | None, detections: Sequence[Detection]
+) -> list[PoseLandmarks]:
+    """The people with somebody's own landmarks, instead of others that lie less well on what was detected of him."""
+    if own is None:
+        return people
+    others = [person for person in people if _is_of(one, person) and _best_of(person, detections) is one]
+    if any(vouched(person, [one]) >= vouched(own, [one]) for person in others):
+        return people
+    left = [person for person in people if not any(person is other for other in others)]
+    return _without_nested(_without_repeats([*left, own]), detections)
+
+
+def _best_of(person: PoseLandmarks, detections: Sequence[Detection]) -> Detection:
+    """The detection that somebody lies on best."""
+    return max(detections, key=lambda one: vouched(person, [one]))
+
+
+def _is_mixture(detection: Detection, others: Sequence[Detection]) -> bool:
+    """Whether the keypoints of a detection are taken from several others."""
+    apart = [np.linalg.norm(one.keypoints - detection.keypoints, axis=1) for one in others]
+    return bool(apart) and bool(np.median(np.min(apart, 0)) < MIXED * detection.size.max())
 
 
 def _is_of(detection: Detection, person: PoseLandmarks) -> bool:

@@ -106,7 +106,9 @@ def test_landmarks_vouch_for_nobody_but_their_own(bus, pedestrians):
 
 def test_whom_the_detector_alone_sees_is_counted(bus, monkeypatch):
     monkeypatch.setattr(search, "_people_in", lambda *_, **__: [])
-    assert search.search_people(crops.Pyramid(bus), RUN, 0.3) == ([], 3)
+    assert search.search_people(crops.Pyramid(bus), RUN, 0.3, closely=False) == ([], 3)
+    people, missed = search.search_people(crops.Pyramid(bus), RUN, 0.3)
+    assert (len(people), missed) == (3, 0), "each is found by his own crops"
 
 
 def test_two_whom_the_detector_tells_apart_are_two_wherever_they_lie(bus, pedestrians, monkeypatch):
@@ -258,3 +260,51 @@ def test_crops_end_black_or_with_the_edge_repeated():
     outside = crops.Region(0.0, 0.0, 80.0)
     assert pyramid.crop(outside, 40).min() == 0
     assert pyramid.crop(outside, 40, replicate=True).min() == 200
+
+
+def test_a_detection_made_of_others_is_a_mixture(bus):
+    first, second = sorted(detect.detect_people(crops.Pyramid(bus), RUN, 0.9), key=lambda one: one.centre[0])
+    keypoints = np.where(np.arange(17)[:, None] < 9, first.keypoints, second.keypoints)
+    assert search._is_mixture(replace(first, keypoints=keypoints), [first, second])
+    assert not search._is_mixture(first, [second]) and not search._is_mixture(first, [])
+
+
+def test_only_crops_that_are_vouched_for_count_and_mirrored_masks_are_turned_back(bus, pedestrians):
+    pyramid, (one, _) = crops.Pyramid(bus), pedestrians
+    assert pose.landmarks_where(pyramid, one.region, lambda _: 0.0, 0, RUN) is None
+    asked = []
+
+    def mirrored(read):
+        asked.append(read)
+        return 0.5 if len(asked) > 4 else 0.0
+
+    assert pose.landmarks_where(pyramid, one.region, mirrored, 5, RUN) is None
+    asked.clear()
+    person = pose.landmarks_where(pyramid, one.region, mirrored, 4, RUN)
+    assert person is not None and person.region.score == 0.5 and person.belief > pose.BELIEVED
+    assert np.median(np.linalg.norm(person.points - one.points, axis=1)) < 0.02 * one.region.size
+    mine, other = (pose.person_mask(each, *bus.shape[:2]) > 0.5 for each in (person, one))
+    assert (mine & other).sum() > 0.9 * (mine | other).sum()
+
+
+def test_who_is_half_behind_another_is_read_by_the_crops_that_show_him(bus, pedestrians):
+    move, size = np.array([[1.0, 0, -90], [0, 1, 40]]), bus.shape[1::-1]
+    mask = cv2.warpAffine(pose.person_mask(pedestrians[1], *bus.shape[:2]), move, size)[..., None]
+    three = (mask * cv2.warpAffine(bus, move, size) + (1 - mask) * bus).astype(np.uint8)
+    middles = [one.points[[11, 12]].mean(0) for one in pedestrians]
+    middles.append(middles[1] + move[:, 2])
+
+    def near(closely):
+        people, _ = search.search_people(crops.Pyramid(three), RUN, pose.BELIEVED, closely=closely)
+        return [min(np.linalg.norm(one.points[[11, 12]].mean(0) - place) for one in people) < 25 for place in middles]
+
+    assert all(near(True)) and not all(near(False))
+
+
+def test_a_sure_detection_that_is_nobody_elses_backs_who_lies_on_it(bus, pedestrians):
+    seen = detect.detect_people(crops.Pyramid(bus), RUN, 0.7)
+    doubted = [replace(pedestrians[0], belief=0.45), pedestrians[1]]
+    assert search._backed(doubted, seen)[0].belief == pose.BELIEVED
+    for doubtful in (replace(doubted[0], belief=0.35), replace(doubted[0], points=doubted[0].points + 300)):
+        assert search._backed([doubtful, pedestrians[1]], seen)[0] is doubtful
+    assert search._backed([doubted[0], pedestrians[0]], seen)[0] is doubted[0], "somebody is that one already"

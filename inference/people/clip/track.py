@@ -323,7 +323,7 @@ class _Shot:
             return seen
         detections = detect_people(pyramid, run.part(0.2, 0.4))
         known = [one for one in seen if vouched(one, detections) > search.SEPARATE]
-        found, _ = search.search_people(pyramid, run.part(0.4, 1.0), pose.BELIEVED, known, detections)
+        found, _ = search.search_people(pyramid, run.part(0.4, 1.0), pose.BELIEVED, known, detections, closely=False)
         # Whom the detector does not see makes room for those whom it sees there: it was a mixture of two.
         vague = [one for one in seen if not any(one is other for other in known)]
         seen = known + [one for one in vague if not any(_meet(one.points, other.points) for other in found)]
