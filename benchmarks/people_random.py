@@ -20,7 +20,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,22 +55,29 @@ def silent() -> Iterator[None]:
         os.close(nowhere)
 
 
-def make(number: int, seed: int, folder: Path) -> str:
-    """Render one picture and write its truth; what it shows, in words."""
+def quick_stage(random: Generator, size: tuple[int, int]) -> Stage:
+    """An empty stage whose pictures take a second."""
     from truth.stage import Stage
 
-    random = np.random.default_rng([seed, number])
-    scene = draw(random)
-    width, height = scene.size
-    stage = Stage(width, height, 3, int(random.integers(1 << 30)), threads=1)
+    stage = Stage(*size, 3, int(random.integers(1 << 30)), threads=1)
     cycles = stage.scene.cycles
     cycles.max_bounces = cycles.diffuse_bounces = 1
     cycles.denoising_quality, cycles.denoising_prefilter = "FAST", "NONE"
     cycles.use_light_tree = cycles.use_adaptive_sampling = False
+    return stage
+
+
+def make(number: int, seed: int, folder: Path, drawn: Callable[[Generator], Scene] = draw) -> str:
+    """Render one picture and write its truth; what it shows, in words."""
+    random = np.random.default_rng([seed, number])
+    scene = drawn(random)
+    width, height = scene.size
+    stage = quick_stage(random, scene.size)
     stage.scene.render.image_settings.file_format = "JPEG"
     stage.scene.render.image_settings.quality = 88
     light(stage, random)
     surroundings(stage, random, scene)
+    something_before(stage, random, scene)
     dressed = [Tailor(one.figure, outfit).dressed(one.vertices) for one, outfit, _ in scene.people]
     for pieces, (one, _, traits) in zip(dressed, scene.people, strict=True):
         stage.person(pieces)
@@ -153,8 +160,8 @@ def material(random: Generator) -> Any:
 
 
 def surroundings(stage: Stage, random: Generator, scene: Scene) -> None:
-    """Ground, a wall or none, things and leaves behind the people, and now and then something before one."""
-    near, far = scene.reach
+    """Ground, a wall or none, things and leaves behind the people."""
+    _, far = scene.reach
     distance = -scene.at[1]
     back = far + math.exp(random.uniform(math.log(0.5), math.log(12)))
     half = (distance + back) * scene.size[0] / scene.focal / 2
@@ -171,6 +178,11 @@ def surroundings(stage: Stage, random: Generator, scene: Scene) -> None:
         spread = np.exp(random.uniform(np.log(0.3), np.log(1.5), 3)) * (0.5 + half / 4)
         at = (scene.look[0] + random.uniform(-half, half), random.uniform(far + 0.3, back + 0.7) + spread[1])
         bush(stage, random, (*at, spread[2] * random.uniform(0.3, 1.5)), spread, False)
+
+
+def something_before(stage: Stage, random: Generator, scene: Scene) -> None:
+    """Now and then a box or a bush that hides part of somebody."""
+    near, _ = scene.reach
     if random.random() < 0.22:
         before = scene.people[int(random.integers(len(scene.people)))][0].joints[0]
         at = (before[0] + random.uniform(-0.35, 0.35), near - random.uniform(0.15, 0.6))

@@ -45,7 +45,7 @@ from maquette import inference
 from maquette.inference.camera import Camera
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.photo import Clip, Photo
-from maquette.inference.results import Body, Person
+from maquette.inference.results import Body, People, Person
 from maquette.inference.shipped.body import load_landmarks
 from numpy.typing import NDArray
 from truth.measure import (
@@ -247,8 +247,21 @@ def score_clip(folder: Path, track: bool, with_camera: bool, sheets: Path | None
     begin, begin_cpu = time.perf_counter(), time.process_time()
     people = inference.recover_people(clip, track=track)
     seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - begin_cpu
-    body, fps = people.body, float(truth["fps"])
-    which = columns(body)
+    if sheets is not None:
+        _clip_sheet(folder, people, truth, sheets / f"clip_{'smooth' if track else 'raw'}.jpg")
+    count = max(sum(map(len, people.frames)), 1)
+    return {
+        "track": track,
+        "camera": "true" if with_camera else "guessed",
+        **clip_figures(people, truth, track),
+        "seconds_per_person": seconds / count,
+        "cpu_seconds_per_person": cpu_seconds / count,
+    }
+
+
+def followed(people: People, truth: dict[str, NDArray]) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    """Joints (P, T, J, 3) of who is where each true person is, NaN where nobody is; tracks (P, T); and who is over."""
+    which, body = columns(people.body), people.body
     frames, count = truth["joints"].shape[:2]
     path = np.full((count, frames, len(body.joint_names), 3), np.nan)
     tracks = np.full((count, frames), -1)
@@ -259,6 +272,15 @@ def score_clip(folder: Path, track: bool, with_camera: bool, sheets: Path | None
         for mine, true in pairs:
             path[true, frame] = persons[mine].joints
             tracks[true, frame] = persons[mine].track_id
+    return path, tracks, invented
+
+
+def clip_figures(people: People, truth: dict[str, NDArray], track: bool) -> dict[str, Any]:
+    """The figures of a clip's people."""
+    path, tracks, invented = followed(people, truth)
+    body, fps = people.body, float(truth["fps"])
+    which = columns(body)
+    count, frames = tracks.shape
     true_path = np.moveaxis(truth["joints"].astype(np.float64), 1, 0)
     seen = np.moveaxis(truth["visible"][..., which].sum(-1) >= 4, 1, 0)
     errors = [
@@ -271,11 +293,7 @@ def score_clip(folder: Path, track: bool, with_camera: bool, sheets: Path | None
     ]  # fmt: skip
     ankles = [body.joint_names.index(f"foot.{side}") for side in "LR"]
     flat = np.moveaxis(truth["planted"].all(-1), 1, 0)
-    if sheets is not None:
-        _clip_sheet(folder, people, truth, sheets / f"clip_{'smooth' if track else 'raw'}.jpg")
     return {
-        "track": track,
-        "camera": "true" if with_camera else "guessed",
         "lost": int((seen & (tracks < 0)).sum()),
         "invented": invented,
         "switches": int(sum(_changes(row) for row in tracks)) if track else None,
@@ -290,8 +308,6 @@ def score_clip(folder: Path, track: bool, with_camera: bool, sheets: Path | None
         "distance": float(
             np.nanmean(np.abs(np.linalg.norm(path[:, :, 0], axis=-1) / np.linalg.norm(true_path[:, :, 0], axis=-1) - 1))
         ),
-        "seconds_per_person": seconds / max(int((tracks >= 0).sum()), 1),
-        "cpu_seconds_per_person": cpu_seconds / max(int((tracks >= 0).sum()), 1),
     }
 
 
