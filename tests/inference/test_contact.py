@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.planted import intervals, odds
-from maquette.inference.people.clip.contact import find_contacts, plant_feet
+from maquette.inference.people.clip.contact import Contact, find_contacts, lock_legs, plant_feet
 from maquette.inference.people.clip.ground import Ground
 from maquette.inference.people.clip.motion import joint_transforms
 from maquette.inference.people.clip.smooth import smooth_motion
@@ -76,6 +76,37 @@ def test_planting_makes_no_jerks(walk, shaken):
         return np.linalg.norm(np.diff(_soles(motion)[1][:, [2, 4, 6, 22, 24, 26]], 2, axis=0), axis=-1).mean() * 625
 
     assert acceleration(held) < 2 * acceleration(walk.motion)
+
+
+def test_a_foot_held_by_its_ball_lifts_the_heel_instead_of_stretching_the_leg(walk):
+    """Networks see an ankle rise, and hardly a foot that turns with it."""
+    body, count = load_body(), 15
+    leg = find_legs(body, walk.motion.shape)[0]
+    still = replace(
+        walk.motion, rotations=np.repeat(walk.motion.rotations[:1], count, 0),
+        translation=np.repeat(walk.motion.translation[:1], count, 0), confidence=walk.motion.confidence[:count],
+    )  # fmt: skip
+    rotations, positions = joint_transforms(body, still)
+    up, flat = GROUND.up, quaternion.between(
+        quaternion.rotate(rotations[:, leg.ankle], np.tile(leg.sole[1] - leg.sole[0], (count, 1))),
+        np.tile([0.0, 0.0, -1.0], (count, 1)),
+    )  # fmt: skip
+    feet = quaternion.multiply(flat, rotations[:, leg.ankle])
+    ball = positions[:, leg.ankle] + quaternion.rotate(feet, np.tile(leg.sole[1], (count, 1)))
+    pitch = quaternion.from_rotation_vector(np.linspace(0, 0.7, count)[:, None] * [1.0, 0, 0])
+    ankles = ball + quaternion.rotate(pitch, positions[:, leg.ankle] - ball)
+    local = still.rotations.copy()
+    reach(leg, body.parents, local, rotations, positions, ankles, feet)
+    seen = replace(still, rotations=local)
+    held = lock_legs(body, seen, (leg,), [Contact(0, 1, 0, count)], ball[:1], up)
+    before, after = (joint_transforms(body, one) for one in (seen, held))
+    soles = sole_points(leg, *after)
+    assert np.linalg.norm(soles[3:-3, 1] - ball[0], axis=1).max() < 0.01
+    assert np.linalg.norm(after[1][3:-3, leg.ankle] - before[1][3:-3, leg.ankle], axis=1).max() < 0.02
+    assert np.linalg.norm(after[1][3:-3, leg.knee] - before[1][3:-3, leg.knee], axis=1).max() < 0.03
+    toe = int(np.flatnonzero(body.parents == leg.ankle)[1])
+    assert quaternion.angle_between(after[0][-4, toe], before[0][-4, toe]) < 0.15
+    assert quaternion.angle_between(after[0][-4, leg.ankle], before[0][-4, leg.ankle]) > 0.4
 
 
 def test_true_motion_stays_as_it_is(walk):

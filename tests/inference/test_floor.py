@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from maquette.inference import runtime
 from maquette.inference.geometry import rotations as quaternion
+from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip.contact import find_contacts
 from maquette.inference.people.clip.floor import apart_said, lowered, stand
 from maquette.inference.people.clip.ground import Ground
@@ -104,6 +105,26 @@ def test_one_who_jumps_is_not_pulled_down_and_one_who_floats_is(walk):
     )
     assert before > 0.03
     assert abs(after) < 0.3 * before
+
+
+def test_who_kneels_rests_on_the_knees_and_is_not_sunk_to_the_soles(walk):
+    body, motion = load_body(), walk.motion
+    kneeling = np.repeat(motion.rotations[:1], len(motion), axis=0)
+    for leg in find_legs(body, motion.shape):
+        kneeling[:, leg.hip] = quaternion.from_rotation_vector(np.zeros(3))
+        kneeling[:, leg.knee] = quaternion.from_rotation_vector(np.array([1.9, 0, 0]))
+        kneeling[:, leg.ankle] = quaternion.from_rotation_vector(np.array([0.8, 0, 0]))
+    kneeling = replace(motion, rotations=kneeling, translation=np.repeat(motion.translation[:1], len(motion), axis=0))
+
+    def heights(one):
+        shape, rows = one.shape.astype(np.float32), one.rotations[30].astype(np.float32)
+        return LEVEL.heights(pose_body(body, shape, rows, one.translation[30].astype(np.float32))[0])
+
+    down = replace(kneeling, translation=kneeling.translation - heights(kneeling).min() * LEVEL.up)
+    soles = np.min([foot[30] for foot in _soles(down, LEVEL)])
+    assert soles > 0.15
+    spells, _ = stand(body, [Spell(0, 0, down)], PLANTED, runtime.start("cpu"), ground=LEVEL)
+    assert abs(heights(spells[0].motion).min()) < 0.03
 
 
 def test_all_of_one_persons_spells_keep_one_shape(walk):

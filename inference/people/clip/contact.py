@@ -19,7 +19,7 @@ from ...geometry import planted
 from ...geometry import rotations as quaternion
 from ...results import Body
 from ..fit.legs import Leg, find_legs, reach, sole_points
-from .ground import Ground
+from .ground import LOWER, Ground, carriers
 from .motion import Motion, joint_transforms
 from .smooth import ORDER, penalty, whittaker
 
@@ -32,6 +32,8 @@ ACROSS, ALONG, PLANTED, LEVEL = 0.0025, 0.014, 0.006, 0.001
 STEP = 0.4
 #: Contacts are found again in the motion that the first ones have steadied.
 ROUNDS = 3
+#: A foot turns by this (radians) at most to come to where it is held.
+MOST_ROLL = 1.0
 #: Half-power frequency (Hz) of the root's path.
 ROOT_CUTOFF = 2.0
 
@@ -62,11 +64,10 @@ def plant_feet(body: Body, motion: Motion, ground: Ground, strength: float = 1.0
             return motion
         path, anchors = solve_path(body, motion, ground, legs, contacts)
         moved = replace(motion, translation=motion.translation + strength * (path - motion.translation))
-        held = lock_legs(body, moved, legs, contacts, anchors, strength)
+        held = lock_legs(body, moved, legs, contacts, anchors, ground.up, strength)
         if last:
-            held = lock_legs(
-                body, _sunk(body, held, ground, legs, contacts, anchors), legs, contacts, anchors, strength
-            )
+            sunk = _sunk(body, held, ground, legs, contacts, anchors)
+            held = lock_legs(body, sunk, legs, contacts, anchors, ground.up, strength)
     return held
 
 
@@ -76,8 +77,8 @@ def _sunk(
     """The motion brought lower where a leg is too short for its place (K, 3)."""
     rotations, positions = joint_transforms(body, motion)
     soles = [ground.heights(sole_points(leg, rotations, positions)) for leg in legs]
-    above, held, places = np.zeros(len(motion)), np.zeros(len(motion)), ground.heights(anchors)
-    for one, place in zip(contacts, np.where(np.abs(places) < STEP, 0.0, places), strict=True):
+    above, held = np.zeros(len(motion)), np.zeros(len(motion))
+    for one, place in zip(contacts, ground.heights(anchors), strict=True):
         span = slice(one.start, one.stop)
         above[span] = np.maximum(above[span], soles[one.leg][span, one.point] - place)
         held[span] = np.maximum(held[span], _edge_weights(one.stop - one.start))
@@ -119,7 +120,8 @@ def solve_path(
     """The root's path (T, 3) and the places (K, 3) of the contacts that agree best.
 
     Least squares over both: the path stays near the measured one (`ACROSS` and `ALONG` the viewing ray), is smooth,
-    keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`), if they are not on a step.
+    keeps planted points in place (`PLANTED`), and these lie on the ground (`LEVEL`), if they are not on a step, nor
+    above other parts of a body that lies.
     """
     rotations, positions = joint_transforms(body, motion)
     length, points = len(motion), len(motion) + len(contacts)
@@ -145,7 +147,11 @@ def solve_path(
     still = sparse.csr_matrix((np.append(weights, -weights), ends), shape=(len(rows), points))
 
     heights = np.split(ground.heights(relative + motion.translation[frames]), np.cumsum([len(span) for span in spans]))
-    level = [abs(np.median(one)) < STEP for one in heights[:-1]]
+    lowest = ground.heights(carriers(body, motion.shape, rotations, positions).points).min(axis=1)
+    level = [
+        abs(np.median(one)) < STEP and np.median(one - lowest[span]) < LOWER
+        for one, span in zip(heights[:-1], spans, strict=True)
+    ]
     planted = sparse.diags(np.array(level, float)) @ sparse.eye(len(contacts), points, k=length)
     matrix = sparse.vstack(
         [
@@ -177,6 +183,7 @@ def lock_legs(
     legs: tuple[Leg, ...],
     contacts: list[Contact],
     anchors: NDArray,
+    up: NDArray,
     strength: float = 1.0,
 ) -> Motion:
     """Bend the legs so that planted points stay at their anchors (K, 3), faded in and out around each contact."""
@@ -187,13 +194,17 @@ def lock_legs(
         if not own:
             continue
         targets, weights = _targets(own, len(motion))
-        feet = _level_feet(leg, rotations, targets, weights, motion.fps, strength)
         current = positions[:, leg.ankle]
+        turn, on_ball = _level_feet(leg, rotations, current, targets, weights, motion, up)
+        feet = quaternion.multiply(quaternion.from_rotation_vector(strength * turn), rotations[:, leg.ankle])
         wanted = targets - quaternion.rotate(feet[:, None], leg.sole[None])
         held = weights.sum(axis=1)
         offset = (weights[..., None] * wanted).sum(axis=1) / np.maximum(held, 1e-9)[:, None] - current
         offset = _faded(np.where(held[:, None] > 0, offset, 0), held, motion.fps)
         reach(leg, body.parents, local, rotations, positions, current + strength * offset, feet)
+        back = quaternion.from_rotation_vector(-strength * quaternion.rotate(quaternion.conjugate(feet), on_ball))
+        for toe in np.flatnonzero(body.parents == leg.ankle):  # toes stay on the ground
+            local[:, toe] = quaternion.multiply(back, local[:, toe])
     return replace(motion, rotations=local)
 
 
@@ -207,16 +218,26 @@ def _targets(own: list[tuple[Contact, NDArray]], length: int) -> tuple[NDArray, 
 
 
 def _level_feet(
-    leg: Leg, rotations: NDArray, targets: NDArray, weights: NDArray, fps: float, strength: float
-) -> NDArray:
-    """Global rotations (T, 4) of the foot, turned so that its sole lies along the line from heel to ball anchor."""
-    current = rotations[:, leg.ankle]
-    both = weights.min(axis=1)
+    leg: Leg, rotations: NDArray, ankles: NDArray, targets: NDArray, weights: NDArray, motion: Motion, up: NDArray
+) -> tuple[NDArray, NDArray]:
+    """How (T, 3) the foot is to turn, rotation vectors: its sole lies along the line from heel to ball anchor where
+    both are held. About the one that is held alone it rolls, so that the ankle stays near its place (T, 3): networks
+    hardly see a heel rise, and a leg that kept the foot flat would be stretched. And how far (T, 3) it rolls on the
+    ball.
+    """
+    current, rows = rotations[:, leg.ankle], np.arange(len(ankles))
+    both, alone = weights.min(axis=1)[:, None] > 0, weights.argmax(axis=1)
     line = quaternion.rotate(current, np.broadcast_to(leg.sole[1] - leg.sole[0], (len(current), 3)))
-    wanted = np.where(both[:, None] > 0, targets[:, 1] - targets[:, 0], line)
-    correction = quaternion.to_rotation_vector(quaternion.between(line, wanted))
-    correction = strength * _faded(correction, both, fps)
-    return quaternion.multiply(quaternion.from_rotation_vector(correction), current)
+    rolled = quaternion.between(-quaternion.rotate(current, leg.sole[alone]), ankles - targets[rows, alone])
+    other = np.where(alone == 1, -1, 1) * (quaternion.rotate(rolled, line) @ up)
+    flat = np.where(both, targets[:, 1] - targets[:, 0], line - (line @ up)[:, None] * up)
+    rolls = ~both & (other[:, None] > 0) & (weights.max(axis=1)[:, None] > 0)
+    turn = quaternion.to_rotation_vector(np.where(rolls, rolled, quaternion.between(line, flat)))
+    turn *= np.minimum(1, MOST_ROLL / np.maximum(np.linalg.norm(turn, axis=1, keepdims=True), 1e-9))
+    held = weights.max(axis=1)
+    turn = np.where(held[:, None] > 0, turn, 0)
+    on_ball = np.where(rolls & (alone == 1)[:, None], turn, 0)
+    return _faded(turn, held, motion.fps), _faded(on_ball, held, motion.fps)
 
 
 def _faded(corrections: NDArray, held: NDArray, fps: float) -> NDArray:

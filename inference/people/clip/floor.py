@@ -20,7 +20,18 @@ from ...runtime.run import Run
 from ..fit.legs import find_legs, sole_points
 from .children import spells_with_children
 from .contact import plant_feet
-from .ground import APART, Ground, fit_ground, gather_motion_evidence, joined, posture, snap_spells, standing_apart
+from .ground import (
+    APART,
+    Ground,
+    carriers,
+    fit_ground,
+    gather_motion_evidence,
+    joined,
+    lowest_carrier,
+    posture,
+    snap_spells,
+    standing_apart,
+)
 from .motion import Motion, Spell, joint_transforms
 from .smooth import penalty, whittaker
 
@@ -87,19 +98,21 @@ def apart_said(body: Body, spells: Sequence[Spell], ground: Ground | None) -> tu
 
 
 def lowered(body: Body, motion: Motion, ground: Ground, strength: float) -> Motion:
-    """The motion with every frame's distance changed so that the lower foot of somebody who stands comes to the floor.
-    Who jumps keeps the distance of the frames before and after, who sits or lies their own."""
+    """The motion with every frame's distance changed so that what carries somebody, the lower foot mostly, comes to the
+    floor. Who jumps keeps the distance of the frames before and after, who sits or lies their own."""
     legs = find_legs(body, motion.shape)
     height = np.broadcast_to(ground.heights(np.asarray(motion.eyes) + np.zeros(3)), len(motion))
     if not legs or height.min() < LOWEST:
         return motion
     rotations, positions = joint_transforms(body, motion)
     soles = np.concatenate([sole_points(leg, rotations, positions) for leg in legs], axis=1)
-    ankles = np.repeat([leg.ankle for leg in legs], 2)
-    below = height[:, None] - ground.heights(soles)
-    lower = below.argmax(axis=1)[:, None]
+    own = carriers(body, motion.shape, rotations, positions)
+    points = np.concatenate([soles, own.points[:, own.soles :]], axis=1)
+    joints = np.concatenate([np.repeat([leg.ankle for leg in legs], 2), own.joints[own.soles :]])
+    below = height[:, None] - ground.heights(points)
+    lower = lowest_carrier(-below, soles.shape[1])[:, None]
     depth = np.take_along_axis(below, lower, 1)[:, 0]
-    seen = np.take_along_axis(motion.confidence[:, ankles], lower, 1)[:, 0]
+    seen = motion.confidence[np.arange(len(motion)), joints[lower[:, 0]]]
     usable = depth > 0.2 * height
     wanted = np.log(np.where(usable, height / np.maximum(depth, 1e-3), 1.0))
     weights = usable * np.maximum(seen, 1e-3) * np.maximum(posture(body, positions, motion.confidence)[1], SEATED)

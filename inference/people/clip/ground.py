@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ...camera import Camera, level_world
 from ...results import Body, People, Person
-from ..fit.legs import find_legs, leg_joints, sole_points
-from .motion import Motion, Spell, joint_transforms, rest_joints
+from ..fit.legs import descendants, find_legs, leg_joints, sole_points
+from .motion import Motion, Spell, joint_transforms, rest_joints, skin_points
 
 #: Height of a camera (m) that sees nobody.
 EYE_HEIGHT = 1.6
@@ -43,6 +43,8 @@ ELSEWHERE, NEARER = 3.0, 4.0
 APART = 0.2
 #: Snapping to the ground changes a person's stature by this share at most.
 MOST_SCALING = 0.08
+#: What is lower than both soles by so much (m) carries the body.
+LOWER = 0.06
 #: Joints at the lower and upper end of the trunk, by body model.
 TRUNK = (("root", "neck01"), ("pelvis", "neck"), ("root", "c_neck"))
 
@@ -184,18 +186,49 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
 
 
 def gather_motion_evidence(body: Body, motion: Motion, up: NDArray | None = None) -> Evidence:
-    """The evidence of one motion, from its joints and the soles of its feet. up : where it is known already."""
+    """The evidence of one motion, from its joints and what of it is lowest. up : where it is known already."""
     rotations, positions = joint_transforms(body, motion)
     upright, upright_weights = posture(body, positions, motion.confidence)
-    soles = [sole_points(leg, rotations, positions).mean(axis=1) for leg in find_legs(body, motion.shape)]
     eyes = np.broadcast_to(motion.eyes, positions[:, 0].shape)
-    if not soles:
+    legs = find_legs(body, motion.shape)
+    if not legs:
         return Evidence(positions[:, 0], np.zeros(len(motion)), upright, upright_weights, eyes)
-    feet = np.stack(soles, axis=1)
-    lower = (feet @ (level_ground().up if up is None else up)).argmin(axis=1)
-    ankles = np.array([leg.ankle for leg in find_legs(body, motion.shape)])
-    seen = motion.confidence[np.arange(len(motion)), ankles[lower]]
-    return Evidence(feet[np.arange(len(motion)), lower], seen, upright, upright_weights, eyes)
+    up = level_ground().up if up is None else up
+    every, own = np.arange(len(motion)), carriers(body, motion.shape, rotations, positions)
+    lowest = lowest_carrier(own.points @ up, own.soles)
+    return Evidence(
+        own.points[every, lowest], motion.confidence[every, own.joints[lowest]], upright, upright_weights, eyes
+    )
+
+
+@dataclass(frozen=True)
+class Carriers:
+    """What may carry a body: points (T, P, 3), the first `soles` of them the feet's; joints (P,) that show them."""
+
+    points: NDArray
+    joints: NDArray
+    soles: int
+
+
+def carriers(body: Body, shape: NDArray, rotations: NDArray, positions: NDArray) -> Carriers:
+    """The middle of each sole, and points all over the skin above the ankles."""
+    legs = find_legs(body, shape)
+    soles = np.stack([sole_points(leg, rotations, positions).mean(axis=1) for leg in legs], axis=1)
+    points, owners = skin_points(body, shape, rotations, positions)
+    feet = np.concatenate([descendants(body.parents, leg.ankle) for leg in legs])
+    others = ~np.isin(owners, feet)
+    joints = np.concatenate([[leg.ankle for leg in legs], owners[others]])
+    return Carriers(np.concatenate([soles, points[:, others]], axis=1), joints, len(legs))
+
+
+def lowest_carrier(heights: NDArray, soles: int) -> NDArray:
+    """Which (T,) carries a body: the lower sole, or what of the rest is clearly lower, as of who lies or kneels.
+
+    heights : (T, P), the soles' first.
+    """
+    sole, other = heights[:, :soles].argmin(axis=1), soles + heights[:, soles:].argmin(axis=1)
+    lower = heights.min(axis=1) < heights[:, :soles].min(axis=1) - LOWER
+    return np.where(lower, other, sole)
 
 
 def _of_track(body: Body, persons: Sequence[Person]) -> Evidence:
