@@ -159,7 +159,10 @@ def spells_with_children(
 
 
 def said(attributes: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
-    """What is to be told of people who were made children, by the attributes of each."""
-    count = sum(one.get("age", 1.0) < ATTRIBUTES["age"] - 0.1 for one in attributes)
-    many = f"{count} people are taken for children" if count > 1 else "One person is taken for a child"
-    return (f"{many}, by the floor on which the others stand",) if count else ()
+    """What is to be told of people who were made children, by the attributes of each: both readings, as nothing in the
+    picture tells a child from an adult who stands lower than the others."""
+    young = [one for one in attributes if one.get("age", 1.0) < ATTRIBUTES["age"] - 0.1]
+    tall = " and ".join(f"{stature_of(load_body(), shape_from_attributes(one)):.1f} m" for one in young)
+    who = "One person is taken for a child" if len(young) == 1 else f"{len(young)} people are taken for children"
+    other = "or is it an adult who stands lower?" if len(young) == 1 else "or are they adults who stand lower?"
+    return (f"{who} ({tall}) by the floor on which the others stand: {other}",) if young else ()
