@@ -17,6 +17,7 @@ from maquette.inference.people.clip.track import (
     Sighting,
     Track,
     _is_in_sight,
+    _Shot,
     assign,
     at_edge,
     distinct,
@@ -206,6 +207,16 @@ def test_two_people_crossing_stay_themselves(crossing):
     assert sorted(owners) == [0, 1]
     assert messages == sorted(messages)
     assert len(messages) > len(pictures)
+
+
+def test_who_is_in_the_first_frame_is_no_backdrop(crossing):
+    shot = _Shot(0, 12.5, 0.4, 1.0, 8)
+    shot.step(0, crossing[0][0], runtime.start("cpu"), None)
+    known = shot.backdrop.known
+    assert known is not None and len(shot.tracks) == 2 and known.mean() > 0.6
+    for track in shot.tracks:
+        column, row = track.sightings[0].points[[11, 12, 23, 24]].mean(0).astype(int)
+        assert not known[row, column]
 
 
 def test_unrelated_photos_are_no_film():

@@ -298,6 +298,8 @@ class _Shot:
             seen = search.find_people(pyramid, run, boxes=boxes, augment=False) if len(boxes) else []
         else:
             seen = self._look(frame, pyramid, active, run)
+            if len(seen) >= len(active):  # whoever is not seen is no backdrop
+                self.backdrop.add(pixels, seen)
         size = pixels.shape[1::-1]
         sightings = [Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
         sightings = distinct(sightings, active, frame)
@@ -356,7 +358,6 @@ class _Shot:
             again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run.part(0.15, 0.2))[0]
             third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run.part(0.15, 0.2))[0]
             people[index] = max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
-        self.backdrop.add(pyramid.level(0), people)
         return people
 
 
