@@ -65,6 +65,13 @@ def test_each_person_is_one_track_over_all_frames(people, crossing):
         assert len(set(owners)) == 1
 
 
+def test_who_is_behind_the_other_is_told_of(people, crossing):
+    _, hips = crossing
+    (note,) = [note for note in people.notes if note.startswith("Hidden by somebody else")]
+    farther = [np.linalg.norm(one.keypoints_2d[23:25].mean(0) - hips[0, FRAMES[0]]) for one in people.frames[0]]
+    assert f"person {people.frames[0][int(np.argmin(farther))].track_id + 1} in frames" in note
+
+
 def test_a_person_has_one_shape_and_is_a_posed_body(people):
     for track in people.tracks().values():
         assert all(np.array_equal(person.shape, track[0][1].shape) for _, person in track)

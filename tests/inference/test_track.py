@@ -142,6 +142,9 @@ def test_who_leaves_the_picture_and_comes_back_is_the_same_person():
 def test_one_of_whom_only_an_arm_is_left_in_the_picture_is_gone():
     assert _is_in_sight(_landmarks(300.0), 640, 480)
     assert not _is_in_sight(_landmarks(760.0), 640, 480)
+    speck = _landmarks(300.0)
+    small = replace(speck, points=(speck.points - speck.points.mean(0)) * 0.05 + speck.points.mean(0))
+    assert np.ptp(small.points, axis=0).max() < 20 and not _is_in_sight(small, 640, 480)
     assert at_edge(_landmarks(600.0).points, (640, 480))
     assert not at_edge(_landmarks(320.0).points, (640, 480))
 

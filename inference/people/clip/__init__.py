@@ -30,6 +30,7 @@ from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State, concatenated
 from .backdrop import in_crop, partly_hidden
 from .children import said
+from .cover import covered_said
 from .film import Film
 from .floor import apart_said
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
@@ -110,7 +111,8 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     frames = posed(partial(pose_body, given), spells, cameras, run.part(0.8, 1.0), seen)
     world = world_behind(ground, frames, travel)
     apart = apart_said(body, in_world(body, spells, travel), ground) if options["plant"] > 0 else ()
-    notes = (*travel.notes, *apart, *said({spell.track: spell.motion.attributes for spell in spells}.values()))
+    children = said({spell.track: spell.motion.attributes for spell in spells}.values())
+    notes = (*travel.notes, *apart, *children, *covered_said(tracks, fps))
     if looked and measured.options["hands"] == repr("none"):
         notes = (*notes, NO_HANDS)
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))

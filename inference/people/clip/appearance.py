@@ -38,16 +38,26 @@ def colours(pixels: NDArray[np.uint8], person: PoseLandmarks) -> NDArray[np.floa
 
 
 def _histogram(lab: NDArray, picked: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return histogram(bins_of(lab[picked])).astype(np.float32)
+
+
+def bins_of(lab: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The bin of a histogram that each colour (..., 3) falls into."""
     low, high = SATURATED
-    values = lab[picked].astype(np.float32)
-    ranges = [(0, 256), (low, high), (low, high)]
-    values[:, 1:] = values[:, 1:].clip(low, high - 1e-3)
-    counts = np.histogramdd(values, bins=BINS, range=ranges)[0]
+    light, hue = lab[..., :1].astype(np.int64) * BINS[0] // 256, lab[..., 1:].astype(np.int64).clip(low, high - 1) - low
+    return np.ravel_multi_index(
+        tuple(np.moveaxis(np.concatenate([light, hue * BINS[1] // (high - low)], -1), -1, 0)), BINS
+    )
+
+
+def histogram(bins: NDArray) -> NDArray[np.float64]:
+    """How often colours are that fall into these bins; sums to one."""
+    counts = np.bincount(bins, minlength=int(np.prod(BINS))).reshape(BINS)
     # Light changes as a person walks: neighbouring bins count a little.
     for axis in range(3):
         counts = counts + 0.5 * (np.roll(counts, 1, axis) + np.roll(counts, -1, axis))
     counts = counts.ravel() + 1e-3
-    return (counts / counts.sum()).astype(np.float32)
+    return counts / counts.sum()
 
 
 def affinity(first: NDArray | None, second: NDArray | None) -> float:

@@ -218,6 +218,7 @@ def _arrays_of(measured: Measured) -> dict[str, Any]:
         "velocities": np.array([track.velocity for track in tracks]).reshape(-1, 3),
         "seen_in": [frame for track in tracks for frame in track.sightings],
         "flags": [(one.clear, one.at_edge, one.colours is not None) for one in seen],
+        "covered": [one.covered for one in seen],
         "has_colours": [track.colours is not None for track in tracks],
         "colours": np.array(known, np.float32),
         "outline_lengths": [len(outline) for outline in outlines],
@@ -287,7 +288,9 @@ def _sightings(arrays: Mapping[str, NDArray]) -> Iterator[Sighting]:
         row = next(rows) if arrays["answered"][number] else None
         said = {} if row is None else {name: values[row] for name, values in answers.items()}
         outline = arrays["outlines"][end - length : end].tobytes()
-        yield Sighting(landmarks, None, outline=outline, hands=shown, said=said)
+        yield Sighting(
+            landmarks, None, covered=float(arrays["covered"][number]), outline=outline, hands=shown, said=said
+        )
 
 
 def _hands(arrays: Mapping[str, NDArray]) -> Iterator[HandLandmarks]:

@@ -29,6 +29,7 @@ from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
 from .appearance import affinity, colours, is_cut, thumbnail
 from .backdrop import Backdrop, covered_share
+from .cover import parts_of
 from .scenery import Scenery
 
 #: Landmarks that say where a body is: ears, arms, hips, legs, feet; and the trunk alone.
@@ -40,6 +41,8 @@ DETECT_EVERY, LONGEST_GAP = 0.3, 1.0
 SAME, TOLERANCE = 0.5, 0.05
 #: Who has none of nose, shoulders and hips in the picture has left it.
 PRESENT = np.array([0, 11, 12, 23, 24])
+#: Pixels from end to end of somebody who can still be read; less is a speck that the network goes on guessing at.
+READABLE = 20
 #: Who comes as near to the picture's edge as this share of his size may be leaving or entering.
 EDGE = 0.15
 #: A body of which this share lies within another's outline is a part of that one.
@@ -62,6 +65,7 @@ class Sighting:
 
     colours : see `appearance.colours`; None where they are not known.  clear : nobody else is near in the picture.
     at_edge : the body reaches the picture's edge, or nearly.
+    covered : share of the body's landmarks that somebody else stands before.
     hands : "left" and "right" as they are seen.
     said : what a network that reads bodies says, by name; nothing where it was not asked or saw no body.
     outline : the mask of the landmarks, 8 bits deep and deflated, where they have none: a long clip has no room for it.
@@ -71,6 +75,7 @@ class Sighting:
     colours: NDArray[np.float32] | None
     clear: bool = True
     at_edge: bool = False
+    covered: float = 0.0
     outline: bytes = b""
     hands: Mapping[str, HandLandmarks] = field(default_factory=dict)
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -287,6 +292,7 @@ class _Shot:
         self.most_overlap, self.batch = most_overlap, batch
         self.tracks: list[Track] = []
         self.backdrop = Backdrop()
+        self.worn: dict[int, NDArray | None] = {}
         self.detect_every = max(1, round(DETECT_EVERY * fps))
         self.longest_gap = max(1, round(LONGEST_GAP * fps))
 
@@ -311,7 +317,21 @@ class _Shot:
                 track = Track()
                 self.tracks.append(track)
             track.add(frame, sighting)
+        self._mark_covered(frame, pixels)
         return [track.sightings[frame].landmarks for track in self.tracks if frame in track.sightings]
+
+    def _mark_covered(self, frame: int, pixels: NDArray[np.uint8]) -> None:
+        """Tell how much others stand before of those who meet somebody in a frame."""
+        here = [track for track in self.tracks if frame in track.sightings]
+        points = [track.sightings[frame].points for track in here]
+        met = [i for i, own in enumerate(points) if any(j != i and _meet(own, points[j]) for j in range(len(here)))]
+        if not met:
+            return
+        seen = [here[i].sightings[frame] for i in met]
+        parts, worn = parts_of(pixels, [one.landmarks for one in seen], [self.worn.get(id(here[i])) for i in met])
+        for number, (i, one) in enumerate(zip(met, seen, strict=True)):
+            self.worn[id(here[i])] = worn[number]
+            here[i].sightings[frame] = replace(one, covered=float(parts.on_others(one.points[BODY], number).mean()))
 
     def _look(self, frame: int, pyramid: Pyramid, active: list[Track], run: Run) -> list[PoseLandmarks]:
         """Landmarks of the people followed and, where it is time to, of new ones."""
@@ -362,9 +382,10 @@ class _Shot:
 
 
 def _is_in_sight(one: PoseLandmarks, width: int, height: int) -> bool:
-    """Whether somebody is still in the picture: the network goes on guessing those who have left it."""
+    """Whether somebody is still in the picture, and no speck: the network goes on guessing those who have left it."""
     points = one.points[PRESENT]
-    return bool(((points >= 0) & (points <= (width, height))).all(axis=1).any())
+    within = ((points >= 0) & (points <= (width, height))).all(axis=1).any()
+    return bool(within and np.ptp(one.points[BODY], axis=0).max() >= READABLE)
 
 
 def at_edge(points: NDArray, size: tuple[int, ...]) -> bool:
