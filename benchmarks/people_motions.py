@@ -157,7 +157,7 @@ def drawn(empty: NDArray, pieces: list[Piece], view: NDArray, camera: Camera) ->
     picture, nearest = cv2.resize(dimmed, (2 * width, 2 * height)), np.full((2 * height, 2 * width), np.inf)
     for piece in pieces:
         draw_over(picture, nearest, piece.vertices, piece.faces, piece.colours, view, fine)
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.float64)
 
 
 def make_clip(folder: Path, name: str, rows: NDArray, number: int) -> None:

@@ -35,6 +35,14 @@ def require(module: str) -> Any:
         ) from error
 
 
+def open_media(path: Path) -> Any:
+    """A file opened by FFmpeg (PyAV), whose playlists reach nothing but files. Raises what PyAV does."""
+    av = require("av")
+    # Before version 19 PyAV refuses files whose titles are not written in UTF-8.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    return av.open(str(path), options={"protocol_whitelist": "file"}, **lenient)
+
+
 def check_file(path: Path, what: str) -> None:
     """Raise `BadInput` unless `path` is a file with something in it."""
     try:

@@ -21,7 +21,7 @@ import numpy as np
 from ..camera import Camera
 from ..errors import BadInput, MaquetteError, OutOfMemory
 from . import exr
-from .checks import check_file, check_size, require
+from .checks import check_file, check_size, open_media, require
 from .colour import light_to_bytes, over_white, quantised, sixteen_to_eight, unpremultiplied
 
 if TYPE_CHECKING:
@@ -188,11 +188,11 @@ def _first(value: Any) -> Any:
 
 def read_tiff(path: Path) -> NDArray:
     """(H, W), or (H, W, 3 or 4), in the file's own depth and as it lies there: see `orientation_of`."""
-    av = require("av")
+    require("av")
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
+        with open_media(path) as container:
             pixels: NDArray = next(container.decode(video=0)).to_ndarray()
     except (FFmpegError, ValueError, StopIteration, IndexError) as error:
         raise BadInput(f"The photo {path} is damaged or of a kind that cannot be read.", _READABLE) from error

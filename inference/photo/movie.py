@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..errors import BadInput
-from .checks import check_file, check_size, require
+from .checks import check_file, check_size, open_media, require
 from .colour import over_white
 
 if TYPE_CHECKING:
@@ -138,12 +138,12 @@ class Movie:
     @contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
         """The file and its picture stream; a playlist in it reaches nothing but files."""
-        av = require("av")
+        require("av")
         from av.error import FFmpegError
         from av.stream import Disposition
 
         try:
-            container = av.open(str(self.path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+            container = open_media(self.path)
         except (FFmpegError, ValueError) as error:
             raise BadInput(f"{self.path} is not a movie that can be read, or is cut off.", _ADVICE) from error
         with container:

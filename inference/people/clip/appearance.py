@@ -45,9 +45,8 @@ def bins_of(lab: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The bin of a histogram that each colour (..., 3) falls into."""
     low, high = SATURATED
     light, hue = lab[..., :1].astype(np.int64) * BINS[0] // 256, lab[..., 1:].astype(np.int64).clip(low, high - 1) - low
-    return np.ravel_multi_index(
-        tuple(np.moveaxis(np.concatenate([light, hue * BINS[1] // (high - low)], -1), -1, 0)), BINS
-    )
+    places = np.moveaxis(np.concatenate([light, hue * BINS[1] // (high - low)], -1), -1, 0)
+    return np.asarray(np.ravel_multi_index(tuple(places), BINS), np.int64)
 
 
 def histogram(bins: NDArray) -> NDArray[np.float64]:

@@ -66,7 +66,8 @@ def parts_of(
     """
     shrink = min(1.0, SIDE / min(one.region.size for one in people), LARGEST / max(pixels.shape))
     size = (max(1, round(pixels.shape[1] * shrink)), max(1, round(pixels.shape[0] * shrink)))
-    bins = bins_of(cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    bins = bins_of(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8))
     held = np.stack([_small_mask(one, shrink, size) > 0.5 for one in people])
     worn = [_added(own, bins[alone]) for own, alone in zip(worn, held & (held.sum(0) == 1), strict=True)]
     feet = np.argsort(np.argsort([one.points[FEET, 1].max() for one in people]))
