@@ -47,9 +47,9 @@ def _chosen(made: Iterable[Any], layer: Any) -> list[Object]:
     return [one for one in objects if not (one.type == "MESH" and one.find_armature() in objects)]
 
 
-def frame(chosen: list[Object], scene: Scene) -> None:
+def frame(chosen: list[Object], scene: Scene, asked: bool = False) -> None:
     """Show what is selected in the largest viewport: through the photo's camera where that is the scene's, or else
-    framed. A view through another camera is the artist's."""
+    framed. A view through another camera is the artist's, who leaves it only where it was `asked` for."""
     found = _largest_viewport(scene)
     if found is None or not chosen:
         return
@@ -61,7 +61,9 @@ def frame(chosen: list[Object], scene: Scene) -> None:
     camera: Any = scene.camera
     if camera is not None and roles.IMAGE in camera and any(_belongs(obj, camera) for obj in chosen):
         _look_through(window, area, region)
-    elif space.region_3d.view_perspective != "CAMERA":
+    elif asked or space.region_3d.view_perspective != "CAMERA":
+        if space.region_3d.view_perspective == "CAMERA":
+            space.region_3d.view_perspective = "PERSP"
         _face(chosen, scene, space.region_3d)
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_selected()
@@ -159,7 +161,7 @@ def show(made: list[Any], context: Any) -> None:
         if isinstance(obj, Object) and obj.name in layer.objects:
             obj.hide_set(False, view_layer=layer)
             obj.hide_viewport = obj.hide_render = False
-    frame(select(made, context.scene), context.scene)
+    frame(select(made, context.scene), context.scene, asked=True)
     pictures = [one for one in made if isinstance(one, Image)]
     if open_picture(made, context.scene) is None and pictures and len(pictures) == len(made):
         open_image(pictures[0], context.scene)
