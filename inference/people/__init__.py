@@ -172,6 +172,11 @@ def solve_people(
     if not isinstance(measured, files.Measured):
         given = [measured] if isinstance(measured, (str, PathLike)) else measured
         measured = files.merge([file for one in given for file in files.files_in(Path(one))])
+    if measured.start:
+        raise BadInput(
+            f"Of {measured.name} only frames {measured.start + 1} to {measured.stop} were measured.",
+            "Merge them with those before, or cut the clip first.",
+        )
     run = runtime.start(device or "cpu", None, progress, models_dir)
     chosen = find_model("people", measured.model, run.models_dir)
     module, run = model_module("people", chosen.id), replace(run, model=chosen)

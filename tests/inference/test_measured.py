@@ -118,6 +118,11 @@ def test_people_whom_a_detector_finds_are_measured_in_parts(crossing, short_piec
     assert files.merge(files.files_in(tmp_path)).options["detector"] == repr("my.pt")
 
 
+def test_a_part_without_what_is_before_it_is_refused(parts):
+    with pytest.raises(BadInput, match="Of crossing only frames 5 to 6 were measured"):
+        solve_people(files.load(parts / "1.npz"))
+
+
 def test_wrong_missing_doubled_and_broken_parts_are_named(parts, tmp_path, crossing, short_pieces):
     own = [files.load(parts / f"{number}.npz") for number in range(3)]
 
