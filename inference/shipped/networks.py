@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The four small networks that ship with Maquette: MoveNet, BlazePose and BlazePalm/BlazeHand, as torch modules.
 
-Each file in `assets` holds a network's weights (float16, as published, or 8 bits with scales) and its graph as a list
-of steps; `tools/shipped` writes them. A `Network` takes pictures (B, 3, S, S) float32 and returns its outputs in the
-order of the published file:
+Each file in `assets` holds a network's weights (float16, as published, or whole numbers with their steps) and its graph
+as a list of operators; `tools/shipped` writes them. A `Network` takes pictures (B, 3, S, S) float32 and returns its
+outputs in the order of the published file:
 
 people_detection -1..1, S = 256 or any multiple of 32: maps (B, S / 4, S / 4, C) of people's middles (logits), sizes,
                 offsets and keypoints, see `detect.py`.
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -35,7 +36,8 @@ ASSETS = Path(__file__).with_name("assets")
 
 def load_network(name: str, device: str | torch.device = "cpu") -> Network:
     """A network ("people_detection", "pose_landmark", "palm_detection", "hand_landmark"), kept between calls."""
-    return memory.keep(("builtin", name, str(device)), lambda: Network(name).to(device))
+    suffix = "npz" if name == "pose_landmark" else "safetensors"
+    return memory.keep(("builtin", name, str(device)), lambda: Network(ASSETS / f"{name}.{suffix}").to(device))
 
 
 class Network(nn.Module):
@@ -44,9 +46,9 @@ class Network(nn.Module):
     size : side S of the square input in pixels.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        graph, weights = read_network(ASSETS / f"{name}.safetensors")
+        graph, weights = read_network(path)
         self.size: int = graph["size"]
         self._input: int = graph["input"]
         self._outputs: list[int] = graph["outputs"]
@@ -89,25 +91,36 @@ class Network(nn.Module):
 
 
 def read_network(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """Graph and float32 weights of a network file; sparse weights are spread out, 8-bit ones scaled."""
+    """Graph and float32 weights of a network file; sparse weights are spread out, whole numbers take their steps."""
     if not path.is_file():
         raise MaquetteError(f"The built-in network {path.name} is missing.", "Install Maquette again.")
-    with safe_open(path, "numpy") as file:
-        graph = json.loads(file.metadata()["network"])
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    weights: dict[str, Tensor] = {}
-    for name, array in stored.items():
-        base, _, part = name.partition(".")
-        if part == "values":
-            shape = stored[base + ".shape"]
-            dense = np.zeros(int(np.prod(shape)), np.float32)
-            dense[np.unpackbits(stored[base + ".places"], count=dense.size).astype(bool)] = array
-            weights[base] = torch.from_numpy(dense.reshape(shape))
-        elif not part:
-            scale = stored.get(name + ".scale", np.ones(1, np.float32))
-            full = array.astype(np.float32) * scale.reshape(-1, *[1] * (array.ndim - 1))
-            weights[base] = torch.from_numpy(full)
-    return graph, weights
+    stored: dict[str, np.ndarray]
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            stored = dict(file)
+        graph = json.loads(str(stored.pop("network")))
+    else:
+        with safe_open(path, "numpy") as file:
+            graph = json.loads(file.metadata()["network"])
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    names = {name.partition(".")[0] for name in stored}
+    return graph, {name: torch.from_numpy(_weight(name, stored)) for name in names}
+
+
+def _weight(name: str, stored: dict[str, np.ndarray]) -> NDArray[np.float32]:
+    """A weight in full: `.values` at `.places` (bits), zeros elsewhere; or whole numbers, 8 bits and what `.carry` has
+    above them, in the steps of their outputs (`.scale`) and inputs (`.columns`)."""
+    if name + ".values" in stored:
+        shape = stored[name + ".shape"]
+        dense = np.zeros(int(np.prod(shape)), np.float32)
+        dense[np.unpackbits(stored[name + ".places"], count=dense.size).astype(bool)] = stored[name + ".values"]
+        return dense.reshape(shape)
+    full = stored[name].astype(np.float32)
+    if name + ".carry" in stored:
+        full += 256 * stored[name + ".carry"].astype(np.float32)
+        full *= stored[name + ".columns"].reshape(-1, *full.shape[1:])
+    full *= stored.get(name + ".scale", np.ones(1, np.float32)).reshape(-1, *[1] * (full.ndim - 1))
+    return full
 
 
 def _activate(value: Tensor, activation: str | None) -> Tensor:

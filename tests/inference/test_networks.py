@@ -105,10 +105,9 @@ def test_networks_stay_in_memory_until_it_is_freed():
     assert networks.load_network("palm_detection") is not network
 
 
-def test_a_missing_file_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(networks, "ASSETS", tmp_path)
+def test_a_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(MaquetteError, match=r"missing.*Install Maquette again"):
-        networks.Network("pose_landmark")
+        networks.Network(tmp_path / "pose_landmark.npz")
 
 
 def test_weights_come_back_from_their_sparse_storage():

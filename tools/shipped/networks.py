@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the network files in `assets` from the public wheel of mediapipe 0.10.21 (the later wheels hold no networks).
+"""Make the network files of hands in `assets` from the public wheel of mediapipe 0.10.21 (the later wheels hold no
+networks), and the pose network in float16, of which `squeeze.py` makes what ships, from Google's package on npm.
 
-    pip download --no-deps mediapipe==0.10.21
     pip install tflite
+    pip download --no-deps mediapipe==0.10.21
     python tools/shipped/networks.py mediapipe-0.10.21-*.whl
+    npm pack @mediapipe/pose@0.5.1675469404
+    python tools/shipped/networks.py mediapipe-pose-0.5.1675469404.tgz --output FOLDER
 
-The wheel's weights are float16 already, some of them stored sparse; both are kept, so the files hold the same numbers
+The weights are float16 already, some of them stored sparse; both are kept, so the files hold the same numbers
 in fewer bytes than the originals. The graph is simplified once here (explicit padding, channels first, activations
 within the convolutions), so that running it needs no more than `networks.py`, and neither tflite nor flatbuffers.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tarfile
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -23,10 +27,10 @@ import tflite  # pyright: ignore[reportMissingImports]
 from safetensors.numpy import save_file
 
 SOURCES = {
-    "pose_landmark": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
     "palm_detection": "mediapipe/modules/palm_detection/palm_detection_full.tflite",
     "hand_landmark": "mediapipe/modules/hand_landmark/hand_landmark_full.tflite",
 }
+POSE = "package/pose_landmark_heavy.tflite"
 ASSETS = Path(__file__).parents[2] / "inference" / "shipped" / "assets"
 
 _OPERATORS = {number: name for name, number in vars(tflite.BuiltinOperator).items() if isinstance(number, int)}
@@ -242,16 +246,27 @@ class Converter:
         return {"op": "sigmoid"}
 
 
+def published(package: Path) -> dict[str, tuple[str, bytes]]:
+    """Network -> where it comes from, and the file, of those that a package holds."""
+    if package.suffix == ".tgz":
+        with tarfile.open(package) as archive:
+            file = archive.extractfile(POSE)
+            assert file is not None
+            return {"pose_landmark": (f"@mediapipe/pose 0.5.1675469404, {POSE}", file.read())}
+    with zipfile.ZipFile(package) as archive:
+        return {name: (f"mediapipe 0.10.21, {source}", archive.read(source)) for name, source in SOURCES.items()}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the network files from the mediapipe 0.10.21 wheel.")
-    parser.add_argument("wheel", type=Path)
-    wheel = parser.parse_args().wheel
-    for name, source in SOURCES.items():
-        data = zipfile.ZipFile(wheel).read(source)
+    parser = argparse.ArgumentParser(description="Make the network files from the packages that publish them.")
+    parser.add_argument("package", type=Path, help="mediapipe's wheel, or @mediapipe/pose's .tgz")
+    parser.add_argument("--output", type=Path, default=ASSETS)
+    options = parser.parse_args()
+    for name, (source, data) in published(options.package).items():
         converter = Converter(data)
         graph = converter.convert()
-        target = ASSETS / f"{name}.safetensors"
-        graph["source"] = f"mediapipe 0.10.21, {source}, sha256 {sha256(data).hexdigest()}, Apache-2.0"
+        target = options.output / f"{name}.safetensors"
+        graph["source"] = f"{source}, sha256 {sha256(data).hexdigest()}, Apache-2.0"
         # One key only: safetensors writes several in random order, and the files should come out the same every time.
         metadata = {"network": json.dumps(graph, separators=(",", ":"))}
         save_file(dict(sorted(converter.tensors.items())), target, metadata)
