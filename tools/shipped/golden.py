@@ -3,7 +3,8 @@
 
     pip install ai-edge-litert
     npm install @tensorflow/tfjs@4.22.0
-    python tools/shipped/golden.py mediapipe-0.10.21-*.whl package/models/movenet-multipose.json
+    python tools/shipped/golden.py mediapipe-0.10.21-*.whl package/pose_landmark_heavy.tflite \\
+        package/models/movenet-multipose.json
 
 The crops are cut from sample photos by indexing alone, so that they are the same wherever the test runs.
 """
@@ -62,6 +63,7 @@ def run_movenet(model: Path) -> list[np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the golden file of the networks.")
     parser.add_argument("wheel", type=Path)
+    parser.add_argument("pose", type=Path, help="pose_landmark_heavy.tflite of the npm package @mediapipe/pose")
     parser.add_argument("movenet", type=Path)
     options = parser.parse_args()
     wheel = zipfile.ZipFile(options.wheel)
@@ -69,7 +71,8 @@ def main() -> None:
     golden = {f"people_detection_{number}": value[:, ::8, ::8] for number, value in enumerate(maps)}
     golden["people_detection_people"] = people[0, :1]
     for name, picture in crops().items():
-        for number, output in enumerate(run(wheel.read(SOURCES[name]), picture)):
+        network = options.pose.read_bytes() if name == "pose_landmark" else wheel.read(SOURCES[name])
+        for number, output in enumerate(run(network, picture)):
             # Pictures and anchors by the ten thousand: a regular part of them is as telling.
             output = output[:, ::8, ::8] if output.ndim == 4 else output[:, ::7] if output.ndim == 3 else output
             golden[f"{name}_{number}"] = output
