@@ -310,8 +310,8 @@ def _share_inside(person: PoseLandmarks, box: tuple[float, float, float, float])
 
 def _quality(person: PoseLandmarks) -> float:
     """How much to believe in a person, to choose between two in one place: the network is as sure of an upright body
-    turned upside down."""
-    upright = float(np.exp(np.cos(person.region.rotation) - 1))
+    turned upside down, and of a half figure squeezed whole into a crop about its chest; the detector is not."""
+    upright = float(np.exp(np.cos(person.region.rotation) - 1)) * max(person.region.score, FAINT)
     return upright * person.belief * person.score_min * float(person.visibility[:33].mean())
 
 

@@ -26,7 +26,8 @@ _ARMS = {
     "left": (11, 13, 15, {17: 17, 19: 5, 21: 2}),
     "right": (12, 14, 16, {18: 17, 20: 5, 22: 2}),
 }
-#: A wrist is missed below the first and seen above the second certainty; a shoulder must be seen.
+#: A wrist is missed below the first and seen above the second certainty, though crops may disagree whose wrist lies
+#: there; a shoulder must be seen.
 MISSED, SEEN, SHOULDER = 0.5, 0.6, 0.8
 #: Metres from shoulder to wrist at most, and from a wrist to the hand that is looked at there.
 REACH, NEAR = 0.65, 0.2
@@ -51,8 +52,12 @@ def give_hands_back(pyramid: Pyramid, people: Sequence[PoseLandmarks], run: Run)
     return corrected
 
 
+def _seen(person: PoseLandmarks, landmark: int) -> float:
+    return float(person.visibility[landmark] * person.presence[landmark])
+
+
 def _certainty(person: PoseLandmarks, landmark: int) -> float:
-    return float(person.visibility[landmark] * person.presence[landmark] * person.agreement[landmark])
+    return _seen(person, landmark) * float(person.agreement[landmark])
 
 
 def _misses(person: PoseLandmarks, side: str) -> bool:
@@ -63,7 +68,7 @@ def _misses(person: PoseLandmarks, side: str) -> bool:
 def _within_reach(person: PoseLandmarks, side: str, other: PoseLandmarks, other_side: str) -> bool:
     wrist = _ARMS[other_side][2]
     apart = np.linalg.norm(other.points[wrist] - person.points[_ARMS[side][0]])
-    return _certainty(other, wrist) > SEEN and bool(apart < REACH * hand.pixels_per_metre(person))
+    return _seen(other, wrist) > SEEN and bool(apart < REACH * hand.pixels_per_metre(person))
 
 
 def _hand_at(pyramid: Pyramid, other: PoseLandmarks, at: str, side: str, run: Run) -> HandLandmarks | None:
