@@ -122,6 +122,13 @@ def test_two_half_figures_and_one_portrait(astronaut):
     assert len(search.find_people(astronaut, RUN)) == 1
 
 
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_half_figure_is_no_whole_one_squeezed_into_a_smaller_crop(astronaut, augment):
+    """The network is surer of the smaller: hips at her chest, 150 pixels higher than the true ones."""
+    (one,) = search.find_people(astronaut, RUN, augment=augment)
+    assert one.points[[23, 24], 1].min() > 430 and one.region.size > 1000
+
+
 @pytest.mark.parametrize("name", ["coins", "brick", "gravel"])
 def test_nobody_is_seen_in_materials(name):
     assert search.find_people(load_photo(sample_photo(name)).pixels, RUN) == []
