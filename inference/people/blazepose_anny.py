@@ -6,6 +6,7 @@ A clip (photos with a frame rate) is handed to `clip`, which follows people thro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -54,12 +55,19 @@ BUILTIN = "builtin"
 #: Belief from which on somebody is told of who is not fitted; the usual threshold of confidence.
 SEEN, USUAL = 0.3, 0.25
 _UNFITTED = (
-    "{count} more may be there, too uncertain to fit: lower Confidence in Settings, or choose a detector of your own"
+    "{who} more may be there, too uncertain to fit: lower Confidence in Settings, or choose a detector of your own"
 )
+_OVERLAPPING = "{who} left out, over a more certain one: if both are people, raise Overlap in Settings"
 #: Who is believed less than this is told of: a flower was taken for a person with 0.68, a helmet with 0.62; the
 #: people of six real photographs are believed 0.80 and more. (So was a roof, 0.79.)
 _CERTAIN = 0.75
-_UNCERTAIN = "{count} of the figures may be something else that looks like a person: delete what is wrong"
+_UNCERTAIN = "{who} of the figures may be something else that looks like a person: delete what is wrong"
+#: What is told, and how one and several are called in it.
+_CALLED = {
+    _UNCERTAIN: ("One", "{count}"),
+    _OVERLAPPING: ("One figure is", "{count} figures are"),
+    _UNFITTED: ("Somebody", "{count} people"),
+}
 #: The options that a photo's people depend on.
 _DECIDING = ("det_confidence_thresh", "det_iou_thresh", "refine", "detector", "hands", "body")
 
@@ -73,23 +81,24 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     boxes, run, options = _with_boxes(clip, run, options, 0, len(clip))
     frames: list[tuple[Person, ...]] = []
     cameras: list[Camera] = []
-    missed = uncertain = 0
+    told = Counter[str]()
     for number, photo in enumerate(clip):
         part = run.part(number / len(clip), (number + 1) / len(clip))
         camera = photo.camera_or_default()
         cameras.append(camera)
         own = boxes[number] if boxes else None
         key = (camera, repr(own), *(options[name] for name in _DECIDING), run.device, run.precision)
-        people, unfitted, doubted = cached_result(
-            photo.pixels, key, partial(_people_of, photo, camera, part, own, options)
-        )
+        people, here = cached_result(photo.pixels, key, partial(_people_of, photo, camera, part, own, options))
         frames.append(people)
-        missed, uncertain = missed + unfitted, uncertain + doubted
+        told.update(here)
     if not frames:
         raise BadInput("There are no photos.", "Give at least one.")
     notes = said(person.attributes for persons in frames for person in persons)
-    notes += (_UNCERTAIN.format(count="One" if uncertain == 1 else uncertain),) if uncertain else ()
-    notes += (_UNFITTED.format(count="Somebody" if missed == 1 else f"{missed} people"),) if missed else ()
+    notes += tuple(
+        note.format(who=(one if told[note] == 1 else several).format(count=told[note]))
+        for note, (one, several) in _CALLED.items()
+        if told[note]
+    )
     run.report(1.0, ". ".join([f"{sum(map(len, frames))} people found", *notes]))
     return People(tuple(frames), body_named(options["body"]), cameras[0], tuple(cameras), clip.fps, notes)
 
@@ -163,9 +172,9 @@ def _boxes_of_detector(clip: Clip, run: Run, options: Mapping[str, Any]) -> list
 
 def _people_of(
     photo: Photo, camera: Camera, run: Run, boxes: Sequence[Sequence[float]] | None, options: Mapping[str, Any]
-) -> tuple[tuple[Person, ...], int, int]:
-    """The people of one photo, best first, how many more were seen but not fitted, and how many of them are uncertain;
-    with given boxes, one person per box in their order."""
+) -> tuple[tuple[Person, ...], dict[str, int]]:
+    """The people of one photo, best first, and of how many each sentence of `_CALLED` tells; with given boxes, one
+    person per box in their order."""
     pyramid = Pyramid(photo.pixels, options["det_batch_size"])
     batch, refine, least = options["hmr_batch_size"], options["refine"], options["det_confidence_thresh"]
     missed = 0
@@ -188,11 +197,12 @@ def _people_of(
         cameras = [camera] * len(found[some])
         fits += fit_people(found[some], cameras, part, masks=masks[some], hands=hands and hands[some], refine=refine)
     candidates = list(zip(found, fits, masks, strict=True))
-    unfitted = 0 if given else len(seen) - len(found) + missed
+    unfitted, overlapping = 0 if given else len(seen) - len(found) + missed, 0
     if boxes is None:
         candidates = [(one, fit, mask) for one, fit, mask in candidates if doubt(one, fit, mask, camera) < _DOUBT]
         unfitted += len(found) - len(candidates)
-        candidates = without_overlaps(candidates, options["det_iou_thresh"])
+        likely, candidates = candidates, without_overlaps(candidates, options["det_iou_thresh"])
+        overlapping = len(likely) - len(candidates)
     people = [_person(one, fit, mask, camera) for one, fit, mask in candidates]
     people = [replace(person, track_id=number) for number, person in enumerate(people)]
     people = with_children(load_body(), people, camera)
@@ -203,7 +213,8 @@ def _people_of(
             for person in people
         )
     uncertain = 0 if given else sum(one.belief < _CERTAIN for one, _, _ in candidates)
-    return people, unfitted if least < 1 else 0, uncertain
+    unfitted = unfitted if least < 1 else 0
+    return people, {_UNFITTED: unfitted, _OVERLAPPING: overlapping, _UNCERTAIN: uncertain}
 
 
 def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camera) -> float:

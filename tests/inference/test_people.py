@@ -427,6 +427,13 @@ def test_who_is_seen_but_not_fitted_is_told(astronaut, monkeypatch):
     assert people.frames == ((),) and people.notes[0].startswith("Somebody more may be there")
 
 
+def test_who_is_left_out_since_he_lies_over_another_is_told(astronaut, monkeypatch):
+    monkeypatch.setattr(blazepose_anny, "without_overlaps", lambda *_: [])
+    monkeypatch.setattr(blazepose_anny, "cached_result", lambda _pixels, _key, make: make())
+    people = recover_people(astronaut, device="cpu", hands="none")
+    assert people.frames == ((),) and [note.split(", over ")[0] for note in people.notes] == ["One figure is left out"]
+
+
 def test_a_photo_on_its_side_is_told(found):
     try:
         photo = load_photo(sample_photo("bus"))
