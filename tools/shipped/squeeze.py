@@ -4,7 +4,7 @@
     npm pack @mediapipe/pose@0.5.1675469404
     python tools/shipped/networks.py mediapipe-pose-0.5.1675469404.tgz --output FOLDER     # float16, 27.6 MB
     python3 -m installer run benchmarks/people_truth.py --stills
-    python3 -m installer run tools/shipped/squeeze.py FOLDER/pose_landmark.safetensors .maquette/truth/stills
+    python3 -m installer run tools/shipped/squeeze.py FOLDER/pose_landmark.npz .maquette/truth/stills
 
 A weight is rounded to steps that are as fine as the network's answers ask for: coarse where its input hardly varies or
 its output hardly counts. Both are measured on crops of rendered people. The inputs of a layer are rounded one after the
