@@ -308,8 +308,9 @@ def test_who_is_half_behind_another_is_found_and_read_by_the_crops_that_show_him
             others = [one for one in people if one is not hidden]
             again = search._read_closely(three, others, seen, RUN)
             assert len(again) == 4
-            near = [np.median(np.linalg.norm(one.points[:33] - hidden.points[:33], axis=1)) for one in again]
-            assert min(near) < 0.03 * hidden.region.size
+            shown = hidden.visibility > 0.5
+            near = [np.median(np.linalg.norm(one.points - hidden.points, axis=1)[shown]) for one in again]
+            assert min(near) < 0.04 * hidden.region.size, "the next one is a tenth of the crop away"
 
 
 def test_a_sure_detection_that_is_nobody_elses_backs_who_lies_on_it(bus, pedestrians):
