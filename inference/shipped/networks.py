@@ -137,8 +137,9 @@ class _Convolution(nn.Module):
         self.pointwise = weight.shape[2:] == (1, 1) and self.groups == 1 and self.stride == 1
 
     def forward(self, value: Tensor) -> Tensor:
-        if self.pointwise:  # a matrix product on the pixels as they lie: torch's own path copies them first
-            rows = F.linear(value.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias)
+        if self.pointwise:  # a matrix product on the pixels as they lie: torch's own path copies them first, and
+            # `F.linear` its bias to every pixel
+            rows = torch.matmul(value.permute(0, 2, 3, 1), self.weight[:, :, 0, 0].t()).add_(self.bias)
             return _activate(rows.permute(0, 3, 1, 2), self.activation)
         if self.outside:
             value = F.pad(value, self.outside)
