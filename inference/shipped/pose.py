@@ -25,10 +25,10 @@ from .networks import load_network
 
 #: A crop is this many times the distance of landmarks 33 and 34: twice for the diameter, a quarter for the margin.
 CROP_SCALE = 2.5
-#: Sizes of the crops that one person's landmarks are averaged over; each also mirrored.
-AUGMENT_SCALES = (0.8, 0.9, 1.0, 1.12)
-#: Those of them, size and whether mirrored, that already tell most false people.
-FIRST_ASKED = ((1.0, True), (0.8, False))
+#: Crops that one person's landmarks are averaged over, beside the first: size of it, and whether mirrored. So few of
+#: them already tell most false people; the mask is read in the one that is as large as the first.
+AUGMENTED = ((0.8, True), (0.9, False), (1.0, True), (0.9, True), (1.12, False))
+FIRST_ASKED = 2
 #: Landmarks of two crops agree within this share of the crop's side; beyond it they are two opinions (left and right
 #: exchanged, as in people seen from the side or from behind), whose mean would be neither.
 AGREE_WITHIN = 0.035
@@ -96,67 +96,67 @@ def landmarks(
 ) -> list[PoseLandmarks]:
     """Landmarks of the person in each region, in the order of the regions.
 
-    masks : with the person's mask, which is nearly half of the work.
-
-    augment : average over `AUGMENT_SCALES` and mirrored crops: eight times the work, less noise, and `score_min` and
-        `spread` tell true people from false ones.  least : no more than `FIRST_ASKED` are asked about whom less is
-        believed in after those, nor is their mask read.
+    masks : with the person's mask, which takes a fifth more time.
+    augment : average over `AUGMENTED`: six times the work, less noise, and `score_min` and `spread` tell true people
+        from false ones.  least : no more than `FIRST_ASKED` are asked about whom less is believed in after those, nor
+        is their mask read.
     read : what these regions were read as before, without masks.
     """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
     late = masks and read is not None
     if read is None:
         read = _read(pyramid, regions, [False] * len(regions), run.part(0.0, 0.2 if augment else 1.0), masks)
-    asked, found = list(range(len(regions))), list(read)
-    if augment and regions:
-        asked, found = _averages(pyramid, read, run.part(0.2, 0.9), least)
-    if late and asked:
-        again = _read(pyramid, [regions[i] for i in asked], [False] * len(asked), run.part(0.9, 1.0), masks)
-        for i, one in zip(asked, again, strict=True):
-            found[i] = replace(found[i], mask_logits=one.mask_logits)
-    return found
+    if augment:
+        return _averages(pyramid, read, run.part(0.2, 1.0), least, late)
+    if late:
+        masked = _read(pyramid, regions, [False] * len(regions), run.part(0.2, 1.0), masks)
+        return [replace(one, mask_logits=again.mask_logits) for one, again in zip(read, masked, strict=True)]
+    return list(read)
 
 
 def landmarks_where(
     pyramid: Pyramid, region: Region, vouched: Callable[[PoseLandmarks], float], least: int, run: Run
 ) -> PoseLandmarks | None:
-    """Landmarks over those of a region's `AUGMENT_SCALES` crops, each also mirrored, that are vouched for (above 0);
-    None where fewer are than `least`. Their region's score is the mean of what vouches for them."""
-    scales = sorted(AUGMENT_SCALES, key=lambda scale: abs(scale - 1))
-    crops, read = [replace(region, size=region.size * scale) for scale in scales] * 2, list[PoseLandmarks]()
-    mirrors = [False] * len(scales) + [True] * len(scales)
+    """Landmarks over those of a region's crops, itself and `AUGMENTED`, that are vouched for (above 0); None where
+    fewer than `least` are, or none of the first two. Their region's score is the mean of what vouches for them."""
+    variants, read = ((1.0, False), *AUGMENTED), list[PoseLandmarks]()
     kept: dict[int, float] = {}
-    for start in range(0, len(crops), len(scales)):
-        some = slice(start, start + len(scales))
-        read += _read(pyramid, crops[some], mirrors[some], run, masks=False)
+    for start in range(0, len(variants), 2):
+        read += _read_variants(pyramid, [region], variants[start : start + 2], run)[0]
         kept |= {n: score for n in range(start, len(read)) if (score := vouched(read[n])) > 0}
-        if len(kept) + len(crops) - len(read) < max(least, 1):
+        if not kept or len(kept) + len(variants) - len(read) < least:
             return None
     number = next(iter(kept))
-    crop = replace(crops[number], score=sum(kept.values()) / len(kept))
-    (first,) = _read(pyramid, [crop], [mirrors[number]], run, masks=True)
+    crop = replace(read[number].region, score=sum(kept.values()) / len(kept))
+    (first,) = _read(pyramid, [crop], [variants[number][1]], run, masks=True)
     return _average(first, [read[n] for n in kept if n != number])
 
 
 def _averages(
-    pyramid: Pyramid, read: Sequence[PoseLandmarks], run: Run, least: float
-) -> tuple[list[int], list[PoseLandmarks]]:
-    """Those of whom as much is believed as wanted, and everybody's landmarks over the crops that were asked about."""
-    variants = [(scale, mirror) for scale in AUGMENT_SCALES for mirror in (False, True) if scale != 1.0 or mirror]
-    variants.sort(key=lambda variant: variant not in FIRST_ASKED)
-    few, averages = len(FIRST_ASKED), list(read)
-    others: list[list[PoseLandmarks]] = [[] for _ in read]
-    asked = list(range(len(read)))
-    for start, part in ((0, variants[:few]), (few, variants[few:])):
-        crops = [replace(read[i].region, size=read[i].region.size * scale) for i in asked for scale, _ in part]
-        mirrors = [mirror for _ in asked for _, mirror in part]
-        share = run.part(0.3, 1.0) if start else run.part(0.0, 0.3)
-        more = _read(pyramid, crops, mirrors, share, masks=False)
-        for number, i in enumerate(asked):
-            others[i] += more[number * len(part) : (number + 1) * len(part)]
-            averages[i] = _average(read[i], others[i])
-        asked = [i for i in asked if averages[i].belief >= least]
-    return asked, averages
+    pyramid: Pyramid, read: Sequence[PoseLandmarks], run: Run, least: float, masks: bool
+) -> list[PoseLandmarks]:
+    """Everybody's landmarks over the crops that were asked about, with `masks` of whom all are."""
+    regions, late = [one.region for one in read], FIRST_ASKED + 1
+    few = _read_variants(pyramid, regions, AUGMENTED[:FIRST_ASKED], run.part(0.0, 0.4))
+    averages = [_average(one, more) for one, more in zip(read, few, strict=True)]
+    asked = [i for i, one in enumerate(averages) if one.belief >= least]
+    regions = [regions[i] for i in asked]
+    same = _read_variants(pyramid, regions, AUGMENTED[FIRST_ASKED:late], run.part(0.4, 0.6), masks)
+    rest = _read_variants(pyramid, regions, AUGMENTED[late:], run.part(0.6, 1.0))
+    for i, (turned,), more in zip(asked, same, rest, strict=True):
+        averages[i] = _average(read[i], [*few[i], turned, *more])
+        if masks:
+            averages[i] = replace(averages[i], mask_logits=turned.mask_logits)
+    return averages
+
+
+def _read_variants(
+    pyramid: Pyramid, regions: Sequence[Region], variants: Sequence[tuple[float, bool]], run: Run, masks: bool = False
+) -> list[list[PoseLandmarks]]:
+    """Of each region what its variants, sizes of it and whether mirrored, are read as."""
+    crops = [replace(region, size=region.size * scale) for region in regions for scale, _ in variants]
+    found = _read(pyramid, crops, [mirror for _ in regions for _, mirror in variants], run, masks)
+    return [found[i * len(variants) : (i + 1) * len(variants)] for i in range(len(regions))]
 
 
 def _read(

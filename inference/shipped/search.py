@@ -35,8 +35,8 @@ SEPARATE = 0.3
 #: enough, though the detector should say little of his pose and only nothing of anybody else's.
 TOLD, BACKED, FAINT = 0.6, 0.4, 0.05
 #: Whom the detector scores so high is read again by those crops alone that show him: whose landmarks are somebody's,
-#: and have this share of his score. So many of the eight must.
-DETECTED, LIKELY, KEPT, ENOUGH = 0.35, 0.5, 0.3, 4
+#: and have this share of his score. So many of the six must.
+DETECTED, LIKELY, KEPT, ENOUGH = 0.35, 0.5, 0.3, 3
 #: Unless somebody is believed so much, and has that share of the score.
 CERTAIN, LIES_ON = 0.75, 0.6
 #: Keypoints that are each about so near to some better detection's (sides of the box, median) are a mixture of these.

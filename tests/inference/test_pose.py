@@ -283,11 +283,11 @@ def test_only_crops_that_are_vouched_for_count_and_mirrored_masks_are_turned_bac
 
     def mirrored(read):
         asked.append(read)
-        return 0.5 if len(asked) > 4 else 0.0
+        return 0.5 if len(asked) in (2, 4, 5) else 0.0
 
-    assert pose.landmarks_where(pyramid, one.region, mirrored, 5, RUN) is None
+    assert pose.landmarks_where(pyramid, one.region, mirrored, 4, RUN) is None
     asked.clear()
-    person = pose.landmarks_where(pyramid, one.region, mirrored, 4, RUN)
+    person = pose.landmarks_where(pyramid, one.region, mirrored, 3, RUN)
     assert person is not None and person.region.score == 0.5 and person.belief > pose.BELIEVED
     assert np.median(np.linalg.norm(person.points - one.points, axis=1)) < 0.02 * one.region.size
     mine, other = (pose.person_mask(each, *bus.shape[:2]) > 0.5 for each in (person, one))
