@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 #: Standard deviation of a landmark in the picture, in metres at the person's distance, and across the viewing ray in
 #: the world landmarks. To be added (squared) to what the augmentations spread. Measured on rendered people.
 _SPREAD = {
-    "face": (0.007, 0.03),
-    "ears": (0.022, 0.03),
-    "shoulders": (0.010, 0.03),
-    "arms": (0.007, 0.04),
-    "hands": (0.025, 0.06),
-    "hips": (0.013, 0.03),
-    "legs": (0.007, 0.04),
-    "heels": (0.012, 0.06),
-    "toes": (0.013, 0.08),
+    "face": (0.006, 0.03),
+    "ears": (0.018, 0.05),
+    "shoulders": (0.012, 0.03),
+    "arms": (0.006, 0.04),
+    "hands": (0.022, 0.06),
+    "hips": (0.012, 0.02),
+    "legs": (0.006, 0.04),
+    "heels": (0.009, 0.055),
+    "toes": (0.010, 0.05),
 }
 _PART = (
     dict.fromkeys((0, 2, 5), "face")
@@ -46,29 +46,29 @@ _PART = (
 #: The first of these for knuckles that the hand network shows.
 _HAND_SPREAD = 0.012
 #: How the augmentations' spread tells the true one, in the picture and across the ray.
-_JITTER, _WORLD_JITTER = 1.25, 0.8
+_JITTER, _WORLD_JITTER = 1.25, 0.65
 #: Depth along the viewing ray, by part of the body: from -> to (means of landmarks). The network plays safe: it shows
 #: `share` of a limb's true depth, plus `bias` m, give or take `spread` m. Measured on rendered people.
 _DEPTH = (
     # from, to, share, bias, spread
-    ((23, 24), (11, 12), 0.52, 0.0, 0.050),
-    ((24,), (23,), 1.0, 0.0, 0.022),
-    ((12,), (11,), 1.0, 0.0, 0.045),
-    ((11, 12), (0,), 1.0, 0.0, 0.052),
-    ((7, 8), (0,), 1.2, 0.0, 0.027),
-    ((8,), (7,), 1.0, 0.0, 0.023),
-    ((23,), (25,), 0.65, 0.006, 0.057),
-    ((24,), (26,), 0.65, 0.006, 0.057),
-    ((25,), (27,), 0.48, 0.039, 0.062),
-    ((26,), (28,), 0.48, 0.039, 0.062),
-    ((29,), (31,), 0.20, -0.054, 0.030),
-    ((30,), (32,), 0.20, -0.054, 0.030),
-    ((11,), (13,), 0.42, -0.012, 0.066),
-    ((12,), (14,), 0.42, -0.012, 0.066),
-    ((13,), (15,), 0.45, -0.015, 0.083),
-    ((14,), (16,), 0.45, -0.015, 0.083),
-    ((15,), (19,), 0.20, -0.012, 0.022),
-    ((16,), (20,), 0.20, -0.012, 0.022),
+    ((23, 24), (11, 12), 0.62, -0.006, 0.055),
+    ((24,), (23,), 1.0, 0.0, 0.033),
+    ((12,), (11,), 0.87, 0.0, 0.053),
+    ((11, 12), (0,), 1.1, -0.078, 0.047),
+    ((7, 8), (0,), 1.3, 0.0, 0.031),
+    ((8,), (7,), 1.0, 0.0, 0.030),
+    ((23,), (25,), 0.54, -0.039, 0.069),
+    ((24,), (26,), 0.54, -0.039, 0.069),
+    ((25,), (27,), 0.49, 0.078, 0.058),
+    ((26,), (28,), 0.49, 0.078, 0.058),
+    ((29,), (31,), 0.28, -0.026, 0.031),
+    ((30,), (32,), 0.28, -0.026, 0.031),
+    ((11,), (13,), 0.51, -0.043, 0.050),
+    ((12,), (14,), 0.51, -0.043, 0.050),
+    ((13,), (15,), 0.45, -0.001, 0.063),
+    ((14,), (16,), 0.45, -0.001, 0.063),
+    ((15,), (19,), 0.25, -0.027, 0.020),
+    ((16,), (20,), 0.25, -0.027, 0.020),
 )
 #: Landmarks closer than this share of the short side to the picture's edge, or beyond it, are guesses.
 EDGE = 0.005

@@ -80,14 +80,17 @@ LANDMARKS: dict[int, str] = {
     31: "left_big_toe",
     32: "right_big_toe",
 }
-#: The pose network sees these higher on the body than the regressors place them: metres along y in the rest pose,
-#: measured on rendered people.
-_RAISED = {
-    **dict.fromkeys((0, 2, 5), 0.008),
-    **dict.fromkeys((11, 12), 0.013),
-    **dict.fromkeys((13, 14, 15, 16), 0.005),
-    **dict.fromkeys((23, 24, 25, 26, 29, 30), 0.024),
-    **dict.fromkeys((27, 28, 31, 32), 0.021),
+#: Where the pose network sees these, from where the regressors place them: metres to the left, down and back in the
+#: rest pose, mirrored for the right side's. Measured on rendered people.
+_OFF = {
+    **dict.fromkeys((0, 2), (0.0, -0.008, 0.0)),
+    11: (0.0, -0.013, 0.0),
+    **dict.fromkeys((13, 15), (0.0, -0.005, 0.0)),
+    23: (-0.006, -0.014, -0.018),
+    25: (-0.007, -0.013, -0.008),
+    27: (0.0, -0.011, -0.006),
+    29: (-0.007, -0.006, 0.0),
+    31: (0.009, -0.007, 0.028),
 }
 ATTRIBUTE_NAMES = tuple(builtin_body.ATTRIBUTES)
 #: Of a point fixed to the body: its number, a joint, the share a_kj, the moment m_kj (3,), and its change (S, 3).
@@ -209,19 +212,26 @@ def markers(weights: list[tuple[np.ndarray, np.ndarray]]) -> Markers:
     )
 
 
+def _offsets() -> np.ndarray:
+    """(K, 3) metres in the rest pose, of `LANDMARKS` in their order."""
+    left = {landmark: np.array(off) for landmark, off in _OFF.items()}
+    right = {(5 if landmark == 2 else landmark + 1): off * (-1, 1, 1) for landmark, off in left.items() if landmark}
+    return np.stack([(left | right).get(landmark, np.zeros(3)) for landmark in LANDMARKS])
+
+
 @cache
 def landmark_markers() -> Markers:
     """Markers of `LANDMARKS`, in its order."""
     body, skeleton, regressors = builtin_body.load_body(), load_skeleton(), builtin_body.load_landmarks()
     parts: list[Part] = []
+    off = _offsets()
     for k, name in enumerate(LANDMARKS.values()):
         if name in regressors.names:
             number = regressors.names.index(name)
             parts += vertex_parts(k, regressors.indices[number], regressors.weights[number], body, skeleton)
         else:
             parts.append(joint_part(k, body.joint_names.index(name), body, skeleton))
-    raised = [_RAISED.get(landmark, 0.0) for landmark in LANDMARKS]
-    parts = [(k, j, share, moment - share * np.array([0, raised[k], 0]), blend) for k, j, share, moment, blend in parts]
+    parts = [(k, j, share, moment + share * off[k], blend) for k, j, share, moment, blend in parts]
     return collected(len(LANDMARKS), parts)
 
 

@@ -30,7 +30,7 @@ TURNS = 3 * len(GROUPS)
 SCALE_SPREAD = 0.08
 HIPS = (INDEX[23], INDEX[24])
 #: How much landmarks in space and their depths count against those in the picture and the prior of the pose.
-WORLD, DEPTH = 0.3, 0.7
+WORLD, DEPTH = 0.3, 0.9
 #: Where the robust functions of the picture and of space let go, in standard deviations.
 CUT, WORLD_CUT = 3.0, 6.0
 
