@@ -17,7 +17,7 @@ from .observe import DIFFERENCES, HIPS, INDEX, LEGS, SHOULDERS, Observations
 #: behind the body has more, and the network knows better than a plumb line: a runner's rear foot was half a metre off.
 UNSEEN, INVENTED = 0.03, 0.04
 #: Of half figures, how much the picture's hips count, and how much more than elsewhere that trunks hang plumb.
-_HIPS_OF_HALF, _UPRIGHT = 0.1, 3.0
+_HIPS_OF_HALF, _UPRIGHT = 0.5, 1.5
 #: What hangs where it is not seen, from -> to (means of landmarks); standard deviations of the directions, radians:
 #: people lean and gesture more than they stand on crooked legs.
 _HANGING = (
