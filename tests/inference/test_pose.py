@@ -173,7 +173,9 @@ def test_mirrored_crops_name_the_persons_own_sides(astronaut):
     plain, mirrored = pose._read(pyramid, [person.region] * 2, [False, True], RUN, masks=False)
     sure = plain.visibility > 0.9
     assert sure.sum() > 12
-    assert np.linalg.norm(plain.points - mirrored.points, axis=1)[sure].max() < 0.02 * person.region.size
+    assert np.linalg.norm(plain.points - mirrored.points, axis=1)[sure].max() < 0.03 * person.region.size, (
+        "shoulders are 0.2 apart"
+    )
     assert np.abs(plain.world - mirrored.world)[sure].max() < 0.12
     assert plain.points[11, 0] > plain.points[12, 0], "she faces us, so her left shoulder is on our right"
 
