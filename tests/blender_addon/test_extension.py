@@ -81,7 +81,7 @@ def test_the_archive_holds_what_blender_needs_and_no_more(archive) -> None:
         names = set(content.namelist())
     assert {"__init__.py", "blender_manifest.toml", "LICENSE", "blender_addon/cli/__init__.py"} <= names
     assert {"blender_addon/sample/astronaut.jpg", "inference/farm/maquette.js"} <= names  # the latter for Flamenco
-    assert any(name.endswith(".safetensors") for name in names) and "installer/models/catalogue.toml" in names
+    assert "inference/shipped/assets/pose_landmark.npz" in names and "installer/models/catalogue.toml" in names
     unwanted = (
         "tests/",
         "benchmarks/",
