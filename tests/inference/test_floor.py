@@ -151,5 +151,7 @@ def test_who_stands_on_a_stage_is_planted_there_and_told_of(walk):
         assert np.abs(heights[:2]).max() < 0.03 and heights[2] == pytest.approx(stage, abs=0.12)
     moved, ground = stand(load_body(), spells, PLANTED, runtime.start("cpu"))
     assert apart_said(load_body(), moved, ground) == ("One person stands 0.7 m above the floor of the others",)
+    alone = ("One person stands 0.7 m above the floor that was found",)
+    assert apart_said(load_body(), moved[2:], ground) == alone, "whoever is alone has no others"
     moved, ground = stand(load_body(), spells[:2], PLANTED, runtime.start("cpu"))
     assert apart_said(load_body(), moved, ground) == () == apart_said(load_body(), moved, None)

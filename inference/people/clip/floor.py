@@ -90,11 +90,14 @@ def apart_from(body: Body, spells: Sequence[Spell], ground: Ground, least: float
 
 
 def apart_said(body: Body, spells: Sequence[Spell], ground: Ground | None) -> tuple[str, ...]:
-    """What is to be told of people who do not stand on the floor of the others."""
-    heights = [] if ground is None else apart_from(body, spells, ground, APART / 2).values()
+    """What is to be told of people who do not stand on the floor of the others, or of the clip: whom it is found by may
+    crawl and get up."""
+    apart = {} if ground is None else apart_from(body, spells, ground, APART / 2)
+    heights = [height for height in apart.values() if abs(height) >= 0.05]
+    floor = "of the others" if len({spell.track for spell in spells}) > len(apart) else "that was found"
     who = "One person stands" if len(heights) == 1 else f"{len(heights)} people stand"
     told = " and ".join(f"{abs(one):.1f} m {'above' if one > 0 else 'below'}" for one in heights)
-    return (f"{who} {told} the floor of the others",) if heights else ()
+    return (f"{who} {told} the floor {floor}",) if heights else ()
 
 
 def lowered(body: Body, motion: Motion, ground: Ground, strength: float) -> Motion:
