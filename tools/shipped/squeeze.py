@@ -59,7 +59,7 @@ def crops(folder: Path) -> Tensor:
 class Measured:
     """What goes into each convolution of a network, and what comes out counts for.
 
-    names : of the convolutions with many weights.  mean, spread : of a convolution's inputs (I,), (I, I).
+    convolutions : those with many weights.  mean, spread : of a convolution's inputs (I,), (I, I).
     counts : (O,) expected square of how far one unit more of an output takes the answers, in their tolerances.
     """
 
@@ -70,17 +70,17 @@ class Measured:
             for name, module in network.named_children()
             if getattr(module, "groups", 0) == 1 and module.weight.numel() > _MANY  # pyright: ignore
         }
-        self._sums: dict[str, list] = {name: [0, 0, 0] for name in self.convolutions}
-        self.counts = dict.fromkeys(self.convolutions, 0)
+        #: Rows seen, their sum and products; squares of the outputs' gradients.
+        self._sums: dict[str, list] = {name: [0, 0, 0, 0] for name in self.convolutions}
         network.requires_grad_(True)
         for start in range(0, len(pictures), _BATCH):
             self._add(pictures[start : start + _BATCH])
         network.requires_grad_(False)
-        self.counts = {name: count / len(pictures) for name, count in self.counts.items()}
-        self.mean = {name: total / number for name, (number, total, _) in self._sums.items()}
+        self.counts = {name: squares / len(pictures) for name, (*_, squares) in self._sums.items()}
+        self.mean = {name: total / number for name, (number, total, *_) in self._sums.items()}
         self.spread = {
             name: products / number - torch.outer(self.mean[name], self.mean[name])
-            for name, (number, _, products) in self._sums.items()
+            for name, (number, _, products, _) in self._sums.items()
         }
 
     def _add(self, pictures: Tensor) -> None:
@@ -104,7 +104,7 @@ class Measured:
         network.zero_grad()
         _loss(*(values[i] for i in network._outputs)).backward()
         for name, result in outputs.items():
-            self.counts[name] += (result.grad.double() ** 2).sum((0, 2, 3))
+            self._sums[name][3] += (result.grad.double() ** 2).sum((0, 2, 3))
 
     def _see(self, name: str, module: nn.Module, value: Tensor) -> None:
         weight = module.weight
