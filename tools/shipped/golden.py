@@ -3,7 +3,7 @@
 
     pip install ai-edge-litert
     npm install @tensorflow/tfjs@4.22.0
-    python tools/shipped/golden.py mediapipe-0.10.21-*.whl package/pose_landmark_heavy.tflite \\
+    python tools/shipped/golden.py mediapipe-0.10.21-*.whl mediapipe-pose-0.5.1675469404.tgz \\
         package/models/movenet-multipose.json
 
 The crops are cut from sample photos by indexing alone, so that they are the same wherever the test runs.
@@ -15,13 +15,12 @@ import argparse
 import json
 import subprocess
 import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType  # pyright: ignore[reportMissingImports]
 from maquette.demo.samples import sample_photo
-from networks import SOURCES
+from networks import published
 from PIL import Image
 
 TARGET = Path(__file__).parents[2] / "tests" / "inference" / "golden" / "networks.npz"
@@ -63,16 +62,15 @@ def run_movenet(model: Path) -> list[np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the golden file of the networks.")
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("pose", type=Path, help="pose_landmark_heavy.tflite of the npm package @mediapipe/pose")
+    parser.add_argument("pose", type=Path, help="@mediapipe/pose's .tgz")
     parser.add_argument("movenet", type=Path)
     options = parser.parse_args()
-    wheel = zipfile.ZipFile(options.wheel)
+    networks = published(options.wheel) | published(options.pose)
     *maps, people = run_movenet(options.movenet)
     golden = {f"people_detection_{number}": value[:, ::8, ::8] for number, value in enumerate(maps)}
     golden["people_detection_people"] = people[0, :1]
     for name, picture in crops().items():
-        network = options.pose.read_bytes() if name == "pose_landmark" else wheel.read(SOURCES[name])
-        for number, output in enumerate(run(network, picture)):
+        for number, output in enumerate(run(networks[name][1], picture)):
             # Pictures and anchors by the ten thousand: a regular part of them is as telling.
             output = output[:, ::8, ::8] if output.ndim == 4 else output[:, ::7] if output.ndim == 3 else output
             golden[f"{name}_{number}"] = output
