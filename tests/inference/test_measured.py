@@ -99,14 +99,6 @@ def test_surfaces_of_long_clips_are_made_when_they_are_asked_for(parts, whole, t
         np.testing.assert_allclose(pose_body(body, *pose)[0], first.vertices, atol=1e-6)
 
 
-def test_long_clips_are_searched_at_fewer_frames_and_found_where_they_are(parts, whole, monkeypatch):
-    monkeypatch.setattr(clip_room, "MANY", 0)
-    monkeypatch.setattr(clip_room, "SEARCHED", 3)
-    for ours, theirs in zip(solve_people(parts).frames, whole.frames, strict=True):
-        for one, other in zip(ours, theirs, strict=True):
-            assert np.abs(one.joints - other.joints).max() < 0.03
-
-
 def test_people_whom_a_detector_finds_are_measured_in_parts(crossing, short_pieces, tmp_path, monkeypatch):
     clip = _clip(crossing[0][6:8])
     monkeypatch.setattr(blazepose_anny, "_boxes_of_detector", lambda some, *_: [[[90, 60, 250, 250]]] * len(some))

@@ -24,8 +24,8 @@ from ...shipped import pose
 from ...shipped.body import load_body
 from ...shipped.mannequin import body_named
 from ...shipped.pose import PoseLandmarks
-from ..fit.fitting import body_rotations, fit_landmarks, fit_near, joint_confidence, share_shape
-from ..fit.observe import Observations, observe
+from ..fit.fitting import body_rotations, fit_landmarks, joint_confidence, share_shape
+from ..fit.observe import observe
 from ..fit.skeleton import ATTRIBUTE_NAMES, shape_of
 from ..fit.solve import State, concatenated
 from .backdrop import in_crop, partly_hidden
@@ -46,10 +46,8 @@ from .world import in_world, stand_behind, travel_behind, world_behind
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
 USUAL_FPS = 25.0
-#: Seconds between the frames in which starting poses are searched for.
+#: Seconds between the frames that are fitted by themselves.
 KEY_TIME = 0.12
-#: Where there are more of these frames than `MANY`, one of so many is searched for; the others begin from it.
-SEARCHED, MANY = 4, 400
 #: Bytes of full-size masks that a result may hold; a longer clip comes without masks.
 MASK_BYTES = 1 << 30
 #: What is said where hands are asked for that were not measured.
@@ -210,8 +208,8 @@ def fit_tracks(
 ) -> list[Spell]:
     """The motions of each track over all frames that it is there; of the hands only the palms count.
 
-    The expensive search over starting poses is made at key frames, for all tracks at once; the frames between start
-    from there, and one problem over all frames of a spell ends it (`temporal.fit_motion`). A track has one shape.
+    Key frames are fitted one by one, of all tracks at once; the frames between start from there, and one problem over
+    all frames of a spell ends it (`temporal.fit_motion`). A track has one shape.
     """
     if not tracks:
         return []
@@ -229,10 +227,9 @@ def fit_tracks(
     keys = [key_frames(own, fps if smoothing > 0 else 0.0) for _, own in spells]
     persons = [number for (number, _), own in zip(spells, keys, strict=True) for _ in own]
     chosen = concatenated([one.take(own.tolist()) for one, own in zip(seen, keys, strict=True)])
-    fit = partial(_fit_keys, [own[rows] for (_, own), rows in zip(spells, keys, strict=True)])
-    if smoothing <= 0:
-        fit = fit_landmarks  # each frame is to be its own
-    state = share_shape(chosen, fit(chosen, run.part(0.0, 0.6), options["refine"], batch), persons)
+    # A frame whose limbs are turned over by themselves is one that the motion around it does not get right again.
+    fitted = fit_landmarks(chosen, run.part(0.0, 0.6), options["refine"], batch, alternatives=smoothing <= 0)
+    state = share_shape(chosen, fitted, persons)
     motions, start = [], 0
     for one, (number, own), picked, part in zip(seen, spells, keys, run.part(0.6, 1.0).parts(len(spells)), strict=True):
         poses = state.take(range(start, start + len(picked)))
@@ -242,32 +239,6 @@ def fit_tracks(
             poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing)
         motions.append(Spell(number, int(own[0]), motion_of(poses, own, joint_confidence(one), fps)))
     return motions
-
-
-def _fit_keys(spells: Sequence[NDArray[np.int64]], observed: Observations, run: Run, refine: bool, batch: int) -> State:
-    """The poses at the key frames of all spells, one after the other. spells : the frames of each.
-
-    In a long clip all starting poses are tried at every `SEARCHED`-th of them; those between begin from there.
-    """
-    lengths = [len(frames) for frames in spells]
-    if sum(lengths) <= MANY:
-        return fit_landmarks(observed, run, refine, batch)
-    firsts = np.cumsum([0, *lengths])[:-1]
-    searched = [np.unique([*range(0, length, SEARCHED), length - 1]) for length in lengths]
-    own = np.concatenate([first + rows for first, rows in zip(firsts, searched, strict=True)])
-    others = np.setdiff1d(np.arange(len(observed)), own)
-    found = fit_landmarks(observed.take(own.tolist()), run.part(0.0, 0.6), refine, batch)
-    parts, start = [], 0
-    for frames, rows in zip(spells, searched, strict=True):
-        known = found.take(range(start, start + len(rows)))
-        between = bridge(known, frames[rows], frames[0], frames[-1])
-        parts.append(between.take(frames - frames[0]))
-        start += len(rows)
-    state = concatenated(parts)
-    fitted = [found]
-    if len(others):
-        fitted.append(fit_near(observed.take(others.tolist()), state.take(others), run.part(0.6, 1.0), refine))
-    return concatenated(fitted).take(np.argsort(np.concatenate([own, others])))
 
 
 def _present(tracks: Sequence[Track]) -> dict[int, list[Track]]:

@@ -132,8 +132,10 @@ def _fit_all(
     return state
 
 
-def fit_landmarks(observed: Observations, run: Run, refine: bool = False, batch: int = 0) -> State:
-    """The poses that explain the landmarks best, of all the starting poses.
+def fit_landmarks(
+    observed: Observations, run: Run, refine: bool = False, batch: int = 0, alternatives: bool = True
+) -> State:
+    """The poses that explain the landmarks best, of all the starting poses, or from the one that they show.
 
     batch : observations solved for at once; 0 takes as many as `BATCH` allows with all their starting poses.
     """
@@ -142,27 +144,13 @@ def fit_landmarks(observed: Observations, run: Run, refine: bool = False, batch:
     for start in range(0, len(observed), chunk):
         run.report(start / len(observed), "Fitting bodies")
         some = observed.take(range(start, min(start + chunk, len(observed))))
-        parts.append(_fit_some(some, 3 * FINISH if refine else FINISH))
+        parts.append(_fit_some(some, 3 * FINISH if refine else FINISH, alternatives))
     return concatenated(parts)
 
 
-def fit_near(observed: Observations, near: State, run: Run, refine: bool = False) -> State:
-    """The same of observations whose poses are about known, as from the frames before and after: of these and of what
-    the landmarks show by themselves the better one."""
-    parts = []
-    for start in range(0, len(observed), BATCH // 2):
-        run.report(start / len(observed), "Fitting bodies")
-        rows = range(start, min(start + BATCH // 2, len(observed)))
-        some = observed.take(rows)
-        plain = hypotheses.initial_state(some, some.world)
-        starts = concatenated([hypotheses.place(some, near.take(rows)), plain])
-        both = some.take(torch.arange(len(some)).repeat(2))
-        fitted, cost = minimise(Problem(both), starts, 3 * FINISH if refine else FINISH)
-        parts.append(_best(fitted, cost.reshape(2, len(some))))
-    return concatenated(parts)
-
-
-def _fit_some(observed: Observations, finish: int) -> State:
+def _fit_some(observed: Observations, finish: int, alternatives: bool) -> State:
+    if not alternatives:
+        return minimise(Problem(observed), hypotheses.initial_state(observed, observed.world), COMPARE + finish)[0]
     count = len(observed)
     worlds, limbs = hypotheses.starting_worlds(observed)
     several = len(worlds)
