@@ -46,8 +46,9 @@ _PATH_JERK = 0.003
 SIZE = TURNS + 3
 STEPS = 15
 #: Jerk is mostly small and now and then large, as in a blow or a step that lands: beyond this many standard deviations
-#: its cost grows with the logarithm only (a Student's t of one degree of freedom).
-SUDDEN = 2.0
+#: its cost grows with the logarithm only (a Student's t of one degree of freedom). Real jerk has such a tail from 2 on,
+#: but from below 4 a limb that is read elsewhere, or turned over in depth, for some frames may go there and back.
+SUDDEN = 5.0
 #: Standard deviation of the second difference across gaps, in those of the third.
 RESTRAINT = 0.5
 #: Frames linearised at once, and frames solved for at once: they bound the memory.
