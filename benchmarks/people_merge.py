@@ -195,7 +195,7 @@ class Maker:
             side: _hand(side, turned.T @ turns[at], (wrists[at] - move) @ turned, random)
             for side, (turns, wrists) in one.hands.items()
         }
-        return Sighting(landmarks, one.colours if coloured else None, True, False, one.outlines[at], hands)
+        return Sighting(landmarks, one.colours if coloured else None, outline=one.outlines[at], hands=hands)
 
 
 def _hand(side: str, turned: NDArray, wrist: NDArray, random: np.random.Generator) -> HandLandmarks:
