@@ -29,7 +29,7 @@ from ..shipped.body import load_body
 from ..shipped.crops import Pyramid, Region
 from ..shipped.mannequin import body_named
 from ..shipped.pose import PoseLandmarks
-from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
+from .boxes import behind_others, box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
 from .clip.children import said, with_children
 from .clip.ground import stand_together
 from .fit.fitting import Fit, fit_people
@@ -187,15 +187,16 @@ def _people_of(
     bar = min(1.0, least / USUAL) * (pose.BELIEVED if boxes is None else SEEN)
     found = seen if given else [one for one in seen if one.score >= least and one.belief >= bar]
     found = give_hands_back(pyramid, found, run.part(0.5, 0.5))
-    hands = read_hands(pyramid, found, camera, run.part(0.5, 0.6)) if options["hands"] == "full" else None
     height, width = photo.pixels.shape[:2]
     masks = separate_masks([pose.person_mask(one, height, width) for one in found])
+    shown = behind_others(found, masks)
+    hands = read_hands(pyramid, shown, camera, run.part(0.5, 0.6)) if options["hands"] == "full" else None
     fits: list[Fit] = []
     for start in range(0, len(found), batch):
         part = run.part(0.6 + 0.35 * start / len(found), 0.6 + 0.35 * min(1.0, (start + batch) / len(found)))
         some = slice(start, start + batch)
-        cameras = [camera] * len(found[some])
-        fits += fit_people(found[some], cameras, part, masks=masks[some], hands=hands and hands[some], refine=refine)
+        cameras = [camera] * len(shown[some])
+        fits += fit_people(shown[some], cameras, part, masks=masks[some], hands=hands and hands[some], refine=refine)
     candidates = list(zip(found, fits, masks, strict=True))
     unfitted, overlapping = 0 if given else len(seen) - len(found) + missed, 0
     if boxes is None:

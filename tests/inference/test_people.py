@@ -13,6 +13,7 @@ from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.geometry.rotations_torch import exponential
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import blazepose_anny
+from maquette.inference.people.boxes import behind_others, separate_masks
 from maquette.inference.people.fit import hypotheses, outline, skeleton, solve
 from maquette.inference.people.fit.fitting import fit_landmarks, fit_people, results, share_shape
 from maquette.inference.people.fit.observe import INDEX, observe, viewing_ray
@@ -512,9 +513,28 @@ def test_overlapping_people_are_thinned_by_the_threshold(run):
 def test_masks_of_two_people_share_no_pixel():
     first, second = np.zeros((4, 6), np.float32), np.zeros((4, 6), np.float32)
     first[:, :4], second[:, 2:] = 0.9, 0.7
-    a, b = blazepose_anny.separate_masks([first, second])
+    a, b = separate_masks([first, second])
     assert not ((a > 0.5) & (b > 0.5)).any()
     assert (a[:, :4] > 0.5).all() and (b[:, 4:] > 0.5).all()
+
+
+def test_an_arm_behind_somebody_else_hangs_instead_of_following_his(run, arms_down):
+    """The network draws it along the arm of him who hides it, and is unsure of it."""
+    before = person(0.0, (0.15, 0.1, 3.6), **arms_down)
+    behind = person(0.0, (-0.35, 0.1, 4.2), upperarm01_L=(0, 0, -0.7), upperarm01_R=(0, 0, -0.6))
+    seen = [landmarks_of(*one) for one in (before, behind)]
+    seen[1].visibility[[13, 15, 17, 19, 21]] = 0.2
+    faces = load_body().faces
+    masks = separate_masks([(rasterise(one[0], faces, CAMERA)[0] > 0).astype(np.float32) for one in (before, behind)])
+    shown = behind_others(seen, masks)
+    np.testing.assert_array_equal(shown[0].visibility, seen[0].visibility)
+    names = load_body().joint_names
+    elbow, shoulder = (names.index(f"{name}.L") for name in ("lowerarm01", "upperarm01"))
+    for one, hangs in ((seen[1], False), (shown[1], True)):
+        (fit,) = fit_people([one], [CAMERA], run)
+        upper = fit.joints[elbow] - fit.joints[shoulder]
+        assert (upper[1] > 0.9 * np.linalg.norm(upper)) == hangs
+        assert (fit.confidence[elbow] < 0.01) == hangs
 
 
 def test_an_arm_stretched_out_before_somebody_is_given_its_hand():
