@@ -310,10 +310,12 @@ class _Shot:
         sightings = [Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
         sightings = distinct(sightings, active, frame)
         sightings = [replace(one, clear=_is_clear(one, sightings)) for one in sightings]
-        for track, sighting in assign(active, sightings, frame):
+        owners = assign(active, sightings, frame)
+        lost = [track for track in active if all(track is not owner for owner, _ in owners)]
+        for track, sighting in owners:
             if track is None:
-                if any(_meet(sighting.points, one.predict(frame)) for one in active):
-                    continue  # nobody new steps out of somebody known: it is a mixture of two, or one who was lost
+                if any(_meet(sighting.points, one.predict(frame)) for one in lost):
+                    continue  # nobody new steps out of somebody who was lost: it is that one, or a mixture
                 track = Track()
                 self.tracks.append(track)
             track.add(frame, sighting)
