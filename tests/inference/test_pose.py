@@ -322,3 +322,18 @@ def test_a_sure_detection_that_is_nobody_elses_backs_who_lies_on_it(bus, pedestr
     for doubtful in (replace(doubted[0], belief=0.35), replace(doubted[0], points=doubted[0].points + 300)):
         assert search._backed([doubtful, pedestrians[1]], seen)[0] is doubtful
     assert search._backed([doubted[0], pedestrians[0]], seen)[0] is doubted[0], "somebody is that one already"
+
+
+def test_heat_maps_tell_of_a_person_by_what_lies_in_the_photo_below_the_head(bus, pedestrians):
+    photo, points = crops.Pyramid(np.zeros((100, 80, 3), np.uint8)), np.full((39, 2), 50.0)
+    peaks = np.where(np.arange(39) < 11, 1.0, 0.9)
+    peaks[25:] = 0.0
+    whole = pose._peak(peaks, points, photo)
+    points[25:] = (50.0, 150.0)
+    assert whole < 0.65 < pose._peak(peaks, points, photo), "legs below the edge are not missed"
+    assert pose._peak(peaks, points + 200, photo) == 0.5
+    crop = pedestrians[0].region
+    (seen,) = pose.landmarks(crops.Pyramid(bus), [crop], RUN, augment=True)
+    empty = crops.Pyramid(np.full_like(bus, 127))
+    (nobody,) = pose.landmarks(empty, [crop], RUN, augment=True)
+    assert seen.peak > 0.6 > 0.4 > nobody.peak and seen.belief > pose.BELIEVED > nobody.belief
