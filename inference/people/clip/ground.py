@@ -126,10 +126,11 @@ def weighed_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = No
     evidence = seen or [_trusted(one) for one in evidence]
     tries = []
     tilt = (0.0, 0.0, PITCH, ROLL) if up is None else (math.asin(-up[2]), math.atan2(up[0], -up[1]), TOLD, TOLD)
+    misfit = _Misfit(evidence, tilt)
     for pitch in STARTS if up is None else tilt[:1]:
         height = float(np.median(np.concatenate([-one.supports @ _up(pitch, 0.0) for one in evidence])))
         unknowns = np.concatenate([[pitch, tilt[1], height], np.zeros(len(evidence))])
-        tries.append(least_squares(_residuals, unknowns, args=(evidence, tilt)))
+        tries.append(least_squares(misfit, unknowns))
     best = min(tries, key=lambda one: one.cost)
     pitch, roll, height = best.x[:3]
     return Ground(_up(pitch, roll), float(height)), float(best.cost)
@@ -146,31 +147,48 @@ def _up(pitch: float, roll: float) -> NDArray:
     return np.array([np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
 
 
-def _residuals(unknowns: NDArray, evidence: Sequence[Evidence], tilt: tuple[float, float, float, float]) -> NDArray:
-    """Residuals in standard deviations, robust, for pitch, roll, camera height and one log scale a person.
+class _Misfit:
+    """How badly people stand on a ground: residuals in standard deviations, robust, for pitch, roll, camera height and
+    one log scale a person.
 
     tilt : the pitch and roll that are expected, and by how much they may differ.
     """
-    up, height, scales = _up(unknowns[0], unknowns[1]), unknowns[2], unknowns[3:]
-    held = (height - HELD) / HELD_SPREAD
-    # A camera on a balcony is no wonder: beyond a few deviations its height is no argument any more (Cauchy).
-    held_level = _soft((unknowns[:2] - tilt[:2]) / np.array(tilt[2:]))
-    residuals = [held_level, np.array([np.sign(held) * np.sqrt(np.log1p(held**2))]), scales / SCALE]
-    for one, log_scale in zip(evidence, scales, strict=True):
+
+    def __init__(self, evidence: Sequence[Evidence], tilt: Sequence[float]) -> None:
+        self.tilt, self.may_differ = np.array(tilt[:2]), np.array(tilt[2:])
+        self.who = np.repeat(np.arange(len(evidence)), [len(one.supports) for one in evidence])
+        self.eyes = np.concatenate([one.eyes for one in evidence])
+        self.reach = np.concatenate([one.supports for one in evidence]) - self.eyes
         # Neighbouring frames err alike: a person counts like a few frames at most, however long the clip.
-        share = np.sqrt(one.support_weights / max(one.support_weights.sum() / 4, 1))
-        reach = np.exp(log_scale) * (one.supports - one.eyes) + one.eyes
-        residuals.append(share * _soft((height + reach @ up) / FOOT))
-        if one.upright_weights.sum() > 1e-3:
-            mean = one.upright_weights @ one.upright
-            share = np.sqrt(min(one.upright_weights.max(), 1.0))
-            lean = (mean / np.linalg.norm(mean) - up) / LEAN
-            length = float(np.linalg.norm(lean))
-            residuals.append(share * lean * (_soft(length) / max(length, 1e-9)))
-    return np.concatenate(residuals)
+        self.shares = np.concatenate(
+            [np.sqrt(one.support_weights / max(one.support_weights.sum() / 4, 1)) for one in evidence]
+        )
+        upright = [one for one in evidence if one.upright_weights.sum() > 1e-3]
+        means = np.array([one.upright_weights @ one.upright for one in upright]).reshape(-1, 3)
+        self.upright = means / np.linalg.norm(means, axis=1, keepdims=True)
+        self.upright_shares = np.sqrt([min(one.upright_weights.max(), 1.0) for one in upright])
+
+    def __call__(self, unknowns: NDArray) -> NDArray:
+        up, height, scales = _up(unknowns[0], unknowns[1]), unknowns[2], unknowns[3:]
+        held = (height - HELD) / HELD_SPREAD
+        reach = np.exp(scales)[self.who, None] * self.reach + self.eyes
+        lean = (self.upright - up) / LEAN
+        length = np.linalg.norm(lean, axis=1)
+        leaning = (self.upright_shares * _soft(length) / np.maximum(length, 1e-9))[:, None] * lean
+        return np.concatenate(
+            [
+                _soft((unknowns[:2] - self.tilt) / self.may_differ),
+                # A camera on a balcony is no wonder: beyond a few deviations its height is no argument any more
+                # (Cauchy).
+                [np.sign(held) * np.sqrt(np.log1p(held**2))],
+                scales / SCALE,
+                self.shares * _soft((height + reach @ up) / FOOT),
+                leaning.ravel(),
+            ]
+        )
 
 
-def _soft(residuals: NDArray | float) -> NDArray:
+def _soft(residuals: NDArray) -> NDArray:
     """Residuals whose squares grow linearly beyond one (pseudo-Huber)."""
     return np.sign(residuals) * np.sqrt(2 * (np.sqrt(1 + residuals**2) - 1))
 

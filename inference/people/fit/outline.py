@@ -21,7 +21,7 @@ from ...camera import Camera
 from ...runtime.run import Run
 from ...shipped.body import load_body
 from .observe import Observations
-from .skeleton import Markers, markers, place_markers, pose_skeleton
+from .skeleton import Markers, PosedSkeleton, markers, place_markers
 from .solve import Problem, State, concatenated, minimise, robust
 
 STEPS = 6
@@ -90,67 +90,63 @@ class OutlineProblem(Problem):
             allowed |= np.asarray(cv2.resize(other, size, interpolation=cv2.INTER_AREA)) > 0.5
         self.size = torch.tensor(size, dtype=torch.float64)
         self.shrink = self.size / torch.tensor([width, height], dtype=torch.float64)
-        self.nearest = torch.from_numpy(nearest_inside(allowed))
+        self.labels, self.nearest = nearest_inside(allowed)
         self.border = torch.from_numpy(border_points(person))
 
-    def __call__(self, state: State, build: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        cost, gradient, matrix = super().__call__(state, build)
-        posed = pose_skeleton(state.rotations, state.translation, state.attributes, build)
+    def about(self, state: State, posed: PosedSkeleton) -> tuple[Tensor, Tensor, Tensor]:
+        cost, gradient, matrix = super().about(state, posed)
         places, slopes = place_markers(skin_markers(), posed)
         assert slopes is not None
-        seen = self.observed
-        depth = places[..., 2:].clamp(min=0.1)
-        direction = places[..., :2] / depth
-        pixels = ((direction * seen.focal[:, None] + seen.centre[:, None]) * self.shrink)[0]
-        slope = (slopes[:, :, :2] - direction[..., None] * slopes[:, :, 2:]) / depth[..., None]
-        slope = (slope * (seen.focal * self.shrink)[:, None, :, None])[0]
-        for (error, rows, spread), importance in (
-            (self._outside(pixels, slope), WEIGHT_OUTSIDE),
-            (self._uncovered(pixels, slope), WEIGHT_UNCOVERED),
+        places, slopes = places[0], slopes[0]
+        focal, centre = self.observed.focal * self.shrink, self.observed.centre * self.shrink
+        depth = places[:, 2:].clamp(min=0.1)
+        direction = places[:, :2] / depth
+        pixels = direction * focal + centre
+        count = slopes.shape[-1]
+        for (points, offset), slack, spread, importance in (
+            # Half a pixel is the distance between a point and its own pixel's centre.
+            (self._outside(pixels), 0.75, OUTSIDE, WEIGHT_OUTSIDE),
+            (self._uncovered(pixels), CLOTH * self.metre, UNCOVERED, WEIGHT_UNCOVERED),
         ):
-            if not len(error):
+            distance = offset.norm(dim=1)
+            far = (distance > slack).nonzero()[:, 0]  # the others pull at nothing, nor cost anything
+            if not len(far):
                 continue
-            error, rows = error / spread, rows / spread
+            points, distance = points[far], distance[far]
+            error = (distance - slack) / (spread * self.metre)
             value, share = robust(error**2, 3.0)
-            weight = importance / len(error)
+            weight = importance / len(offset)
             cost = cost + weight * value.sum()
+            towards = offset[far] / distance[:, None] * focal / (spread * self.metre * depth[points])
+            pull = torch.cat([towards, -(towards * direction[points]).sum(1, keepdim=True)], 1)
+            rows = (pull[:, None] @ slopes[points])[:, 0]
             weighted = rows * (weight * share)[:, None]
-            count = rows.shape[1]
             gradient[0, :count] += weighted.T @ error
             matrix[0, :count, :count] += weighted.T @ rows
         return cost, gradient, matrix
 
-    def _outside(self, pixels: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, float]:
-        """Distances (M,) of skin points from the nearest pixel that may show the body, in grid pixels."""
-        inside = ((pixels >= 0) & (pixels < self.size)).all(1)
-        place, rows = pixels[inside], slope[inside]
-        cell = place.floor().long()
-        offset = place - self.nearest[cell[:, 1], cell[:, 0]]
-        distance = offset.norm(dim=1)
-        # Half a pixel is the distance between a point and its own pixel's centre.
-        error = (distance - 0.75).clamp(min=0)
-        towards = torch.where(error[:, None] > 0, offset / distance.clamp(min=1e-6)[:, None], torch.zeros_like(offset))
-        return error, (towards[:, :, None] * rows).sum(1), OUTSIDE * self.metre
+    def _outside(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Skin points in the picture (M,), and how far each is from the nearest pixel that may show the body (M, 2)."""
+        inside = ((pixels >= 0) & (pixels < self.size)).all(1).nonzero()[:, 0]
+        column, row = pixels[inside].long().unbind(1)
+        return inside, pixels[inside] - self.nearest[self.labels[row, column].long()]
 
-    def _uncovered(self, pixels: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, float]:
-        """Distances (N,) of the mask's border from the nearest skin point, less the cloth, in grid pixels."""
+    def _uncovered(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The skin points nearest to the mask's border (N,), and how far each is from there (N, 2), in grid pixels."""
         if not len(self.border):
-            return pixels.new_zeros(0), slope.new_zeros(0, slope.shape[-1]), 1.0
-        distance, which = torch.cdist(self.border, pixels).min(1)
-        offset = pixels[which] - self.border
-        error = (distance - CLOTH * self.metre).clamp(min=0)
-        away = torch.where(error[:, None] > 0, offset / distance.clamp(min=1e-6)[:, None], torch.zeros_like(offset))
-        return error, (away[:, :, None] * slope[which]).sum(1), UNCOVERED * self.metre
+            return torch.zeros(0, dtype=torch.long), self.border
+        nearest = torch.cdist(self.border, pixels).argmin(1)
+        return nearest, pixels[nearest] - self.border
 
 
-def nearest_inside(allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(H, W, 2): centre (x, y) of the nearest pixel that is allowed."""
+def nearest_inside(allowed: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    """Of each pixel (H, W) a number, and of each number the centre (x, y) of the nearest pixel that is allowed."""
     blocked = (~allowed).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(blocked, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     rows, columns = np.nonzero(allowed)
     table = np.zeros((int(labels.max()) + 1, 2))
     table[labels[rows, columns]] = np.stack([columns + 0.5, rows + 0.5], 1)
-    return table[np.asarray(labels, np.int64)]
+    return torch.from_numpy(np.asarray(labels, np.int32)), torch.from_numpy(table)
 
 
 def border_points(person: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from ...geometry.rotations_torch import exponential, logarithm
@@ -334,12 +335,12 @@ class _Levers:
     """What turns which markers: Q pairs of a marker and a joint that turns above some of its parts. Of a marker and a
     group the first R pairs hold one joint each, the pairs after them the group's further joints.
 
-    joint : (Q,).  below : (P, Q), 1 for the parts that the joint carries.  mass, share : (Q,) of these parts, and of
+    joint : (Q,).  below : (Q, P), 1 for the parts that the joint carries.  mass, share : (Q,) of these parts, and of
     the group's turn.  point, group : (R,).  further : (Q - R,) the pair among the first that each adds to.
     """
 
     joint: Tensor
-    below: Tensor
+    below: csr_array
     mass: Tensor
     share: Tensor
     point: Tensor
@@ -349,7 +350,8 @@ class _Levers:
     def turned(self, parts: Tensor, posed: PosedSkeleton) -> Tensor:
         """(R, B, 3, 3): how the markers move with the turns of the groups, which are in columns."""
         batch = len(parts)
-        lever = (parts.transpose(1, 2).reshape(3 * batch, -1) @ self.below).reshape(batch, 3, -1).transpose(1, 2)
+        sums = torch.from_numpy(self.below @ parts.transpose(0, 1).flatten(1).numpy())
+        lever = sums.unflatten(1, (batch, 3)).transpose(0, 1)
         lever = lever - self.mass[:, None] * posed.places[:, self.joint]
         # A rotation about column c of G_j moves the lever r by (G_j e_c) x r.
         x, y, z = (lever * self.share[:, None])[..., None].unbind(2)
@@ -372,8 +374,8 @@ def _levers(markers: Markers, skeleton: Skeleton) -> _Levers:
     below = own[:, point] * carried[:, joint]
     some = slice(len(names))
     return _Levers(
-        joint, below, markers.share @ below, skeleton.share[joint], point[some], skeleton.group[joint[some]],
-        number[order[len(names) :]],
+        joint, csr_array(below.T.numpy()), markers.share @ below, skeleton.share[joint], point[some],
+        skeleton.group[joint[some]], number[order[len(names) :]],
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from .observe import DEPTH_SHARE, DIFFERENCES, INDEX, Observations
 from .prior import attribute_prior, pose_prior
 from .skeleton import (
     GROUPS,
+    PosedSkeleton,
     landmark_markers,
     place_markers,
     pose_skeleton,
@@ -84,7 +85,10 @@ class Problem:
 
         build : False leaves the attributes out of the parameters.
         """
-        posed = pose_skeleton(state.rotations, state.translation, state.attributes, build)
+        return self.about(state, pose_skeleton(state.rotations, state.translation, state.attributes, build))
+
+    def about(self, state: State, posed: PosedSkeleton) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of a state whose skeleton is posed already."""
         places, slopes = place_markers(self.markers, posed)
         assert slopes is not None
         cost, pull, square = self._picture(places)
