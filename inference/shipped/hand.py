@@ -160,18 +160,26 @@ def pixels_per_metre(person: PoseLandmarks) -> float:
 
 
 def landmarks(
-    pixels: NDArray[np.uint8] | Pyramid, regions: Sequence[Region], run: Run, augment: bool = False
+    pixels: NDArray[np.uint8] | Pyramid,
+    regions: Sequence[Region],
+    run: Run,
+    augment: bool = False,
+    read: Sequence[HandLandmarks] | None = None,
 ) -> list[HandLandmarks]:
-    """Landmarks of the hand in each region, in the order of the regions; `augment` averages over six crops each."""
+    """Landmarks of the hand in each region, in the order of the regions; `augment` averages over six crops each.
+
+    read : what these regions were read as before.
+    """
     pyramid = pixels if isinstance(pixels, Pyramid) else Pyramid(pixels)
-    variants = [(1.0, False)]
-    if augment:
-        variants += [(s, mirror) for s in AUGMENT_SCALES for mirror in (False, True) if s != 1.0 or mirror]
+    if read is None:
+        read = _read(pyramid, regions, [False] * len(regions), run.part(0.0, 0.2 if augment else 1.0))
+    if not augment:
+        return list(read)
+    variants = [(scale, mirror) for scale in AUGMENT_SCALES for mirror in (False, True) if scale != 1.0 or mirror]
     crops = [replace(region, size=region.size * scale) for region in regions for scale, _ in variants]
-    mirrors = [mirror for _ in regions for _, mirror in variants]
-    found = _read(pyramid, crops, mirrors, run)
+    found = _read(pyramid, crops, [mirror for _ in regions for _, mirror in variants], run.part(0.2, 1.0))
     count = len(variants)
-    return [_average(found[i * count : (i + 1) * count]) for i in range(len(regions))]
+    return [_average([one, *found[i * count : (i + 1) * count]]) for i, one in enumerate(read)]
 
 
 def _read(pyramid: Pyramid, regions: Sequence[Region], mirrors: Sequence[bool], run: Run) -> list[HandLandmarks]:
@@ -245,7 +253,7 @@ def hands_in_regions(
     found = landmarks(pyramid, regions, run.part(0.0, 0.25))
     found = _looked_again(pyramid, [hand for hand in found if hand.score > 0.1], run.part(0.25, 0.5))
     found = _without_repeats([hand for hand in found if hand.score > 0.5 * min_score])
-    found = landmarks(pyramid, [hand.region for hand in found], run.part(0.5, 1.0), augment=True)
+    found = landmarks(pyramid, [hand.region for hand in found], run.part(0.5, 1.0), augment=True, read=found)
     sure = [hand for hand in found if not (hand.score_min < DOUBTFUL_SCORE and hand.spread > DOUBTFUL_SPREAD)]
     return [hand for hand in sure if hand.score >= min_score]
 
