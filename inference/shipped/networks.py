@@ -32,7 +32,7 @@ from ..runtime import memory
 
 ASSETS = Path(__file__).with_name("assets")
 #: Whether this torch has oneDNN's kernels with an activation, and what they call it.
-_HAS_FUSED = hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+_HAS_FUSED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 _FUSED = {None: ("none", ()), "relu": ("relu", ()), "relu6": ("hardtanh", (0.0, 6.0))}
 
 
@@ -77,7 +77,7 @@ class Network(nn.Module):
     def packed(self) -> Network:
         """Itself, made faster where it is on a CPU, to stay there."""
         for module in self.modules():
-            if _HAS_FUSED and isinstance(module, _Convolution) and module.weight.device.type == "cpu":
+            if isinstance(module, _Convolution) and _HAS_FUSED and module.weight.device.type == "cpu":
                 module.pack()
         return self
 
@@ -141,8 +141,10 @@ class _Convolution(nn.Module):
         weight = weights[step["weight"]].contiguous(memory_format=torch.channels_last)
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(weights[step["bias"]])
         self.stride, self.groups, self.activation = step["stride"], step["groups"], step["activation"]
-        self.around = left, right, top, bottom = step["padding"]
-        self.symmetric = left == right and top == bottom
+        left, right, top, bottom = step["padding"]
+        symmetric = left == right and top == bottom
+        self.outside = None if symmetric else (left, right, top, bottom)
+        self.padding = (top, left) if symmetric else (0, 0)
         self.pointwise = weight.shape[2:] == (1, 1) and self.groups == 1 and self.stride == 1
         self._packed: Tensor | None = None
 
@@ -151,10 +153,11 @@ class _Convolution(nn.Module):
         if self.pointwise:  # its matrix products take the weights as they are, whatever the picture's size
             self._packed = self.weight[:, :, 0, 0]
             return
-        # Padded by more on one side: by as much on both, and the weights begin with zeros, instead of a copy.
-        left, right, top, bottom = self.around
-        weight = F.pad(self.weight, (right - left, 0, bottom - top, 0))
-        self._geometry = (bottom, right), (self.stride, self.stride), (1, 1), self.groups
+        weight, padding = self.weight, self.padding
+        if self.outside:  # more at the end: as much on both sides, and weights that begin with zeros, instead of a copy
+            left, right, top, bottom = self.outside
+            weight, padding = F.pad(weight, (right - left, 0, bottom - top, 0)), (bottom, right)
+        self._geometry = padding, (self.stride, self.stride), (1, 1), self.groups
         self._packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._geometry)
 
     def forward(self, value: Tensor) -> Tensor:
@@ -168,10 +171,9 @@ class _Convolution(nn.Module):
             # `F.linear` its bias to every pixel
             rows = torch.matmul(value.permute(0, 2, 3, 1), self.weight[:, :, 0, 0].t()).add_(self.bias)
             return _activate(rows.permute(0, 3, 1, 2), self.activation)
-        left, _, top, _ = self.around
-        if not self.symmetric:
-            value, left, top = F.pad(value, self.around), 0, 0
-        value = F.conv2d(value, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
+        if self.outside:
+            value = F.pad(value, self.outside)
+        value = F.conv2d(value, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
         return _activate(value, self.activation)
 
 

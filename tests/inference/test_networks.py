@@ -45,6 +45,13 @@ def _output(name: str) -> list[np.ndarray]:
     return [output.numpy() for output in networks.load_network(name)(_input(name))]
 
 
+@pytest.mark.parametrize("name", ["people_detection", "pose_landmark", "palm_detection", "hand_landmark"])
+def test_what_is_made_faster_for_the_cpu_answers_as_it_does_without(name):
+    plain = networks.Network(networks.ASSETS / f"{name}.npz")(_input(name))
+    for packed, one in zip(_output(name), plain, strict=True):
+        assert np.abs(packed - one.numpy()).max() < 1e-3 * max(1.0, np.abs(packed).max())
+
+
 def test_the_palm_detector_answers_as_published():
     boxes, logits = _output("palm_detection")
     assert np.abs(logits[:, ::7] - GOLDEN["palm_detection_1"]).max() < 1e-3
