@@ -19,6 +19,7 @@ Google, "MoveNet.MultiPose" (model card), 2021; Bazarevsky et al., "BlazePose: O
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,13 @@ from ..errors import MaquetteError
 from ..runtime import memory
 
 ASSETS = Path(__file__).with_name("assets")
-#: Whether this torch has oneDNN's kernels with an activation, and what they call it.
-_HAS_FUSED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+#: Whether this torch has oneDNN's kernels with an activation (elsewhere than on x86 nobody has tried them), and what
+#: they call it.
+_HAS_FUSED = (
+    platform.machine().lower() in ("x86_64", "amd64")
+    and torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
 _FUSED = {None: ("none", ()), "relu": ("relu", ()), "relu6": ("hardtanh", (0.0, 6.0))}
 
 
