@@ -13,6 +13,7 @@ from maquette.inference.people.clip.identify import came_back, identify, join_tr
 from maquette.inference.people.clip.sides import OTHER, exchanged, with_steady_sides
 from maquette.inference.people.clip.track import (
     PIECE,
+    TRUNK,
     Piece,
     Sighting,
     Track,
@@ -244,6 +245,16 @@ def test_given_boxes_replace_the_detector(monkeypatch):
     boxes = [[(80, 0, 400, 512)]] * 2
     tracks = follow_people(iter([astronaut] * 2), 2, FPS, runtime.start("cpu"), boxes=boxes)
     assert [len(track.sightings) for track in tracks] == [2]
+
+
+def test_somebody_new_may_stand_before_another_who_is_seen(crossing_clip):
+    clip, boxes, hips = crossing_clip
+    picture, order = list(clip)[14].pixels, np.argsort(hips[:, 14, 0])
+    both = sorted(boxes[14])
+    assert both[0][2] > both[1][0], "their boxes overlap"
+    tracks = follow_people(iter([picture] * 2), 2, FPS, runtime.start("cpu"), boxes=[both[:1], both])
+    assert [sorted(track.sightings) for track in tracks] == [[0, 1], [1]]
+    assert abs(tracks[1].sightings[1].points[TRUNK].mean(0)[0] - hips[order[1], 14, 0]) < 20
 
 
 def _walker(frames: int) -> Track:
