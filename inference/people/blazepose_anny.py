@@ -29,8 +29,9 @@ from ..shipped.body import load_body
 from ..shipped.crops import Pyramid, Region
 from ..shipped.mannequin import body_named
 from ..shipped.pose import PoseLandmarks
-from .boxes import behind_others, box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
+from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
 from .clip.children import said, with_children
+from .clip.cover import behind_others
 from .clip.ground import stand_together
 from .fit.fitting import Fit, fit_people
 from .fit.hands import read_hands

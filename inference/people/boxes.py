@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +15,6 @@ if TYPE_CHECKING:
 
     from ..camera import Camera
     from ..shipped.pose import PoseLandmarks
-
-#: Landmarks along each limb, from the elbow or the knee on.
-_LIMBS = ([13, 15, 17, 19, 21], [14, 16, 18, 20, 22], [25, 27, 29, 31], [26, 28, 30, 32])
-#: An elbow, wrist, knee or ankle behind somebody else that is less certain than this is taken from him: on rendered
-#: people half of them lie more than 15 cm off.
-_BEHIND = 0.3
 
 
 def boxes_per_photo(boxes: Sequence | None, count: int) -> Sequence[Sequence[Sequence[float]]] | None:
@@ -51,30 +44,6 @@ def separate_masks(masks: list[NDArray[np.float32]]) -> list[NDArray[np.float32]
     stacked = np.stack(masks)
     owner = stacked.argmax(0)
     return [np.where(owner == number, mask, 0).astype(np.float32) for number, mask in enumerate(masks)]
-
-
-def behind_others(found: Sequence[PoseLandmarks], masks: Sequence[NDArray[np.float32]]) -> list[PoseLandmarks]:
-    """Landmarks of people, those of limbs behind somebody else as not seen: the network draws a hidden arm along the
-    neighbour's, whom it hides behind.  masks : (H, W) of each, in which no pixel belongs to two."""
-    if len(found) < 2:
-        return list(found)
-    height, width = masks[0].shape
-    owner = np.where(np.max(masks, axis=0) > 0.5, np.argmax(masks, axis=0), -1)
-    result = []
-    for number, one in enumerate(found):
-        inside = ((one.points >= 0) & (one.points < (width, height))).all(1)
-        column, row = np.clip(one.points.astype(int), 0, (width - 1, height - 1)).T
-        others = inside & ~np.isin(owner[row, column], (number, -1))
-        unsure = one.visibility * one.presence * one.agreement < _BEHIND
-        visibility = one.visibility.copy()
-        for limb in _LIMBS:
-            middle, end = others[limb[:2]] & unsure[limb[:2]]
-            if middle and unsure[limb[1]]:  # who shows his hand before somebody shows his arm
-                visibility[limb] = 0
-            elif end:
-                visibility[limb[1:]] = 0
-        result.append(replace(one, visibility=visibility))
-    return result
 
 
 def landmark_box(one: PoseLandmarks) -> NDArray[np.float32]:

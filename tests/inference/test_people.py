@@ -13,7 +13,8 @@ from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.geometry.rotations_torch import exponential
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import blazepose_anny
-from maquette.inference.people.boxes import behind_others, separate_masks
+from maquette.inference.people.boxes import separate_masks
+from maquette.inference.people.clip.cover import behind_others
 from maquette.inference.people.fit import hypotheses, outline, skeleton, solve
 from maquette.inference.people.fit.fitting import fit_landmarks, fit_people, results, share_shape
 from maquette.inference.people.fit.observe import INDEX, observe, viewing_ray
