@@ -257,6 +257,12 @@ def test_somebody_new_may_stand_before_another_who_is_seen(crossing_clip):
     assert abs(tracks[1].sightings[1].points[TRUNK].mean(0)[0] - hips[order[1], 14, 0]) < 20
 
 
+def test_who_is_first_seen_where_two_part_is_followed_back(crossing):
+    pictures = crossing[0][17:33]  # one stands before the other in the first of them
+    tracks = follow_people(iter(pictures), len(pictures), 12.5, runtime.start("cpu"))
+    assert [(track.first, track.last) for track in tracks] == [(0, 15), (0, 15)]
+
+
 def _walker(frames: int) -> Track:
     """Somebody who faces the camera and swings arms and legs; the left side is to the right in the picture."""
     names = np.arange(39)

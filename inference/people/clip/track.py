@@ -6,7 +6,9 @@ is cheaper and steadier than finding everybody again. The detector looks for oth
 while somebody is missing. What is seen is given to the tracks by one assignment (Kuhn 1955) over motion, landmark
 similarity (OKS, Ronchi & Perona 2017) and colours. Two tracks never hold the same pixels: when the landmarks of a
 person who is hidden jump onto the one in front, they are one sighting, the better claim gets it and the other track
-waits, going on at its own speed, until its person comes out again. Who is who over the whole clip `identify` decides.
+waits, going on at its own speed, until its person comes out again. Who begins a track is followed backwards, too: of
+two who stand before each other one is often first seen when they part. Who is who over the whole clip `identify`
+decides.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ LEAST_SCORE = 0.4
 MASK, LOGIT = 256, 10.0
 #: Frames that are read by themselves, and those before them that join them to the others.
 PIECE, LEAD = 100, 10
+#: Bytes of the frames that are kept, for those who are followed backwards: 1.7 seconds of full HD.
+KEPT = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -293,6 +297,7 @@ class _Shot:
         self.tracks: list[Track] = []
         self.backdrop = Backdrop()
         self.worn: dict[int, NDArray | None] = {}
+        self.kept: list[tuple[int, NDArray[np.uint8]]] = []
         self.detect_every = max(1, round(DETECT_EVERY * fps))
         self.longest_gap = max(1, round(LONGEST_GAP * fps))
 
@@ -312,19 +317,45 @@ class _Shot:
         sightings = [replace(one, clear=_is_clear(one, sightings)) for one in sightings]
         owners = assign(active, sightings, frame)
         lost = [track for track in active if all(track is not owner for owner, _ in owners)]
+        new: list[Track] = []
         for track, sighting in owners:
             if track is None:
                 if any(_meet(sighting.points, one.predict(frame)) for one in lost):
                     continue  # nobody new steps out of somebody who was lost: it is that one, or a mixture
-                track = Track()
-                self.tracks.append(track)
+                new.append(track := Track())
             track.add(frame, sighting)
-        self._mark_covered(frame, pixels)
+        for track in new if boxes is None else []:
+            self._follow_back(track, run.part(1.0, 1.0))
+        self.tracks += new
+        self._mark_covered(frame, pixels, self.tracks)
+        self.kept = [*self.kept[-max(1, KEPT // pixels.nbytes) :], (frame, pixels)]
         return [track.sightings[frame].landmarks for track in self.tracks if frame in track.sightings]
 
-    def _mark_covered(self, frame: int, pixels: NDArray[np.uint8]) -> None:
+    def _follow_back(self, track: Track, run: Run) -> None:
+        """Add where somebody was in the frames before the one that he is first seen in, as far as he can be seen."""
+        back = Track()  # in time that runs the other way
+        back.add(-track.first, track.sightings[track.first])
+        for frame, pixels in reversed(self.kept):
+            if -frame - back.last > self.detect_every:
+                break
+            others = [one.sightings[frame] for one in self.tracks if frame in one.sightings]
+            place, pyramid = back.predict(-frame), Pyramid(pixels, self.batch)
+            one = pose.landmarks(pyramid, [pose.region_from_points(place)], run)[0]
+            one = self._apart(pyramid, one, place, [(other.landmarks, other.points) for other in others], run)
+            size = pixels.shape[1::-1]
+            if one.score < self.min_score or not _is_in_sight(one, *size):
+                continue
+            sighting = Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size))
+            if max((sighting_similarity(sighting, other) for other in others), default=0.0) >= SAME:
+                continue
+            if match_cost(back, sighting, -frame) < MOST_COST:
+                back.add(-frame, replace(sighting, clear=_is_clear(sighting, others)))
+                track.sightings = {frame: back.sightings[-frame], **track.sightings}
+                self._mark_covered(frame, pixels, [*self.tracks, track])
+
+    def _mark_covered(self, frame: int, pixels: NDArray[np.uint8], tracks: Sequence[Track]) -> None:
         """Tell how much others stand before of those who meet somebody in a frame."""
-        here = [track for track in self.tracks if frame in track.sightings]
+        here = [track for track in tracks if frame in track.sightings]
         points = [track.sightings[frame].points for track in here]
         met = [i for i, own in enumerate(points) if any(j != i and _meet(own, points[j]) for j in range(len(here)))]
         if not met:
@@ -339,7 +370,7 @@ class _Shot:
         """Landmarks of the people followed and, where it is time to, of new ones."""
         places = [track.predict(frame) for track in active]
         regions = [pose.region_from_points(points) for points in places]
-        seen = self._untangle(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run)
+        seen = self._untangle(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run.part(0.15, 0.2))
         height, width = pyramid.level(0).shape[:2]
         seen = [one for one in seen if one.score >= self.min_score and _is_in_sight(one, width, height)]
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
@@ -367,20 +398,35 @@ class _Shot:
         feet lower in the picture. The reading nearer to the places foretold, and less like the others, is kept.
         """
         people = list(people)
-        feet = [float(points[27:33, 1].max()) for points in places]
-        for index in np.argsort(feet)[::-1]:
-            one, predicted = people[index], places[index]
-            near = [n for n in range(len(people)) if n != index and _meet(predicted, places[n])]
-            elsewhere = [places[n] for n in near]
-            if not near or _is_undisturbed(one, predicted, elsewhere):
-                continue
-            front = [people[n] for n in near if feet[n] > feet[index]]
-            behind = [people[n] for n in near if feet[n] <= feet[index]]
-            cleared = Pyramid(self.backdrop.without(pyramid.level(0), front, behind, one), self.batch)
-            again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run.part(0.15, 0.2))[0]
-            third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run.part(0.15, 0.2))[0]
-            people[index] = max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
+        for index in np.argsort([_feet(points) for points in places])[::-1]:
+            others = [(people[n], places[n]) for n in range(len(people)) if n != index]
+            people[index] = self._apart(pyramid, people[index], places[index], others, run)
         return people
+
+    def _apart(
+        self,
+        pyramid: Pyramid,
+        one: PoseLandmarks,
+        predicted: NDArray,
+        others: Sequence[tuple[PoseLandmarks, NDArray]],
+        run: Run,
+    ) -> PoseLandmarks:
+        """The reading of one person, or of him without the others, who are given with the places foretold of them."""
+        near = [(other, place) for other, place in others if _meet(predicted, place)]
+        elsewhere = [place for _, place in near]
+        if not near or _is_undisturbed(one, predicted, elsewhere):
+            return one
+        front = [other for other, place in near if _feet(place) > _feet(predicted)]
+        behind = [other for other, place in near if _feet(place) <= _feet(predicted)]
+        cleared = Pyramid(self.backdrop.without(pyramid.level(0), front, behind, one), self.batch)
+        again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run)[0]
+        third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run)[0]
+        return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
+
+
+def _feet(points: NDArray) -> float:
+    """The row of somebody's lower foot."""
+    return float(points[27:33, 1].max())
 
 
 def _is_in_sight(one: PoseLandmarks, width: int, height: int) -> bool:
