@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The people of a clip, from pictures to posed bodies, through the public API."""
 
-import sys
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -22,6 +22,7 @@ from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import blazepose_anny
 from maquette.inference.people import clip as clip_room
 from maquette.inference.people.clip import key_frames
+from maquette.inference.people.clip.track import Sighting
 from maquette.inference.people.fit import fitting
 
 CAMERA = Camera(420, 420, 192, 144, 384, 288)
@@ -72,6 +73,19 @@ def test_who_is_behind_the_other_is_told_of(people, crossing):
     assert f"person {people.frames[0][int(np.argmin(farther))].track_id + 1} in frames" in note
 
 
+def test_whom_the_detector_hardly_sees_is_left_out_and_told_of(people, measured):
+    def hardly(one: Sighting) -> Sighting:
+        landmarks = one.landmarks
+        return replace(one, landmarks=replace(landmarks, region=replace(landmarks.region, score=0.2)))
+
+    (piece,) = measured.pieces
+    vague = replace(piece.tracks[1], sightings={frame: hardly(one) for frame, one in piece.tracks[1].sightings.items()})
+    left = solve_people(replace(measured, pieces=(replace(piece, tracks=[piece.tracks[0], vague]),)), plant=0)
+    assert len(left.tracks()) == 1
+    assert [note for note in left.notes if "may be there" in note] == [clip_room.MORE.format("Somebody")]
+    assert not any("may be there" in note for note in people.notes)
+
+
 def test_a_person_has_one_shape_and_is_a_posed_body(people):
     for track in people.tracks().values():
         assert all(np.array_equal(person.shape, track[0][1].shape) for _, person in track)
@@ -103,12 +117,12 @@ def test_a_gap_is_marked_by_its_confidence(people):
 
 def test_depth_and_normals_of_a_film_are_of_the_people_who_are_followed(people, measured, clip, monkeypatch):
     """Once for all frames; who is out of sight in one of them is not drawn there."""
-    tracks = clip_room.identify(measured.pieces, FPS)
+    tracks = clip_room.identify.identify(measured.pieces, FPS)
     del tracks[0].sightings[2], tracks[0].sightings[1], tracks[1].sightings[1]
     asked = []
     monkeypatch.setattr(blazepose_anny, "measure", lambda *_: asked.append(1) or measured)
     monkeypatch.setattr(clip_room, "solve_clip", lambda *_: people)
-    monkeypatch.setattr(sys.modules[f"{clip_room.__name__}.identify"], "identify", lambda *_: tracks)
+    monkeypatch.setattr(clip_room.identify, "identify", lambda *_: tracks)
     short = Clip("crossing", 4, FPS, lambda: islice(clip, 4))
     found = [depth for _, depth in batch.each("depth", short, "builtin", device="cpu")]
     assert len(asked) == 1 and isinstance(found.pop(1), NothingFound)

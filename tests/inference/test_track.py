@@ -9,7 +9,7 @@ from maquette.demo.samples import sample_photo
 from maquette.inference import load_photo, runtime
 from maquette.inference.people.clip import keypoints
 from maquette.inference.people.clip.appearance import affinity, colours, is_cut, thumbnail
-from maquette.inference.people.clip.identify import came_back, identify, join_tracks, spells_of
+from maquette.inference.people.clip.identify import all_tracks, came_back, identify, join_tracks, spells_of
 from maquette.inference.people.clip.sides import OTHER, exchanged, with_steady_sides
 from maquette.inference.people.clip.track import (
     PIECE,
@@ -206,6 +206,8 @@ def test_two_people_crossing_stay_themselves(crossing):
         owners.append(int(np.argmin(apart[0])))
         frames = sorted(track.sightings)
         assert frames[0] == 0
+        said = [track.sightings[frame].landmarks.region.score for frame in frames]  # by the detector, and kept
+        assert 0.3 < min(said) <= max(said) < 1 and len(set(said)) < len(said) / 2
         assert frames[-1] == len(pictures) - 1
         assert max(np.diff(frames)) < 9
     assert sorted(owners) == [0, 1]
@@ -261,6 +263,16 @@ def test_who_is_first_seen_where_two_part_is_followed_back(crossing):
     pictures = crossing[0][17:33]  # one stands before the other in the first of them
     tracks = follow_people(iter(pictures), len(pictures), 12.5, runtime.start("cpu"))
     assert [(track.first, track.last) for track in tracks] == [(0, 15), (0, 15)]
+
+
+def test_whom_the_detector_hardly_sees_is_nobody():
+    person, cable = _track(dict.fromkeys(range(40), 100.0)), _track(dict.fromkeys(range(40), 600.0), BLUE)
+    for frame, one in cable.sightings.items():
+        region = replace(one.landmarks.region, score=0.5 if frame < 10 else 0.1)
+        cable.sightings[frame] = replace(one, landmarks=replace(one.landmarks, region=region))
+    pieces = [Piece(0, 40, [cable, person])]
+    assert [track.colours[0, 0] for track in identify(pieces, FPS)] == [1]
+    assert len(all_tracks(pieces, FPS)) == 2
 
 
 def _walker(frames: int) -> Track:

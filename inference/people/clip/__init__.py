@@ -34,7 +34,7 @@ from .cover import covered_said
 from .film import Film
 from .floor import apart_said
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
-from .identify import identify, spells_of
+from .identify import all_tracks, is_detected, spells_of
 from .measured import Measured, first_piece
 from .motion import Motion, Spell
 from .scenery import Background, joined
@@ -52,6 +52,8 @@ KEY_TIME = 0.12
 MASK_BYTES = 1 << 30
 #: What is said where hands are asked for that were not measured.
 NO_HANDS = "The hands of this clip were not looked at: recover its people again for them"
+#: What is said of those whom the detector hardly sees.
+MORE = "{} more may be there, too uncertain to fit: choose a detector of your own"
 #: Poses that are skinned at once.
 _AT_ONCE = 32
 
@@ -86,7 +88,8 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     surroundings = behind(measured.pieces)
     if options["camera_motion"] == "auto":
         cameras = through_lens(surroundings.paths, cameras, fps, run.part(0.0, 0.05), surroundings.cuts)
-    tracks = [with_steady_sides(track, fps) for track in identify(measured.pieces, fps)]
+    everybody = all_tracks(measured.pieces, fps)
+    tracks = [with_steady_sides(track, fps) for track in everybody if is_detected(track)]
     looked = options["hands"] == "full"
     seen_hands = [fitted_hands(track, cameras) if looked else {} for track in tracks]
     spells = fit_tracks(tracks, cameras, fps, run.part(0.05, 0.76), options, seen_hands)
@@ -111,6 +114,8 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     apart = apart_said(body, in_world(body, spells, travel), ground) if options["plant"] > 0 else ()
     children = said({spell.track: spell.motion.attributes for spell in spells}.values())
     notes = (*travel.notes, *apart, *children, *covered_said(tracks, fps))
+    if doubtful := len(everybody) - len(tracks):
+        notes = (*notes, MORE.format("Somebody" if doubtful == 1 else f"{doubtful} people"))
     if looked and measured.options["hands"] == repr("none"):
         notes = (*notes, NO_HANDS)
     run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))

@@ -3,7 +3,8 @@
 
 The pieces of a clip are read each by itself (`track.follow_people`). They overlap by some frames, in which the same
 bodies are the same people. Who was lost for a moment goes on where he was expected; who left the picture and comes
-back is known by what he wears, if nobody else in the shot could be meant. What is no person is left out.
+back is known by what he wears, if nobody else in the shot could be meant. What is no person is left out: the landmark
+network goes on with whatever it was once shown, the detector does not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ...shipped.search import SEPARATE
 from .appearance import affinity
 from .backdrop import covered_share
 from .track import COVERED, LONGEST_GAP, MOST_COST, SAME, Piece, Track, match_cost, sighting_similarity
@@ -30,6 +32,16 @@ def identify(pieces: Sequence[Piece], fps: float) -> list[Track]:
 
     A track with a gap of more than `longest_gap(fps)` frames is of somebody who went and came back.
     """
+    return [track for track in all_tracks(pieces, fps) if is_detected(track)]
+
+
+def is_detected(track: Track) -> bool:
+    """Whether the detector sees somebody there, over all frames."""
+    return track.detected >= SEPARATE
+
+
+def all_tracks(pieces: Sequence[Piece], fps: float) -> list[Track]:
+    """As `identify`, with those whom the detector hardly sees."""
     tracks = _stitched(pieces)
     people: list[Track] = []
     for start, stop in shots(pieces):

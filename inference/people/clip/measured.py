@@ -30,7 +30,7 @@ from ..fit.hands import SIDES
 from .track import PIECE, Piece, Sighting, Track
 
 #: What the files hold; raised whenever it, or what the networks are asked, changes.
-VERSION = 8
+VERSION = 9
 #: The options that the measurements depend on.
 DECIDING = ("det_confidence_thresh", "det_iou_thresh", "boxes", "detector", "hands", "mask_prompts")
 _KIND = "maquette people"

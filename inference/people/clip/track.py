@@ -123,6 +123,11 @@ class Track:
         return next(iter(self.sightings))
 
     @property
+    def detected(self) -> float:
+        """What the detector says of this person, 0..1: the mean over the frames. Of given boxes 1."""
+        return float(np.mean([one.landmarks.region.score for one in self.sightings.values()]))
+
+    @property
     def last(self) -> int:
         return next(reversed(self.sightings))
 
@@ -342,6 +347,7 @@ class _Shot:
             place, pyramid = back.predict(-frame), Pyramid(pixels, self.batch)
             one = pose.landmarks(pyramid, [pose.region_from_points(place)], run)[0]
             one = self._apart(pyramid, one, place, [(other.landmarks, other.points) for other in others], run)
+            one = _detected(one, track.sightings[track.first].landmarks.region.score)
             size = pixels.shape[1::-1]
             if one.score < self.min_score or not _is_in_sight(one, *size):
                 continue
@@ -369,15 +375,18 @@ class _Shot:
     def _look(self, frame: int, pyramid: Pyramid, active: list[Track], run: Run) -> list[PoseLandmarks]:
         """Landmarks of the people followed and, where it is time to, of new ones."""
         places = [track.predict(frame) for track in active]
+        latest = [track.sightings[track.last] for track in active]
         regions = [pose.region_from_points(points) for points in places]
         seen = self._untangle(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run.part(0.15, 0.2))
+        seen = [_detected(one, last.landmarks.region.score) for one, last in zip(seen, latest, strict=True)]
         height, width = pyramid.level(0).shape[:2]
         seen = [one for one in seen if one.score >= self.min_score and _is_in_sight(one, width, height)]
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
         if not missing and (frame - self.start) % self.detect_every:
             return seen
         detections = detect_people(pyramid, run.part(0.2, 0.4))
-        known = [one for one in seen if vouched(one, detections) > search.SEPARATE]
+        seen = [_detected(one, vouched(one, detections)) for one in seen]
+        known = [one for one in seen if one.region.score > search.SEPARATE]
         found, _ = search.search_people(pyramid, run.part(0.4, 1.0), pose.BELIEVED, known, detections, closely=False)
         # Whom the detector does not see makes room for those whom it sees there: it was a mixture of two.
         vague = [one for one in seen if not any(one is other for other in known)]
@@ -422,6 +431,11 @@ class _Shot:
         again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run)[0]
         third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run)[0]
         return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
+
+
+def _detected(one: PoseLandmarks, score: float) -> PoseLandmarks:
+    """Somebody who was followed, with the detector's latest word of him."""
+    return replace(one, region=replace(one.region, score=score))
 
 
 def _feet(points: NDArray) -> float:
