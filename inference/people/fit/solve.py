@@ -74,10 +74,12 @@ class Problem:
 
     Residuals are linear in the markers' places, so that their squares are gathered by marker, 3 x 3, before the places'
     slopes by the D parameters come in: what follows is several times as quick as with a row of slopes a residual.
+
+    cut : where the robust function of the picture lets go, in standard deviations.
     """
 
-    def __init__(self, observed: Observations) -> None:
-        self.observed, self.markers = observed, landmark_markers()
+    def __init__(self, observed: Observations, cut: float = CUT) -> None:
+        self.observed, self.markers, self.cut = observed, landmark_markers(), cut
         self.hanging = Hanging(observed)
 
     def __call__(self, state: State, build: bool = True) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,7 +122,7 @@ class Problem:
         depth = places[..., 2:].clamp(min=0.1)
         direction = places[..., :2] / depth
         error = (direction * seen.focal[:, None] + seen.centre[:, None] - seen.points) / seen.spread[..., None]
-        value, share = robust((error**2).sum(-1), CUT)
+        value, share = robust((error**2).sum(-1), self.cut)
         weight = seen.seen * seen.inside * self.hanging.known
         steep = seen.focal[:, None] / (seen.spread[..., None] * depth)
         slope = torch.cat([torch.diag_embed(steep), (-steep * direction)[..., None]], -1)
