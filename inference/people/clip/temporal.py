@@ -108,7 +108,7 @@ def _settled(
         if tried.cost < now.cost:
             gain = (now.cost - tried.cost) / now.cost
             state, now, damping = tried_state, tried, damping * 0.2
-            if gain < 1e-4:
+            if gain < 1e-3:
                 break
         else:
             damping *= 10
