@@ -138,7 +138,6 @@ def test_who_hardly_moves_is_expected_to_jerk_less_than_who_waves():
     calm, lively = (_too_calm(frequency, every) for frequency in (0.3, 3.0))
     assert calm < 0.5 and lively > 0.9
     gap = _too_calm(0.3, np.setdiff1d(every, np.arange(20, 26)))
-    print(calm, lively, gap)
     assert gap == pytest.approx(calm, rel=0.15)
 
 

@@ -51,8 +51,8 @@ SIZE = TURNS + 3
 STEPS = 15
 #: Where the robust function of the picture lets go, in standard deviations: those are of a mean over six crops, and who
 #: is followed is read in one. Of limbs' landmarks that are well seen in clips a quarter are off by more than 3 of them,
-#: one of thirteen by more than 6. With less a quick limb, once the smooth motion lags behind it, is taken for one that is
-#: read elsewhere.
+#: one of thirteen by more than 6. With less a quick limb, once the smooth motion lags behind it, is taken for one that
+#: is read elsewhere.
 CUT = 6.0
 #: The jerk to be expected is estimated so many times, from so many seconds around each moment; at least and at most so
 #: many times `_JERK`.
