@@ -60,6 +60,10 @@ _FOCAL_LENGTH, _FOCAL_35MM = 0x920A, 0xA405
 _PLANE_X, _PLANE_Y, _PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
 #: FocalPlaneResolutionUnit -> millimetres (inch, centimetre, and two in use beyond the standard).
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+#: Cameras that write their sensor's resolution take so many pixels at least. What has fewer was scaled by a program
+#: that wrote the new size over the old one, and left the resolution as it was: the lens then seems 2.5 to 10 times as
+#: long as it was. Of 23 photographs of these cameras 14 were scaled so, 13 of them below this, and none of the others.
+_LEAST_TAKEN = 3_000_000
 
 
 def read_picture(path: Path, layer: str | None = None) -> tuple[NDArray[np.uint8], Camera | None]:
@@ -384,7 +388,10 @@ def _camera_from_exif(tags: dict[int, float], orientation: int, size: tuple[int,
         focal = Camera.from_focal_35mm(tags[_FOCAL_35MM], across, down).fx * scale
         fx, fy = focal, focal
     else:
-        fx, fy = _focal_from_sensor(tags, _as_taken(tags, stored)[0])
+        scale, (across, down) = _as_taken(tags, stored)
+        if across * down < _LEAST_TAKEN:
+            return None
+        fx, fy = _focal_from_sensor(tags, scale)
     if not (_plausible(fx, *size) and _plausible(fy, *size)):
         return None
     fx, fy = (fy, fx) if turned else (fx, fy)

@@ -407,13 +407,21 @@ def test_the_35_mm_focal_length_comes_first(tmp_path, picture):
 
 
 def test_focal_plane_resolution_follows_resizing_and_rotation(tmp_path, picture):
-    # 4 mm over a sensor of 180 pixels a centimetre, taken 72 pixels wide and halved since.
-    tags = {"focal": 20.0, "x": 20.0, "y": 40.0, "unit": 3, "across": 72}
+    # 20 mm over a sensor of 1000 and 2000 pixels a centimetre, taken 3600 pixels wide and a hundredth of that since.
+    tags = {"focal": 20.0, "x": 1000.0, "y": 2000.0, "unit": 3, "across": 3600}
     camera = with_exif(picture, tmp_path / "a.jpg", **tags).camera
     assert (camera.fx, camera.fy) == pytest.approx((20.0, 40.0))
     turned = with_exif(picture, tmp_path / "b.jpg", orientation=6, **tags).camera
     assert (turned.fx, turned.fy) == pytest.approx((40.0, 20.0))
     assert (turned.width, turned.height) == (24, 36)
+
+
+def test_the_resolution_of_a_sensor_is_not_that_of_a_picture_that_was_scaled(tmp_path, picture):
+    # A program has written the new size over the old one, or left it out.
+    tags = {"focal": 20.0, "x": 1000.0, "unit": 3}
+    assert with_exif(picture, tmp_path / "a.jpg", **tags, across=36, down=24).camera is None
+    assert with_exif(picture, tmp_path / "b.jpg", **tags).camera is None
+    assert with_exif(picture, tmp_path / "c.jpg", **tags, across=3600, down=2400).camera.fx == pytest.approx(20)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
