@@ -278,6 +278,15 @@ def test_the_outline_tells_how_stout_a_person_is(run):
     assert fitted[0.9] > fitted[0.1] + 0.03
 
 
+def test_a_mask_that_spills_over_a_neighbour_does_not_move_the_body(run, arms_down):
+    half, behind = (person(translation=place, **arms_down) for place in ((0.1, 0.5, 2.0), (0.4, 0.3, 2.3)))
+    both = [rasterise(vertices, load_body().faces, CAMERA)[0] > 0 for vertices, _ in (half, behind)]
+    shot = landmarks_of(*half, noise=4.0)
+    (alone,) = fit_people([shot], [CAMERA], run)
+    (fit,) = fit_people([shot], [CAMERA], run, masks=[np.logical_or(*both).astype(np.float32)])
+    assert fit.reprojection < 1.31 * alone.reprojection
+
+
 def test_refining_never_worsens_the_reprojection(run):
     shots = [landmarks_of(*person(heading), noise=6.0, seed=seed) for seed, heading in enumerate((0.0, 1.2, 2.6))]
     plain = fit_people(shots, [CAMERA] * 3, run)

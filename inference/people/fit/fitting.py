@@ -41,6 +41,9 @@ COMPARE, FINISH = 6, 8
 #: A limb turned over in depth, or a trunk, must lower the cost by this much to be taken: the landmarks know their depth
 #: badly, but not that badly.
 MARGIN, TRUNK_MARGIN = 0.5, 4.0
+#: The outline is left out where it takes a body so many times as far off its landmarks, in space and in the picture:
+#: the mask is then not his alone, or not all of him.
+OFF_LANDMARKS = torch.tensor([1.7, 1.3], dtype=torch.float64)
 #: The landmarks that show how a group of joints is turned.
 _SHOWN_BY = {
     "root": (11, 12, 23, 24),
@@ -124,7 +127,9 @@ def _fit_all(
     state = fit_landmarks(observed, run.part(0.0, 0.5), refine)
     if masks is not None and any(mask is not None for mask in masks):
         steps = outline.STEPS * (3 if refine else 1)
-        state = outline.fit_outlines(observed, state, masks, cameras, run.part(0.5, 1.0), steps)
+        outlined = outline.fit_outlines(observed, state, masks, cameras, run.part(0.5, 1.0), steps)
+        before, after = (torch.stack(residuals(observed, one), 1) for one in (state, outlined))
+        state = solve.choose((after <= OFF_LANDMARKS * before).all(1), outlined, state)
         if refine:
             # The outline's compromise first, then the landmarks from there: closer in both than either alone.
             fixed = solve.attribute_parameters()
