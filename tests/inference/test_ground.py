@@ -129,6 +129,17 @@ def test_half_figures_of_one_photo_end_on_one_floor(walk):
     assert all(abs(one.min()) < 0.015 for one in soles)
 
 
+def test_half_figures_that_sit_hardly_tilt_the_floor(walk):
+    """Their legs hang below the floor, which would rise steeply to who stands."""
+    stands, sits = (_person(walk, 0, place, (0, 0), track=i) for i, place in enumerate([(0.5, 2.0), (-0.5, 3.2)]))
+    lower = np.float32([0, 0.42, 0])
+    sits = replace(sits, vertices=sits.vertices + lower, joints=sits.joints + lower)
+    people = tuple(replace(one, confidence=0 * one.confidence) for one in (stands, sits))
+    assert _tilt_error(world_from_camera(_people(people)), (0, 0)) < 5
+    clip = _people(*[people] * 12)
+    assert _tilt_error(world_from_camera(clip), (0, 0)) < 5
+
+
 def test_snapping_scales_about_the_camera_and_stays_a_body(walk):
     tilt = (6, 0)
     true = [_person(walk, 9 * i, place, tilt, track=i) for i, place in enumerate([(-1, 3.5), (0, 4.5), (1, 5.5)])]

@@ -36,6 +36,9 @@ STARTS = (0.0, np.radians(20.0), np.radians(45.0))
 UNSEEN = 0.1
 #: Standard deviation of a person's scale (distance and stature together), and of a foot's height in one frame (m).
 SCALE, FOOT = 0.05, 0.05
+#: The same of a foot that nobody sees: whose legs are hidden or cut off may sit. In 150 drawn groups of 2 to 6 half
+#: figures up is 4.0 degrees off where half of them sit (6.5 with `FOOT`), 3.8 where all stand (3.6).
+GUESSED_FOOT = 0.15
 #: How much likelier (log) the others' ground must be without somebody for him to stand on a stage or a wall;
 #: of two grounds that is more likely on which nearer people stand (a times e as near: by so much).
 ELSEWHERE, NEARER = 3.0, 4.0
@@ -123,7 +126,7 @@ def weighed_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = No
     if not evidence:
         return level_ground() if up is None else Ground(np.array(up), EYE_HEIGHT), 0.0
     seen = [one for one in evidence if one.support_weights.max() > UNSEEN]
-    evidence = seen or [_trusted(one) for one in evidence]
+    evidence = seen or [_guessed(one) for one in evidence]
     tries = []
     tilt = (0.0, 0.0, PITCH, ROLL) if up is None else (math.asin(-up[2]), math.atan2(up[0], -up[1]), TOLD, TOLD)
     misfit = _Misfit(evidence, tilt)
@@ -140,6 +143,12 @@ def _trusted(evidence: Evidence) -> Evidence:
     """The same, of one who is taken to stand on the feet that are given where they are not seen."""
     seen = evidence.support_weights.max() > UNSEEN
     return evidence if seen else replace(evidence, support_weights=np.ones(len(evidence.supports)))
+
+
+def _guessed(evidence: Evidence) -> Evidence:
+    """The same, of one whose feet nobody sees: he may sit, in all frames, and the ground lie higher than they hang."""
+    count = len(evidence.supports)
+    return replace(evidence, support_weights=np.full(count, (FOOT / GUESSED_FOOT) ** 2 / count))
 
 
 def _up(pitch: float, roll: float) -> NDArray:
