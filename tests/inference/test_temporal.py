@@ -125,6 +125,22 @@ def test_a_kick_goes_where_it_is_seen():
     assert off[1] < 0.05 < 0.08 < off[0]
 
 
+def test_a_hand_that_is_seen_does_not_hang_with_a_wrist_out_of_the_picture():
+    observed = _observed(_turned({"elbow.L": np.full(FRAMES, 2.2)}).take(range(5)), noise=1.0)
+    shown, hand = [LANDMARKS.index(k) for k in (0, 2, 5, 7, 8, 11, 12)], [LANDMARKS.index(k) for k in (17, 19, 21)]
+    inside = torch.zeros_like(observed.inside)
+    inside[:, shown + hand] = True
+    observed = replace(observed, inside=inside, legs=0 * observed.legs)
+    start = _turned({"elbow.L": np.full(FRAMES, 0.3)}).take(range(5))
+    one, _ = minimise(Problem(observed), start, 1)
+    assert ((one.translation - start.translation).abs() <= 0.1001 * start.translation[:, 2:]).all()
+    fitted, _ = minimise(Problem(observed), start, 20)
+    posed = skeleton.pose_skeleton(fitted.rotations, fitted.translation, fitted.attributes)
+    places = skeleton.place_markers(skeleton.landmark_markers(), posed, slopes=False)[0].numpy()
+    off = np.stack([CAMERA.project(one) for one in places])[:, hand] - observed.points.numpy()[:, hand]
+    assert np.linalg.norm(off, axis=-1).mean() < 5
+
+
 def _too_calm(frequency: float, frames: np.ndarray) -> float:
     """By how much more jerk than `temporal._JERK` is to be expected of somebody."""
     observed, rows = _observed(_waving(frequency), noise=1.0).take(frames.tolist()), torch.from_numpy(frames)

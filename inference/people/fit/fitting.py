@@ -190,9 +190,7 @@ def share_shape(observed: Observations, state: State, persons: Sequence[int]) ->
     parts = []
     for start in range(0, len(observed), BATCH):
         rows = range(start, min(start + BATCH, len(observed)))
-        some = observed.take(rows)
-        placed = hypotheses.place(some, state.take(rows))
-        parts.append(minimise(Problem(some), placed, 5, fixed=solve.attribute_parameters())[0])
+        parts.append(minimise(Problem(observed.take(rows)), state.take(rows), 5, fixed=solve.attribute_parameters())[0])
     return concatenated(parts)
 
 

@@ -24,6 +24,8 @@ _HANGING = (
     ((11, 12), (23, 24)), ((23,), (25,)), ((24,), (26,)), ((25,), (27,)), ((26,), (28,)),
     ((11,), (13,)), ((12,), (14,)), ((13,), (15,)), ((14,), (16,)),
 )  # fmt: skip
+#: What else shows where a limb ends: a hand at the chin, though the wrist be out of the picture.
+_BEYOND = {(15,): (17, 19, 21), (16,): (18, 20, 22), (27,): (29, 31), (28,): (30, 32)}
 #: Directions of hands that were looked at: along them and across them, the left one's and the right one's.
 PALMS = (((15,), (17, 19)), ((17,), (19,)), ((16,), (18, 20)), ((18,), (20,)))
 _SPREADS = torch.tensor([0.25, *[0.15] * 4, *[0.25] * 4, *[0.15] * 4], dtype=torch.float64)[:, None]
@@ -45,7 +47,7 @@ class Hanging:
         one = self.known.new_ones(())
         self.depth_known = torch.where(DIFFERENCES != 0, self.known[:, None], one).amin(-1)
         ends = [[[INDEX[k] for k in end] for end in bone] for bone in (*_HANGING, *PALMS)]
-        unseen = [1 - known[:, end].amin(1) for _, end in ends[: len(_HANGING)]]
+        unseen = [1 - _shown(known, end) for _, end in _HANGING]
         unseen[0] = unseen[0] * (1 + (_UPRIGHT - 1) * observed.half)
         weight = torch.cat([torch.stack(unseen, 1), observed.palms_seen], 1)
         # Of people who are all seen nothing hangs: bones that count for nobody are left out.
@@ -69,6 +71,12 @@ class Hanging:
     def rows(self, slopes: Tensor) -> Tensor:
         """(B, 3H, D): the slopes of the bones, of those of the markers (B, K, 3, D)."""
         return (self._bones @ slopes.flatten(2)).reshape(len(slopes), -1, slopes.shape[-1])
+
+
+def _shown(known: Tensor, end: tuple[int, ...]) -> Tensor:
+    """How far (B,) the end of a bone is known."""
+    own, beyond = (known[:, [INDEX[k] for k in some]].amin(1) for some in (end, _BEYOND.get(end, end)))
+    return torch.maximum(own, beyond)
 
 
 def _plumb(seen: Observations, known: Tensor) -> Tensor:

@@ -34,6 +34,9 @@ HIPS = (INDEX[23], INDEX[24])
 WORLD, DEPTH = 0.3, 0.9
 #: Where the robust functions of the picture and of space let go, in standard deviations.
 CUT, WORLD_CUT = 3.0, 6.0
+#: A step moves a body by this share of its distance at most. Where it is the picture tells from the start; what pulls
+#: at it at first is the pose, and of who is seen down to the shoulders alone it may pull him away for good.
+LEAP = 0.1
 
 
 Rows = TypeVar("Rows", "State", Observations)
@@ -228,6 +231,8 @@ def minimise(problem, state: State, steps: int, damping: float = 1e-2, fixed: Te
             gradient = gradient.masked_fill(fixed, 0)
         step = -torch.linalg.solve(system, gradient)
         step[:, :TURNS] = step[:, :TURNS].clamp(-0.6, 0.6)
+        reach = LEAP * state.translation[:, 2:].abs()
+        step[:, TURNS : TURNS + 3] = step[:, TURNS : TURNS + 3].clamp(-reach, reach)
         tried = state.moved(step)
         new_cost, new_gradient, new_matrix = problem(tried)
         better = new_cost < cost
