@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
@@ -22,6 +23,7 @@ from maquette.inference.people.clip.track import (
     assign,
     at_edge,
     distinct,
+    in_pieces,
     similarity,
 )
 from maquette.inference.people.clip.track import follow_people as follow_pieces
@@ -181,12 +183,48 @@ def test_colours_tell_clothes_apart_and_not_light():
     assert affinity(own, None) == 1.0
 
 
-def test_cuts_are_seen_and_motion_is_none():
-    bus, other = (load_photo(sample_photo(name)).pixels for name in ("bus", "astronaut"))
-    moved = np.roll(bus, 12, axis=1)
+def _cuts(frames) -> list[int]:
+    """Where a film is cut, of whose frames nobody looks for people."""
+
+    class Nobody:
+        def __init__(self, start):
+            self.start, self.tracks = start, []
+
+        def step(self, frame, pixels, run, told):
+            return []
+
+    pieces = in_pieces(iter(frames), len(frames), runtime.start("cpu"), Nobody, None, 0)
+    return [cut for piece in pieces for cut in piece.cuts]
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return [cv2.resize(load_photo(sample_photo(name)).pixels, (320, 240)) for name in ("bus", "astronaut")]
+
+
+@pytest.mark.parametrize("light", [1.0, 0.1])
+def test_cuts_are_seen(photos, light):
+    bus, other = ((photo * light).astype(np.uint8) for photo in photos)
     assert is_cut(None, thumbnail(bus))
-    assert is_cut(thumbnail(bus), thumbnail(other))
-    assert not is_cut(thumbnail(bus), thumbnail(moved))
+    assert _cuts([bus, bus, other, other]) == [2]
+    within_bars = [np.pad(photo, ((60, 60), (0, 0), (0, 0))) for photo in (bus, other)]
+    assert _cuts(within_bars) == [1]
+
+
+def test_a_camera_that_moves_and_light_that_changes_are_no_cuts(photos):
+    for photo in photos:
+        panned = [photo[y : y + 200, x : x + 220] for x, y in ((10, 20), (24, 20), (38, 26), (52, 32), (60, 18))]
+        nearer = [cv2.resize(photo[n : 240 - n, n : 320 - n], (320, 240)) for n in range(0, 40, 8)]
+        dimmer = [(photo * light).astype(np.uint8) for light in (1, 0.3, 0.1, 0.3, 1)]
+        assert not _cuts(panned) and not _cuts(nearer) and not _cuts(dimmer)
+
+
+@pytest.mark.parametrize("end", [0, 255])
+def test_a_fade_is_a_cut_if_another_shot_follows(photos, end):
+    first, second = ([(photo * (1 - t) + end * t).astype(np.uint8) for t in np.linspace(0, 1, 9)] for photo in photos)
+    cut = _cuts([*first, *second[::-1]])
+    assert len(cut) == 1 and 9 <= cut[0] < 13
+    assert not _cuts([*first, *first[::-1]])
 
 
 def test_two_people_crossing_stay_themselves(crossing):

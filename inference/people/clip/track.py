@@ -29,7 +29,7 @@ from ...shipped.detect import detect_people, vouched
 from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
-from .appearance import affinity, colours, is_cut, thumbnail
+from .appearance import affinity, colours, is_blank, is_cut, thumbnail
 from .backdrop import Backdrop, covered_share
 from .cover import parts_of
 from .scenery import Scenery
@@ -277,10 +277,12 @@ class _Reader:
 
     def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, told: Any) -> None:
         small = thumbnail(pixels)
-        if not self.shots or pixels.shape != self.shape or is_cut(self.before, small):
+        # A film that fades out goes on with whatever it showed before, or it is cut.
+        blank = is_blank(small)
+        if not self.shots or pixels.shape != self.shape or (not blank and is_cut(self.before, small)):
             self.shots.append(self.begin(frame))
             self.scenery.cut()
-        self.before, self.shape = small, pixels.shape
+        self.before, self.shape = self.before if blank else small, pixels.shape
         here = self.shots[-1].step(frame, pixels, run, None if told is None else told[frame])
         self.scenery.step(frame, pixels, here)
 
