@@ -219,6 +219,12 @@ def test_a_camera_that_moves_and_light_that_changes_are_no_cuts(photos):
         assert not _cuts(panned) and not _cuts(nearer) and not _cuts(dimmer)
 
 
+def test_a_shot_goes_on_after_a_flash(photos):
+    bus, other = photos
+    assert not _cuts([bus, bus, other, bus, bus, other, other, bus])
+    assert _cuts([bus, bus, other, other, other, bus]) == [2, 5]
+
+
 @pytest.mark.parametrize("end", [0, 255])
 def test_a_fade_is_a_cut_if_another_shot_follows(photos, end):
     first, second = ([(photo * (1 - t) + end * t).astype(np.uint8) for t in np.linspace(0, 1, 9)] for photo in photos)

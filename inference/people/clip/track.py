@@ -57,6 +57,8 @@ LEAST_AFFINITY = 0.2
 LEAST_SCORE = 0.4
 #: Sides of the landmarks' masks, and how far their values count.
 MASK, LOGIT = 256, 10.0
+#: Frames of a flash, or of what breaks into a shot.
+FLASH = 2
 #: Frames that are read by themselves, and those before them that join them to the others.
 PIECE, LEAD = 100, 10
 #: Bytes of the frames that are kept, for those who are followed backwards: 1.7 seconds of full HD.
@@ -273,14 +275,20 @@ class _Reader:
         self.start, self.stop, self.begin = start, start + PIECE, begin
         self.shots: list[Shot] = []
         self.scenery = Scenery()
-        self.before, self.shape = None, ()
+        self.before, self.left, self.shape = None, None, ()
 
     def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, told: Any) -> None:
         small = thumbnail(pixels)
         # A film that fades out goes on with whatever it showed before, or it is cut.
         blank = is_blank(small)
-        if not self.shots or pixels.shape != self.shape or (not blank and is_cut(self.before, small)):
-            self.shots.append(self.begin(frame))
+        same = pixels.shape == self.shape
+        if not self.shots or not same or (not blank and is_cut(self.before, small)):
+            # After a flash, or a frame that is broken, the shot goes on.
+            if same and len(self.shots) > 1 and frame <= self.shots[-1].start + FLASH and not is_cut(self.left, small):
+                self.shots.pop()
+            else:
+                self.shots.append(self.begin(frame))
+                self.left = self.before if same else None
             self.scenery.cut()
         self.before, self.shape = self.before if blank else small, pixels.shape
         here = self.shots[-1].step(frame, pixels, run, None if told is None else told[frame])
