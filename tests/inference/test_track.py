@@ -233,6 +233,16 @@ def test_a_fade_is_a_cut_if_another_shot_follows(photos, end):
     assert not _cuts([*first, *first[::-1]])
 
 
+@pytest.mark.parametrize("length", [8, 20])
+def test_a_dissolve_is_a_cut(photos, length):
+    first, second = photos
+    shares = np.clip((np.arange(length + 24) - 12) / length, 0, 1)
+    cut = _cuts([(first * (1 - share) + second * share).astype(np.uint8) for share in shares])
+    assert len(cut) == 1 and 12 < cut[0] <= 12 + length
+    turned = [cv2.getRotationMatrix2D((160, 120), 3 * turn, 2) for turn in range(40)]
+    assert not _cuts([cv2.warpAffine(first, turn, (320, 240)) for turn in turned])
+
+
 def test_two_people_crossing_stay_themselves(crossing):
     pictures, hips = crossing
     messages = []

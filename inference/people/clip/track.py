@@ -29,7 +29,7 @@ from ...shipped.detect import detect_people, vouched
 from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap, landmark_box
-from .appearance import affinity, colours, is_blank, is_cut, thumbnail
+from .appearance import affinity, colours, is_blank, is_cut, is_dissolve, thumbnail
 from .backdrop import Backdrop, covered_share
 from .cover import parts_of
 from .scenery import Scenery
@@ -57,8 +57,8 @@ LEAST_AFFINITY = 0.2
 LEAST_SCORE = 0.4
 #: Sides of the landmarks' masks, and how far their values count.
 MASK, LOGIT = 256, 10.0
-#: Frames of a flash, or of what breaks into a shot.
-FLASH = 2
+#: Frames of a flash, or of what breaks into a shot; and those that a dissolve is looked for in.
+FLASH, DISSOLVES = 2, (10, 20)
 #: Frames that are read by themselves, and those before them that join them to the others.
 PIECE, LEAD = 100, 10
 #: Bytes of the frames that are kept, for those who are followed backwards: 1.7 seconds of full HD.
@@ -275,24 +275,32 @@ class _Reader:
         self.start, self.stop, self.begin = start, start + PIECE, begin
         self.shots: list[Shot] = []
         self.scenery = Scenery()
-        self.before, self.left, self.shape = None, None, ()
+        #: What was seen of this shot, as thumbnails; the last one of the shot before; the size of the frames.
+        self.past: list[NDArray] = []
+        self.left, self.shape = None, ()
 
     def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, told: Any) -> None:
-        small = thumbnail(pixels)
+        small, same = thumbnail(pixels), pixels.shape == self.shape
         # A film that fades out goes on with whatever it showed before, or it is cut.
-        blank = is_blank(small)
-        same = pixels.shape == self.shape
-        if not self.shots or not same or (not blank and is_cut(self.before, small)):
+        shown = [] if is_blank(small) else [small]
+        if not self.shots or not same or (shown and self._is_cut(small)):
             # After a flash, or a frame that is broken, the shot goes on.
             if same and len(self.shots) > 1 and frame <= self.shots[-1].start + FLASH and not is_cut(self.left, small):
                 self.shots.pop()
             else:
                 self.shots.append(self.begin(frame))
-                self.left = self.before if same else None
+                self.left = self.past[-1] if same and self.past else None
             self.scenery.cut()
-        self.before, self.shape = self.before if blank else small, pixels.shape
+            self.past = []
+        self.past, self.shape = [*self.past, *shown][-DISSOLVES[-1] :], pixels.shape
         here = self.shots[-1].step(frame, pixels, run, None if told is None else told[frame])
         self.scenery.step(frame, pixels, here)
+
+    def _is_cut(self, small: NDArray) -> bool:
+        """Whether another shot begins with what a thumbnail shows, or has begun to."""
+        if not self.past or is_cut(self.past[-1], small):
+            return True
+        return any(is_dissolve(*self.past[-count:], last=small) for count in DISSOLVES if count <= len(self.past))
 
     def piece(self, stop: int) -> Piece:
         tracks = [track for shot in self.shots for track in shot.tracks]
