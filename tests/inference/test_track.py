@@ -93,6 +93,12 @@ def test_a_far_sighting_is_somebody_new():
     assert assign([track], [_sighting(500)], 2)[0][0] is None
 
 
+def test_nobody_leaps_further_in_a_frame_the_more_of_them_there_are():
+    track = _track({0: 100.0, 1: 100.0})
+    owners = [assign([track], [_sighting(150)], 2, fps)[0][0] for fps in (25.0, 60.0)]  # a sixth of the crop
+    assert owners == [track, None]
+
+
 def test_two_bodies_on_the_same_pixels_are_one():
     front, hidden = _track({0: 300.0, 1: 300.0}, BLUE), _track({0: 240.0, 1: 260.0}, RED)
     usurped = [_sighting(300, BLUE), _sighting(303, BLUE, score=0.95)]

@@ -51,6 +51,8 @@ EDGE = 0.15
 COVERED = 0.6
 #: Costs of the assignment beyond this are no match.
 MOST_COST = 1.1
+#: Nobody leaves the place foretold of him by more crops than this, in a frame or in a second; less is the reading's.
+APART, APART_A_SECOND, UNSURE = 0.25, 7.5, 0.1
 #: Colours less alike than this (Bhattacharyya) are never one person's.
 LEAST_AFFINITY = 0.2
 #: Followed landmarks scored below this are lost.
@@ -338,7 +340,7 @@ class _Shot:
         sightings = [Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
         sightings = distinct(sightings, active, frame)
         sightings = [replace(one, clear=_is_clear(one, sightings)) for one in sightings]
-        owners = assign(active, sightings, frame)
+        owners = assign(active, sightings, frame, self.fps)
         lost = [track for track in active if all(track is not owner for owner, _ in owners)]
         new: list[Track] = []
         for track, sighting in owners:
@@ -372,7 +374,7 @@ class _Shot:
             sighting = Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size))
             if max((sighting_similarity(sighting, other) for other in others), default=0.0) >= SAME:
                 continue
-            if match_cost(back, sighting, -frame) < MOST_COST:
+            if match_cost(back, sighting, -frame, self.fps) < MOST_COST:
                 back.add(-frame, replace(sighting, clear=_is_clear(sighting, others)))
                 track.sightings = {frame: back.sightings[-frame], **track.sightings}
                 self._mark_covered(frame, pixels, [*self.tracks, track])
@@ -517,9 +519,11 @@ def distinct(sightings: Sequence[Sighting], tracks: Sequence[Track], frame: int)
     return kept
 
 
-def assign(tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int) -> list[tuple[Track | None, Sighting]]:
+def assign(
+    tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int, fps: float = 25.0
+) -> list[tuple[Track | None, Sighting]]:
     """Each sighting with its track, None for a new person; the sum of the costs is the least possible."""
-    costs = np.array([[match_cost(track, sighting, frame) for sighting in sightings] for track in tracks])
+    costs = np.array([[match_cost(track, sighting, frame, fps) for sighting in sightings] for track in tracks])
     owners: dict[int, Track] = {}
     if costs.size:
         rows, columns = linear_sum_assignment(np.minimum(costs, 10 * MOST_COST))
@@ -531,7 +535,7 @@ def assign(tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int) -
     return [(owners.get(index), sighting) for index, sighting in enumerate(sightings)]
 
 
-def match_cost(track: Track, sighting: Sighting, frame: int) -> float:
+def match_cost(track: Track, sighting: Sighting, frame: int, fps: float = 25.0) -> float:
     """How badly (0 best) a sighting continues a track: its landmarks, its place, its size and its colours."""
     gap = frame - track.last
     predicted = track.predict(frame)
@@ -540,7 +544,8 @@ def match_cost(track: Track, sighting: Sighting, frame: int) -> float:
     alike = similarity(predicted, sighting.points, weights, last.size, TOLERANCE * min(1 + 0.3 * (gap - 1), 3))
     apart = np.linalg.norm(predicted[TRUNK].mean(axis=0) - sighting.points[TRUNK].mean(axis=0)) / last.size
     grown = abs(np.log(sighting.size / last.size))
-    if apart > min(0.25 + 0.03 * (gap - 1), 0.6) or grown > 0.5:
+    most = min(APART, max(UNSURE, APART_A_SECOND / fps))
+    if apart > min(most + 0.03 * (gap - 1), 0.6) or grown > 0.5:
         return np.inf
     same_colours = affinity(track.colours, sighting.colours)
     if same_colours < LEAST_AFFINITY:
