@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,9 @@ PIECES = {"blender_addon": (2, 100.0, 1.0), "inference": (3, 150.0, 1.0), "insta
 
 #: Seconds of a check, where they are many.
 CHECKS = {"pyright": 75.0, "manual": 8.0}
+
+#: How often tests are begun in which the process crashes.
+TRIES = 3
 
 #: Pieces, and seconds of each, of a Blender beside the default one.
 ON_OTHERS = 2, 120.0
@@ -229,12 +233,13 @@ def pieces_of(ready: Sequence[Environment], checks: dict[str, list[str]], tier: 
 def in_lanes(pieces: Sequence[SuitePiece], first: Environment, reporter: Reporter) -> tuple[list[Outcome], list[str]]:
     """Run the pieces, say how each ended, show the log of those that failed; the outcomes and what is not clean.
 
-    Tests in which the process crashed are run once more, and say so: Blender's module crashes now and then by itself
-    (4.2's glTF exporter when it gives the window its scene back), a crash of ours comes back.
+    Tests in which the process crashed are run once more, up to `TRIES` times in all, and say so: Blender's module
+    crashes by itself (4.2's glTF exporter when it gives the window its scene back, in up to half of the runs), a crash
+    of ours comes back.
     """
     outcomes: list[Outcome] = []
     complaints: list[str] = []
-    crashed: set[str] = set()
+    crashed = Counter[str]()
     answers = first.paths.home / "answers"
     shutil.rmtree(answers, ignore_errors=True)
 
@@ -244,9 +249,9 @@ def in_lanes(pieces: Sequence[SuitePiece], first: Environment, reporter: Reporte
         if piece.blender:
             outcome = judge(piece.blender, code, piece.results, seconds)
             how, bad = summary([outcome]), not outcome.good
-            again = outcome.crashed_early and piece.name not in crashed
+            again = outcome.crashed_early and crashed[piece.name] < TRIES - 1
             if again:
-                crashed.add(piece.name)
+                crashed[piece.name] += 1
                 how = f"bpy {piece.blender} crashed in the middle, code {code} (see above); these tests run once more"
             else:
                 outcomes.append(outcome)
