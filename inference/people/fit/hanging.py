@@ -25,7 +25,12 @@ _HANGING = (
     ((11,), (13,)), ((12,), (14,)), ((13,), (15,)), ((14,), (16,)),
 )  # fmt: skip
 #: What else shows where a limb ends: a hand at the chin, though the wrist be out of the picture.
-_BEYOND = {(15,): (17, 19, 21), (16,): (18, 20, 22), (27,): (29, 31), (28,): (30, 32)}
+_BEYOND: dict[tuple[int, ...], tuple[int, ...]] = {
+    (15,): (17, 19, 21),
+    (16,): (18, 20, 22),
+    (27,): (29, 31),
+    (28,): (30, 32),
+}
 #: Directions of hands that were looked at: along them and across them, the left one's and the right one's.
 PALMS = (((15,), (17, 19)), ((17,), (19,)), ((16,), (18, 20)), ((18,), (20,)))
 _SPREADS = torch.tensor([0.25, *[0.15] * 4, *[0.25] * 4, *[0.15] * 4], dtype=torch.float64)[:, None]
