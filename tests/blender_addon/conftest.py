@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -42,6 +43,45 @@ def pytest_unconfigure(config):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(_exit_status)
+
+
+class _Window:
+    """The module's window, which is given no scene that it has."""
+
+    @property
+    def scene(self):
+        return bpy.context.window.scene
+
+    @scene.setter
+    def scene(self, scene):
+        if scene != self.scene:
+            bpy.context.window.scene = scene
+
+
+class _Context:
+    window = _Window()
+
+    def __getattr__(self, name):
+        return getattr(bpy.context, name)
+
+
+class _Module:
+    context = _Context()
+
+    def __getattr__(self, name):
+        return getattr(bpy, name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def steady_exporter():
+    """4.2's glTF exporter gives the window the scene that it shows; after some hundred tests the module, which has no
+    real window, crashes of it in every other run."""
+    with pytest.MonkeyPatch.context() as patch:
+        if VERSION == "4.2":
+            for name in ("gltf2_blender_gather", "gltf2_blender_gather_tree"):
+                exporter = importlib.import_module(f"io_scene_gltf2.blender.exp.{name}")
+                patch.setattr(exporter, "bpy", _Module())
+        yield
 
 
 @pytest.fixture(scope="session")
