@@ -42,7 +42,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_and_only_pages_are_in_the_site() -> None:
-    listed = re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    listed = re.findall(r"([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
 
 
