@@ -32,7 +32,8 @@ import numpy as np
 from maquette.inference.camera import Camera
 from maquette.inference.geometry.rasteriser import rasterise
 from maquette.inference.people.clip import measured as files
-from maquette.inference.people.clip.track import LEAD, MASK, PIECE, Piece, Sighting, Track
+from maquette.inference.people.clip.pieces import LEAD, PIECE, Piece
+from maquette.inference.people.clip.track import MASK, Sighting, Track
 from maquette.inference.people.fit.observe import viewing_ray
 from maquette.inference.people.fit.skeleton import LANDMARKS
 from maquette.inference.shipped.body import load_landmarks

@@ -139,8 +139,8 @@ def test_depth_and_normals_of_a_film_are_of_the_people_who_are_followed(people, 
 
 def test_both_batch_sizes_act_on_a_tracked_clip(clip, monkeypatch):
     crops, solved = [], []
-    make, fit = clip_room.track.Pyramid, fitting._fit_some
-    monkeypatch.setattr(clip_room.track, "Pyramid", lambda pixels, batch: crops.append(batch) or make(pixels, batch))
+    make, fit = clip_room.follow.Pyramid, fitting._fit_some
+    monkeypatch.setattr(clip_room.follow, "Pyramid", lambda pixels, batch: crops.append(batch) or make(pixels, batch))
     monkeypatch.setattr(fitting, "_fit_some", lambda some, *how: solved.append(len(some)) or fit(some, *how))
     short = Clip("short", 4, FPS, lambda: islice(clip, 4))
     recover_people(short, device="cpu", det_batch_size=3, hmr_batch_size=1)

@@ -11,7 +11,7 @@ from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people import blazepose_anny
 from maquette.inference.people import clip as clip_room
 from maquette.inference.people.clip import measured as files
-from maquette.inference.people.clip import track
+from maquette.inference.people.clip import pieces as clip_pieces
 from maquette.inference.results import Body
 
 CAMERA = Camera(420, 420, 192, 144, 384, 288)
@@ -29,9 +29,9 @@ def _clip(pictures, camera=CAMERA):
 @pytest.fixture(scope="module")
 def short_pieces():
     patch = pytest.MonkeyPatch()
-    for room in (track, files):
+    for room in (clip_pieces, files):
         patch.setattr(room, "PIECE", 6)
-    patch.setattr(track, "LEAD", 2)
+    patch.setattr(clip_pieces, "LEAD", 2)
     yield
     patch.undo()
 

@@ -8,7 +8,7 @@ import pytest
 from maquette.inference import BadInput, Clip, measure_people, recover_people, solve_people
 from maquette.inference.__main__ import main
 from maquette.inference.people.clip import measured as files
-from maquette.inference.people.clip import track
+from maquette.inference.people.clip import pieces as clip_pieces
 from maquette.inference.people.hmr2 import answers, kept
 from maquette.inference.people.hmr2 import clip as hmr2_clip
 from maquette.inference.people.sam3d import clip as sam3d_clip
@@ -77,9 +77,9 @@ def test_sam3d_is_solved_again_but_not_through_another_lens(small_sam3d, short, 
 @pytest.fixture
 def short_pieces(monkeypatch):
     """Pieces of so few frames that a short clip has several."""
-    for room in (track, files):
+    for room in (clip_pieces, files):
         monkeypatch.setattr(room, "PIECE", 6)
-    monkeypatch.setattr(track, "LEAD", 2)
+    monkeypatch.setattr(clip_pieces, "LEAD", 2)
     monkeypatch.setattr(kept, "STRETCH", 2)
 
 

@@ -9,24 +9,22 @@ import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import load_photo, runtime
 from maquette.inference.people.clip import keypoints
-from maquette.inference.people.clip.appearance import affinity, colours, is_cut, thumbnail
+from maquette.inference.people.clip.appearance import affinity, colours
+from maquette.inference.people.clip.cuts import is_cut, thumbnail
+from maquette.inference.people.clip.follow import _is_in_sight, _Shot
+from maquette.inference.people.clip.follow import follow_people as follow_pieces
 from maquette.inference.people.clip.identify import all_tracks, came_back, identify, join_tracks, spells_of
+from maquette.inference.people.clip.pieces import PIECE, Piece, in_pieces
 from maquette.inference.people.clip.sides import OTHER, exchanged, with_steady_sides
 from maquette.inference.people.clip.track import (
-    PIECE,
     TRUNK,
-    Piece,
     Sighting,
     Track,
-    _is_in_sight,
-    _Shot,
     assign,
     at_edge,
     distinct,
-    in_pieces,
     similarity,
 )
-from maquette.inference.people.clip.track import follow_people as follow_pieces
 from maquette.inference.shipped import search
 from maquette.inference.shipped.crops import Region
 from maquette.inference.shipped.pose import PoseLandmarks

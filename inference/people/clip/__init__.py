@@ -33,14 +33,16 @@ from .children import said
 from .cover import covered_said
 from .film import Film
 from .floor import apart_said
+from .follow import follow_people
 from .hands import TrackHands, fitted_hands, read_hands, set_hands
 from .identify import all_tracks, is_detected, spells_of
 from .measured import Measured, first_piece
 from .motion import Motion, Spell
+from .pieces import Piece
 from .scenery import Background, joined
 from .sides import with_steady_sides
 from .temporal import bridge, fit_motion
-from .track import Piece, Track, follow_people
+from .track import Track
 from .travel import through_lens
 from .world import in_world, stand_behind, travel_behind, world_behind
 

@@ -15,7 +15,7 @@ from ...camera import Camera
 from ...errors import BadInput
 from ...photo import Clip, Photo
 from .measured import Measured, asked_of, cut, first_piece
-from .track import Piece, lead_of
+from .pieces import Piece, lead_of
 
 
 def read_from(start: int) -> int:

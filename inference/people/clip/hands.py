@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ...shipped.hand import HandLandmarks
     from ..fit.hands import BodyHands
     from .motion import Spell
-    from .track import Piece, Track
+    from .pieces import Piece
+    from .track import Track
 
 #: Hands of a track by frame.
 TrackHands = Mapping[int, "BodyHands"]

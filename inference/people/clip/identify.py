@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who is who over all pieces of a clip: tracks joined over pieces and gaps, and people who come back.
 
-The pieces of a clip are read each by itself (`track.follow_people`). They overlap by some frames, in which the same
+The pieces of a clip are read each by itself (`follow.follow_people`). They overlap by some frames, in which the same
 bodies are the same people. Who was lost for a moment goes on where he was expected; who left the picture and comes
 back is known by what he wears, if nobody else in the shot could be meant. What is no person is left out: the landmark
 network goes on with whatever it was once shown, the detector does not.
@@ -19,7 +19,8 @@ from scipy.optimize import linear_sum_assignment
 from ...shipped.search import SEPARATE
 from .appearance import affinity
 from .backdrop import covered_share
-from .track import COVERED, LONGEST_GAP, MOST_COST, SAME, Piece, Track, match_cost, sighting_similarity
+from .pieces import Piece
+from .track import COVERED, LONGEST_GAP, MOST_COST, SAME, Track, match_cost, sighting_similarity
 
 #: A track seen for less than this time (seconds), or in less than this share of a shorter shot, is a false one.
 SHORTEST, LEAST_SHARE = 0.25, 0.4

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the networks say of a clip, or of some of its frames, as data: solved again and again without them.
 
-A clip is measured in pieces (`track.Piece`) that know nothing of each other; a file holds some of them, one after the
+A clip is measured in pieces (`pieces.Piece`) that know nothing of each other; a file holds some of them, one after the
 other. Files of all frames of a clip, from whatever machines, are merged into what a run in one piece would have.
 """
 
@@ -27,7 +27,8 @@ from ...shipped.crops import Region
 from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
 from ..fit.hands import SIDES
-from .track import PIECE, Piece, Sighting, Track
+from .pieces import PIECE, Piece
+from .track import Sighting, Track
 
 #: What the files hold; raised whenever it, or what the networks are asked, changes.
 VERSION = 9

@@ -2,7 +2,7 @@
 """The people of a clip: the network over everybody, then who is who, one shape and a calm motion for each.
 
 Where there is a detector, or the caller gave boxes, people are told by boxes and colours (`identity`); else they are
-followed by the landmarks of the built-in network (`clip.track`).
+followed by the landmarks of the built-in network (`clip.follow`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who is who over the frames of a clip, where all that is known of people are boxes, masks and what they wear.
 
-The tracks and their assignment are those of `clip.track`, which follows landmarks. Here the landmarks are those of
-somebody who stands upright and fills the box: places, sizes and colours are compared, poses are not.
+The tracks and their assignment are those of `clip.track`; `clip.follow` gives them landmarks. Here the landmarks are
+those of somebody who stands upright and fills the box: places, sizes and colours are compared, poses are not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from ...shipped.pose import PoseLandmarks
 from ..boxes import box_overlap
 from ..clip.appearance import colours
 from ..clip.identify import came_back, join_tracks, least_seen, longest_gap, shots
-from ..clip.track import LOGIT, Piece, Sighting, Track, assign, at_edge
+from ..clip.pieces import Piece
+from ..clip.track import LOGIT, Sighting, Track, assign, at_edge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def mask_logits(found: Detection, shape: tuple[int, ...], region: Region) -> NDA
 
 
 class Boxes:
-    """The people of one shot while it is being read, each frame for itself: a track for each of them. See `track.Shot`.
+    """The people of one shot while it is being read, each frame for itself: a track for each. See `pieces.Shot`.
 
     Who is who `who_is_who` decides, when all frames are known.
     """

@@ -18,8 +18,8 @@ from ..boxes import separate_masks
 from ..clip import MASK_BYTES, USUAL_FPS, behind, mask_bytes
 from ..clip.identify import identify
 from ..clip.measured import first_piece, landmarks_of, row_of
+from ..clip.pieces import in_pieces
 from ..clip.scenery import Background
-from ..clip.track import in_pieces
 from .find import Detection, found_person
 from .identity import Boxes, who_is_who
 from .persons import with_masks
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from ...shipped.hand import HandLandmarks
     from ..clip.film import Film
     from ..clip.measured import Measured
-    from ..clip.track import Piece, Sighting, Track
+    from ..clip.pieces import Piece
+    from ..clip.track import Sighting, Track
 
 #: By track and frame: a person of a frame, and what the network says of it, by name.
 Read = Sequence[Mapping[int, tuple[Detection, Mapping[str, "NDArray"]]]]
