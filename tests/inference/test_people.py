@@ -212,9 +212,9 @@ def test_a_half_figures_legs_are_not_believed_where_the_picture_ends_below_the_h
     """The network puts its knees into the picture, a little surer than nothing."""
     vertices, joints = person(0.2)
     seen = landmarks_of(vertices, joints)
-    cut = replace(CAMERA, height=int(seen.points[[23, 24], 1].mean()) + 40)
+    cut = replace(CAMERA, height=int(seen.points[[23, 24], 1].mean()) + 16)
     points, visibility, world = seen.points.copy(), seen.visibility.copy(), seen.world.copy()
-    points[25:33, 1] = np.linspace(cut.height - 30, cut.height - 10, 8)
+    points[25:33, 1] = np.linspace(cut.height - 15, cut.height - 7, 8)
     visibility[25:33], world[25:33, 1:] = 0.12, [0.05, -0.4]
     one = replace(seen, points=points, visibility=visibility, world=world)
     (fit,) = fit_people([one], [replace(cut, cy=cut.height / 2)], run)
@@ -222,6 +222,42 @@ def test_a_half_figures_legs_are_not_believed_where_the_picture_ends_below_the_h
     for side in "LR":
         thigh = fit.joints[names.index(f"lowerleg01.{side}")] - fit.joints[names.index(f"upperleg01.{side}")]
         assert thigh[1] > 0.93 * np.linalg.norm(thigh)
+
+
+SITTING = {
+    f"{bone}_{side}": (turn, 0, 0) for side in "LR" for bone, turn in (("upperleg01", -1.5), ("lowerleg01", 1.4))
+}
+
+
+@pytest.mark.parametrize(("below", "seen_knees"), [(0.25, 0.15), (0.12, 0.1)], ids=["knees in it", "cut off before"])
+@pytest.mark.parametrize("heading", [0.0, 0.7])
+def test_who_sits_with_legs_that_the_picture_cuts_does_not_stand(run, heading, below, seen_knees):
+    """The network sees the lap, and is not sure of the knees."""
+    vertices, joints = person(heading, **SITTING)
+    seen = landmarks_of(vertices, joints)
+    cut = replace(CAMERA, height=int(seen.points[[23, 24], 1].mean() + below * 1300 / 4))
+    visibility = seen.visibility.copy()
+    visibility[25:33] = seen_knees
+    (fit,) = fit_people([replace(seen, visibility=visibility)], [cut], run)
+    names = load_body().joint_names
+    for side in "LR":
+        hip, knee, ankle = (names.index(f"{bone}.{side}") for bone in ("upperleg01", "lowerleg01", "foot"))
+        mine, true, shin = (
+            fit.joints[knee] - fit.joints[hip], joints[knee] - joints[hip], fit.joints[ankle] - fit.joints[knee]
+        )  # fmt: skip
+        assert mine @ true > 0.85 * np.linalg.norm(mine) * np.linalg.norm(true)
+        assert shin[1] > 0.9 * np.linalg.norm(shin), "shins that nobody sees hang from the knees"
+
+
+def test_legs_that_the_network_draws_backward_are_no_lap():
+    vertices, joints = person(0.0, **SITTING)
+    seen = landmarks_of(vertices, joints)
+    cut = replace(CAMERA, height=int(seen.points[[23, 24], 1].mean() + 0.25 * 1300 / 4))
+    world, visibility = seen.world.copy(), seen.visibility.copy()
+    visibility[25:33] = 0.15
+    world[25:33, 2] *= -1
+    shots = [replace(seen, world=one, visibility=visibility) for one in (seen.world, world)]
+    assert observe(shots, [cut] * 2).sits.tolist() == pytest.approx([0.97, 0.0], abs=0.03)
 
 
 @pytest.mark.parametrize("heading", [0.2, 2.5])

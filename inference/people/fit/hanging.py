@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .observe import DIFFERENCES, HIPS, INDEX, LEGS, SHOULDERS, Observations
+from .observe import DEPTH_SHARE, DIFFERENCES, HIPS, INDEX, LEGS, SHOULDERS, Observations
 
 #: Below this certainty, and outside of the picture, a landmark is the network's invention, and counts as little. A limb
 #: behind the body has more, and the network knows better than a plumb line: a runner's rear foot was half a metre off.
@@ -36,6 +36,11 @@ PALMS = (((15,), (17, 19)), ((17,), (19,)), ((16,), (18, 20)), ((18,), (20,)))
 _SPREADS = torch.tensor([0.25, *[0.15] * 4, *[0.25] * 4, *[0.15] * 4], dtype=torch.float64)[:, None]
 #: Arms hang a little away from the trunk.
 _ARMS_APART = 0.2
+#: Which entries of the depths are the thighs'.
+_THIGH_DEPTHS = [
+    int(((DIFFERENCES[:, hip] == -1) & (DIFFERENCES[:, leg[0]] == 1)).nonzero())
+    for hip, leg in zip(HIPS, LEGS, strict=True)
+]
 #: A trunk whose way down has less than this cosine with the camera's lies.
 _LYING = 0.5
 
@@ -93,6 +98,16 @@ def _plumb(seen: Observations, known: Tensor) -> Tensor:
     lies = sure * (trunk[:, 1:2] < _LYING)
     # A trunk that is seen upright tells how far the camera looks down.
     below = down * (1 - lies) + sure * (0.5 + 0.5 * lies) * trunk
+    thighs = torch.nn.functional.normalize(_thighs(seen), dim=-1)
+    sits = seen.sits[:, None, None]
+    thighs = sits * thighs + (1 - sits) * torch.nn.functional.normalize(below, dim=-1)[:, None]
     across = _ARMS_APART * torch.nn.functional.normalize(world[:, INDEX[11]] - world[:, INDEX[12]], dim=-1)
-    aims = torch.stack([down, *[below] * 4, *[below + across, below - across] * 2], 1)
+    aims = torch.stack([down, thighs[:, 0], thighs[:, 1], *[below] * 2, *[below + across, below - across] * 2], 1)
     return torch.nn.functional.normalize(aims, dim=-1)
+
+
+def _thighs(seen: Observations) -> Tensor:
+    """(B, 2, 3), camera axes: the thighs as the network shows them, as deep as that makes them."""
+    rays = torch.stack([seen.world[:, leg[0]] - seen.world[:, hip] for hip, leg in zip(HIPS, LEGS, strict=True)], 1)
+    rays[..., 2] = (seen.depths / DEPTH_SHARE)[:, _THIGH_DEPTHS]
+    return rays @ seen.ray.transpose(1, 2)
