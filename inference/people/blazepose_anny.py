@@ -32,7 +32,7 @@ from ..shipped.pose import PoseLandmarks
 from .boxes import box_overlap, boxes_per_photo, landmark_box, person_box, separate_masks
 from .clip.children import said, with_children
 from .clip.cover import behind_others
-from .clip.ground import stand_together
+from .clip.ground import LEANING, said_apart, stand_together
 from .fit.fitting import Fit, fit_people
 from .fit.hands import read_hands
 from .fit.wrists import give_hands_back
@@ -63,6 +63,7 @@ _OVERLAPPING = "{who} left out, over a more certain one: if both are people, rai
 #: 5). Of 531 people (random pictures and photographs) 23 are believed less, of 17 things taken for people 11.
 _CERTAIN = 0.9
 _UNCERTAIN = "{who} of the figures may be something else that looks like a person: delete what is wrong"
+_LEANING = "People lean by {:.0f}° on the floor that was found: a figurine or a picture may tilt it"
 #: What is told, and how one and several are called in it.
 _CALLED = {
     _UNCERTAIN: ("One", "{count}"),
@@ -82,16 +83,19 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
     boxes, run, options = _with_boxes(clip, run, options, 0, len(clip))
     frames: list[tuple[Person, ...]] = []
     cameras: list[Camera] = []
-    told = Counter[str]()
+    told, floor = Counter[str](), dict[str, None]()
     for number, photo in enumerate(clip):
         part = run.part(number / len(clip), (number + 1) / len(clip))
         camera = photo.camera_or_default()
         cameras.append(camera)
         own = boxes[number] if boxes else None
         key = (camera, repr(own), *(options[name] for name in _DECIDING), run.device, run.precision)
-        people, here = cached_result(photo.pixels, key, partial(_people_of, photo, camera, part, own, options))
+        people, here, said_here = cached_result(
+            photo.pixels, key, partial(_people_of, photo, camera, part, own, options)
+        )
         frames.append(people)
         told.update(here)
+        floor.update(dict.fromkeys(said_here))
     if not frames:
         raise BadInput("There are no photos.", "Give at least one.")
     notes = said(person.attributes for persons in frames for person in persons)
@@ -100,6 +104,7 @@ def recover(clip: Clip, run: Run, options: Mapping[str, Any]) -> People:
         for note, (one, several) in _CALLED.items()
         if told[note]
     )
+    notes += tuple(floor)
     run.report(1.0, ". ".join([f"{sum(map(len, frames))} people found", *notes]))
     return People(tuple(frames), body_named(options["body"]), cameras[0], tuple(cameras), clip.fps, notes)
 
@@ -173,9 +178,9 @@ def _boxes_of_detector(clip: Clip, run: Run, options: Mapping[str, Any]) -> list
 
 def _people_of(
     photo: Photo, camera: Camera, run: Run, boxes: Sequence[Sequence[float]] | None, options: Mapping[str, Any]
-) -> tuple[tuple[Person, ...], dict[str, int]]:
-    """The people of one photo, best first, and of how many each sentence of `_CALLED` tells; with given boxes, one
-    person per box in their order."""
+) -> tuple[tuple[Person, ...], dict[str, int], tuple[str, ...]]:
+    """The people of one photo, best first, of how many each sentence of `_CALLED` tells, and what is to be told of
+    their floor; with given boxes, one person per box in their order."""
     pyramid = Pyramid(photo.pixels, options["det_batch_size"])
     batch, refine, least = options["hmr_batch_size"], options["refine"], options["det_confidence_thresh"]
     missed = 0
@@ -208,7 +213,8 @@ def _people_of(
     people = [_person(one, fit, mask, camera) for one, fit, mask in candidates]
     people = [replace(person, track_id=number) for number, person in enumerate(people)]
     people = with_children(load_body(), people, camera)
-    people, body = stand_together(load_body(), people, camera), body_named(options["body"])
+    together, body = stand_together(load_body(), people, camera), body_named(options["body"])
+    people = together.persons
     if body is not load_body():
         people = tuple(
             replace(person, vertices=pose_body(body, person.shape, person.rotations, person.translation)[0])
@@ -216,7 +222,10 @@ def _people_of(
         )
     uncertain = 0 if given else sum(one.belief < _CERTAIN for one, _, _ in candidates)
     unfitted = unfitted if least < 1 else 0
-    return people, {_UNFITTED: unfitted, _OVERLAPPING: overlapping, _UNCERTAIN: uncertain}
+    floor = said_apart(together.apart, "of the others")
+    if together.lean > LEANING:
+        floor += (_LEANING.format(np.degrees(together.lean)),)
+    return people, {_UNFITTED: unfitted, _OVERLAPPING: overlapping, _UNCERTAIN: uncertain}, floor
 
 
 def doubt(one: PoseLandmarks, fit: Fit, mask: NDArray[np.float32], camera: Camera) -> float:

@@ -10,10 +10,13 @@ from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip.ground import (
     EYE_HEIGHT,
+    LEANING,
     fit_ground,
     gather_evidence,
     gather_motion_evidence,
+    lean,
     posture,
+    said_apart,
     scaled_shape,
     snap_feet,
     stand_together,
@@ -140,6 +143,50 @@ def test_half_figures_that_sit_hardly_tilt_the_floor(walk):
     assert _tilt_error(world_from_camera(clip), (0, 0)) < 5
 
 
+@pytest.mark.parametrize("seen", [False, True], ids=["half figures", "whole ones"])
+def test_a_figurine_on_a_desk_does_not_tilt_the_floor(walk, seen):
+    """Taken for an adult it stands far away and far below the floor; its feet may be the only ones in the picture."""
+    people = [_person(walk, 9 * i, place, (0, 0), track=i) for i, place in enumerate([(-1, 2.2), (0, 3.0), (1, 2.5)])]
+    if not seen:
+        people = [replace(one, confidence=0 * one.confidence) for one in people]
+    figurine, lower = _person(walk, 30, (1.5, 9.0), (0, 0), track=3), np.float32([0, 3.5, 0])
+    figurine = replace(
+        figurine, vertices=figurine.vertices + lower, joints=figurine.joints + lower,
+        translation=figurine.translation + lower,
+    )  # fmt: skip
+    assert _tilt_error(world_from_camera(_people((*people, figurine))), (0, 0)) < 5
+    together = stand_together(load_body(), [*people, figurine], CAMERA)
+    assert together.apart == pytest.approx([-3.5], abs=0.6) and together.lean < np.radians(5)
+    assert together.persons[3] is figurine, "who stands elsewhere keeps his size"
+    assert said_apart(together.apart, "of the others")[0].startswith("One person stands 3.")
+
+
+def test_a_shelf_of_figurines_does_not_outvote_the_people_before_it(walk):
+    """They stand on one floor, and lean alike: each is drawn as if looked at from its own height."""
+    people = [_person(walk, 9 * i, place, (0, 0), track=i) for i, place in enumerate([(-1, 2.2), (0, 3.0), (1, 2.5)])]
+    people = [replace(one, confidence=0.4 * one.confidence * (one.joints[:, 1] < 0.2)) for one in people]
+    figurines = [_person(walk, 9 * i, (i - 1.5, 12.0), (0, 0), track=3 + i) for i in range(4)]
+    turn = np.array([[1, 0, 0], [0, np.cos(0.4), -np.sin(0.4)], [0, np.sin(0.4), np.cos(0.4)]])
+    figurines = [
+        replace(
+            one, vertices=(one.vertices @ turn.T).astype(np.float32), joints=(one.joints @ turn.T).astype(np.float32)
+        )
+        for one in figurines
+    ]
+    people = _people((*people, *figurines))
+    assert _tilt_error(world_from_camera(people), (0, 0)) < 7
+    together = stand_together(load_body(), people.frames[0], CAMERA)
+    assert len(together.apart) == 4 and min(together.apart) > 1 and together.lean < np.radians(10)
+
+
+def test_people_who_lean_all_alike_are_told_of(walk):
+    """On a floor that something else tilts."""
+    evidence = gather_evidence(_people(tuple(_person(walk, 9 * i, (i - 1, 4.0), (0, 0), track=i) for i in range(3))))
+    assert lean(evidence, fit_ground(evidence)) < np.radians(5)
+    tilted = replace(fit_ground(evidence), up=np.array([0.0, -np.cos(0.5), -np.sin(0.5)]))
+    assert lean(evidence, tilted) == pytest.approx(0.5, abs=0.08) and LEANING < 0.5
+
+
 def test_snapping_scales_about_the_camera_and_stays_a_body(walk):
     tilt = (6, 0)
     true = [_person(walk, 9 * i, place, tilt, track=i) for i, place in enumerate([(-1, 3.5), (0, 4.5), (1, 5.5)])]
@@ -181,11 +228,11 @@ def test_people_of_one_photo_stand_on_one_ground_and_one_alone_stays(walk):
     places = [(-1.5, 3.2), (0, 4.5), (1.2, 5.5)]
     persons = [_person(walk, 9 * i, place, tilt, 1.0 if i else 0.95, i) for i, place in enumerate(places)]
     body = load_body()
-    together = stand_together(body, persons, CAMERA)
+    together = stand_together(body, persons, CAMERA).persons
     true = _person(walk, 0, places[0], tilt).joints[0]
     assert np.linalg.norm(together[0].joints[0] - true) < 0.8 * np.linalg.norm(persons[0].joints[0] - true)
-    assert stand_together(body, persons[:1], CAMERA)[0] is persons[0]
-    assert stand_together(body, [], CAMERA) == ()
+    assert stand_together(body, persons[:1], CAMERA).persons[0] is persons[0]
+    assert stand_together(body, [], CAMERA).persons == ()
 
 
 def test_a_camera_high_up_is_believed(walk):

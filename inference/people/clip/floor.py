@@ -29,6 +29,7 @@ from .ground import (
     joined,
     lowest_carrier,
     posture,
+    said_apart,
     snap_spells,
     standing_apart,
 )
@@ -93,11 +94,8 @@ def apart_said(body: Body, spells: Sequence[Spell], ground: Ground | None) -> tu
     """What is to be told of people who do not stand on the floor of the others, or of the clip: whom it is found by may
     crawl and get up."""
     apart = {} if ground is None else apart_from(body, spells, ground, APART / 2)
-    heights = [height for height in apart.values() if abs(height) >= 0.05]
-    floor = "of the others" if len({spell.track for spell in spells}) > len(apart) else "that was found"
-    who = "One person stands" if len(heights) == 1 else f"{len(heights)} people stand"
-    told = " and ".join(f"{abs(one):.1f} m {'above' if one > 0 else 'below'}" for one in heights)
-    return (f"{who} {told} the floor {floor}",) if heights else ()
+    others = len({spell.track for spell in spells}) > len(apart)
+    return said_apart(list(apart.values()), "of the others" if others else "that was found")
 
 
 def lowered(body: Body, motion: Motion, ground: Ground, strength: float) -> Motion:

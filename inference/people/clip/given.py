@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from ...errors import BadInput
 from ...results import Body
-from .ground import Evidence, Ground, gather_motion_evidence
+from .ground import LEANING, Evidence, Ground, gather_motion_evidence, lean
 from .motion import Spell
 from .travel import Travel
 
 #: OpenCV camera axes from Blender's (x right, y up, looking along -z), and back.
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
-#: How far people may be off the usual stature, as a share, and lean (radians), before the world is said to be off.
-OFF, LEANING = 0.2, np.radians(20.0)
-#: Least height of a camera over the floor (m), and weight of feet and trunks that are seen.
+#: How far people may be off the usual stature, as a share, before the world is said to be off.
+OFF = 0.2
+#: Least height of a camera over the floor (m), and weight of feet that are seen.
 _LOWEST, _SEEN = 0.3, 0.3
 STANDS = "The given camera does not move"
 #: Share of the frames that it may stand before it sets out, and after it has stopped, without a word.
@@ -104,9 +104,9 @@ def floored(travel: Travel, body: Body, spells: Sequence[Spell]) -> Travel:
     assert world is not None
     ground = Ground(world[2, :3], float(world[2, 3]))
     evidence = [gather_motion_evidence(body, spell.motion, ground.up) for spell in spells]
-    lean, notes = _lean(evidence, ground), [travel.note] if travel.note else []
-    if lean > LEANING:
-        notes.append(f"People lean by {np.degrees(lean):.0f}° in the given camera's world: lay its floor and way up")
+    off, notes = lean(evidence, ground), [travel.note] if travel.note else []
+    if off > LEANING:
+        notes.append(f"People lean by {np.degrees(off):.0f}° in the given camera's world: lay its floor and way up")
     larger, height = _larger(evidence, ground), _height(evidence, ground)
     if larger is not None and height is not None and abs(np.log(larger)) > np.log1p(OFF):
         notes.append(
@@ -116,13 +116,6 @@ def floored(travel: Travel, body: Body, spells: Sequence[Spell]) -> Travel:
     if height is not None and (larger is None or abs(np.log(larger)) > np.log1p(OFF)):
         ground = replace(ground, height=height)
     return replace(travel, ground=ground, note=". ".join(notes))
-
-
-def _lean(evidence: Sequence[Evidence], ground: Ground) -> float:
-    """Angle (radians) between the world's up and that of the people who stand; 0 where nobody does."""
-    up = sum((one.upright_weights @ one.upright for one in evidence if one.upright_weights.max() > _SEEN), np.zeros(3))
-    length = float(np.linalg.norm(up))
-    return float(np.arccos(np.clip(up @ ground.up / length, -1, 1))) if length > 0 else 0.0
 
 
 def _larger(evidence: Sequence[Evidence], ground: Ground) -> float | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ HELD, HELD_SPREAD = 1.5, 0.4
 STARTS = (0.0, np.radians(20.0), np.radians(45.0))
 #: Feet of no more weight than this are not seen: they count where there are no others.
 UNSEEN = 0.1
+#: From which weight on feet tell whether somebody stands on a ground that is known.
+SUPPORTS = 0.3
 #: Standard deviation of a person's scale (distance and stature together), and of a foot's height in one frame (m).
 SCALE, FOOT = 0.05, 0.05
 #: The same of a foot that nobody sees: whose legs are hidden or cut off may sit. In 150 drawn groups of 2 to 6 half
@@ -44,6 +47,8 @@ GUESSED_FOOT = 0.15
 ELSEWHERE, NEARER = 3.0, 4.0
 #: Whose body would have to be larger or smaller by this share (log) to stand on the others' ground stands elsewhere.
 APART = 0.2
+#: Weight of trunks that are seen to stand; a lean (radians) of which a world's up is said to be off.
+UPRIGHT, LEANING = 0.3, np.radians(20.0)
 #: Snapping to the ground changes a person's stature by this share at most.
 MOST_SCALING = 0.08
 #: What is lower than both soles by so much (m) carries the body.
@@ -98,36 +103,53 @@ def fit_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) 
 
     up : in camera axes, where the picture's straight edges tell it.
     Where nobody's feet are seen, people are taken to stand on the feet they are given. Who can hardly stand where the
-    others do is left out: he may be on a stage or a wall.
+    others do is left out: he may be on a stage or a wall, or a figurine. In that those whose feet nobody sees have a
+    say too: the only feet in a picture may be those of a poster behind the people.
     """
-    standing = [one for one in evidence if one.support_weights.max() > UNSEEN]
-    ground, cost = weighed_ground(evidence, up)
+    standing = list(evidence)
+    cost = weighed_ground(standing, up, all_count=True)[1]
     while len(standing) > 1 and cost > ELSEWHERE:
         tries = []
-        for left, one in enumerate(standing):
-            others = [*standing[:left], *standing[left + 1 :]]
-            floor, doubts = weighed_ground(others, up)
-            if cost - doubts > ELSEWHERE and standing_apart(one, floor):
-                tries.append((doubts - NEARER * math.log(_distance(one)), doubts, floor, others))
+        for left in _who_may_stand_elsewhere(standing):
+            others = [one for number, one in enumerate(standing) if number not in left]
+            floor, doubts = weighed_ground(others, up, all_count=True)
+            gone = [standing[number] for number in left]
+            told = [one for one in gone if one.support_weights.max() > SUPPORTS]
+            if cost - doubts > ELSEWHERE and told and all(standing_apart(one, floor) for one in told):
+                tries.append((doubts - NEARER * math.log(min(map(_distance, gone))), doubts, others))
         if not tries:
             break
-        _, cost, ground, standing = min(tries, key=lambda one: one[0])
-    return ground
+        _, cost, standing = min(tries, key=lambda one: one[0])
+    return weighed_ground(standing, up)[0]
+
+
+def _who_may_stand_elsewhere(standing: Sequence[Evidence]) -> list[tuple[int, ...]]:
+    """Each one whose feet are seen, and all who are farthest away together: the figurines of a shelf, on one floor of
+    their own, may be more than the people before it, of whom two at least are to be left."""
+    order = sorted(range(len(standing)), key=lambda number: -_distance(standing[number]))
+    alone = [(number,) for number in order if standing[number].support_weights.max() > UNSEEN]
+    return alone + [tuple(order[:count]) for count in range(2, len(order) - 1)]
 
 
 def _distance(one: Evidence) -> float:
     return float(np.median(np.linalg.norm(one.supports - one.eyes, axis=1)))
 
 
-def weighed_ground(evidence: Sequence[Evidence], up: Sequence[float] | None = None) -> tuple[Ground, float]:
-    """`fit_ground`, and how unlikely it is: half the sum of squared standard deviations."""
+def weighed_ground(
+    evidence: Sequence[Evidence], up: Sequence[float] | None = None, all_count: bool = False
+) -> tuple[Ground, float]:
+    """The ground of all of them, and how unlikely it is: half the sum of squared standard deviations.
+
+    all_count : feet that nobody sees count, a little, beside those that are seen.
+    """
     from scipy.optimize import least_squares
 
     if not evidence:
         return level_ground() if up is None else Ground(np.array(up), EYE_HEIGHT), 0.0
     seen = [one for one in evidence if one.support_weights.max() > UNSEEN]
-    evidence = seen or [_guessed(one) for one in evidence]
-    tries = []
+    if all_count or not seen:
+        seen = [one if one.support_weights.max() > UNSEEN else _guessed(one) for one in evidence]
+    evidence, tries = seen, []
     tilt = (0.0, 0.0, PITCH, ROLL) if up is None else (math.asin(-up[2]), math.atan2(up[0], -up[1]), TOLD, TOLD)
     misfit = _Misfit(evidence, tilt)
     for pitch in STARTS if up is None else tilt[:1]:
@@ -365,13 +387,45 @@ def snap_feet(people: People, world: NDArray) -> People:
     return replace(people, frames=frames)
 
 
-def stand_together(body: Body, persons: Sequence[Person], camera: Camera) -> tuple[Person, ...]:
+class Together(NamedTuple):
+    """The people of one photo on one ground; how high (m) over it those stand who cannot stand there, and by how much
+    (radians) the others lean on it."""
+
+    persons: tuple[Person, ...]
+    apart: tuple[float, ...]
+    lean: float
+
+
+def stand_together(body: Body, persons: Sequence[Person], camera: Camera) -> Together:
     """The people of one photo on one ground. What several tell about it corrects each one's guessed stature and
-    distance; one alone has nobody to learn from and stays."""
+    distance; one alone has nobody to learn from and stays, as does who stands elsewhere."""
     alone = People((tuple(persons),), body, camera, (camera,))
     if len(persons) < 2 or len({person.track_id for person in persons}) < len(persons):
-        return alone.frames[0]
-    return snap_feet(alone, world_from_camera(alone)).frames[0]
+        return Together(alone.frames[0], (), 0.0)
+    evidence = gather_evidence(alone)
+    ground = fit_ground(evidence, camera.up)
+    apart = [standing_apart(one, ground) for one in evidence]
+    snapped = snap_feet(alone, world_from_ground(ground)).frames[0]
+    kept = tuple(one if off else moved for one, moved, off in zip(persons, snapped, apart, strict=True))
+    here = [one for one, off in zip(evidence, apart, strict=True) if not off]
+    return Together(kept, tuple(off for off in apart if off), lean(here, ground))
+
+
+def lean(evidence: Sequence[Evidence], ground: Ground) -> float:
+    """Angle (radians) between the ground's up and that of the people who stand; 0 where nobody does."""
+    up = sum(
+        (one.upright_weights @ one.upright for one in evidence if one.upright_weights.max() > UPRIGHT), np.zeros(3)
+    )
+    length = float(np.linalg.norm(up))
+    return float(np.arccos(np.clip(up @ ground.up / length, -1, 1))) if length > 0 else 0.0
+
+
+def said_apart(heights: Sequence[float], floor: str) -> tuple[str, ...]:
+    """What is to be told of people who stand so many metres over a floor that others stand on, or below it."""
+    heights = [height for height in heights if abs(height) >= 0.05]
+    who = "One person stands" if len(heights) == 1 else f"{len(heights)} people stand"
+    told = " and ".join(f"{abs(one):.1f} m {'above' if one > 0 else 'below'}" for one in heights)
+    return (f"{who} {told} the floor {floor}",) if heights else ()
 
 
 def snap_spells(body: Body, spells: Sequence[Spell], ground: Ground, apart: Mapping[int, float]) -> list[Spell]:
@@ -415,7 +469,7 @@ def _snap_factor(evidence: Evidence, ground: Ground) -> float:
     """The scaling about the camera that brings a person's support points to the ground, in the median."""
     heights = ground.heights(evidence.eyes)
     depths = heights - ground.heights(evidence.supports)
-    usable = (evidence.support_weights > 0.3) & (depths > 0.3) & (heights > 0.3)
+    usable = (evidence.support_weights > SUPPORTS) & (depths > 0.3) & (heights > 0.3)
     if not usable.any():
         return 1.0
     return float(np.clip(np.median(heights[usable] / depths[usable]), 1 - MOST_SCALING, 1 + MOST_SCALING))
@@ -423,7 +477,7 @@ def _snap_factor(evidence: Evidence, ground: Ground) -> float:
 
 def standing_apart(evidence: Evidence, ground: Ground, least: float = APART) -> float:
     """How high (m) over the ground somebody stands who can hardly stand on it; 0 where he can. least : see `APART`."""
-    usable = evidence.support_weights > 0.3
+    usable = evidence.support_weights > SUPPORTS
     if not usable.any():
         return 0.0
     eyes, soles = ground.heights(evidence.eyes)[usable], ground.heights(evidence.supports)[usable]
