@@ -128,7 +128,7 @@ def _who_may_stand_elsewhere(standing: Sequence[Evidence]) -> list[tuple[int, ..
     their own, may be more than the people before it, of whom two at least are to be left."""
     order = sorted(range(len(standing)), key=lambda number: -_distance(standing[number]))
     alone = [(number,) for number in order if standing[number].support_weights.max() > UNSEEN]
-    return alone + [tuple(order[:count]) for count in range(2, len(order) - 1)]
+    return [*alone, *(tuple(order[:count]) for count in range(2, len(order) - 1))]
 
 
 def _distance(one: Evidence) -> float:
@@ -407,8 +407,10 @@ def stand_together(body: Body, persons: Sequence[Person], camera: Camera) -> Tog
     apart = [standing_apart(one, ground) for one in evidence]
     snapped = snap_feet(alone, world_from_ground(ground)).frames[0]
     kept = tuple(one if off else moved for one, moved, off in zip(persons, snapped, apart, strict=True))
-    here = [one for one, off in zip(evidence, apart, strict=True) if not off]
-    return Together(kept, tuple(off for off in apart if off), lean(here, ground))
+    upright = [one for one, off in zip(evidence, apart, strict=True) if not off and one.upright_weights.max() > UPRIGHT]
+    # Of one alone it may be the pose.
+    leaning = lean(upright, ground) if len(upright) > 1 else 0.0
+    return Together(kept, tuple(off for off in apart if off), leaning)
 
 
 def lean(evidence: Sequence[Evidence], ground: Ground) -> float:
