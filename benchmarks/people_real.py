@@ -77,8 +77,11 @@ class View:
         return (points - self.place) @ self.turn.T
 
     def project(self, points: NDArray) -> NDArray[np.float64]:
-        own = self.seen_from(points).reshape(-1, 1, 3)
-        return cv2.projectPoints(own, np.zeros(3), np.zeros(3), self.matrix, self.lens)[0][:, 0] + self.off
+        return self.picture(self.seen_from(points).reshape(-1, 3), 0)
+
+    def picture(self, own: NDArray, frame: int) -> NDArray[np.float64]:
+        """Where points (N, 3) in camera axes are seen in a frame."""
+        return cv2.projectPoints(own[:, None], np.zeros(3), np.zeros(3), self.matrix, self.lens)[0][:, 0] + self.off
 
     def rows(self, point: NDArray) -> NDArray[np.float64]:
         """(2, 4): what a point (x, y) in the picture says of the place of its landmark."""
@@ -168,8 +171,16 @@ def facing(points: NDArray) -> NDArray[np.float64]:
     return forward / np.linalg.norm(forward, axis=-1, keepdims=True)
 
 
-def score(people: People, view: View, true: NDArray, guessed: People | None = None) -> dict[str, Any]:
-    """The figures of one true person (T, 12, 3, in camera axes) in one camera's clip."""
+def in_first(points: NDArray, poses: NDArray | None) -> NDArray[np.float64]:
+    """Points (T, N, 3) in the axes of the first frame's camera; poses : (T, 4, 4) into them."""
+    return points if poses is None else np.einsum("tij,tnj->tni", poses[:, :3, :3], points) + poses[:, None, :3, 3]
+
+
+def score(
+    people: People, view: Any, true: NDArray, guessed: People | None = None, poses: NDArray | None = None
+) -> dict[str, Any]:
+    """The figures of one true person (T, 12, 3, in camera axes) in one camera's clip. poses : of a camera that moves,
+    first from frame."""
     mine, tracks = matched(people, view, true)
     seen = tracks >= 0
     result: dict[str, Any] = {"seen": int(seen.sum()), "tracks": len(set(tracks[seen].tolist()))}
@@ -198,6 +209,7 @@ def score(people: People, view: View, true: NDArray, guessed: People | None = No
         result["guessed"] = 100 * float(
             np.abs(near / np.linalg.norm(true[found >= 0][:, 6:8].mean(1), axis=-1) - 1).mean()
         )
+    mine, true = in_first(mine, people.travel), in_first(true, poses)
     speeds = [np.linalg.norm(np.diff(one[:, 6:8].mean(1), axis=0), axis=-1) * FPS for one in (mine, true)]
     result["speed"] = float(np.nanmean(speeds[0]) / np.nanmean(speeds[1][np.isfinite(speeds[0])]))
     steps = [np.linalg.norm(np.diff(one[:, 10:12], axis=0), axis=-1) * FPS for one in (mine, true)]
@@ -213,12 +225,11 @@ def score(people: People, view: View, true: NDArray, guessed: People | None = No
     return result
 
 
-def matched(people: People, view: View, true: NDArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def matched(people: People, view: Any, true: NDArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The landmarks (T, 12, 3) of who is where the true person is in the picture, NaN where nobody is; and tracks."""
     mine, tracks = np.full(true.shape, np.nan), np.full(len(true), -1)
     for frame, persons in enumerate(people.frames[: len(true)]):
-        wanted = cv2.projectPoints(true[frame].reshape(-1, 1, 3), np.zeros(3), np.zeros(3), view.matrix, view.lens)[0]
-        wanted = wanted[:, 0] + view.off
+        wanted = view.picture(true[frame], frame)
         best = 0.2 * np.ptp(wanted, axis=0).max()
         for person in persons:
             points = landmark_points(person.vertices.astype(np.float64))

@@ -168,6 +168,32 @@ def test_points_are_followed_beside_people_and_over_pieces():
     assert joined([]).shape == (0, 4)
 
 
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("cut", [False, True])
+def test_points_are_followed_over_a_flash(length, cut):
+    random = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(random.integers(0, 255, (200, 400, 3), np.uint8), (0, 0), 2)
+    read = {(0, 16): Scenery(), (0, 10): Scenery(), (4, 16): Scenery()}
+    for frame in range(16):
+        picture = np.ascontiguousarray(wide[:, 4 * frame : 4 * frame + 300])
+        if 10 - length <= frame < 10:
+            picture = np.clip(255 - 0.1 * (255 - np.roll(picture, 50, 0).astype(float)), 0, 255).astype(np.uint8)
+        for (start, stop), scenery in read.items():
+            if start <= frame < stop:
+                if cut and frame in (10 - length, 10):
+                    scenery.cut()
+                scenery.step(frame, picture, [])
+    whole, first, second = (scenery.paths for scenery in read.values())
+    assert not np.isin(whole[:, 1], range(10 - length, 10)).any()
+    for paths in (whole, joined([(0, first), (10, second)])):
+        names, counts = np.unique(paths[~np.isin(paths[:, 1], range(10 - length, 10)), 0], return_counts=True)
+        kept = names[counts == 16 - length]
+        assert len(kept) > 15
+        for name in kept[:10]:
+            own = paths[paths[:, 0] == name]
+            assert np.allclose(own[:, 2] + 4 * own[:, 1], own[0, 2] + 4 * own[0, 1], atol=0.3)
+
+
 def test_motions_go_to_the_world_and_back(walk):
     body, path = load_body(), _path("orbit")
     spells = [Spell(0, 5, replace(walk.motion, **{

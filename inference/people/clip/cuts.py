@@ -21,7 +21,7 @@ MIXED = 0.15
 #: A picture of less contrast (grey levels) shows nothing; what is darker than this share of its brightest is a bar.
 BLANK, BAR = 4, 0.1
 #: Frames of a flash, or of what breaks into a shot; and those that a dissolve is looked for in.
-FLASH, DISSOLVES = 2, (10, 20)
+FLASH, DISSOLVES = 3, (10, 20)
 
 
 class Cuts:
