@@ -111,7 +111,9 @@ class Turned:
 
 def _turn(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
     """Radians: up, to the right, clockwise."""
-    x, y, z = (cv2.Rodrigues(np.array(axis) * angle)[0] for axis, angle in zip(np.eye(3), (pitch, yaw, roll), strict=True))
+    x, y, z = (
+        cv2.Rodrigues(np.array(axis) * angle)[0] for axis, angle in zip(np.eye(3), (pitch, yaw, roll), strict=True)
+    )
     return np.asarray(y @ x @ z, np.float64)
 
 
@@ -155,7 +157,7 @@ def main() -> int:
                 view.make(options.videos / "Pose2Sim" / TRIALS["single"] / "videos" / f"cam0{number}.mp4", film)
             kept = film.with_suffix(".npz")
             if not kept.exists():
-                files.save(kept, measure_people(film, "builtin"))
+                files.save(kept, measure_people(film, "builtin", hands="none"))
             people, true = solve_people(files.load(kept), fx=view.at(0.0)[1]), view.seen_from(world)
             row = score(people, view, true, poses=view.poses(len(world))) | moved(people, view, true)
             told = ", ".join(f"{key} {value:.3g}" for key, value in row.items())

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Union
@@ -27,6 +28,8 @@ from .webp import AnimatedWebP, is_animated
 
 #: By how much (log) the focal lengths given and shown by straight edges may differ for these to tell the way up.
 _SAME_LENS = 0.1
+#: Seconds between the pictures of a film in which straight edges are looked for, and how many are looked at.
+EDGES_EVERY, LOOKED_AT = 0.3, 8
 _ARRAYS = "Give an array (height, width, 3) of uint8, or of floats from 0 to 1, in sRGB."
 
 
@@ -103,27 +106,37 @@ class Clip:
         return self._length
 
     def __iter__(self) -> Iterator[Photo]:
-        return self._read() if self.fps is None else _through_one_lens(self._read())
+        return self._read() if self.fps is None else self._through_one_lens()
 
+    def _through_one_lens(self) -> Iterator[Photo]:
+        """A film's photos; those that do not say their lens have one by straight edges, so that it does not flicker.
+        Lenses that do not know the way up have it from these edges, if they show the same lens: all of them where it is
+        the first picture that shows them, else the picture that does, since the camera may turn."""
+        lens: Camera | None = None
+        edges: tuple[int, Camera] | None = None
+        for number, photo in enumerate(self._read()):
+            if number == 0:
+                edges = self._edges if photo.camera is None or photo.camera.up is None else None
+                lens = replace(edges[1], up=None) if edges else Camera.default(*photo.size)
+            camera = photo.camera or (lens if lens is not None and photo.size == (lens.width, lens.height) else None)
+            if camera is not None and camera.up is None and edges is not None and edges[0] in (0, number):
+                camera = _with_way_up(camera, edges[1])
+            yield photo if camera is photo.camera else replace(photo, camera=camera)
 
-def _through_one_lens(photos: Iterator[Photo]) -> Iterator[Photo]:
-    """A film's photos; those that do not say their lens have the first one's, so that it does not flicker. Lenses that
-    do not know the way up have it from the straight edges of the first picture, if these show the same lens."""
-    first: Camera | None = None
-    edges: Camera | None = None
-    for number, photo in enumerate(photos):
-        if photo.camera is None and first is None:
-            first = photo.camera_or_default()
-        if number == 0 and photo.camera is not None and photo.camera.up is None:
-            from ..geometry.vanishing import lens_of
+    @cached_property
+    def _edges(self) -> tuple[int, Camera] | None:
+        """The number of the first photo, of a few, that has straight edges, and the lens that these tell."""
+        from ..geometry.vanishing import lens_of
 
-            edges = lens_of(photo.pixels, photo.digest)
-        camera = photo.camera
-        if camera is None and first is not None and (first.width, first.height) == photo.size:
-            camera = first
-        elif camera is not None and camera.up is None and edges is not None:
-            camera = _with_way_up(camera, edges)
-        yield photo if camera is photo.camera else replace(photo, camera=camera)
+        every = max(1, round(EDGES_EVERY * (self.fps or 1)))
+        try:
+            for number, photo in enumerate(islice(self._read(), 0, LOOKED_AT * every, every)):
+                camera = lens_of(photo.pixels, photo.digest)
+                if camera is not None:
+                    return number * every, camera
+        except BadInput:  # a damaged file is told of when it is reached
+            pass
+        return None
 
 
 def _with_way_up(camera: Camera, edges: Camera) -> Camera:

@@ -112,6 +112,24 @@ def test_the_motion_is_nearer_the_truth_and_keeps_its_swing(frequency):
     assert int(np.argmin(errors)) == 2
 
 
+def test_a_camera_that_shakes_shakes_nobody():
+    """The path of somebody who stands and waves, in the axes of the first frame."""
+    truth, time = _waving(0.5), np.arange(FRAMES) / FPS
+    shaken = np.stack([np.sin(2 * np.pi * rate * time) for rate in (3.1, 4.7, 6.3)], 1)
+    eyes = torch.eye(4).double().repeat(FRAMES, 1, 1)
+    eyes[:, :3, :3] = exponential(torch.from_numpy(np.radians(1.5) * shaken))
+    seen = temporal._carried(truth, torch.linalg.inv(eyes))
+    assert torch.allclose(temporal._carried(seen, eyes).translation, truth.translation)
+    observed, frames = _observed(seen, noise=1.0), np.arange(FRAMES)
+    shakes = []
+    for known in (None, eyes.numpy()):
+        motion = temporal.fit_motion(observed, seen, frames, FPS, runtime.start("cpu"), 1.0, known)
+        there = temporal._carried(motion, eyes)
+        shakes.append(float(torch.diff(there.translation, dim=0).norm(dim=1).mean()) * FPS)
+    assert shakes[1] < 0.06 and shakes[1] < 0.3 * shakes[0], "as little as before a camera that stands"
+    assert _error(_places(motion), _places(seen)) < 0.02
+
+
 def test_a_kick_goes_where_it_is_seen():
     """From the fits of every third frame, as a clip's motion is begun."""
     kick = np.exp(-(((np.arange(FRAMES) - 25) / FPS / 0.06) ** 2) / 2)

@@ -11,8 +11,17 @@ from maquette.inference.geometry import rotations as quaternion
 from maquette.inference.geometry.skinning import pose_body
 from maquette.inference.people.clip.motion import Spell, in_first_camera
 from maquette.inference.people.clip.scenery import Scenery, joined
-from maquette.inference.people.clip.travel import BLIND, UNSOLVED, Travel, scaled, through_lens, travel_of
-from maquette.inference.people.clip.world import in_cameras, in_world
+from maquette.inference.people.clip.travel import (
+    BLIND,
+    MOVES,
+    UNSOLVED,
+    ZOOMS,
+    Travel,
+    scaled,
+    through_lens,
+    travel_of,
+)  # fmt: skip
+from maquette.inference.people.clip.world import in_cameras, in_world, way_up
 from maquette.inference.shipped.body import load_body
 
 CAMERA = Camera(560.0, 560.0, 240.0, 180.0, 480, 360)
@@ -82,6 +91,49 @@ def test_a_camera_that_travels_is_found_but_for_the_scale(kind):
     mine, way = found.poses[:, :3, 3], true[:, :3, 3]
     scale = (mine * way).sum() / (mine**2).sum()
     assert np.abs(scale * mine - way).max() < 0.02 * np.linalg.norm(way, axis=1).max()
+
+
+def _zoomed(paths, last):
+    """What a camera sees that zooms by so much."""
+    shares = np.linspace(1, last, FRAMES)
+    paths = paths.copy()
+    paths[:, 2:] = (paths[:, 2:] - (240, 180)) * shares[paths[:, 1].astype(int), None] + (240, 180)
+    return paths[((paths[:, 2:] > 0) & (paths[:, 2:] < (480, 360))).all(1)], shares
+
+
+@pytest.mark.parametrize(
+    ("kind", "last", "lens"), [("still", 1.3, "given"), ("pan", 0.8, "given"), ("pan", 1.3, "default")]
+)
+def test_a_zoom_is_no_way(kind, last, lens):
+    paths, shares = _zoomed(_followed(_path(kind), loose=0.05), last)
+    off = 1.4 if (kind, lens) == ("pan", "default") else 1
+    cameras = (replace(CAMERA.with_focal(off * 560, off * 560), source=lens),) * FRAMES
+    told = travel_of(paths, (CAMERA,) * FRAMES, FPS)
+    assert told == Travel(lost=True, note=f"{UNSOLVED} (it zooms)"), "where nobody asks for another lens"
+    seen = through_lens(paths, cameras, FPS, runtime.start("cpu"))
+    assert np.allclose([camera.fx / 560 for camera in seen], shares, rtol=0.002 if off == 1 else 0.03)
+    assert seen[0].source == (lens if off == 1 else "motion")
+    found = travel_of(paths, seen, FPS)
+    assert found.turns and found.note == ZOOMS
+    assert _angles(found.poses, _path(kind)).max() < (0.1 if off == 1 else 1)
+
+
+def test_a_camera_that_is_carried_nearer_does_not_zoom():
+    path = _path("still")
+    path[:, 2, 3] = np.linspace(0, 1, FRAMES)
+    paths, cameras = _followed(path, loose=0.05), (CAMERA,) * FRAMES
+    assert through_lens(paths, cameras, FPS, runtime.start("cpu")) == cameras
+    assert travel_of(paths, cameras, FPS).note == MOVES
+
+
+@pytest.mark.parametrize("kind", ["pan", "dolly"])
+def test_a_moment_that_shows_nothing_is_bridged(kind):
+    paths, true = _followed(_path(kind)), _path(kind)
+    found = travel_of(paths[~np.isin(paths[:, 1], (0, 20, 21, 22))], (CAMERA,) * FRAMES, FPS)
+    assert not found.lost and found.turns == (kind == "pan")
+    assert _angles(found.poses, np.linalg.inv(true[1]) @ true)[1:].max() < 0.5
+    way = np.diff(found.poses[1:, :3, 3], axis=0)
+    assert found.turns or np.allclose(way, way.mean(axis=0), atol=0.1 * np.linalg.norm(way.mean(axis=0)))
 
 
 def test_what_cannot_be_solved_is_said():
@@ -192,6 +244,14 @@ def test_points_are_followed_over_a_flash(length, cut):
         for name in kept[:10]:
             own = paths[paths[:, 0] == name]
             assert np.allclose(own[:, 2] + 4 * own[:, 1], own[0, 2] + 4 * own[0, 1], atol=0.3)
+
+
+def test_the_way_up_is_told_by_whichever_frame_knows_it():
+    up, path = (0.1, -0.99, -0.1), _path("pan")
+    cameras = (*[CAMERA] * 20, replace(CAMERA, up=up), *[CAMERA] * 19)
+    assert way_up((CAMERA,) * FRAMES, Travel(path)) is None
+    assert way_up(cameras, Travel(lost=True)) is None and way_up(cameras, Travel()) == up
+    assert np.allclose(way_up(cameras, Travel(path)), path[20, :3, :3] @ up)
 
 
 def test_motions_go_to_the_world_and_back(walk):

@@ -153,7 +153,7 @@ def test_drawn_lines_that_tell_nothing_are_refused():
 
 
 def test_every_task_sees_through_the_lens_of_the_lines():
-    """EXIF and numbers come first; a film keeps its first frame's lens; people's ground takes the way up."""
+    """EXIF and numbers come first; a film keeps its first lens; people's ground takes the way up."""
     pixels = picture(640, 480, 0.62 * 640, turned(12, 3, 35), 3)
     camera = Photo(pixels).camera_or_default()
     assert camera.source == "lines" and camera.lens.endswith("by straight lines") and camera.up is not None
@@ -171,6 +171,10 @@ def test_every_task_sees_through_the_lens_of_the_lines():
         seen = [photo.camera for photo in film]
         assert [(one.fx, one.source) for one in seen] == [(given.fx, "given")] * 2 and seen[0] == seen[1]
         assert seen[0].up is None if not told else degrees(seen[0].up, turned(12, 3, 35) @ (0, -1, 0)) < 2
+    film = Clip("film", 9, 24.0, lambda: iter([*[Photo(blank)] * 7, Photo(pixels), Photo(blank)]))
+    seen = [photo.camera for photo in film]
+    assert [one.fx for one in seen] == [camera.fx] * 9, "the first picture that shows edges tells the lens of all"
+    assert [one.up for one in seen] == [*[None] * 7, camera.up, None], "the camera may have turned until then"
     photos = Clip("photos", 2, None, lambda: iter([Photo(pixels), Photo(blank)]))
     assert [photo.camera for photo in photos] == [None, None]
     np.testing.assert_allclose(fit_ground([], camera.up).up, camera.up)

@@ -94,14 +94,19 @@ def match_render(camera_object: Object, scene: Scene) -> str:
 
 def hold(obj: Object) -> None:
     """Stand a matched camera where `animate` made its way begin, and take the way from it."""
-    data = obj.animation_data
-    if data is None or data.action is None or _WAY not in data.action:
-        return
-    way = data.action
-    transaction.on_failure(lambda: compat.assign_action(obj, way))
-    for curve in compat.channels_of(way, obj).fcurves:
-        getattr(obj, curve.data_path)[curve.array_index] = curve.evaluate(curve.keyframe_points[0].co.x)
-    obj.animation_data_clear()
+    for owner in (obj, obj.data):
+        data = owner.animation_data
+        if data is None or data.action is None or _WAY not in data.action:
+            continue
+        way = data.action
+        transaction.on_failure(lambda owner=owner, way=way: compat.assign_action(owner, way))
+        for curve in compat.channels_of(way, owner).fcurves:
+            first = curve.evaluate(curve.keyframe_points[0].co.x)
+            if owner is obj:
+                getattr(obj, curve.data_path)[curve.array_index] = first
+            else:
+                setattr(owner, curve.data_path, first)
+        owner.animation_data_clear()
     scenes.view_layer().update()
 
 
@@ -119,11 +124,14 @@ def stand_at(obj: Object, world_from_camera: NDArray) -> None:
     scenes.view_layer().update()
 
 
-def animate(obj: Object, travel: NDArray, frames: NDArray) -> None:
+def animate(obj: Object, travel: NDArray, frames: NDArray, zoom: NDArray | None = None) -> None:
     """Key the way of a matched camera, which stands where it saw the first frame.
 
     travel : (T, 4, 4) from the camera axes of each frame to those of the first.  frames : (T,) of the scene.
+    zoom : (T,) shares of the first frame's focal length, of a camera that zooms.
     """
+    if zoom is not None and np.ptp(zoom) > 0:
+        _zoom(obj, zoom, frames)
     start = axes.world_from_camera_of(obj)
     scale = np.cbrt(np.linalg.det(start[:3, :3]))
     placed = start @ travel @ axes.CAMERA_FLIP
@@ -136,6 +144,14 @@ def animate(obj: Object, travel: NDArray, frames: NDArray) -> None:
     action.add_fcurves(keyed, obj, "location", frames, placed[:, :3, 3], "Camera")
     action.add_fcurves(keyed, obj, "rotation_quaternion", frames, turns, "Camera")
     obj.location, obj.rotation_quaternion = placed[0, :3, 3].tolist(), turns[0].tolist()
+
+
+def _zoom(obj: Object, zoom: NDArray, frames: NDArray) -> None:
+    data: Any = obj.data
+    keyed, before = action.new_action(data, f"{obj.name}.zoom"), data.lens
+    keyed[_WAY] = True
+    transaction.on_failure(lambda: (data.animation_data_clear(), setattr(data, "lens", before)))
+    action.add_fcurves(keyed, data, "lens", frames, before * zoom[:, None], "Camera")
 
 
 def intrinsics_of(camera_object: Object, width: int, height: int, scene: Scene | None = None) -> Camera:

@@ -106,7 +106,8 @@ def follow(item: PeopleWork, found: JobResult[RecoveredPeople], place: Place, ra
     if travel is not None and not item.camera:
         assert place.camera is not None
         step = rate / people.fps if people.fps else 1.0
-        matched.animate(place.camera, travel, item.build.start_frame + step * np.arange(len(travel)))
+        zoom = np.array([camera.fx for camera in people.cameras]) / people.cameras[0].fx
+        matched.animate(place.camera, travel, item.build.start_frame + step * np.arange(len(travel)), zoom)
 
 
 def _keep(item: PeopleWork, found: JobResult[RecoveredPeople], made: Sequence[Collection], place: Place) -> None:

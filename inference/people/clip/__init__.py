@@ -44,7 +44,7 @@ from .sides import with_steady_sides
 from .temporal import bridge, fit_motion
 from .track import Track
 from .travel import through_lens
-from .world import in_world, stand_behind, travel_behind, world_behind
+from .world import camera_way, in_metres, in_world, stand_behind, way_up, world_behind
 
 #: Frame rate taken for numbered pictures, which do not say theirs.
 USUAL_FPS = 25.0
@@ -94,11 +94,12 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     tracks = [with_steady_sides(track, fps) for track in everybody if is_detected(track)]
     looked = options["hands"] == "full"
     seen_hands = [fitted_hands(track, cameras) if looked else {} for track in tracks]
-    spells = fit_tracks(tracks, cameras, fps, run.part(0.05, 0.76), options, seen_hands)
+    told = camera_way(surroundings, cameras, fps, options)
+    spells = fit_tracks(tracks, cameras, fps, run.part(0.05, 0.76), options, seen_hands, told.eyes)
     if looked:
         spells = [set_hands(body, spell, seen_hands[spell.track], options["smoothing"]) for spell in spells]
-    travel = travel_behind(body, spells, surroundings, cameras, fps, options)
-    spells, ground = stand_behind(body, spells, travel, options, run.part(0.76, 0.8), cameras[0].up)
+    travel = in_metres(body, spells, told, fps)
+    spells, ground = stand_behind(body, spells, travel, options, run.part(0.76, 0.8), way_up(cameras, travel))
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
     def seen(person: Person, frame: int) -> Person:
@@ -212,8 +213,10 @@ def fit_tracks(
     run: Run,
     options: Mapping[str, Any],
     hands: Sequence[TrackHands],
+    eyes: NDArray | None = None,
 ) -> list[Spell]:
-    """The motions of each track over all frames that it is there; of the hands only the palms count.
+    """The motions of each track over all frames that it is there; of the hands only the palms count. eyes : (T, 4, 4)
+    of all frames, see `fit_motion`.
 
     Key frames are fitted one by one, of all tracks at once; the frames between start from there, and one problem over
     all frames of a spell ends it (`temporal.fit_motion`). A track has one shape.
@@ -243,7 +246,8 @@ def fit_tracks(
         start += len(picked)
         poses = bridge(poses, own[picked], own[0], own[-1])
         if smoothing > 0:
-            poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing)
+            way = None if eyes is None else eyes[own[0] : own[-1] + 1]
+            poses = fit_motion(one, with_typical_scale(poses), own, fps, part, smoothing, way)
         motions.append(Spell(number, int(own[0]), motion_of(poses, own, joint_confidence(one), fps)))
     return motions
 

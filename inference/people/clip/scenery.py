@@ -19,8 +19,8 @@ from .structure import LEAST
 MOST, FEW, APART = 300, 200, 0.02
 #: Longer sides of pictures in which points are followed, pixels; larger ones are reduced.
 LARGEST = 1280
-#: Frames that match nothing, as in a flash, are bridged, up to so many; of the points that share is lost there, and that
-#: share of those before is found again after it.
+#: Frames that match nothing, as in a flash, are bridged, up to so many: of the points that share is lost there, and
+#: found again after it.
 BRIDGED, LOST = 3, 0.5
 #: A point that is not found back within this distance (pixels) is lost.
 BACK = 0.5

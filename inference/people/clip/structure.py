@@ -23,6 +23,8 @@ LEAST = 15
 #: Least angle (radians) between two views of a point whose place counts.
 ANGLE = 0.01
 ROUNDS = 12
+#: The directions of the points and each frame's turn and zoom are solved for by turns, so many times.
+ZOOM_ROUNDS = 6
 #: New frames after which they are adjusted, the frames around them that take part, and how many of these hold still.
 OFTEN, AROUND, HELD = 6, 24, 8
 #: Points that err by so many times the usual are no part of the surroundings.
@@ -44,11 +46,15 @@ class Views:
         """The same through a lens of this share of the focal length."""
         return replace(self, at=self.at / share, pixel=self.pixel / share)
 
-    def every(self, step: int) -> Views:
-        """Every so many frames alone."""
-        kept = self.frame % step == 0
-        count = (self.count - 1) // step + 1
-        return replace(self, point=self.point[kept], frame=self.frame[kept] // step, at=self.at[kept], count=count)
+    def zoomed(self, shares: NDArray) -> Views:
+        """The same through a lens of these shares (T,) of the focal length, one a frame."""
+        return replace(self, at=self.at / shares[self.frame, None])
+
+    def only(self, frames: NDArray) -> Views:
+        """Some frames alone, rising."""
+        kept = np.isin(self.frame, frames)
+        number = np.searchsorted(frames, self.frame[kept])
+        return replace(self, point=self.point[kept], frame=number, at=self.at[kept], count=len(frames))
 
     @cached_property
     def own(self) -> list[NDArray[np.int64]]:
@@ -103,6 +109,47 @@ def _turn(rays: NDArray, wanted: NDArray, start: NDArray, pixel: float) -> NDArr
         left, _, right = np.linalg.svd((weights[:, None] * wanted).T @ rays)
         turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
     return turn
+
+
+def zooming(views: Views) -> tuple[NDArray[np.float64], float]:
+    """Shares (T,) of the first frame's focal length by which a camera zooms that stays in its place, and the median
+    error in pixels."""
+    shares, turns = np.ones(views.count), np.tile(np.eye(3), (views.count, 1, 1))
+    known = np.zeros((views.points, 3))
+    for again in range(ZOOM_ROUNDS):
+        before, sums = known, np.zeros((views.points, 3))
+        for frame, some in enumerate(views.own):
+            at, point = views.at[some], views.point[some]
+            last = frame if again else max(0, frame - 1)
+            turns[frame], shares[frame] = turns[last], shares[last]
+            wanted = (before if again else sums)[point]
+            told = np.linalg.norm(wanted, axis=1) > 0
+            if frame and told.sum() >= LEAST:
+                start = turns[frame], shares[frame]
+                turns[frame], shares[frame] = _turn_and_zoom(at[told], wanted[told], *start, views.pixel)
+            rays = np.concatenate([at / shares[frame], np.ones((len(at), 1))], 1)
+            np.add.at(sums, point, rays / np.linalg.norm(rays, axis=1, keepdims=True) @ turns[frame].T)
+        known = sums
+    return shares, turning(views.zoomed(shares))[1]
+
+
+def _turn_and_zoom(
+    at: NDArray, wanted: NDArray, turn: NDArray, share: float, pixel: float
+) -> tuple[NDArray[np.float64], float]:
+    """The turn (3, 3) and the zoom with which directions (N, 3) are seen at (N, 2)."""
+    for _ in range(6):
+        local = wanted @ turn
+        depth = np.maximum(local[:, 2], 1e-3)
+        seen = local[:, :2] / depth[:, None]
+        error = share * seen - at
+        size = np.linalg.norm(error, axis=1)
+        weights = np.repeat(1 / (1 + (size / max(2 * float(np.median(size)), pixel)) ** 2), 2)
+        slope = share * np.concatenate([_slopes(local, depth, turn)[0], seen[..., None]], -1).reshape(-1, 4)
+        change = -np.linalg.solve(slope.T @ (weights[:, None] * slope), slope.T @ (weights * error.ravel()))
+        turn, share = turn @ _rotation(change[:3]), share * float(np.exp(np.clip(change[3], -0.2, 0.2)))
+        if np.abs(change).max() < 1e-7:
+            break
+    return turn, share
 
 
 class Structure:

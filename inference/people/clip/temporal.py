@@ -14,6 +14,7 @@ kicks is smoothed less than who stands.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor
 from ...geometry.rotations_torch import exponential, logarithm
 from ...runtime.run import Run
 from ..fit.observe import Observations
-from ..fit.skeleton import GROUPS
+from ..fit.skeleton import GROUPS, load_skeleton, shape_of
 from ..fit.solve import TURNS, Problem, State
 from .smooth import ORDER, difference_bands
 
@@ -48,6 +49,7 @@ _JERK = {
 _PATH_JERK = 0.003
 #: Parameters of a frame: the groups' rotations and the translation. Build and scale are the whole track's.
 SIZE = TURNS + 3
+PATH = slice(TURNS, SIZE)
 STEPS = 15
 #: Where the robust function of the picture lets go, in standard deviations: those are of a mean over six crops, and who
 #: is followed is read in one. Of limbs' landmarks that are well seen in clips a quarter are off by more than 3 of them,
@@ -70,32 +72,47 @@ AROUND = 4.0
 
 
 def fit_motion(
-    observed: Observations, state: State, frames: Sequence[int] | NDArray, fps: float, run: Run, calm: float = 1.0
-) -> State:
+    observed: Observations, state: State, frames: Sequence[int] | NDArray, fps: float, run: Run, calm: float = 1.0,
+    eyes: NDArray | None = None,
+) -> State:  # fmt: skip
     """The motion of one person that its observations and smoothness make most likely.
 
     observed : B observations, in the frames (B,), rising.
     state : T poses to start from, one for every frame from the first to the last; attributes and scales stay.
     calm : above 1 smoother, below 1 nearer to each frame's own fit; the jerk's variance is divided by it.
+    eyes : (T, 4, 4) one world from the camera axes of each of the T frames, for a camera that moves: it is there that
+        people move smoothly.
     Returns T poses; frames without an observation are bridged by the smoothest motion.
     """
     rows = torch.as_tensor(np.asarray(frames) - frames[0])
     if len(state.rotations) <= ORDER:
         return state
     around, pace = round(AROUND * fps), np.ones((len(state.rotations) - ORDER, 1))
+    poses = None if eyes is None else torch.from_numpy(np.ascontiguousarray(eyes, np.float64))
+    state = state if poses is None else _carried(state, poses)
     for number, part in enumerate(run.parts(ROUNDS + 1)):
         spread = _spread(fps, calm if number == ROUNDS else 1.0)
-        state, now = _settled(observed, state, rows, spread, pace, around, part)
+        state, now = _settled(observed, state, rows, spread, pace, around, part, poses)
         if number < ROUNDS:
             pace = np.clip(pace * now.too_calm(around, MEANWHILE * fps), CALMEST, LIVELIEST)
-    return state
+    return state if poses is None else _carried(state, torch.linalg.inv(poses))
+
+
+def _carried(state: State, poses: Tensor) -> State:
+    """Poses carried by rigid transforms (T, 4, 4), about which the root turns and goes."""
+    skeleton, turn = load_skeleton(), poses[:, :3, :3]
+    rest = skeleton.rest[0] + shape_of(state.attributes)[0] @ skeleton.rest_blend[:, 0]
+    rotations = torch.cat([turn[:, None] @ state.rotations[:, :1], state.rotations[:, 1:]], 1)
+    places = (turn @ (state.translation + rest)[..., None])[..., 0] + poses[:, :3, 3] - rest
+    return replace(state, rotations=rotations, translation=places)
 
 
 def _settled(
-    observed: Observations, state: State, rows: Tensor, spread: NDArray, pace: NDArray, around: int, run: Run
-) -> tuple[State, _Linear]:
+    observed: Observations, state: State, rows: Tensor, spread: NDArray, pace: NDArray, around: int, run: Run,
+    poses: Tensor | None = None,
+) -> tuple[State, _Linear]:  # fmt: skip
     """The most likely motion, from one to start from, and its problem there."""
-    damping, now = 1e-3, _Linear(observed, state, rows, spread, pace)
+    damping, now = 1e-3, _Linear(observed, state, rows, spread, pace, poses)
     for step in range(STEPS):
         run.report(step / STEPS, "Fitting the motion")
         try:
@@ -104,7 +121,7 @@ def _settled(
             damping *= 100
             continue
         tried_state = _moved(state, change.clip(-0.5, 0.5))
-        tried = _Linear(observed, tried_state, rows, spread, pace)
+        tried = _Linear(observed, tried_state, rows, spread, pace, poses)
         if tried.cost < now.cost:
             gain = (now.cost - tried.cost) / now.cost
             state, now, damping = tried_state, tried, damping * 0.2
@@ -162,18 +179,27 @@ class _Linear:
     """Cost, gradient and matrix of the whole motion at one state.
 
     spread : (SIZE,) standard deviations of third differences, to be multiplied by pace : (T - 3, 1).
+    poses : (T, 4, 4) the state's world from each frame's camera, where that moves.
     """
 
     def __init__(
-        self, observed: Observations, state: State, rows: Tensor, spread: NDArray, pace: NDArray | float = 1.0
-    ) -> None:
+        self, observed: Observations, state: State, rows: Tensor, spread: NDArray, pace: NDArray | float = 1.0,
+        poses: Tensor | None = None,
+    ) -> None:  # fmt: skip
         length = len(state.rotations)
         self.gradient, self.blocks = np.zeros((length, SIZE)), np.zeros((length, SIZE, SIZE))
         self.cost = 0.0
         for start in range(0, len(rows), BATCH):
             some = torch.arange(start, min(start + BATCH, len(rows)))
-            cost, gradient, matrix = Problem(observed.take(some), CUT)(state.take(rows[some]), build=False)
+            own, here = state.take(rows[some]), None if poses is None else poses[rows[some]]
+            own = own if here is None else _carried(own, torch.linalg.inv(here))
+            cost, gradient, matrix = Problem(observed.take(some), CUT)(own, build=False)
             self.cost += float(cost.sum())
+            if here is not None:  # the root turns in its own axes, but goes along the world's
+                turn = here[:, :3, :3]
+                gradient[:, PATH] = (turn @ gradient[:, PATH, None])[..., 0]
+                matrix[:, PATH] = turn @ matrix[:, PATH]
+                matrix[:, :, PATH] = matrix[:, :, PATH] @ turn.transpose(1, 2)
             self.gradient[rows[some].numpy()] = gradient[:, :SIZE].numpy()
             self.blocks[rows[some].numpy()] = matrix[:, :SIZE, :SIZE].numpy()
         acceleration = _acceleration(state)

@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.spatial.transform import Rotation, Slerp
 
 from ...camera import Camera
 from ...geometry import planted
 from ...runtime.run import Run
 from .ground import Ground
-from .structure import LEAST, Structure, Views, by_frame, turning
+from .structure import LEAST, Structure, Views, by_frame, turning, zooming
 
 #: Points stay where they are within this share of the picture's width: noise of following them.
 STILL = 0.0012
@@ -44,7 +45,10 @@ UNSOLVED = (
     "The camera moves, but how it does could not be found: the people fit the picture, but no feet are planted, and the"
     " matched camera stands still"
 )
-TURNS, MOVES = "The camera turns; it is animated", "The camera moves; it is animated"
+TURNS, MOVES, ZOOMS = (f"The camera {what}; it is animated" for what in ("turns", "moves", "zooms"))
+#: A zoom leaves less than this share of the error that turns alone leave, and at most so many times what is left by a
+#: camera that is carried: nearly all that a zoom does could be the way of one.
+ZOOMED, CARRIED = 0.5, 1.3
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,15 @@ class Travel:
     points: NDArray[np.float64] | None = None
 
     @property
+    def eyes(self) -> NDArray[np.float64] | None:
+        """(T, 4, 4) first from frame as far as it is known in metres: of a way that is to be scaled the turns alone."""
+        if self.poses is None or self.turns or self.world is not None:
+            return self.poses
+        turned = self.poses.copy()
+        turned[:, :3, 3] = 0
+        return turned
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """As `results.People` has them."""
         return (self.note,) if self.note else ()
@@ -78,22 +91,32 @@ def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tup
         return Travel(note=note)
     if cuts:
         return Travel(lost=True, note=f"{UNSOLVED}, for it is cut; recover its shots one by one")
-    return _solved(views, _good(cameras[0]), max(1, round(STEP * fps / 25)))[0]
+    good, step = _good(cameras[0]), max(1, round(STEP * fps / 25))
+    travel, _ = _solved(views, good, step)
+    if not travel.turns and _zoom(*_fewer(views, step), good, guessed=False) is not None:
+        return Travel(lost=True, note=f"{UNSOLVED} (it zooms)")
+    return replace(travel, note=ZOOMS) if travel.turns and len({camera.fx for camera in cameras}) > 1 else travel
 
 
 def through_lens(
     paths: NDArray, cameras: tuple[Camera, ...], fps: float, run: Run, cuts: tuple[int, ...] = ()
 ) -> tuple[Camera, ...]:
-    """The cameras, with the focal length that explains how the surroundings move, where theirs is a guess that does not
-    explain it, or takes a camera that turns for one that travels.
+    """The cameras, with the focal lengths that explain how the surroundings move: one for each frame of a camera that
+    zooms, and another one where theirs is a guess that does not explain it, or takes a camera that turns for one that
+    travels.
 
     The other arguments are those of `travel_of`.
     """
-    views, _ = _views_of(paths, cameras)
-    if cameras[0].source != "default" or views is None or cuts:
+    everything, _ = _views_of(paths, cameras)
+    if everything is None or cuts:
         return cameras
-    good, apart = _good(cameras[0]), -(-len(cameras) // LOOKED_AT)
-    views, step = views.every(apart), max(1, round(STEP * fps / 25 / apart))
+    guessed, good = cameras[0].source == "default", _good(cameras[0])
+    views, step = _fewer(everything, max(1, round(STEP * fps / 25)))
+    share = _zoom(views, step, good, guessed)
+    if share is not None:
+        return _through(cameras, share * zooming(everything.through(share))[0])
+    if not guessed:
+        return cameras
     travel, error = _solved(views, good, step)
     if travel.turns:
         return cameras
@@ -106,9 +129,43 @@ def through_lens(
             run.report(number / len(SHARES), "Looking for the focal length")
             errors.append(_solved(views.through(share), good, step)[1])
         share, left = SHARES[int(np.argmin(errors))], min(errors)
-    if left >= good:
-        return cameras
-    return tuple(replace(one.with_focal(share * one.fx, share * one.fy), source="motion") for one in cameras)
+    return cameras if left >= good else _through(cameras, np.full(len(cameras), share))
+
+
+def _fewer(views: Views, step: int) -> tuple[Views, int]:
+    """So many frames as a lens is looked for in, and the frames between key frames of them."""
+    apart = -(-views.count // LOOKED_AT)
+    return views.only(np.arange(0, views.count, apart)), max(1, round(step / apart))
+
+
+def _through(cameras: tuple[Camera, ...], shares: NDArray) -> tuple[Camera, ...]:
+    """The cameras with these shares (T,) of their focal lengths; a lens that was known is one in the first frame."""
+    source = cameras[0].source if shares[0] == 1 else "motion"
+    pairs = zip(cameras, shares.tolist(), strict=True)
+    return tuple(replace(one.with_focal(share * one.fx, share * one.fy), source=source) for one, share in pairs)
+
+
+def _zoom(views: Views, step: int, good: float, guessed: bool) -> float | None:
+    """The share of the focal length with which a zoom explains what is seen, and a way does not much better; None where
+    that is not so. guessed : other shares than 1 may do.
+    """
+    turned = turning(views)[1]
+    if turned < good:
+        return None
+    share, error = 1.0, zooming(views)[1]
+    if error > ZOOMED * turned:
+        return None
+    if guessed:
+        bounds = np.log(SHARES[[0, -1]])
+        found = minimize_scalar(
+            lambda log: zooming(views.through(np.exp(log)))[1],
+            bounds=bounds, method="bounded", options={"xatol": 0.02},
+        )  # fmt: skip
+        if found.fun < ZOOMED * error:
+            share, error = float(np.exp(found.x)), float(found.fun)
+    if error >= good or error > CARRIED * _solved(views.through(share), good, step)[1]:
+        return None
+    return share
 
 
 def _turning_lens(views: Views) -> tuple[float, float]:
@@ -153,8 +210,14 @@ def _views_of(paths: NDArray, cameras: tuple[Camera, ...]) -> tuple[Views | None
 def _solved(views: Views, good: float, step: int) -> tuple[Travel, float]:
     """The motion that explains the views to `good` pixels, and the error, infinite where there is none.
 
-    step : frames between key frames.
+    step : frames between key frames. Gaps of up to two of them, a flash, are bridged.
     """
+    told = np.flatnonzero([len(own) >= LEAST for own in views.own])
+    if 2 < len(told) < views.count and np.diff(told, prepend=-1, append=views.count).max() <= 2 * step + 1:
+        travel, error = _solved(views.only(told), good, step)
+        return (
+            travel if travel.poses is None else replace(travel, poses=_bridged(travel.poses, told, views.count))
+        ), error
     turns, error = turning(views)
     if error < good:
         return Travel(_matrices(turns, np.zeros((views.count, 3))), True, TURNS), error
@@ -166,6 +229,14 @@ def _solved(views: Views, good: float, step: int) -> tuple[Travel, float]:
         return Travel(lost=True, note=UNSOLVED), np.inf
     turns, places, error, points = solved
     return Travel(_matrices(turns, places), False, MOVES, points=(points - places[0]) @ turns[0]), error
+
+
+def _bridged(poses: NDArray, told: NDArray, count: int) -> NDArray[np.float64]:
+    """Poses (T, 4, 4) of all frames by those of some of them, which lie between."""
+    frames, whole = np.clip(np.arange(count), told[0], told[-1]), np.tile(np.eye(4), (count, 1, 1))
+    whole[:, :3, :3] = Slerp(told, Rotation.from_matrix(poses[:, :3, :3]))(frames).as_matrix()
+    whole[:, :3, 3] = np.stack([np.interp(frames, told, poses[:, axis, 3]) for axis in range(3)], 1)
+    return whole
 
 
 def scaled(travel: Travel, feet: Sequence[tuple[NDArray, NDArray]], fps: float) -> Travel:

@@ -29,12 +29,20 @@ def travel_behind(
     options: Mapping[str, Any], smoothing: float = 0.0,
 ) -> Travel:  # fmt: skip
     """How the camera moves, in metres. smoothing : of the motions, whose feet tell how far it goes."""
+    return in_metres(body, spells, camera_way(behind, cameras, fps, options), fps, smoothing)
+
+
+def camera_way(behind: Background, cameras: Sequence[Camera], fps: float, options: Mapping[str, Any]) -> Travel:
+    """How the camera moves, as far as what is behind the people tells it, or the options do."""
     if options["camera_motion"] == "scene":
-        given = travel_given(options["camera_poses"][: len(cameras)])
-        return floored(given, body, in_world(body, spells, given))
-    if options["camera_motion"] != "auto":
-        return Travel()
-    travel = travel_of(behind.paths, tuple(cameras), fps, behind.cuts)
+        return travel_given(options["camera_poses"][: len(cameras)])
+    return travel_of(behind.paths, tuple(cameras), fps, behind.cuts) if options["camera_motion"] == "auto" else Travel()
+
+
+def in_metres(body: Body, spells: Sequence[Spell], travel: Travel, fps: float, smoothing: float = 0.0) -> Travel:
+    """The same with what the people tell of it: how far it goes, or where the floor of a given camera is."""
+    if travel.world is not None:
+        return floored(travel, body, in_world(body, spells, travel))
     if travel.poses is None or travel.turns:
         return travel
     feet = []
@@ -45,6 +53,16 @@ def travel_behind(
         if soles:
             feet.append((spell.first + np.arange(len(calm)), np.stack(soles, axis=1)))
     return scaled(travel, feet, fps)
+
+
+def way_up(cameras: Sequence[Camera], travel: Travel) -> tuple[float, float, float] | None:
+    """Where up is in the axes of the first camera, told by the first of these cameras that knows it."""
+    frame = next((frame for frame, camera in enumerate(cameras) if camera.up is not None), None)
+    if frame is None or (frame and travel.lost):
+        return None
+    up = np.array(cameras[frame].up)
+    x, y, z = (up if travel.poses is None else travel.poses[frame, :3, :3] @ up).tolist()
+    return x, y, z
 
 
 def in_world(body: Body, spells: Sequence[Spell], travel: Travel) -> list[Spell]:

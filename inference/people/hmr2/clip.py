@@ -24,7 +24,7 @@ from ..clip import NO_HANDS, USUAL_FPS, one_by_one, posed
 from ..clip import measure_clip as measure_landmarks
 from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell, rest_joints
-from ..clip.world import calmed, stand_behind, travel_behind, world_behind
+from ..clip.world import calmed, stand_behind, travel_behind, way_up, world_behind
 from . import answers, placing
 from .answers import CropQuery, NetworkOutput
 from .crops import Crop, picture
@@ -109,7 +109,7 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
             notes = (*notes, NO_HANDS)
         else:
             spells = turn_spells(template, spells, people.hands, cameras, options["smoothing"])
-    spells, ground = stand_behind(template.body, spells, travel, options, run.part(0.4, 0.5), cameras[0].up)
+    spells, ground = stand_behind(template.body, spells, travel, options, run.part(0.4, 0.5), way_up(cameras, travel))
 
     def seen(person: Person, frame: int) -> Person:
         """In a gap the keypoints are those of the interpolated body."""

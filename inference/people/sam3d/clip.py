@@ -15,7 +15,7 @@ from ...results import People, Person
 from ..clip import NO_HANDS, USUAL_FPS, one_by_one, posed
 from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell
-from ..clip.world import calmed, stand_behind, travel_behind, world_behind
+from ..clip.world import calmed, stand_behind, travel_behind, way_up, world_behind
 from ..hmr2.clip import filled
 from ..hmr2.kept import Whose, draw_masks, everybody, followed, look
 from ..hmr2.persons import in_sight
@@ -83,7 +83,7 @@ def solve_clip(measured: Measured, run: Run, model: Model, options: Mapping[str,
     body, smoothing = people.body, options["smoothing"]
     travel = travel_behind(body, spells, found.background, cameras, fps, options, smoothing)
     spells = calmed(body, spells, travel, smoothing)
-    spells, ground = stand_behind(body, spells, travel, options, run.part(0.4, 0.5), cameras[0].up)
+    spells, ground = stand_behind(body, spells, travel, options, run.part(0.4, 0.5), way_up(cameras, travel))
 
     def seen(person: Person, frame: int) -> Person:
         """What was seen in a frame; in a gap nothing."""
