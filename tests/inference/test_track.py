@@ -23,6 +23,7 @@ from maquette.inference.people.clip.track import (
     assign,
     at_edge,
     distinct,
+    parted,
     similarity,
 )
 from maquette.inference.shipped import search
@@ -31,6 +32,8 @@ from maquette.inference.shipped.pose import PoseLandmarks
 
 FPS = 25.0
 RED, BLUE = np.eye(2, 8, dtype=np.float32)
+#: What somebody else wears, alike by 0.6.
+OTHER_ONE = 0.36 * RED + 0.64 * BLUE
 _figure = np.random.default_rng(0).normal(0, [20, 45], (39, 2))
 
 
@@ -128,6 +131,28 @@ def test_the_pieces_of_a_clip_hold_the_same_people():
     assert all(len({one.colours[0, 0] for one in person.sightings.values()}) == 1 for person in people)
     cut = [pieces[0], Piece(PIECE, 180, seen(range(PIECE, 180)), cuts=(PIECE,))]
     assert [(one.first, one.last) for one in identify(cut, FPS)] == [(0, 99), (0, 99), (100, 179), (100, 179)]
+
+
+@pytest.mark.parametrize("cut", [50, PIECE - 9, PIECE - 5, PIECE, PIECE + 2])
+@pytest.mark.parametrize(("jump", "colour", "slowly", "people"), [
+    (25, OTHER_ONE, False, 2), (25, RED, False, 1), (0, OTHER_ONE, False, 1), (25, OTHER_ONE, True, 1),
+])  # fmt: skip
+def test_somebody_else_at_the_same_place_is_somebody_else(cut, jump, colour, slowly, people):
+    """A film that is cut before the same backdrop; but not somebody who jumps, and not where light changes."""
+
+    def seen(frames):
+        track = Track()
+        for frame in frames:
+            share = np.clip((frame - cut) / 20 + 0.5, 0, 1) if slowly else float(frame >= cut)
+            track.add(frame, _sighting(300.0 + jump * (frame >= cut), (1 - share) * RED + share * colour))
+        return parted(track)
+
+    pieces = [Piece(0, PIECE, seen(range(PIECE))), Piece(PIECE, 180, seen(range(PIECE - 10, 180)))]
+    found = identify(pieces, FPS)
+    assert len(found) == people
+    assert sum(len(one.sightings) for one in found) == 180
+    if people == 2:
+        assert abs(found[1].first - cut) <= 2, "what only one piece can tell it tells within two frames"
 
 
 def test_who_leaves_the_picture_and_comes_back_is_the_same_person():

@@ -20,7 +20,7 @@ from ...shipped.search import SEPARATE
 from .appearance import affinity
 from .backdrop import covered_share
 from .pieces import Piece
-from .track import COVERED, LONGEST_GAP, MOST_COST, SAME, Track, match_cost, sighting_similarity
+from .track import COVERED, LONGEST_GAP, MOST_COST, SAME, Track, match_cost, others, sighting_similarity
 
 #: A track seen for less than this time (seconds), or in less than this share of a shorter shot, is a false one.
 SHORTEST, LEAST_SHARE = 0.25, 0.4
@@ -82,7 +82,11 @@ def _stitched(pieces: Sequence[Piece]) -> list[Track]:
         alike = np.array([[_likeness(one, later) for later in piece.tracks] for one in going]).reshape(
             len(going), len(piece.tracks)
         )
-        rows, columns = linear_sum_assignment(-alike)
+        # Of two that a piece has parted the one that shares more frames goes on.
+        shared = np.array(
+            [[len(one.sightings.keys() & later.sightings.keys()) for later in piece.tracks] for one in going]
+        )
+        rows, columns = linear_sum_assignment(-alike - 1e-3 * shared.reshape(alike.shape))
         before = {int(c): going[r] for r, c in zip(rows, columns, strict=True) if alike[r, c] > SAME}
         going = []
         for number, later in enumerate(piece.tracks):
@@ -126,7 +130,7 @@ def join_tracks(tracks: Sequence[Track], longest: int) -> list[Track]:
         (a, b): match_cost(tracks[a], tracks[b].sightings[ends[b][0]], ends[b][0])
         for a in range(len(tracks))
         for b in range(len(tracks))
-        if 0 < ends[b][0] - ends[a][1] <= 1.5 * longest
+        if 0 < ends[b][0] - ends[a][1] <= 1.5 * longest and not _is_cut(tracks[a], tracks[b])
     }
     before, after = dict[int, int](), dict[int, int]()
     for (a, b), cost in sorted(costs.items(), key=lambda entry: entry[1]):
@@ -142,6 +146,12 @@ def join_tracks(tracks: Sequence[Track], longest: int) -> list[Track]:
             track = Track(track.sightings | later.sightings, later.colours, later.velocity)
         joined.append(track)
     return joined
+
+
+def _is_cut(one: Track, later: Track) -> bool:
+    """Whether somebody else takes a track's place over in the next frame, see `track.parted`."""
+    last, first = one.sightings[one.last], later.sightings[later.first]
+    return later.first == one.last + 1 and last.clear and first.clear and others(one.colours, first.colours)
 
 
 def came_back(tracks: Sequence[Track]) -> list[Track]:

@@ -14,7 +14,7 @@ from ...runtime.run import Run
 from ...shipped.pose import PoseLandmarks
 from .cuts import Cuts
 from .scenery import Scenery
-from .track import Track
+from .track import Track, parted
 
 #: Frames that are read by themselves, and those before them that join them to the others.
 PIECE, LEAD = 100, 10
@@ -104,7 +104,7 @@ class _Reader:
         self.scenery.step(frame, pixels, here)
 
     def piece(self, stop: int) -> Piece:
-        tracks = [track for shot in self.shots for track in shot.tracks]
+        tracks = [part for shot in self.shots for track in shot.tracks for part in parted(track)]
         for track in tracks:
             firsts = {track.first, min((frame for frame in track.sightings if frame >= self.start), default=None)}
             track.sightings = {frame: one.packed(frame in firsts) for frame, one in track.sightings.items()}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,10 @@ MOST_COST = 1.1
 APART, APART_A_SECOND, UNSURE = 0.25, 7.5, 0.1
 #: Colours less alike than this (Bhattacharyya) are never one person's.
 LEAST_AFFINITY = 0.2
+#: Somebody else has taken a place over from one frame to the next where clothes are less alike than this, those of so
+#: many frames before and after, each alike among themselves, and the body jumps by a share of the crop. Frame to frame
+#: people stay alike by 0.85 and more; four pairs of five are less alike than this.
+OTHERS, WORN, THEIR_OWN, JUMP = 0.75, 3, 0.85, 0.03
 #: Sides of the landmarks' masks, and how far their values count.
 MASK, LOGIT = 256, 10.0
 
@@ -158,6 +163,40 @@ def is_clear(sighting: Sighting, others: Sequence[Sighting]) -> bool:
     """Whether nobody else's landmarks come near, so that the colours are this person's own."""
     apart = [abs(_place(other) - _place(sighting))[0] / sighting.size for other in others if other is not sighting]
     return not apart or min(apart) > 0.25
+
+
+def parted(track: Track) -> list[Track]:
+    """The track, cut where somebody else takes it over: a film that is cut before the same backdrop."""
+    frames = list(track.sightings)
+    starts = [n for n in range(WORN, len(frames) - WORN + 1) if _is_taken_over(track, frames[n - WORN : n + WORN])]
+    if not starts:
+        return [track]
+    parts = []
+    for start, stop in pairwise([0, *starts, len(frames)]):
+        parts.append(part := Track())
+        for frame in frames[start:stop]:
+            part.add(frame, track.sightings[frame])
+    return parts
+
+
+def _is_taken_over(track: Track, frames: Sequence[int]) -> bool:
+    """Whether it is somebody else in the second half of these frames."""
+    seen = [track.sightings[frame] for frame in frames]
+    worn = [one.colours for one in seen if one.colours is not None and one.clear]
+    if len(worn) < len(frames) or frames[-1] - frames[0] >= len(frames):
+        return False
+    before, after = worn[:WORN], worn[WORN:]
+    if others(np.mean(before, axis=0), np.mean(after, axis=0)):
+        second, last, first = (one.points[BODY] for one in seen[WORN - 2 : WORN + 1])
+        jump = float(np.linalg.norm(first - 2 * last + second, axis=1).mean())
+        same = min(affinity(half[0], half[-1]) for half in (before, after)) > THEIR_OWN
+        return same and jump > JUMP * seen[WORN].size
+    return False
+
+
+def others(first: NDArray | None, second: NDArray | None) -> bool:
+    """Whether who wears these colours in a frame and in the next are two."""
+    return affinity(first, second) < OTHERS
 
 
 def distinct(sightings: Sequence[Sighting], tracks: Sequence[Track], frame: int) -> list[Sighting]:
