@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -157,7 +158,7 @@ def _zoom(views: Views, step: int, good: float, guessed: bool) -> float | None:
         return None
     if guessed:
         bounds = np.log(SHARES[[0, -1]])
-        found = minimize_scalar(
+        found: Any = minimize_scalar(
             lambda log: zooming(views.through(np.exp(log)))[1],
             bounds=bounds, method="bounded", options={"xatol": 0.02},
         )  # fmt: skip
@@ -172,7 +173,7 @@ def _turning_lens(views: Views) -> tuple[float, float]:
     """The share of the focal length with which a camera that only turns explains most, and the error in pixels."""
     errors = [turning(views.through(share))[1] for share in SHARES]
     best = int(np.clip(np.argmin(errors), 1, len(SHARES) - 2))
-    found = minimize_scalar(
+    found: Any = minimize_scalar(
         lambda share: turning(views.through(np.exp(share)))[1],
         bounds=np.log(SHARES[[best - 1, best + 1]]), method="bounded", options={"xatol": 0.01},
     )  # fmt: skip
