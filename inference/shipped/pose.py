@@ -62,7 +62,7 @@ class PoseLandmarks:
     sigma : (39,) pixels, world_sigma : (39,) metres: spread over the augmented crops that agree, 0 without any.
     agreement : (39,) share of the augmented crops that agree with the landmark, 1 without augmentation.
     spread : over the augmented crops that agree, of the median visible landmark in sides of the crop.
-    belief : 0..1 that this is somebody, from what the crops agree on; 1 without augmentation.
+    belief : 0..1 that this is somebody, from what the crops agree on; 1 without augmentation, but for `believed`.
     region : the crop.  matrix : (2, 3) float64, crop coordinates 0..1 to pixels.
     mask_logits : (256, 256) of the person, over the crop.
     peak : 0..1, how high the heat maps rise for what lies in the photo below the head; mean over the augmented crops.
@@ -288,6 +288,12 @@ def _evidence(scores: NDArray, region: Region, peak: float) -> NDArray[np.float6
     """
     unsure = 1.02 - min(float(np.median(scores)), 1)
     return np.array([np.log(unsure), np.cos(region.rotation), region.score, peak, 1.0])
+
+
+def believed(one: PoseLandmarks) -> PoseLandmarks:
+    """Somebody of whom one crop was read, with the belief that follows from it."""
+    evidence = _evidence(np.array([one.score]), one.region, one.peak)
+    return replace(one, belief=float(_sigmoid(_BELIEF @ evidence)))
 
 
 def _spread(distance: NDArray, seen: NDArray) -> float:

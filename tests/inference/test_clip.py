@@ -86,6 +86,31 @@ def test_whom_the_detector_hardly_sees_is_left_out_and_told_of(people, measured)
     assert not any("may be there" in note for note in people.notes)
 
 
+def _moved(one: Sighting, scale: float, to: np.ndarray, belief: float) -> Sighting:
+    """A sighting as it would be of a body so many times as large in the picture, elsewhere in it."""
+    landmarks = one.landmarks
+    region, off = landmarks.region, to - scale * landmarks.points[[23, 24]].mean(0)
+    cx, cy = scale * np.array([region.cx, region.cy]) + off
+    region = replace(region, cx=float(cx), cy=float(cy), size=scale * region.size)
+    matrix = scale * landmarks.matrix + np.column_stack([np.zeros((2, 2)), off])
+    points = (scale * landmarks.points + off).astype(np.float32)
+    return replace(one, landmarks=replace(landmarks, points=points, region=region, matrix=matrix, belief=belief))
+
+
+@pytest.mark.parametrize("belief", [0.9, 0.99])
+def test_a_figure_far_below_the_floor_that_is_hardly_believed_is_left_out_and_told_of(measured, belief):
+    (piece,) = measured.pieces
+    low = np.array([CAMERA.width / 2, CAMERA.height - 20])
+    small = {frame: _moved(one, 0.15, low, belief) for frame, one in piece.tracks[0].sightings.items()}
+    figure = replace(piece.tracks[0], sightings=small)
+    solved = solve_people(replace(measured, pieces=(replace(piece, tracks=[figure, *piece.tracks]),)))
+    told = " ".join(solved.notes)
+    if belief < clip_room.SURE:
+        assert sorted(solved.tracks()) == [0, 1] and clip_room.MORE.format("Somebody") in told and "below" not in told
+    else:
+        assert sorted(solved.tracks()) == [0, 1, 2] and "may be there" not in told and "m below the floor" in told
+
+
 def test_a_person_has_one_shape_and_is_a_posed_body(people):
     for track in people.tracks().values():
         assert all(np.array_equal(person.shape, track[0][1].shape) for _, person in track)

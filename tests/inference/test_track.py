@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from maquette.demo.samples import sample_photo
 from maquette.inference import load_photo, runtime
-from maquette.inference.people.clip import keypoints
+from maquette.inference.people import clip as clip_room
+from maquette.inference.people.clip import follow, keypoints
 from maquette.inference.people.clip.appearance import affinity, colours
 from maquette.inference.people.clip.cuts import is_cut, thumbnail
 from maquette.inference.people.clip.follow import _is_in_sight, _Shot
@@ -26,7 +27,7 @@ from maquette.inference.people.clip.track import (
     parted,
     similarity,
 )
-from maquette.inference.shipped import search
+from maquette.inference.shipped import pose, search
 from maquette.inference.shipped.crops import Region
 from maquette.inference.shipped.pose import PoseLandmarks
 
@@ -348,14 +349,59 @@ def test_who_is_first_seen_where_two_part_is_followed_back(crossing):
     assert [(track.first, track.last) for track in tracks] == [(0, 15), (0, 15)]
 
 
-def test_whom_the_detector_hardly_sees_is_nobody():
-    person, cable = _track(dict.fromkeys(range(40), 100.0)), _track(dict.fromkeys(range(40), 600.0), BLUE)
-    for frame, one in cable.sightings.items():
+@pytest.mark.parametrize(("fps", "every", "missing"), [(60.0, 18, 6), (30.0, 9, 3), (10.0, 3, 1)])
+def test_the_detector_looks_as_often_in_a_second_however_many_frames_it_has(monkeypatch, fps, every, missing):
+    end = round(1.2 * fps)
+    lost, back = end // 2 + 1, end  # out of sight in between, and where he was before
+    looks, now, nowhere = [], [0], np.zeros((480, 640, 3), np.uint8)
+
+    def read(pyramid, regions, run, **_):
+        return [_landmarks(300.0, score=0.1 if lost <= now[0] < back else 0.99) for _ in regions]
+
+    def find(pyramid, run, *rest, **more):
+        looks.append(now[0])
+        return ([_landmarks(300.0)] if now[0] == 0 else []), 0
+
+    monkeypatch.setattr(pose, "landmarks", read)
+    monkeypatch.setattr(follow, "detect_people", lambda *_: [])
+    monkeypatch.setattr(search, "search_people", find)
+    shot = _Shot(0, fps, 0.4, 1.0, 8)
+    for now[0] in range(2 * end):
+        shot.step(now[0], nowhere, runtime.start("cpu"), None)
+    (track,) = shot.tracks
+    assert list(track.sightings) == [*range(lost), *range(back, 2 * end)]
+    calm = [looks[number + 1] - one for number, one in enumerate(looks[:-1]) if looks[number + 1] < lost]
+    assert set(calm) == {every}
+    gaps = np.diff([one for one in looks if lost <= one < back])
+    assert len(gaps) >= 4 and set(gaps) == {missing}
+
+
+def test_whom_the_detector_hardly_sees_and_who_is_hardly_believed_is_nobody():
+    person, cable, mixture = (
+        _track(dict.fromkeys(range(40), x), colour) for x, colour in ((100.0, RED), (600.0, BLUE), (1100.0, BLUE))
+    )
+    for frame in range(40):
+        one, other = cable.sightings[frame], mixture.sightings[frame]
         region = replace(one.landmarks.region, score=0.5 if frame < 10 else 0.1)
         cable.sightings[frame] = replace(one, landmarks=replace(one.landmarks, region=region))
-    pieces = [Piece(0, 40, [cable, person])]
+        mixture.sightings[frame] = replace(other, landmarks=replace(other.landmarks, belief=0.9 if frame < 10 else 0.3))
+        hidden = replace(person.sightings[frame].landmarks, belief=0.3 if frame < 10 else 0.9)
+        person.sightings[frame] = replace(person.sightings[frame], landmarks=hidden)
+    pieces = [Piece(0, 40, [cable, person, mixture])]
     assert [track.colours[0, 0] for track in identify(pieces, FPS)] == [1]
-    assert len(all_tracks(pieces, FPS)) == 2
+    assert len(all_tracks(pieces, FPS)) == 3
+
+
+def test_what_is_believed_of_who_is_followed_is_told_by_one_crop():
+    one = _landmarks(300.0)
+    sure = replace(one, region=replace(one.region, score=0.8), peak=0.7)
+    upside_down = replace(sure, region=replace(sure.region, rotation=np.pi))
+    unseen = replace(sure, region=replace(sure.region, score=0.2), peak=0.4)
+    said = [pose.believed(each).belief for each in (sure, upside_down, unseen)]
+    assert said == sorted(said, reverse=True) and said[1] > clip_room.SURE > said[2]
+    track = Track({frame: Sighting(pose.believed(unseen if frame < 4 else sure), None) for frame in range(16)})
+    assert track.belief > clip_room.SURE  # who is hidden for a while
+    assert Track({0: Sighting(one, None)}).belief > clip_room.SURE  # of a given box
 
 
 def _walker(frames: int) -> Track:

@@ -45,6 +45,10 @@ ROUNDS = 6
 #: that sees the floor (m).
 AIRBORNE, HIGHEST, SEATED, LOWEST = 1.0, 0.5, 0.2, 0.3
 
+#: Who is farther off the ground (m), and by more than this share of his distance (a small figure, far away, is off by
+#: little more in the picture than the ground's tilt is), is somewhere where hardly anybody is.
+FAR_OFF, STEEP = 3.0, 0.2
+
 
 def stand(
     body: Body, spells: Sequence[Spell], options: Mapping[str, Any], run: Run,
@@ -88,6 +92,22 @@ def apart_from(body: Body, spells: Sequence[Spell], ground: Ground, least: float
         if height:
             heights[track] = height
     return heights
+
+
+def far_off(body: Body, spells: Sequence[Spell], ground: Ground | None) -> set[int]:
+    """The tracks that are so far above or below the ground as hardly anybody is: see `FAR_OFF`."""
+    heights = {} if ground is None else apart_from(body, spells, ground)
+    far = set()
+    for track, height in heights.items():
+        roots = [
+            joint_transforms(body, spell.motion)[1][:, 0] - spell.motion.eyes
+            for spell in spells
+            if spell.track == track
+        ]
+        away = float(np.median(np.linalg.norm(np.concatenate(roots), axis=1)))
+        if abs(height) > max(FAR_OFF, STEEP * away):
+            far.add(track)
+    return far
 
 
 def apart_said(body: Body, spells: Sequence[Spell], ground: Ground | None) -> tuple[str, ...]:

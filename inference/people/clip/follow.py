@@ -2,8 +2,8 @@
 """Who is who over the frames of a clip.
 
 One pass over the frames. A person seen is followed: the landmark network looks where the person is going to be, which
-is cheaper and steadier than finding everybody again. The detector looks for others every few frames, and in every frame
-while somebody is missing. What is seen is given to the tracks by one assignment (Kuhn 1955) over motion, landmark
+is cheaper and steadier than finding everybody again. The detector looks for others a few times a second, and more
+often while somebody is missing. What is seen is given to the tracks by one assignment (Kuhn 1955) over motion, landmark
 similarity (OKS, Ronchi & Perona 2017) and colours. Two tracks never hold the same pixels: when the landmarks of a
 person who is hidden jump onto the one in front, they are one sighting, the better claim gets it and the other track
 waits, going on at its own speed, until its person comes out again. Who begins a track is followed backwards, too: of
@@ -46,8 +46,9 @@ from .track import (
     similarity,
 )  # fmt: skip
 
-#: The detector looks every so many seconds.
-DETECT_EVERY = 0.3
+#: The detector looks every so many seconds, and so many while somebody is missing: looking in each frame of 60 a second
+#: takes three times as long as all else, and finds nobody more.
+DETECT_EVERY, DETECT_MISSING = 0.3, 0.1
 #: Who has none of nose, shoulders and hips in the picture has left it.
 PRESENT = np.array([0, 11, 12, 23, 24])
 #: Pixels from end to end of somebody who can still be read; less is a speck that the network goes on guessing at.
@@ -97,6 +98,8 @@ class _Shot:
         self.worn: dict[int, NDArray | None] = {}
         self.kept: list[tuple[int, NDArray[np.uint8]]] = []
         self.detect_every = max(1, round(DETECT_EVERY * fps))
+        self.detect_missing = max(1, round(DETECT_MISSING * fps))
+        self.looked = start - self.detect_every
         self.longest_gap = max(1, round(LONGEST_GAP * fps))
 
     def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> list[PoseLandmarks]:
@@ -175,8 +178,9 @@ class _Shot:
         height, width = pyramid.level(0).shape[:2]
         seen = [one for one in seen if one.score >= self.min_score and _is_in_sight(one, width, height)]
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
-        if not missing and (frame - self.start) % self.detect_every:
+        if frame - self.looked < (self.detect_missing if missing else self.detect_every):
             return seen
+        self.looked = frame
         detections = detect_people(pyramid, run.part(0.2, 0.4))
         seen = [_detected(one, vouched(one, detections)) for one in seen]
         known = [one for one in seen if one.region.score > search.SEPARATE]
@@ -227,8 +231,8 @@ class _Shot:
 
 
 def _detected(one: PoseLandmarks, score: float) -> PoseLandmarks:
-    """Somebody who was followed, with the detector's latest word of him."""
-    return replace(one, region=replace(one.region, score=score))
+    """Somebody who was followed, with the detector's latest word of him, and what is to be believed by it."""
+    return pose.believed(replace(one, region=replace(one.region, score=score)))
 
 
 def _feet(points: NDArray) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ...shipped.pose import BELIEVED
 from ...shipped.search import SEPARATE
 from .appearance import affinity
 from .backdrop import covered_share
@@ -33,16 +34,16 @@ def identify(pieces: Sequence[Piece], fps: float) -> list[Track]:
 
     A track with a gap of more than `longest_gap(fps)` frames is of somebody who went and came back.
     """
-    return [track for track in all_tracks(pieces, fps) if is_detected(track)]
+    return [track for track in all_tracks(pieces, fps) if is_somebody(track)]
 
 
-def is_detected(track: Track) -> bool:
-    """Whether the detector sees somebody there, over all frames."""
-    return track.detected >= SEPARATE
+def is_somebody(track: Track) -> bool:
+    """Whether the detector sees somebody there, over all frames, and as much is believed in him as in a photo."""
+    return track.detected >= SEPARATE and track.belief >= BELIEVED
 
 
 def all_tracks(pieces: Sequence[Piece], fps: float) -> list[Track]:
-    """As `identify`, with those whom the detector hardly sees."""
+    """As `identify`, with those who are hardly seen by the detector or hardly believed."""
     tracks = _stitched(pieces)
     people: list[Track] = []
     for start, stop in shots(pieces):

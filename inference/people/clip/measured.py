@@ -31,7 +31,7 @@ from .pieces import PIECE, Piece
 from .track import Sighting, Track
 
 #: What the files hold; raised whenever it, or what the networks are asked, changes.
-VERSION = 9
+VERSION = 10
 #: The options that the measurements depend on.
 DECIDING = ("det_confidence_thresh", "det_iou_thresh", "boxes", "detector", "hands", "mask_prompts")
 _KIND = "maquette people"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.special import expit, logit
 
 from ...shipped.hand import HandLandmarks
 from ...shipped.pose import PoseLandmarks
@@ -105,6 +106,12 @@ class Track:
     def detected(self) -> float:
         """What the detector says of this person, 0..1: the mean over the frames. Of given boxes 1."""
         return float(np.mean([one.landmarks.region.score for one in self.sightings.values()]))
+
+    @property
+    def belief(self) -> float:
+        """0..1 that this is somebody: what speaks for it, on the mean over the frames. Of given boxes 1."""
+        every = np.array([one.landmarks.belief for one in self.sightings.values()]).clip(1e-9, 1 - 1e-9)
+        return float(expit(logit(every).mean()))
 
     @property
     def last(self) -> int:
