@@ -7,7 +7,7 @@ ground -> plant the feet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -102,11 +102,12 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     spells = fit_tracks(tracks, cameras, fps, run.part(0.05, 0.76), options, seen_hands, told.eyes)
     if looked:
         spells = [set_hands(body, spell, seen_hands[spell.track], options["smoothing"]) for spell in spells]
-    travel, above = in_metres(body, spells, told, fps), run.part(0.76, 0.79)
-    standing, ground = stand_behind(body, spells, travel, options, above, way_up(cameras, travel))
+    travel, parts = in_metres(body, spells, told, fps), run.part(0.76, 0.8).parts(2)
+    up = way_up(cameras, travel)
+    standing, ground = stand_behind(body, spells, travel, options, parts[0], up)
     if unreal := figures_off(body, tracks, in_world(body, standing, travel), ground):
-        tracks, spells = without(tracks, spells, unreal)
-        standing, ground = stand_behind(body, spells, travel, options, run.part(0.79, 0.8), way_up(cameras, travel))
+        spells = [spell for spell in spells if spell.track not in unreal]  # the others keep their numbers
+        standing, ground = stand_behind(body, spells, travel, options, parts[1], up)
     spells = standing
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
@@ -124,12 +125,13 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     world = world_behind(ground, frames, travel)
     apart = apart_said(body, in_world(body, spells, travel), ground) if options["plant"] > 0 else ()
     children = said({spell.track: spell.motion.attributes for spell in spells}.values())
-    notes = (*travel.notes, *apart, *children, *covered_said(tracks, fps))
-    if doubtful := len(everybody) - len(tracks):
+    notes = (*travel.notes, *apart, *children, *covered_said(tracks, fps, unreal))
+    found = len(tracks) - len(unreal)
+    if doubtful := len(everybody) - found:
         notes = (*notes, MORE.format("Somebody" if doubtful == 1 else f"{doubtful} people"))
     if looked and measured.options["hands"] == repr("none"):
         notes = (*notes, NO_HANDS)
-    run.report(1.0, ". ".join([f"{len(tracks)} people found", *notes]))
+    run.report(1.0, ". ".join([f"{found} people found", *notes]))
     return People(
         tuple(map(tuple, frames)), given, cameras[0], cameras, measured.fps, notes, world=world, travel=travel.poses,
         measured=measured,
@@ -139,15 +141,6 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
 def figures_off(body: Body, tracks: Sequence[Track], spells: Sequence[Spell], ground: Ground | None) -> set[int]:
     """The tracks that are hardly believed to be somebody, in a place where hardly anybody is."""
     return {track for track in far_off(body, spells, ground) if tracks[track].belief < SURE}
-
-
-def without(
-    tracks: Sequence[Track], spells: Sequence[Spell], left_out: Collection[int]
-) -> tuple[list[Track], list[Spell]]:
-    """The tracks and their spells but some tracks', numbered anew."""
-    kept = [number for number in range(len(tracks)) if number not in left_out]
-    own = [replace(spell, track=kept.index(spell.track)) for spell in spells if spell.track in kept]
-    return [tracks[number] for number in kept], own
 
 
 def behind(pieces: Sequence[Piece]) -> Background:

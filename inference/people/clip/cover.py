@@ -8,7 +8,7 @@ those before it. Where colours do not tell, the one with the lower feet stands i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, permutations
 from typing import TYPE_CHECKING
@@ -123,11 +123,13 @@ def _added(worn: NDArray | None, bins: NDArray) -> NDArray | None:
     return seen if worn is None else KEPT * worn + (1 - KEPT) * seen
 
 
-def covered_said(tracks: Sequence[Track], fps: float) -> tuple[str, ...]:
-    """What is to be told of people of whom parts are guessed, as somebody else is before them."""
+def covered_said(tracks: Sequence[Track], fps: float, left_out: Collection[int] = ()) -> tuple[str, ...]:
+    """What is to be told of people of whom parts are guessed, as somebody else is before them. left_out : who is not
+    shown."""
     times = [
         f"person {number} in frames {first + 1} to {last + 1}"
         for number, track in enumerate(tracks, 1)
+        if number - 1 not in left_out
         for first, last in covered_frames(track, fps)
     ]
     if len(times) > MOST_TOLD:
