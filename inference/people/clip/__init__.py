@@ -102,12 +102,12 @@ def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> Peop
     spells = fit_tracks(tracks, cameras, fps, run.part(0.05, 0.76), options, seen_hands, told.eyes)
     if looked:
         spells = [set_hands(body, spell, seen_hands[spell.track], options["smoothing"]) for spell in spells]
-    travel, parts = in_metres(body, spells, told, fps), run.part(0.76, 0.8).parts(2)
-    up = way_up(cameras, travel)
-    standing, ground = stand_behind(body, spells, travel, options, parts[0], up)
+    travel = in_metres(body, spells, told, fps)
+    (part, again), up = run.part(0.76, 0.8).parts(2), way_up(cameras, travel)
+    standing, ground = stand_behind(body, spells, travel, options, part, up)
     if unreal := figures_off(body, tracks, in_world(body, standing, travel), ground):
         spells = [spell for spell in spells if spell.track not in unreal]  # the others keep their numbers
-        standing, ground = stand_behind(body, spells, travel, options, parts[1], up)
+        standing, ground = stand_behind(body, spells, travel, options, again, up)
     spells = standing
     wanted = sum(mask_bytes(1, cameras[frame]) for track in tracks for frame in track.sightings)
 
