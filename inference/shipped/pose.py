@@ -29,6 +29,10 @@ CROP_SCALE = 2.5
 #: them already tell most false people; the mask is read in the one that is as large as the first.
 AUGMENTED = ((0.8, True), (0.9, False), (1.0, True), (0.9, True), (1.12, False))
 FIRST_ASKED = 2
+#: Crops of which each frame of a clip has another beside the first: size of it, whether mirrored, radians turned by.
+#: What the network gets wrong of somebody lasts from frame to frame in the same crop, but is another thing in each.
+IN_TURN = ((1.0, False, 0.12), (1.0, True, -0.12), (1.0, False, 0.25), (0.8, True, 0.0), (1.0, False, -0.25),
+           (0.9, True, 0.12))  # fmt: skip
 #: Landmarks of two crops agree within this share of the crop's side; beyond it they are two opinions (left and right
 #: exchanged, as in people seen from the side or from behind), whose mean would be neither.
 AGREE_WITHIN = 0.035
@@ -59,9 +63,9 @@ class PoseLandmarks:
         turn into the viewing ray's direction is left to the fit, which knows the camera.
     visibility, presence : (39,) 0..1, not hidden by something, and inside the crop.
     score : 0..1 that there is a person (the mean over the augmented crops), score_min : the least of those that agree.
-    sigma : (39,) pixels, world_sigma : (39,) metres: spread over the augmented crops that agree, 0 without any.
-    agreement : (39,) share of the augmented crops that agree with the landmark, 1 without augmentation.
-    spread : over the augmented crops that agree, of the median visible landmark in sides of the crop.
+    sigma : (39,) pixels, world_sigma : (39,) metres: spread over the crops that agree, 0 of a single one.
+    agreement : (39,) share of the crops that agree with the landmark, 1 of a single one.
+    spread : over the crops that agree, of the median visible landmark in sides of the crop.
     belief : 0..1 that this is somebody, from what the crops agree on; 1 without augmentation, but for `believed`.
     region : the crop.  matrix : (2, 3) float64, crop coordinates 0..1 to pixels.
     mask_logits : (256, 256) of the person, over the crop.
@@ -117,6 +121,28 @@ def landmarks(
         masked = _read(pyramid, regions, [False] * len(regions), run.part(0.2, 1.0), masks)
         return [replace(one, mask_logits=again.mask_logits) for one, again in zip(read, masked, strict=True)]
     return list(read)
+
+
+def read_again(
+    pyramid: Pyramid,
+    people: Sequence[PoseLandmarks],
+    frame: int,
+    run: Run,
+    foretold: Sequence[NDArray] | None = None,
+) -> list[PoseLandmarks]:
+    """People who were read in one crop, averaged with a second one of theirs: of `IN_TURN` that of the frame.
+
+    foretold : where the landmarks (39, 2) of each should be: of two opinions of a limb the nearer one counts.
+    """
+    scale, mirror, turn = IN_TURN[frame % len(IN_TURN)]
+    regions = [one.region for one in people]
+    crops = [replace(crop, size=scale * crop.size, rotation=crop.rotation + turn) for crop in regions]
+    again = _read(pyramid, crops, [mirror] * len(crops), run, masks=False)
+    places = foretold or [one.points for one in people]
+    return [
+        replace(_average(one, [other], place), belief=one.belief)
+        for one, other, place in zip(people, again, places, strict=True)
+    ]
 
 
 def landmarks_where(
@@ -249,11 +275,15 @@ def _refined(places: NDArray, heat: NDArray, kernel: int = 7, least: float = 0.5
     return np.where(sure[..., None], moved, places)
 
 
-def _average(first: PoseLandmarks, others: Sequence[PoseLandmarks]) -> PoseLandmarks:
-    """Mean over the crops of one person that agree, weighted by what each says of its own certainty, and the spread."""
+def _average(first: PoseLandmarks, others: Sequence[PoseLandmarks], foretold: NDArray | None = None) -> PoseLandmarks:
+    """Mean over the crops of one person that agree, weighted by what each says of its own certainty, and the spread.
+
+    foretold : (39, 2) where the landmarks should be, if that is known: see `_agreeing`.
+    """
     every = [first, *others]
     points, world = np.stack([one.points for one in every]), np.stack([one.world for one in every])
-    agreeing = _agreeing(points / first.region.size, np.array([one.score for one in every]))
+    places = None if foretold is None else foretold / first.region.size
+    agreeing = _agreeing(points / first.region.size, np.array([one.score for one in every]), places)
     weight = np.stack([one.score * (one.visibility * one.presence + 0.05) + 1e-6 for one in every]) * agreeing
     weight = (weight / weight.sum(0))[..., None]
     mean_points, mean_world = (points * weight).sum(0), (world * weight).sum(0)
@@ -304,16 +334,22 @@ def _spread(distance: NDArray, seen: NDArray) -> float:
     return float(np.median(np.sqrt(np.nanmean(distance[:, visible] ** 2, 0))))
 
 
-def _agreeing(points: NDArray, scores: NDArray) -> NDArray[np.bool_]:
+def _agreeing(points: NDArray, scores: NDArray, foretold: NDArray | None = None) -> NDArray[np.bool_]:
     """(N, 39): which of N crops hold the opinion that most of them share, for each group of landmarks.
 
     points : (N, 39, 2) in sides of the crop, the upright crop first; on a tie its opinion counts.
+    foretold : (39, 2) the same of where they should be: of a limb the nearer opinion counts, as much as it is nearer.
     """
     agreeing = np.zeros(points.shape[:2], bool)
     for group in _GROUPS:
+        by_place = foretold is not None and group is not _GROUPS[0]  # a trunk elsewhere is somebody else's
         apart = np.linalg.norm(points[:, None, group] - points[None, :, group], axis=-1).mean(-1)
         near = apart < AGREE_WITHIN
-        votes = near @ scores + np.where(np.arange(len(scores)) == 0, 1e-3, 0.0)
+        votes = near @ scores
+        if by_place:
+            votes -= np.linalg.norm(points[:, group] - foretold[group], axis=-1).mean(-1)
+        else:
+            votes[0] += 1e-3
         agreeing[:, group] = near[np.argmax(votes)][:, None]
     return agreeing
 

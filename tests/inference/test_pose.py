@@ -180,6 +180,20 @@ def test_mirrored_crops_name_the_persons_own_sides(astronaut):
     assert plain.points[11, 0] > plain.points[12, 0], "she faces us, so her left shoulder is on our right"
 
 
+def test_each_frame_of_a_clip_is_read_in_another_second_crop(astronaut):
+    pyramid = crops.Pyramid(astronaut)
+    person = search.find_people(astronaut, RUN, augment=False)[0]
+    read = [pose.read_again(pyramid, [person], frame, RUN)[0] for frame in range(len(pose.IN_TURN))]
+    sure = (person.visibility > 0.9) & np.all([one.agreement == 1 for one in read], axis=0)
+    assert sure.sum() > 12
+    away = np.array([one.points - person.points for one in read])[:, sure] / person.region.size
+    assert np.linalg.norm(away, axis=-1).max() < 0.02
+    assert min(np.abs(a - b).max() for i, a in enumerate(away) for b in away[:i]) > 1e-4, "no crop is read twice"
+    for one in read:
+        assert one.sigma[sure].max() > 0 and one.mask_logits is person.mask_logits
+        assert np.abs(one.world - person.world)[sure].max() < 0.08
+
+
 def test_averaging_keeps_the_opinion_of_most_crops():
     points = np.random.default_rng(0).random((8, 39, 2)) * 0.01
     points[5:, 13:23] += 0.3

@@ -108,6 +108,7 @@ class _Shot:
         pyramid = Pyramid(pixels, self.batch)
         if boxes is not None:
             seen = search.find_people(pyramid, run, boxes=boxes, augment=False) if len(boxes) else []
+            seen = pose.read_again(pyramid, seen, frame, run)
         else:
             seen = self._look(frame, pyramid, active, run)
             if len(seen) >= len(active):  # whoever is not seen is no backdrop
@@ -141,7 +142,7 @@ class _Shot:
                 break
             others = [one.sightings[frame] for one in self.tracks if frame in one.sightings]
             place, pyramid = back.predict(-frame), Pyramid(pixels, self.batch)
-            one = pose.landmarks(pyramid, [pose.region_from_points(place)], run)[0]
+            one = _read(pyramid, [place], frame, run)[0]
             one = self._apart(pyramid, one, place, [(other.landmarks, other.points) for other in others], run)
             one = _detected(one, track.sightings[track.first].landmarks.region.score)
             size = pixels.shape[1::-1]
@@ -172,8 +173,7 @@ class _Shot:
         """Landmarks of the people followed and, where it is time to, of new ones."""
         places = [track.predict(frame) for track in active]
         latest = [track.sightings[track.last] for track in active]
-        regions = [pose.region_from_points(points) for points in places]
-        seen = self._untangle(pyramid, pose.landmarks(pyramid, regions, run.part(0, 0.15)), places, run.part(0.15, 0.2))
+        seen = self._untangle(pyramid, _read(pyramid, places, frame, run.part(0, 0.15)), places, run.part(0.15, 0.2))
         seen = [_detected(one, last.landmarks.region.score) for one, last in zip(seen, latest, strict=True)]
         height, width = pyramid.level(0).shape[:2]
         seen = [one for one in seen if one.score >= self.min_score and _is_in_sight(one, width, height)]
@@ -228,6 +228,14 @@ class _Shot:
         again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run)[0]
         third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run)[0]
         return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
+
+
+def _read(pyramid: Pyramid, places: Sequence[NDArray], frame: int, run: Run) -> list[PoseLandmarks]:
+    """Those who should be at some places (39, 2) in a frame."""
+    regions = [pose.region_from_points(points) for points in places]
+    return pose.read_again(
+        pyramid, pose.landmarks(pyramid, regions, run.part(0.0, 0.6)), frame, run.part(0.6, 1.0), places
+    )
 
 
 def _detected(one: PoseLandmarks, score: float) -> PoseLandmarks:
