@@ -142,7 +142,7 @@ class _Shot:
                 break
             others = [one.sightings[frame] for one in self.tracks if frame in one.sightings]
             place, pyramid = back.predict(-frame), Pyramid(pixels, self.batch)
-            one = _read(pyramid, [place], frame, run)[0]
+            one = _read(pyramid, [place], frame, run, [other.points for other in others])[0]
             one = self._apart(pyramid, one, place, [(other.landmarks, other.points) for other in others], run)
             one = _detected(one, track.sightings[track.first].landmarks.region.score)
             size = pixels.shape[1::-1]
@@ -230,12 +230,15 @@ class _Shot:
         return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
 
 
-def _read(pyramid: Pyramid, places: Sequence[NDArray], frame: int, run: Run) -> list[PoseLandmarks]:
-    """Those who should be at some places (39, 2) in a frame."""
-    regions = [pose.region_from_points(points) for points in places]
-    return pose.read_again(
-        pyramid, pose.landmarks(pyramid, regions, run.part(0.0, 0.6)), frame, run.part(0.6, 1.0), places
-    )
+def _read(
+    pyramid: Pyramid, places: Sequence[NDArray], frame: int, run: Run, others: Sequence[NDArray] = ()
+) -> list[PoseLandmarks]:
+    """Those who should be at some places (39, 2) in a frame, in which there are others at theirs."""
+    read = pose.landmarks(pyramid, [pose.region_from_points(points) for points in places], run.part(0.0, 0.6))
+    # Of two who meet, what is where one should be may be the other.
+    met = [any(_meet(one, other) for other in (*places, *others) if other is not one) for one in places]
+    foretold = [None if meets else one for meets, one in zip(met, places, strict=True)]
+    return pose.read_again(pyramid, read, frame, run.part(0.6, 1.0), foretold)
 
 
 def _detected(one: PoseLandmarks, score: float) -> PoseLandmarks:
