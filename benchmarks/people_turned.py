@@ -56,7 +56,7 @@ class Turned:
     def ray(self, pixels: NDArray) -> NDArray[np.float64]:
         """(N, 2) at z = 1, in the still camera's axes."""
         own = np.asarray(pixels - self.still.off, np.float64)[:, None]
-        return cv2.undistortPoints(own, self.still.matrix, self.still.lens)[:, 0]
+        return np.asarray(cv2.undistortPoints(own, self.still.matrix, self.still.lens)[:, 0], np.float64)
 
     def at(self, frame: float) -> tuple[NDArray[np.float64], float]:
         """The turn (3, 3) from the frame's axes to the still camera's, and the focal length."""
@@ -94,7 +94,7 @@ class Turned:
             own = np.array([[focal, 0, WIDTH / 2 - 0.5], [0, focal, HEIGHT / 2 - 0.5 - row], [0, 0, 1]])
             size = WIDTH, rows
             places.append(cv2.initUndistortRectifyMap(lens, self.still.lens, turn.T, own, size, cv2.CV_32FC2)[0])
-        picture = cv2.remap(pixels, np.concatenate(places), None, cv2.INTER_CUBIC)
+        picture = cv2.remap(pixels, *np.split(np.concatenate(places), 2, axis=-1), cv2.INTER_CUBIC)
         if self.shot == "flash" and any(start <= frame < start + length for start, length in FLASHES):
             picture = 255 - 0.15 * (255 - picture)
         return np.asarray(picture, np.uint8)

@@ -342,14 +342,13 @@ def _agreeing(points: NDArray, scores: NDArray, foretold: NDArray | None = None)
     """
     agreeing = np.zeros(points.shape[:2], bool)
     for group in _GROUPS:
-        by_place = foretold is not None and group is not _GROUPS[0]  # a trunk elsewhere is somebody else's
         apart = np.linalg.norm(points[:, None, group] - points[None, :, group], axis=-1).mean(-1)
         near = apart < AGREE_WITHIN
         votes = near @ scores
-        if by_place:
-            votes -= np.linalg.norm(points[:, group] - foretold[group], axis=-1).mean(-1)
-        else:
+        if foretold is None or group is _GROUPS[0]:  # a trunk elsewhere is somebody else's
             votes[0] += 1e-3
+        else:
+            votes -= np.linalg.norm(points[:, group] - foretold[group], axis=-1).mean(-1)
         agreeing[:, group] = near[np.argmax(votes)][:, None]
     return agreeing
 

@@ -94,7 +94,8 @@ def match_render(camera_object: Object, scene: Scene) -> str:
 
 def hold(obj: Object) -> None:
     """Stand a matched camera where `animate` made its way begin, and take the way from it."""
-    for owner in (obj, obj.data):
+    camera: Any = obj.data
+    for owner in (obj, camera):
         data = owner.animation_data
         if data is None or data.action is None or _WAY not in data.action:
             continue
