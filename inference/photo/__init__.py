@@ -117,7 +117,8 @@ class Clip:
         for number, photo in enumerate(self._read()):
             if number == 0:
                 edges = self._edges if photo.camera is None or photo.camera.up is None else None
-                lens = replace(edges[1], up=None) if edges else Camera.default(*photo.size)
+                lens = edges[1] if edges else Camera.default(*photo.size)
+                lens = replace(lens, up=None) if edges and edges[0] else lens
             camera = photo.camera or (lens if lens is not None and photo.size == (lens.width, lens.height) else None)
             if camera is not None and camera.up is None and edges is not None and edges[0] in (0, number):
                 camera = _with_way_up(camera, edges[1])

@@ -124,24 +124,19 @@ def landmarks(
 
 
 def read_again(
-    pyramid: Pyramid,
-    people: Sequence[PoseLandmarks],
-    frame: int,
-    run: Run,
-    foretold: Sequence[NDArray | None] = (),
+    pyramid: Pyramid, people: Sequence[PoseLandmarks], foretold: Sequence[NDArray], frame: int, run: Run
 ) -> list[PoseLandmarks]:
     """People who were read in one crop, averaged with a second one of theirs: of `IN_TURN` that of the frame.
 
-    foretold : where each one's landmarks (39, 2) should be, if that tells: of two opinions of a limb the nearer counts.
+    foretold : where each one's landmarks (39, 2) should be: of two opinions of a limb the nearer one counts.
     """
     scale, mirror, turn = IN_TURN[frame % len(IN_TURN)]
     regions = [one.region for one in people]
     crops = [replace(crop, size=scale * crop.size, rotation=crop.rotation + turn) for crop in regions]
     again = _read(pyramid, crops, [mirror] * len(crops), run, masks=False)
-    places = foretold or [None] * len(people)
     return [
-        replace(_average(one, [other], place), belief=one.belief)
-        for one, other, place in zip(people, again, places, strict=True)
+        replace(_average(one, [other], places), belief=one.belief)
+        for one, other, places in zip(people, again, foretold, strict=True)
     ]
 
 

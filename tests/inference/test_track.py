@@ -345,9 +345,9 @@ def test_somebody_new_may_stand_before_another_who_is_seen(crossing_clip):
 
 
 def test_who_is_first_seen_where_two_part_is_followed_back(crossing):
-    pictures = crossing[0][17:33]  # one stands before the other in the first of them
+    pictures = crossing[0][18:33]  # one stands before the other in the first of them
     tracks = follow_people(iter(pictures), len(pictures), 12.5, runtime.start("cpu"))
-    assert [(track.first, track.last) for track in tracks] == [(0, 15), (0, 15)]
+    assert [(track.first, track.last) for track in tracks] == [(0, 14), (0, 14)]
 
 
 @pytest.mark.parametrize(("fps", "every", "missing"), [(60.0, 18, 6), (30.0, 9, 3), (10.0, 3, 1)])
