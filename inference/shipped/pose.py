@@ -33,6 +33,8 @@ FIRST_ASKED = 2
 #: What the network gets wrong of somebody lasts from frame to frame in the same crop, but is another thing in each.
 IN_TURN = ((1.0, False, 0.12), (1.0, True, -0.12), (1.0, False, 0.25), (0.8, True, 0.0), (1.0, False, -0.25),
            (0.9, True, 0.12))  # fmt: skip
+#: Of two crops, which tell little of how far many would lie apart, so much of the spread counts.
+_OF_TWO = 0.5
 #: Landmarks of two crops agree within this share of the crop's side; beyond it they are two opinions (left and right
 #: exchanged, as in people seen from the side or from behind), whose mean would be neither.
 AGREE_WITHIN = 0.035
@@ -124,19 +126,25 @@ def landmarks(
 
 
 def read_again(
-    pyramid: Pyramid, people: Sequence[PoseLandmarks], foretold: Sequence[NDArray], frame: int, run: Run
+    pyramid: Pyramid,
+    people: Sequence[PoseLandmarks],
+    frame: int,
+    run: Run,
+    foretold: Sequence[NDArray | None] = (),
 ) -> list[PoseLandmarks]:
     """People who were read in one crop, averaged with a second one of theirs: of `IN_TURN` that of the frame.
 
-    foretold : where each one's landmarks (39, 2) should be: of two opinions of a limb the nearer one counts.
+    foretold : where each one's landmarks (39, 2) should be, if that tells: of two opinions of a limb the nearer counts.
     """
     scale, mirror, turn = IN_TURN[frame % len(IN_TURN)]
     regions = [one.region for one in people]
     crops = [replace(crop, size=scale * crop.size, rotation=crop.rotation + turn) for crop in regions]
     again = _read(pyramid, crops, [mirror] * len(crops), run, masks=False)
+    places = foretold or [None] * len(people)
+    both = [_average(one, [other], own) for one, other, own in zip(people, again, places, strict=True)]
     return [
-        replace(_average(one, [other], places), belief=one.belief)
-        for one, other, places in zip(people, again, foretold, strict=True)
+        replace(mean, belief=one.belief, sigma=_OF_TWO * mean.sigma, world_sigma=_OF_TWO * mean.world_sigma)
+        for one, mean in zip(people, both, strict=True)
     ]
 
 

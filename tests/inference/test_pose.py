@@ -183,7 +183,7 @@ def test_mirrored_crops_name_the_persons_own_sides(astronaut):
 def test_each_frame_of_a_clip_is_read_in_another_second_crop(astronaut):
     pyramid = crops.Pyramid(astronaut)
     person = search.find_people(astronaut, RUN, augment=False)[0]
-    read = [pose.read_again(pyramid, [person], [person.points], frame, RUN)[0] for frame in range(len(pose.IN_TURN))]
+    read = [pose.read_again(pyramid, [person], frame, RUN)[0] for frame in range(len(pose.IN_TURN))]
     sure = (person.visibility > 0.9) & np.all([one.agreement == 1 for one in read], axis=0)
     assert sure.sum() > 12
     away = np.array([one.points - person.points for one in read])[:, sure] / person.region.size

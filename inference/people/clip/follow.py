@@ -108,7 +108,7 @@ class _Shot:
         pyramid = Pyramid(pixels, self.batch)
         if boxes is not None:
             seen = search.find_people(pyramid, run, boxes=boxes, augment=False) if len(boxes) else []
-            seen = _read_again(pyramid, seen, [one.points for one in seen], frame, run)
+            seen = pose.read_again(pyramid, seen, frame, run)
         else:
             seen = self._look(frame, pyramid, active, run)
             if len(seen) >= len(active):  # whoever is not seen is no backdrop
@@ -142,7 +142,7 @@ class _Shot:
                 break
             others = [one.sightings[frame] for one in self.tracks if frame in one.sightings]
             place, pyramid = back.predict(-frame), Pyramid(pixels, self.batch)
-            one = pose.landmarks(pyramid, [pose.region_from_points(place)], run)[0]
+            one = _read(pyramid, [place], frame, run, [other.points for other in others])[0]
             one = self._apart(pyramid, one, place, [(other.landmarks, other.points) for other in others], run)
             one = _detected(one, track.sightings[track.first].landmarks.region.score)
             size = pixels.shape[1::-1]
@@ -173,9 +173,7 @@ class _Shot:
         """Landmarks of the people followed and, where it is time to, of new ones."""
         places = [track.predict(frame) for track in active]
         latest = [track.sightings[track.last] for track in active]
-        read = pose.landmarks(pyramid, [pose.region_from_points(points) for points in places], run.part(0, 0.1))
-        read = _read_again(pyramid, read, places, frame, run.part(0.1, 0.15))
-        seen = self._untangle(pyramid, read, places, run.part(0.15, 0.2))
+        seen = self._untangle(pyramid, _read(pyramid, places, frame, run.part(0, 0.15)), places, run.part(0.15, 0.2))
         seen = [_detected(one, last.landmarks.region.score) for one, last in zip(seen, latest, strict=True)]
         height, width = pyramid.level(0).shape[:2]
         seen = [one for one in seen if one.score >= self.min_score and _is_in_sight(one, width, height)]
@@ -232,17 +230,15 @@ class _Shot:
         return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
 
 
-def _read_again(
-    pyramid: Pyramid, people: Sequence[PoseLandmarks], places: Sequence[NDArray], frame: int, run: Run
+def _read(
+    pyramid: Pyramid, places: Sequence[NDArray], frame: int, run: Run, others: Sequence[NDArray] = ()
 ) -> list[PoseLandmarks]:
-    """People with a second reading of those who meet nobody: where two meet it may be the other one's."""
-    everybody = range(len(places))
-    clear = [n for n in everybody if not any(k != n and _meet(places[n], places[k]) for k in everybody)]
-    again = pose.read_again(pyramid, [people[n] for n in clear], [places[n] for n in clear], frame, run)
-    result = list(people)
-    for n, one in zip(clear, again, strict=True):
-        result[n] = one
-    return result
+    """Those who should be at some places (39, 2) in a frame, in which there are others at theirs."""
+    read = pose.landmarks(pyramid, [pose.region_from_points(points) for points in places], run.part(0.0, 0.6))
+    # Of two who meet, what is where one should be may be the other.
+    met = [any(_meet(one, other) for other in (*places, *others) if other is not one) for one in places]
+    foretold = [None if meets else one for meets, one in zip(met, places, strict=True)]
+    return pose.read_again(pyramid, read, frame, run.part(0.6, 1.0), foretold)
 
 
 def _detected(one: PoseLandmarks, score: float) -> PoseLandmarks:
