@@ -52,7 +52,7 @@ SIZE = TURNS + 3
 PATH = slice(TURNS, SIZE)
 STEPS = 15
 #: Where the robust function of the picture lets go, in standard deviations: those are of a mean over six crops, and who
-#: is followed is read in one. Of limbs' landmarks that are well seen in clips a quarter are off by more than 3 of them,
+#: is followed is read in two. Of limbs' landmarks that are well seen in one a quarter are off by more than 3 of them,
 #: one of thirteen by more than 6. With less a quick limb, once the smooth motion lags behind it, is taken for one that
 #: is read elsewhere.
 CUT = 6.0
