@@ -94,7 +94,8 @@ class Turned:
             own = np.array([[focal, 0, WIDTH / 2 - 0.5], [0, focal, HEIGHT / 2 - 0.5 - row], [0, 0, 1]])
             size = WIDTH, rows
             places.append(cv2.initUndistortRectifyMap(lens, self.still.lens, turn.T, own, size, cv2.CV_32FC2)[0])
-        picture = cv2.remap(pixels, *np.split(np.concatenate(places), 2, axis=-1), cv2.INTER_CUBIC)
+        x, y = np.moveaxis(np.concatenate(places), -1, 0).copy()
+        picture = cv2.remap(pixels, x, y, cv2.INTER_CUBIC)
         if self.shot == "flash" and any(start <= frame < start + length for start, length in FLASHES):
             picture = 255 - 0.15 * (255 - picture)
         return np.asarray(picture, np.uint8)
