@@ -87,14 +87,16 @@ def test_whom_the_detector_hardly_sees_is_left_out_and_told_of(people, measured)
 
 
 def _moved(one: Sighting, scale: float, to: np.ndarray, belief: float) -> Sighting:
-    """A sighting as it would be of a body so many times as large in the picture, elsewhere in it."""
+    """A sighting as it would be of a body so many times as large in the picture, elsewhere in it; without hands."""
     landmarks = one.landmarks
     region, off = landmarks.region, to - scale * landmarks.points[[23, 24]].mean(0)
     cx, cy = scale * np.array([region.cx, region.cy]) + off
     region = replace(region, cx=float(cx), cy=float(cy), size=scale * region.size)
     matrix = scale * landmarks.matrix + np.column_stack([np.zeros((2, 2)), off])
     points = (scale * landmarks.points + off).astype(np.float32)
-    return replace(one, landmarks=replace(landmarks, points=points, region=region, matrix=matrix, belief=belief))
+    sigma = scale * landmarks.sigma
+    moved = replace(landmarks, points=points, sigma=sigma, region=region, matrix=matrix, belief=belief)
+    return replace(one, landmarks=moved, hands={})
 
 
 @pytest.mark.parametrize("belief", [0.9, 0.99])
