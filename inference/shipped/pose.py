@@ -324,7 +324,7 @@ def _evidence(scores: NDArray, region: Region, peak: float) -> NDArray[np.float6
 
 
 def believed(one: PoseLandmarks) -> PoseLandmarks:
-    """Somebody of whom one crop was read, with the belief that follows from it."""
+    """Somebody who is followed, with the belief that follows from what was read of him."""
     evidence = _evidence(np.array([one.score]), one.region, one.peak)
     return replace(one, belief=float(_sigmoid(_BELIEF @ evidence)))
 

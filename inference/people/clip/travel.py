@@ -216,9 +216,8 @@ def _solved(views: Views, good: float, step: int) -> tuple[Travel, float]:
     told = np.flatnonzero([len(own) >= LEAST for own in views.own])
     if 2 < len(told) < views.count and np.diff(told, prepend=-1, append=views.count).max() <= 2 * step + 1:
         travel, error = _solved(views.only(told), good, step)
-        return (
-            travel if travel.poses is None else replace(travel, poses=_bridged(travel.poses, told, views.count))
-        ), error
+        poses = None if travel.poses is None else _bridged(travel.poses, told, views.count)
+        return replace(travel, poses=poses), error
     turns, error = turning(views)
     if error < good:
         return Travel(_matrices(turns, np.zeros((views.count, 3))), True, TURNS), error
