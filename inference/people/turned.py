@@ -14,6 +14,8 @@ from .clip.ground import TRUNK
 _IN_PLANE = 0.6
 #: How far a trunk may be off the picture's edge (radians), and how many of those that tell are within that.
 _OFF, _MOST = math.radians(35.0), 0.9
+#: Or half of them, where none comes nearer to upright than this: somebody who kicks leans all ways meanwhile.
+_HALF, _UP = 0.5, math.radians(70.0)
 _WAYS = (
     ((-1.0, 0.0), "Heads point to the left", "rotate it clockwise by 90°"),
     ((1.0, 0.0), "Heads point to the right", "rotate it counterclockwise by 90°"),
@@ -35,7 +37,8 @@ def turned_notes(people: People) -> tuple[str, ...]:
     telling = trunks[lengths > _IN_PLANE] / lengths[lengths > _IN_PLANE, None]
     if not len(telling) or 2 * len(telling) < len(found):
         return ()
+    nobody = not (telling @ (0.0, -1.0) > math.cos(_UP)).any()
     for way, heads, remedy in _WAYS:
-        if np.mean(telling @ way > math.cos(_OFF)) >= _MOST:
+        if np.mean(telling @ way > math.cos(_OFF)) >= (_HALF if nobody else _MOST):
             return (f"{heads}: if the picture should stand upright, {remedy} and start again",)
     return ()

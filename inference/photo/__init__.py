@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..camera import Camera
 from ..errors import BadInput
 from . import exr
+from .bars import bar_of
 from .checks import check_file, check_size
 from .colour import over_white, quantised, sixteen_to_eight
 from .decode import read_picture
@@ -73,7 +74,7 @@ class Photo:
             from ..geometry.vanishing import lens_of
 
             camera = lens_of(self.pixels, self.digest)
-        return (camera or Camera.default(*self.size)).with_focal(fx, fy)
+        return (camera or _default_lens(self.pixels)).with_focal(fx, fy)
 
 
 #: What every task accepts as a photo.
@@ -117,7 +118,7 @@ class Clip:
         for number, photo in enumerate(self._read()):
             if number == 0:
                 edges = self._edges if photo.camera is None or photo.camera.up is None else None
-                lens = edges[1] if edges else Camera.default(*photo.size)
+                lens = edges[1] if edges else _default_lens(photo.pixels)
                 lens = replace(lens, up=None) if edges and edges[0] else lens
             camera = photo.camera or (lens if lens is not None and photo.size == (lens.width, lens.height) else None)
             if camera is not None and camera.up is None and edges is not None and edges[0] in (0, number):
@@ -146,6 +147,13 @@ def _with_way_up(camera: Camera, edges: Camera) -> Camera:
     if lens[2:] != shown[2:] or max(abs(math.log(a / b)) for a, b in zip(lens, shown, strict=True)) > _SAME_LENS:
         return camera
     return replace(camera, up=edges.with_focal(camera.fx, camera.fy).up)
+
+
+def _default_lens(pixels: NDArray[np.uint8]) -> Camera:
+    """The stated default for what lies within black bars: an upright film that was made a wide one has its own lens."""
+    height, width = pixels.shape[:2]
+    inside = Camera.default(width - 2 * bar_of(pixels.swapaxes(0, 1)), height - 2 * bar_of(pixels))
+    return replace(Camera.default(width, height), fx=inside.fx, fy=inside.fy)
 
 
 def load_photo(path: str | PathLike[str], *, layer: str | None = None) -> Photo:

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from maquette.inference import BadInput, Camera
+from maquette.inference import BadInput, Camera, Clip, Photo
 from maquette.inference.camera import Lens, y_up
 
 
@@ -141,3 +141,25 @@ def test_a_lens_in_words():
     assert Lens(50 / 36).camera(1080, 1920).lens == "50 mm from the scene's camera"
     # Where pixels are not square the long side is told by its own focal length.
     assert Lens(50 / 36, aspect_x=2).camera(1000, 1000).lens == "50 mm from the scene's camera"
+
+
+@pytest.mark.parametrize(("size", "bars"), [((1080, 608), (0, 656)), ((608, 1080), (240, 0)), ((640, 480), (80, 0))])
+def test_the_default_lens_is_that_of_the_picture_within_black_bars(size, bars):
+    width, height = size
+    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8)
+    barred = np.pad(pixels, ((bars[0],) * 2, (bars[1],) * 2, (0, 0)), constant_values=16)
+    barred[:, ::3] += 2  # compression
+    camera, own = Photo(barred).camera_or_default(), Camera.default(width, height)
+    assert (camera.fx, camera.source) == (pytest.approx(own.fx, rel=0.01), "default")
+    assert (camera.cx, camera.cy) == (barred.shape[1] / 2, barred.shape[0] / 2)
+    clip = Clip("film", 2, 25.0, lambda: iter([Photo(barred)] * 2))
+    assert next(iter(clip)).camera == camera
+
+
+def test_what_is_dark_at_one_side_or_uneven_or_everywhere_is_no_bar():
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 160, 3)).astype(np.uint8)
+    night, dim, black = pixels.copy(), pixels.copy(), np.zeros_like(pixels)
+    night[:, :60] = 0
+    dim[:, :50], dim[:, -50:] = pixels[:, :50] // 12, pixels[:, -50:] // 12
+    for one in (pixels, night, dim, black):
+        assert Photo(one).camera_or_default() == Camera.default(160, 90)

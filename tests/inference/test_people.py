@@ -501,6 +501,16 @@ def test_heads_that_are_not_up_are_told_unless_somebody_stands(found, degrees, t
     assert len(notes) == (told is not None)
     assert told is None or re.search(told, notes[0])
     assert turned_notes(replace(found, frames=((lying, upright),))) == ()
+
+
+def test_who_kicks_in_a_turned_clip_leans_all_ways_but_up(found):
+    def leaning(degrees):
+        turn = exponential(torch.tensor([0.0, 0.0, np.radians(degrees)])).numpy()
+        return (replace(found.frames[0][0], joints=found.frames[0][0].joints @ turn.T),)
+
+    kick = [leaning(degrees) for degrees in (90, 95, 85, 130, 165, 120)]
+    assert "Heads point to the right" in turned_notes(replace(found, frames=tuple(kick)))[0]
+    assert turned_notes(replace(found, frames=(*kick, leaning(20)))) == (), "somebody gets up"
     assert turned_notes(replace(found, frames=((), ()))) == ()
 
 
