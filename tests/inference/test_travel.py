@@ -14,6 +14,8 @@ from maquette.inference.people.clip.scenery import Scenery, joined
 from maquette.inference.people.clip.travel import (
     BLIND,
     MOVES,
+    SHIFTS,
+    TURNS,
     UNSOLVED,
     ZOOMS,
     Travel,
@@ -166,6 +168,17 @@ def test_how_the_camera_moves_tells_a_lens_that_is_a_guess(kind):
     assert through_lens(paths, told, FPS, runtime.start("cpu")) == told
     cut = through_lens(paths, guess, FPS, runtime.start("cpu"), cuts=(20,))
     assert cut == guess
+
+
+def test_a_picture_that_was_reframed_afterwards_is_told_of():
+    paths, guess = _followed(_path("still")), (Camera.default(240, 360),) * FRAMES
+    paths[:, 2] -= 160 * paths[:, 1] / FRAMES  # an upright part of a wide film that follows somebody through it
+    paths = paths[(paths[:, 2] > 0) & (paths[:, 2] < 240)]
+    assert travel_of(paths, through_lens(paths, guess, FPS, runtime.start("cpu")), FPS).note.endswith(SHIFTS)
+    for kind in ("pan", "dolly", "orbit"):
+        assert SHIFTS not in _solve(kind).note
+    panned, guess = _followed(_path("pan")), (replace(CAMERA, fx=460.0, fy=460.0, source="default"),) * FRAMES
+    assert travel_of(panned, through_lens(panned, guess, FPS, runtime.start("cpu")), FPS).note == TURNS
 
 
 def test_the_ground_below_the_feet_gives_the_scale_of_who_runs_and_jumps():

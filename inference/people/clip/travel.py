@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation, Slerp
 
@@ -47,6 +48,12 @@ UNSOLVED = (
     " matched camera stands still"
 )
 TURNS, MOVES, ZOOMS = (f"The camera {what}; it is animated" for what in ("turns", "moves", "zooms"))
+#: A picture that shifts as a whole, by this share of its width and more, is no camera's that turns or is carried.
+SHIFTED = 0.15
+SHIFTS = (
+    "The picture shifts as a whole, as if it was reframed or stabilised afterwards, or the lens is very long: distances"
+    " and ways are uncertain, so bring the film as it was shot, or give its focal length"
+)
 #: A zoom leaves less than this share of the error that turns alone leave, and at most so many times what is left by a
 #: camera that is carried: nearly all that a zoom does could be the way of one.
 ZOOMED, CARRIED = 0.5, 1.3
@@ -96,7 +103,25 @@ def travel_of(paths: NDArray, cameras: tuple[Camera, ...], fps: float, cuts: tup
     travel, _ = _solved(views, good, step)
     if not travel.turns and _zoom(*_fewer(views, step), good, guessed=False) is not None:
         return Travel(lost=True, note=f"{UNSOLVED} (it zooms)")
-    return replace(travel, note=ZOOMS) if travel.turns and len({camera.fx for camera in cameras}) > 1 else travel
+    if travel.turns and len({camera.fx for camera in cameras}) > 1:
+        return replace(travel, note=ZOOMS)
+    if travel.poses is not None and _shifts(views, good, cameras[0].width):
+        return replace(travel, note=f"{travel.note}. {SHIFTS}")
+    return travel
+
+
+def _shifts(views: Views, good: float, width: int) -> bool:
+    """Whether all points go the same way at the same time, wherever they are in the picture and in depth. They lie
+    point by point, frame by frame."""
+    points, frames = np.arange(views.points), np.arange(views.count)
+    next_one = np.flatnonzero((np.diff(views.point) == 0) & (np.diff(views.frame) == 1))
+    steps, own = views.at[next_one + 1] - views.at[next_one], views.frame[next_one + 1]
+    shifts = np.stack([np.nan_to_num(ndimage.median(steps[:, k], own, frames)).cumsum() for k in (0, 1)], 1)
+    left = views.at - shifts[views.frame]
+    places = np.stack([ndimage.median(left[:, k], views.point, points) for k in (0, 1)], 1)
+    off = np.linalg.norm(left - places[views.point], axis=1)
+    error = np.percentile(ndimage.median(off, views.frame, np.unique(views.frame)), 95)
+    return bool(error < good * views.pixel and np.ptp(shifts, axis=0).max() > SHIFTED * width * views.pixel)
 
 
 def through_lens(
