@@ -99,6 +99,8 @@ class Movie:
             self.pixel_aspect = 1 / across if self._turn[0] else across
             if self.pixel_aspect != 1:
                 self.notes.append(f"Its pixels are not square ({float(self.pixel_aspect):.4g} wide for 1 high).")
+            if first.interlaced_frame:
+                self.notes.append("It is marked as interlaced: if what moves is combed, deinterlace it first.")
 
     @property
     def length(self) -> int:

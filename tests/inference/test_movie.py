@@ -147,6 +147,7 @@ def test_fields_share_their_colours_as_in_blender(tmp_path) -> None:
         with av.open(str(path)) as container:
             assert next(container.decode(video=0)).interlaced_frame == ("ilme" in flags)
         shown[flags] = next(iter(load_clip(path))).pixels
+        assert any("interlaced" in note for note in load_clip(path).notes) == ("ilme" in flags)
     np.testing.assert_array_equal(*shown.values())
 
 
