@@ -52,6 +52,10 @@ _FULL_RANGE = 2
 _SCALER = 0x10 | 0x40000
 #: Codec -> the decoder that knows its alpha, which WebM holds beside the picture.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+SLOW = (
+    "It is slow motion, filmed at {0:.4g} frames a second: people tremble less if that rate is given (on the command"
+    " line --fps {0:.4g})."
+)
 _ADVICE = "Save it again, as MP4 (H.264)."
 
 
@@ -99,6 +103,8 @@ class Movie:
             self.pixel_aspect = 1 / across if self._turn[0] else across
             if self.pixel_aspect != 1:
                 self.notes.append(f"Its pixels are not square ({float(self.pixel_aspect):.4g} wide for 1 high).")
+            if (filmed := _rate_filmed(container)) > 1.5 * self.fps:
+                self.notes.append(SLOW.format(filmed))
             if first.interlaced_frame:
                 self.notes.append("It is marked as interlaced: if what moves is combed, deinterlace it first.")
 
@@ -261,6 +267,14 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
         except FFmpegError:
             continue
         yield from frames  # type: ignore[misc]
+
+
+def _rate_filmed(container: InputContainer) -> float:
+    """Frames a second that a phone says it has filmed at, which are more than the film's in slow motion; else 0."""
+    try:
+        return float(container.metadata.get("com.android.capture.fps", 0))
+    except ValueError:
+        return 0.0
 
 
 def _display_turn(frame: VideoFrame) -> tuple[bool, bool, bool]:

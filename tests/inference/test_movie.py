@@ -255,3 +255,18 @@ def test_a_playlist_reaches_nothing_but_files(tmp_path) -> None:
     (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n")
     with pytest.raises(BadInput):
         load_clip(tmp_path / "list.mp4")
+
+
+@pytest.mark.parametrize(("told", "slow"), [("240.000000", True), ("24.0", False), ("fast", False), (None, False)])
+def test_slow_motion_of_a_phone_is_said(tmp_path, told, slow) -> None:
+    path = tmp_path / "slow.mp4"
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as container:
+        container.metadata.update({"com.android.capture.fps": told} if told else {})
+        stream = container.add_stream("libx264", rate=24)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for picture in numbered(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert [note.startswith("It is slow motion, filmed at 240 frames") for note in load_clip(path).notes] == [
+        True
+    ] * slow
