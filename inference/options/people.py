@@ -9,7 +9,7 @@ from .common import AUTO, boxes_from
 SAM3D = ("sam3d-body", "sam3d-body-vith")
 #: Those that what was measured of a clip is solved by: the keywords of `solve_people`.
 SOLVING = (
-    "refine", "hmr_batch_size", "smoothing", "plant", "body", "smpl_body", "hands", "camera_motion",
+    "refine", "hmr_batch_size", "smoothing", "plant", "capture_fps", "body", "smpl_body", "hands", "camera_motion",
     "floor_height", "floor_pitch", "floor_roll",
 )  # fmt: skip
 # fmt: off
@@ -28,6 +28,9 @@ OPTIONS = Options(
     Number("smoothing", 1.0, "Smoothing", "Amount of temporal smoothing; 0 keeps the raw poses", 0.0, 1000.0,
            soft_high=4.0),
     Share("plant", 1.0, "Plant Feet", "How firmly planted feet are held in place; 0 lets them slide"),
+    Number("capture_fps", 0.0, "Capture Rate",
+           "Of a tracked clip in slow motion or time lapse: frames a second that were filmed; 0: as many as it plays",
+           0.0, 10000.0, soft_high=240.0),
     Choice("body", "mannequin", "Body", "Which body people have",
            (("mannequin", "Mannequin", "A smooth figure without anatomical detail"),
             ("anatomical", "Anatomical", "An anatomical body")), models=("builtin",)),

@@ -38,6 +38,7 @@ def recover_people(
     track: bool = True,
     smoothing: float = 1.0,
     plant: float = 1.0,
+    capture_fps: float = 0.0,
     body: str = "mannequin",
     smpl_body: str = "smpl",
     hands: str = "full",
@@ -69,6 +70,8 @@ def recover_people(
     track : keep one identity and one body shape per person over the frames of a clip, and smooth its motion.
     smoothing : of a tracked clip: 0 gives every frame's own pose, above 1 the motion is calmer than usual.
     plant : of a tracked clip: 1 holds planted feet in place, 0 leaves them to slide.
+    capture_fps : of a tracked clip in slow motion or time lapse: the frames a second that were filmed, by which its
+        motion is smoothed and planted; 0 takes those that it plays. The result plays as the clip does.
     body : of the built-in people: "mannequin", a smooth figure without anatomical detail, or "anatomical".
     smpl_body : of HMR 2.0's people: "smpl", which has no fingers, or "smplh" or "smplx" (SMPL+H, SMPL-X), which have
         them and show what the hand networks see; each is a file of the user's own.
@@ -145,6 +148,7 @@ def solve_people(
     hmr_batch_size: int = 8,
     smoothing: float = 1.0,
     plant: float = 1.0,
+    capture_fps: float = 0.0,
     body: str = "mannequin",
     smpl_body: str = "smpl",
     hands: str = "full",

@@ -127,7 +127,7 @@ def follow(clip: Clip, run: Run, options: Mapping[str, Any]) -> tuple[People, Ca
 
     measured = measure(clip, run.part(0.0, 0.5), options)
     people = solve_clip(measured, run.part(0.5, 1.0), options)
-    tracks = identify(measured.pieces, measured.fps or USUAL_FPS)
+    tracks = identify(measured.pieces, options["capture_fps"] or measured.fps or USUAL_FPS)
 
     def seen(frame: int) -> tuple[Person, ...]:
         here = [one for one in people.frames[frame] if frame in tracks[one.track_id].sightings]

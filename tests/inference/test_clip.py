@@ -113,6 +113,15 @@ def test_a_figure_far_below_the_floor_that_is_hardly_believed_is_left_out_and_to
         assert sorted(solved.tracks()) == [0, 1, 2] and "may be there" not in told and "m below the floor" in told
 
 
+def test_slow_motion_is_solved_at_the_rate_it_was_filmed_at_and_plays_at_its_own(people, measured):
+    played = replace(measured, fps=FPS / 4)
+    as_slow, as_filmed = solve_people(played), solve_people(played, capture_fps=FPS)
+    assert as_filmed.fps == as_slow.fps == as_filmed.measured.fps == FPS / 4
+    joints, slow, true = (np.stack([frame[0].joints for frame in one.frames]) for one in (as_filmed, as_slow, people))
+    np.testing.assert_array_equal(joints, true)
+    assert np.abs(np.diff(slow, 3, axis=0)).mean() > 1.2 * np.abs(np.diff(true, 3, axis=0)).mean()
+
+
 def test_a_person_has_one_shape_and_is_a_posed_body(people):
     for track in people.tracks().values():
         assert all(np.array_equal(person.shape, track[0][1].shape) for _, person in track)

@@ -61,7 +61,7 @@ class PeopleSettingsPanel(SidebarPanel):
         self.rows(layout, settings, "body", "smpl_body", "hands", "mask_prompts")
         self.rows(layout.column(heading="Fit"), settings, "refine", "track")
         if people.track and people.frames == "CLIP":
-            self.rows(layout.column(align=True), settings, "smoothing", "plant", "camera_motion")
+            self.rows(layout.column(align=True), settings, "smoothing", "plant", "capture_fps", "camera_motion")
             self.rows(layout.column(align=True), settings, "floor_height", "floor_pitch", "floor_roll")
         if not people.boxes:
             self.rows(layout, settings, "detector")

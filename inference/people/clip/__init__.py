@@ -40,6 +40,7 @@ from .identify import all_tracks, is_somebody, spells_of
 from .measured import Measured, first_piece
 from .motion import Motion, Spell
 from .pieces import Piece
+from .retime import as_filmed
 from .scenery import Background, joined
 from .sides import with_steady_sides
 from .temporal import bridge, fit_motion
@@ -85,6 +86,7 @@ def measure_clip(
     return film.measured(pieces, options)
 
 
+@as_filmed
 def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
     """The people of a whole clip, of what is seen in it: one problem over all frames, without a network.
 

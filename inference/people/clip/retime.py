@@ -3,12 +3,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
+from typing import Any
 
 import numpy as np
 
 from ...geometry.rotations import slerp
 from ...results import People, Person
+from ...runtime.run import Run
+from .measured import Measured
+
+
+def as_filmed(solve: Callable[..., People]) -> Callable[..., People]:
+    """A function (measured, run, ..., options) that solves a clip, at the rate it was filmed at: slow motion is no calm
+    motion. What it gives plays at the clip's own rate."""
+
+    @wraps(solve)
+    def solved(measured: Measured, run: Run, *more: Any) -> People:
+        people = solve(replace(measured, fps=more[-1]["capture_fps"] or measured.fps), run, *more)
+        return replace(people, fps=measured.fps, measured=measured)
+
+    return solved
 
 
 def at_rate(people: People, fps: float) -> People:

@@ -24,6 +24,7 @@ from ..clip import NO_HANDS, USUAL_FPS, one_by_one, posed
 from ..clip import measure_clip as measure_landmarks
 from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell, rest_joints
+from ..clip.retime import as_filmed
 from ..clip.world import calmed, stand_behind, travel_behind, way_up, world_behind
 from . import answers, placing
 from .answers import CropQuery, NetworkOutput
@@ -93,6 +94,7 @@ def measure_clip(film: Film, run: Run, search: Search, options: Mapping[str, Any
     return film.measured(pieces, {**options, "detector": search.by}, run.model.id)
 
 
+@as_filmed
 def solve_clip(measured: Measured, run: Run, options: Mapping[str, Any]) -> People:
     """The people of what was measured of a clip: who is who, their builds and motions.
 

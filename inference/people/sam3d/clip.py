@@ -15,6 +15,7 @@ from ...results import People, Person
 from ..clip import NO_HANDS, USUAL_FPS, one_by_one, posed
 from ..clip.identify import spells_of
 from ..clip.motion import Motion, Spell
+from ..clip.retime import as_filmed
 from ..clip.world import calmed, stand_behind, travel_behind, way_up, world_behind
 from ..hmr2.clip import filled
 from ..hmr2.kept import Whose, draw_masks, everybody, followed, look
@@ -63,6 +64,7 @@ def measure_clip(
     return film.measured(pieces, {**options, "detector": search.by}, run.model.id)
 
 
+@as_filmed
 def solve_clip(measured: Measured, run: Run, model: Model, options: Mapping[str, Any]) -> People:
     """The people of what was measured of a clip, by the model's rig alone.
 
