@@ -90,6 +90,25 @@ def test_colours_decide_where_motion_cannot():
     assert owners[1][0] is tracks[0]
 
 
+def test_nobody_is_given_what_is_seen_in_the_clothes_of_whom_he_meets():
+    met = [_track(dict.fromkeys(range(3), x), colour) for x, colour in ((200.0, RED), (240.0, BLUE))]
+    alone = [met[0], _track(dict.fromkeys(range(3), 500.0), BLUE)]
+    mixture = _sighting(202, 0.36 * RED + 0.64 * BLUE)
+    assert assign(alone, [mixture], 3, strictly=True)[0][0] is met[0], "light changes"
+    assert assign(met, [mixture], 3)[0][0] is met[0]
+    assert assign(met, [mixture], 3, strictly=True)[0][0] is None
+    assert assign(met, [_sighting(202, RED)], 3, strictly=True)[0][0] is met[0]
+
+
+def test_how_somebody_looks_is_known_from_where_nobody_is_near():
+    track = Track()
+    track.add(0, replace(_sighting(200, BLUE), clear=False))
+    assert np.allclose(track.colours, BLUE) and not track.known
+    for frame in range(1, 4):
+        track.add(frame, _sighting(200, RED))
+    assert np.allclose(track.colours, RED) and track.known
+
+
 def test_a_far_sighting_is_somebody_new():
     track = _track({0: 100.0, 1: 102.0})
     assert assign([track], [_sighting(500)], 2)[0][0] is None
@@ -350,14 +369,82 @@ def test_who_is_first_seen_where_two_part_is_followed_back(crossing):
     assert [(track.first, track.last) for track in tracks] == [(0, 14), (0, 14)]
 
 
+def _behind_another(monkeypatch, ways, reads, fps):
+    """The tracks of somebody in red, and of somebody in blue who passes behind him, of whose crops the network makes
+    what it may.
+
+    ways : where they are in each frame, red first.  reads : (place looked at, place of each) -> where somebody is seen.
+    """
+    place, mask = _figure[33, 0], np.full((256, 256), -10.0, np.float32)
+    mask[64:192, 118:138] = 10.0
+
+    def seen_at(x):
+        return replace(_landmarks(float(x)), mask_logits=mask)
+
+    def there(pixels):
+        return ways[int(pixels[0, 0, 0])]
+
+    def read(pyramid, regions, run, **_):
+        return [seen_at(reads(one.cx - place, *there(pyramid.level(0)))) for one in regions]
+
+    def worn(pixels, one):
+        red, blue = (abs(one.points[33, 0] - place - x) < 1 for x in there(pixels))
+        colour = RED if red else BLUE if blue else OTHER_ONE
+        return np.stack([colour, colour])
+
+    def find(pyramid, run, least, known, *rest, **more):
+        red, blue = there(pyramid.level(0))
+        seen = [red, blue] if abs(red - blue) > 75 else [red]
+        missing = [seen_at(x) for x in seen if all(abs(one.points[33, 0] - place - x) > 1 for one in known)]
+        return [replace(one, region=replace(one.region, score=1.0)) for one in missing], 0
+
+    monkeypatch.setattr(pose, "landmarks", read)
+    monkeypatch.setattr(pose, "read_again", lambda pyramid, people, *_: list(people))
+    monkeypatch.setattr(follow, "colours", worn)
+    monkeypatch.setattr(follow, "detect_people", lambda *_: [])
+    monkeypatch.setattr(follow, "vouched", lambda one, _: float(worn(now[0], one)[0, 0] in (0, 1)))
+    monkeypatch.setattr(search, "search_people", find)
+    shot, now = _Shot(0, fps, 0.4, 1.0, 8), [np.zeros((480, 640, 3), np.uint8)]
+    for frame in range(len(ways)):
+        now[0] = np.full((480, 640, 3), frame, np.uint8)
+        shot.step(frame, now[0], runtime.start("cpu"), None)
+    return sorted(shot.tracks, key=lambda track: float(track.colours[0, 1]))
+
+
+def test_a_mixture_with_somebody_in_front_is_nobody(monkeypatch):
+    ways = [(300, 100 + 10 * frame) for frame in range(40)]
+
+    def reads(looked_at, red, blue):
+        own = red if abs(looked_at - red) < abs(looked_at - blue) else blue
+        return own if own == red or abs(red - blue) > 100 else (red + blue) / 2
+
+    red, blue = _behind_another(monkeypatch, ways, reads, 25.0)
+    assert list(red.sightings) == list(range(40))
+    assert {*range(10), *range(31, 40)} <= blue.sightings.keys()
+    assert all(one.colours[0, 1] == 1 for one in blue.sightings.values())
+
+
+def test_who_was_lost_behind_somebody_is_followed_back(monkeypatch):
+    turns = 25  # and comes out where he went in, while he is looked for on the other side
+    ways = [(300, 215 + 2 * (frame if frame < turns else 2 * turns - frame)) for frame in range(60)]
+
+    def reads(looked_at, red, blue):
+        return blue if abs(red - blue) >= 60 and abs(looked_at - blue) < 30 else red
+
+    red, blue = _behind_another(monkeypatch, ways, reads, 50.0)
+    assert list(red.sightings) == list(range(60))
+    assert list(blue.sightings) == [*range(13), *range(38, 60)]
+
+
 @pytest.mark.parametrize(("fps", "every", "missing"), [(60.0, 18, 6), (30.0, 9, 3), (10.0, 3, 1)])
 def test_the_detector_looks_as_often_in_a_second_however_many_frames_it_has(monkeypatch, fps, every, missing):
     end = round(1.2 * fps)
     lost, back = end // 2 + 1, end  # out of sight in between, and where he was before
-    looks, now, nowhere = [], [0], np.zeros((480, 640, 3), np.uint8)
+    looks, now = [], [0]
 
     def read(pyramid, regions, run, **_):
-        return [_landmarks(300.0, score=0.1 if lost <= now[0] < back else 0.99) for _ in regions]
+        hidden = lost <= pyramid.level(0)[0, 0, 0] < back
+        return [_landmarks(300.0, score=0.1 if hidden else 0.99) for _ in regions]
 
     def find(pyramid, run, *rest, **more):
         looks.append(now[0])
@@ -368,7 +455,7 @@ def test_the_detector_looks_as_often_in_a_second_however_many_frames_it_has(monk
     monkeypatch.setattr(search, "search_people", find)
     shot = _Shot(0, fps, 0.4, 1.0, 8)
     for now[0] in range(2 * end):
-        shot.step(now[0], nowhere, runtime.start("cpu"), None)
+        shot.step(now[0], np.full((480, 640, 3), now[0], np.uint8), runtime.start("cpu"), None)
     (track,) = shot.tracks
     assert list(track.sightings) == [*range(lost), *range(back, 2 * end)]
     calm = [looks[number + 1] - one for number, one in enumerate(looks[:-1]) if looks[number + 1] < lost]

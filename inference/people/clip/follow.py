@@ -34,6 +34,7 @@ from .track import (
     COVERED,
     LONGEST_GAP,
     MOST_COST,
+    OWN,
     SAME,
     Sighting,
     Track,
@@ -41,7 +42,10 @@ from .track import (
     at_edge,
     distinct,
     is_clear,
+    is_near,
     match_cost,
+    meet,
+    ownness,
     sighting_similarity,
     similarity,
 )  # fmt: skip
@@ -55,6 +59,8 @@ PRESENT = np.array([0, 11, 12, 23, 24])
 READABLE = 20
 #: Followed landmarks scored below this are lost.
 LEAST_SCORE = 0.4
+#: What clothes that are one's own count of the claim that a reading is somebody's.
+WORN = 0.5
 #: Bytes of the frames that are kept, for those who are followed backwards: 1.7 seconds of full HD.
 KEPT = 1 << 28
 
@@ -96,10 +102,12 @@ class _Shot:
         self.tracks: list[Track] = []
         self.backdrop = Backdrop()
         self.worn: dict[int, NDArray | None] = {}
+        #: Of how many it is known how they look, and up to which frame each track was followed back.
+        self.known, self.settled = 0, dict[int, int]()
         self.kept: list[tuple[int, NDArray[np.uint8]]] = []
         self.detect_every = max(1, round(DETECT_EVERY * fps))
         self.detect_missing = max(1, round(DETECT_MISSING * fps))
-        self.looked = start - self.detect_every
+        self.looked, self.found = start - self.detect_every, list[PoseLandmarks]()
         self.longest_gap = max(1, round(LONGEST_GAP * fps))
 
     def step(self, frame: int, pixels: NDArray[np.uint8], run: Run, boxes: Sequence | None) -> list[PoseLandmarks]:
@@ -117,50 +125,90 @@ class _Shot:
         sightings = [Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
         sightings = distinct(sightings, active, frame)
         sightings = [replace(one, clear=is_clear(one, sightings)) for one in sightings]
-        owners = assign(active, sightings, frame, self.fps)
+        owners = assign(active, sightings, frame, self.fps, strictly=boxes is None)
         lost = [track for track in active if all(track is not owner for owner, _ in owners)]
+        unseen = [one.predict(frame) for one in lost]
+        owners = [(owner, replace(one, clear=one.clear and not is_near(one, unseen))) for owner, one in owners]
         new: list[Track] = []
         for track, sighting in owners:
             if track is None:
-                if any(_meet(sighting.points, one.predict(frame)) for one in lost):
+                if boxes is None and all(sighting.landmarks is not one for one in self.found):
+                    continue  # a crop of somebody else shows no new one, whom the detector does not see
+                if any(meet(sighting.points, one.predict(frame)) for one in lost):
                     continue  # nobody new steps out of somebody who was lost: it is that one, or a mixture
                 new.append(track := Track())
             track.add(frame, sighting)
-        for track in new if boxes is None else []:
-            self._follow_back(track, run.part(1.0, 1.0))
         self.tracks += new
+        if boxes is None:
+            self._look_back(frame, run.part(1.0, 1.0))
         self._mark_covered(frame, pixels, self.tracks)
         self.kept = [*self.kept[-max(1, KEPT // pixels.nbytes) :], (frame, pixels)]
         return [track.sightings[frame].landmarks for track in self.tracks if frame in track.sightings]
 
-    def _follow_back(self, track: Track, run: Run) -> None:
-        """Add where somebody was in the frames before the one that he is first seen in, as far as he can be seen."""
+    def _look_back(self, frame: int, run: Run) -> None:
+        """Follow those back who are new, or were lost and are clear of everybody again. Once it is known how somebody
+        looks it shows where another was taken for him."""
+        known = [track for track in self.tracks if track.known]
+        if len(known) > self.known:
+            self.known, start = len(known), self.kept[0][0] if self.kept else frame
+            for track in known:
+                own = {k: one for k, one in track.sightings.items() if k < start or self._is_own(track, one, k)}
+                track.sightings = own or track.sightings
+                self.settled[id(track)] = min(start, self.settled.get(id(track), start))
+        here = [track for track in self.tracks if frame in track.sightings]
+        for track in sorted(here, key=lambda one: -_feet(one.sightings[frame].points)):
+            if id(track) not in self.settled or (track.known and track.sightings[frame].clear):
+                self._follow_back(track, self.settled.get(id(track), -1), run)
+                self.settled[id(track)] = frame
+
+    def _follow_back(self, track: Track, since: int, run: Run) -> None:
+        """Add where somebody was in the frames since one and before the last that he is seen in, as far as he can be
+        seen."""
+        kept = [(frame, pixels) for frame, pixels in self.kept if since <= frame < track.last]
         back = Track()  # in time that runs the other way
-        back.add(-track.first, track.sightings[track.first])
-        for frame, pixels in reversed(self.kept):
-            if -frame - back.last > self.detect_every:
-                break
-            others = [one.sightings[frame] for one in self.tracks if frame in one.sightings]
-            place, pyramid = back.predict(-frame), Pyramid(pixels, self.batch)
-            one = _read(pyramid, [place], frame, run, [other.points for other in others])[0]
-            one = self._apart(pyramid, one, place, [(other.landmarks, other.points) for other in others], run)
-            one = _detected(one, track.sightings[track.first].landmarks.region.score)
-            size = pixels.shape[1::-1]
-            if one.score < self.min_score or not _is_in_sight(one, *size):
-                continue
-            sighting = Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size))
-            if max((sighting_similarity(sighting, other) for other in others), default=0.0) >= SAME:
-                continue
-            if match_cost(back, sighting, -frame, self.fps) < MOST_COST:
-                back.add(-frame, replace(sighting, clear=is_clear(sighting, others)))
-                track.sightings = {frame: back.sightings[-frame], **track.sightings}
-                self._mark_covered(frame, pixels, [*self.tracks, track])
+        back.add(-track.last, track.sightings[track.last])
+        for frame, pixels in reversed(kept):
+            if frame in track.sightings:
+                back.add(-frame, track.sightings[frame])
+            elif -frame - back.last <= self.detect_every:
+                sighting = self._seen_back(track, back, frame, pixels, run)
+                if sighting is not None:
+                    back.add(-frame, sighting)
+                    track.sightings = dict(sorted([*track.sightings.items(), (frame, sighting)]))
+                    self._mark_covered(frame, pixels, self.tracks)
+
+    def _seen_back(self, track: Track, back: Track, frame: int, pixels: NDArray[np.uint8], run: Run) -> Sighting | None:
+        """Somebody in an earlier frame, who is followed back; None where he is not seen."""
+        others = [one for one in self.tracks if one is not track and frame in one.sightings]
+        there = [one.sightings[frame] for one in others]
+        place, pyramid = back.predict(-frame), Pyramid(pixels, self.batch)
+        place = place if frame < track.first else track.near(frame)
+        one = _read(pyramid, [place], frame, run, [other.points for other in there])[0]
+        near = [(other.landmarks, other.points, own) for other, own in zip(there, others, strict=True)]
+        one = self._apart(pyramid, one, place, track, near, run)
+        one = _detected(one, back.sightings[back.last].landmarks.region.score)
+        size = pixels.shape[1::-1]
+        if one.score < self.min_score or not _is_in_sight(one, *size):
+            return None
+        sighting = Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size))
+        if max((sighting_similarity(sighting, other) for other in there), default=0.0) >= SAME:
+            return None
+        if match_cost(back, sighting, -frame, self.fps) >= MOST_COST or not self._is_own(track, sighting, frame):
+            return None
+        return replace(sighting, clear=is_clear(sighting, there))
+
+    def _is_own(self, track: Track, sighting: Sighting, frame: int) -> bool:
+        """Whether colours do not say that it is somebody else of those who are there who is seen in a frame."""
+        most = self.longest_gap
+        there = [one for one in self.tracks if one is not track and one.first - most <= frame <= one.last + most]
+        met = [other for other in there if meet(sighting.points, other.near(frame))]
+        return ownness(sighting.colours, track, met) >= OWN
 
     def _mark_covered(self, frame: int, pixels: NDArray[np.uint8], tracks: Sequence[Track]) -> None:
         """Tell how much others stand before of those who meet somebody in a frame."""
         here = [track for track in tracks if frame in track.sightings]
         points = [track.sightings[frame].points for track in here]
-        met = [i for i, own in enumerate(points) if any(j != i and _meet(own, points[j]) for j in range(len(here)))]
+        met = [i for i, own in enumerate(points) if any(j != i and meet(own, points[j]) for j in range(len(here)))]
         if not met:
             return
         seen = [here[i].sightings[frame] for i in met]
@@ -173,11 +221,13 @@ class _Shot:
         """Landmarks of the people followed and, where it is time to, of new ones."""
         places = [track.predict(frame) for track in active]
         latest = [track.sightings[track.last] for track in active]
-        seen = self._untangle(pyramid, _read(pyramid, places, frame, run.part(0, 0.15)), places, run.part(0.15, 0.2))
+        seen = _read(pyramid, places, frame, run.part(0, 0.15))
+        seen = self._untangle(pyramid, seen, places, active, run.part(0.15, 0.2))
         seen = [_detected(one, last.landmarks.region.score) for one, last in zip(seen, latest, strict=True)]
         height, width = pyramid.level(0).shape[:2]
         seen = [one for one in seen if one.score >= self.min_score and _is_in_sight(one, width, height)]
         missing = any(track.last < frame - 1 for track in active) or len(seen) < len(active)
+        self.found = []
         if frame - self.looked < (self.detect_missing if missing else self.detect_every):
             return seen
         self.looked = frame
@@ -187,16 +237,23 @@ class _Shot:
         found, _ = search.search_people(pyramid, run.part(0.4, 1.0), pose.BELIEVED, known, detections, closely=False)
         # Whom the detector does not see makes room for those whom it sees there: it was a mixture of two.
         vague = [one for one in seen if not any(one is other for other in known)]
-        seen = known + [one for one in vague if not any(_meet(one.points, other.points) for other in found)]
+        self.found = list(known)
+        seen = known + [one for one in vague if not any(meet(one.points, other.points) for other in found)]
         for one in sorted(found, key=lambda one: -one.score_min):
             if one.score < self.min_score or any(covered_share(one, other) > COVERED for other in known):
                 continue
             if all(box_overlap(landmark_box(one), landmark_box(other)) <= self.most_overlap for other in seen):
                 seen.append(one)
+                self.found.append(one)
         return seen
 
     def _untangle(
-        self, pyramid: Pyramid, people: list[PoseLandmarks], places: Sequence[NDArray], run: Run
+        self,
+        pyramid: Pyramid,
+        people: list[PoseLandmarks],
+        places: Sequence[NDArray],
+        tracks: Sequence[Track],
+        run: Run,
     ) -> list[PoseLandmarks]:
         """Read those who meet somebody in the picture again, without the others.
 
@@ -205,8 +262,8 @@ class _Shot:
         """
         people = list(people)
         for index in np.argsort([_feet(points) for points in places])[::-1]:
-            others = [(people[n], places[n]) for n in range(len(people)) if n != index]
-            people[index] = self._apart(pyramid, people[index], places[index], others, run)
+            others = [(people[n], places[n], tracks[n]) for n in range(len(people)) if n != index]
+            people[index] = self._apart(pyramid, people[index], places[index], tracks[index], others, run)
         return people
 
     def _apart(
@@ -214,20 +271,25 @@ class _Shot:
         pyramid: Pyramid,
         one: PoseLandmarks,
         predicted: NDArray,
-        others: Sequence[tuple[PoseLandmarks, NDArray]],
+        track: Track,
+        others: Sequence[tuple[PoseLandmarks, NDArray, Track]],
         run: Run,
     ) -> PoseLandmarks:
         """The reading of one person, or of him without the others, who are given with the places foretold of them."""
-        near = [(other, place) for other, place in others if _meet(predicted, place)]
-        elsewhere = [place for _, place in near]
-        if not near or _is_undisturbed(one, predicted, elsewhere):
+        near = [(other, place, own) for other, place, own in others if meet(predicted, place)]
+        elsewhere, them, pixels = [place for _, place, _ in near], [own for _, _, own in near], pyramid.level(0)
+
+        def told(reading: PoseLandmarks) -> float:
+            return ownness(colours(pixels, reading), track, them)
+
+        if not near or (_is_undisturbed(one, predicted, elsewhere) and told(one) >= OWN):
             return one
-        front = [other for other, place in near if _feet(place) > _feet(predicted)]
-        behind = [other for other, place in near if _feet(place) <= _feet(predicted)]
-        cleared = Pyramid(self.backdrop.without(pyramid.level(0), front, behind, one), self.batch)
+        front = [other for other, place, _ in near if _feet(place) > _feet(predicted)]
+        behind = [other for other, place, _ in near if _feet(place) <= _feet(predicted)]
+        cleared = Pyramid(self.backdrop.without(pixels, front, behind, one), self.batch)
         again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run)[0]
         third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run)[0]
-        return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere))
+        return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere) + WORN * told(reading))
 
 
 def _read(
@@ -236,7 +298,7 @@ def _read(
     """Those who should be at some places (39, 2) in a frame, in which there are others at theirs."""
     read = pose.landmarks(pyramid, [pose.region_from_points(points) for points in places], run.part(0.0, 0.6))
     # Of two who meet, what is where one should be may be the other.
-    met = [any(_meet(one, other) for other in (*places, *others) if other is not one) for one in places]
+    met = [any(meet(one, other) for other in (*places, *others) if other is not one) for one in places]
     foretold = [None if meets else one for meets, one in zip(met, places, strict=True)]
     return pose.read_again(pyramid, read, frame, run.part(0.6, 1.0), foretold)
 
@@ -256,13 +318,6 @@ def _is_in_sight(one: PoseLandmarks, width: int, height: int) -> bool:
     points = one.points[PRESENT]
     within = ((points >= 0) & (points <= (width, height))).all(axis=1).any()
     return bool(within and np.ptp(one.points[BODY], axis=0).max() >= READABLE)
-
-
-def _meet(first: NDArray, second: NDArray) -> bool:
-    """Whether two bodies' landmarks (39, 2) fill boxes that overlap."""
-    low, high = first[BODY].min(axis=0), first[BODY].max(axis=0)
-    other_low, other_high = second[BODY].min(axis=0), second[BODY].max(axis=0)
-    return bool((low < other_high).all() and (other_low < high).all())
 
 
 def _claim(reading: PoseLandmarks, predicted: NDArray, elsewhere: Sequence[NDArray]) -> float:

@@ -21,6 +21,8 @@ from .appearance import affinity
 #: Landmarks that say where a body is: ears, arms, hips, legs, feet; and the trunk alone.
 BODY = np.array([0, 7, 8, *range(11, 17), *range(23, 29), 31, 32])
 TRUNK = np.array([11, 12, 23, 24])
+#: Landmarks between which a person's colours are looked at.
+CLOTHED = np.array([11, 12, *range(23, 29)])
 #: A person may be out of sight for so many seconds and still be the same track.
 LONGEST_GAP = 1.0
 #: Two sightings more alike than this are one person; landmarks may differ by this share of the crop.
@@ -33,8 +35,13 @@ COVERED = 0.6
 MOST_COST = 1.1
 #: Nobody leaves the place foretold of him by more crops than this, in a frame or in a second; less is the reading's.
 APART, APART_A_SECOND, UNSURE = 0.25, 7.5, 0.1
+#: So much of somebody's speed is that of the frames before.
+CALM = 0.6
 #: Colours less alike than this (Bhattacharyya) are never one person's.
 LEAST_AFFINITY = 0.2
+#: Of two who meet, and whose colours are alike by less than this, a sighting is the other's, or a mixture, if its
+#: colours are nearer to one's own by less than this share of what the two are apart: 1 of one's own, -1 of the other's.
+TOLD_APART, OWN = 0.85, 0.5
 #: Somebody else has taken a place over from one frame to the next where clothes are less alike than this, those of so
 #: many frames before and after, each alike among themselves, and the body jumps by a share of the crop. Frame to frame
 #: people stay alike by 0.85 and more; four pairs of five are less alike than this.
@@ -92,15 +99,24 @@ class Sighting:
 
 @dataclass
 class Track:
-    """One person's sightings, by frame index (rising), within one shot of the clip."""
+    """One person's sightings, by frame index (rising), within one shot of the clip.
+
+    seen : how often the colours were seen where nobody else is near.
+    """
 
     sightings: dict[int, Sighting] = field(default_factory=dict)
     colours: NDArray[np.float32] | None = None
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    seen: int = 0
 
     @property
     def first(self) -> int:
         return next(iter(self.sightings))
+
+    @property
+    def known(self) -> bool:
+        """Whether the colours tell how somebody looks."""
+        return self.seen >= WORN
 
     @property
     def detected(self) -> float:
@@ -122,13 +138,27 @@ class Track:
         if self.sightings:
             gap = frame - self.last
             moved = (_place(sighting) - _place(self.sightings[self.last])) / gap
-            keep = 0.6**gap if len(self.sightings) > 1 else 0.0
+            steady = CALM if sighting.clear else 0.5 * (1 + CALM)  # where people meet, readings jump
+            keep = steady**gap if len(self.sightings) > 1 else 0.0
             self.velocity = keep * self.velocity + (1 - keep) * moved * np.array([1, 1, 0.3])
         self.sightings[frame] = sighting
-        if self.colours is None or sighting.colours is None:
-            self.colours = sighting.colours if self.colours is None else self.colours
+        if sighting.colours is None:
+            return
+        if self.colours is None or (sighting.clear and not self.seen):
+            self.colours, self.seen = sighting.colours, int(sighting.clear)
         elif sighting.clear:
-            self.colours = (0.9 * self.colours + 0.1 * sighting.colours).astype(np.float32)
+            self.seen += 1
+            share = max(0.1, 1 / self.seen)
+            self.colours = ((1 - share) * self.colours + share * sighting.colours).astype(np.float32)
+
+    def near(self, frame: int) -> NDArray[np.float64]:
+        """Where the landmarks (39, 2) are in a frame, or between those before and after it; at an end those there."""
+        if frame in self.sightings:
+            return self.sightings[frame].points
+        before = max((one for one in self.sightings if one < frame), default=self.first)
+        after = min((one for one in self.sightings if one > frame), default=self.last)
+        share = (frame - before) / (after - before) if before < frame < after else 0.0
+        return (1 - share) * self.sightings[before].points + share * self.sightings[after].points
 
     def predict(self, frame: int) -> NDArray[np.float64]:
         """Where the landmarks (39, 2) should be in a later frame, at constant speed."""
@@ -168,8 +198,39 @@ def at_edge(points: NDArray, size: tuple[int, ...]) -> bool:
 
 def is_clear(sighting: Sighting, others: Sequence[Sighting]) -> bool:
     """Whether nobody else's landmarks come near, so that the colours are this person's own."""
-    apart = [abs(_place(other) - _place(sighting))[0] / sighting.size for other in others if other is not sighting]
-    return not apart or min(apart) > 0.25
+    return not is_near(sighting, [other.points for other in others if other is not sighting])
+
+
+def is_near(sighting: Sighting, places: Sequence[NDArray]) -> bool:
+    """Whether anybody whose landmarks (39, 2) are at some places is near in the picture, trunk or legs before or behind
+    somebody's."""
+
+    def overlap(own: NDArray, other: NDArray) -> bool:
+        near = abs(own[TRUNK].mean(axis=0) - other[TRUNK].mean(axis=0))[0] <= 0.25 * sighting.size
+        return bool(
+            near and own[CLOTHED, 0].min() < other[CLOTHED, 0].max() and other[CLOTHED, 0].min() < own[CLOTHED, 0].max()
+        )
+
+    return any(overlap(sighting.points, place) for place in places)
+
+
+def meet(first: NDArray, second: NDArray) -> bool:
+    """Whether two bodies' landmarks (39, 2) fill boxes that overlap."""
+    low, high = first[BODY].min(axis=0), first[BODY].max(axis=0)
+    other_low, other_high = second[BODY].min(axis=0), second[BODY].max(axis=0)
+    return bool((low < other_high).all() and (other_low < high).all())
+
+
+def ownness(colours: NDArray | None, own: Track, others: Sequence[Track]) -> float:
+    """Whose colours these are: 1 of one's own, -1 of any of the others'; 1 where colours do not tell."""
+    if colours is None or not own.known:
+        return 1.0
+    told = [1.0]
+    for other in others:
+        apart = 1 - affinity(own.colours, other.colours)
+        if other.known and apart > 1 - TOLD_APART:
+            told.append((affinity(own.colours, colours) - affinity(other.colours, colours)) / apart)
+    return min(told)
 
 
 def parted(track: Track) -> list[Track]:
@@ -224,10 +285,21 @@ def distinct(sightings: Sequence[Sighting], tracks: Sequence[Track], frame: int)
 
 
 def assign(
-    tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int, fps: float = 25.0
+    tracks: Sequence[Track], sightings: Sequence[Sighting], frame: int, fps: float = 25.0, strictly: bool = False
 ) -> list[tuple[Track | None, Sighting]]:
-    """Each sighting with its track, None for a new person; the sum of the costs is the least possible."""
-    costs = np.array([[match_cost(track, sighting, frame, fps) for sighting in sightings] for track in tracks])
+    """Each sighting with its track, None for a new person; the sum of the costs is the least possible.
+
+    strictly : nobody gets a sighting in the colours of somebody else whom he meets, see `ownness`.
+    """
+    places = [track.predict(frame) for track in tracks]
+
+    def cost(track: Track, sighting: Sighting) -> float:
+        there = zip(tracks, places, strict=True) if strictly else ()
+        met = [other for other, place in there if other is not track and meet(sighting.points, place)]
+        own = ownness(sighting.colours, track, met) >= OWN
+        return match_cost(track, sighting, frame, fps) if own else np.inf
+
+    costs = np.array([[cost(track, sighting) for sighting in sightings] for track in tracks])
     owners: dict[int, Track] = {}
     if costs.size:
         rows, columns = linear_sum_assignment(np.minimum(costs, 10 * MOST_COST))
