@@ -6,9 +6,10 @@ is cheaper and steadier than finding everybody again. The detector looks for oth
 often while somebody is missing. What is seen is given to the tracks by one assignment (Kuhn 1955) over motion, landmark
 similarity (OKS, Ronchi & Perona 2017) and colours. Two tracks never hold the same pixels: when the landmarks of a
 person who is hidden jump onto the one in front, they are one sighting, the better claim gets it and the other track
-waits, going on at its own speed, until its person comes out again. Who begins a track is followed backwards, too: of
-two who stand before each other one is often first seen when they part. Who is who over the whole clip `identify`
-decides.
+waits, going on at its own speed, until its person comes out again. What is seen of two who meet is told apart by their
+clothes, once each has been seen clear of the other. Who begins a track is followed backwards, and so is who was lost
+and is clear again: of two who stand before each other one is often first seen when they part, and where he goes is
+better known from there. Who is who over the whole clip `identify` decides.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from .pieces import Piece, in_pieces
 from .track import (
     BODY,
     COVERED,
+    LEAST_OWN,
     LONGEST_GAP,
     MOST_COST,
     OWN,
@@ -202,7 +204,7 @@ class _Shot:
         most = self.longest_gap
         there = [one for one in self.tracks if one is not track and one.first - most <= frame <= one.last + most]
         met = [other for other in there if meet(sighting.points, other.near(frame))]
-        return ownness(sighting.colours, track, met) >= OWN
+        return ownness(sighting.colours, track, met) >= LEAST_OWN
 
     def _mark_covered(self, frame: int, pixels: NDArray[np.uint8], tracks: Sequence[Track]) -> None:
         """Tell how much others stand before of those who meet somebody in a frame."""

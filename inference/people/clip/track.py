@@ -39,9 +39,10 @@ APART, APART_A_SECOND, UNSURE = 0.25, 7.5, 0.1
 CALM = 0.6
 #: Colours less alike than this (Bhattacharyya) are never one person's.
 LEAST_AFFINITY = 0.2
-#: Of two who meet, and whose colours are alike by less than this, a sighting is the other's, or a mixture, if its
-#: colours are nearer to one's own by less than this share of what the two are apart: 1 of one's own, -1 of the other's.
-TOLD_APART, OWN = 0.85, 0.5
+#: Of two who meet, and whose colours are alike by less than this, a sighting is doubtful if its colours are nearer to
+#: one's own by less than this share of what the two are apart (1 of one's own, -1 of the other's), and the other's, or
+#: a mixture, if by less than that.
+TOLD_APART, OWN, LEAST_OWN = 0.85, 0.5, 0.2
 #: Somebody else has taken a place over from one frame to the next where clothes are less alike than this, those of so
 #: many frames before and after, each alike among themselves, and the body jumps by a share of the crop. Frame to frame
 #: people stay alike by 0.85 and more; four pairs of five are less alike than this.
@@ -296,7 +297,7 @@ def assign(
     def cost(track: Track, sighting: Sighting) -> float:
         there = zip(tracks, places, strict=True) if strictly else ()
         met = [other for other, place in there if other is not track and meet(sighting.points, place)]
-        own = ownness(sighting.colours, track, met) >= OWN
+        own = ownness(sighting.colours, track, met) >= LEAST_OWN
         return match_cost(track, sighting, frame, fps) if own else np.inf
 
     costs = np.array([[cost(track, sighting) for sighting in sightings] for track in tracks])
