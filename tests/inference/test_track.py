@@ -18,12 +18,14 @@ from maquette.inference.people.clip.identify import all_tracks, came_back, ident
 from maquette.inference.people.clip.pieces import PIECE, Piece, in_pieces
 from maquette.inference.people.clip.sides import OTHER, exchanged, with_steady_sides
 from maquette.inference.people.clip.track import (
+    MOST_COST,
     TRUNK,
     Sighting,
     Track,
     assign,
     at_edge,
     distinct,
+    match_cost,
     parted,
     similarity,
 )
@@ -98,6 +100,14 @@ def test_nobody_is_given_what_is_seen_in_the_clothes_of_whom_he_meets():
     assert assign(met, [mixture], 3)[0][0] is met[0]
     assert assign(met, [mixture], 3, strictly=True)[0][0] is None
     assert assign(met, [_sighting(202, RED)], 3, strictly=True)[0][0] is met[0]
+
+
+def test_who_was_lost_may_have_stayed_where_he_was_last_seen():
+    track = _track({frame: 100.0 + 20 * frame for frame in range(4)})
+    stayed, went_on = _sighting(165), _sighting(345)
+    assert match_cost(track, stayed, 13) == np.inf and match_cost(track, went_on, 13) < MOST_COST
+    assert all(match_cost(track, one, 13, may_stay=True) < MOST_COST for one in (stayed, went_on))
+    assert match_cost(track, _sighting(500), 4, may_stay=True) == np.inf, "not from one frame to the next"
 
 
 def test_how_somebody_looks_is_known_from_where_nobody_is_near():

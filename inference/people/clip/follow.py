@@ -103,6 +103,8 @@ class _Shot:
         self.most_overlap, self.batch = most_overlap, batch
         self.tracks: list[Track] = []
         self.backdrop = Backdrop()
+        #: Colours of those who were read without the others, by their landmarks' points: of what was left to be seen.
+        self.alone: dict[int, NDArray[np.float32]] = {}
         self.worn: dict[int, NDArray | None] = {}
         #: Of how many it is known how they look, and up to which frame each track was followed back.
         self.known, self.settled = 0, dict[int, int]()
@@ -116,6 +118,7 @@ class _Shot:
         """Find the people of the next frame and give them to the tracks."""
         active = [track for track in self.tracks if frame - track.last <= self.longest_gap]
         pyramid = Pyramid(pixels, self.batch)
+        self.alone.clear()
         if boxes is not None:
             seen = search.find_people(pyramid, run, boxes=boxes, augment=False) if len(boxes) else []
             seen = pose.read_again(pyramid, seen, frame, run)
@@ -124,7 +127,7 @@ class _Shot:
             if len(seen) >= len(active):  # whoever is not seen is no backdrop
                 self.backdrop.add(pixels, seen)
         size = pixels.shape[1::-1]
-        sightings = [Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
+        sightings = [Sighting(one, self._colours(pixels, one), at_edge=at_edge(one.points, size)) for one in seen]
         sightings = distinct(sightings, active, frame)
         sightings = [replace(one, clear=is_clear(one, sightings)) for one in sightings]
         owners = assign(active, sightings, frame, self.fps, strictly=boxes is None)
@@ -136,7 +139,8 @@ class _Shot:
             if track is None:
                 if boxes is None and all(sighting.landmarks is not one for one in self.found):
                     continue  # a crop of somebody else shows no new one, whom the detector does not see
-                if any(meet(sighting.points, one.predict(frame)) for one in lost):
+                costs = [match_cost(one, sighting, frame, self.fps, may_stay=True) for one in lost]
+                if min(costs, default=np.inf) < MOST_COST or any(meet(sighting.points, place) for place in unseen):
                     continue  # nobody new steps out of somebody who was lost: it is that one, or a mixture
                 new.append(track := Track())
             track.add(frame, sighting)
@@ -192,12 +196,17 @@ class _Shot:
         size = pixels.shape[1::-1]
         if one.score < self.min_score or not _is_in_sight(one, *size):
             return None
-        sighting = Sighting(one, colours(pixels, one), at_edge=at_edge(one.points, size))
+        sighting = Sighting(one, self._colours(pixels, one), at_edge=at_edge(one.points, size))
         if max((sighting_similarity(sighting, other) for other in there), default=0.0) >= SAME:
             return None
         if match_cost(back, sighting, -frame, self.fps) >= MOST_COST or not self._is_own(track, sighting, frame):
             return None
         return replace(sighting, clear=is_clear(sighting, there))
+
+    def _colours(self, pixels: NDArray[np.uint8], one: PoseLandmarks) -> NDArray[np.float32]:
+        """What is seen of somebody's colours where he was read."""
+        told = self.alone.get(id(one.points))
+        return colours(pixels, one) if told is None else told
 
     def _is_own(self, track: Track, sighting: Sighting, frame: int) -> bool:
         """Whether colours do not say that it is somebody else of those who are there who is seen in a frame."""
@@ -282,7 +291,7 @@ class _Shot:
         elsewhere, them, pixels = [place for _, place, _ in near], [own for _, _, own in near], pyramid.level(0)
 
         def told(reading: PoseLandmarks) -> float:
-            return ownness(colours(pixels, reading), track, them)
+            return ownness(self._colours(pixels, reading), track, them)
 
         if not near or (_is_undisturbed(one, predicted, elsewhere) and told(one) >= OWN):
             return one
@@ -291,6 +300,7 @@ class _Shot:
         cleared = Pyramid(self.backdrop.without(pixels, front, behind, one), self.batch)
         again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run)[0]
         third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run)[0]
+        self.alone |= {id(reading.points): colours(cleared.level(0), reading) for reading in (again, third)}
         return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere) + WORN * told(reading))
 
 

@@ -290,7 +290,8 @@ def assign(
 ) -> list[tuple[Track | None, Sighting]]:
     """Each sighting with its track, None for a new person; the sum of the costs is the least possible.
 
-    strictly : nobody gets a sighting in the colours of somebody else whom he meets, see `ownness`.
+    strictly : nobody gets a sighting in the colours of somebody else whom he meets, see `ownness`; who was lost may be
+        where he was last seen.
     """
     places = [track.predict(frame) for track in tracks]
 
@@ -298,7 +299,7 @@ def assign(
         there = zip(tracks, places, strict=True) if strictly else ()
         met = [other for other, place in there if other is not track and meet(sighting.points, place)]
         own = ownness(sighting.colours, track, met) >= LEAST_OWN
-        return match_cost(track, sighting, frame, fps) if own else np.inf
+        return match_cost(track, sighting, frame, fps, strictly) if own else np.inf
 
     costs = np.array([[cost(track, sighting) for sighting in sightings] for track in tracks])
     owners: dict[int, Track] = {}
@@ -312,14 +313,20 @@ def assign(
     return [(owners.get(index), sighting) for index, sighting in enumerate(sightings)]
 
 
-def match_cost(track: Track, sighting: Sighting, frame: int, fps: float = 25.0) -> float:
-    """How badly (0 best) a sighting continues a track: its landmarks, its place, its size and its colours."""
+def match_cost(track: Track, sighting: Sighting, frame: int, fps: float = 25.0, may_stay: bool = False) -> float:
+    """How badly (0 best) a sighting continues a track: its landmarks, its place, its size and its colours.
+
+    may_stay : who was lost may have stayed where he was last seen, as well as gone on.
+    """
     gap = frame - track.last
     predicted = track.predict(frame)
     last = track.sightings[track.last]
     weights = np.sqrt(last.landmarks.visibility * sighting.landmarks.visibility)
     alike = similarity(predicted, sighting.points, weights, last.size, TOLERANCE * min(1 + 0.3 * (gap - 1), 3))
     apart = np.linalg.norm(predicted[TRUNK].mean(axis=0) - sighting.points[TRUNK].mean(axis=0)) / last.size
+    if may_stay and gap > 1:
+        stayed = np.linalg.norm(last.points[TRUNK].mean(axis=0) - sighting.points[TRUNK].mean(axis=0)) / last.size
+        apart = min(apart, stayed)
     grown = abs(np.log(sighting.size / last.size))
     most = min(APART, max(UNSURE, APART_A_SECOND / fps))
     if apart > min(most + 0.03 * (gap - 1), 0.6) or grown > 0.5:
