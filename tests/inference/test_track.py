@@ -95,7 +95,7 @@ def test_colours_decide_where_motion_cannot():
 def test_nobody_is_given_what_is_seen_in_the_clothes_of_whom_he_meets():
     met = [_track(dict.fromkeys(range(3), x), colour) for x, colour in ((200.0, RED), (240.0, BLUE))]
     alone = [met[0], _track(dict.fromkeys(range(3), 500.0), BLUE)]
-    mixture = _sighting(202, 0.36 * RED + 0.64 * BLUE)
+    mixture = _sighting(202, OTHER_ONE.astype(np.float32))
     assert assign(alone, [mixture], 3, strictly=True)[0][0] is met[0], "light changes"
     assert assign(met, [mixture], 3)[0][0] is met[0]
     assert assign(met, [mixture], 3, strictly=True)[0][0] is None

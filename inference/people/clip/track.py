@@ -152,7 +152,7 @@ class Track:
             share = max(0.1, 1 / self.seen)
             self.colours = ((1 - share) * self.colours + share * sighting.colours).astype(np.float32)
 
-    def near(self, frame: int) -> NDArray[np.float64]:
+    def near(self, frame: int) -> NDArray[np.floating]:
         """Where the landmarks (39, 2) are in a frame, or between those before and after it; at an end those there."""
         if frame in self.sightings:
             return self.sightings[frame].points
