@@ -103,8 +103,8 @@ class _Shot:
         self.most_overlap, self.batch = most_overlap, batch
         self.tracks: list[Track] = []
         self.backdrop = Backdrop()
-        #: Colours of those who were read without the others, by their landmarks' points: of what was left to be seen.
-        self.alone: dict[int, NDArray[np.float32]] = {}
+        #: By their points' id: points of those who were read without the others, and the colours that were left to see.
+        self.alone: dict[int, tuple[NDArray, NDArray[np.float32]]] = {}
         self.worn: dict[int, NDArray | None] = {}
         #: Of how many it is known how they look, and up to which frame each track was followed back.
         self.known, self.settled = 0, dict[int, int]()
@@ -206,7 +206,7 @@ class _Shot:
     def _colours(self, pixels: NDArray[np.uint8], one: PoseLandmarks) -> NDArray[np.float32]:
         """What is seen of somebody's colours where he was read."""
         told = self.alone.get(id(one.points))
-        return colours(pixels, one) if told is None else told
+        return colours(pixels, one) if told is None else told[1]
 
     def _is_own(self, track: Track, sighting: Sighting, frame: int) -> bool:
         """Whether colours do not say that it is somebody else of those who are there who is seen in a frame."""
@@ -300,7 +300,8 @@ class _Shot:
         cleared = Pyramid(self.backdrop.without(pixels, front, behind, one), self.batch)
         again = pose.landmarks(cleared, [pose.region_from_points(predicted)], run)[0]
         third = pose.landmarks(cleared, [pose.region_from_points(again.points)], run)[0]
-        self.alone |= {id(reading.points): colours(cleared.level(0), reading) for reading in (again, third)}
+        seen = cleared.level(0)
+        self.alone |= {id(new.points): (new.points, colours(seen, new)) for new in (again, third)}
         return max(one, again, third, key=lambda reading: _claim(reading, predicted, elsewhere) + WORN * told(reading))
 
 
