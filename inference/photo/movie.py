@@ -53,8 +53,8 @@ _SCALER = 0x10 | 0x40000
 #: Codec -> the decoder that knows its alpha, which WebM holds beside the picture.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 SLOW = (
-    "It is slow motion, filmed at {0:.4g} frames a second: without that as Capture Rate in Settings (on the command line"
-    " --capture-fps {0:.4g}) people tremble."
+    "It is slow motion, filmed at {0:.4g} frames a second: without that as Capture Rate in Settings (on the command"
+    " line --capture-fps {0:.4g}) people tremble."
 )
 _ADVICE = "Save it again, as MP4 (H.264)."
 
