@@ -124,10 +124,11 @@ def follow(clip: Clip, run: Run, options: Mapping[str, Any]) -> tuple[People, Ca
     made when they are asked for: those of all frames would not find room."""
     from .clip import USUAL_FPS, solve_clip
     from .clip.identify import identify
+    from .clip.retime import filmed
 
     measured = measure(clip, run.part(0.0, 0.5), options)
     people = solve_clip(measured, run.part(0.5, 1.0), options)
-    tracks = identify(measured.pieces, options["capture_fps"] or measured.fps or USUAL_FPS)
+    tracks = identify(measured.pieces, filmed(measured, options).fps or USUAL_FPS)
 
     def seen(frame: int) -> tuple[Person, ...]:
         here = [one for one in people.frames[frame] if frame in tracks[one.track_id].sightings]

@@ -52,6 +52,7 @@ _FULL_RANGE = 2
 _SCALER = 0x10 | 0x40000
 #: Codec -> the decoder that knows its alpha, which WebM holds beside the picture.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+#: What is said of a film that tells that more frames a second were filmed than it plays.
 SLOW = (
     "It is slow motion, filmed at {0:.4g} frames a second: without that as Capture Rate in Settings (on the command"
     " line --capture-fps {0:.4g}) people tremble."

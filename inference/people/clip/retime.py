@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -16,13 +16,18 @@ from ...runtime.run import Run
 from .measured import Measured
 
 
+def filmed(measured: Measured, options: Mapping[str, Any]) -> Measured:
+    """What was measured of a clip, at the rate it was filmed at."""
+    return replace(measured, fps=options["capture_fps"] or measured.fps)
+
+
 def as_filmed(solve: Callable[..., People]) -> Callable[..., People]:
     """A function (measured, run, ..., options) that solves a clip, at the rate it was filmed at: slow motion is no calm
     motion. What it gives plays at the clip's own rate."""
 
     @wraps(solve)
     def solved(measured: Measured, run: Run, *more: Any) -> People:
-        people = solve(replace(measured, fps=more[-1]["capture_fps"] or measured.fps), run, *more)
+        people = solve(filmed(measured, more[-1]), run, *more)
         return replace(people, fps=measured.fps, measured=measured)
 
     return solved
